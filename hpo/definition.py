@@ -1,0 +1,378 @@
+"""Study definitions: what a study file says, checked, merged with its search space, and stored.
+
+A definition is the whole of what a study searches: its stored JSON is all that a worker needs to
+know. Two definitions are the same study when their identities agree: everything but the budget and
+the path of the table, whose content stands in by its fingerprint.
+
+Does not know: storage, hardware, credentials.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from hpo.errors import DefinitionError, nearest
+from hpo.parsing import Duration, read_toml, shown, validate, validate_kind
+from hpo.search_space import Categorical, Params, SearchSpace
+from hpo.trial import (
+    LOSSES,
+    METRICS,
+    DataConfig,
+    Direction,
+    ObjectiveConfig,
+    Task,
+    TrainingConfig,
+    TrialConfig,
+)
+
+Count = Annotated[int, Field(ge=0)]
+Positive = Annotated[int, Field(ge=1)]
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._@-]*$", max_length=100)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class TpeSampler(_Section):
+    """Tree-structured Parzen estimator, multivariate (Bergstra et al. 2011; Falkner et al. 2018)."""
+
+    name: Literal["tpe"] = "tpe"
+    seed: Count = 0
+    n_startup_trials: Count = 20
+
+
+class RandomSampler(_Section):
+    """Independent uniform draws."""
+
+    name: Literal["random"] = "random"
+    seed: Count = 0
+
+
+class QmcSampler(_Section):
+    """A scrambled Sobol sequence: random search that covers the space evenly."""
+
+    name: Literal["qmc"] = "qmc"
+    seed: Count = 0
+
+
+class GpSampler(_Section):
+    """Gaussian-process Bayesian optimization."""
+
+    name: Literal["gp"] = "gp"
+    seed: Count = 0
+    n_startup_trials: Count = 20
+
+
+class GridSampler(_Section):
+    """Every point of a space whose ranges all have steps, in a shuffled order."""
+
+    name: Literal["grid"] = "grid"
+    seed: Count = 0
+
+
+class MedianPruner(_Section):
+    """Ends a trial whose best value so far is worse than the median of finished trials' there."""
+
+    name: Literal["median"] = "median"
+    n_startup_trials: Count = 5
+    n_warmup_steps: Count = 5
+    interval_steps: Positive = 1
+
+
+class PercentilePruner(_Section):
+    """As median, with another share of the finished trials to keep up with."""
+
+    name: Literal["percentile"] = "percentile"
+    percentile: Annotated[float, Field(ge=0, le=100)] = 25.0
+    n_startup_trials: Count = 5
+    n_warmup_steps: Count = 5
+    interval_steps: Positive = 1
+
+
+class SuccessiveHalvingPruner(_Section):
+    """Asynchronous successive halving (Li et al. 2020)."""
+
+    name: Literal["successive_halving"] = "successive_halving"
+    min_resource: Positive = 4
+    reduction_factor: Annotated[int, Field(ge=2)] = 4
+    min_early_stopping_rate: Count = 0
+
+
+class HyperbandPruner(_Section):
+    """Several brackets of successive halving (Li et al. 2018)."""
+
+    name: Literal["hyperband"] = "hyperband"
+    min_resource: Positive = 4
+    reduction_factor: Annotated[int, Field(ge=2)] = 3
+
+
+class PatientPruner(_Section):
+    """Ends a trial that has not improved over a number of epochs."""
+
+    name: Literal["patient"] = "patient"
+    patience: Count = 8
+    min_delta: Annotated[float, Field(ge=0)] = 0.0
+
+
+class NonePruner(_Section):
+    """Lets every trial run until its own patience ends it."""
+
+    name: Literal["none"] = "none"
+
+
+Sampler = TpeSampler | RandomSampler | QmcSampler | GpSampler | GridSampler
+Pruner = (
+    MedianPruner
+    | PercentilePruner
+    | SuccessiveHalvingPruner
+    | HyperbandPruner
+    | PatientPruner
+    | NonePruner
+)
+SAMPLERS: dict[str, type[Sampler]] = {
+    "tpe": TpeSampler,
+    "random": RandomSampler,
+    "qmc": QmcSampler,
+    "gp": GpSampler,
+    "grid": GridSampler,
+}
+PRUNERS: dict[str, type[Pruner]] = {
+    "median": MedianPruner,
+    "percentile": PercentilePruner,
+    "successive_halving": SuccessiveHalvingPruner,
+    "hyperband": HyperbandPruner,
+    "patient": PatientPruner,
+    "none": NonePruner,
+}
+
+
+class Budget(_Section):
+    """When a study is done: trials ever created, and seconds in which a worker was at work."""
+
+    n_trials: Positive = 100
+    timeout: Duration | None = None
+
+
+class StudyFile(_Section):
+    """The top level of a study file; its sections are checked one by one."""
+
+    name: Name
+    search_space: str | dict[str, Any]
+    data: dict[str, Any]
+    objective: dict[str, Any]
+    training: dict[str, Any] = Field(default_factory=dict)
+    sampler: dict[str, Any] = Field(default_factory=lambda: {"name": "tpe"})
+    pruner: dict[str, Any] = Field(default_factory=lambda: {"name": "median"})
+    budget: dict[str, Any] = Field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyDefinition:
+    """A checked study file with its search space merged in."""
+
+    name: str
+    space: SearchSpace
+    data: DataConfig
+    objective: ObjectiveConfig
+    sampler: Sampler
+    pruner: Pruner
+    budget: Budget
+
+    @classmethod
+    def from_tree(cls, tree: Mapping[str, Any], where: str, folder: Path) -> "StudyDefinition":
+        """Check what a study file holds.
+
+        Args:
+            tree: the parsed file.
+            where: the file's name, for messages.
+            folder: its folder, from which a named search space is looked for.
+
+        Raises:
+            DefinitionError: with file, dotted key, value and what is allowed.
+        """
+        file: StudyFile = validate(StudyFile, tree, where)
+        validate(TrainingConfig, file.training, where, ("training",))
+        if isinstance(file.search_space, str):
+            space = load_search_space(file.search_space, where, folder)
+        else:
+            space = SearchSpace.from_tree(file.search_space, f"{where}: search_space")
+        constants = {f"training.{name}": value for name, value in file.training.items()}
+        definition = cls(
+            name=file.name,
+            space=space.fixed(constants),
+            data=validate(DataConfig, file.data, where, ("data",)),
+            objective=validate(ObjectiveConfig, file.objective, where, ("objective",)),
+            sampler=validate_kind(SAMPLERS, "name", file.sampler, where, "sampler"),
+            pruner=validate_kind(PRUNERS, "name", file.pruner, where, "pruner"),
+            budget=validate(Budget, file.budget, where, ("budget",)),
+        )
+        definition._check_split(where, file.data)
+        if definition.data.task != "auto":
+            definition.check_task(where)
+        return definition
+
+    @classmethod
+    def from_json(cls, text: str) -> "StudyDefinition":
+        """Read a definition back from a storage."""
+        return cls.from_tree(json.loads(text), "stored definition", Path())
+
+    def to_json(self) -> str:
+        """Canonical JSON: the same definition, the same text."""
+        return json.dumps(self.to_tree(), sort_keys=True, separators=(",", ":"))
+
+    def to_tree(self) -> dict[str, Any]:
+        """What a study file would say, the search space inline and nothing left to defaults."""
+        return {
+            "name": self.name,
+            "search_space": self.space.to_tree(),
+            "data": _data_tree(self.data),
+            "objective": asdict(self.objective),
+            "sampler": self.sampler.model_dump(),
+            "pruner": self.pruner.model_dump(),
+            "budget": self.budget.model_dump(exclude_none=True),
+        }
+
+    def identity(self) -> dict[str, Any]:
+        """The part of the definition that makes it this study and no other."""
+        tree = self.to_tree()
+        del tree["budget"], tree["data"]["source"]
+        return tree
+
+    def digest(self) -> str:
+        """SHA-256 of the identity."""
+        text = json.dumps(self.identity(), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    @property
+    def direction(self) -> Direction:
+        """Which way the objective's metric gets better."""
+        return METRICS[self.objective.metric].direction
+
+    def resolved(
+        self, *, source: str, task: Task, fingerprint: str, where: str
+    ) -> "StudyDefinition":
+        """The definition with what only the table could tell.
+
+        Raises:
+            DefinitionError: the metric or the loss is not defined for the table's task.
+        """
+        data = replace(self.data, source=source, task=task, fingerprint=fingerprint)
+        definition = replace(self, data=data)
+        definition.check_task(where)
+        return definition
+
+    def check_task(self, where: str) -> None:
+        """Accept a metric and losses that are defined for the task.
+
+        Raises:
+            DefinitionError: naming those that are.
+        """
+        task, metric = self.data.task, self.objective.metric
+        if task not in METRICS[metric].tasks:
+            fitting = ", ".join(name for name, known in METRICS.items() if task in known.tasks)
+            raise DefinitionError(
+                f'{where}: objective.metric: must be one of {fitting} for a {task} task, but got "{metric}"'
+            )
+        for loss in self._losses():
+            if loss != "auto" and loss not in LOSSES[task]:  # type: ignore[index]
+                fitting = ", ".join(LOSSES[task])  # type: ignore[index]
+                raise DefinitionError(
+                    f"{where}: training.loss: must be one of {fitting} for a {task} task, but got {shown(loss)}"
+                )
+
+    def trial_config(self, params: Params) -> TrialConfig:
+        """The complete configuration of a trial with these params."""
+        tree = {
+            "data": _data_tree(self.data),
+            "objective": asdict(self.objective),
+            **self.space.resolve(params),
+        }
+        return validate(TrialConfig, tree, f"study {self.name}")
+
+    def _losses(self) -> tuple[Any, ...]:
+        leaf = self.space.tunables.get("training.loss")
+        if isinstance(leaf, Categorical):
+            return leaf.choices
+        return (self.space.constants.get("training.loss", "auto"),)
+
+    def _check_split(self, where: str, tree: Mapping[str, Any]) -> None:
+        split = self.data.split
+        shares = sorted(set(tree.get("split", {})) - {"column"})
+        if split.column is not None and shares:
+            raise DefinitionError(
+                f"{where}: data.split: column excludes {', '.join(shares)}: the column decides alone"
+            )
+        if split.val + split.test >= 1:
+            raise DefinitionError(
+                f"{where}: data.split: val + test must stay below 1, but got {split.val + split.test:g}"
+            )
+
+
+def load_definition(path: Path) -> StudyDefinition:
+    """Read and check a study file.
+
+    Raises:
+        DefinitionError: with file, dotted key, value and what is allowed.
+    """
+    return StudyDefinition.from_tree(read_toml(path), str(path), path.parent)
+
+
+def load_search_space(name: str, where: str, folder: Path) -> SearchSpace:
+    """Find a search space by path, or by name beside the study's folder or among the shipped ones.
+
+    Raises:
+        DefinitionError: nothing of that name; the message lists the names there are.
+    """
+    if name.endswith(".toml"):
+        return SearchSpace.from_tree(read_toml(folder / name), str(folder / name))
+    package = Path(__file__).parent
+    folders = [
+        folder / "../search_spaces",
+        package / "search_spaces",  # an installed copy
+        package.parent / "search_spaces",  # a checkout
+    ]
+    for candidate in folders:
+        if (path := candidate / f"{name}.toml").is_file():
+            return SearchSpace.from_tree(read_toml(path), f"{path.resolve()}")
+    known = sorted({path.stem for candidate in folders for path in candidate.glob("*.toml")})
+    raise DefinitionError(
+        f"{where}: search_space: must be a path ending in .toml, an inline table or one of "
+        f'{", ".join(known)}, but got "{name}"{nearest(name, known)}'
+    )
+
+
+def difference(stored: StudyDefinition, given: StudyDefinition) -> list[str]:
+    """What sets two definitions apart, one `dotted.key: stored -> given` a line."""
+    before, after = _flat(stored.identity()), _flat(given.identity())
+    return [
+        f"{key}: {shown(before.get(key))} -> {shown(after.get(key))}"
+        for key in sorted(before.keys() | after.keys())
+        if before.get(key) != after.get(key)
+    ]
+
+
+def _data_tree(data: DataConfig) -> dict[str, Any]:
+    """As a file says it: the split is a column or shares, and lists are lists."""
+    tree = json.loads(json.dumps(asdict(data)))
+    column = data.split.column
+    if column is None:
+        del tree["split"]["column"]
+    else:
+        tree["split"] = {"column": column}
+    return tree
+
+
+def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        if isinstance(value, Mapping) and value:
+            flat.update(_flat(value, f"{prefix}{key}."))
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat

@@ -1,0 +1,69 @@
+"""Every error that `hpo` raises on purpose.
+
+    HpoError                    exit 1: failed while working
+    ├── InputError              exit 2: what the user gave is wrong
+    │   ├── DefinitionError     a study, search-space or trial file
+    │   ├── DataError           a table, its columns or its split
+    │   ├── StudyConflictError  the name is taken by another definition
+    │   ├── StudyNotFoundError  no study of that name in the storage
+    │   └── BudgetError         a trial that the study's budget has no room for
+    ├── StorageError            the database refused or is out of reach
+    ├── ArtifactError           an artifact is missing, damaged or cannot be written
+    └── LeaseLostError          the trial belongs to another worker now
+
+The command line catches `HpoError` alone and prints its one sentence; anything else is a bug and
+keeps its traceback.
+"""
+
+import difflib
+from collections.abc import Iterable
+
+
+class HpoError(Exception):
+    """Root of the tree; `exit_code` is what the command line ends with."""
+
+    exit_code = 1
+
+
+class InputError(HpoError):
+    """What the user gave is wrong; nothing was changed."""
+
+    exit_code = 2
+
+
+class DefinitionError(InputError):
+    """A study, search-space or trial file: names file, dotted key, value and what is allowed."""
+
+
+class DataError(InputError):
+    """A table that cannot be trained on, and why."""
+
+
+class StudyConflictError(InputError):
+    """A study of this name exists with a different definition; the message shows the difference."""
+
+
+class StudyNotFoundError(InputError):
+    """The storage holds no study of this name."""
+
+
+class BudgetError(InputError):
+    """The study's budget has no room for another trial."""
+
+
+class StorageError(HpoError):
+    """The database refused, or is out of reach. The message never holds a password."""
+
+
+class ArtifactError(HpoError):
+    """An artifact is missing, does not match its digest, or cannot be written."""
+
+
+class LeaseLostError(HpoError):
+    """The trial's lease is held by somebody else now: abandon it quietly."""
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """` (did you mean "x"?)` for the closest known word, or an empty string."""
+    match = difflib.get_close_matches(word, list(known), n=1)
+    return f' (did you mean "{match[0]}"?)' if match else ""
