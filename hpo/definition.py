@@ -40,7 +40,7 @@ class _Section(BaseModel):
 
 
 class TpeSampler(_Section):
-    """Tree-structured Parzen estimator, multivariate (Bergstra et al. 2011; Falkner et al. 2018)."""
+    """Tree-structured Parzen estimator, multivariate (Bergstra 2011; Falkner 2018)."""
 
     name: Literal["tpe"] = "tpe"
     seed: Count = 0
@@ -277,13 +277,15 @@ class StudyDefinition:
         if task not in METRICS[metric].tasks:
             fitting = ", ".join(name for name, known in METRICS.items() if task in known.tasks)
             raise DefinitionError(
-                f'{where}: objective.metric: must be one of {fitting} for a {task} task, but got "{metric}"'
+                f"{where}: objective.metric: must be one of {fitting} for a {task} task, "
+                f'but got "{metric}"'
             )
         for loss in self._losses():
-            if loss != "auto" and loss not in LOSSES[task]:  # type: ignore[index]
-                fitting = ", ".join(LOSSES[task])  # type: ignore[index]
+            if loss != "auto" and loss not in LOSSES[task]:
+                fitting = ", ".join(LOSSES[task])
                 raise DefinitionError(
-                    f"{where}: training.loss: must be one of {fitting} for a {task} task, but got {shown(loss)}"
+                    f"{where}: training.loss: must be one of {fitting} for a {task} task, "
+                    f"but got {shown(loss)}"
                 )
 
     def trial_config(self, params: Params) -> TrialConfig:
@@ -306,11 +308,12 @@ class StudyDefinition:
         shares = sorted(set(tree.get("split", {})) - {"column"})
         if split.column is not None and shares:
             raise DefinitionError(
-                f"{where}: data.split: column excludes {', '.join(shares)}: the column decides alone"
+                f"{where}: data.split: column decides alone, without {', '.join(shares)}"
             )
         if split.val + split.test >= 1:
             raise DefinitionError(
-                f"{where}: data.split: val + test must stay below 1, but got {split.val + split.test:g}"
+                f"{where}: data.split: val + test must stay below 1, "
+                f"but got {split.val + split.test:g}"
             )
 
 
@@ -359,7 +362,7 @@ def difference(stored: StudyDefinition, given: StudyDefinition) -> list[str]:
 
 def _data_tree(data: DataConfig) -> dict[str, Any]:
     """As a file says it: the split is a column or shares, and lists are lists."""
-    tree = json.loads(json.dumps(asdict(data)))
+    tree: dict[str, Any] = json.loads(json.dumps(asdict(data)))
     column = data.split.column
     if column is None:
         del tree["split"]["column"]

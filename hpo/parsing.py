@@ -47,7 +47,7 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise DefinitionError(f"{path}: is not valid TOML: {error}") from None
 
 
-def validate(kind: type[T] | Any, tree: Any, where: str, prefix: tuple[str, ...] = ()) -> T:
+def validate(kind: Any, tree: Any, where: str, prefix: tuple[str, ...] = ()) -> Any:
     """Build a `kind` from plain values, strictly: "3" is no number, 1 is no boolean.
 
     Args:
@@ -62,11 +62,10 @@ def validate(kind: type[T] | Any, tree: Any, where: str, prefix: tuple[str, ...]
     try:
         # By way of JSON: in strict mode pydantic takes a table for a dataclass from JSON alone.
         text = json.dumps(tree, default=str)
-        value: T = adapter(kind).validate_json(text, strict=True)
+        return adapter(kind).validate_json(text, strict=True)
     except ValidationError as error:
         lines = [complaint(kind, detail, where, prefix) for detail in error.errors()]
         raise DefinitionError("\n".join(dict.fromkeys(lines))) from None
-    return value
 
 
 def validate_kind(kinds: Mapping[str, type[T]], tag: str, tree: Any, where: str, prefix: str) -> T:
@@ -86,7 +85,8 @@ def validate_kind(kinds: Mapping[str, type[T]], tag: str, tree: Any, where: str,
         raise DefinitionError(
             f"{where}: {prefix}.{tag}: must be {listed}, but got {shown(name)}{hint}"
         )
-    return validate(kinds[name], dict(tree), where, (prefix,))
+    value: T = validate(kinds[name], dict(tree), where, (prefix,))
+    return value
 
 
 def complaint(kind: Any, detail: ErrorDetails, where: str, prefix: tuple[str, ...]) -> str:

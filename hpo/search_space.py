@@ -89,7 +89,9 @@ class FloatRange(Tunable):
 
     def admits(self, value: Value) -> bool:
         """Whether a trial may have this value."""
-        return _is_number(value) and self.low <= value <= self.high  # type: ignore[operator]
+        if not isinstance(value, (int, float)) or isinstance(value, bool):
+            return False
+        return self.low <= value <= self.high
 
     def allowed(self) -> str:
         """The range in words."""
@@ -125,10 +127,9 @@ class IntRange(Tunable):
 
     def admits(self, value: Value) -> bool:
         """Whether a trial may have this value."""
-        whole = isinstance(value, int) and not isinstance(value, bool)
-        return (
-            whole and self.low <= value <= self.high and (value - self.low) % (self.step or 1) == 0
-        )  # type: ignore[operator]
+        if not isinstance(value, int) or isinstance(value, bool):
+            return False
+        return self.low <= value <= self.high and (value - self.low) % (self.step or 1) == 0
 
     def allowed(self) -> str:
         """The range in words."""
@@ -390,7 +391,3 @@ def _tunable(path: str, node: Mapping[str, Any], where: str) -> Leaf:
 
 def _listed(wanted: Value | list[Value]) -> list[Value]:
     return wanted if isinstance(wanted, list) else [wanted]
-
-
-def _is_number(value: Value) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
