@@ -295,7 +295,8 @@ class StudyDefinition:
             "objective": asdict(self.objective),
             **self.space.resolve(params),
         }
-        return validate(TrialConfig, tree, f"study {self.name}")
+        config: TrialConfig = validate(TrialConfig, tree, f"study {self.name}")
+        return config
 
     def _losses(self) -> tuple[Any, ...]:
         leaf = self.space.tunables.get("training.loss")
