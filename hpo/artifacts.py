@@ -23,6 +23,16 @@ from hpo.errors import ArtifactError, InputError
 ID_FILE = "store-id"
 
 
+def table_path(fingerprint: str) -> str:
+    """Where a study's typed table is kept."""
+    return f"tables/{fingerprint}.parquet"
+
+
+def trial_path(study_uuid: str, number: int, attempt: int, name: str) -> str:
+    """Where an attempt at a trial keeps a file; never named by a database id, which may recur."""
+    return f"studies/{study_uuid}/trial-{number:05d}/attempt-{attempt}/{name}"
+
+
 class ArtifactStore:
     """Files by relative path, written atomically and read back verified.
 
@@ -67,8 +77,8 @@ class ArtifactStore:
             ) from None
         return hashlib.sha256(data).hexdigest()
 
-    def get(self, path: str, digest: str) -> bytes:
-        """Read a file back.
+    def get(self, path: str, digest: str | None) -> bytes:
+        """Read a file back; without a digest where the content proves itself by other means.
 
         Raises:
             ArtifactError: it is missing, out of reach, or not what was written.
@@ -79,7 +89,8 @@ class ArtifactStore:
             raise ArtifactError(
                 f"artifact {path} cannot be read from {self.url}: {error}"
             ) from None
-        if (found := hashlib.sha256(data).hexdigest()) != digest:
+        found = hashlib.sha256(data).hexdigest()
+        if digest is not None and found != digest:
             raise ArtifactError(
                 f"artifact {path} in {self.url} is damaged: "
                 f"its SHA-256 is {found[:16]}… where {digest[:16]}… was recorded"

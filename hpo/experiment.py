@@ -1,0 +1,96 @@
+"""Where data and training meet: a data set, made ready once, on which trials are trained.
+
+Owns the choice of what is computed once and shared: the encoded table, and one preprocessed copy a
+`numeric` choice. Preprocessors are fitted on the training part alone; the test part is read by
+`test_metrics` and nothing else.
+
+Does not know: studies, SQL, files, signals.
+"""
+
+from dataclasses import replace
+from functools import cached_property
+
+import polars
+import torch
+
+from hpo.bundle import Model, n_outputs
+from hpo.data.dataset import Dataset, load_dataset
+from hpo.data.preprocessing import Preprocessor
+from hpo.data.sources import fingerprint
+from hpo.errors import DataError
+from hpo.training import MLP, Result, TrainingData, describe_environment, evaluate
+from hpo.trial import DataConfig, Numeric, TrialConfig
+
+
+class Experiment:
+    """A table, encoded and split, and its preprocessed copies."""
+
+    def __init__(self, frame: polars.DataFrame, data: DataConfig) -> None:
+        """Take a typed table.
+
+        Raises:
+            DataError: it is not the table that `data` names, by its fingerprint.
+        """
+        if (found := fingerprint(frame)) != data.fingerprint:
+            raise DataError(
+                f"{data.source}: holds other data than the study was made for: "
+                f"its fingerprint is {found[:16]}… where {data.fingerprint[:16]}… was recorded"
+            )
+        self._frame = frame
+        self._data = data
+        self._prepared: dict[Numeric, tuple[Preprocessor, TrainingData]] = {}
+
+    @cached_property
+    def dataset(self) -> Dataset:
+        """The encoded table and its split."""
+        return load_dataset(self._frame, self._data)
+
+    def prepared(self, numeric: Numeric) -> tuple[Preprocessor, TrainingData]:
+        """The fitted preprocessor of a `numeric` choice, and what comes out of it."""
+        if numeric not in self._prepared:
+            self._prepared[numeric] = self._prepare(numeric)
+        return self._prepared[numeric]
+
+    def model(self, config: TrialConfig, result: Result, device: torch.device) -> Model:
+        """Join a finished training's weights with their preprocessing.
+
+        The model's configuration names the precision that `auto` was resolved to, so that training
+        it again gives the same bits.
+        """
+        preprocessor, data = self.prepared(config.preprocessing.numeric)
+        network = MLP(preprocessor.n_features, n_outputs(self.dataset.schema), config.model)
+        network.load_state_dict(result.weights)
+        return Model(
+            config=replace(config, training=replace(config.training, precision=result.precision)),
+            schema=self.dataset.schema,
+            preprocessor=preprocessor,
+            network=network,
+            target_mean=data.target_mean,
+            target_std=data.target_std,
+            metrics=result.metrics,
+            environment=describe_environment(device, result.precision),
+        )
+
+    def test_metrics(self, model: Model) -> dict[str, float]:
+        """Every metric of the task on the test part, in the target's own units."""
+        part = self.dataset.part("test")
+        with torch.inference_mode():
+            logits = model.network.eval()(model.preprocessor(part.x_num, part.x_cat))
+        schema = self.dataset.schema
+        return evaluate(
+            schema.task, len(schema.classes), logits, part.y, model.target_mean, model.target_std
+        )
+
+    def _prepare(self, numeric: Numeric) -> tuple[Preprocessor, TrainingData]:
+        dataset = self.dataset
+        train, val = dataset.part("train"), dataset.part("val")
+        preprocessor = Preprocessor.fit(dataset.schema, train.x_num, train.x_cat, numeric)
+        data = TrainingData(
+            task=dataset.schema.task,
+            n_classes=len(dataset.schema.classes),
+            x_train=preprocessor(train.x_num, train.x_cat),
+            y_train=train.y,
+            x_val=preprocessor(val.x_num, val.x_cat),
+            y_val=val.y,
+        )
+        return preprocessor, data

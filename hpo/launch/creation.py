@@ -1,0 +1,64 @@
+"""From a study file to a study: its table read, checked and stored where every worker finds it.
+
+Does not know: workers, devices.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+
+from hpo.artifacts import ArtifactStore, table_path
+from hpo.data.dataset import load_dataset
+from hpo.data.schema import resolve_task
+from hpo.data.sources import absolute_source, fingerprint, read_table, write_typed
+from hpo.definition import StudyDefinition, load_definition
+from hpo.storage.engine import Storage
+from hpo.study import Study, create_study
+
+
+def create_from_file(
+    path: Path,
+    storage: Storage,
+    store: ArtifactStore,
+    *,
+    n_trials: int | None = None,
+    timeout: float | None = None,
+) -> Study:
+    """Create the study that a file describes, or reopen it.
+
+    The typed table is copied into the artifact store, where the workers read it: what becomes of
+    the source later does not touch the study.
+
+    Args:
+        path: the study file.
+        storage: where the study is kept.
+        store: where its table and its weights are kept.
+        n_trials: a budget that overrides the file's.
+        timeout: likewise, in seconds.
+
+    Raises:
+        DefinitionError: the file is wrong.
+        DataError: its table cannot be trained on.
+        StudyConflictError: the name is taken by another definition.
+    """
+    definition = _with_budget(load_definition(path), n_trials, timeout)
+    frame = read_table(definition.data.source, path.parent)
+    task = resolve_task(frame, definition.data)
+    definition = definition.resolved(
+        source=absolute_source(definition.data.source, path.parent),
+        task=task,
+        fingerprint=fingerprint(frame),
+        where=str(path),
+    )
+    load_dataset(frame, definition.data)  # every complaint about the table comes before the study
+    stored = table_path(definition.data.fingerprint)
+    if not store.exists(stored):
+        store.put(stored, write_typed(frame))
+    return create_study(storage, definition, store.id)
+
+
+def _with_budget(
+    definition: StudyDefinition, n_trials: int | None, timeout: float | None
+) -> StudyDefinition:
+    changes = {"n_trials": n_trials, "timeout": timeout}
+    given = {key: value for key, value in changes.items() if value is not None}
+    return replace(definition, budget=definition.budget.model_copy(update=given))

@@ -1,0 +1,46 @@
+"""A search on this machine: workers in its slots, watched until the study is finished.
+
+Owns the waiting: it looks at the study, takes back what dead workers left, hands what it sees to an
+observer, and stops the workers cleanly however it ends.
+
+Does not know: how progress is shown.
+"""
+
+import time
+from collections.abc import Callable
+
+from hpo.artifacts import ArtifactStore
+from hpo.study import Study, StudyStatus
+from hpo.worker.supervisor import Supervisor
+
+LOOK_SECONDS = 0.5
+GRACE_SECONDS = 20.0
+"""How long workers have to hand their trials back before they are killed."""
+
+
+def worker_environment(study: Study, store: ArtifactStore) -> dict[str, str]:
+    """The URLs a worker needs, by the environment: command lines are public, passwords are not."""
+    return {"HPO_STORAGE": study.storage.url, "HPO_ARTIFACTS": store.url}
+
+
+def search(study: Study, supervisor: Supervisor, observe: Callable[[StudyStatus], None]) -> int:
+    """Run the supervisor's workers until none is left.
+
+    Args:
+        study: what they work for.
+        supervisor: the workers, not yet started.
+        observe: called with the study's status twice a second, and once at the end.
+
+    Returns:
+        The workers' exit code; a KeyboardInterrupt passes through after they were stopped.
+    """
+    supervisor.start()
+    try:
+        while supervisor.n_alive():
+            study.reap()
+            observe(study.progress())
+            time.sleep(LOOK_SECONDS)
+    finally:
+        supervisor.stop(GRACE_SECONDS)
+        observe(study.progress())
+    return supervisor.exit_code()
