@@ -9,16 +9,19 @@ Does not know: storage, hardware, credentials.
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, Field, WithJsonSchema
 
 from hpo.errors import DefinitionError, nearest
 from hpo.parsing import Duration, read_toml, shown, validate, validate_kind
-from hpo.search_space import Categorical, Params, SearchSpace
+from hpo.ranges import Categorical
+from hpo.search_space import Params, SearchSpace
+from hpo.strategies import PRUNERS, SAMPLERS, Positive, Pruner, Sampler, Section
 from hpo.trial import (
     LOSSES,
     METRICS,
@@ -30,136 +33,34 @@ from hpo.trial import (
     TrialConfig,
 )
 
-Count = Annotated[int, Field(ge=0)]
-Positive = Annotated[int, Field(ge=1)]
-Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._@-]*$", max_length=100)]
+NAME = r"[A-Za-z0-9][A-Za-z0-9._@-]{0,99}"
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+def check_name(name: str) -> str:
+    """A study's name stands in commands, addresses and folders.
+
+    Raises:
+        ValueError: it holds other characters.
+    """
+    if not re.fullmatch(NAME, name):
+        allowed = "1 to 100 letters, digits or . _ @ -, the first a letter or digit"
+        raise ValueError(f"must be {allowed}, but got {shown(name)}")
+    return name
 
 
-class TpeSampler(_Section):
-    """Tree-structured Parzen estimator, multivariate (Bergstra 2011; Falkner 2018)."""
-
-    name: Literal["tpe"] = "tpe"
-    seed: Count = 0
-    n_startup_trials: Count = 20
+Name = Annotated[
+    str, AfterValidator(check_name), WithJsonSchema({"type": "string", "pattern": f"^{NAME}$"})
+]
 
 
-class RandomSampler(_Section):
-    """Independent uniform draws."""
-
-    name: Literal["random"] = "random"
-    seed: Count = 0
-
-
-class QmcSampler(_Section):
-    """A scrambled Sobol sequence: random search that covers the space evenly."""
-
-    name: Literal["qmc"] = "qmc"
-    seed: Count = 0
-
-
-class GpSampler(_Section):
-    """Gaussian-process Bayesian optimization."""
-
-    name: Literal["gp"] = "gp"
-    seed: Count = 0
-    n_startup_trials: Count = 20
-
-
-class GridSampler(_Section):
-    """Every point of a space whose ranges all have steps, in a shuffled order."""
-
-    name: Literal["grid"] = "grid"
-    seed: Count = 0
-
-
-class MedianPruner(_Section):
-    """Ends a trial whose best value so far is worse than the median of finished trials' there."""
-
-    name: Literal["median"] = "median"
-    n_startup_trials: Count = 5
-    n_warmup_steps: Count = 5
-    interval_steps: Positive = 1
-
-
-class PercentilePruner(_Section):
-    """As median, with another share of the finished trials to keep up with."""
-
-    name: Literal["percentile"] = "percentile"
-    percentile: Annotated[float, Field(ge=0, le=100)] = 25.0
-    n_startup_trials: Count = 5
-    n_warmup_steps: Count = 5
-    interval_steps: Positive = 1
-
-
-class SuccessiveHalvingPruner(_Section):
-    """Asynchronous successive halving (Li et al. 2020)."""
-
-    name: Literal["successive_halving"] = "successive_halving"
-    min_resource: Positive = 4
-    reduction_factor: Annotated[int, Field(ge=2)] = 4
-    min_early_stopping_rate: Count = 0
-
-
-class HyperbandPruner(_Section):
-    """Several brackets of successive halving (Li et al. 2018)."""
-
-    name: Literal["hyperband"] = "hyperband"
-    min_resource: Positive = 4
-    reduction_factor: Annotated[int, Field(ge=2)] = 3
-
-
-class PatientPruner(_Section):
-    """Ends a trial that has not improved over a number of epochs."""
-
-    name: Literal["patient"] = "patient"
-    patience: Count = 8
-    min_delta: Annotated[float, Field(ge=0)] = 0.0
-
-
-class NonePruner(_Section):
-    """Lets every trial run until its own patience ends it."""
-
-    name: Literal["none"] = "none"
-
-
-Sampler = TpeSampler | RandomSampler | QmcSampler | GpSampler | GridSampler
-Pruner = (
-    MedianPruner
-    | PercentilePruner
-    | SuccessiveHalvingPruner
-    | HyperbandPruner
-    | PatientPruner
-    | NonePruner
-)
-SAMPLERS: dict[str, type[Sampler]] = {
-    "tpe": TpeSampler,
-    "random": RandomSampler,
-    "qmc": QmcSampler,
-    "gp": GpSampler,
-    "grid": GridSampler,
-}
-PRUNERS: dict[str, type[Pruner]] = {
-    "median": MedianPruner,
-    "percentile": PercentilePruner,
-    "successive_halving": SuccessiveHalvingPruner,
-    "hyperband": HyperbandPruner,
-    "patient": PatientPruner,
-    "none": NonePruner,
-}
-
-
-class Budget(_Section):
+class Budget(Section):
     """When a study is done: trials ever created, and seconds in which a worker was at work."""
 
     n_trials: Positive = 100
     timeout: Duration | None = None
 
 
-class StudyFile(_Section):
+class StudyFile(Section):
     """The top level of a study file; its sections are checked one by one."""
 
     name: Name
@@ -197,12 +98,12 @@ class StudyDefinition:
             DefinitionError: with file, dotted key, value and what is allowed.
         """
         file: StudyFile = validate(StudyFile, tree, where)
-        validate(TrainingConfig, file.training, where, ("training",))
+        training: TrainingConfig = validate(TrainingConfig, file.training, where, ("training",))
         if isinstance(file.search_space, str):
             space = load_search_space(file.search_space, where, folder)
         else:
             space = SearchSpace.from_tree(file.search_space, f"{where}: search_space")
-        constants = {f"training.{name}": value for name, value in file.training.items()}
+        constants = {f"training.{name}": getattr(training, name) for name in file.training}
         definition = cls(
             name=file.name,
             space=space.fixed(constants),
@@ -212,7 +113,10 @@ class StudyDefinition:
             pruner=validate_kind(PRUNERS, "name", file.pruner, where, "pruner"),
             budget=validate(Budget, file.budget, where, ("budget",)),
         )
+        if not definition.space.tunables:
+            raise DefinitionError(f"{where}: search_space: has no tunable leaf: nothing to search")
         definition._check_split(where, file.data)
+        definition._check_columns(where)
         if definition.data.task != "auto":
             definition.check_task(where)
         return definition
@@ -317,6 +221,23 @@ class StudyDefinition:
                 f"but got {split.val + split.test:g}"
             )
 
+    def _check_columns(self, where: str) -> None:
+        """Each column has one role at most."""
+        data = self.data
+        roles = {"target": data.target}
+        if data.split.column is not None:
+            roles["split.column"] = data.split.column
+        for role in ("drop", "numeric", "categorical"):
+            roles |= {f"{role}[{at}]": name for at, name in enumerate(getattr(data, role))}
+        taken: dict[str, str] = {}
+        for role, column in roles.items():
+            if column in taken:
+                raise DefinitionError(
+                    f"{where}: data.{role}: must be a column of its own, "
+                    f"but got {shown(column)}, which is data.{taken[column]}"
+                )
+            taken[column] = role
+
 
 def load_definition(path: Path) -> StudyDefinition:
     """Read and check a study file.
@@ -341,13 +262,12 @@ def load_search_space(name: str, where: str, folder: Path) -> SearchSpace:
         package / "search_spaces",  # an installed copy
         package.parent / "search_spaces",  # a checkout
     ]
-    for candidate in folders:
-        if (path := candidate / f"{name}.toml").is_file():
-            return SearchSpace.from_tree(read_toml(path), f"{path.resolve()}")
-    known = sorted({path.stem for candidate in folders for path in candidate.glob("*.toml")})
+    known = {path.stem: path for place in reversed(folders) for path in place.glob("*.toml")}
+    if name in known:
+        return SearchSpace.from_tree(read_toml(known[name]), f"{known[name].resolve()}")
     raise DefinitionError(
         f"{where}: search_space: must be a path ending in .toml, an inline table or one of "
-        f'{", ".join(known)}, but got "{name}"{nearest(name, known)}'
+        f"{', '.join(sorted(known))}, but got {shown(name)}{nearest(name, known)}"
     )
 
 

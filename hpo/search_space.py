@@ -16,18 +16,17 @@ Does not know: Optuna, data, budgets.
 
 import itertools
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
-from typing import Annotated, Any, Literal
-
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from typing import Any
 
 from hpo.errors import DefinitionError, InputError, nearest
 from hpo.parsing import shown, validate, validate_kind
+from hpo.ranges import LEAF_KINDS, SWITCH, Categorical, FloatRange, Leaf, Tunable, Value
 from hpo.trial import ModelConfig, OptimizerConfig, PreprocessingConfig, TrainingConfig
 
-Value = bool | int | float | str
 Params = dict[str, Value]
+Chooser = Callable[[str, Leaf], Value]
 
 SECTIONS = {
     "preprocessing": PreprocessingConfig,
@@ -46,161 +45,6 @@ LEAF_DEFAULTS: dict[str, Value] = {
     for field in fields(kind)
 }
 MAX_GRID = 100_000
-
-
-class Tunable(BaseModel):
-    """What every tunable leaf may say beside its range."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    when: dict[str, Value | list[Value]] = Field(default_factory=dict)
-
-
-class FloatRange(Tunable):
-    """A real number in [low, high], on a log scale or in steps when asked."""
-
-    type: Literal["float"]
-    low: Annotated[float, Field(allow_inf_nan=False)]
-    high: Annotated[float, Field(allow_inf_nan=False)]
-    log: bool = False
-    step: Annotated[float | None, Field(gt=0)] = None
-    or_zero: bool = False
-    default: float | None = None
-
-    @model_validator(mode="after")
-    def _check(self) -> "FloatRange":
-        check_range(self)
-        return self
-
-    def middle(self) -> float:
-        """The default of a range that names none: its middle, geometric when `log`."""
-        if self.log:
-            return math.exp((math.log(self.low) + math.log(self.high)) / 2)
-        if self.step is None:
-            return (self.low + self.high) / 2
-        return self.low + self.step * int((self.high - self.low) / self.step / 2)
-
-    def grid(self) -> list[Value]:
-        """Its values in steps; empty where it has no step."""
-        if self.step is None:
-            return []
-        n = int((self.high - self.low) / self.step + 1e-9) + 1
-        return [self.low + index * self.step for index in range(n)]
-
-    def admits(self, value: Value) -> bool:
-        """Whether a trial may have this value."""
-        if not isinstance(value, (int, float)) or isinstance(value, bool):
-            return False
-        return self.low <= value <= self.high
-
-    def allowed(self) -> str:
-        """The range in words."""
-        return f"from {self.low:g} to {self.high:g}" + (" or 0" if self.or_zero else "")
-
-
-class IntRange(Tunable):
-    """A whole number in [low, high], on a log scale or in steps when asked."""
-
-    type: Literal["int"]
-    low: int
-    high: int
-    log: bool = False
-    step: Annotated[int | None, Field(gt=0)] = None
-    or_zero: bool = False
-    default: int | None = None
-
-    @model_validator(mode="after")
-    def _check(self) -> "IntRange":
-        check_range(self)
-        return self
-
-    def middle(self) -> int:
-        """The default of a range that names none: its middle, geometric when `log`."""
-        if self.log:
-            return round(math.sqrt(self.low * self.high))
-        step = self.step or 1
-        return self.low + (self.high - self.low) // (2 * step) * step
-
-    def grid(self) -> list[Value]:
-        """Its values; empty where it is on a log scale."""
-        return [] if self.log else list(range(self.low, self.high + 1, self.step or 1))
-
-    def admits(self, value: Value) -> bool:
-        """Whether a trial may have this value."""
-        if not isinstance(value, int) or isinstance(value, bool):
-            return False
-        return self.low <= value <= self.high and (value - self.low) % (self.step or 1) == 0
-
-    def allowed(self) -> str:
-        """The range in words."""
-        steps = f" in steps of {self.step}" if self.step else ""
-        return f"from {self.low} to {self.high}{steps}" + (" or 0" if self.or_zero else "")
-
-
-class Categorical(Tunable):
-    """One of some values."""
-
-    type: Literal["categorical"]
-    choices: Annotated[tuple[Value, ...], Field(min_length=1)]
-    default: Value | None = None
-
-    @property
-    def or_zero(self) -> bool:
-        """A choice that may be 0 simply lists it."""
-        return False
-
-    @model_validator(mode="after")
-    def _check(self) -> "Categorical":
-        if len(set(self.choices)) < len(self.choices):
-            raise ValueError(f"choices must differ, but got {shown(self.choices)}")
-        if self.default is not None and self.default not in self.choices:
-            raise ValueError(f"default must be {self.allowed()}, but got {shown(self.default)}")
-        return self
-
-    def middle(self) -> Value:
-        """The default of choices that name none: the first."""
-        return self.choices[0]
-
-    def grid(self) -> list[Value]:
-        """Its values."""
-        return list(self.choices)
-
-    def admits(self, value: Value) -> bool:
-        """Whether a trial may have this value."""
-        return any(value == choice and type(value) is type(choice) for choice in self.choices)
-
-    def allowed(self) -> str:
-        """The choices in words."""
-        return "one of " + ", ".join(shown(choice) for choice in self.choices)
-
-
-Leaf = FloatRange | IntRange | Categorical
-LEAF_KINDS: dict[str, type[Leaf]] = {
-    "float": FloatRange,
-    "int": IntRange,
-    "categorical": Categorical,
-}
-SWITCH = Categorical(type="categorical", choices=(False, True))
-Chooser = Callable[[str, Leaf], Value]
-
-
-def check_range(leaf: FloatRange | IntRange) -> None:
-    """What must hold of the numbers of a range.
-
-    Raises:
-        ValueError: in words that `hpo.parsing` prefixes with file and key.
-    """
-    if leaf.low > leaf.high:
-        raise ValueError(f"low must not exceed high, but got low = {leaf.low}, high = {leaf.high}")
-    if leaf.log and leaf.low <= 0:
-        raise ValueError(f"log needs low above 0, but got low = {leaf.low}")
-    if leaf.log and leaf.step is not None:
-        raise ValueError("log and step exclude each other")
-    if leaf.or_zero and leaf.low < 0:
-        raise ValueError(f"or_zero needs low of 0 or more, but got low = {leaf.low}")
-    off = leaf.or_zero and leaf.default == 0
-    if leaf.default is not None and not leaf.admits(leaf.default) and not off:
-        raise ValueError(f"default must be {leaf.allowed()}, but got {leaf.default}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -377,16 +221,29 @@ def _leaves(tree: Mapping[str, Any], where: str) -> Iterator[tuple[str, Any]]:
 def _tunable(path: str, node: Mapping[str, Any], where: str) -> Leaf:
     """Parse one tunable leaf and check that every value it can take suits the leaf."""
     leaf: Leaf = validate_kind(LEAF_KINDS, "type", node, where, path)
-    ends = leaf.choices if isinstance(leaf, Categorical) else (leaf.low, leaf.high)
-    for value in (*ends, *((0,) if leaf.or_zero else ())):
-        validate(LEAF_TYPES[path], value, where, (path,))
+    if isinstance(leaf, Categorical):
+        choices = _suited(path, leaf.choices, where, (path, "choices"))
+        leaf = leaf.model_copy(update={"choices": choices})
+    else:
+        _suited(path, (leaf.low,), where, (path, "low"))
+        _suited(path, (leaf.high,), where, (path, "high"))
+    if leaf.or_zero:
+        _suited(path, (0,), where, (path, "or_zero"))
     for other, wanted in leaf.when.items():
         if other not in LEAF_TYPES or other == path:
             hint = nearest(other, LEAF_TYPES)
             raise DefinitionError(f'{where}: {path}.when: "{other}" is no other leaf{hint}')
-        for value in _listed(wanted):
-            validate(LEAF_TYPES[other], value, where, (path, "when", other))
+        if wanted == []:
+            raise DefinitionError(f"{where}: {path}.when.{other}: must hold a value, but got []")
+        _suited(other, _listed(wanted), where, (path, "when", other))
     return leaf
+
+
+def _suited(
+    path: str, values: Iterable[Value], where: str, key: tuple[str, ...]
+) -> tuple[Value, ...]:
+    """The values as the leaf's own type has them: 0 is 0.0 where it is a real number."""
+    return tuple(validate(LEAF_TYPES[path], value, where, key) for value in values)
 
 
 def _listed(wanted: Value | list[Value]) -> list[Value]:

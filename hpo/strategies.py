@@ -1,0 +1,131 @@
+"""Settings of the samplers that propose params, and of the pruners that end hopeless trials.
+
+Keys are Optuna's words. Does not know Optuna, nor how either works.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Count = Annotated[int, Field(ge=0, lt=2**31)]
+Positive = Annotated[int, Field(ge=1, lt=2**31)]
+Seed = Annotated[int, Field(ge=0, lt=2**31)]
+
+
+class Section(BaseModel):
+    """A table of a study file: no other keys, no change once read."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class TpeSampler(Section):
+    """Tree-structured Parzen estimator, multivariate (Bergstra 2011; Falkner 2018)."""
+
+    name: Literal["tpe"] = "tpe"
+    seed: Seed = 0
+    n_startup_trials: Count = 20
+
+
+class RandomSampler(Section):
+    """Independent uniform draws."""
+
+    name: Literal["random"] = "random"
+    seed: Seed = 0
+
+
+class QmcSampler(Section):
+    """A scrambled Sobol sequence: random search that covers the space evenly."""
+
+    name: Literal["qmc"] = "qmc"
+    seed: Seed = 0
+
+
+class GpSampler(Section):
+    """Gaussian-process Bayesian optimization."""
+
+    name: Literal["gp"] = "gp"
+    seed: Seed = 0
+    n_startup_trials: Count = 20
+
+
+class GridSampler(Section):
+    """Every point of a space whose ranges all have steps, in a shuffled order."""
+
+    name: Literal["grid"] = "grid"
+    seed: Seed = 0
+
+
+class MedianPruner(Section):
+    """Ends a trial whose best value so far is worse than the median of finished trials' there."""
+
+    name: Literal["median"] = "median"
+    n_startup_trials: Count = 5
+    n_warmup_steps: Count = 5
+    interval_steps: Positive = 1
+
+
+class PercentilePruner(Section):
+    """As median, with another share of the finished trials to keep up with."""
+
+    name: Literal["percentile"] = "percentile"
+    percentile: Annotated[float, Field(ge=0, le=100)] = 25.0
+    n_startup_trials: Count = 5
+    n_warmup_steps: Count = 5
+    interval_steps: Positive = 1
+
+
+class SuccessiveHalvingPruner(Section):
+    """Asynchronous successive halving (Li et al. 2020)."""
+
+    name: Literal["successive_halving"] = "successive_halving"
+    min_resource: Positive = 4
+    reduction_factor: Annotated[int, Field(ge=2, lt=2**31)] = 4
+    min_early_stopping_rate: Count = 0
+
+
+class HyperbandPruner(Section):
+    """Several brackets of successive halving (Li et al. 2018)."""
+
+    name: Literal["hyperband"] = "hyperband"
+    min_resource: Positive = 4
+    reduction_factor: Annotated[int, Field(ge=2, lt=2**31)] = 3
+
+
+class PatientPruner(Section):
+    """Ends a trial that has not improved over a number of epochs."""
+
+    name: Literal["patient"] = "patient"
+    patience: Count = 8
+    min_delta: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+
+
+class NonePruner(Section):
+    """Lets every trial run until its own patience ends it."""
+
+    name: Literal["none"] = "none"
+
+
+Sampler = TpeSampler | RandomSampler | QmcSampler | GpSampler | GridSampler
+Pruner = (
+    MedianPruner
+    | PercentilePruner
+    | SuccessiveHalvingPruner
+    | HyperbandPruner
+    | PatientPruner
+    | NonePruner
+)
+SAMPLERS: dict[str, type[Sampler]] = {
+    "tpe": TpeSampler,
+    "random": RandomSampler,
+    "qmc": QmcSampler,
+    "gp": GpSampler,
+    "grid": GridSampler,
+}
+PRUNERS: dict[str, type[Pruner]] = {
+    "median": MedianPruner,
+    "percentile": PercentilePruner,
+    "successive_halving": SuccessiveHalvingPruner,
+    "hyperband": HyperbandPruner,
+    "patient": PatientPruner,
+    "none": NonePruner,
+}
