@@ -1,3 +1,22 @@
-"""Hyperparameter search for PyTorch MLPs on tables."""
+"""Hyperparameter search for PyTorch MLPs on tables.
+
+The names below are loaded when they are first used, so that `import hpo.training` needs nothing but
+torch, and `hpo --help` not even that.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from hpo.api import StudyResults, load_model, load_study, run
 
 __version__ = "0.1.0"
+__all__ = ["StudyResults", "__version__", "load_model", "load_study", "run"]
+
+
+def __getattr__(name: str) -> Any:
+    """Load the front door when somebody knocks."""
+    if name in __all__:
+        from hpo import api
+
+        return getattr(api, name)
+    raise AttributeError(f"module 'hpo' has no attribute {name!r}")

@@ -1,7 +1,7 @@
 """The leaderboard: a study's finished trials, best first.
 
-Ranking uses the validation metric alone. A row is what `hpo leaderboard --json` prints; scripts hang
-on its keys.
+Ranking uses the validation metric alone. A row is what `hpo leaderboard --json` prints; scripts
+hang on its keys.
 
 Does not know: how rows are shown, weights, the test part.
 """
@@ -49,6 +49,11 @@ def leaderboard(study: Study, *, every_state: bool = False) -> list[Row]:
         return row.state != "COMPLETE", row.value is None, value, row.number
 
     return sorted(rows, key=rank)
+
+
+def learning_curve(study: Study, number: int) -> dict[int, float]:
+    """What a trial reported: the validation metric by epoch, from 1."""
+    return dict(sorted(study.trials()[number].intermediate_values.items()))
 
 
 def find_row(study: Study, number: int) -> Row:

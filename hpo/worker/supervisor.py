@@ -21,6 +21,7 @@ from hpo.worker.quota import Quota
 log = logging.getLogger(__name__)
 
 MAX_RESTARTS = 3
+POLL_SECONDS = 0.2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +74,11 @@ class Supervisor:
                 child.process = self._spawn(child.slot)
                 child.n_restarts += 1
         return sum(child.process.poll() is None for child in self.children)
+
+    def wait(self) -> None:
+        """Return when no worker is left."""
+        while self.n_alive():
+            time.sleep(POLL_SECONDS)
 
     def stop(self, grace: float) -> None:
         """Ask every worker to hand its trials back; after `grace` seconds, kill."""

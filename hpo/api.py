@@ -1,0 +1,111 @@
+"""The front door for Python: `hpo.run`, `hpo.load_study`, `hpo.load_model`."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars
+
+from hpo.artifacts import ArtifactStore
+from hpo.bundle import Model, load_model
+from hpo.errors import HpoError
+from hpo.launch.creation import create_from_file
+from hpo.launch.local import local_slots
+from hpo.launch.search import search, worker_environment
+from hpo.parsing import parse_duration
+from hpo.results.export import export
+from hpo.results.leaderboard import leaderboard, to_table
+from hpo.storage.engine import open_storage
+from hpo.study import Study, StudyStatus, open_study
+from hpo.worker.supervisor import Supervisor
+
+__all__ = ["StudyResults", "load_model", "load_study", "run"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyResults:
+    """A study, opened to look at and to take models from."""
+
+    study: Study
+    store: ArtifactStore
+
+    @property
+    def status(self) -> StudyStatus:
+        """Budget, trials by state, best value and workers, as they are now."""
+        return self.study.progress()
+
+    def leaderboard(self) -> polars.DataFrame:
+        """The COMPLETE trials, best first, with a column a metric and a param."""
+        return to_table(leaderboard(self.study))
+
+    def best_model(self) -> Model:
+        """The model of the leaderboard's first trial.
+
+        Raises:
+            HpoError: no trial is COMPLETE yet.
+        """
+        if not (rows := leaderboard(self.study)):
+            raise HpoError(f"study {self.study.name} has no COMPLETE trial yet")
+        path, digest = rows[0].user_attrs["artifact"], rows[0].user_attrs["sha256"]
+        return Model.from_bytes(self.store.get(path, digest), path)
+
+    def export(self, out: str | Path, *, top: int = 1, trials: Sequence[int] = ()) -> list[Path]:
+        """Write the folders of the best trials, or of those named; return them."""
+        return export(self.study, self.store, Path(out), top=top, numbers=trials)
+
+
+def run(
+    study_file: str | Path,
+    *,
+    n_trials: int | None = None,
+    timeout: str | float | None = None,
+    workers: int | str = "auto",
+    gpus: str = "auto",
+    per_gpu: int = 1,
+    storage: str = "sqlite:///hpo.db",
+    artifacts: str = "hpo-artifacts",
+) -> StudyResults:
+    """Create the study of a file, or reopen it, and search until its budget is used up.
+
+    Args:
+        study_file: a TOML study file.
+        n_trials: overrides the file's budget.
+        timeout: likewise: seconds, or such as "30m".
+        workers: worker processes; "auto" is one a GPU slot, or one a core.
+        gpus: "auto", "none", or positions such as "0,1".
+        per_gpu: workers that share each GPU.
+        storage: where the study is kept.
+        artifacts: where its table and weights are kept.
+
+    Raises:
+        InputError: the file, its table or an argument is wrong.
+        HpoError: the workers failed; their log says why.
+    """
+    store = ArtifactStore(artifacts)
+    slots = local_slots(gpus=gpus, per_gpu=per_gpu, workers=str(workers))
+    study = create_from_file(
+        Path(study_file),
+        open_storage(storage),
+        store,
+        n_trials=n_trials,
+        timeout=None if timeout is None else parse_duration(timeout),
+    )
+    supervisor = Supervisor(
+        arguments=[study.name], environment=worker_environment(study, store), slots=slots
+    )
+    if code := search(study, supervisor, lambda status: None):
+        raise HpoError(f"the workers of study {study.name} ended with code {code}")
+    return StudyResults(study=study, store=store)
+
+
+def load_study(
+    name: str, *, storage: str = "sqlite:///hpo.db", artifacts: str = "hpo-artifacts"
+) -> StudyResults:
+    """Open a study that exists.
+
+    Raises:
+        StorageError: there is no such storage.
+        StudyNotFoundError: it holds no study of that name.
+    """
+    study = open_study(open_storage(storage, create=False), name)
+    return StudyResults(study=study, store=ArtifactStore(artifacts))

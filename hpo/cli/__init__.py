@@ -1,0 +1,38 @@
+"""What a person types and sees.
+
+Flags say where and how many, files say what. Data go to standard output, progress and logs to
+standard error. Exit codes: 0 done, 1 failed while working, 2 the input was wrong, 75 a worker gave
+its trials back at a signal, 130 interrupted.
+
+The commands import what they need when they run: `hpo --help` loads neither torch nor optuna.
+"""
+
+import sys
+
+import typer
+
+from hpo.cli import inspect, models, search, setup
+from hpo.errors import HpoError
+
+app = typer.Typer(
+    name="hpo",
+    help="Hyperparameter search for PyTorch MLPs on tables.",
+    epilog="Start with: hpo init table.csv --target COLUMN, then hpo run STUDY.toml",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for module in (search, inspect, models, setup):
+    module.register(app)
+
+
+def main() -> None:
+    """Run the command line; an `HpoError` is one sentence and its exit code, no traceback."""
+    try:
+        app()
+    except HpoError as error:
+        print(f"hpo: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except BrokenPipeError:  # `hpo leaderboard NAME | head`
+        sys.stderr.close()
+        sys.exit(0)

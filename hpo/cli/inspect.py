@@ -1,0 +1,116 @@
+"""Commands that look: studies, status, leaderboard, trial."""
+
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from hpo.cli.options import DEFAULT_STORAGE, AsJson, StorageUrl, StudyName, opened
+
+if TYPE_CHECKING:
+    from hpo.study import StudyStatus
+
+
+def register(app: typer.Typer) -> None:
+    """Add this module's commands."""
+    app.command()(studies)
+    app.command()(status)
+    app.command()(leaderboard)
+    app.command()(trial)
+
+
+def studies(as_json: AsJson = False, storage: StorageUrl = DEFAULT_STORAGE) -> None:
+    """List the studies of a storage.
+
+    Example:
+        hpo studies --storage sqlite:///hpo.db
+    """
+    from hpo.cli.show import print_studies
+    from hpo.storage.engine import open_storage
+    from hpo.study import list_studies
+
+    found = list_studies(open_storage(storage, create=False))
+    if as_json:
+        _print_json([status_json(status) for status in found])
+    else:
+        print_studies(found)
+
+
+def status(name: StudyName, as_json: AsJson = False, storage: StorageUrl = DEFAULT_STORAGE) -> None:
+    """Show how far a study is, and who works for it.
+
+    Example:
+        hpo status california-housing --json
+    """
+    from hpo.cli.show import print_status
+
+    progress = opened(name, storage).progress()
+    if as_json:
+        _print_json(status_json(progress))
+    else:
+        print_status(progress)
+
+
+def leaderboard(
+    name: StudyName,
+    every_state: Annotated[
+        bool, typer.Option("--all", help="Trials of every state, not the finished ones alone.")
+    ] = False,
+    top: Annotated[int | None, typer.Option("--top", min=1, help="Only the first so many.")] = None,
+    as_json: AsJson = False,
+    storage: StorageUrl = DEFAULT_STORAGE,
+) -> None:
+    """Show a study's trials, best first by the validation metric.
+
+    Example:
+        hpo leaderboard california-housing --top 5
+    """
+    from hpo.cli.show import print_leaderboard
+    from hpo.results.leaderboard import leaderboard as ranked
+
+    study = opened(name, storage)
+    rows = ranked(study, every_state=every_state)[:top]
+    if as_json:
+        _print_json([row.to_json() for row in rows])
+    else:
+        print_leaderboard(study, rows)
+
+
+def trial(
+    name: StudyName,
+    number: Annotated[int, typer.Argument(metavar="NUMBER", help="The trial's number.")],
+    as_json: AsJson = False,
+    storage: StorageUrl = DEFAULT_STORAGE,
+) -> None:
+    """Show one trial: its params, its learning curve, what came of it.
+
+    Example:
+        hpo trial california-housing 17
+    """
+    from hpo.cli.show import print_trial
+    from hpo.results.leaderboard import find_row, learning_curve
+
+    study = opened(name, storage)
+    row, curve = find_row(study, number), learning_curve(study, number)
+    if as_json:
+        _print_json({**row.to_json(), "intermediate_values": curve})
+    else:
+        print_trial(study, row, curve)
+
+
+def status_json(status: "StudyStatus") -> dict[str, Any]:
+    """A study's status as scripts read it."""
+    return {
+        "name": status.name,
+        "state": status.state,
+        "direction": status.direction,
+        "budget": {"n_trials": status.n_trials, "timeout": status.timeout},
+        "trials": status.counts,
+        "best": None if status.best is None else asdict(status.best),
+        "workers": [asdict(worker) for worker in status.workers],
+    }
+
+
+def _print_json(document: Any) -> None:
+    print(json.dumps(document, indent=2, ensure_ascii=False, default=str))

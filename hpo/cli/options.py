@@ -1,0 +1,93 @@
+"""Options that several commands share, each written once."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from hpo.errors import InputError
+
+if TYPE_CHECKING:
+    from hpo.study import Study
+
+StorageUrl = Annotated[
+    str,
+    typer.Option(
+        "--storage",
+        envvar="HPO_STORAGE",
+        metavar="URL",
+        help="Where studies are kept: sqlite:///FILE or postgresql://USER:PASSWORD@HOST/DB.",
+    ),
+]
+ArtifactsUrl = Annotated[
+    str,
+    typer.Option(
+        "--artifacts",
+        envvar="HPO_ARTIFACTS",
+        metavar="URL",
+        help="Where tables and weights are kept: a folder, or s3://BUCKET/PATH and the like.",
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+StudyName = Annotated[str, typer.Argument(metavar="NAME", help="The study's name.")]
+StudyFile = Annotated[Path, typer.Argument(metavar="STUDY.toml", help="The study file.")]
+NTrials = Annotated[
+    int | None,
+    typer.Option("--n-trials", min=1, help="Trials the study may ever create; overrides its file."),
+]
+Timeout = Annotated[
+    str | None,
+    typer.Option(
+        "--timeout", metavar="DURATION", help="Time, such as 90s, 30m or 2h; overrides the file."
+    ),
+]
+Workers = Annotated[
+    str, typer.Option("--workers", metavar="N|auto", help="Worker processes; auto: one a slot.")
+]
+Gpus = Annotated[
+    str,
+    typer.Option(
+        "--gpus",
+        metavar="auto|none|0,1",
+        help="Which of the visible GPUs to use; without one, each core is a slot.",
+    ),
+]
+PerGpu = Annotated[int, typer.Option("--per-gpu", help="Workers that share each GPU.")]
+Lease = Annotated[
+    str,
+    typer.Option(
+        "--lease",
+        metavar="DURATION",
+        help="How long a silent worker keeps its trials before others take them over.",
+    ),
+]
+
+DEFAULT_STORAGE = "sqlite:///hpo.db"
+DEFAULT_ARTIFACTS = "hpo-artifacts"
+
+
+def seconds(option: str, text: str) -> float:
+    """A duration option in seconds.
+
+    Raises:
+        InputError: it reads as no duration.
+    """
+    from hpo.parsing import parse_duration
+
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise InputError(f"{option} {error}") from None
+
+
+def opened(name: str, storage: str) -> "Study":
+    """The study of that name in an existing storage.
+
+    Raises:
+        StorageError: the storage is not there.
+        StudyNotFoundError: it holds no such study.
+    """
+    from hpo.storage.engine import open_storage
+    from hpo.study import open_study
+
+    return open_study(open_storage(storage, create=False), name)

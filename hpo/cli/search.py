@@ -1,0 +1,222 @@
+"""Commands that search: run, create, worker, enqueue."""
+
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+
+from hpo.cli.options import (
+    DEFAULT_ARTIFACTS,
+    DEFAULT_STORAGE,
+    ArtifactsUrl,
+    Gpus,
+    Lease,
+    NTrials,
+    PerGpu,
+    StorageUrl,
+    StudyFile,
+    StudyName,
+    Timeout,
+    Workers,
+    opened,
+    seconds,
+)
+from hpo.errors import InputError
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from hpo.artifacts import ArtifactStore
+    from hpo.study import Study
+
+
+def register(app: typer.Typer) -> None:
+    """Add this module's commands."""
+    app.command()(run)
+    app.command()(create)
+    app.command()(worker)
+    app.command()(enqueue)
+
+
+def run(
+    study_file: StudyFile,
+    n_trials: NTrials = None,
+    timeout: Timeout = None,
+    workers: Workers = "auto",
+    gpus: Gpus = "auto",
+    per_gpu: PerGpu = 1,
+    lease: Lease = "60s",
+    top: Annotated[int, typer.Option("--top", min=1, help="How many winners to export.")] = 3,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="Folder for the winners; by default winners/NAME."),
+    ] = None,
+    storage: StorageUrl = DEFAULT_STORAGE,
+    artifacts: ArtifactsUrl = DEFAULT_ARTIFACTS,
+) -> None:
+    """Create a study, search with this machine's workers, and export the winners.
+
+    Run it again to go on where it ended; raise --n-trials to search further.
+
+    Example:
+        hpo run studies/california_housing.toml --n-trials 40 --timeout 10m
+    """
+    from hpo.cli.live import watch
+    from hpo.cli.show import print_leaderboard
+    from hpo.launch.local import local_slots
+    from hpo.launch.search import search, worker_environment
+    from hpo.results.export import export
+    from hpo.results.leaderboard import leaderboard
+    from hpo.worker.supervisor import Supervisor
+
+    lease_seconds = seconds("--lease", lease)
+    slots = local_slots(gpus=gpus, per_gpu=per_gpu, workers=workers)
+    study, store = _create(study_file, storage, artifacts, n_trials, timeout)
+    print(study.name)
+    _interrupt_at_sigterm()
+    with watch(study, len(slots)) as view:
+        supervisor = Supervisor(
+            arguments=[study.name, "--lease", str(lease_seconds)],
+            environment=worker_environment(study, store),
+            slots=slots,
+            on_line=view.log,
+        )
+        try:
+            code = search(study, supervisor, view.update)
+        except KeyboardInterrupt:
+            view.log("Interrupted. What is finished is kept; the same command goes on.")
+            raise typer.Exit(130) from None
+    if code != 0:
+        raise typer.Exit(code)
+    folders = export(study, store, out or Path("winners") / study.name, top=top)
+    print_leaderboard(study, leaderboard(study)[:10])
+    for folder in folders:
+        print(folder)
+
+
+def create(
+    study_file: StudyFile,
+    n_trials: NTrials = None,
+    timeout: Timeout = None,
+    storage: StorageUrl = DEFAULT_STORAGE,
+    artifacts: ArtifactsUrl = DEFAULT_ARTIFACTS,
+) -> None:
+    """Create a study, or reopen it, without searching.
+
+    Creating it again is harmless; a raised budget extends it.
+
+    Example:
+        hpo create studies/adult.toml --storage postgresql://me@db/hpo --artifacts s3://bucket/hpo
+    """
+    study, _ = _create(study_file, storage, artifacts, n_trials, timeout)
+    print(study.name)
+
+
+def worker(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[NAME...]", help="Studies to work for; without, every open one."),
+    ] = None,
+    workers: Workers = "auto",
+    gpus: Gpus = "auto",
+    per_gpu: PerGpu = 1,
+    lease: Lease = "60s",
+    n_trials: Annotated[
+        int | None,
+        typer.Option("--n-trials", min=1, help="Trials that this command may claim in all."),
+    ] = None,
+    timeout: Annotated[
+        str | None,
+        typer.Option("--timeout", metavar="DURATION", help="Give trials back and end after this."),
+    ] = None,
+    storage: StorageUrl = DEFAULT_STORAGE,
+    artifacts: ArtifactsUrl = DEFAULT_ARTIFACTS,
+) -> NoReturn:
+    """Work for studies: start it in any terminal, on any machine that reaches the storage.
+
+    At SIGTERM or Ctrl-C it gives its trials back and ends with code 75; a second one kills it.
+
+    Example:
+        hpo worker california-housing --gpus 0,1 --storage postgresql://me@db/hpo
+    """
+    from hpo.artifacts import ArtifactStore
+    from hpo.launch.local import local_slots
+    from hpo.launch.search import GRACE_SECONDS
+    from hpo.storage.engine import open_storage
+    from hpo.worker.quota import Quota
+    from hpo.worker.supervisor import Supervisor
+
+    arguments = [*(names or []), "--lease", str(seconds("--lease", lease))]
+    if timeout is not None:
+        arguments += ["--timeout", str(seconds("--timeout", timeout))]
+    url = open_storage(storage, create=False).url
+    supervisor = Supervisor(
+        arguments=arguments,
+        environment={"HPO_STORAGE": url, "HPO_ARTIFACTS": ArtifactStore(artifacts).url},
+        slots=local_slots(gpus=gpus, per_gpu=per_gpu, workers=workers),
+        quota=Quota() if n_trials is None else Quota.limited(n_trials),
+    )
+    _interrupt_at_sigterm()
+    try:
+        supervisor.start()
+        supervisor.wait()
+    except KeyboardInterrupt:
+        supervisor.stop(GRACE_SECONDS)
+    sys.exit(supervisor.exit_code())
+
+
+def enqueue(
+    name: StudyName,
+    params: Annotated[
+        list[str], typer.Argument(metavar="KEY=VALUE...", help="Params to fix; others are sampled.")
+    ],
+    storage: StorageUrl = DEFAULT_STORAGE,
+) -> None:
+    """Queue a trial with params of your own choice.
+
+    Example:
+        hpo enqueue california-housing model.depth=4 optimizer.name=adamw
+    """
+    study = opened(name, storage)
+    number = study.enqueue(dict(_parse_param(text) for text in params))
+    print(number)
+
+
+def _create(
+    study_file: Path, storage: str, artifacts: str, n_trials: int | None, timeout: str | None
+) -> "tuple[Study, ArtifactStore]":
+    from hpo.artifacts import ArtifactStore
+    from hpo.launch.creation import create_from_file
+    from hpo.storage.engine import open_storage
+
+    limit = None if timeout is None else seconds("--timeout", timeout)
+    store = ArtifactStore(artifacts)
+    study = create_from_file(
+        study_file, open_storage(storage), store, n_trials=n_trials, timeout=limit
+    )
+    return study, store
+
+
+def _parse_param(text: str) -> tuple[str, bool | int | float | str]:
+    """`key=value`, the value as TOML reads it, or else as plain text."""
+    import tomllib
+
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise InputError(f"params read KEY=VALUE, such as model.depth=3, but got {text}")
+    try:
+        parsed = tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        parsed = value
+    return name, parsed
+
+
+def _interrupt_at_sigterm() -> None:
+    """Let a SIGTERM end the command as Ctrl-C does."""
+
+    def interrupt(number: int, frame: "FrameType | None") -> NoReturn:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, interrupt)

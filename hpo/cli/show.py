@@ -1,0 +1,122 @@
+"""How studies and trials look in a terminal."""
+
+from datetime import datetime
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from hpo.results.leaderboard import Row
+from hpo.study import Study, StudyStatus
+
+ORDER = ("COMPLETE", "PRUNED", "FAIL", "RUNNING", "WAITING")
+
+
+def print_studies(found: list[StudyStatus]) -> None:
+    """A line a study."""
+    table = _table("study", "state", "trials", "best", "created")
+    for status in found:
+        best = "" if status.best is None else f"{status.best.value:.5g}"
+        n_done = sum(status.counts.get(state, 0) for state in ORDER[:3])
+        table.add_row(
+            status.name, status.state, f"{n_done}/{status.n_trials}", best, _when(status.created)
+        )
+    _print(table)
+
+
+def print_status(status: StudyStatus) -> None:
+    """A study's budget, trials, best params and workers."""
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    table.add_row("study", status.name)
+    table.add_row("state", status.state)
+    table.add_row("trials", f"{count_text(status.counts)}, of {status.n_trials}")
+    if status.timeout is not None:
+        table.add_row("time", f"{duration(status.busy_seconds)} of {duration(status.timeout)}")
+    if status.best is not None:
+        table.add_row("best", f"{status.best.value:.5g} (trial {status.best.number})")
+        table.add_row("", params_text(status.best.params))
+    for worker in status.workers:
+        table.add_row("worker", f"{worker.host}, process {worker.pid}, {worker.device}")
+    _print(table)
+
+
+def print_leaderboard(study: Study, rows: list[Row]) -> None:
+    """Trials with their metrics and params, the default configuration marked."""
+    metric = study.definition.objective.metric
+    others = sorted({name for row in rows for name in row.metrics} - {metric})
+    table = _table("", "trial", "state", metric, *others, "params")
+    for rank, row in enumerate(rows, start=1):
+        number = f"{row.number} (default)" if row.number == 0 else str(row.number)
+        value = "" if row.value is None else f"{row.value:.5g}"
+        metrics = [f"{row.metrics[name]:.5g}" if name in row.metrics else "" for name in others]
+        table.add_row(str(rank), number, row.state, value, *metrics, params_text(row.params))
+    _print(table)
+
+
+def print_trial(study: Study, row: Row, curve: dict[int, float]) -> None:
+    """One trial: params, metrics, learning curve, what the worker recorded."""
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    table.add_row("trial", f"{row.number} of {study.name}")
+    table.add_row("state", row.state)
+    if row.value is not None:
+        table.add_row(study.definition.objective.metric, f"{row.value:.6g}")
+    groups: list[dict[str, Any]] = [row.params, row.metrics, row.user_attrs]
+    for group in groups:
+        table.add_section()
+        for key, value in group.items():
+            table.add_row(key, f"{value:.6g}" if isinstance(value, float) else str(value))
+    if curve:
+        table.add_row("epochs", f"{len(curve)}  {sparkline(list(curve.values()))}")
+    _print(table)
+
+
+def params_text(params: dict[str, Any]) -> str:
+    """Params in one line, by their last name; `x.on` switches show as x = 0 when off."""
+    shown = []
+    for name, value in params.items():
+        short = "optimizer" if name == "optimizer.name" else name.removesuffix(".on").split(".")[-1]
+        if not name.endswith(".on"):
+            shown.append(f"{short}={value:.3g}" if isinstance(value, float) else f"{short}={value}")
+        elif not value:
+            shown.append(f"{short}=0")
+    return " ".join(shown)
+
+
+def count_text(counts: dict[str, int]) -> str:
+    """`12 complete, 3 pruned`: the states that occur, in the order of a trial's life."""
+    present = [(state, counts[state]) for state in ORDER if counts.get(state)]
+    return ", ".join(f"{n} {state.lower()}" for state, n in present) or "none yet"
+
+
+def duration(seconds: float) -> str:
+    """`45 s`, `3 min 20 s` or `2 h 5 min`."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def sparkline(values: list[float], width: int = 40) -> str:
+    """A curve in block characters, `width` at most."""
+    picked = values[:: max(1, -(-len(values) // width))]
+    low, high = min(picked), max(picked)
+    scale = (high - low) or 1.0
+    return "".join("▁▂▃▄▅▆▇█"[round((value - low) / scale * 7)] for value in picked)
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in columns:
+        table.add_column(column, overflow="fold", no_wrap=column in ("study", "trial"))
+    return table
+
+
+def _when(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%M} UTC"
+
+
+def _print(table: Table) -> None:
+    Console().print(table)

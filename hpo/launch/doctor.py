@@ -1,0 +1,95 @@
+"""What this machine can do, and what is wrong with the setup."""
+
+import os
+import platform
+import shutil
+import uuid
+from dataclasses import dataclass
+
+import torch
+from sqlalchemy.engine import make_url
+
+import hpo
+from hpo.artifacts import ArtifactStore
+from hpo.errors import HpoError
+from hpo.storage.engine import open_storage
+from hpo.study import list_studies
+from hpo.training import resolve_precision
+
+FREE_BYTES = 2**30
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One thing that was looked at."""
+
+    what: str
+    ok: bool
+    detail: str
+
+
+def examine(storage: str, artifacts: str) -> list[Finding]:
+    """Look at the software, the devices, the storage and the artifact store."""
+    return [
+        Finding(
+            what="hpo", ok=True, detail=f"{hpo.__version__}, Python {platform.python_version()}"
+        ),
+        Finding(what="torch", ok=True, detail=torch.__version__),
+        _cores(),
+        *_gpus(),
+        _storage(storage),
+        _artifacts(artifacts),
+    ]
+
+
+def _cores() -> Finding:
+    n_cores = len(os.sched_getaffinity(0))
+    precision = resolve_precision("auto", 384, torch.device("cpu"))
+    return Finding(what="processor", ok=True, detail=f"{n_cores} cores, trains in {precision}")
+
+
+def _gpus() -> list[Finding]:
+    if not torch.cuda.is_available():
+        return [Finding(what="GPU", ok=True, detail="none that torch can use")]
+    found = []
+    for index in range(torch.cuda.device_count()):
+        properties = torch.cuda.get_device_properties(index)
+        detail = f"{properties.name}, {properties.total_memory / 2**30:.0f} GiB"
+        found.append(Finding(what=f"GPU {index}", ok=True, detail=detail))
+    return found
+
+
+def _storage(url: str) -> Finding:
+    """Open the storage, unless it is a SQLite file that no study has made yet."""
+    try:
+        opened = open_storage(url, create=False)
+        studies = list_studies(opened)
+    except HpoError as error:
+        return Finding(what="storage", ok=_is_future_file(url), detail=str(error))
+    return Finding(what="storage", ok=True, detail=f"{opened.safe_url}, {len(studies)} studies")
+
+
+def _is_future_file(url: str) -> bool:
+    """Whether the URL names a SQLite file that is not there, in a folder that can hold it."""
+    try:
+        parsed = make_url(url)
+    except ValueError:
+        return False
+    path = parsed.database or ""
+    folder = os.path.dirname(os.path.abspath(path))
+    return parsed.drivername == "sqlite" and not os.path.exists(path) and os.access(folder, os.W_OK)
+
+
+def _artifacts(url: str) -> Finding:
+    """Write a file and read it back; on a local disk, look at the room that is left."""
+    try:
+        store = ArtifactStore(url)
+        digest = store.put("doctor", uuid.uuid4().bytes)
+        store.get("doctor", digest)
+    except HpoError as error:
+        return Finding(what="artifacts", ok=False, detail=str(error))
+    if not os.path.isdir(store.url):
+        return Finding(what="artifacts", ok=True, detail=store.url)
+    free = shutil.disk_usage(store.url).free
+    detail = f"{store.url}, {free / 2**30:.1f} GiB free"
+    return Finding(what="artifacts", ok=free > FREE_BYTES, detail=detail)

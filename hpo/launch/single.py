@@ -1,0 +1,86 @@
+"""One trial without a study: `hpo train`."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from hpo.bundle import Model
+from hpo.data.schema import resolve_task
+from hpo.data.sources import fingerprint, read_table
+from hpo.errors import HpoError, InputError
+from hpo.experiment import Experiment
+from hpo.parsing import read_toml, validate
+from hpo.training import Failed, Finished, Progress, Run, SingleTrainer
+from hpo.trial import TrialConfig
+
+SLICE_SECONDS = 1.0
+
+
+def train_config(
+    path: Path, *, seed: int | None, device: str, log: Callable[[str], None]
+) -> tuple[Model, dict[str, dict[str, float]]]:
+    """Train the configuration in a file.
+
+    Args:
+        path: a trial's `config.toml`, or one written by hand.
+        seed: instead of the configuration's own.
+        device: a torch device, or `auto` for a GPU where there is one.
+        log: takes a line an epoch.
+
+    Returns:
+        The model, and its validation and test metrics.
+
+    Raises:
+        DefinitionError: the file is wrong.
+        DataError: the table is not the one the configuration names, or cannot be trained on.
+        HpoError: the training failed or diverged.
+    """
+    torch.set_num_threads(1)  # as a worker: the same number of threads, the same bits
+    trainer = SingleTrainer(choose_device(device))
+    config, experiment = _load(path, seed)
+    _, data = experiment.prepared(config.preprocessing.numeric)
+    trainer.admit(Run(key=0, config=config, data=data))
+    while True:
+        for event in trainer.advance(SLICE_SECONDS):
+            match event:
+                case Progress():
+                    for measured in event.measurements:
+                        metric = config.objective.metric
+                        log(f"epoch {measured.step}: {metric} {measured.value:.5g}")
+                case Failed():
+                    raise HpoError(f"training failed: {event.reason}")
+                case Finished() if event.result.status == "diverged":
+                    raise HpoError(f"training diverged: {event.result.reason}")
+                case Finished():
+                    model = experiment.model(config, event.result, trainer.device)
+                    test = experiment.test_metrics(model)
+                    return model, {"validation": model.metrics, "test": test}
+
+
+def choose_device(name: str) -> torch.device:
+    """The torch device of that name; `auto` is a GPU where there is one.
+
+    Raises:
+        InputError: there is no such device here.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        return torch.empty(0, device=name).device
+    except (RuntimeError, AssertionError):
+        raise InputError(
+            f"--device must be auto, cpu or a GPU of this machine, but got {name}"
+        ) from None
+
+
+def _load(path: Path, seed: int | None) -> tuple[TrialConfig, Experiment]:
+    """The configuration, complete, and its table."""
+    config: TrialConfig = validate(TrialConfig, read_toml(path), str(path))
+    frame = read_table(config.data.source, path.parent)
+    data = replace(config.data, task=resolve_task(frame, config.data))
+    if not data.fingerprint:  # written by hand: this table is the one that is meant
+        data = replace(data, fingerprint=fingerprint(frame))
+    training = config.training if seed is None else replace(config.training, seed=seed)
+    return replace(config, data=data, training=training), Experiment(frame, data)
