@@ -235,4 +235,6 @@ Duration = Annotated[float, BeforeValidator(parse_duration), WithJsonSchema({"ty
 def shown(value: object) -> str:
     """A value as TOML would write it, shortened."""
     text = json.dumps(value, default=str, ensure_ascii=False)
+    if not text.isprintable():
+        text = json.dumps(value, default=str)
     return text if len(text) <= 80 else text[:77] + "..."

@@ -47,14 +47,16 @@ class FloatRange(Tunable):
             return min(max(middle, self.low), self.high)
         if self.step is None:
             return self.low + (self.high - self.low) / 2
-        return self.low + self.step * round((self.high - self.low) / self.step / 2)
+        values = self.grid()
+        return values[(len(values) - 1) // 2]
 
-    def grid(self) -> list[Value]:
-        """Its values in steps; empty where it has no step."""
+    def grid(self) -> list[float]:
+        """Its values in steps, counted in decimal; empty where it has no step."""
         if self.step is None:
             return []
+        low, step = Decimal(str(self.low)), Decimal(str(self.step))
         n = round((self.high - self.low) / self.step) + 1
-        return [self.low + index * self.step for index in range(n)]
+        return [float(low + index * step) for index in range(n)]
 
     def admits(self, value: Value) -> bool:
         """Whether a trial may have this value."""
@@ -92,7 +94,7 @@ class IntRange(Tunable):
         step = self.step or 1
         return self.low + (self.high - self.low) // (2 * step) * step
 
-    def grid(self) -> list[Value]:
+    def grid(self) -> list[int]:
         """Its values; empty where it is on a log scale."""
         return [] if self.log else list(range(self.low, self.high + 1, self.step or 1))
 

@@ -16,12 +16,12 @@ Does not know: Optuna, data, budgets.
 
 import itertools
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
 from hpo.errors import DefinitionError, InputError, nearest
-from hpo.parsing import shown, validate, validate_kind
+from hpo.parsing import dotted, shown, validate, validate_kind
 from hpo.ranges import LEAF_KINDS, SWITCH, Categorical, FloatRange, Leaf, Tunable, Value
 from hpo.trial import ModelConfig, OptimizerConfig, PreprocessingConfig, TrainingConfig
 
@@ -127,7 +127,9 @@ class SearchSpace:
         Raises:
             InputError: a range has no step, or the grid holds more than `MAX_GRID` points.
         """
-        axes: dict[str, list[Value]] = {name: leaf.grid() for name, leaf in self.params().items()}
+        axes: dict[str, Sequence[Value]] = {
+            name: leaf.grid() for name, leaf in self.params().items()
+        }
         for name, values in axes.items():
             if not values:
                 raise InputError(f"the grid sampler needs steps: give {name} a step or choices")
@@ -202,18 +204,18 @@ class SearchSpace:
 def _leaves(tree: Mapping[str, Any], where: str) -> Iterator[tuple[str, Any]]:
     for section, table in tree.items():
         if section not in SECTIONS:
-            listed = f"known sections are {', '.join(SECTIONS)}"
             raise DefinitionError(
-                f"{where}: {section}: unknown section{nearest(section, SECTIONS)}; {listed}"
+                f"{where}: {dotted((section,))}: unknown section{nearest(section, SECTIONS)}; "
+                f"known sections are {', '.join(SECTIONS)}"
             )
         if not isinstance(table, Mapping):
             raise DefinitionError(f"{where}: {section}: must be a table, but got {shown(table)}")
         known = [path.split(".")[1] for path in LEAF_TYPES if path.startswith(f"{section}.")]
         for name, node in table.items():
             if name not in known:
-                listed = f"known keys are {', '.join(known)}"
                 raise DefinitionError(
-                    f"{where}: {section}.{name}: unknown key{nearest(name, known)}; {listed}"
+                    f"{where}: {dotted((section, name))}: unknown key{nearest(name, known)}; "
+                    f"known keys are {', '.join(known)}"
                 )
             yield f"{section}.{name}", node
 
@@ -232,7 +234,7 @@ def _tunable(path: str, node: Mapping[str, Any], where: str) -> Leaf:
     for other, wanted in leaf.when.items():
         if other not in LEAF_TYPES or other == path:
             hint = nearest(other, LEAF_TYPES)
-            raise DefinitionError(f'{where}: {path}.when: "{other}" is no other leaf{hint}')
+            raise DefinitionError(f"{where}: {path}.when: {shown(other)} is no other leaf{hint}")
         if wanted == []:
             raise DefinitionError(f"{where}: {path}.when.{other}: must hold a value, but got []")
         _suited(other, _listed(wanted), where, (path, "when", other))
