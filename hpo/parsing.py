@@ -229,7 +229,11 @@ def parse_duration(text: str | float) -> float:
     return seconds
 
 
-Duration = Annotated[float, BeforeValidator(parse_duration), WithJsonSchema({"type": "string"})]
+Duration = Annotated[
+    float,
+    BeforeValidator(parse_duration),
+    WithJsonSchema({"type": ["string", "number"], "examples": ["90s", "30m", "2h"]}),
+]
 
 
 def shown(value: object) -> str:

@@ -18,7 +18,13 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class TpeSampler(Section):
+class Strategy(Section):
+    """A table that says by its own `name` what it is."""
+
+    model_config = ConfigDict(json_schema_extra={"required": ["name"]})
+
+
+class TpeSampler(Strategy):
     """Tree-structured Parzen estimator, multivariate (Bergstra 2011; Falkner 2018)."""
 
     name: Literal["tpe"] = "tpe"
@@ -26,21 +32,21 @@ class TpeSampler(Section):
     n_startup_trials: Count = 20
 
 
-class RandomSampler(Section):
+class RandomSampler(Strategy):
     """Independent uniform draws."""
 
     name: Literal["random"] = "random"
     seed: Seed = 0
 
 
-class QmcSampler(Section):
+class QmcSampler(Strategy):
     """A scrambled Sobol sequence: random search that covers the space evenly."""
 
     name: Literal["qmc"] = "qmc"
     seed: Seed = 0
 
 
-class GpSampler(Section):
+class GpSampler(Strategy):
     """Gaussian-process Bayesian optimization."""
 
     name: Literal["gp"] = "gp"
@@ -48,14 +54,14 @@ class GpSampler(Section):
     n_startup_trials: Count = 20
 
 
-class GridSampler(Section):
+class GridSampler(Strategy):
     """Every point of a space whose ranges all have steps, in a shuffled order."""
 
     name: Literal["grid"] = "grid"
     seed: Seed = 0
 
 
-class MedianPruner(Section):
+class MedianPruner(Strategy):
     """Ends a trial whose best value so far is worse than the median of finished trials' there."""
 
     name: Literal["median"] = "median"
@@ -64,7 +70,7 @@ class MedianPruner(Section):
     interval_steps: Positive = 1
 
 
-class PercentilePruner(Section):
+class PercentilePruner(Strategy):
     """As median, with another share of the finished trials to keep up with."""
 
     name: Literal["percentile"] = "percentile"
@@ -74,7 +80,7 @@ class PercentilePruner(Section):
     interval_steps: Positive = 1
 
 
-class SuccessiveHalvingPruner(Section):
+class SuccessiveHalvingPruner(Strategy):
     """Asynchronous successive halving (Li et al. 2020)."""
 
     name: Literal["successive_halving"] = "successive_halving"
@@ -83,7 +89,7 @@ class SuccessiveHalvingPruner(Section):
     min_early_stopping_rate: Count = 0
 
 
-class HyperbandPruner(Section):
+class HyperbandPruner(Strategy):
     """Several brackets of successive halving (Li et al. 2018)."""
 
     name: Literal["hyperband"] = "hyperband"
@@ -91,7 +97,7 @@ class HyperbandPruner(Section):
     reduction_factor: Annotated[int, Field(ge=2, lt=2**31)] = 3
 
 
-class PatientPruner(Section):
+class PatientPruner(Strategy):
     """Ends a trial that has not improved over a number of epochs."""
 
     name: Literal["patient"] = "patient"
@@ -99,7 +105,7 @@ class PatientPruner(Section):
     min_delta: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
 
 
-class NonePruner(Section):
+class NonePruner(Strategy):
     """Lets every trial run until its own patience ends it."""
 
     name: Literal["none"] = "none"
