@@ -2,6 +2,7 @@
 
 import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -143,7 +144,6 @@ def worker(
     """
     from hpo.artifacts import ArtifactStore
     from hpo.launch.local import local_slots
-    from hpo.launch.search import GRACE_SECONDS
     from hpo.storage.engine import open_storage
     from hpo.worker.quota import Quota
     from hpo.worker.supervisor import Supervisor
@@ -159,11 +159,8 @@ def worker(
         quota=Quota() if n_trials is None else Quota.limited(n_trials),
     )
     _interrupt_at_sigterm()
-    try:
-        supervisor.start()
+    with suppress(KeyboardInterrupt), supervisor:
         supervisor.wait()
-    except KeyboardInterrupt:
-        supervisor.stop(GRACE_SECONDS)
     sys.exit(supervisor.exit_code())
 
 

@@ -14,8 +14,6 @@ from hpo.study import Study, StudyStatus
 from hpo.worker.supervisor import Supervisor
 
 LOOK_SECONDS = 0.5
-GRACE_SECONDS = 20.0
-"""How long workers have to hand their trials back before they are killed."""
 
 
 def worker_environment(study: Study, store: ArtifactStore) -> dict[str, str]:
@@ -34,13 +32,12 @@ def search(study: Study, supervisor: Supervisor, observe: Callable[[StudyStatus]
     Returns:
         The workers' exit code; a KeyboardInterrupt passes through after they were stopped.
     """
-    supervisor.start()
     try:
-        while supervisor.n_alive():
-            study.reap()
-            observe(study.progress())
-            time.sleep(LOOK_SECONDS)
+        with supervisor:
+            while supervisor.n_alive():
+                study.reap()
+                observe(study.progress())
+                time.sleep(LOOK_SECONDS)
     finally:
-        supervisor.stop(GRACE_SECONDS)
         observe(study.progress())
     return supervisor.exit_code()

@@ -15,12 +15,15 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from types import TracebackType
 
 from hpo.worker.quota import Quota
 
 log = logging.getLogger(__name__)
 
 MAX_RESTARTS = 3
+GRACE_SECONDS = 20.0
+"""How long workers have to hand their trials back before they are killed."""
 POLL_SECONDS = 0.2
 
 
@@ -59,10 +62,24 @@ class Supervisor:
     quota: Quota = field(default_factory=Quota)
     on_line: Callable[[str], None] | None = None
     children: list[Child] = field(default_factory=list)
+    _lifeline: tuple[int, int] = (-1, -1)
 
-    def start(self) -> None:
+    def __enter__(self) -> "Supervisor":
         """Start a worker in every slot."""
+        self._lifeline = os.pipe()
         self.children = [Child(slot=slot, process=self._spawn(slot)) for slot in self.slots]
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Leave no worker behind."""
+        self.stop(GRACE_SECONDS)
+        for end in self._lifeline:
+            os.close(end)
 
     def n_alive(self) -> int:
         """Start killed workers again; how many are at work."""
@@ -103,7 +120,7 @@ class Supervisor:
         return max(codes)
 
     def _spawn(self, slot: Slot) -> subprocess.Popen[str]:
-        command = [sys.executable, "-m", "hpo.worker", *self.arguments]
+        command = [sys.executable, "-P", "-m", "hpo.worker", *self.arguments]
         command += ["--device", slot.device, "--lifeline"]
         descriptors = self.quota.pipe or ()
         if descriptors:
@@ -111,7 +128,7 @@ class Supervisor:
         process = subprocess.Popen(
             command,
             env={**os.environ, **self.environment, **slot.environment},
-            stdin=subprocess.PIPE,  # ends when this process does, however it dies
+            stdin=self._lifeline[0],  # ends when this process does, however it dies
             stderr=subprocess.PIPE if self.on_line else None,
             pass_fds=descriptors,
             start_new_session=True,  # Ctrl-C reaches the workers through this process alone
@@ -124,5 +141,6 @@ class Supervisor:
     def _relay(self, process: subprocess.Popen[str]) -> None:
         assert process.stderr is not None
         assert self.on_line is not None
-        for line in process.stderr:
-            self.on_line(line.rstrip())
+        with process.stderr as lines:
+            for line in lines:
+                self.on_line(line.rstrip())

@@ -1,0 +1,108 @@
+"""The supervisor against stand-ins for `hpo.worker`: small programs in its place on the path."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from hpo.worker.supervisor import MAX_RESTARTS, Slot, Supervisor
+
+
+def make(tmp_path: Path, program: str, n_slots: int = 1, **more: object) -> Supervisor:
+    """A supervisor whose workers run `program`."""
+    package = tmp_path / "hpo" / "worker"
+    package.mkdir(parents=True)
+    (tmp_path / "hpo" / "__init__.py").touch()
+    (package / "__init__.py").touch()
+    (package / "__main__.py").write_text(program)
+    slots = [Slot(device="cpu", environment={"SLOT": str(index)}) for index in range(n_slots)]
+    environment = {"PYTHONPATH": str(tmp_path), "OUT": str(tmp_path)}
+    return Supervisor(arguments=["name"], environment=environment, slots=slots, **more)  # type: ignore[arg-type]
+
+
+def test_each_slot_gets_a_worker_with_its_own_environment(tmp_path: Path) -> None:
+    lines: list[str] = []
+    program = "import os, sys; print(os.environ['SLOT'], *sys.argv[1:], file=sys.stderr)"
+    supervisor = make(tmp_path, program, n_slots=2, on_line=lines.append)
+    with supervisor:
+        supervisor.wait()
+    deadline = time.monotonic() + 10
+    while len(lines) < 2 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert sorted(lines) == [f"{slot} name --device cpu --lifeline" for slot in (0, 1)]
+    assert supervisor.exit_code() == 0
+
+
+def test_a_killed_worker_is_started_again_but_not_for_ever(tmp_path: Path) -> None:
+    program = (
+        "import os, pathlib, signal\n"
+        "pathlib.Path(os.environ['OUT'], str(os.getpid())).touch()\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    supervisor = make(tmp_path, program)
+    with supervisor:
+        supervisor.wait()
+    started = [path for path in tmp_path.iterdir() if path.name.isdecimal()]
+    assert len(started) == 1 + MAX_RESTARTS
+    assert supervisor.exit_code() == 1
+
+
+@pytest.mark.parametrize(
+    ("codes", "expected"), [("0,0", 0), ("0,75", 75), ("75,1", 1), ("1,2", 2), ("0,3", 1)]
+)
+def test_the_most_serious_exit_code_counts(tmp_path: Path, codes: str, expected: int) -> None:
+    program = f"import os, sys; sys.exit([{codes}][int(os.environ['SLOT'])])"
+    supervisor = make(tmp_path, program, n_slots=2)
+    with supervisor:
+        supervisor.wait()
+    assert supervisor.exit_code() == expected
+
+
+def test_a_worker_that_ignores_the_notice_is_killed(tmp_path: Path) -> None:
+    program = (
+        "import os, pathlib, signal, time\n"
+        "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+        "pathlib.Path(os.environ['OUT'], 'ready').touch()\n"
+        "time.sleep(60)\n"
+    )
+    supervisor = make(tmp_path, program)
+    with supervisor:
+        wait_for(tmp_path / "ready")
+        supervisor.stop(grace=0.2)
+    assert supervisor.children[0].process.returncode == -signal.SIGKILL
+
+
+def test_workers_notice_when_their_supervisor_is_killed(tmp_path: Path) -> None:
+    child = (
+        "import os, pathlib, sys\n"
+        "out = pathlib.Path(os.environ['OUT'])\n"
+        "(out / 'ready').touch()\n"
+        "sys.stdin.buffer.read()\n"
+        "(out / 'noticed').touch()\n"
+    )
+    make(tmp_path / "path", child)
+    parent = (
+        "import time\n"
+        "from hpo.worker.supervisor import Slot, Supervisor\n"
+        f"environment = {{'PYTHONPATH': {str(tmp_path / 'path')!r}, 'OUT': {str(tmp_path)!r}}}\n"
+        "slot = Slot(device='cpu', environment={})\n"
+        "with Supervisor(arguments=[], environment=environment, slots=[slot]):\n"
+        "    time.sleep(60)\n"
+    )
+    process = subprocess.Popen([sys.executable, "-c", parent], env=os.environ.copy())
+    wait_for(tmp_path / "ready")
+    process.kill()
+    process.wait()
+    wait_for(tmp_path / "noticed")
+
+
+def wait_for(path: Path) -> None:
+    """Return when the file is there."""
+    deadline = time.monotonic() + 20
+    while not path.exists():
+        assert time.monotonic() < deadline, f"{path.name} never came"
+        time.sleep(0.01)
