@@ -48,10 +48,10 @@ def study_schema() -> dict[str, Any]:
         search_space=str | _space(),
         data=DataConfig,
         objective=ObjectiveConfig,
-        training=(TrainingConfig, TrainingConfig()),
+        training=(TrainingConfig, {}),
         sampler=Annotated[Sampler, Field(discriminator="name", default={"name": "tpe"})],
         pruner=Annotated[Pruner, Field(discriminator="name", default={"name": "median"})],
-        budget=(Budget, Budget()),
+        budget=(Budget, {}),
     )
     return TypeAdapter(model).json_schema(schema_generator=_TomlSchema)
 
