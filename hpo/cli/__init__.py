@@ -8,6 +8,8 @@ The commands import what they need when they run: `hpo --help` loads neither tor
 """
 
 import sys
+from collections.abc import Sequence
+from typing import NoReturn
 
 import typer
 
@@ -26,10 +28,11 @@ for module in (search, inspect, models, setup):
     module.register(app)
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line; an `HpoError` is one sentence and its exit code, no traceback."""
     try:
-        app()
+        app(arguments)
+        sys.exit(0)
     except HpoError as error:
         print(f"hpo: {error}", file=sys.stderr)
         sys.exit(error.exit_code)

@@ -1,0 +1,256 @@
+"""The schema of a table: which columns mean what, and their encoding as tensors.
+
+Owns strings: behind `encode` there are only numbers. Learned from the training part, so that a
+category is known when training saw it.
+
+Does not know: files, scaling, networks.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import NamedTuple
+
+import numpy as np
+import polars as pl
+import torch
+
+from hpo.errors import DataError, InputError, nearest
+from hpo.trial import DataConfig, Task
+
+FORMAT = 1
+"""Raise by one when a schema written today would be misread by yesterday's code; `from_json` then
+reads both."""
+
+MAX_CLASSES = 20
+"""Whole numbers of at most so many values are taken for classes when the task is `auto`."""
+
+MAX_CATEGORIES = 256
+"""A column's most frequent categories that are told apart; the rest count as unseen."""
+
+
+class Encoded(NamedTuple):
+    """Rows as tensors: `x_num` (rows, n_numeric) float32 with NaN for missing, and `x_cat` (rows,
+    n_categorical) int64 codes, of which `len(values)` means unseen."""
+
+    x_num: torch.Tensor
+    x_cat: torch.Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class Categories:
+    """A text column and the values that training saw; a missing value is the text ""."""
+
+    name: str
+    values: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableSchema:
+    """What training and prediction must agree on.
+
+    Attributes:
+        numeric: columns of numbers.
+        numeric_missing: those of them with missing values in training.
+        categorical: columns of text.
+        classes: labels in the order of the network's outputs: whole numbers by value, text by
+            alphabet. Of two, the second is the positive one. Empty in a regression.
+        n_train: rows of the training part.
+    """
+
+    target: str
+    task: Task
+    numeric: tuple[str, ...]
+    numeric_missing: tuple[str, ...]
+    categorical: tuple[Categories, ...]
+    classes: tuple[str, ...]
+    n_train: int
+
+    @classmethod
+    def infer(cls, frame: pl.DataFrame, data: DataConfig, train: torch.Tensor) -> "TableSchema":
+        """Learn the schema of a table.
+
+        Args:
+            frame: a typed table.
+            data: what the study says of its columns.
+            train: indices of the training rows, int64.
+
+        Raises:
+            DataError: the table cannot be trained on, and why.
+        """
+        task = resolve_task(frame, data)
+        numeric, categorical = _kinds(frame, data)
+        rows = frame[train.numpy()]
+        return cls(
+            target=data.target,
+            task=task,
+            numeric=tuple(numeric),
+            numeric_missing=tuple(name for name in numeric if rows[name].null_count()),
+            categorical=tuple(
+                Categories(name=name, values=_frequent(text_of(rows[name]))) for name in categorical
+            ),
+            classes=() if task == "regression" else class_labels(frame[data.target]),
+            n_train=len(rows),
+        )
+
+    def encode(self, frame: pl.DataFrame) -> Encoded:
+        """Encode rows, their columns in any order; others and the target are ignored.
+
+        Raises:
+            DataError: a column is missing, or holds what it must not.
+        """
+        wanted = [*self.numeric, *(column.name for column in self.categorical)]
+        if missing := [name for name in wanted if name not in frame.columns]:
+            raise DataError(f"the table lacks the column(s) {', '.join(missing)}")
+        numbers = [_numbers(frame[name]) for name in self.numeric]
+        codes = [_codes(frame[column.name], column.values) for column in self.categorical]
+        return Encoded(_stack(numbers, frame.height, "f4"), _stack(codes, frame.height, "i8"))
+
+    def encode_target(self, frame: pl.DataFrame) -> torch.Tensor:
+        """The target: (rows,) float32 numbers or 0/1, or int64 classes."""
+        column = frame[self.target]
+        if self.task == "regression":
+            return torch.from_numpy(column.cast(pl.Float32).to_numpy().copy())
+        codes = torch.from_numpy(_codes(column, self.classes).astype("i8"))
+        return codes.float() if self.task == "binary" else codes
+
+    def to_json(self) -> str:
+        """The schema as text."""
+        return json.dumps({"format": FORMAT, **asdict(self)}, ensure_ascii=False)
+
+    @classmethod
+    def from_json(cls, text: str) -> "TableSchema":
+        """Read what `to_json` wrote.
+
+        Raises:
+            InputError: it is of another format.
+        """
+        tree = json.loads(text)
+        if (version := tree.pop("format", None)) != FORMAT:
+            raise InputError(f"the schema must be of format {FORMAT}, but got {version}")
+        columns = tuple(
+            Categories(name=column["name"], values=tuple(column["values"]))
+            for column in tree.pop("categorical")
+        )
+        lists = {key: tuple(value) for key, value in tree.items() if isinstance(value, list)}
+        return cls(**{**tree, **lists, "categorical": columns})
+
+
+def resolve_task(frame: pl.DataFrame, data: DataConfig) -> Task:
+    """The task of a target column: as the study says, or by its values.
+
+    Text is classes, and so are at most `MAX_CLASSES` different whole numbers; two are binary.
+
+    Raises:
+        DataError: there is no such column, it has gaps, or does not suit the task.
+    """
+    column = _target(frame, data)
+    n_values = column.n_unique()
+    is_text = column.dtype == pl.String
+    if data.task == "regression" and is_text:
+        raise DataError(f"target {column.name}: must hold numbers for a regression, but holds text")
+    if data.task == "regression" or (data.task == "auto" and not _is_classes(column)):
+        if n_values == 1:
+            raise DataError(f"target {column.name}: is constant ({column[0]}): nothing to learn")
+        _check_finite(column)
+        return "regression"
+    if n_values == 1:
+        raise DataError(
+            f"target {column.name}: has one class alone ({column[0]}): nothing to learn"
+        )
+    if data.task == "binary" and n_values != 2:
+        raise DataError(f"target {column.name}: has {n_values} classes where binary means 2")
+    if data.task == "auto":
+        return "binary" if n_values == 2 else "multiclass"
+    return data.task
+
+
+def class_labels(column: pl.Series) -> tuple[str, ...]:
+    """The labels of a target column, in the order of the network's outputs."""
+    return tuple(text_of(column.unique().sort()).to_list())
+
+
+def text_of(column: pl.Series) -> pl.Series:
+    """Values as text: 1, 1.0 and "1" agree, and a missing value is ""."""
+    if column.dtype.is_float():
+        whole = bool((column.drop_nulls() == column.drop_nulls().floor()).all())
+        column = column.cast(pl.Int64) if whole and not column.is_infinite().any() else column
+    return column.cast(pl.String).fill_null("")
+
+
+def _target(frame: pl.DataFrame, data: DataConfig) -> pl.Series:
+    if data.target not in frame.columns:
+        listed = f"the columns are {', '.join(frame.columns)}"
+        hint = nearest(data.target, frame.columns)
+        raise DataError(f"{data.source}: has no target column {data.target}{hint}; {listed}")
+    column = frame[data.target]
+    if n_missing := column.null_count():
+        raise DataError(f"target {data.target}: is missing in {n_missing} row(s)")
+    return column
+
+
+def _is_classes(column: pl.Series) -> bool:
+    if column.dtype == pl.String:
+        return True
+    whole = column.dtype.is_integer() or bool((column == column.floor()).all())
+    return whole and column.n_unique() <= MAX_CLASSES
+
+
+def _kinds(frame: pl.DataFrame, data: DataConfig) -> tuple[list[str], list[str]]:
+    """Names of the numeric and of the categorical feature columns, in the table's order."""
+    for key in ("drop", "numeric", "categorical"):
+        for name in getattr(data, key):
+            if name not in frame.columns:
+                hint = nearest(name, frame.columns)
+                raise DataError(f"{data.source}: has no column {name} to name in data.{key}{hint}")
+    if both := sorted(set(data.numeric) & set(data.categorical)):
+        raise DataError(f"column {both[0]}: is named in both data.numeric and data.categorical")
+    left_out = {*data.drop, data.target, data.split.column}
+    features = [name for name in frame.columns if name not in left_out]
+    if not features:
+        raise DataError(f"{data.source}: has no feature column beside the target")
+    categorical = [
+        name
+        for name in features
+        if name in data.categorical or (frame[name].dtype == pl.String and name not in data.numeric)
+    ]
+    return [name for name in features if name not in categorical], categorical
+
+
+def _frequent(column: pl.Series) -> tuple[str, ...]:
+    """The values of a text column that are told apart, by alphabet."""
+    counts = column.value_counts().sort(["count", column.name], descending=[True, False])
+    return tuple(sorted(counts[column.name][:MAX_CATEGORIES].to_list()))
+
+
+def _numbers(column: pl.Series) -> np.ndarray:
+    if column.dtype == pl.String:
+        numbers = column.str.strip_chars().cast(pl.Float64, strict=False)
+        wrong = numbers.is_null() & column.is_not_null() & (column != "")
+        if wrong.any():
+            row = int(wrong.arg_true()[0])
+            raise DataError(
+                f'column {column.name}: must hold numbers, but row {row + 1} holds "{column[row]}"'
+            )
+        column = numbers
+    _check_finite(column)
+    return column.cast(pl.Float32).fill_null(float("nan")).to_numpy()
+
+
+def _check_finite(column: pl.Series) -> None:
+    infinite = column.cast(pl.Float32).is_infinite()
+    if infinite.any():
+        row = int(infinite.arg_true()[0])
+        raise DataError(f"column {column.name}: must be finite, but row {row + 1} is {column[row]}")
+
+
+def _codes(column: pl.Series, values: Sequence[str]) -> np.ndarray:
+    codes = text_of(column).replace_strict(
+        list(values), list(range(len(values))), default=len(values), return_dtype=pl.Int64
+    )
+    return codes.to_numpy()
+
+
+def _stack(columns: list[np.ndarray], height: int, kind: str) -> torch.Tensor:
+    stacked = np.stack(columns, axis=1) if columns else np.empty((height, 0))
+    return torch.from_numpy(stacked.astype(kind))

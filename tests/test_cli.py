@@ -1,0 +1,212 @@
+"""The commands on a real study: searched once by real workers, then looked at from all sides."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import optuna
+import polars
+import pytest
+
+from tests.command_line import Outcome, hpo
+
+STUDY = """
+name = "small"
+search_space = {{ model = {{ depth = {{ type = "int", low = 1, high = 2 }}, width = 8 }}, optimizer = {{ learning_rate = {{ type = "float", low = 1e-3, high = 1e-1, log = true }} }} }}
+
+[data]
+source = "{source}"
+target = "sold"
+split = {{ val = 0.25, test = 0.25 }}
+
+[objective]
+metric = "accuracy"
+
+[training]
+max_epochs = 4
+
+[budget]
+n_trials = {n_trials}
+"""
+
+
+def write_study(folder: Path, n_trials: int = 6, n_rows: int = 160) -> Path:
+    """A small binary study: numbers, strings and missing values."""
+    rows = [
+        f"{'' if i % 17 == 0 else i * 0.5},{('red', 'blue', '')[i % 3]},{('no', 'yes')[i * 7 % 160 > 79]}"
+        for i in range(n_rows)
+    ]
+    (folder / "houses.csv").write_text("\n".join(["size,colour,sold", *rows]) + "\n")
+    path = folder / "small.toml"
+    path.write_text(STUDY.format(source="houses.csv", n_trials=n_trials))
+    return path
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which `hpo run` has searched the small study."""
+    folder = tmp_path_factory.mktemp("home")
+    done = run_process("run", write_study(folder), cwd=folder)
+    assert done.returncode == 0, done.stderr
+    (folder / "stdout").write_text(done.stdout)
+    (folder / "stderr").write_text(done.stderr)
+    return folder
+
+
+@pytest.fixture
+def inside(home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The searched folder as the current one."""
+    monkeypatch.chdir(home)
+    return home
+
+
+def run_process(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """`hpo ARGUMENTS` as a process of its own."""
+    command = [sys.executable, "-m", "hpo", *map(str, arguments)]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+
+
+def test_run_says_what_it_did(home: Path) -> None:
+    out, err = (home / "stdout").read_text(), (home / "stderr").read_text()
+    assert out.startswith("small\n")
+    assert "winners/small/trial-0000" in out
+    assert "6/6 trials" in err
+    assert re.search(r"best accuracy 0\.\d+ \(trial \d\)", err)
+
+
+def test_run_again_goes_on_where_it_ended(inside: Path) -> None:
+    again = run_process("run", "small.toml", cwd=inside)
+    assert again.returncode == 0, again.stderr
+    assert hpo("status", "small", "--json").document["trials"] == {"COMPLETE": 6}
+
+
+def test_status_is_a_contract(inside: Path) -> None:
+    status = hpo("status", "small", "--json").document
+    assert list(status) == ["name", "state", "direction", "budget", "trials", "best", "workers"]
+    assert status["state"] == "finished"
+    assert status["budget"] == {"n_trials": 6, "timeout": None}
+    assert status["best"]["number"] == leaderboard()[0]["number"]
+
+
+def test_leaderboard_is_a_contract_and_is_ranked(inside: Path) -> None:
+    rows = leaderboard()
+    assert {tuple(row) for row in rows} == {
+        ("number", "value", "state", "params", "metrics", "user_attrs")
+    }
+    values = [row["value"] for row in rows]
+    assert values == sorted(values, reverse=True)
+    assert rows[0]["metrics"]["accuracy"] == values[0]
+    assert set(rows[0]["metrics"]) == {"accuracy", "balanced_accuracy", "f1", "roc_auc", "log_loss"}
+
+
+def test_trial_0_is_the_default_configuration(inside: Path) -> None:
+    trial = hpo("trial", "small", 0, "--json").document
+    assert trial["params"] == {"model.depth": 1, "optimizer.learning_rate": pytest.approx(1e-2)}
+    assert list(trial["intermediate_values"]) == ["1", "2", "3", "4"]
+
+
+@pytest.mark.parametrize(
+    "arguments", [("studies",), ("status", "small"), ("leaderboard", "small"), ("trial", "small", 1)]
+)
+def test_tables_are_for_people(inside: Path, arguments: tuple[object, ...]) -> None:
+    shown = hpo(*arguments)
+    assert (shown.code, shown.err) == (0, "")
+    assert "small" in shown.out or "depth=" in shown.out
+
+
+def test_optuna_reads_the_storage(inside: Path) -> None:
+    study = optuna.load_study(study_name="small", storage="sqlite:///hpo.db")
+    best = study.best_trial
+    assert best.number == leaderboard()[0]["number"]
+    assert set(best.params) == {"model.depth", "optimizer.learning_rate"}
+    assert max(best.intermediate_values.values()) == best.value
+    command = [Path(sys.executable).parent / "optuna", "trials", "--study-name", "small"]
+    command += ["--storage", "sqlite:///hpo.db", "--format", "json"]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert len(json.loads(printed)) == 6
+
+
+def test_export_and_predict_agree_with_the_metrics(inside: Path) -> None:
+    assert hpo("export", "small", "--out", "exported", "--top", 2).code == 0
+    folder = inside / "exported" / f"trial-{leaderboard()[0]['number']:05d}"
+    files = {path.name for path in folder.iterdir()}
+    assert files == {"config.toml", "model.safetensors", "schema.json", "metrics.json", "README.md"}
+    polars.read_csv("houses.csv").select("sold", "colour", "size").write_csv("shuffled.csv")
+    assert hpo("predict", folder, "shuffled.csv", "--out", "predictions.csv").code == 0
+    predictions = polars.read_csv("predictions.csv")
+    assert predictions.columns == ["prediction", "probability_no", "probability_yes"]
+    assert len(predictions) == 160
+    assert set(predictions["prediction"]) <= {"no", "yes"}
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert metrics["validation"] == leaderboard()[0]["metrics"]
+    assert set(metrics["test"]) == set(metrics["validation"])
+
+
+def test_train_repeats_an_exported_trial_bit_for_bit(inside: Path) -> None:
+    hpo("export", "small", "--out", "repeat")
+    (folder,) = (inside / "repeat").glob("trial-*")
+    done = run_process("train", folder / "config.toml", "--out", "repeat/again", cwd=inside)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == json.loads((folder / "metrics.json").read_text())
+    first, second = (
+        (path / "model.safetensors").read_bytes() for path in (folder, inside / "repeat/again")
+    )
+    assert first == second
+
+
+def test_queued_params_are_run_and_others_sampled(tmp_path: Path, monkeypatch: object) -> None:
+    study = write_study(tmp_path, n_trials=2)
+    os.chdir(tmp_path)
+    assert hpo("create", study).out == "small\n"
+    refused = hpo("enqueue", "small", "model.depht=2")
+    assert refused.code == 2
+    assert 'unknown param model.depht (did you mean "model.depth"?)' in refused.err
+    assert hpo("enqueue", "small", "model.depth=2").out == "1\n"
+    full = hpo("enqueue", "small", "model.depth=1")
+    assert full.code == 2
+    assert "budget" in full.err
+    assert run_process("worker", "small", cwd=tmp_path).returncode == 0
+    assert hpo("trial", "small", 1, "--json").document["params"]["model.depth"] == 2
+
+
+def test_an_interrupted_run_keeps_what_is_finished_and_goes_on(tmp_path: Path) -> None:
+    study = write_study(tmp_path, n_trials=60, n_rows=4000)
+    command = [sys.executable, "-m", "hpo", "run", str(study), "--workers", "1"]
+    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    os.chdir(tmp_path)
+    wait_until(lambda: finished("small") >= 2)
+    process.terminate()
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 130, err
+    assert "the same command goes on" in err
+    before = hpo("status", "small", "--json").document["trials"]
+    assert "RUNNING" not in before
+    again = run_process("run", study, "--n-trials", 60, cwd=tmp_path)
+    assert again.returncode == 0, again.stderr
+    after = hpo("status", "small", "--json").document["trials"]
+    assert sum(after.values()) == 60
+    assert set(after) <= {"COMPLETE", "PRUNED"}
+
+
+def leaderboard() -> list[dict[str, object]]:
+    """The small study's leaderboard."""
+    rows: list[dict[str, object]] = hpo("leaderboard", "small", "--json").document
+    return rows
+
+
+def finished(name: str) -> int:
+    """How many of a study's trials are complete; 0 while there is no study."""
+    status: Outcome = hpo("status", name, "--json")
+    return status.document["trials"].get("COMPLETE", 0) if status.code == 0 else 0
+
+
+def wait_until(condition: object, seconds: float = 60) -> None:
+    """Return when the condition holds."""
+    deadline = time.monotonic() + seconds
+    while not condition():  # type: ignore[operator]
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
