@@ -15,8 +15,9 @@ from hpo.launch.search import search, worker_environment
 from hpo.parsing import parse_duration
 from hpo.results.export import export
 from hpo.results.leaderboard import leaderboard, to_table
+from hpo.status import StudyStatus
 from hpo.storage.engine import open_storage
-from hpo.study import Study, StudyStatus, open_study
+from hpo.study import Study, open_study
 from hpo.worker.supervisor import Supervisor
 
 __all__ = ["StudyResults", "load_model", "load_study", "run"]

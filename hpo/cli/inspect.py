@@ -9,7 +9,7 @@ import typer
 from hpo.cli.options import DEFAULT_STORAGE, AsJson, StorageUrl, StudyName, opened
 
 if TYPE_CHECKING:
-    from hpo.study import StudyStatus
+    from hpo.status import StudyStatus
 
 
 def register(app: typer.Typer) -> None:

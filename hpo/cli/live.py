@@ -12,7 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from hpo.cli.show import count_text, duration, params_text
-from hpo.study import Study, StudyStatus
+from hpo.status import StudyStatus
+from hpo.study import Study
 
 PLAIN_SECONDS = 10.0
 """How often a plain view says where the study is."""

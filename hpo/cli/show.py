@@ -8,19 +8,20 @@ from rich.console import Console
 from rich.table import Table
 
 from hpo.results.leaderboard import Row
-from hpo.study import Study, StudyStatus
+from hpo.status import StudyStatus
+from hpo.study import Study
 
 ORDER = ("COMPLETE", "PRUNED", "FAIL", "RUNNING", "WAITING")
 
 
 def print_studies(found: list[StudyStatus]) -> None:
     """A line a study."""
-    table = _table("study", "state", "trials", "best", "created")
+    table = _table("study", "state", "trials", "best", "started")
     for status in found:
         best = "" if status.best is None else f"{status.best.value:.5g}"
         n_done = sum(status.counts.get(state, 0) for state in ORDER[:3])
         table.add_row(
-            status.name, status.state, f"{n_done}/{status.n_trials}", best, _when(status.created)
+            status.name, status.state, f"{n_done}/{status.n_trials}", best, _when(status.started)
         )
     _print(table)
 
@@ -114,8 +115,8 @@ def _table(*columns: str) -> Table:
     return table
 
 
-def _when(moment: datetime) -> str:
-    return f"{moment:%Y-%m-%d %H:%M} UTC"
+def _when(moment: datetime | None) -> str:
+    return "" if moment is None else f"{moment:%Y-%m-%d %H:%M} UTC"
 
 
 def _print(table: Table) -> None:

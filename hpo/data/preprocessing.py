@@ -1,10 +1,13 @@
 """Scaling and one-hot encoding as a torch module, fitted on the training part alone.
 
 All that it learned lies in buffers, so that it is saved and exported with the network. It sees
-tensors only: missing numbers as NaN, categories as codes.
+tensors only: missing numbers as NaN, categories as codes. Running it takes gathers, comparisons and
+arithmetic, which every runtime of exported models has.
 
 Does not know: strings, splits, files.
 """
+
+from collections.abc import Callable
 
 import torch
 from torch import nn
@@ -14,20 +17,22 @@ from hpo.trial import Numeric
 
 MAX_QUANTILES = 1000
 N_TAIL = 8
-"""Knots by which each outermost step is refined."""
+"""Knots that refine the first and the last step between quantiles."""
 
 NOISE = 1e-5
-"""Standard deviation, relative to the column's, of the noise that is added where quantiles are
-fitted: it parts ties, as in the code of Gorishniy et al. (2024)."""
+"""Standard deviation, relative to the column's, of the noise that parts equal values where quantiles
+are fitted; Gorishniy et al. (2024) add as much, in the column's own units."""
 
-CLIP = 5.199337582605575  # the normal score of 1 - 1e-7, as in scikit-learn
+Comparison = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+
+CLIP = 5.199337582605575  # the normal score of 1 - 1e-7, where scikit-learn clips
 
 
 class Preprocessor(nn.Module):
-    """(rows, n_numeric) numbers and (rows, n_categorical) codes to (rows, n_features) float32.
+    """Numbers and category codes to the network's input.
 
-    The features are the scaled numbers with missing values at 0, an indicator of being missing for
-    each column that had gaps in training, and the categories one-hot, unseen ones all zeros.
+    Its features are the scaled numbers, 0 where missing; then for each column that had gaps in
+    training whether it is missing here; then the categories one-hot, all zeros for an unseen one.
     """
 
     knots: torch.Tensor
@@ -39,22 +44,23 @@ class Preprocessor(nn.Module):
     sizes: torch.Tensor
 
     def __init__(self, schema: TableSchema, numeric: Numeric) -> None:
-        """Make one that has learned nothing yet, with buffers of the right shapes."""
+        """Make one that has learned nothing, with buffers of the shapes that it will have."""
         super().__init__()
         self.numeric = numeric
         n_numeric = len(schema.numeric)
-        n_knots = n_quantiles(schema.n_train) if numeric == "quantile" else 0
-        self.register_buffer("knots", torch.zeros(n_numeric, n_knots))
-        self.register_buffer("scores", _normal_scores(n_knots))
+        positions = torch.empty(0, dtype=torch.float64)
+        if numeric == "quantile":
+            positions = _positions(n_quantiles(schema.n_train))
+        self.register_buffer("knots", torch.zeros(n_numeric, len(positions)))
+        self.register_buffer("scores", _normal_scores(positions))
         self.register_buffer("center", torch.zeros(n_numeric))
         self.register_buffer("scale", torch.ones(n_numeric))
         gaps = [schema.numeric.index(name) for name in schema.numeric_missing]
+        sizes = [len(column.values) for column in schema.categorical]
         self.register_buffer("missing", torch.tensor(gaps, dtype=torch.int64))
-        sizes = torch.tensor([len(column.values) for column in schema.categorical])
-        sizes = sizes.to(torch.int64)
-        self.register_buffer("sizes", sizes)
-        self.register_buffer("offsets", sizes.cumsum(0) - sizes)
-        self.n_categories = int(sizes.sum())
+        self.register_buffer("sizes", torch.tensor(sizes, dtype=torch.int64))
+        self.register_buffer("offsets", self.sizes.cumsum(0) - self.sizes)
+        self.n_categories = sum(sizes)
         self.n_features = n_numeric + len(gaps) + self.n_categories
 
     @classmethod
@@ -70,56 +76,76 @@ class Preprocessor(nn.Module):
 
         Args:
             schema: the table's.
-            x_num: (rows, n_numeric) float32.
-            x_cat: (rows, n_categorical) int64.
-            numeric: how numbers are scaled.
+            x_num: (rows, n_numeric) float32, missing is NaN.
+            x_cat: (rows, n_categorical) int64 codes.
+            numeric: how numbers are scaled: `quantile` to normal scores, `standard` by mean and
+                standard deviation, `robust` by median and interquartile range, `none` not at all.
         """
         made = cls(schema, numeric)
-        fits = {"quantile": made._fit_quantile, "standard": made._fit_standard}
-        fits |= {"robust": made._fit_robust, "none": lambda column, index: None}
+        fits = {
+            "quantile": made._fit_quantile,
+            "standard": made._fit_standard,
+            "robust": made._fit_robust,
+        }
+        if numeric == "none":
+            return made
         for index in range(len(schema.numeric)):
             column = x_num[:, index].double()
-            fits[numeric](column[~column.isnan()], index)
+            present = column[~column.isnan()]
+            if len(present):
+                fits[numeric](index, present.sort().values)
         return made
 
     def forward(self, x_num: torch.Tensor, x_cat: torch.Tensor) -> torch.Tensor:
-        """Scale and encode rows."""
+        """Scale and encode.
+
+        Args:
+            x_num: (rows, n_numeric) float32, missing is NaN.
+            x_cat: (rows, n_categorical) int64 codes.
+
+        Returns:
+            (rows, n_features) float32.
+        """
         gaps = x_num.isnan()
         filled = torch.where(gaps, self.center, x_num)
         if self.numeric == "quantile":
             scaled = self._quantile(filled)
         else:
             scaled = (filled - self.center) / self.scale
-        scaled = torch.where(gaps, torch.zeros_like(scaled), scaled)
-        indicators = gaps[:, self.missing].to(scaled.dtype)
-        return torch.cat([scaled, indicators, self._one_hot(x_cat)], dim=1)
+        scaled = torch.where(gaps, 0.0, scaled)
+        return torch.cat([scaled, gaps[:, self.missing].float(), self._one_hot(x_cat)], dim=1)
 
     def _quantile(self, x: torch.Tensor) -> torch.Tensor:
-        """Piecewise linear between knots and normal scores; the segment by binary search.
+        """Normal scores; a value at which knots coincide is met from both sides, as scikit-learn's.
 
-        Ties among knots are met from both sides and averaged, as scikit-learn's does.
+        Args:
+            x: (rows, n_numeric).
         """
-        return 0.5 * (self._interpolate(x, from_left=True) + self._interpolate(x, from_left=False))
+        return 0.5 * (self._interpolate(x, torch.lt) + self._interpolate(x, torch.le))
 
-    def _interpolate(self, x: torch.Tensor, *, from_left: bool) -> torch.Tensor:
-        index = self._search(x, from_left=from_left).clamp(1, self.knots.shape[1] - 1)
+    def _interpolate(self, x: torch.Tensor, passed: Comparison) -> torch.Tensor:
+        """Piecewise linear between knots and scores, constant beyond.
+
+        Args:
+            x: (rows, n_numeric).
+            passed: `passed(knot, x)` says that a value lies beyond a knot.
+        """
+        index = self._search(x, passed).clamp(1, self.knots.shape[1] - 1)
         low, high = self._knot(index - 1), self._knot(index)
-        # Between equal knots any share would do: take the end that the search came from.
-        level = torch.full_like(x, 0.0 if from_left else 1.0)
-        share = torch.where(high > low, (x - low) / (high - low), level).clamp(0.0, 1.0)
+        jump = passed(low, x).float()
+        share = torch.where(high > low, (x - low) / (high - low), jump).clamp(0.0, 1.0)
         start, end = self.scores[index - 1], self.scores[index]
         return start + share * (end - start)
 
-    def _search(self, x: torch.Tensor, *, from_left: bool) -> torch.Tensor:
-        """How many knots lie below each value; those equal to it count unless `from_left`."""
+    def _search(self, x: torch.Tensor, passed: Comparison) -> torch.Tensor:
+        """How many of its column's knots each value has passed, by binary search."""
         n_knots = self.knots.shape[1]
         found = torch.zeros_like(x, dtype=torch.int64)
         step = 1 << (n_knots.bit_length() - 1)
         while step:
             probe = found + step
-            knot = self._knot((probe - 1).clamp(max=n_knots - 1))
-            below = knot < x if from_left else knot <= x
-            found = torch.where((probe <= n_knots) & below, probe, found)
+            beyond = passed(self._knot((probe - 1).clamp(max=n_knots - 1)), x)
+            found = torch.where(beyond & (probe <= n_knots), probe, found)
             step //= 2
         return found
 
@@ -128,57 +154,56 @@ class Preprocessor(nn.Module):
         return self.knots.t().gather(0, index)
 
     def _one_hot(self, x_cat: torch.Tensor) -> torch.Tensor:
+        """(rows, n_categories); an unseen category is written to one more column, cut off here."""
         one_hot = torch.zeros(len(x_cat), self.n_categories + 1, device=x_cat.device)
-        seen = x_cat < self.sizes
-        # Unseen categories are written to a last column, which is cut off.
-        columns = torch.where(seen, x_cat + self.offsets, self.n_categories)
-        return one_hot.scatter_(1, columns, 1.0)[:, :-1]
+        columns = torch.where(x_cat < self.sizes, x_cat + self.offsets, self.n_categories)
+        return one_hot.scatter(1, columns, 1.0)[:, :-1]
 
-    def _fit_quantile(self, column: torch.Tensor, index: int) -> None:
+    def _fit_quantile(self, index: int, ordered: torch.Tensor) -> None:
         generator = torch.Generator().manual_seed(index)
-        noise = torch.randn(len(column), generator=generator, dtype=torch.float64)
-        values = (column + noise * NOISE * column.std(correction=0)).sort().values
-        positions = _probabilities(self.knots.shape[1]) * (len(values) - 1)
-        low = positions.floor().long()
-        high = (low + 1).clamp(max=len(values) - 1)
-        self.knots[index] = torch.lerp(values[low], values[high], positions - low).float()
-        self.center[index] = self.knots[index, self.knots.shape[1] // 2]
+        noise = torch.randn(len(ordered), generator=generator, dtype=torch.float64)
+        noisy = ordered + noise * NOISE * ordered.std(correction=0)
+        positions = _positions(self.knots.shape[1] - 2 * N_TAIL)
+        self.knots[index] = _quantiles(noisy.sort().values, positions).float()
+        self.center[index] = ordered[len(ordered) // 2]
 
-    def _fit_standard(self, column: torch.Tensor, index: int) -> None:
-        self._set_scale(index, column.mean(), column.std(correction=0))
+    def _fit_standard(self, index: int, ordered: torch.Tensor) -> None:
+        # By its ends: rounding may leave a constant column a tiny deviation.
+        is_constant = ordered[0] == ordered[-1]
+        self.center[index] = ordered.mean()
+        self.scale[index] = 1.0 if is_constant else ordered.std(correction=0)
 
-    def _fit_robust(self, column: torch.Tensor, index: int) -> None:
-        ordered = column.sort().values
-        at = torch.tensor([0.25, 0.5, 0.75], dtype=torch.float64) * (len(ordered) - 1)
-        low = at.floor().long()
-        high = (low + 1).clamp(max=len(ordered) - 1)
-        first, median, third = torch.lerp(ordered[low], ordered[high], at - low)
-        self._set_scale(index, median, third - first)
-
-    def _set_scale(self, index: int, center: torch.Tensor, scale: torch.Tensor) -> None:
-        """A column without spread keeps the scale of 1, as in scikit-learn."""
-        self.center[index] = center
-        self.scale[index] = scale if scale > 0 else 1.0
+    def _fit_robust(self, index: int, ordered: torch.Tensor) -> None:
+        quartiles = torch.tensor([0.25, 0.5, 0.75], dtype=torch.float64)
+        first, median, third = _quantiles(ordered, quartiles)
+        self.center[index] = median
+        self.scale[index] = third - first if third > first else 1.0
 
 
 def n_quantiles(n_rows: int) -> int:
-    """Knots for a column of so many training rows (Gorishniy et al. 2021)."""
-    return max(min(n_rows // 30, MAX_QUANTILES), 10) + 2 * N_TAIL
+    """Quantiles for a column of so many training rows (Gorishniy et al. 2021)."""
+    return max(min(n_rows // 30, MAX_QUANTILES), 10)
 
 
-def _probabilities(n_knots: int) -> torch.Tensor:
+def _quantiles(ordered: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
+    """Linearly interpolated; `torch.quantile` would take no more than 2**24 values."""
+    at = positions * (len(ordered) - 1)
+    low = at.floor().long()
+    high = (low + 1).clamp(max=len(ordered) - 1)
+    return torch.lerp(ordered[low], ordered[high], at - low)
+
+
+def _positions(n_steps: int) -> torch.Tensor:
     """Cumulative probabilities of the knots: even steps, the outermost halved again and again.
 
-    Scores are steep near 0 and 1; without the halving a straight line there would stretch the
-    outermost values.
+    Normal scores are steep there, and a straight line would stretch what lies below it.
     """
-    even = torch.linspace(0, 1, n_knots - 2 * N_TAIL, dtype=torch.float64)
+    even = torch.linspace(0, 1, n_steps, dtype=torch.float64)
     tail = even[1] * 0.5 ** torch.arange(N_TAIL, 0, -1, dtype=torch.float64)
     return torch.cat([even[:1], tail, even[1:-1], 1 - tail.flip(0), even[-1:]])
 
 
-def _normal_scores(n_knots: int) -> torch.Tensor:
-    """Standard normal quantiles of the knots' probabilities."""
-    if not n_knots:
-        return torch.zeros(0)
-    return torch.special.ndtri(_probabilities(n_knots)).clamp(-CLIP, CLIP).float()
+def _normal_scores(positions: torch.Tensor) -> torch.Tensor:
+    """Standard normal quantiles, float32."""
+    scores: torch.Tensor = torch.special.ndtri(positions)
+    return scores.clamp(-CLIP, CLIP).float()

@@ -20,18 +20,24 @@ from hpo.trial import DataConfig, Task
 
 FORMAT = 1
 """Raise by one when a schema written today would be misread by yesterday's code; `from_json` then
-reads both."""
+reads both, and a schema of the earlier number is kept under `tests/`."""
 
 MAX_CLASSES = 20
 """Whole numbers of at most so many values are taken for classes when the task is `auto`."""
 
+MAX_LISTED = 20
+
 MAX_CATEGORIES = 256
-"""A column's most frequent categories that are told apart; the rest count as unseen."""
+"""So many of a column's categories, the most frequent in training, are told apart; others count as
+unseen. It bounds the network's width where a column of names or identifiers slips in."""
 
 
 class Encoded(NamedTuple):
-    """Rows as tensors: `x_num` (rows, n_numeric) float32 with NaN for missing, and `x_cat` (rows,
-    n_categorical) int64 codes, of which `len(values)` means unseen."""
+    """Rows as tensors.
+
+    `x_num` is (rows, n_numeric) float32 with NaN for missing, `x_cat` (rows, n_categorical) int64:
+    a value's place among its column's categories, or their number when training has not seen it.
+    """
 
     x_num: torch.Tensor
     x_cat: torch.Tensor
@@ -50,9 +56,11 @@ class TableSchema:
     """What training and prediction must agree on.
 
     Attributes:
+        target: the column that is predicted.
+        task: what kind of prediction.
         numeric: columns of numbers.
         numeric_missing: those of them with missing values in training.
-        categorical: columns of text.
+        categorical: columns of text, and those that the study says are such.
         classes: labels in the order of the network's outputs: whole numbers by value, text by
             alphabet. Of two, the second is the positive one. Empty in a regression.
         n_train: rows of the training part.
@@ -101,13 +109,16 @@ class TableSchema:
         """
         wanted = [*self.numeric, *(column.name for column in self.categorical)]
         if missing := [name for name in wanted if name not in frame.columns]:
-            raise DataError(f"the table lacks the column(s) {', '.join(missing)}")
+            raise DataError(f"the table lacks what was trained on: {', '.join(missing)}")
         numbers = [_numbers(frame[name]) for name in self.numeric]
         codes = [_codes(frame[column.name], column.values) for column in self.categorical]
         return Encoded(_stack(numbers, frame.height, "f4"), _stack(codes, frame.height, "i8"))
 
     def encode_target(self, frame: pl.DataFrame) -> torch.Tensor:
-        """The target: (rows,) float32 numbers or 0/1, or int64 classes."""
+        """The target: (rows,) float32 numbers or, of two classes, 0 and 1; else int64 classes.
+
+        Labels must be among `classes`, as those of the table that the schema was learned from are.
+        """
         column = frame[self.target]
         if self.task == "regression":
             return torch.from_numpy(column.cast(pl.Float32).to_numpy().copy())
@@ -139,61 +150,58 @@ class TableSchema:
 def resolve_task(frame: pl.DataFrame, data: DataConfig) -> Task:
     """The task of a target column: as the study says, or by its values.
 
-    Text is classes, and so are at most `MAX_CLASSES` different whole numbers; two are binary.
+    Text is classes, and so are at most `MAX_CLASSES` different whole numbers (1.0 is one); two are
+    binary. Other numbers are a regression.
 
     Raises:
-        DataError: there is no such column, it has gaps, or does not suit the task.
+        DataError: there is no such column, it has gaps, never changes, or does not suit the task.
     """
     column = _target(frame, data)
-    n_values = column.n_unique()
-    is_text = column.dtype == pl.String
-    if data.task == "regression" and is_text:
-        raise DataError(f"target {column.name}: must hold numbers for a regression, but holds text")
     if data.task == "regression" or (data.task == "auto" and not _is_classes(column)):
-        if n_values == 1:
-            raise DataError(f"target {column.name}: is constant ({column[0]}): nothing to learn")
-        _check_finite(column)
+        _check_regression(column)
         return "regression"
-    if n_values == 1:
-        raise DataError(
-            f"target {column.name}: has one class alone ({column[0]}): nothing to learn"
-        )
-    if data.task == "binary" and n_values != 2:
-        raise DataError(f"target {column.name}: has {n_values} classes where binary means 2")
+    n_classes = len(class_labels(column))
+    if n_classes == 1:
+        raise DataError(f'target "{column.name}" has only the class {column[0]}: nothing to learn')
+    if data.task == "binary" and n_classes != 2:
+        raise DataError(f'target "{column.name}" must have 2 classes, but has {n_classes}')
     if data.task == "auto":
-        return "binary" if n_values == 2 else "multiclass"
+        return "binary" if n_classes == 2 else "multiclass"
     return data.task
 
 
 def class_labels(column: pl.Series) -> tuple[str, ...]:
-    """The labels of a target column, in the order of the network's outputs."""
-    return tuple(text_of(column.unique().sort()).to_list())
+    """The labels of a target column: numbers by value, text by alphabet."""
+    return tuple(text_of(column.unique().sort()).unique(maintain_order=True))
 
 
 def text_of(column: pl.Series) -> pl.Series:
-    """Values as text: 1, 1.0 and "1" agree, and a missing value is ""."""
-    if column.dtype.is_float():
-        whole = bool((column.drop_nulls() == column.drop_nulls().floor()).all())
-        column = column.cast(pl.Int64) if whole and not column.is_infinite().any() else column
-    return column.cast(pl.String).fill_null("")
+    """Values as text: 1, 1.0, "1" and "1.0" agree, and a missing value is ""."""
+    text = column.cast(pl.String).fill_null("")
+    return text if column.dtype.is_integer() else text.str.replace(r"^(-?\d+)\.0+$", "${1}")
 
 
 def _target(frame: pl.DataFrame, data: DataConfig) -> pl.Series:
     if data.target not in frame.columns:
-        listed = f"the columns are {', '.join(frame.columns)}"
-        hint = nearest(data.target, frame.columns)
-        raise DataError(f"{data.source}: has no target column {data.target}{hint}; {listed}")
+        raise DataError(_no_column(frame, data, "target", data.target))
     column = frame[data.target]
     if n_missing := column.null_count():
-        raise DataError(f"target {data.target}: is missing in {n_missing} row(s)")
+        raise DataError(f'target "{data.target}" is missing in {n_missing} of {len(column)} rows')
     return column
 
 
 def _is_classes(column: pl.Series) -> bool:
     if column.dtype == pl.String:
         return True
-    whole = column.dtype.is_integer() or bool((column == column.floor()).all())
-    return whole and column.n_unique() <= MAX_CLASSES
+    return bool((column == column.floor()).all()) and column.n_unique() <= MAX_CLASSES
+
+
+def _check_regression(target: pl.Series) -> None:
+    if target.dtype == pl.String:
+        raise DataError(f'target "{target.name}" must hold numbers for a regression, not text')
+    if target.n_unique() == 1:
+        raise DataError(f'target "{target.name}" is always {target[0]}: nothing to learn')
+    _check_finite(target)
 
 
 def _kinds(frame: pl.DataFrame, data: DataConfig) -> tuple[list[str], list[str]]:
@@ -201,20 +209,30 @@ def _kinds(frame: pl.DataFrame, data: DataConfig) -> tuple[list[str], list[str]]
     for key in ("drop", "numeric", "categorical"):
         for name in getattr(data, key):
             if name not in frame.columns:
-                hint = nearest(name, frame.columns)
-                raise DataError(f"{data.source}: has no column {name} to name in data.{key}{hint}")
+                raise DataError(_no_column(frame, data, key, name))
     if both := sorted(set(data.numeric) & set(data.categorical)):
-        raise DataError(f"column {both[0]}: is named in both data.numeric and data.categorical")
+        raise DataError(f'column "{both[0]}" is named in both data.numeric and data.categorical')
     left_out = {*data.drop, data.target, data.split.column}
     features = [name for name in frame.columns if name not in left_out]
     if not features:
-        raise DataError(f"{data.source}: has no feature column beside the target")
+        raise DataError(f"{data.source}: has no feature column besides the target")
     categorical = [
         name
         for name in features
         if name in data.categorical or (frame[name].dtype == pl.String and name not in data.numeric)
     ]
     return [name for name in features if name not in categorical], categorical
+
+
+def _no_column(frame: pl.DataFrame, data: DataConfig, key: str, name: str) -> str:
+    hint = nearest(name, frame.columns)
+    listed = ", ".join(frame.columns[:MAX_LISTED])
+    more = len(frame.columns) - MAX_LISTED
+    rest = f" and {more} more" if more > 0 else ""
+    return (
+        f'{data.source}: has no column "{name}", which data.{key} names{hint}; '
+        f"its columns are {listed}{rest}"
+    )
 
 
 def _frequent(column: pl.Series) -> tuple[str, ...]:
@@ -224,14 +242,12 @@ def _frequent(column: pl.Series) -> tuple[str, ...]:
 
 
 def _numbers(column: pl.Series) -> np.ndarray:
+    """The column as float32, missing as NaN."""
     if column.dtype == pl.String:
-        numbers = column.str.strip_chars().cast(pl.Float64, strict=False)
-        wrong = numbers.is_null() & column.is_not_null() & (column != "")
+        numbers = column.cast(pl.Float64, strict=False)
+        wrong = numbers.is_null() & column.is_not_null()
         if wrong.any():
-            row = int(wrong.arg_true()[0])
-            raise DataError(
-                f'column {column.name}: must hold numbers, but row {row + 1} holds "{column[row]}"'
-            )
+            raise DataError(_bad_cell(column, wrong, "numbers"))
         column = numbers
     _check_finite(column)
     return column.cast(pl.Float32).fill_null(float("nan")).to_numpy()
@@ -240,8 +256,12 @@ def _numbers(column: pl.Series) -> np.ndarray:
 def _check_finite(column: pl.Series) -> None:
     infinite = column.cast(pl.Float32).is_infinite()
     if infinite.any():
-        row = int(infinite.arg_true()[0])
-        raise DataError(f"column {column.name}: must be finite, but row {row + 1} is {column[row]}")
+        raise DataError(_bad_cell(column, infinite, "finite numbers"))
+
+
+def _bad_cell(column: pl.Series, wrong: pl.Series, allowed: str) -> str:
+    row = int(wrong.arg_true()[0])
+    return f'column "{column.name}" must hold {allowed}, but row {row + 1} holds {column[row]}'
 
 
 def _codes(column: pl.Series, values: Sequence[str]) -> np.ndarray:

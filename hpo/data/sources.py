@@ -1,15 +1,19 @@
 """Tables from files, URLs and built-in sets, typed in one way whatever they came from.
 
-A typed table has three kinds of columns: Float64 (numbers), Int64 (whole numbers) and String. A
-missing value is null. Booleans become the strings "true" and "false".
+A typed table has three kinds of columns: Int64 and Float64 (numbers) and String. Text has no space
+around it, and true and false are text in lower case. A missing value is null: an empty cell, NaN
+and the words of `MISSING`.
 
 Does not know: targets, splits, tensors.
 """
 
+import gzip
 import hashlib
 import io
+import zlib
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import fsspec
 import numpy as np
@@ -17,7 +21,8 @@ import polars as pl
 
 from hpo.errors import DataError, nearest
 
-MISSING = ["", "NA", "N/A", "NaN", "nan", "null", "NULL", "?"]
+MISSING = ("", "NA", "N/A", "NaN", "nan", "null", "NULL", "?")
+BOOLEANS = {"True": "true", "TRUE": "true", "False": "false", "FALSE": "false"}
 SEPARATORS = {".csv": ",", ".tsv": "\t"}
 BUILT_IN = ("breast_cancer", "diabetes", "digits", "iris", "wine")
 
@@ -30,19 +35,22 @@ def read_table(source: str, base: Path) -> pl.DataFrame:
             `sklearn:NAME`; or `openml:NAME` or `openml:ID`.
         base: the folder that a relative path starts from.
 
+    Returns:
+        The typed table.
+
     Raises:
         DataError: it is missing, unreadable, empty, or of a kind unknown here.
     """
+    source = absolute_source(source, base)
     if source.startswith("sklearn:"):
-        frame = _from_sklearn(source.removeprefix("sklearn:"))
+        frame = _from_sklearn(source)
     elif source.startswith("openml:"):
-        frame = _from_openml(source.removeprefix("openml:"))
+        frame = _from_openml(source)
     else:
-        frame = _from_file(absolute_source(source, base))
-    frame = as_frame(frame)
+        frame = _from_file(source)
     if frame.is_empty():
         raise DataError(f"{source}: holds no rows")
-    return frame
+    return as_frame(frame, source)
 
 
 def absolute_source(source: str, base: Path) -> str:
@@ -52,36 +60,42 @@ def absolute_source(source: str, base: Path) -> str:
     return str((base / Path(source).expanduser()).resolve())
 
 
-def as_frame(table: Any) -> pl.DataFrame:
+def as_frame(table: Any, where: str = "the table") -> pl.DataFrame:
     """Any table in memory as a typed one.
 
     Args:
         table: a polars or pandas DataFrame, or a dict of columns.
+        where: its name, which opens each message.
 
     Raises:
-        DataError: a column holds what is neither number nor text.
+        DataError: a column holds what is neither number nor text, or columns do not fit together.
     """
     if not isinstance(table, pl.DataFrame):
-        table = pl.DataFrame({str(name): _column(table[name]) for name in table})
-    return table.select(_typed(table[name]) for name in table.columns)
+        names = [str(name) for name in table]
+        _check_names(names, where)
+        columns = [_column(str(name), table[name]) for name in table]
+        if len({len(column) for column in columns}) > 1:
+            raise DataError(f"{where}: has columns of different lengths")
+        table = pl.DataFrame(columns)
+    return pl.DataFrame([_typed(column, where) for column in table.get_columns()])
 
 
 def fingerprint(frame: pl.DataFrame) -> str:
-    """SHA-256 of a typed table's content: names, kinds and values, in their order.
+    """SHA-256 of a typed table's content: names, kinds and values, in their order, in hex.
 
-    The same values give the same fingerprint whatever file they came from.
+    The same values give the same fingerprint whatever file they came from; 1 and 1.0 are the same.
     """
     digest = hashlib.sha256(f"{frame.height}".encode())
-    for name in frame.columns:
-        column = frame[name]
-        digest.update(f"\0{name}\0{'text' if column.dtype == pl.String else 'number'}\0".encode())
+    for column in frame.get_columns():
+        is_text = column.dtype == pl.String
+        digest.update(f"\0{column.name}\0{'text' if is_text else 'number'}\0".encode())
         digest.update(np.packbits(column.is_null().to_numpy()).tobytes())
-        if column.dtype == pl.String:
-            encoded = column.fill_null("")
-            lengths = encoded.str.len_bytes().to_numpy().astype("<i8")
-            digest.update(lengths.tobytes() + "".join(encoded.to_list()).encode())
+        if is_text:
+            text = column.fill_null("")
+            digest.update(text.str.len_bytes().to_numpy().astype("<i8").tobytes())
+            digest.update("".join(text.to_list()).encode())
         else:
-            digest.update(column.cast(pl.Float64).fill_null(0.0).to_numpy().astype("<f8").tobytes())
+            digest.update(column.cast(pl.Float64).fill_null(0).to_numpy().astype("<f8").tobytes())
     return digest.hexdigest()
 
 
@@ -98,43 +112,56 @@ def read_typed(content: bytes) -> pl.DataFrame:
 
 
 def _from_file(path: str) -> pl.DataFrame:
-    name = path.lower().removesuffix(".gz")
-    suffix = Path(name).suffix
-    if suffix not in (*SEPARATORS, ".parquet"):
-        raise DataError(f"{path}: must end in .csv, .tsv or .parquet (or .csv.gz, .tsv.gz)")
+    name = (urlsplit(path).path if "://" in path else path).lower()
+    suffix = Path(name.removesuffix(".gz")).suffix
+    if suffix not in SEPARATORS and not name.endswith(".parquet"):
+        raise DataError(f"{path}: must end in .csv, .tsv, .csv.gz, .tsv.gz or .parquet")
+    content = _content(path)
     try:
-        with fsspec.open(
-            path, "rb", compression="gzip" if path.lower().endswith(".gz") else None
-        ) as f:
-            content: bytes = f.read()
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such file") from None
-    except (OSError, EOFError, ValueError, ImportError) as error:
-        raise DataError(f"{path}: cannot be read: {error}") from None
-    try:
+        if name.endswith(".gz"):
+            content = gzip.decompress(content)
         if suffix == ".parquet":
             return pl.read_parquet(io.BytesIO(content))
-        return _parse_text(content, SEPARATORS[suffix], path)
-    except pl.exceptions.PolarsError as error:
+        return _parse(content, SEPARATORS[suffix], path)
+    except (pl.exceptions.PolarsError, OSError, EOFError, zlib.error) as error:
         raise DataError(f"{path}: cannot be parsed: {str(error).splitlines()[0]}") from None
 
 
-def _parse_text(content: bytes, separator: str, path: str) -> pl.DataFrame:
-    """Parse CSV or TSV, types inferred from every row."""
-    header = content.removeprefix(b"\xef\xbb\xbf").split(b"\n", 1)[0]
-    if not header.strip():
-        raise DataError(f"{path}: is empty")
-    names = pl.read_csv(header + b"\n", separator=separator, has_header=False).row(0)
-    if len(set(names)) < len(names):
-        twice = next(name for name in names if names.count(name) > 1)
-        raise DataError(f"{path}: has two columns named {twice}")
-    return pl.read_csv(content, separator=separator, null_values=MISSING, infer_schema_length=None)
+def _content(path: str) -> bytes:
+    try:
+        if "://" not in path:
+            return Path(path).read_bytes()
+        with fsspec.open(path, "rb") as file:
+            return bytes(file.read())
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file") from None
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
+    except Exception as error:  # each of fsspec's file systems has exceptions of its own
+        raise DataError(f"{path}: cannot be read: {error}") from None
 
 
-def _from_sklearn(name: str) -> pl.DataFrame:
+def _parse(content: bytes, separator: str, path: str) -> pl.DataFrame:
+    """CSV or TSV: a column is numbers if every cell of it is."""
+    options = {"separator": separator, "infer_schema": False}
+    first = pl.read_csv(content, has_header=False, n_rows=1, **options)  # type: ignore[arg-type]
+    _check_names([name or "" for name in first.row(0)], path)
+    frame = pl.read_csv(content, **options)  # type: ignore[arg-type]
+    return pl.DataFrame([_parsed(column) for column in frame.get_columns()])
+
+
+def _parsed(column: pl.Series) -> pl.Series:
+    text = _clean(column)
+    if text.str.contains(r"^[+-]?0\d").any():  # postcodes and the like: 01234 is no number
+        return text
+    return _lossless(text, pl.Int64, pl.Float64)
+
+
+def _from_sklearn(source: str) -> pl.DataFrame:
+    name = source.removeprefix("sklearn:")
     if name not in BUILT_IN:
         listed = ", ".join(f"sklearn:{known}" for known in BUILT_IN)
-        raise DataError(f"sklearn:{name}: must be one of {listed}{nearest(name, BUILT_IN)}")
+        raise DataError(f"{source}: must be one of {listed}{nearest(name, BUILT_IN)}")
     from sklearn import datasets
 
     bunch = getattr(datasets, f"load_{name}")()
@@ -145,46 +172,66 @@ def _from_sklearn(name: str) -> pl.DataFrame:
     return pl.DataFrame({**columns, "target": target})
 
 
-def _from_openml(name: str) -> pl.DataFrame:
+def _from_openml(source: str) -> pl.DataFrame:
+    """A data set of OpenML, its default target a column like the others."""
     from sklearn.datasets import fetch_openml
 
-    which = {"data_id": int(name)} if name.isdecimal() else {"name": name, "version": "active"}
+    name = source.removeprefix("openml:")
+    which = {"data_id": int(name)} if name.isdecimal() else {"name": name}
     try:
-        bunch = fetch_openml(**which, as_frame=False, parser="liac-arff")
-    except Exception as error:  # scikit-learn lets whatever the network raised pass through
-        raise DataError(f"openml:{name}: cannot be fetched: {error}") from None
-    labels = {key: np.asarray(values) for key, values in (bunch.categories or {}).items()}
+        # Without pandas: values as one array of numbers, nominal ones as codes of their labels.
+        bunch = fetch_openml(**which, target_column=None, as_frame=False, parser="liac-arff")
+    except Exception as error:  # scikit-learn lets pass whatever the network raised
+        raise DataError(f"{source}: cannot be fetched: {error}") from None
     columns = {
-        column: _labelled(values, labels.get(column))
+        column: _labelled(values, bunch.categories.get(column))
         for column, values in zip(bunch.feature_names, bunch.data.T, strict=True)
     }
-    return pl.DataFrame({**columns, bunch.target_names[0]: bunch.target})
+    return pl.DataFrame(columns)
 
 
-def _labelled(codes: Any, labels: Any) -> list[Any]:
-    """An ARFF nominal column by its labels; a code that is no number is missing."""
-    values = np.asarray(codes, dtype=np.float64)
+def _labelled(codes: np.ndarray, labels: list[str] | None) -> pl.Series:
+    values = pl.Series(codes.astype(np.float64)).fill_nan(None)
     if labels is None:
-        return [None if np.isnan(value) else float(value) for value in values]
-    return [None if np.isnan(value) else str(labels[int(value)]) for value in values]
+        return values
+    return pl.Series(labels, dtype=pl.String).gather(values.cast(pl.Int64))
 
 
-def _column(values: Any) -> list[Any]:
-    """A column of a pandas DataFrame or a dict as a list, its missing values None."""
+def _check_names(names: list[str], where: str) -> None:
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise DataError(f'{where}: has two columns named "{twice}"')
+
+
+def _column(name: str, values: Any) -> pl.Series:
+    """A column of a dict or a pandas DataFrame; of mixed kinds it becomes text."""
     listed = values.tolist() if hasattr(values, "tolist") else list(values)
-    return [None if value is None or value != value else value for value in listed]
+    if hasattr(values, "isna"):  # pandas, which has several values for missing
+        gone = values.isna().tolist()
+        listed = [None if is_gone else v for v, is_gone in zip(listed, gone, strict=True)]
+    return pl.Series(name, listed, strict=False)
 
 
-def _typed(column: pl.Series) -> pl.Series:
-    if column.dtype == pl.Boolean:
-        return column.cast(pl.String)
-    if column.dtype.is_integer():
-        return column.cast(pl.Int64, strict=False)
-    if column.dtype.is_numeric():
+def _typed(column: pl.Series, where: str) -> pl.Series:
+    kind = column.dtype
+    if kind.is_integer():
+        return _lossless(column, pl.Int64, pl.Float64)
+    if kind.is_numeric() or kind == pl.Null:
         return column.cast(pl.Float64).fill_nan(None)
-    if column.dtype == pl.Null:
-        return column.cast(pl.Float64)
-    if column.dtype == pl.String or column.dtype.is_temporal() or column.dtype == pl.Categorical:
-        text = column.cast(pl.String)
-        return text.replace("", None).alias(column.name)
-    raise DataError(f"column {column.name}: must hold numbers or text, but holds {column.dtype}")
+    texts = (pl.String, pl.Categorical, pl.Enum, pl.Boolean, pl.Date, pl.Datetime, pl.Time)
+    if kind in texts:
+        return _clean(column.cast(pl.String))
+    raise DataError(f'{where}: column "{column.name}" must hold numbers or text, but holds {kind}')
+
+
+def _clean(text: pl.Series) -> pl.Series:
+    return text.str.strip_chars().replace(dict.fromkeys(MISSING) | BOOLEANS)
+
+
+def _lossless(column: pl.Series, *kinds: type[pl.DataType]) -> pl.Series:
+    """The column in the first of the kinds that holds each of its values, or as it is."""
+    for kind in kinds:
+        cast = column.cast(kind, strict=False)
+        if cast.null_count() == column.null_count():
+            return cast
+    return column

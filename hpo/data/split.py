@@ -9,7 +9,7 @@ import polars as pl
 import torch
 
 from hpo.data.schema import class_labels, text_of
-from hpo.errors import DataError
+from hpo.errors import DataError, nearest
 from hpo.trial import DataConfig, SplitConfig, Task
 
 PARTS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
@@ -37,53 +37,57 @@ def split_rows(frame: pl.DataFrame, data: DataConfig, task: Task) -> Split:
         split = _by_column(frame, data.split.column)
     for part in ("train", "val", "test"):
         if not len(getattr(split, part)):
-            raise DataError(f"{data.source}: the {part} part of the split holds no rows")
-    if task == "regression":
-        if frame[data.target][split.train.numpy()].n_unique() == 1:
-            raise DataError(f"target {data.target}: is constant in the training part")
-    else:
-        seen = set(class_labels(frame[data.target][split.train.numpy()]))
-        for label in class_labels(frame[data.target]):
-            if label not in seen:
-                raise DataError(f"target {data.target}: class {label} is absent from training")
+            raise DataError(f"{data.source}: the split leaves no rows for the {part} part")
+    _check_training(frame[data.target], split.train, task)
     return split
+
+
+def _check_training(target: pl.Series, rows: torch.Tensor, task: Task) -> None:
+    train = target[rows.numpy()]
+    if task == "regression":
+        if train.n_unique() == 1:
+            raise DataError(f'target "{target.name}" is always {train[0]} in the training part')
+        return
+    if absent := sorted(set(class_labels(target)) - set(class_labels(train))):
+        raise DataError(f'target "{target.name}": the training part has no row of {absent[0]}')
 
 
 def _by_column(frame: pl.DataFrame, name: str) -> Split:
     if name not in frame.columns:
-        raise DataError(f"data.split.column: the table has no column {name}")
+        hint = nearest(name, frame.columns)
+        raise DataError(f'the table has no column "{name}", which data.split.column names{hint}')
     said = text_of(frame[name])
     known = said.is_in(list(PARTS))
     if not known.all():
         row = int((~known).arg_true()[0])
         raise DataError(
-            f'column {name}: must say train, val or test, but row {row + 1} says "{said[row]}"'
+            f'column "{name}" must say train, val or test, but row {row + 1} says "{said[row]}"'
         )
     part = said.replace_strict(PARTS)
-    rows = {
-        key: torch.from_numpy((part == key).arg_true().cast(pl.Int64).to_numpy().copy())
-        for key in ("train", "val", "test")
-    }
-    return Split(**rows)
+    return Split(train=_where(part, "train"), val=_where(part, "val"), test=_where(part, "test"))
 
 
 def _by_shares(target: pl.Series, config: SplitConfig, task: Task) -> Split:
-    """Shuffle the rows, of each class apart where there are classes, and cut them by the shares."""
+    """Shuffle the rows of each class and deal them out, class after class; the first one trains."""
     generator = torch.Generator().manual_seed(config.seed)
     if task == "regression":
         groups = [torch.arange(len(target))]
     else:
         labels = text_of(target)
-        groups = [
-            torch.from_numpy((labels == label).arg_true().cast(pl.Int64).to_numpy().copy())
-            for label in class_labels(target)
-        ]
-    parts: dict[str, list[torch.Tensor]] = {"train": [], "val": [], "test": []}
-    for group in groups:
-        n = len(group)
-        n_test, n_val = int(config.test * n), int(config.val * n)
-        shuffled = group[torch.randperm(n, generator=generator)]
-        test, val, train = shuffled.split([n_test, n_val, n - n_test - n_val])
-        for key, rows in (("train", train), ("val", val), ("test", test)):
-            parts[key].append(rows)
-    return Split(**{key: torch.cat(rows).sort().values for key, rows in parts.items()})
+        groups = [_where(labels, label) for label in class_labels(target)]
+    shuffled = [group[torch.randperm(len(group), generator=generator)] for group in groups]
+    test, rest = _deal(torch.cat([group[1:] for group in shuffled]), config.test)
+    val, rest = _deal(rest, config.val / (1 - config.test))
+    train = torch.cat([*(group[:1] for group in shuffled), rest])
+    return Split(train=train.sort().values, val=val.sort().values, test=test.sort().values)
+
+
+def _deal(rows: torch.Tensor, share: float) -> tuple[torch.Tensor, torch.Tensor]:
+    """A share of the rows, evenly spaced so that each stretch gives its own, and the others."""
+    due = (torch.arange(len(rows) + 1, dtype=torch.float64) * share + 0.5).floor()
+    taken = due[1:] > due[:-1]
+    return rows[taken], rows[~taken]
+
+
+def _where(labels: pl.Series, label: str) -> torch.Tensor:
+    return torch.from_numpy((labels == label).to_numpy()).nonzero().squeeze(1)

@@ -10,7 +10,8 @@ import time
 from collections.abc import Callable
 
 from hpo.artifacts import ArtifactStore
-from hpo.study import Study, StudyStatus
+from hpo.status import StudyStatus
+from hpo.study import Study
 from hpo.worker.supervisor import Supervisor
 
 LOOK_SECONDS = 0.5

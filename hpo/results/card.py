@@ -60,7 +60,7 @@ def _inputs(model: Model) -> str:
     lines = ["## Columns", "", "| column | kind |", "|---|---|"]
     lines += [f"| `{name}` | number |" for name in model.schema.numeric]
     lines += [
-        f"| `{column.name}` | {len(column.categories)} categories |"
+        f"| `{column.name}` | {len(column.values)} categories |"
         for column in model.schema.categorical
     ]
     lines += ["", "A missing value is allowed everywhere, a category unseen in training too."]

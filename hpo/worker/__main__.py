@@ -80,7 +80,6 @@ def _work(options: argparse.Namespace, stop: threading.Event) -> int:
             host=platform.node(),
             pid=os.getpid(),
             device=device_name(trainer.device),
-            started=time.time(),
         ),
         lease=options.lease,
         quota=Quota(_pipe(options.quota)),

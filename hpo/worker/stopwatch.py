@@ -1,7 +1,7 @@
 """A stopwatch that says where a worker's time went."""
 
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -11,7 +11,7 @@ class Stopwatch:
 
     def __init__(self) -> None:
         """Start at nothing."""
-        self.seconds: Counter[str] = Counter()
+        self.seconds: defaultdict[str, float] = defaultdict(float)
 
     @contextmanager
     def __call__(self, name: str) -> Iterator[None]:
@@ -25,4 +25,7 @@ class Stopwatch:
     def __str__(self) -> str:
         """Shares of the time that was counted, largest first."""
         total = sum(self.seconds.values()) or 1.0
-        return ", ".join(f"{name} {s / total:.1%}" for name, s in self.seconds.most_common())
+        return ", ".join(
+            f"{name} {s / total:.1%}"
+            for name, s in sorted(self.seconds.items(), key=lambda item: -item[1])
+        )

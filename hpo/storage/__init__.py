@@ -1,0 +1,1 @@
+"""SQL: Optuna's tables and our own beside them, read through Optuna, written in transactions."""
