@@ -28,6 +28,7 @@ import optuna
 import optuna_dashboard
 
 from hpo.errors import HpoError, InputError
+from hpo.storage.engine import open_storage
 
 App = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 Header = tuple[str, str]
@@ -66,11 +67,9 @@ def serve(storage_url: str, host: str, port: int, password: str | None) -> None:
             f"--host {host} lets other machines in: set a password in the environment "
             f"variable {PASSWORD_VARIABLE}, or leave --host out"
         )
-    from hpo.storage.engine import open_storage
-
     storage = open_storage(storage_url, create=False)
     names = {host, "localhost", socket.gethostname(), socket.getfqdn()}
-    app = application(storage.optuna, names, password or None)
+    app = application(storage.reader, names, password or None)
     with listen(app, family, address, port) as server:
         shown = f"[{address}]" if family is socket.AF_INET6 else address
         print(f"http://{shown}:{server.server_port}/dashboard/ (Ctrl-C ends it)", flush=True)
