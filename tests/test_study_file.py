@@ -1,0 +1,152 @@
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from hpo.data.dataset import load_dataset
+from hpo.data.sources import read_table
+from hpo.definition import StudyDefinition, load_definition
+from hpo.errors import DataError
+from hpo.study_file import draft
+
+ROOT = Path(__file__).parent.parent
+DATA = ROOT / "studies" / "data"
+
+
+def drafted(source: str, target: str, folder: Path) -> tuple[str, StudyDefinition]:
+    """The text, and what it says once it is loaded from a file in the folder."""
+    text = draft(source, target, folder)
+    path = folder / "drafted.toml"
+    path.write_text(text, encoding="utf-8")
+    definition = load_definition(path)
+    assert StudyDefinition.from_json(definition.to_json()) == definition
+    return text, definition
+
+
+def write(folder: Path, columns: dict[str, list[object]], name: str = "t.csv") -> None:
+    pl.DataFrame(columns).write_csv(folder / name)
+
+
+def test_california_housing(tmp_path):
+    source = str(DATA / "california_housing.parquet")
+    text, definition = drafted(source, "MedHouseVal", tmp_path)
+    assert definition.name == "california-housing"
+    assert definition.data.task == "regression"
+    assert definition.data.split.column == "split"
+    assert definition.data.drop == ()
+    assert definition.objective.metric == "rmse"
+    assert definition.space.constants["training.batch_size"] == 256
+    assert "20,640 rows and 10 columns" in text
+    assert "8 numeric and 0 categorical columns remain" in text
+
+
+def test_adult(tmp_path):
+    source = str(DATA / "adult.parquet")
+    frame = read_table(source, tmp_path)
+    target = next(name for name in frame.columns if frame[name].n_unique() == 2 and name != "sex")
+    text, definition = drafted(source, target, tmp_path)
+    assert definition.data.task == "binary"
+    assert definition.data.split.column == "split"
+    assert definition.objective.metric == "accuracy"
+    assert "6 numeric and 8 categorical columns remain" in text
+    assert "the rarer class has 24% of the rows" in text
+    assert ", 2,799 missing" in text
+
+
+AWKWARD = ['a "quoted" one', "dotted.name", "größe = 3 # not", "line\nbreak", "back\\slash", "\x7f"]
+
+
+def test_awkward_names_survive(tmp_path):
+    columns = {name: [index % 7 + 0.5 for index in range(60)] for name in AWKWARD}
+    ids = [f"row {index}" for index in range(60)]
+    write(tmp_path, {**columns, 'my "id"': ids, "tar.get\t": [0.5 * i for i in range(60)]})
+    frame = read_table("t.csv", tmp_path)
+    target = frame.columns[-1]
+    _, definition = drafted("t.csv", target, tmp_path)
+    assert definition.data.target == target
+    assert definition.data.drop == (frame.columns[-2],)
+    dataset = load_dataset(frame, definition.data)
+    assert dataset.schema.numeric == tuple(frame.columns[:-2])
+
+
+def test_columns_that_teach_nothing_are_dropped(tmp_path):
+    n = 40
+    columns = {
+        "id": list(range(100, 100 + n)),
+        "code": [f"x{index}" for index in range(n)],
+        "same": [1] * n,
+        "shuffled": [index * 7 % n for index in range(n)],
+        "real": [0.1 * index for index in range(n)],
+        "y": [0.5 + index % 11 for index in range(n)],
+    }
+    write(tmp_path, columns)
+    text, definition = drafted("t.csv", "y", tmp_path)
+    assert definition.data.drop == ("id", "code", "same")
+    assert '# "id" counts the rows, as an identifier does.' in text
+    assert '# "code" has another text in every row, as an identifier has.' in text
+    assert '# "same" has the same value in every row.' in text
+
+
+def test_a_feature_is_left_whatever_it_looks_like(tmp_path):
+    write(tmp_path, {"id": list(range(40)), "y": [0.5 + index % 11 for index in range(40)]})
+    assert drafted("t.csv", "y", tmp_path)[1].data.drop == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "found"),
+    [
+        ("fold", ["train", "val", "test", "train"], True),
+        ("Subset", ["train", "valid", "test", "train"], True),
+        ("split", ["train", "test", "test", "train"], False),
+        ("split", ["train", "val", "test", "holdout"], False),
+        ("part", ["train", "val", "test", "train"], False),
+    ],
+)
+def test_a_split_column_is_known_by_name_and_values(tmp_path, name, values, found):
+    write(tmp_path, {"x": [1, 2, 3, 4] * 10, name: values * 10, "y": [1.5, 2.5, 3, 4] * 10})
+    split = drafted("t.csv", "y", tmp_path)[1].data.split
+    assert split.column == (name if found else None)
+
+
+@pytest.mark.parametrize(
+    ("y", "task", "metric", "reason"),
+    [
+        (["no", "yes"] * 20, "binary", "accuracy", 'text of 2 values: "no", "yes"'),
+        ([0] * 36 + [1] * 4, "binary", "roc_auc", 'whole numbers of 2 values: "0", "1"'),
+        ([0, 1, 2, 3] * 10, "multiclass", "accuracy", "whole numbers of 4 values"),
+        (list(range(40)), "regression", "rmse", "numbers from 0 to 39"),
+        ([0.5, 1] * 20, "regression", "rmse", "numbers from 0.5 to 1"),
+    ],
+)
+def test_the_task_and_the_metric_follow_the_target(tmp_path, y, task, metric, reason):
+    write(tmp_path, {"x": [float(index * 7 % 40) for index in range(40)], "y": y})
+    text, definition = drafted("t.csv", "y", tmp_path)
+    assert definition.data.task == task
+    assert definition.objective.metric == metric
+    assert reason in text
+
+
+@pytest.mark.parametrize(
+    ("file", "name"),
+    [("House Prices (2024).csv", "house-prices-2024"), ("größe.csv", "groe"), ("日.csv", "study")],
+)
+def test_the_study_is_named_after_its_table(tmp_path, file, name):
+    write(tmp_path, {"x": [1, 2, 3] * 9, "y": [1.5, 2, 3] * 9}, file)
+    assert drafted(file, "y", tmp_path)[1].name == name
+
+
+def test_a_built_in_table(tmp_path):
+    _, definition = drafted("sklearn:digits", "target", tmp_path)
+    assert (definition.name, definition.data.task) == ("digits", "multiclass")
+
+
+@pytest.mark.parametrize(("rows", "size"), [(100, 32), (5_000, 128)])
+def test_the_batch_grows_with_the_table(tmp_path, rows, size):
+    write(tmp_path, {"x": list(range(rows)), "y": [0.5 * index for index in range(rows)]})
+    assert drafted("t.csv", "y", tmp_path)[1].space.constants["training.batch_size"] == size
+
+
+def test_a_missing_target_is_said(tmp_path):
+    write(tmp_path, {"x": [1, 2], "price": [1.5, 2]})
+    with pytest.raises(DataError, match='did you mean "price"'):
+        draft("t.csv", "prize", tmp_path)
