@@ -109,12 +109,14 @@ class PlainView:
         self._metric = study.definition.objective.metric
         self._pace = Pace()
         self._next = 0.0
+        self._is_over = False
 
     def update(self, status: StudyStatus) -> None:
         """Print a line when the last is some seconds old or the study is finished."""
         self._pace.per_minute(status)
-        if time.monotonic() < self._next and not status.is_finished:
+        if time.monotonic() < self._next and (self._is_over or not status.is_finished):
             return
+        self._is_over = status.is_finished
         self._next = time.monotonic() + PLAIN_SECONDS
         parts = [f"{ended(status)}/{status.n_trials} trials", count_text(status.counts)]
         if status.best is not None:

@@ -43,15 +43,14 @@ def print_status(status: StudyStatus) -> None:
 
 
 def print_leaderboard(study: Study, rows: list[Row]) -> None:
-    """Trials with their metrics and params, the default configuration marked."""
+    """Trials by their objective, the default configuration marked."""
     metric = study.definition.objective.metric
-    others = sorted({name for row in rows for name in row.metrics} - {metric})
-    table = _table("", "trial", "state", metric, *others, "params")
+    table = _table("", "trial", metric, "state", "epochs", "params")
     for rank, row in enumerate(rows, start=1):
         number = f"{row.number} (default)" if row.number == 0 else str(row.number)
         value = "" if row.value is None else f"{row.value:.5g}"
-        metrics = [f"{row.metrics[name]:.5g}" if name in row.metrics else "" for name in others]
-        table.add_row(str(rank), number, row.state, value, *metrics, params_text(row.params))
+        epochs = str(row.user_attrs.get("n_epochs", ""))
+        table.add_row(str(rank), number, value, row.state.lower(), epochs, params_text(row.params))
     _print(table)
 
 
@@ -111,7 +110,7 @@ def sparkline(values: list[float], width: int = 40) -> str:
 def _table(*columns: str) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for column in columns:
-        table.add_column(column, overflow="fold", no_wrap=column in ("study", "trial"))
+        table.add_column(column, no_wrap=column != "params")
     return table
 
 

@@ -17,11 +17,11 @@ from hpo.trial import Numeric
 
 MAX_QUANTILES = 1000
 N_TAIL = 8
-"""Knots that refine the first and the last step between quantiles."""
+"""Knots by which the first and the last step between quantiles are refined."""
 
 NOISE = 1e-5
-"""Standard deviation, relative to the column's, of the noise that parts equal values where quantiles
-are fitted; Gorishniy et al. (2024) add as much, in the column's own units."""
+"""Standard deviation, relative to the column's, of the noise that parts equal values where
+quantiles are fitted."""
 
 Comparison = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
@@ -163,8 +163,9 @@ class Preprocessor(nn.Module):
         generator = torch.Generator().manual_seed(index)
         noise = torch.randn(len(ordered), generator=generator, dtype=torch.float64)
         noisy = ordered + noise * NOISE * ordered.std(correction=0)
-        positions = _positions(self.knots.shape[1] - 2 * N_TAIL)
-        self.knots[index] = _quantiles(noisy.sort().values, positions).float()
+        n_even = self.knots.shape[1] - 2 * N_TAIL
+        quantiles = _quantiles(noisy.sort().values, _even(n_even))
+        self.knots[index] = _quantiles(quantiles, _positions(n_even)).float()
         self.center[index] = ordered[len(ordered) // 2]
 
     def _fit_standard(self, index: int, ordered: torch.Tensor) -> None:
@@ -193,12 +194,17 @@ def _quantiles(ordered: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
     return torch.lerp(ordered[low], ordered[high], at - low)
 
 
-def _positions(n_steps: int) -> torch.Tensor:
-    """Cumulative probabilities of the knots: even steps, the outermost halved again and again.
+def _even(n_quantiles: int) -> torch.Tensor:
+    return torch.linspace(0, 1, n_quantiles, dtype=torch.float64)
 
-    Normal scores are steep there, and a straight line would stretch what lies below it.
+
+def _positions(n_quantiles: int) -> torch.Tensor:
+    """Cumulative probabilities of the knots: even, the outermost step halved again and again.
+
+    scikit-learn takes the normal score of a probability that is linear between quantiles. Normal
+    scores bend hard at the ends, so that a straight line needs more knots there.
     """
-    even = torch.linspace(0, 1, n_steps, dtype=torch.float64)
+    even = _even(n_quantiles)
     tail = even[1] * 0.5 ** torch.arange(N_TAIL, 0, -1, dtype=torch.float64)
     return torch.cat([even[:1], tail, even[1:-1], 1 - tail.flip(0), even[-1:]])
 

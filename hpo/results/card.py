@@ -3,6 +3,8 @@
 from hpo.bundle import Model
 from hpo.trial import METRICS, TrialConfig
 
+SHOWN_COLUMNS = 30
+
 PREDICT = """\
 ## Use
 
@@ -57,12 +59,12 @@ def _metrics(metrics: dict[str, dict[str, float]], objective: str) -> str:
 
 
 def _inputs(model: Model) -> str:
+    kinds = [(name, "number") for name in model.schema.numeric]
+    kinds += [(c.name, f"{len(c.values)} categories") for c in model.schema.categorical]
     lines = ["## Columns", "", "| column | kind |", "|---|---|"]
-    lines += [f"| `{name}` | number |" for name in model.schema.numeric]
-    lines += [
-        f"| `{column.name}` | {len(column.values)} categories |"
-        for column in model.schema.categorical
-    ]
+    lines += [f"| `{name}` | {kind} |" for name, kind in kinds[:SHOWN_COLUMNS]]
+    if len(kinds) > SHOWN_COLUMNS:
+        lines += ["", f"And {len(kinds) - SHOWN_COLUMNS} more: `schema.json` has them all."]
     lines += ["", "A missing value is allowed everywhere, a category unseen in training too."]
     return "\n".join(lines)
 

@@ -97,8 +97,9 @@ def create_study(
     for key, value in attrs.items():
         set_study_attr(connection, study_id, key, value)
     connection.execute(sa.delete(BUDGETS).where(BUDGETS.c.study_id == study_id))  # ids recur
-    budget = {"study_id": study_id, "busy_ms": 0, "seen_ms": 0, "n_trials": n_trials}
-    connection.execute(sa.insert(BUDGETS).values(budget, timeout_ms=_ms(timeout)))
+    limits = {"n_trials": n_trials, "timeout_ms": _ms(timeout)}
+    row = {"study_id": study_id, "busy_ms": 0, "seen_ms": 0, **limits}
+    connection.execute(sa.insert(BUDGETS).values(row))
     return study_id
 
 

@@ -1,7 +1,6 @@
-"""Training MLPs: tensors only, with torch and the standard library alone.
+"""Training: tensors in, weights and metrics out.
 
-Owns the network, the optimizers, the metrics and the engines that train trials. Does not know:
-studies, SQL, files, signals.
+Needs torch and the standard library alone. Does not know: SQL, files, signals, studies.
 """
 
 from hpo.training.batches import TrainingData
@@ -10,7 +9,6 @@ from hpo.training.loop import (
     Failed,
     Finished,
     Progress,
-    Result,
     Run,
     SingleTrainer,
     Trainer,
@@ -19,6 +17,7 @@ from hpo.training.loop import (
 from hpo.training.metrics import evaluate, predictions
 from hpo.training.model import MLP
 from hpo.training.precision import describe_environment, resolve_precision
+from hpo.training.session import Result
 
 __all__ = [
     "MLP",

@@ -1,34 +1,37 @@
-"""The training data, and the batches of an epoch.
+"""Training data, and the batches that an epoch makes of them.
 
-The table lives on the device when it fits a share of the free memory, and on the host otherwise;
-either way an epoch's rows are gathered in its random order a large block at a time, and a batch is a
-slice of a block. The same order, the same bits.
+The data live on the device when they take no more than `RESIDENT_SHARE` of its free memory. An
+epoch visits the training rows in a permuted order, a block of rows at a time: gathered where the
+data live, moved to the device, cut into batches. Resident or streamed, the batches are the same to
+the bit; only the size of a block and where it is gathered differ. The last batch of an epoch may be
+smaller than the others.
+
+Does not know: networks, preprocessing, files.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
 import torch
 
-from hpo.training.random import hash_key, permutation
+from hpo.training.random import permutation
 from hpo.trial import Task
 
-RESIDENT_SHARE = 0.5
-"""Share of the device's free memory that a table may take and live there."""
+RESIDENT_SHARE = 0.4
+BLOCK_BYTES = 64 * 2**20
+EVALUATION_ROWS = 2048
 
-BLOCK_BYTES = 256 * 2**20
 
-
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class TrainingData:
-    """Preprocessed rows and their targets, on the CPU.
+    """The training and the validation part, preprocessed, in host memory.
 
     Attributes:
-        x_train: (rows, n_features) float32.
-        y_train: (rows,) 0/1 float32, class int64, or float32 numbers in the target's units.
-        x_val: as `x_train`.
-        y_val: as `y_train`.
-        n_classes: 0 in a regression.
+        n_classes: 2 for a binary task, 0 in a regression.
+        x_train: (rows, n_inputs) float32; `x_val` alike.
+        y_train: (rows,) float32, 0 or 1 for a binary task and in the target's own units in a
+            regression; int64 for several classes. `y_val` alike.
     """
 
     task: Task
@@ -38,85 +41,94 @@ class TrainingData:
     x_val: torch.Tensor
     y_val: torch.Tensor
 
+    @property
+    def n_outputs(self) -> int:
+        """Width of the network's output."""
+        return self.n_classes if self.task == "multiclass" else 1
+
     @cached_property
     def target_mean(self) -> float:
-        """Mean of a regression's training targets, otherwise 0."""
-        return float(self.y_train.double().mean()) if self.task == "regression" else 0.0
+        """Mean of the training targets in a regression, otherwise 0."""
+        return self.y_train.double().mean().item() if self.task == "regression" else 0.0
 
     @cached_property
     def target_std(self) -> float:
-        """Standard deviation of a regression's training targets, otherwise 1."""
-        return float(self.y_train.double().std(correction=0)) if self.task == "regression" else 1.0
+        """Standard deviation of the training targets in a regression, otherwise 1."""
+        if self.task != "regression":
+            return 1.0
+        return self.y_train.double().std(correction=0).item()
 
-    @property
-    def n_outputs(self) -> int:
-        """Width of the network's last layer."""
-        return self.n_classes if self.task == "multiclass" else 1
+    @cached_property
+    def n_bytes(self) -> int:
+        """Memory that the tensors take."""
+        return sum(t.nbytes for t in (self.x_train, self.y_train, self.x_val, self.y_val))
 
 
-class Batches:
-    """Batches by epoch and step; targets of a regression come standardised."""
+class Feed:
+    """Feeds one device with batches."""
 
     def __init__(
         self,
         data: TrainingData,
-        batch_size: int,
-        seed: int,
         device: torch.device,
-        dtype: torch.dtype,
+        *,
+        resident_bytes: float | None = None,
         block_bytes: int = BLOCK_BYTES,
     ) -> None:
-        """Place the table.
+        """Place the data.
 
         Args:
-            data: the table.
-            batch_size: rows a batch; the last of an epoch holds what is left.
-            seed: of the order of rows.
-            device: where batches are wanted.
-            dtype: of their inputs.
-            block_bytes: about how much is gathered at a time.
+            data: in host memory.
+            device: that batches are for.
+            resident_bytes: the data are moved to the device when they take no more; by default a
+                share of what is free there.
+            block_bytes: the size of a block of rows, at least one batch.
         """
-        x = data.x_train.to(dtype)
-        y = data.y_train
+        if resident_bytes is None:
+            resident_bytes = _free_bytes(device) * RESIDENT_SHARE
+        home = device if data.n_bytes <= resident_bytes else torch.device("cpu")
+        y_train = data.y_train
         if data.task == "regression":
-            y = (y - data.target_mean) / data.target_std
-        if fits(x, device):
-            x, y = x.to(device), y.to(device)
-        elif device.type == "cuda":
-            x, y = x.pin_memory(), y.pin_memory()
-        self._x, self._y = x, y
-        self._batch_size, self._seed, self._device = batch_size, seed, device
-        row_bytes = max(1, x.shape[1] * x.element_size())
-        self._steps_per_block = max(1, block_bytes // (row_bytes * batch_size))
-        self._at: tuple[int, int] | None = None
+            y_train = (y_train - data.target_mean) / data.target_std
+        self.data = data
+        self.device = device
+        self._block_bytes = block_bytes
+        self._x_train, self._y_train = data.x_train.to(home), y_train.to(home)
+        self._x_val = data.x_val.to(home)
+        self.y_val = data.y_val.to(device)
 
-    @property
-    def n_steps(self) -> int:
-        """Steps of an epoch."""
-        return -(-len(self._x) // self._batch_size)
+    def batches(
+        self, seed: int, epoch: int, batch_size: int
+    ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """The batches of an epoch: (rows, n_inputs) inputs and (rows,) targets on the device.
 
-    def batch(self, epoch: int, step: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Inputs (rows, n_features) and targets (rows,) of a step, counted within its epoch."""
-        block, within = divmod(step, self._steps_per_block)
-        if self._at != (epoch, block):
-            self._gather(epoch, block)
-        rows = slice(within * self._batch_size, (within + 1) * self._batch_size)
-        return self._block_x[rows], self._block_y[rows]
+        Targets are standardised in a regression.
+        """
+        order = permutation(seed, epoch, len(self._x_train), self._x_train.device)
+        row_bytes = self._x_train.element_size() * self._x_train.shape[1]
+        n_batches = max(1, self._block_bytes // (row_bytes * batch_size))
+        for rows in order.split(n_batches * batch_size):
+            x, y = self._gather(self._x_train, rows), self._gather(self._y_train, rows)
+            yield from zip(x.split(batch_size), y.split(batch_size), strict=True)
 
-    def _gather(self, epoch: int, block: int) -> None:
-        if self._at is None or self._at[0] != epoch:
-            key = hash_key(self._seed, 4, epoch)
-            self._order = permutation(key, len(self._x), self._x.device)
-        size = self._steps_per_block * self._batch_size
-        rows = self._order[block * size : (block + 1) * size]
-        self._block_x = self._x[rows].to(self._device, non_blocking=True)
-        self._block_y = self._y[rows].to(self._device, non_blocking=True)
-        self._at = (epoch, block)
+    def validation_blocks(self) -> Iterator[torch.Tensor]:
+        """The validation inputs in order, some rows at a time."""
+        for x in self._x_val.split(EVALUATION_ROWS):
+            yield x.to(self.device)
+
+    def _gather(self, source: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+        """Some rows of the data, on the device."""
+        if source.device == self.device:
+            return source.index_select(0, rows)
+        # Page-locked memory is copied while the host goes on; its allocator waits before reuse.
+        staged = torch.empty((len(rows), *source.shape[1:]), dtype=source.dtype, pin_memory=True)
+        torch.index_select(source, 0, rows, out=staged)
+        return staged.to(self.device, non_blocking=True)
 
 
-def fits(x: torch.Tensor, device: torch.device) -> bool:
-    """Whether a table may live on the device."""
+def _free_bytes(device: torch.device) -> float:
+    """Free memory of a GPU; the host holds the data in any case."""
     if device.type != "cuda":
-        return True
+        return float("inf")
     free, _ = torch.cuda.mem_get_info(device)
-    return x.numel() * x.element_size() <= RESIDENT_SHARE * free
+    return free

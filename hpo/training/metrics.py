@@ -1,84 +1,41 @@
-"""Losses, predictions and metrics, on the device that holds the tensors.
+"""Metrics and predictions from a network's outputs, on whatever device they are.
 
-Logits are (rows,) for a binary task and a regression (there: standardised targets), (rows, n_classes)
-for a multi-class one. F1 is that of the positive class, or the mean over classes; ROC AUC counts ties
-half (Mann & Whitney 1947), and over classes is the mean of one against the rest.
+A binary task is a multi-class one whose first class has the logit 0. Regression metrics are in the
+target's own units. All agree with scikit-learn's functions of the same names.
+
+Does not know: networks, epochs.
 """
 
+from collections.abc import Callable
+
 import torch
-from torch.nn import functional as F
+from torch.nn import functional
 
-from hpo.trial import LOSSES, METRICS, Loss, MetricName, Task
+from hpo.trial import MetricName, Task
 
-
-def resolve_loss(loss: Loss, task: Task) -> Loss:
-    """What `auto` means for a task."""
-    return LOSSES[task][0] if loss == "auto" else loss
-
-
-def loss_value(loss: Loss, logits: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-    """The mean loss over rows, a scalar."""
-    match loss:
-        case "bce":
-            return F.binary_cross_entropy_with_logits(logits, y)
-        case "cross_entropy":
-            return F.cross_entropy(logits, y)
-        case "mse":
-            return F.mse_loss(logits, y)
-        case "mae":
-            return F.l1_loss(logits, y)
-        case _:
-            return F.smooth_l1_loss(logits, y)  # Huber's at delta 1
-
-
-def loss_and_gradient(
-    loss: Loss, logits: torch.Tensor, y: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """The mean loss of (rows, n_outputs) logits, and its gradient by them, of the same shape."""
-    n_rows = len(y)
-    if loss == "cross_entropy":
-        log_p = logits.log_softmax(dim=1)
-        picked = log_p.gather(1, y[:, None])
-        grad = log_p.exp().scatter_add_(1, y[:, None], torch.full_like(picked, -1.0))
-        return -picked.mean(), grad / n_rows
-    scores = logits.squeeze(1)
-    error = (scores.sigmoid() if loss == "bce" else scores) - y
-    grads = {"bce": error, "mse": 2 * error, "mae": error.sign(), "huber": error.clamp(-1, 1)}
-    return loss_value(loss, scores, y), (grads[loss] / n_rows)[:, None]
+Score = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+"""From values and targets, or from logits (rows, n_classes) and one-hot classes, all float64."""
 
 
 def predictions(task: Task, logits: torch.Tensor, mean: float, std: float) -> torch.Tensor:
-    """What the logits say: (rows, n_classes) probabilities, or (rows,) in the target's units."""
-    if task == "regression":
-        return logits * std + mean
-    if task == "multiclass":
-        return logits.softmax(dim=1)
-    positive = logits.sigmoid()
-    return torch.stack([1 - positive, positive], dim=1)
-
-
-def evaluate(
-    task: Task, n_classes: int, logits: torch.Tensor, y: torch.Tensor, mean: float, std: float
-) -> dict[str, float]:
-    """Every metric of the task, by name.
+    """What a person is told.
 
     Args:
-        task: which decides the metrics.
-        n_classes: 0 in a regression.
-        logits: of the rows, float32.
-        y: (rows,) targets: 0/1, classes, or numbers in the target's units.
-        mean: of the training targets.
+        task: of the network.
+        logits: its outputs, (rows, n_outputs).
+        mean: of the training targets in a regression.
         std: their standard deviation.
+
+    Returns:
+        (rows,) values in the target's own units, or (rows, n_classes) probabilities.
     """
-    names = [name for name, metric in METRICS.items() if task in metric.tasks]
-    return {
-        name: float(measure(name, task, n_classes, logits, y, mean, std))  # type: ignore[arg-type]
-        for name in names
-    }
+    if task == "regression":
+        return logits[:, 0] * std + mean
+    return torch.softmax(_class_logits(task, logits), dim=1)
 
 
 def measure(
-    name: MetricName,
+    metric: MetricName,
     task: Task,
     n_classes: int,
     logits: torch.Tensor,
@@ -86,60 +43,125 @@ def measure(
     mean: float,
     std: float,
 ) -> torch.Tensor:
-    """One metric as a scalar tensor on the device; arguments as `evaluate`'s."""
+    """One metric, a float64 number on the device.
+
+    Args:
+        metric: defined for the task.
+        task: of the network.
+        n_classes: 2 for a binary task, 0 in a regression.
+        logits: the network's outputs, (rows, n_outputs).
+        y: (rows,) targets; in a regression in their own units.
+        mean: of the training targets in a regression.
+        std: their standard deviation.
+    """
+    score = SCORES[task][metric]
     if task == "regression":
-        return _regression(name, (logits * std + mean).double(), y.double())
-    labels = y.long()
-    if name == "log_loss":
-        return loss_value(LOSSES[task][0], logits.double(), y.double() if task == "binary" else y)
-    if name == "roc_auc":
-        return _roc_auc(task, n_classes, logits, labels)
-    predicted = (logits > 0).long() if task == "binary" else logits.argmax(dim=1)
-    if name == "accuracy":
-        return (predicted == labels).double().mean()
-    return _by_class(name, task, n_classes, predicted, labels)
+        return score(predictions(task, logits, mean, std).double(), y.double())
+    truth = functional.one_hot(y.long(), n_classes).double()
+    return score(_class_logits(task, logits).double(), truth)
 
 
-def _regression(name: MetricName, predicted: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-    error = predicted - y
-    if name == "mae":
-        return error.abs().mean()
-    if name == "rmse":
-        return error.square().mean().sqrt()
-    return 1 - error.square().sum() / (y - y.mean()).square().sum()
+def evaluate(
+    task: Task, n_classes: int, logits: torch.Tensor, y: torch.Tensor, mean: float, std: float
+) -> dict[str, float]:
+    """Every metric that is defined for the task, by name; arguments as for `measure`."""
+    return {
+        name: measure(name, task, n_classes, logits, y, mean, std).item() for name in SCORES[task]
+    }
 
 
-def _by_class(
-    name: MetricName, task: Task, n_classes: int, predicted: torch.Tensor, y: torch.Tensor
-) -> torch.Tensor:
-    """Balanced accuracy or F1, from the counts of each class."""
-    true = torch.bincount(y, minlength=n_classes).double()
-    said = torch.bincount(predicted, minlength=n_classes).double()
-    hit = torch.bincount(y[predicted == y], minlength=n_classes).double()
-    if name == "balanced_accuracy":
-        return (hit / true)[true > 0].mean()
-    f1 = 2 * hit / (true + said).clamp(min=1)
-    return f1[1] if task == "binary" else f1[(true + said) > 0].mean()
+def _class_logits(task: Task, logits: torch.Tensor) -> torch.Tensor:
+    """A logit for each class, (rows, n_classes)."""
+    return functional.pad(logits, (1, 0)) if task == "binary" else logits
 
 
-def _roc_auc(task: Task, n_classes: int, logits: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-    if task == "binary":
-        return _auc(logits, y == 1)
-    probabilities = logits.softmax(dim=1)
-    areas = [
-        _auc(probabilities[:, label], y == label)
-        for label in range(n_classes)
-        if (y == label).any()
-    ]
-    return torch.stack(areas).mean()
+def _confusion(scores: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
+    """Rows by true class and predicted class, (n_classes, n_classes) float64."""
+    predicted = functional.one_hot(scores.argmax(dim=1), truth.shape[1]).double()
+    return truth.T @ predicted
 
 
-def _auc(scores: torch.Tensor, positive: torch.Tensor) -> torch.Tensor:
-    """Area under the ROC curve: the chance that a positive row scores above a negative one."""
-    _, inverse, counts = scores.unique(return_inverse=True, return_counts=True)
-    last = counts.cumsum(0).double()
-    rank = (last - (counts - 1) / 2)[inverse]
-    n_positive = positive.sum().double()
-    n_negative = len(positive) - n_positive
-    rank_sum = rank[positive].sum() - n_positive * (n_positive + 1) / 2
-    return rank_sum / (n_positive * n_negative)
+def _accuracy(scores: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
+    return _confusion(scores, truth).diagonal().sum() / len(truth)
+
+
+def _balanced_accuracy(scores: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
+    """Mean recall of the classes that occur."""
+    confusion = _confusion(scores, truth)
+    n_true = confusion.sum(dim=1)
+    return (confusion.diagonal() / n_true.clamp(min=1)).sum() / (n_true > 0).sum()
+
+
+def _f1_by_class(scores: torch.Tensor, truth: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """F1 of each class, 0 where it neither occurs nor is predicted, and where it does."""
+    confusion = _confusion(scores, truth)
+    n_either = confusion.sum(dim=0) + confusion.sum(dim=1)
+    return 2 * confusion.diagonal() / n_either.clamp(min=1), n_either > 0
+
+
+def _f1_of_positive(scores: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
+    return _f1_by_class(scores, truth)[0][1]
+
+
+def _f1_macro(scores: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
+    by_class, is_met = _f1_by_class(scores, truth)
+    return by_class.sum() / is_met.sum()
+
+
+def _roc_auc_by_class(scores: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
+    """Area under the curve of each column of `scores` by the Mann-Whitney statistic.
+
+    Ties get the mean of their ranks. A class that has no rows, or all, ranks nothing: 0.5.
+    """
+    columns = scores.T.contiguous()
+    ordered = columns.sort(dim=1).values
+    below = torch.searchsorted(ordered, columns, right=False)
+    ranks = (below + torch.searchsorted(ordered, columns, right=True) + 1) / 2
+    n_positive = truth.sum(dim=0)
+    n_pairs = n_positive * (len(truth) - n_positive)
+    wins = (ranks * truth.T).sum(dim=1) - n_positive * (n_positive + 1) / 2
+    return torch.where(n_pairs > 0, wins / n_pairs.clamp(min=1), 0.5)
+
+
+def _roc_auc_of_positive(scores: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
+    return _roc_auc_by_class(scores[:, 1:], truth[:, 1:])[0]
+
+
+def _roc_auc_one_vs_rest(scores: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
+    return _roc_auc_by_class(scores.softmax(dim=1), truth).mean()
+
+
+def _log_loss(scores: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
+    return functional.cross_entropy(scores, truth)
+
+
+def _rmse(values: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    return (values - y).square().mean().sqrt()
+
+
+def _mae(values: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    return (values - y).abs().mean()
+
+
+def _r2(values: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    return 1 - (values - y).square().sum() / (y - y.mean()).square().sum()
+
+
+REGRESSION: dict[MetricName, Score] = {"rmse": _rmse, "mae": _mae, "r2": _r2}
+MULTICLASS: dict[MetricName, Score] = {
+    "accuracy": _accuracy,
+    "balanced_accuracy": _balanced_accuracy,
+    "f1": _f1_macro,
+    "roc_auc": _roc_auc_one_vs_rest,
+    "log_loss": _log_loss,
+}
+BINARY: dict[MetricName, Score] = {
+    **MULTICLASS,
+    "f1": _f1_of_positive,
+    "roc_auc": _roc_auc_of_positive,
+}
+SCORES: dict[Task, dict[MetricName, Score]] = {
+    "binary": BINARY,
+    "multiclass": MULTICLASS,
+    "regression": REGRESSION,
+}

@@ -1,150 +1,150 @@
-"""SGD, Adam, AdamW and RMSprop on flat parameters, by PyTorch's own rules.
+"""Updates of a whole network at once, over its flat buffers.
 
-The two flat buffers of an MLP, weights and biases, are one "parameter" each: weight decay and L1 act
-on the first alone. Gradients are clipped by their global norm in the same kernels that apply them.
+PyTorch's semantics of SGD, Adam, AdamW and RMSprop with their default constants. Weight decay and L1
+act on weights, not on biases; L1 adds its subgradient beside the L2 term, after clipping.
+
+Does not know: how gradients come about.
 """
 
 from typing import Protocol
 
 import torch
+from torch.optim.adam import adam
+from torch.optim.sgd import sgd
 
-from hpo.trial import OptimizerConfig, TrainingConfig
+from hpo.training.parameters import FlatParameters
+from hpo.trial import OptimizerConfig, OptimizerName
 
-BETA1, BETA2, EPS = 0.9, 0.999, 1e-8  # PyTorch's defaults
-ALPHA = 0.99  # RMSprop's
+ADAM_BETAS = (0.9, 0.999)
+RMSPROP_ALPHA = 0.99
+EPS = 1e-8
 
 
 class Rule(Protocol):
-    """One step of an optimizer on one flat buffer."""
+    """An update rule without weight decay, and its memory."""
 
-    def step(self, grad: torch.Tensor, scale: torch.Tensor) -> None:
-        """Update the buffer by a gradient divided by `scale`."""
-
-
-class Optimizer:
-    """The rule of a configuration over both buffers."""
-
-    def __init__(
-        self,
-        optimizer: OptimizerConfig,
-        training: TrainingConfig,
-        weights: torch.Tensor,
-        biases: torch.Tensor,
-    ) -> None:
-        """Bind to the float32 buffers that are updated in place."""
-        self._clip = training.gradient_clip
-        self._l1 = optimizer.l1
-        self._weights = weights
-        self._rules = [
-            make_rule(optimizer, weights, optimizer.weight_decay),
-            make_rule(optimizer, biases, 0.0),
-        ]
-        self._one = weights.new_ones(())
-
-    def step(self, weight_grad: torch.Tensor, bias_grad: torch.Tensor) -> None:
-        """Update both buffers; the gradients, float32, may be overwritten."""
-        if self._l1:
-            weight_grad.add_(self._weights.sign(), alpha=self._l1)
-        scale = self._one
-        if self._clip:
-            norm = (weight_grad.square().sum() + bias_grad.square().sum()).sqrt()
-            scale = (norm / self._clip).clamp(min=1.0)
-        for rule, grad in zip(self._rules, (weight_grad, bias_grad), strict=True):
-            rule.step(grad, scale)
-
-
-def make_rule(config: OptimizerConfig, parameter: torch.Tensor, weight_decay: float) -> Rule:
-    """The rule that a configuration names, for one buffer."""
-    match config.name:
-        case "sgd":
-            return Sgd(parameter, config, weight_decay)
-        case "rmsprop":
-            return RmsProp(parameter, config, weight_decay)
-        case _:
-            return Adam(parameter, config, weight_decay)
+    def update(self, values: torch.Tensor, gradients: torch.Tensor) -> None:
+        """Change `values` in place; both are (n,) float32."""
 
 
 class Sgd:
-    """Momentum without dampening; weight decay in the gradient."""
+    """Gradient descent with momentum."""
 
-    def __init__(
-        self, parameter: torch.Tensor, config: OptimizerConfig, weight_decay: float
-    ) -> None:
-        """Start with no momentum."""
-        self._parameter = parameter
+    def __init__(self, config: OptimizerConfig, values: torch.Tensor) -> None:
+        """Start at rest."""
         self._config = config
-        self._weight_decay = weight_decay
-        self._buffer = torch.zeros_like(parameter)
+        self._velocity = torch.zeros_like(values)
 
-    def step(self, grad: torch.Tensor, scale: torch.Tensor) -> None:
-        """Move along the averaged gradient."""
-        torch._fused_sgd_(
-            [self._parameter],
-            [grad],
-            [self._buffer] if self._config.momentum else [],
-            weight_decay=self._weight_decay,
-            momentum=self._config.momentum,
+    def update(self, values: torch.Tensor, gradients: torch.Tensor) -> None:
+        """`torch.optim.SGD`."""
+        sgd(
+            [values],
+            [gradients],
+            [self._velocity],
+            fused=True,
             lr=self._config.learning_rate,
+            momentum=self._config.momentum,
             dampening=0.0,
+            weight_decay=0.0,
             nesterov=False,
             maximize=False,
-            is_first_step=False,
-            grad_scale=scale,
         )
 
 
 class Adam:
-    """Adam (Kingma & Ba 2015), or AdamW (Loshchilov & Hutter 2019) with decay off the gradient."""
+    """Adam, and AdamW, which differs in its weight decay alone."""
 
-    def __init__(
-        self, parameter: torch.Tensor, config: OptimizerConfig, weight_decay: float
-    ) -> None:
-        """Start with zero moments."""
-        self._parameter = parameter
-        self._rate = config.learning_rate
-        self._weight_decay = weight_decay
-        self._update = torch._fused_adamw_ if config.name == "adamw" else torch._fused_adam_
-        self._mean = torch.zeros_like(parameter)
-        self._square = torch.zeros_like(parameter)
-        self._step = parameter.new_zeros(())
+    def __init__(self, config: OptimizerConfig, values: torch.Tensor) -> None:
+        """Start with empty running means."""
+        self._config = config
+        self._mean = torch.zeros_like(values)
+        self._mean_square = torch.zeros_like(values)
+        self._step = torch.zeros((), device=values.device)
 
-    def step(self, grad: torch.Tensor, scale: torch.Tensor) -> None:
-        """Move by the ratio of the moments."""
-        self._step += 1
-        self._update(
-            [self._parameter],
-            [grad],
+    def update(self, values: torch.Tensor, gradients: torch.Tensor) -> None:
+        """`torch.optim.Adam`."""
+        adam(
+            [values],
+            [gradients],
             [self._mean],
-            [self._square],
+            [self._mean_square],
             [],
             [self._step],
-            lr=self._rate,
-            beta1=BETA1,
-            beta2=BETA2,
-            weight_decay=self._weight_decay,
-            eps=EPS,
+            fused=True,
             amsgrad=False,
+            beta1=ADAM_BETAS[0],
+            beta2=ADAM_BETAS[1],
+            lr=self._config.learning_rate,
+            weight_decay=0.0,
+            eps=EPS,
             maximize=False,
-            grad_scale=scale,
         )
 
 
 class RmsProp:
-    """RMSprop (Tieleman & Hinton 2012), not centered, without momentum."""
+    """RMSprop; PyTorch has no fused one, and its own makes a tensor of every intermediate."""
+
+    def __init__(self, config: OptimizerConfig, values: torch.Tensor) -> None:
+        """Start with an empty running mean."""
+        self._rate = config.learning_rate
+        self._mean_square = torch.zeros_like(values)
+        self._scratch = torch.empty_like(values)
+
+    def update(self, values: torch.Tensor, gradients: torch.Tensor) -> None:
+        """`torch.optim.RMSprop`."""
+        self._mean_square.mul_(RMSPROP_ALPHA)
+        self._mean_square.addcmul_(gradients, gradients, value=1 - RMSPROP_ALPHA)
+        torch.sqrt(self._mean_square, out=self._scratch).add_(EPS)
+        values.addcdiv_(gradients, self._scratch, value=-self._rate)
+
+
+RULES: dict[OptimizerName, type[Sgd] | type[Adam] | type[RmsProp]] = {
+    "sgd": Sgd,
+    "adam": Adam,
+    "adamw": Adam,
+    "rmsprop": RmsProp,
+}
+
+
+class Optimizer:
+    """Clips gradients by their global norm, decays weights and updates the parameters."""
 
     def __init__(
-        self, parameter: torch.Tensor, config: OptimizerConfig, weight_decay: float
+        self, parameters: FlatParameters, config: OptimizerConfig, gradient_clip: float
     ) -> None:
-        """Start with a zero moment."""
-        self._parameter = parameter
-        self._rate = config.learning_rate
-        self._weight_decay = weight_decay
-        self._square = torch.zeros_like(parameter)
+        """Bind a network's parameters.
 
-    def step(self, grad: torch.Tensor, scale: torch.Tensor) -> None:
-        """Move by the gradient over its root mean square."""
-        grad.div_(scale)
-        if self._weight_decay:
-            grad.add_(self._parameter, alpha=self._weight_decay)
-        self._square.mul_(ALPHA).addcmul_(grad, grad, value=1 - ALPHA)
-        self._parameter.addcdiv_(grad, self._square.sqrt().add_(EPS), value=-self._rate)
+        Args:
+            parameters: updated in place.
+            config: which optimizer, and its rates.
+            gradient_clip: the largest norm of all gradients together; 0 does not clip.
+        """
+        self._parameters = parameters
+        self._config = config
+        self._clip = gradient_clip
+        self._rule: Rule = RULES[config.name](config, parameters.values)
+        self._weights = parameters.values[: parameters.n_weights]
+        self._weight_gradients = parameters.gradients[: parameters.n_weights]
+
+    def step(self) -> None:
+        """Update the parameters by their gradients, which are used up."""
+        if self._clip:
+            self._clip_gradients()
+        self._decay()
+        self._rule.update(self._parameters.values, self._parameters.gradients)
+        self._parameters.refresh_working_copies()
+
+    def _clip_gradients(self) -> None:
+        """As `torch.nn.utils.clip_grad_norm_` does."""
+        gradients = self._parameters.gradients
+        norm = torch.linalg.vector_norm(gradients)
+        gradients.mul_((self._clip / (norm + 1e-6)).clamp_(max=1.0))
+
+    def _decay(self) -> None:
+        config = self._config
+        if config.l1:
+            self._weight_gradients.add_(self._weights.sign(), alpha=config.l1)
+        if config.weight_decay and config.name == "adamw":
+            self._weights.mul_(1 - config.learning_rate * config.weight_decay)
+        elif config.weight_decay:
+            self._weight_gradients.add_(self._weights, alpha=config.weight_decay)

@@ -124,7 +124,7 @@ def _stop_at_signals(stop: threading.Event) -> None:
 
 def _stop_with_parent(stop: threading.Event) -> None:
     """Standard input is a pipe that only the parent holds: it ends when the parent does."""
-    sys.stdin.buffer.read()
+    os.read(sys.stdin.fileno(), 1)  # not by a buffer, whose lock would outlive the interpreter
     stop.set()
 
 
