@@ -31,8 +31,10 @@ def search(study: Study, supervisor: Supervisor, observe: Callable[[StudyStatus]
         observe: called with the study's status twice a second, and once at the end.
 
     Returns:
-        The workers' exit code; a KeyboardInterrupt passes through after they were stopped.
+        The workers' exit code, 0 where there was nothing to do; a KeyboardInterrupt passes through after they were stopped.
     """
+    if study.progress().is_finished:
+        return 0
     try:
         with supervisor:
             while supervisor.n_alive():
