@@ -131,8 +131,8 @@ def _content(path: str) -> bytes:
     try:
         if "://" not in path:
             return Path(path).read_bytes()
-        with fsspec.open(path, "rb") as file:
-            return bytes(file.read())
+        system, within = fsspec.url_to_fs(path)
+        return bytes(system.cat_file(within))
     except FileNotFoundError:
         raise DataError(f"{path}: no such file") from None
     except OSError as error:
@@ -183,6 +183,8 @@ def _from_openml(source: str) -> pl.DataFrame:
         bunch = fetch_openml(**which, target_column=None, as_frame=False, parser="liac-arff")
     except Exception as error:  # scikit-learn lets pass whatever the network raised
         raise DataError(f"{source}: cannot be fetched: {error}") from None
+    if not isinstance(bunch.data, np.ndarray):
+        raise DataError(f"{source}: must be a table, but is stored as a sparse matrix")
     columns = {
         column: _labelled(values, bunch.categories.get(column))
         for column, values in zip(bunch.feature_names, bunch.data.T, strict=True)
