@@ -28,7 +28,7 @@ class _PointSampler(optuna.samplers.QMCSampler):
     """
 
     def __init__(self, seed: int, number: int) -> None:
-        super().__init__(seed=seed, scramble=True, warn_independent_sampling=False)
+        super().__init__(seed=seed, scramble=True)
         self._number = number
 
     def _find_sample_id(
@@ -50,13 +50,11 @@ def make_sampler(settings: strategies.Sampler, number: int) -> BaseSampler:
                     multivariate=True,
                     group=True,
                     constant_liar=True,
-                    warn_independent_sampling=False,
                 )
             case strategies.GpSampler():
                 return optuna.samplers.GPSampler(
                     seed=seed,
                     n_startup_trials=settings.n_startup_trials,
-                    warn_independent_sampling=False,
                 )
             case strategies.QmcSampler():
                 return _PointSampler(settings.seed, number)

@@ -100,7 +100,7 @@ def open_storage(url: str, *, create: bool = True) -> Storage:
         InputError: the URL is none, or of a kind unknown here.
         StorageError: the database is out of reach, or its tables are of another version.
     """
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
     parsed = _parse(url)
     safe = parsed.render_as_string(hide_password=True)
     if parsed.drivername == "sqlite":

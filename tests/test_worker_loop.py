@@ -1,0 +1,218 @@
+"""The worker with a real study, a real store and the real engine, in one process or in several."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from hpo.artifacts import ArtifactStore
+from hpo.bundle import Model
+from hpo.errors import ArtifactError, DataError, HpoError
+from hpo.launch.creation import create_from_file
+from hpo.storage.engine import open_storage
+from hpo.study import Study, WorkerId
+from hpo.training import Event, Failed, Run, SingleTrainer
+from hpo.worker.loop import MAX_FAILURES, Worker
+from hpo.worker.quota import Quota
+
+STUDY = """
+name = "small"
+[search_space.model]
+depth = {{ type = "int", low = 1, high = 2 }}
+width = 8
+[search_space.optimizer]
+name = "sgd"
+learning_rate = {{ type = "float", low = 1e-3, high = {high}, log = true }}
+[data]
+source = "table.csv"
+target = "y"
+[objective]
+metric = "rmse"
+[training]
+max_epochs = {max_epochs}
+patience = {max_epochs}
+gradient_clip = 0.0
+[budget]
+n_trials = {n_trials}
+"""
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> ArtifactStore:
+    return ArtifactStore(str(tmp_path / "artifacts"))
+
+
+@pytest.fixture
+def make_study(tmp_path: Path, store: ArtifactStore) -> Callable[..., Study]:
+    def make(n_trials: int = 3, max_epochs: int = 2, high: float = 1e-2) -> Study:
+        rows = [f"{i % 13},{(i * 7) % 29},{i % 13 * 0.5 + i % 29}" for i in range(200)]
+        (tmp_path / "table.csv").write_text("\n".join(["a,b,y", *rows]))
+        path = tmp_path / "small.toml"
+        path.write_text(STUDY.format(n_trials=n_trials, max_epochs=max_epochs, high=high))
+        return create_from_file(path, open_storage(f"sqlite:///{tmp_path}/hpo.db"), store)
+
+    return make
+
+
+def make_worker(study: Study, store: ArtifactStore, **changes: object) -> Worker:
+    given = {
+        "studies": lambda: [study],
+        "store": store,
+        "trainer": SingleTrainer("cpu"),
+        "identity": WorkerId(host="here", pid=os.getpid(), device="cpu"),
+        "lease": 60.0,
+        "quota": Quota(),
+    }
+    return Worker(**{**given, **changes})  # type: ignore[arg-type]
+
+
+def test_a_worker_finishes_the_study(
+    make_study: Callable[..., Study], store: ArtifactStore
+) -> None:
+    study = make_study(n_trials=3)
+    assert make_worker(study, store).work(threading.Event())
+    assert study.progress().counts == {"COMPLETE": 3}
+    assert study.progress().is_finished
+
+
+def test_complete_trials_have_weights_that_give_the_recorded_metric(
+    make_study: Callable[..., Study], store: ArtifactStore
+) -> None:
+    study = make_study(n_trials=2)
+    worker = make_worker(study, store)
+    worker.work(threading.Event())
+    for trial in study.trials():
+        attrs = trial.user_attrs
+        model = Model.from_bytes(store.get(attrs["artifact"], attrs["sha256"]), "model")
+        assert model.metrics["rmse"] == trial.value == min(trial.intermediate_values.values())
+        assert attrs["attempt"] == 1
+        assert attrs["torch"]
+
+
+def test_a_stop_gives_the_trial_back_under_its_number(
+    make_study: Callable[..., Study], store: ArtifactStore
+) -> None:
+    study = make_study(n_trials=2, max_epochs=100_000)
+    stop = threading.Event()
+    threading.Timer(2.0, stop.set).start()
+    assert not make_worker(study, store).work(stop)
+    assert study.progress().counts == {"WAITING": 1}
+    assert study.trials()[0].params["model.depth"] == 1
+
+
+def test_diverged_trials_are_pruned_with_their_reason(
+    make_study: Callable[..., Study], store: ArtifactStore
+) -> None:
+    study = make_study(n_trials=2, max_epochs=20, high=50.0)
+    study.enqueue({"model.depth": 2, "optimizer.learning_rate": 50.0})
+    make_worker(study, store).work(threading.Event())
+    trial = study.trials()[1]
+    assert trial.state.name == "PRUNED"
+    assert "no finite number" in trial.user_attrs["reason"]
+
+
+class OutOfMemory(SingleTrainer):
+    """An engine that never has the memory for a trial."""
+
+    def admit(self, run: Run) -> bool:
+        self.key = run.key
+        return True
+
+    def advance(self, max_seconds: float) -> list[Event]:
+        return [Failed(key=self.key, reason="out of memory")]
+
+
+def test_a_worker_gives_up_after_failures_in_a_row(
+    make_study: Callable[..., Study], store: ArtifactStore
+) -> None:
+    study = make_study(n_trials=10)
+    with pytest.raises(HpoError, match="5 trials in a row failed, the last one of: out of memory"):
+        make_worker(study, store, trainer=OutOfMemory("cpu")).work(threading.Event())
+    assert study.progress().counts == {"FAIL": MAX_FAILURES}
+
+
+def test_a_trial_is_not_complete_without_its_weights(
+    make_study: Callable[..., Study], store: ArtifactStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = make_study(n_trials=1)
+    worker = make_worker(study, store)
+
+    def full(path: str, data: bytes) -> str:
+        raise ArtifactError("no space left on device")
+
+    monkeypatch.setattr(store, "put", full)
+    with pytest.raises(ArtifactError):
+        worker.work(threading.Event())
+    assert study.progress().counts == {"WAITING": 1}
+
+
+def test_a_worker_refuses_other_data(
+    make_study: Callable[..., Study], store: ArtifactStore, tmp_path: Path
+) -> None:
+    study = make_study(n_trials=1)
+    (table,) = (tmp_path / "artifacts" / "tables").iterdir()
+    other = table.with_name("other")
+    (tmp_path / "table.csv").write_text("a,b,y\n1,2,3\n2,3,4\n")
+    from hpo.data.sources import read_table, write_typed
+
+    other.write_bytes(write_typed(read_table(str(tmp_path / "table.csv"), tmp_path)))
+    other.replace(table)
+    with pytest.raises(DataError, match="holds other data than the study was made for"):
+        make_worker(study, store).work(threading.Event())
+    assert study.progress().counts == {"WAITING": 1}
+
+
+def test_a_quota_limits_the_claims(make_study: Callable[..., Study], store: ArtifactStore) -> None:
+    study = make_study(n_trials=5)
+    make_worker(study, store, quota=Quota.limited(2)).work(threading.Event())
+    assert study.progress().counts == {"COMPLETE": 2}
+
+
+def test_a_trial_taken_from_a_sleeping_worker_is_told_by_the_next_alone(
+    make_study: Callable[..., Study], store: ArtifactStore
+) -> None:
+    study = make_study(n_trials=1)
+    sleeper = WorkerId(host="sleeper", pid=1, device="cpu")
+    claim = study.ask(sleeper, lease=0.3)
+    assert claim is not None
+    other = make_worker(study, store)
+    assert other.work(threading.Event())
+    study.release(claim)  # too late: nothing happens
+    (trial,) = study.trials()
+    assert trial.state.name == "COMPLETE"
+    assert trial.user_attrs["attempt"] == 2
+    assert trial.params == claim.params
+
+
+@pytest.mark.slow
+def test_processes_share_a_study_and_survive_each_other(
+    make_study: Callable[..., Study], store: ArtifactStore, tmp_path: Path
+) -> None:
+    study = make_study(n_trials=12, max_epochs=300)
+    environment = {
+        **os.environ,
+        "HPO_STORAGE": f"sqlite:///{tmp_path}/hpo.db",
+        "HPO_ARTIFACTS": store.url,
+        "OMP_NUM_THREADS": "1",
+    }
+    command = [sys.executable, "-m", "hpo.worker", "small", "--lease", "1"]
+    first, second = (subprocess.Popen(command, env=environment) for _ in range(2))
+    deadline = time.monotonic() + 60
+    while study.progress().counts.get("COMPLETE", 0) < 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    first.send_signal(signal.SIGKILL)
+    assert first.wait() == -signal.SIGKILL
+    assert second.wait(timeout=120) == 0
+    trials = study.trials()
+    assert [trial.number for trial in trials] == list(range(12))
+    assert {trial.state.name for trial in trials} <= {"COMPLETE", "PRUNED"}
+    for trial in trials:
+        if trial.state.name == "COMPLETE":
+            store.get(trial.user_attrs["artifact"], trial.user_attrs["sha256"])
