@@ -7,8 +7,6 @@ arithmetic, which every runtime of exported models has.
 Does not know: strings, splits, files.
 """
 
-from collections.abc import Callable
-
 import torch
 from torch import nn
 
@@ -21,9 +19,9 @@ N_TAIL = 8
 
 NOISE = 1e-5
 """Standard deviation, relative to the column's, of the noise that parts equal values where
-quantiles are fitted."""
+quantiles are fitted, so that a value that many rows share comes to the middle of their scores."""
 
-Comparison = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+TINY = 1e-30  # in place of the distance of knots that coincide
 
 CLIP = 5.199337582605575  # the normal score of 1 - 1e-7, where scikit-learn clips
 
@@ -107,45 +105,28 @@ class Preprocessor(nn.Module):
             (rows, n_features) float32.
         """
         gaps = x_num.isnan()
-        filled = torch.where(gaps, self.center, x_num)
-        if self.numeric == "quantile":
-            scaled = self._quantile(filled)
-        else:
-            scaled = (filled - self.center) / self.scale
+        centered = torch.where(gaps, 0.0, x_num - self.center)
+        scaled = self._quantile(centered) if self.numeric == "quantile" else centered / self.scale
         scaled = torch.where(gaps, 0.0, scaled)
         return torch.cat([scaled, gaps[:, self.missing].float(), self._one_hot(x_cat)], dim=1)
 
     def _quantile(self, x: torch.Tensor) -> torch.Tensor:
-        """Normal scores; a value at which knots coincide is met from both sides, as scikit-learn's.
-
-        Args:
-            x: (rows, n_numeric).
-        """
-        return 0.5 * (self._interpolate(x, torch.lt) + self._interpolate(x, torch.le))
-
-    def _interpolate(self, x: torch.Tensor, passed: Comparison) -> torch.Tensor:
-        """Piecewise linear between knots and scores, constant beyond.
-
-        Args:
-            x: (rows, n_numeric).
-            passed: `passed(knot, x)` says that a value lies beyond a knot.
-        """
-        index = self._search(x, passed).clamp(1, self.knots.shape[1] - 1)
+        """Normal scores of (rows, n_numeric): linear between knots, constant beyond."""
+        index = self._search(x).clamp(1, self.knots.shape[1] - 1)
         low, high = self._knot(index - 1), self._knot(index)
-        jump = passed(low, x).float()
-        share = torch.where(high > low, (x - low) / (high - low), jump).clamp(0.0, 1.0)
+        share = ((x - low) / (high - low).clamp(min=TINY)).clamp(0.0, 1.0)
         start, end = self.scores[index - 1], self.scores[index]
         return start + share * (end - start)
 
-    def _search(self, x: torch.Tensor, passed: Comparison) -> torch.Tensor:
-        """How many of its column's knots each value has passed, by binary search."""
+    def _search(self, x: torch.Tensor) -> torch.Tensor:
+        """How many of its column's knots lie below each value, by binary search."""
         n_knots = self.knots.shape[1]
         found = torch.zeros_like(x, dtype=torch.int64)
         step = 1 << (n_knots.bit_length() - 1)
         while step:
             probe = found + step
-            beyond = passed(self._knot((probe - 1).clamp(max=n_knots - 1)), x)
-            found = torch.where(beyond & (probe <= n_knots), probe, found)
+            below = self._knot((probe - 1).clamp(max=n_knots - 1)) < x
+            found = torch.where(below & (probe <= n_knots), probe, found)
             step //= 2
         return found
 
@@ -155,24 +136,25 @@ class Preprocessor(nn.Module):
 
     def _one_hot(self, x_cat: torch.Tensor) -> torch.Tensor:
         """(rows, n_categories); an unseen category is written to one more column, cut off here."""
-        one_hot = torch.zeros(len(x_cat), self.n_categories + 1, device=x_cat.device)
+        one_hot = torch.zeros(x_cat.shape[0], self.n_categories + 1, device=x_cat.device)
         columns = torch.where(x_cat < self.sizes, x_cat + self.offsets, self.n_categories)
         return one_hot.scatter(1, columns, 1.0)[:, :-1]
 
     def _fit_quantile(self, index: int, ordered: torch.Tensor) -> None:
         generator = torch.Generator().manual_seed(index)
         noise = torch.randn(len(ordered), generator=generator, dtype=torch.float64)
-        noisy = ordered + noise * NOISE * ordered.std(correction=0)
+        spread = ordered.std(correction=0) if ordered[0] < ordered[-1] else 1.0
+        # Centred: in float32 a year and its neighbour leave no room for the noise between them.
+        median = ordered[len(ordered) // 2]
+        noisy = (ordered - median + noise * NOISE * spread).sort().values
         n_even = self.knots.shape[1] - 2 * N_TAIL
-        quantiles = _quantiles(noisy.sort().values, _even(n_even))
-        self.knots[index] = _quantiles(quantiles, _positions(n_even)).float()
-        self.center[index] = ordered[len(ordered) // 2]
+        self.knots[index] = _quantiles(_quantiles(noisy, _even(n_even)), _positions(n_even))
+        self.center[index] = median
 
     def _fit_standard(self, index: int, ordered: torch.Tensor) -> None:
-        # By its ends: rounding may leave a constant column a tiny deviation.
-        is_constant = ordered[0] == ordered[-1]
         self.center[index] = ordered.mean()
-        self.scale[index] = 1.0 if is_constant else ordered.std(correction=0)
+        # By its ends: rounding may leave a constant column a tiny deviation.
+        self.scale[index] = ordered.std(correction=0) if ordered[0] < ordered[-1] else 1.0
 
     def _fit_robust(self, index: int, ordered: torch.Tensor) -> None:
         quartiles = torch.tensor([0.25, 0.5, 0.75], dtype=torch.float64)

@@ -157,6 +157,8 @@ def resolve_task(frame: pl.DataFrame, data: DataConfig) -> Task:
         DataError: there is no such column, it has gaps, never changes, or does not suit the task.
     """
     column = _target(frame, data)
+    if column.dtype != pl.String:
+        _check_finite(column)
     if data.task == "regression" or (data.task == "auto" and not _is_classes(column)):
         _check_regression(column)
         return "regression"
@@ -201,7 +203,6 @@ def _check_regression(target: pl.Series) -> None:
         raise DataError(f'target "{target.name}" must hold numbers for a regression, not text')
     if target.n_unique() == 1:
         raise DataError(f'target "{target.name}" is always {target[0]}: nothing to learn')
-    _check_finite(target)
 
 
 def _kinds(frame: pl.DataFrame, data: DataConfig) -> tuple[list[str], list[str]]:
@@ -261,7 +262,8 @@ def _check_finite(column: pl.Series) -> None:
 
 def _bad_cell(column: pl.Series, wrong: pl.Series, allowed: str) -> str:
     row = int(wrong.arg_true()[0])
-    return f'column "{column.name}" must hold {allowed}, but row {row + 1} holds {column[row]}'
+    held = f'"{column[row]}"' if column.dtype == pl.String else column[row]
+    return f'column "{column.name}" must hold {allowed}, but row {row + 1} holds {held}'
 
 
 def _codes(column: pl.Series, values: Sequence[str]) -> np.ndarray:

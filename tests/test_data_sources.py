@@ -1,0 +1,356 @@
+"""Tables from everywhere: real files, a real HTTP server, OpenML's answers replayed by one."""
+
+import datetime
+import gzip
+import hashlib
+import http.client
+import http.server
+import json
+import threading
+import urllib.request
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import polars as pl
+import pytest
+
+from hpo.data.sources import (
+    absolute_source,
+    as_frame,
+    fingerprint,
+    read_table,
+    read_typed,
+    write_typed,
+)
+from hpo.errors import DataError
+
+CSV = 'age,town,"a, b"\n39, Bonn ,1.5\n,?,NA\n17,"Köln, West",-2\n'
+TYPED = {"age": [39, None, 17], "town": ["Bonn", None, "Köln, West"], "a, b": [1.5, None, -2.0]}
+
+
+def read(folder: Path, name: str, content: bytes | str) -> pl.DataFrame:
+    """Write a file and read it as a table."""
+    (folder / name).write_bytes(content.encode() if isinstance(content, str) else content)
+    return read_table(name, folder)
+
+
+def column(folder: Path, *cells: str) -> pl.Series:
+    """A column of a CSV file that has a second, uninteresting one."""
+    rows = "".join(f"{cell},0\n" for cell in cells)
+    return read(folder, "t.csv", f"x,other\n{rows}")["x"]
+
+
+TSV = 'age\ttown\t"a, b"\n39\tBonn\t1.5\n\t\tnull\n17\tKöln, West\t-2\n'
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("t.csv", CSV.encode()),
+        ("T.CSV", b"\xef\xbb\xbf" + CSV.replace("\n", "\r\n").encode()),
+        ("t.csv.gz", gzip.compress(CSV.encode())),
+        ("t.tsv", TSV.encode()),
+        ("t[1]*.tsv.gz", gzip.compress(TSV.encode())),
+    ],
+)
+def test_text_files_become_one_typed_table(tmp_path: Path, name: str, content: bytes) -> None:
+    frame = read(tmp_path, name, content)
+    assert frame.to_dict(as_series=False) == TYPED
+    assert frame.dtypes == [pl.Int64, pl.String, pl.Float64]
+
+
+def test_parquet_is_typed_as_text_files_are(tmp_path: Path) -> None:
+    given = pl.DataFrame(
+        {
+            "age": pl.Series([39, None, 17], dtype=pl.UInt8),
+            "town": pl.Series([" Bonn", "?", "Köln, West"], dtype=pl.Categorical),
+            "a, b": pl.Series([1.5, float("nan"), -2.0], dtype=pl.Float32),
+        }
+    )
+    given.write_parquet(tmp_path / "t.parquet")
+    frame = read_table("t.parquet", tmp_path)
+    assert frame.to_dict(as_series=False) == TYPED
+    assert fingerprint(frame) == fingerprint(read(tmp_path, "t.csv", CSV))
+
+
+def test_a_column_is_numbers_if_every_cell_is(tmp_path: Path) -> None:
+    assert column(tmp_path, "1", " 2", "3 ").to_list() == [1, 2, 3]
+    assert column(tmp_path, "1", "2.0", "1e3", "N/A").to_list() == [1.0, 2.0, 1000.0, None]
+    assert column(tmp_path, "1", "two").to_list() == ["1", "two"]
+    assert column(tmp_path, "9223372036854775808", "1").to_list() == [2.0**63, 1.0]
+    assert column(tmp_path, "inf", "1").to_list() == [float("inf"), 1.0]
+    assert column(tmp_path, "", "NaN").dtype.is_numeric()
+
+
+def test_postcodes_stay_text(tmp_path: Path) -> None:
+    assert column(tmp_path, "01234", "53111").to_list() == ["01234", "53111"]
+    assert column(tmp_path, "0", "0.5", "-0.25").to_list() == [0.0, 0.5, -0.25]
+
+
+def test_booleans_are_text_in_lower_case(tmp_path: Path) -> None:
+    assert column(tmp_path, "True", "FALSE", "", "true").to_list() == [
+        "true",
+        "false",
+        None,
+        "true",
+    ]
+    assert as_frame({"x": [True, None, False]})["x"].to_list() == ["true", None, "false"]
+
+
+def test_the_kinds_that_parquet_knows_become_three() -> None:
+    frame = as_frame(
+        pl.DataFrame(
+            {
+                "day": [datetime.date(2020, 1, 2)],
+                "huge": pl.Series([2**64 - 1], dtype=pl.UInt64),
+                "price": [Decimal("1.25")],
+                "nothing": [None],
+                "kind": pl.Series(["a"], dtype=pl.Enum(["a"])),
+            }
+        )
+    )
+    assert frame.row(0) == ("2020-01-02", 2.0**64, 1.25, None, "a")
+    assert frame.dtypes == [pl.String, pl.Float64, pl.Float64, pl.Float64, pl.String]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "complaint"),
+    [
+        ("t.csv", "", "cannot be parsed: empty CSV"),
+        ("t.csv", "a,b\n", "holds no rows"),
+        ("t.csv", "a,b,a\n1,2,3\n", 'has two columns named "a"'),
+        ("t.csv", "a,b\n1,2\n3,4,5\n", "cannot be parsed: found more fields"),
+        ("t.csv", b"a\n\xff\n", "cannot be parsed: invalid utf-8"),
+        ("t.csv.gz", "a\n1\n", "cannot be parsed: Not a gzipped file"),
+        ("t.csv.gz", gzip.compress(b"a\n1\n")[:-9], "cannot be parsed: "),
+        ("t.parquet", "PAR1", "cannot be parsed: "),
+        ("t.xlsx", "a", r"must end in \.csv, \.tsv, "),
+        ("t.parquet.gz", "a", r"must end in \.csv, \.tsv, "),
+    ],
+)
+def test_a_bad_file_is_named_and_described(
+    tmp_path: Path, name: str, content: bytes | str, complaint: str
+) -> None:
+    with pytest.raises(DataError, match=rf"/{name}: {complaint}") as raised:
+        read(tmp_path, name, content)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_missing_file_and_a_folder_are_described(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"/gone\.csv: no such file"):
+        read_table("gone.csv", tmp_path)
+    (tmp_path / "folder.csv").mkdir()
+    with pytest.raises(DataError, match=r"/folder\.csv: cannot be read: Is a directory"):
+        read_table("folder.csv", tmp_path)
+
+
+def test_a_column_of_lists_is_refused(tmp_path: Path) -> None:
+    pl.DataFrame({"tags": [[1], [2]]}).write_parquet(tmp_path / "t.parquet")
+    with pytest.raises(DataError, match=r't\.parquet: column "tags" must hold numbers or text'):
+        read_table("t.parquet", tmp_path)
+
+
+def test_sources_are_relative_to_the_study_file(tmp_path: Path) -> None:
+    assert absolute_source("../t.csv", tmp_path / "studies") == str(tmp_path / "t.csv")
+    for source in ("sklearn:iris", "openml:61", "https://example.org/t.csv", str(tmp_path)):
+        assert absolute_source(source, tmp_path) == source
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "first"),
+    [
+        ("iris", (150, 5), "setosa"),
+        ("wine", (178, 14), "class_0"),
+        ("breast_cancer", (569, 31), "malignant"),
+        ("digits", (1797, 65), 0),
+        ("diabetes", (442, 11), 151.0),
+    ],
+)
+def test_built_in_sets(name: str, shape: tuple[int, int], first: object) -> None:
+    frame = read_table(f"sklearn:{name}", Path())
+    assert frame.shape == shape
+    assert frame["target"][0] == first
+
+
+def test_an_unknown_built_in_set_is_refused() -> None:
+    with pytest.raises(DataError, match=r'sklearn:wines: must be one of .*did you mean "wine"'):
+        read_table("sklearn:wines", Path())
+
+
+def test_tables_in_memory() -> None:
+    frame = as_frame({"n": np.array([1, 2]), 7: ["a", None], "mixed": [1, "b"]})
+    assert frame.to_dict(as_series=False) == {"n": [1, 2], "7": ["a", None], "mixed": ["1", "b"]}
+    with pytest.raises(DataError, match="columns of different lengths"):
+        as_frame({"a": [1], "b": [1, 2]})
+    with pytest.raises(DataError, match='column "b" must hold numbers or text'):
+        as_frame({"a": [1], "b": [object()]})
+
+
+def test_pandas_tables() -> None:
+    pandas = pytest.importorskip("pandas", reason="pandas is not installed")
+    table = pandas.DataFrame(
+        {
+            "n": pandas.array([1, None], dtype="Int64"),
+            "x": [0.5, float("nan")],
+            "c": pandas.Categorical(["a", None]),
+            "mixed": [True, "b"],
+            "day": pandas.to_datetime(["2020-01-02", None]),
+        }
+    )
+    frame = as_frame(table)
+    assert frame.drop("day").rows() == [(1, 0.5, "a", "true"), (None, None, None, "b")]
+    assert frame["day"][0].startswith("2020-01-02")
+    with pytest.raises(DataError, match='two columns named "n"'):
+        as_frame(pandas.DataFrame([[1, 2]], columns=["n", "n"]))
+
+
+def test_the_fingerprint_is_of_the_values() -> None:
+    given = {"n": [1, 2, None], "t": ["a", None, "bc"]}
+    found = fingerprint(as_frame(given))
+    assert found == fingerprint(as_frame({"n": [1.0, 2.0, None], "t": ["a", None, "bc"]}))
+    assert len(found) == 64
+    others = [
+        {"n": [1, 2, 0], "t": ["a", None, "bc"]},
+        {"n": [1, 2, None], "t": ["ab", None, "c"]},
+        {"n": [2, 1, None], "t": ["a", None, "bc"]},
+        {"m": [1, 2, None], "t": ["a", None, "bc"]},
+        {"t": ["a", None, "bc"], "n": [1, 2, None]},
+    ]
+    assert len({found, *(fingerprint(as_frame(other)) for other in others)}) == 6
+
+
+def test_the_fingerprint_does_not_change_between_versions() -> None:
+    frame = as_frame({"n": [1, None], "x": [0.5, -3e300], "t": ["ä", None]})
+    assert fingerprint(frame) == "b20f8b2a4f779df7b9c0cdd53072d5860463bd7950aaf5f86ed6fe407d864b50"
+
+
+def test_the_stored_copy_is_the_same_table(tmp_path: Path) -> None:
+    frame = read(tmp_path, "t.csv", CSV)
+    again = read_typed(write_typed(frame))
+    assert again.equals(frame)
+    assert fingerprint(again) == fingerprint(frame)
+
+
+class Answers(http.server.BaseHTTPRequestHandler):
+    """Serves `pages`, path to content; anything else is not there, or breaks."""
+
+    pages: ClassVar[dict[str, bytes]] = {}
+
+    def do_GET(self) -> None:
+        content = self.pages.get(self.path)
+        self.send_response(200 if content is not None else 500 if "broken" in self.path else 404)
+        self.send_header("Content-Length", str(len(content or b"")))
+        self.end_headers()
+        self.wfile.write(content or b"")
+
+    def do_HEAD(self) -> None:
+        self.do_GET()
+
+    def log_message(self, *arguments: object) -> None:
+        pass
+
+
+@pytest.fixture
+def site() -> Iterator[str]:
+    """Address of a real HTTP server that serves `Answers.pages`."""
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answers)
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+    thread.start()
+    yield f"127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_urls(site: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    zipped = gzip.compress(CSV.encode())
+    monkeypatch.setattr(Answers, "pages", {"/t.csv?key=1": CSV.encode(), "/t.csv.gz": zipped})
+    for name in ("t.csv?key=1", "t.csv.gz"):
+        assert read_table(f"http://{site}/{name}", Path()).to_dict(as_series=False) == TYPED
+    with pytest.raises(DataError, match=r"http://.*/gone\.csv: no such file"):
+        read_table(f"http://{site}/gone.csv", Path())
+    with pytest.raises(DataError, match=r"http://.*/broken\.csv: cannot be read: "):
+        read_table(f"http://{site}/broken.csv", Path())
+    with pytest.raises(DataError, match=r"nowhere://box/t\.csv: cannot be read: "):
+        read_table("nowhere://box/t.csv", Path())
+
+
+ARFF = b"""@RELATION weather
+@ATTRIBUTE id NUMERIC
+@ATTRIBUTE wind {calm,'very strong'}
+@ATTRIBUTE heat NUMERIC
+@ATTRIBUTE play {no,yes}
+@DATA
+1,calm,20.5,yes
+2,?,?,no
+3,'very strong',31,yes
+"""
+
+
+def openml_pages() -> dict[str, bytes]:
+    """What OpenML answers for a small data set of number 7."""
+    features = [
+        {
+            "index": str(index),
+            "name": name,
+            "data_type": kind,
+            "is_target": str(name == "play").lower(),
+            "is_ignore": "false",
+            "is_row_identifier": str(name == "id").lower(),
+            "number_of_missing_values": "0",
+        }
+        for index, (name, kind) in enumerate(
+            [("id", "numeric"), ("wind", "nominal"), ("heat", "numeric"), ("play", "nominal")]
+        )
+    ]
+    description = {
+        "id": "7", "name": "weather", "version": "1", "description": "", "format": "ARFF",
+        "status": "active", "file_id": "9", "md5_checksum": hashlib.md5(ARFF).hexdigest(),
+        "url": "https://www.openml.org/data/v1/download/9/weather.arff",
+    }  # fmt: skip
+    qualities = [{"name": "NumberOfInstances", "value": "3"}]
+    listed = {"data": {"dataset": [{"did": 7, "name": "weather", "status": "active"}]}}
+    api = "/api/v1/json/data"
+    return {
+        f"{api}/list/data_name/weather/limit/2/status/active/": json.dumps(listed).encode(),
+        f"{api}/7": json.dumps({"data_set_description": description}).encode(),
+        f"{api}/features/7": json.dumps({"data_features": {"feature": features}}).encode(),
+        f"{api}/qualities/7": json.dumps({"data_qualities": {"quality": qualities}}).encode(),
+        "/data/v1/download/9/weather.arff": ARFF,
+    }
+
+
+@pytest.fixture
+def openml(site: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the server stand in for www.openml.org."""
+
+    class ToSite(urllib.request.HTTPSHandler):
+        def https_open(self, request: urllib.request.Request) -> http.client.HTTPResponse:
+            assert request.host == "www.openml.org"
+            request.host = site
+            return self.do_open(http.client.HTTPConnection, request)
+
+    monkeypatch.setattr(urllib.request, "_opener", urllib.request.build_opener(ToSite))
+    monkeypatch.setattr(Answers, "pages", openml_pages())
+    monkeypatch.setenv("SCIKIT_LEARN_DATA", str(tmp_path))
+
+
+@pytest.mark.usefixtures("openml")
+@pytest.mark.parametrize("source", ["openml:7", "openml:Weather"])
+def test_openml_sets_come_with_their_labels_and_without_row_identifiers(source: str) -> None:
+    assert read_table(source, Path()).to_dict(as_series=False) == {
+        "wind": ["calm", None, "very strong"],
+        "heat": [20.5, None, 31.0],
+        "play": ["yes", "no", "yes"],
+    }
+
+
+@pytest.mark.usefixtures("openml")
+@pytest.mark.filterwarnings("ignore:A network error occurred")
+def test_an_openml_set_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    with pytest.raises(DataError, match=r"openml:8: cannot be fetched: "):
+        read_table("openml:8", Path())
