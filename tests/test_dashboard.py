@@ -18,6 +18,7 @@ import pytest
 
 from hpo.dashboard import App, application, guarded, listen, serve
 from hpo.errors import HpoError, InputError
+from hpo.storage.engine import open_storage
 
 CHROMIUM = Path("/usr/bin/chromium")
 CHROMIUM_ARGS = [
@@ -32,18 +33,18 @@ PARAM = "optimizer.learning_rate"
 
 
 @pytest.fixture(scope="module")
-def storage(tmp_path_factory) -> optuna.storages.RDBStorage:
+def storage(tmp_path_factory) -> optuna.storages.BaseStorage:
     """A study of three finished trials with a dotted param and four epochs each."""
-    path = tmp_path_factory.mktemp("dashboard") / "hpo.db"
-    storage = optuna.storages.RDBStorage(f"sqlite:///{path}")
-    study = optuna.create_study(storage=storage, study_name="houses")
+    url = f"sqlite:///{tmp_path_factory.mktemp('dashboard') / 'hpo.db'}"
+    opened = open_storage(url)
+    study = optuna.create_study(storage=url, study_name="houses")
     for number in range(3):
         trial = study.ask()
         rate = trial.suggest_float(PARAM, 1e-4, 1e-2, log=True)
         for step in range(1, 5):
             trial.report(rate + number / step, step)
         study.tell(trial, rate)
-    return storage
+    return opened.reader
 
 
 @contextmanager

@@ -63,6 +63,7 @@ CHANGES = [
     ("", {"sampler": {"name": "gp", "n_startup_trials": 3}}, True),
     ("", {"sampler": {"name": "random", "n_startup_trials": 3}}, False),
     ("", {"sampler": {"seed": 3}}, False),
+    ("", {"pruner": {"percentile": 10.0}}, False),
     ("", {"pruner": {"name": "median", "patience": 3}}, False),
     ("", {"training": {"batch_size": 128}}, True),
     ("", {"training": {"batch_size": {"type": "int", "low": 1, "high": 2}}}, False),
