@@ -107,13 +107,13 @@ class Feed:
         order = permutation(seed, epoch, len(self._x_train), self._x_train.device)
         row_bytes = self._x_train.element_size() * self._x_train.shape[1]
         n_batches = max(1, self._block_bytes // (row_bytes * batch_size))
-        for rows in order.split(n_batches * batch_size):
+        for rows in torch.split(order, n_batches * batch_size):
             x, y = self._gather(self._x_train, rows), self._gather(self._y_train, rows)
-            yield from zip(x.split(batch_size), y.split(batch_size), strict=True)
+            yield from zip(torch.split(x, batch_size), torch.split(y, batch_size), strict=True)
 
     def validation_blocks(self) -> Iterator[torch.Tensor]:
         """The validation inputs in order, some rows at a time."""
-        for x in self._x_val.split(EVALUATION_ROWS):
+        for x in torch.split(self._x_val, EVALUATION_ROWS):
             yield x.to(self.device)
 
     def _gather(self, source: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:

@@ -1,9 +1,9 @@
 """The trainer interface, pulled by whoever drives it, and the engine that trains one trial.
 
-`admit` takes a run, `advance` trains for a slice of time and says what happened in it, `evict` drops
-a run. A slice ends between two steps, so that an epoch of any length can be left and resumed; how
-training is cut into slices changes nothing in the result. The device is waited for where an epoch's
-metric is read and at the end of a slice.
+`admit` takes a run, `advance` trains for a slice of time and says what happened in it, `evict`
+drops a run. A slice ends between two steps, so that an epoch of any length can be left and resumed;
+how training is cut into slices changes nothing in the result. The device is waited for where an
+epoch's metric is read, and at the end of a slice.
 
 Does not know: studies, files, signals.
 """

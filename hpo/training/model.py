@@ -27,7 +27,7 @@ ACTIVATIONS: dict[Activation, Callable[[], nn.Module]] = {
 
 
 class MLP(nn.Module):
-    """`depth` hidden layers of `width` units, each with activation and dropout, and a linear output.
+    """`depth` hidden layers of `width` units, with activation and dropout, and a linear output.
 
     Outputs are logits for classes, and the standardised target in a regression: (rows, n_outputs).
     """
@@ -64,8 +64,8 @@ class MLP(nn.Module):
 
 
 def _linear(n_inputs: int, n_outputs: int, seed: int, layer: int) -> nn.Linear:
-    linear = nn.utils.skip_init(nn.Linear, n_inputs, n_outputs)
+    linear = nn.Linear(n_inputs, n_outputs, device="meta")  # torch's own draw is not wanted
     bound = 1 / math.sqrt(n_inputs)
-    linear.weight.data = uniform(seed, 2 * layer, (n_outputs, n_inputs), bound)
-    linear.bias.data = uniform(seed, 2 * layer + 1, (n_outputs,), bound)
+    linear.weight = nn.Parameter(uniform(seed, 2 * layer, (n_outputs, n_inputs), bound))
+    linear.bias = nn.Parameter(uniform(seed, 2 * layer + 1, (n_outputs,), bound))
     return linear

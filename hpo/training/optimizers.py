@@ -1,7 +1,7 @@
 """Updates of a whole network at once, over its flat buffers.
 
-PyTorch's semantics of SGD, Adam, AdamW and RMSprop with their default constants. Weight decay and L1
-act on weights, not on biases; L1 adds its subgradient beside the L2 term, after clipping.
+PyTorch's semantics of SGD, Adam, AdamW and RMSprop with their default constants. Weight decay and
+L1 act on weights, not on biases; L1 adds its subgradient beside the L2 term, after clipping.
 
 Does not know: how gradients come about.
 """
