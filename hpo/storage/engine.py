@@ -88,6 +88,12 @@ class Storage:
         except sa.exc.OperationalError as error:
             raise StorageError(_sentence(self.safe_url, error)) from None
 
+    def close(self) -> None:
+        """Close its connections."""
+        self._writer.dispose()
+        self.reader._backend.remove_session()
+        self.reader.engine.dispose()
+
 
 def open_storage(url: str, *, create: bool = True) -> Storage:
     """Open a storage, and make its tables when it is new.

@@ -1,0 +1,321 @@
+"""The study over every kind of database."""
+
+import contextlib
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import optuna
+import pytest
+from optuna.trial import TrialState
+
+from hpo.errors import (
+    BudgetError,
+    InputError,
+    LeaseLostError,
+    StudyConflictError,
+    StudyNotFoundError,
+)
+from hpo.storage.engine import Storage, open_storage
+from hpo.study import Claim, Study, WorkerId, create_study, list_studies, open_study
+from hpo.trial import Measurement
+from tests.study_process import definition
+
+ME = WorkerId(host="here", pid=1, device="cpu")
+OTHER = WorkerId(host="there", pid=2, device="cpu")
+PROGRAM = Path(__file__).with_name("study_process.py")
+
+
+@pytest.fixture
+def storage(storage_url: str) -> Iterator[Storage]:
+    opened = open_storage(storage_url)
+    yield opened
+    opened.close()
+
+
+def start(*arguments: object) -> subprocess.Popen[str]:
+    command = [sys.executable, str(PROGRAM), *map(str, arguments)]
+    environment = {"PYTHONPATH": str(PROGRAM.parent.parent)}
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+
+
+def make(storage: Storage, **changes: object) -> Study:
+    return create_study(storage, definition(**changes), "store")  # type: ignore[arg-type]
+
+
+def ask(study: Study, worker: WorkerId = ME, lease: float = 60.0) -> Claim:
+    claim = study.ask(worker, lease)
+    assert claim is not None
+    return claim
+
+
+def curve(*values: float) -> list[Measurement]:
+    return [Measurement(step=step, value=value) for step, value in enumerate(values, start=1)]
+
+
+class TestCreation:
+    def test_again_with_the_same_definition_changes_nothing(self, storage: Storage) -> None:
+        first = make(storage)
+        assert make(storage).uuid == first.uuid
+        assert len(first.trials()) == 1
+
+    def test_with_another_definition_shows_the_difference(self, storage: Storage) -> None:
+        make(storage)
+        with pytest.raises(StudyConflictError, match=r'objective.metric: "rmse" -> "mae"'):
+            make(storage, objective={"metric": "mae"})
+
+    def test_a_larger_budget_extends_and_a_smaller_is_refused(self, storage: Storage) -> None:
+        study = make(storage, n_trials=2)
+        make(storage, n_trials=3)
+        assert study.progress().n_trials == 3
+        with pytest.raises(
+            BudgetError, match=r"a budget of 3 trials, which cannot be lowered to 2"
+        ):
+            make(storage, n_trials=2)
+
+    def test_with_another_artifact_store_is_refused(self, storage: Storage) -> None:
+        make(storage)
+        with pytest.raises(InputError, match=r"another store"):
+            create_study(storage, definition(), "elsewhere")
+
+    def test_the_default_configuration_waits_as_trial_0(self, storage: Storage) -> None:
+        claim = ask(make(storage))
+        assert claim.number == 0
+        assert claim.params == {
+            "model.depth": 2,
+            "optimizer.learning_rate": pytest.approx(10**-2.5),
+        }
+
+    def test_a_study_of_that_name_is_found_or_a_near_one_offered(self, storage: Storage) -> None:
+        make(storage)
+        assert open_study(storage, "study").definition.digest() == definition().digest()
+        with pytest.raises(StudyNotFoundError, match=r'no study studdy .*did you mean "study"'):
+            open_study(storage, "studdy")
+
+    def test_a_study_of_another_program_is_left_alone(self, storage: Storage) -> None:
+        make(storage)
+        optuna.create_study(study_name="plain", storage=storage.reader)
+        with pytest.raises(InputError, match=r"was not made by hpo"):
+            open_study(storage, "plain")
+        assert [status.name for status in list_studies(storage)] == ["study"]
+
+    def test_by_many_processes_at_once(self, storage_url: str) -> None:
+        creators = [start("create", storage_url) for _ in range(4)]
+        uuids = {creator.communicate(timeout=60)[0] for creator in creators}
+        assert [creator.returncode for creator in creators] == [0] * 4
+        assert len(uuids) == 1
+        with contextlib.closing(open_storage(storage_url)) as storage:
+            assert len(open_study(storage, "study").trials()) == 1
+
+
+class TestBudget:
+    def test_counts_every_trial_ever_created(self, storage: Storage) -> None:
+        study = make(storage, n_trials=3)
+        first, second, third = ask(study), ask(study), ask(study)
+        study.finish(first, "FAIL", None, {})
+        study.finish(second, "PRUNED", 1.0, {})
+        assert study.ask(ME, 60.0) is None
+        assert not study.progress().is_finished
+        study.finish(third, "COMPLETE", 1.0, {})
+        assert study.progress().is_finished
+
+    def test_is_exact_over_processes_each_claiming_all_it_can(self, storage: Storage) -> None:
+        study = make(storage, n_trials=60)
+        for _ in range(29):
+            study.enqueue({"model.depth": 1})
+        moment = f"{time.time() + 4:.3f}"
+        claimers = [start("claim", storage.url, moment) for _ in range(3)]
+        claimed = [int(n) for c in claimers for n in c.communicate(timeout=120)[0].split()]
+        assert sorted(claimed) == list(range(60))
+        assert len(study.trials()) == 60
+
+    def test_of_time_counts_while_a_lease_lives_and_ends_the_study(self, storage: Storage) -> None:
+        study = make(storage, budget={"n_trials": 5, "timeout": "0.4s"})
+        time.sleep(0.5)
+        claim = ask(study)
+        assert study.progress().busy_seconds < 0.4
+        time.sleep(0.5)
+        assert study.progress().is_out_of_time
+        assert study.ask(OTHER, 60.0) is None
+        study.release(claim)
+        assert study.progress().state == "finished"
+
+    def test_refuses_to_queue_beyond_it(self, storage: Storage) -> None:
+        study = make(storage, n_trials=1)
+        with pytest.raises(BudgetError, match=r"all of its 1 trials: raise budget.n_trials"):
+            study.enqueue({})
+
+
+class TestLease:
+    def test_only_its_holder_reports_and_tells(self, storage: Storage) -> None:
+        study = make(storage)
+        claim = ask(study, lease=0.05)
+        taken = reap(study)
+        assert taken == [claim.number]
+        again = ask(study, OTHER)
+        assert (again.number, again.attempt, again.params) == (0, 2, claim.params)
+        assert study.report({claim: curve(1.0)}).lost == {claim}
+        with pytest.raises(LeaseLostError):
+            study.finish(claim, "COMPLETE", 1.0, {})
+        study.release(claim)
+        assert study.renew([claim], 60.0) == {claim}
+        study.finish(again, "COMPLETE", 2.0, {"by": "other"})
+        (trial,) = study.trials()
+        assert (trial.value, trial.user_attrs["by"]) == (2.0, "other")
+        assert trial.intermediate_values == {}
+
+    def test_renewed_in_time_is_not_taken(self, storage: Storage) -> None:
+        study = make(storage)
+        claim = ask(study, lease=0.2)
+        deadline = time.monotonic() + 1.0
+        while time.monotonic() < deadline:
+            assert study.renew([claim], 0.2) == set()
+            assert study.reap() == []
+            time.sleep(0.03)
+
+    def test_one_beat_between_two_looks_saves_it(self, storage: Storage) -> None:
+        study = make(storage)
+        claim = ask(study, lease=0.1)
+        time.sleep(0.15)
+        assert study.reap() == []
+        study.renew([claim], 0.05)
+        time.sleep(0.15)
+        assert study.reap() == []
+
+    def test_of_a_killed_process_comes_back_with_number_and_params(self, storage: Storage) -> None:
+        study = make(storage)
+        holder = start("hold", storage.url, 0.5)
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "0\n"
+        holder.kill()
+        holder.communicate()
+        assert reap(study) == [0]
+        assert ask(study).attempt == 2
+
+    def test_released_the_trial_waits_in_place(self, storage: Storage) -> None:
+        study = make(storage)
+        claim = ask(study)
+        study.report({claim: curve(3.0, 2.0)})
+        study.release(claim)
+        (trial,) = study.trials()
+        assert trial.state == TrialState.WAITING
+        assert trial.params == claim.params
+        assert trial.intermediate_values == {1: 3.0, 2: 2.0}
+
+
+class TestReports:
+    def test_are_what_optuna_reads(self, storage: Storage) -> None:
+        study = make(storage)
+        claim = ask(study)
+        study.report({claim: curve(3.0, 2.0)})
+        study.report({claim: curve(3.0, 1.5)})  # a step told twice is replaced
+        study.finish(claim, "COMPLETE", 1.5, {"metrics": {"rmse": 1.5}})
+        plain_storage = optuna.storages.RDBStorage(storage.url)
+        plain = optuna.load_study(study_name="study", storage=plain_storage)
+        (trial,) = plain.trials
+        assert trial.intermediate_values == {1: 3.0, 2: 1.5}
+        assert (plain.best_value, trial.state) == (1.5, TrialState.COMPLETE)
+        assert trial.user_attrs["metrics"] == {"rmse": 1.5}
+        assert trial.datetime_complete is not None
+        assert plain.direction == optuna.study.StudyDirection.MINIMIZE
+        plain_storage.remove_session()
+        plain_storage.engine.dispose()
+
+    def test_worse_than_the_median_are_pruned(self, storage: Storage) -> None:
+        pruner = {"name": "median", "n_startup_trials": 2, "n_warmup_steps": 2}
+        study = make(storage, pruner=pruner)
+        for _ in range(2):
+            claim = ask(study)
+            study.report({claim: curve(1.0, 1.0, 1.0)})
+            study.finish(claim, "COMPLETE", 1.0, {})
+        good, bad = ask(study), ask(study)
+        assert study.report({good: curve(2.0), bad: curve(2.0)}).prune == set()
+        late = {good: curve(2.0, 0.9, 0.5)[1:], bad: curve(2.0, 2.0, 2.0)[1:]}
+        assert study.report(late).prune == {bad}
+
+    @pytest.mark.parametrize("name", ["percentile", "successive_halving", "hyperband", "patient"])
+    def test_go_to_every_pruner(self, storage: Storage, name: str) -> None:
+        study = make(storage, pruner={"name": name}, training={"max_epochs": 30})
+        n_pruned = 0
+        for index in range(9):
+            claim = ask(study)
+            values = curve(*[1.0 + index + epoch / 10 for epoch in range(30)])
+            if study.report({claim: values}).prune:
+                n_pruned += 1
+                study.finish(claim, "PRUNED", 1.0 + index, {})
+            else:
+                study.finish(claim, "COMPLETE", 1.0 + index, {})
+        assert n_pruned > 0
+
+
+class TestSampling:
+    @pytest.mark.parametrize("name", ["tpe", "random", "qmc", "gp"])
+    def test_depends_on_the_trials_and_not_on_who_asks(self, storage: Storage, name: str) -> None:
+        settings = {"name": name, "seed": 3}
+        if name in ("tpe", "gp"):
+            settings["n_startup_trials"] = 3
+        drawn = []
+        for study_name in ("one", "two"):
+            study = make(storage, sampler=settings, name=study_name)
+            for index in range(6):
+                claim = ask(study, (ME, OTHER)[index % 2] if study_name == "two" else ME)
+                study.finish(claim, "COMPLETE", float(claim.params["model.depth"]), {})
+                drawn.append(tuple(claim.params.values()))
+        assert drawn[:6] == drawn[6:]
+        assert len(set(drawn)) == 6
+
+    def test_a_grid_is_run_through_once(self, storage: Storage) -> None:
+        space = {
+            "model": {"depth": {"type": "int", "low": 1, "high": 3}},
+            "optimizer": {
+                "name": {"type": "categorical", "choices": ["sgd", "adam"]},
+                "momentum": {
+                    "type": "float",
+                    "low": 0.5,
+                    "high": 0.9,
+                    "step": 0.2,
+                    "when": {"optimizer.name": "sgd"},
+                },
+            },
+        }
+        study = make(storage, sampler={"name": "grid"}, search_space=space, n_trials=100)
+        points = []
+        while claim := study.ask(ME, 60.0):
+            points.append(tuple(claim.params.items()))
+            study.finish(claim, "COMPLETE", 1.0, {})
+        assert len(points) == len(set(points)) == 3 * (3 + 1)
+        assert study.progress().is_finished
+
+    def test_queued_params_are_kept_and_the_others_drawn(self, storage: Storage) -> None:
+        study = make(storage)
+        number = study.enqueue({"model.depth": 4})
+        ask(study)
+        claim = ask(study)
+        assert claim.number == number == 1
+        assert claim.params["model.depth"] == 4
+        assert 1e-4 <= float(claim.params["optimizer.learning_rate"]) <= 1e-1
+
+    def test_queued_params_outside_their_range_are_refused(self, storage: Storage) -> None:
+        with pytest.raises(InputError, match=r"model.depth must be from 1 to 4, but got 5"):
+            make(storage).enqueue({"model.depth": 5})
+
+
+def test_workers_show_while_they_live(storage: Storage) -> None:
+    study = make(storage)
+    ask(study, ME, lease=0.2)
+    ask(study, OTHER, lease=60.0)
+    time.sleep(0.3)
+    status = study.progress()
+    assert [worker.host for worker in status.workers] == ["there"]
+    assert status.state == "running"
+
+
+def reap(study: Study) -> list[int]:
+    """Look until something is taken back."""
+    deadline = time.monotonic() + 10
+    while not (taken := study.reap()):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    return taken
