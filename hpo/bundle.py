@@ -95,7 +95,9 @@ class Model:
                 self.target_mean,
                 self.target_std,
             )
-            for num, cat in zip(x_num.split(BLOCK_ROWS), x_cat.split(BLOCK_ROWS), strict=True)
+            for num, cat in zip(
+                torch.split(x_num, BLOCK_ROWS), torch.split(x_cat, BLOCK_ROWS), strict=True
+            )
         ]
         return torch.cat(blocks)
 
