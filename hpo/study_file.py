@@ -27,6 +27,9 @@ BATCH_SIZES = {1_000: 32, 10_000: 128, 100_000: 256}
 """Rows of the table up to which a batch size suits; `LARGE_BATCH` beyond."""
 
 LARGE_BATCH = 1024
+FEW_ROWS = 2_000
+"""Below so many, small networks do."""
+
 FEW_IDS = 20
 """In fewer rows, ascending whole numbers and distinct texts may well be chance."""
 
@@ -57,7 +60,7 @@ def draft(table_source: str, target: str, base: Path) -> str:
         f"# Drawn up from a table of {frame.height:,} rows and {frame.width:,} columns.",
         "# What was guessed says why; change what you know better.",
         f"name = {_toml(_name(table_source))}",
-        f"search_space = {_toml('mlp')}  # a name in search_spaces/, a path or an inline table",
+        _space_line(frame.height),
         "",
         "[data]",
         f"source = {_toml(table_source)}  # relative to this file",
@@ -87,6 +90,11 @@ def draft(table_source: str, target: str, base: Path) -> str:
         'timeout = "1h"',
     ]
     return "\n".join(lines) + "\n"
+
+
+def _space_line(n_rows: int) -> str:
+    name, other = ("mlp_small", "mlp") if n_rows < FEW_ROWS else ("mlp", "mlp_small")
+    return f"search_space = {_toml(name)}  # or {_toml(other)}, a path, or an inline table"
 
 
 def _split_column(frame: pl.DataFrame, target: str) -> str | None:

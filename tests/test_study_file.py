@@ -140,10 +140,12 @@ def test_a_built_in_table(tmp_path):
     assert (definition.name, definition.data.task) == ("digits", "multiclass")
 
 
-@pytest.mark.parametrize(("rows", "size"), [(100, 32), (5_000, 128)])
-def test_the_batch_grows_with_the_table(tmp_path, rows, size):
+@pytest.mark.parametrize(("rows", "size", "space"), [(100, 32, "mlp_small"), (5_000, 128, "mlp")])
+def test_batch_and_networks_grow_with_the_table(tmp_path, rows, size, space):
     write(tmp_path, {"x": list(range(rows)), "y": [0.5 * index for index in range(rows)]})
-    assert drafted("t.csv", "y", tmp_path)[1].space.constants["training.batch_size"] == size
+    text, definition = drafted("t.csv", "y", tmp_path)
+    assert definition.space.constants["training.batch_size"] == size
+    assert f'search_space = "{space}"' in text
 
 
 def test_a_missing_target_is_said(tmp_path):
