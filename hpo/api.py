@@ -8,6 +8,7 @@ import polars
 
 from hpo.artifacts import ArtifactStore
 from hpo.bundle import Model, load_model
+from hpo.catalog import open_study
 from hpo.errors import HpoError
 from hpo.launch.creation import create_from_file
 from hpo.launch.local import local_slots
@@ -17,7 +18,7 @@ from hpo.results.export import export
 from hpo.results.leaderboard import leaderboard, to_table
 from hpo.status import StudyStatus
 from hpo.storage.engine import open_storage
-from hpo.study import Study, open_study
+from hpo.study import Study
 from hpo.worker.supervisor import Supervisor
 
 __all__ = ["StudyResults", "load_model", "load_study", "run"]

@@ -5,6 +5,7 @@ trial draws depends on the trials before it, and not on which worker asks.
 """
 
 import hashlib
+import random
 import warnings
 
 import optuna
@@ -102,6 +103,14 @@ def draw(definition: StudyDefinition, trial: Trial) -> Params:
                 ]
 
     return definition.space.walk(choose)
+
+
+def grid_points(definition: StudyDefinition) -> list[Params]:
+    """The grid's points, the default configuration first if it is one of them, then shuffled."""
+    points = list(definition.space.grid())
+    random.Random(definition.sampler.seed).shuffle(points)
+    default = definition.space.default_params()
+    return sorted(points, key=lambda point: point != default)
 
 
 def _seed(seed: int, number: int) -> int:

@@ -6,28 +6,22 @@ rests on the lease of whoever makes it; pruning and sampling are Optuna's, over 
 Does not know: tensors, files.
 """
 
-import random
 import time
-import uuid
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal
 
 import optuna
 import sqlalchemy as sa
 from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
-import hpo
-from hpo.definition import StudyDefinition, difference
+from hpo.definition import StudyDefinition
 from hpo.errors import (
     BudgetError,
-    InputError,
     LeaseLostError,
-    StudyConflictError,
-    StudyNotFoundError,
-    nearest,
 )
-from hpo.sampling import draw, make_pruner, make_sampler
+from hpo.sampling import draw, grid_points, make_pruner, make_sampler
 from hpo.search_space import Params
 from hpo.status import StudyStatus, read_status
 from hpo.storage import ledger
@@ -129,7 +123,8 @@ class Study:
             return None
         self.storage.reader.invalidate(self._id)
         sampler = make_sampler(self.definition.sampler, held.number)
-        trial = Trial(self._optuna(sampler), held.trial_id)
+        study = optuna.Study(self.name, self.storage.reader, sampler, self._pruner)
+        trial = Trial(study, held.trial_id)
         params = draw(self.definition, trial)
         if drawn := self.storage.reader.take_params(held.trial_id):
             with self.storage.transaction() as connection:
@@ -257,7 +252,7 @@ class Study:
                     f"study {self.name} has all of its {budget.n_trials} trials: raise "
                     "budget.n_trials in its file, or pass --n-trials to hpo create, and try again"
                 )
-            _, number = ledger.add_trial(connection, self._id, TrialState.WAITING, params)
+            _, number = ledger.add_trial(connection, self._id, params)
         return number
 
     def progress(self) -> StudyStatus:
@@ -298,116 +293,21 @@ class Study:
         """Queue the points of a grid study that its budget has room for."""
         if not isinstance(self.definition.sampler, GridSampler):
             return
-        points = _grid(self.definition)
+        points = grid_points(self.definition)
         for params in points[ledger.count_trials(connection, self._id) : n_trials]:
-            ledger.add_trial(connection, self._id, TrialState.WAITING, params)
+            ledger.add_trial(connection, self._id, params)
 
     def _is_hopeless(self, claim: Claim, measurements: Sequence[Measurement]) -> bool:
         """Show the pruner one epoch after the other, as if each had been reported alone."""
         curve = self._curves[claim]
-        study = self._optuna(None)
         for measured in measurements:
             curve[measured.step] = measured.value
             trial = create_trial(state=TrialState.RUNNING, intermediate_values=dict(curve))
             trial.number, trial._trial_id = claim.number, claim.trial_id
-            if self._pruner.prune(study, trial):
+            if self._pruner.prune(self._pruned_study, trial):
                 return True
         return False
 
-    def _optuna(self, sampler: optuna.samplers.BaseSampler | None) -> optuna.Study:
-        return optuna.Study(self.name, self.storage.reader, sampler, self._pruner)
-
-
-def create_study(storage: Storage, definition: StudyDefinition, artifact_store_id: str) -> Study:
-    """Create a study, its default configuration waiting as trial 0; or reopen it.
-
-    Args:
-        storage: where.
-        definition: complete: with task and fingerprint.
-        artifact_store_id: the store that holds its table.
-
-    Raises:
-        StudyConflictError: the name is taken by another definition.
-        BudgetError: the study exists and its budget is larger.
-        InputError: it exists with another artifact store.
-    """
-    attrs = {
-        DEFINITION: definition.to_json(),
-        UUID: str(uuid.uuid4()),
-        STORE: artifact_store_id,
-        VERSION: hpo.__version__,
-    }
-    n_trials = definition.budget.n_trials
-    points = [definition.space.default_params()]
-    if isinstance(definition.sampler, GridSampler):
-        points = _grid(definition)
-        n_trials = min(n_trials, len(points))
-    try:
-        with storage.transaction() as connection:
-            study_id = ledger.create_study(
-                connection,
-                name=definition.name,
-                direction=definition.direction,
-                attrs=attrs,
-                n_trials=n_trials,
-                timeout=definition.budget.timeout,
-            )
-            for params in points[:n_trials]:
-                ledger.add_trial(connection, study_id, TrialState.WAITING, params)
-    except sa.exc.IntegrityError:
-        return _reopen(open_study(storage, definition.name), definition, artifact_store_id)
-    return Study(storage, study_id, definition.name, attrs)
-
-
-def open_study(storage: Storage, name: str) -> Study:
-    """Open a study that exists.
-
-    Raises:
-        StudyNotFoundError: there is none of that name; the message offers the nearest.
-        InputError: there is, but another program made it.
-    """
-    try:
-        study_id = storage.reader.get_study_id_from_name(name)
-    except KeyError:
-        known = [study.study_name for study in storage.reader.get_all_studies()]
-        listed = f"it has {', '.join(known)}" if known else "it has none yet"
-        raise StudyNotFoundError(
-            f"no study {name} in {storage.safe_url}{nearest(name, known)}; {listed}"
-        ) from None
-    attrs = storage.reader.get_study_system_attrs(study_id)
-    if DEFINITION not in attrs:
-        raise InputError(f"study {name} in {storage.safe_url} was not made by hpo")
-    return Study(storage, study_id, name, attrs)
-
-
-def list_studies(storage: Storage) -> list[StudyStatus]:
-    """The status of every study that hpo made, oldest first."""
-    return [
-        open_study(storage, found.study_name).progress()
-        for found in storage.reader.get_all_studies()
-        if DEFINITION in found.system_attrs
-    ]
-
-
-def _reopen(study: Study, definition: StudyDefinition, artifact_store_id: str) -> Study:
-    if study.definition.digest() != definition.digest():
-        changes = "\n  ".join(difference(study.definition, definition))
-        raise StudyConflictError(
-            f"study {study.name} exists with another definition; stored -> given:\n  {changes}\n"
-            "give the new one another name"
-        )
-    if study.artifact_store_id != artifact_store_id:
-        raise InputError(
-            f"study {study.name} keeps its artifacts in another store: name the one it was "
-            "created with by --artifacts or HPO_ARTIFACTS"
-        )
-    study.extend(definition)
-    return study
-
-
-def _grid(definition: StudyDefinition) -> list[Params]:
-    """The grid's points, the default configuration first if it is one of them, then shuffled."""
-    points = list(definition.space.grid())
-    random.Random(definition.sampler.seed).shuffle(points)
-    default = definition.space.default_params()
-    return sorted(points, key=lambda point: point != default)
+    @cached_property
+    def _pruned_study(self) -> optuna.Study:
+        return optuna.Study(self.name, self.storage.reader, None, self._pruner)

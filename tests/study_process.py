@@ -3,9 +3,10 @@
 import sys
 import time
 
+from hpo.catalog import create_study, open_study
 from hpo.definition import StudyDefinition
 from hpo.storage.engine import open_storage
-from hpo.study import WorkerId, create_study, open_study
+from hpo.study import WorkerId
 
 
 def definition(n_trials: int = 10, **changes: object) -> StudyDefinition:

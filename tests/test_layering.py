@@ -19,7 +19,7 @@ FLOORS = [
     # SQL; tensors; a study file drawn up from a table
     "storage training study_file",
     # what persists
-    "study sampling status artifacts bundle experiment",
+    "catalog study sampling status artifacts bundle experiment",
     # the loop, and what keeps it alive
     "worker",
     # where workers run, and what comes out

@@ -11,6 +11,7 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
+from hpo.catalog import create_study, list_studies, open_study
 from hpo.errors import (
     BudgetError,
     InputError,
@@ -19,7 +20,7 @@ from hpo.errors import (
     StudyNotFoundError,
 )
 from hpo.storage.engine import Storage, open_storage
-from hpo.study import Claim, Study, WorkerId, create_study, list_studies, open_study
+from hpo.study import Claim, Study, WorkerId
 from hpo.trial import Measurement
 from tests.study_process import definition
 

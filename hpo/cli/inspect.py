@@ -26,9 +26,9 @@ def studies(as_json: AsJson = False, storage: StorageUrl = DEFAULT_STORAGE) -> N
     Example:
         hpo studies --storage sqlite:///hpo.db
     """
+    from hpo.catalog import list_studies
     from hpo.cli.show import print_studies
     from hpo.storage.engine import open_storage
-    from hpo.study import list_studies
 
     found = list_studies(open_storage(storage, create=False))
     if as_json:

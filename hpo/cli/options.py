@@ -87,7 +87,7 @@ def opened(name: str, storage: str) -> "Study":
         StorageError: the storage is not there.
         StudyNotFoundError: it holds no such study.
     """
+    from hpo.catalog import open_study
     from hpo.storage.engine import open_storage
-    from hpo.study import open_study
 
     return open_study(open_storage(storage, create=False), name)

@@ -98,7 +98,9 @@ def dashboard(
     host: Annotated[
         str, typer.Option("--host", help="Address to listen on; beyond loopback needs a password.")
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option("--port", min=0, max=65535)] = 8080,
+    port: Annotated[
+        int, typer.Option("--port", min=0, max=65535, help="0 picks a free one.")
+    ] = 8080,
     storage: StorageUrl = DEFAULT_STORAGE,
 ) -> None:
     """Serve optuna-dashboard for the storage, on this machine alone unless told otherwise.

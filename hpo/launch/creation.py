@@ -7,12 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from hpo.artifacts import ArtifactStore, table_path
+from hpo.catalog import create_study
 from hpo.data.dataset import load_dataset
 from hpo.data.schema import resolve_task
 from hpo.data.sources import absolute_source, fingerprint, read_table, write_typed
 from hpo.definition import StudyDefinition, load_definition
 from hpo.storage.engine import Storage
-from hpo.study import Study, create_study
+from hpo.study import Study
 
 
 def create_from_file(

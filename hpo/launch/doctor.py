@@ -11,9 +11,9 @@ from sqlalchemy.engine import make_url
 
 import hpo
 from hpo.artifacts import ArtifactStore
+from hpo.catalog import list_studies
 from hpo.errors import HpoError
 from hpo.storage.engine import open_storage
-from hpo.study import list_studies
 from hpo.training import resolve_precision
 
 FREE_BYTES = 2**30

@@ -31,7 +31,8 @@ def search(study: Study, supervisor: Supervisor, observe: Callable[[StudyStatus]
         observe: called with the study's status twice a second, and once at the end.
 
     Returns:
-        The workers' exit code, 0 where there was nothing to do; a KeyboardInterrupt passes through after they were stopped.
+        The workers' exit code, 0 where there was nothing to do; a KeyboardInterrupt passes
+        through after they were stopped.
     """
     if study.progress().is_finished:
         return 0

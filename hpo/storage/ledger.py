@@ -130,11 +130,11 @@ def count_trials(connection: Connection, study_id: int) -> int:
 
 
 def add_trial(
-    connection: Connection, study_id: int, state: TrialState, fixed_params: Mapping[str, Any]
+    connection: Connection, study_id: int, fixed_params: Mapping[str, Any]
 ) -> tuple[int, int]:
-    """Create a trial; the caller holds the study's lock. Returns its id and its number."""
+    """Create a waiting trial; the caller holds the study's lock. Returns its id and number."""
     number = count_trials(connection, study_id)
-    values = {"study_id": study_id, "number": number, "state": state}
+    values = {"study_id": study_id, "number": number, "state": TrialState.WAITING}
     insert = sa.insert(TRIALS).values(values).returning(TRIALS.c.trial_id)
     trial_id = int(connection.execute(insert).scalar_one())
     connection.execute(sa.delete(LEASES).where(LEASES.c.trial_id == trial_id))  # ids recur
@@ -163,7 +163,7 @@ def claim(connection: Connection, study_id: int, worker_id: str, lease: float) -
     if (found := connection.execute(waiting).one_or_none()) is not None:
         trial_id, number = found
     elif count_trials(connection, study_id) < budget.n_trials:
-        trial_id, number = add_trial(connection, study_id, TrialState.RUNNING, {})
+        trial_id, number = add_trial(connection, study_id, {})
     else:
         return None
     start = {"state": TrialState.RUNNING, "datetime_start": _utc()}

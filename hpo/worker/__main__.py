@@ -17,9 +17,10 @@ from types import FrameType
 import torch
 
 from hpo.artifacts import ArtifactStore
+from hpo.catalog import list_studies, open_study
 from hpo.errors import HpoError, InputError
 from hpo.storage.engine import open_storage
-from hpo.study import Study, WorkerId, list_studies, open_study
+from hpo.study import Study, WorkerId
 from hpo.training import SingleTrainer
 from hpo.worker.loop import Worker
 from hpo.worker.quota import Quota
