@@ -83,12 +83,11 @@ def run(
         InputError: the file, its table or an argument is wrong.
         HpoError: the workers failed; their log says why.
     """
-    store = ArtifactStore(artifacts)
     slots = local_slots(gpus=gpus, per_gpu=per_gpu, workers=str(workers))
-    study = create_from_file(
+    study, store = create_from_file(
         Path(study_file),
-        open_storage(storage),
-        store,
+        storage,
+        artifacts,
         n_trials=n_trials,
         timeout=None if timeout is None else parse_duration(timeout),
     )

@@ -15,7 +15,6 @@ from hpo.artifacts import ArtifactStore
 from hpo.bundle import Model
 from hpo.errors import ArtifactError, DataError, HpoError
 from hpo.launch.creation import create_from_file
-from hpo.storage.engine import open_storage
 from hpo.study import Study, WorkerId
 from hpo.training import Event, Failed, Run, SingleTrainer
 from hpo.worker.loop import MAX_FAILURES, Worker
@@ -55,7 +54,8 @@ def make_study(tmp_path: Path, store: ArtifactStore) -> Callable[..., Study]:
         (tmp_path / "table.csv").write_text("\n".join(["a,b,y", *rows]))
         path = tmp_path / "small.toml"
         path.write_text(STUDY.format(n_trials=n_trials, max_epochs=max_epochs, high=high))
-        return create_from_file(path, open_storage(f"sqlite:///{tmp_path}/hpo.db"), store)
+        study, _ = create_from_file(path, f"sqlite:///{tmp_path}/hpo.db", store.url)
+        return study
 
     return make
 

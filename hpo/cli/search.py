@@ -184,16 +184,10 @@ def enqueue(
 def _create(
     study_file: Path, storage: str, artifacts: str, n_trials: int | None, timeout: str | None
 ) -> "tuple[Study, ArtifactStore]":
-    from hpo.artifacts import ArtifactStore
     from hpo.launch.creation import create_from_file
-    from hpo.storage.engine import open_storage
 
     limit = None if timeout is None else seconds("--timeout", timeout)
-    store = ArtifactStore(artifacts)
-    study = create_from_file(
-        study_file, open_storage(storage), store, n_trials=n_trials, timeout=limit
-    )
-    return study, store
+    return create_from_file(study_file, storage, artifacts, n_trials=n_trials, timeout=limit)
 
 
 def _parse_param(text: str) -> tuple[str, bool | int | float | str]:

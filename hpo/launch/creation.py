@@ -12,27 +12,27 @@ from hpo.data.dataset import load_dataset
 from hpo.data.schema import resolve_task
 from hpo.data.sources import absolute_source, fingerprint, read_table, write_typed
 from hpo.definition import StudyDefinition, load_definition
-from hpo.storage.engine import Storage
+from hpo.storage.engine import open_storage
 from hpo.study import Study
 
 
 def create_from_file(
     path: Path,
-    storage: Storage,
-    store: ArtifactStore,
+    storage: str,
+    artifacts: str,
     *,
     n_trials: int | None = None,
     timeout: float | None = None,
-) -> Study:
+) -> tuple[Study, ArtifactStore]:
     """Create the study that a file describes, or reopen it.
 
-    The typed table is copied into the artifact store, where the workers read it: what becomes of
-    the source later does not touch the study.
+    File and table are checked before anything is made. The typed table is copied into the artifact
+    store, where the workers read it: what becomes of the source later does not touch the study.
 
     Args:
         path: the study file.
-        storage: where the study is kept.
-        store: where its table and its weights are kept.
+        storage: URL of where the study is kept.
+        artifacts: URL of where its table and its weights are kept.
         n_trials: a budget that overrides the file's.
         timeout: likewise, in seconds.
 
@@ -43,18 +43,18 @@ def create_from_file(
     """
     definition = _with_budget(load_definition(path), n_trials, timeout)
     frame = read_table(definition.data.source, path.parent)
-    task = resolve_task(frame, definition.data)
     definition = definition.resolved(
         source=absolute_source(definition.data.source, path.parent),
-        task=task,
+        task=resolve_task(frame, definition.data),
         fingerprint=fingerprint(frame),
         where=str(path),
     )
-    load_dataset(frame, definition.data)  # every complaint about the table comes before the study
+    load_dataset(frame, definition.data)
+    opened, store = open_storage(storage), ArtifactStore(artifacts)
     stored = table_path(definition.data.fingerprint)
     if not store.exists(stored):
         store.put(stored, write_typed(frame))
-    return create_study(storage, definition, store.id)
+    return create_study(opened, definition, store.id), store
 
 
 def _with_budget(

@@ -14,7 +14,7 @@ from hpo.status import StudyStatus
 from hpo.study import Study
 from hpo.worker.supervisor import Supervisor
 
-LOOK_SECONDS = 0.5
+LOOK_SECONDS = 1.0
 
 
 def worker_environment(study: Study, store: ArtifactStore) -> dict[str, str]:
@@ -28,7 +28,7 @@ def search(study: Study, supervisor: Supervisor, observe: Callable[[StudyStatus]
     Args:
         study: what they work for.
         supervisor: the workers, not yet started.
-        observe: called with the study's status twice a second, and once at the end.
+        observe: called with the study's status once a second, and once at the end.
 
     Returns:
         The workers' exit code, 0 where there was nothing to do; a KeyboardInterrupt passes

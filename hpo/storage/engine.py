@@ -125,6 +125,8 @@ def open_storage(url: str, *, create: bool = True) -> Storage:
             schema.create_or_check(writer)
     except sa.exc.OperationalError as error:
         raise StorageError(_sentence(safe, error)) from None
+    except OSError as error:
+        raise StorageError(f"storage {safe}: cannot be written ({error.strerror})") from None
     except RuntimeError as error:  # Optuna's tables are of another version
         raise StorageError(f"storage {safe}: {error}") from None
     return Storage(url=text, safe_url=safe, reader=Reader(backend, writer), _writer=writer)

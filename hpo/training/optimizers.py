@@ -18,6 +18,7 @@ from hpo.trial import OptimizerConfig, OptimizerName
 ADAM_BETAS = (0.9, 0.999)
 RMSPROP_ALPHA = 0.99
 EPS = 1e-8
+FADED = 2.0**20  # 0.99 to this power is 0
 
 
 class Rule(Protocol):
@@ -52,17 +53,23 @@ class Sgd:
 
 
 class Adam:
-    """Adam, and AdamW, which differs in its weight decay alone."""
+    """Adam, AdamW, which differs in its weight decay alone, and RMSprop.
+
+    RMSprop is Adam without a mean of gradients and without bias correction, which fades as steps
+    are counted: it starts at a step where nothing of it is left. PyTorch has no fused RMSprop.
+    """
 
     def __init__(self, config: OptimizerConfig, values: torch.Tensor) -> None:
         """Start with empty running means."""
-        self._config = config
+        is_rmsprop = config.name == "rmsprop"
+        self._rate = config.learning_rate
+        self._betas = (0.0, RMSPROP_ALPHA) if is_rmsprop else ADAM_BETAS
         self._mean = torch.zeros_like(values)
         self._mean_square = torch.zeros_like(values)
-        self._step = torch.zeros((), device=values.device)
+        self._step = torch.full((), FADED if is_rmsprop else 0.0, device=values.device)
 
     def update(self, values: torch.Tensor, gradients: torch.Tensor) -> None:
-        """`torch.optim.Adam`."""
+        """`torch.optim.Adam`, or `torch.optim.RMSprop`."""
         adam(
             [values],
             [gradients],
@@ -72,37 +79,20 @@ class Adam:
             [self._step],
             fused=True,
             amsgrad=False,
-            beta1=ADAM_BETAS[0],
-            beta2=ADAM_BETAS[1],
-            lr=self._config.learning_rate,
+            beta1=self._betas[0],
+            beta2=self._betas[1],
+            lr=self._rate,
             weight_decay=0.0,
             eps=EPS,
             maximize=False,
         )
 
 
-class RmsProp:
-    """RMSprop; PyTorch has no fused one, and its own makes a tensor of every intermediate."""
-
-    def __init__(self, config: OptimizerConfig, values: torch.Tensor) -> None:
-        """Start with an empty running mean."""
-        self._rate = config.learning_rate
-        self._mean_square = torch.zeros_like(values)
-        self._scratch = torch.empty_like(values)
-
-    def update(self, values: torch.Tensor, gradients: torch.Tensor) -> None:
-        """`torch.optim.RMSprop`."""
-        self._mean_square.mul_(RMSPROP_ALPHA)
-        self._mean_square.addcmul_(gradients, gradients, value=1 - RMSPROP_ALPHA)
-        torch.sqrt(self._mean_square, out=self._scratch).add_(EPS)
-        values.addcdiv_(gradients, self._scratch, value=-self._rate)
-
-
-RULES: dict[OptimizerName, type[Sgd] | type[Adam] | type[RmsProp]] = {
+RULES: dict[OptimizerName, type[Sgd] | type[Adam]] = {
     "sgd": Sgd,
     "adam": Adam,
     "adamw": Adam,
-    "rmsprop": RmsProp,
+    "rmsprop": Adam,
 }
 
 

@@ -52,53 +52,62 @@ def uniform(seed: int, layer: int, shape: tuple[int, ...], bound: float) -> torc
 
 
 class DropoutMasks:
-    """The dropout masks of one training run, made a layer at a time.
+    """The dropout masks of one training run, made for all layers of a step at once.
 
     One hash serves two neighbouring units, by its halves.
     """
 
-    def __init__(self, seed: int, rate: float, device: torch.device) -> None:
+    def __init__(
+        self, seed: int, rate: float, n_layers: int, n_units: int, dtype: torch.dtype
+    ) -> None:
         """Round the rate to a 16-bit threshold.
 
         Args:
             seed: of the run.
             rate: the share of units that is dropped, below 1.
-            device: where masks are made.
+            n_layers: with dropout.
+            n_units: of each of them.
+            dtype: of the masks.
         """
         self._seed = seed
         self._level = min(round(rate * LEVELS), LEVELS - 1)
-        self._device = device
-        self._rows = self._units = torch.empty(0, dtype=torch.int32, device=device)
-        self._hashes = self._shifted = torch.empty(0, 0, dtype=torch.int32, device=device)
+        self._n_layers = n_layers
+        self._n_units = n_units
+        self._dtype = dtype
+        self._rows = self._pairs = self._hashes = self._scratch = torch.empty(0)
 
     @property
     def scale(self) -> float:
         """What kept units are multiplied by, so that the expected sum stays the same."""
         return LEVELS / (LEVELS - self._level)
 
-    def mask(self, step: int, layer: int, like: torch.Tensor) -> torch.Tensor:
-        """1 where a unit is kept and 0 where it is dropped.
+    def draw(self, step: int, n_rows: int, device: torch.device) -> torch.Tensor:
+        """1 where a unit is kept and 0 where it is dropped, (n_layers, n_rows, n_units).
 
         Args:
             step: of the run, counted over all its epochs.
-            layer: of the network.
-            like: (rows, units); the mask has its shape and its type.
+            n_rows: of the batch.
+            device: where the mask is made.
         """
-        n_rows, n_units = like.shape
-        self._reserve(n_rows, (n_units + 1) // 2)
-        rows = self._rows + key(Stream.DROPOUT, self._seed, step, layer)
-        torch.bitwise_xor(rows[:, None], self._units, out=self._hashes)
-        _scramble(self._hashes, self._shifted)
-        halves = self._hashes.view(torch.int16)[:, :n_units]
-        return torch.ge(halves, self._level - LEVELS // 2, out=torch.empty_like(like))
+        if len(self._rows) != n_rows:
+            self._reserve(n_rows, device)
+        keys = [key(Stream.DROPOUT, self._seed, step, layer) for layer in range(self._n_layers)]
+        layers = torch.tensor(keys, dtype=torch.int32).to(device, non_blocking=True)
+        rows = self._rows + layers[:, None]
+        torch.bitwise_xor(rows[:, :, None], self._pairs, out=self._hashes)
+        _scramble(self._hashes, self._scratch)
+        halves = self._hashes.view(torch.int16)[:, :, : self._n_units]
+        kept = torch.empty(halves.shape, dtype=self._dtype, device=device)
+        return torch.ge(halves, self._level - LEVELS // 2, out=kept)
 
-    def _reserve(self, n_rows: int, n_pairs: int) -> None:
-        """Have counters and room for a mask of this shape; batches mostly share one."""
-        if self._hashes.shape != (n_rows, n_pairs):
-            self._rows = _hashes(key(Stream.DROPOUT, 0), n_rows, self._device)
-            self._units = _hashes(key(Stream.DROPOUT, 1), n_pairs, self._device)
-            self._hashes = self._hashes.new_empty(n_rows, n_pairs)
-            self._shifted = torch.empty_like(self._hashes)
+    def _reserve(self, n_rows: int, device: torch.device) -> None:
+        """Have counters and room for batches of so many rows; almost all have as many."""
+        n_pairs = (self._n_units + 1) // 2
+        self._rows = _hashes(key(Stream.DROPOUT, 0), n_rows, device)
+        self._pairs = _hashes(key(Stream.DROPOUT, 1), n_pairs, device)
+        shape = (self._n_layers, n_rows, n_pairs)
+        self._hashes = torch.empty(shape, dtype=torch.int32, device=device)
+        self._scratch = torch.empty_like(self._hashes)
 
 
 def _hashes(offset: int, n: int, device: torch.device) -> torch.Tensor:

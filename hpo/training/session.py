@@ -70,11 +70,10 @@ class Session:
         network = MLP(data.x_train.shape[1], data.n_outputs, config.model, seed=training.seed)
         self._network = network.to(feed.device).eval()
         self._parameters = FlatParameters(self._network, working)
-        rate = config.model.dropout
         self._passes = Passes(
             self._parameters,
             config.model.activation,
-            DropoutMasks(training.seed, rate, feed.device) if rate else None,
+            _masks(config, working),
             loss_gradient(training.loss, data.task),
             working,
         )
@@ -187,3 +186,10 @@ class Session:
         self._parameters.values.copy_(self._best_values)
         weights = self._network.state_dict()
         return metrics, {name: value.detach().cpu().clone() for name, value in weights.items()}
+
+
+def _masks(config: TrialConfig, dtype: torch.dtype) -> DropoutMasks | None:
+    model = config.model
+    if not model.dropout:
+        return None
+    return DropoutMasks(config.training.seed, model.dropout, model.depth, model.width, dtype)
