@@ -18,7 +18,12 @@ from tests.command_line import Outcome, hpo
 
 STUDY = """
 name = "small"
-search_space = {{ model = {{ depth = {{ type = "int", low = 1, high = 2 }}, width = 8 }}, optimizer = {{ learning_rate = {{ type = "float", low = 1e-3, high = 1e-1, log = true }} }} }}
+[search_space.model]
+depth = {{ type = "int", low = 1, high = 2 }}
+width = 8
+
+[search_space.optimizer]
+learning_rate = {{ type = "float", low = 1e-3, high = 1e-1, log = true }}
 
 [data]
 source = "{source}"
@@ -38,10 +43,10 @@ n_trials = {n_trials}
 
 def write_study(folder: Path, n_trials: int = 6, n_rows: int = 160) -> Path:
     """A small binary study: numbers, strings and missing values."""
-    rows = [
-        f"{'' if i % 17 == 0 else i * 0.5},{('red', 'blue', '')[i % 3]},{('no', 'yes')[i * 7 % 160 > 79]}"
-        for i in range(n_rows)
-    ]
+    sizes = ["" if i % 17 == 0 else str(i * 0.5) for i in range(n_rows)]
+    colours = [("red", "blue", "")[i % 3] for i in range(n_rows)]
+    sold = [("no", "yes")[i * 7 % 160 > 79] for i in range(n_rows)]
+    rows = [",".join(cells) for cells in zip(sizes, colours, sold, strict=True)]
     (folder / "houses.csv").write_text("\n".join(["size,colour,sold", *rows]) + "\n")
     path = folder / "small.toml"
     path.write_text(STUDY.format(source="houses.csv", n_trials=n_trials))
@@ -112,7 +117,8 @@ def test_trial_0_is_the_default_configuration(inside: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [("studies",), ("status", "small"), ("leaderboard", "small"), ("trial", "small", 1)]
+    "arguments",
+    [("studies",), ("status", "small"), ("leaderboard", "small"), ("trial", "small", 1)],
 )
 def test_tables_are_for_people(inside: Path, arguments: tuple[object, ...]) -> None:
     shown = hpo(*arguments)
@@ -162,7 +168,7 @@ def test_train_repeats_an_exported_trial_bit_for_bit(inside: Path) -> None:
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
-def test_queued_params_are_run_and_others_sampled(tmp_path: Path, monkeypatch: object) -> None:
+def test_queued_params_are_run_and_others_sampled(tmp_path: Path) -> None:
     study = write_study(tmp_path, n_trials=2)
     os.chdir(tmp_path)
     assert hpo("create", study).out == "small\n"
@@ -177,6 +183,23 @@ def test_queued_params_are_run_and_others_sampled(tmp_path: Path, monkeypatch: o
     assert hpo("trial", "small", 1, "--json").document["params"]["model.depth"] == 2
 
 
+@pytest.mark.slow
+def test_a_worker_without_a_name_serves_every_study(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        study = write_study(tmp_path, n_trials=2)
+        study.write_text(study.read_text().replace('"small"', f'"{name}"'))
+        os.chdir(tmp_path)
+        assert hpo("create", study).code == 0
+    done = run_process("worker", "--n-trials", 3, "--workers", 2, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    trials = [status["trials"] for status in hpo("studies", "--json").document]
+    assert sum(counts.get("COMPLETE", 0) for counts in trials) == 3
+    assert sum(sum(counts.values()) for counts in trials) in (3, 4)
+    assert run_process("worker", "--timeout", "8s", "--workers", 1, cwd=tmp_path).returncode == 0
+    assert [s["state"] for s in hpo("studies", "--json").document] == ["finished", "finished"]
+
+
+@pytest.mark.slow
 def test_an_interrupted_run_keeps_what_is_finished_and_goes_on(tmp_path: Path) -> None:
     study = write_study(tmp_path, n_trials=60, n_rows=4000)
     command = [sys.executable, "-m", "hpo", "run", str(study), "--workers", "1"]

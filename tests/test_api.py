@@ -1,0 +1,50 @@
+"""The front door for Python."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import polars
+import pytest
+
+import hpo
+from hpo.errors import StorageError
+from tests.test_cli import write_study
+
+
+def test_the_front_door_is_no_wider_than_it_says() -> None:
+    assert sorted(hpo.__all__) == ["StudyResults", "__version__", "load_model", "load_study", "run"]
+    with pytest.raises(AttributeError, match="no attribute 'walk'"):
+        hpo.walk
+
+
+def test_a_study_is_run_looked_at_and_predicted_with(tmp_path: Path) -> None:
+    places = {
+        "storage": f"sqlite:///{tmp_path}/hpo.db",
+        "artifacts": str(tmp_path / "artifacts"),
+    }
+    results = hpo.run(write_study(tmp_path), n_trials=3, workers=1, gpus="none", **places)
+    assert results.status.counts == {"COMPLETE": 3}
+    board = hpo.load_study("small", **places).leaderboard()
+    assert board["value"].is_sorted(descending=True)
+    (folder,) = results.export(tmp_path / "winners")
+    exported, best = hpo.load_model(folder), results.best_model()
+    rows = polars.read_csv(tmp_path / "houses.csv")
+    predictions = exported.predict(rows)
+    assert predictions.equals(best.predict(rows.to_dict(as_series=False)))
+    probabilities = predictions.select("probability_no", "probability_yes").sum_horizontal()
+    assert probabilities.is_between(1 - 1e-6, 1 + 1e-6).all()
+
+
+def test_a_study_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match="does not exist yet"):
+        hpo.load_study("small", storage=f"sqlite:///{tmp_path}/hpo.db")
+
+
+@pytest.mark.parametrize("name", ["hpo", "hpo.cli"])
+def test_opening_the_door_loads_neither_torch_nor_optuna(name: str) -> None:
+    program = f"import sys, {name}; print({{'torch', 'optuna', 'polars'}} & set(sys.modules))"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "set()\n"
