@@ -1,0 +1,202 @@
+"""The same configurations, the same epochs, on California Housing, trained in three ways.
+
+  hpo   two worker processes with one thread each
+  (a)   the pattern of Optuna's PyTorch examples, DataLoader and torch.optim, in one process at its
+        best thread setting
+  (b)   the same pattern in two processes with PyTorch's default threads
+
+Each way takes configurations from one list until it is empty. Data are preprocessed before the
+clock starts; every way validates after each epoch.
+"""
+
+import argparse
+import multiprocessing
+import random
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+
+from hpo.data.sources import fingerprint, read_table
+from hpo.definition import StudyDefinition, load_definition
+from hpo.experiment import Experiment
+from hpo.ranges import Categorical, FloatRange, Leaf, Value
+from hpo.training import TrainingData, train
+from hpo.trial import TrialConfig
+
+STUDY = Path(__file__).parents[2] / "studies" / "california_housing.toml"
+WAYS = {
+    "hpo: 2 processes, 1 thread each": ("hpo", 2, 1),
+    "(a) 1 process, 1 thread": ("examples", 1, 1),
+    "(a) 1 process, 2 threads": ("examples", 1, 2),
+    "(b) 2 processes, default threads": ("examples", 2, None),
+}
+"""Name: engine, processes, threads of each."""
+
+
+def main(arguments: list[str]) -> None:
+    """Time each way in turn, and print their ratios."""
+    parser = argparse.ArgumentParser(prog="scripts/bench throughput", description=__doc__)
+    parser.add_argument("--n-configs", type=int, default=12)
+    parser.add_argument("--epochs", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=2)
+    options = parser.parse_args(arguments)
+    definition, data = prepare()
+    configs = draw(definition, options.n_configs, options.epochs)
+    times: dict[str, list[float]] = {name: [] for name in WAYS}
+    for _ in range(options.rounds):
+        for name, (engine, n_processes, n_threads) in WAYS.items():
+            times[name].append(measure(engine, n_processes, n_threads, configs, data))
+    n_steps = len(configs) * options.epochs * -(-len(data.x_train) // 256)
+    ours, *others = (min(seconds) for seconds in times.values())
+    for name, seconds in times.items():
+        best = min(seconds)
+        print(f"{name:34} {best:7.1f} s  {n_steps / best:7.0f} steps/s  {best / ours:5.1f} x")
+    print(f"{min(others[:2]) / ours:.1f} times (a), {others[2] / ours:.1f} times (b)")
+
+
+def prepare() -> tuple[StudyDefinition, TrainingData]:
+    """The study and its preprocessed table."""
+    definition = load_definition(STUDY)
+    frame = read_table(definition.data.source, STUDY.parent)
+    definition = definition.resolved(
+        source="", task="regression", fingerprint=fingerprint(frame), where=str(STUDY)
+    )
+    _, data = Experiment(frame, definition.data).prepared("quantile")
+    return definition, data
+
+
+def draw(definition: StudyDefinition, n_configs: int, epochs: int) -> list[TrialConfig]:
+    """Random configurations of the default space, always the same ones."""
+    generator = random.Random(0)
+    space = definition.space.fixed({"training.max_epochs": epochs, "training.patience": epochs})
+
+    def choose(name: str, leaf: Leaf) -> Value:
+        if isinstance(leaf, Categorical):
+            return generator.choice(leaf.choices)
+        if isinstance(leaf, FloatRange) and leaf.log:
+            return leaf.low * (leaf.high / leaf.low) ** generator.random()
+        if isinstance(leaf, FloatRange):
+            return generator.uniform(leaf.low, leaf.high)
+        return generator.randrange(leaf.low, leaf.high + 1, leaf.step or 1)
+
+    study = StudyDefinition(**{**vars(definition), "space": space})
+    return [study.trial_config(space.walk(choose)) for _ in range(n_configs)]
+
+
+def measure(
+    engine: str,
+    n_processes: int,
+    n_threads: int | None,
+    configs: list[TrialConfig],
+    data: TrainingData,
+) -> float:
+    """Seconds from the moment every process is ready to the end of the last configuration."""
+    context = multiprocessing.get_context("spawn")
+    barrier, queue = context.Barrier(n_processes + 1), context.Queue()
+    for config in configs:
+        queue.put(config)
+    for _ in range(n_processes):
+        queue.put(None)
+    tensors = (data.x_train, data.y_train, data.x_val, data.y_val)
+    work = (engine, n_threads, tensors, queue, barrier)
+    processes = [context.Process(target=worker, args=work) for _ in range(n_processes)]
+    for process in processes:
+        process.start()
+    barrier.wait()
+    start = time.perf_counter()
+    for process in processes:
+        process.join()
+    return time.perf_counter() - start
+
+
+def worker(
+    engine: str, n_threads: int | None, tensors: tuple[torch.Tensor, ...], queue: Any, barrier: Any
+) -> None:
+    """Train configurations from the queue until it says that there are no more."""
+    if n_threads is not None:
+        torch.set_num_threads(n_threads)
+    x_train, y_train, x_val, y_val = (tensor.clone() for tensor in tensors)
+    data = TrainingData(
+        task="regression", n_classes=0, x_train=x_train, y_train=y_train, x_val=x_val, y_val=y_val
+    )
+    trained: Callable[[TrialConfig, TrainingData], object] = (
+        (lambda config, data: train(config, data, "cpu")) if engine == "hpo" else train_as_examples
+    )
+    barrier.wait()
+    while (config := queue.get()) is not None:
+        trained(config, data)
+
+
+def train_as_examples(config: TrialConfig, data: TrainingData) -> float:
+    """Train as Optuna's PyTorch examples do; the last epoch's validation RMSE."""
+    torch.manual_seed(config.training.seed)
+    model = build(config, data.x_train.shape[1])
+    optimizer = build_optimizer(config, model)
+    y_train = (data.y_train - data.target_mean) / data.target_std
+    train_set = TensorDataset(data.x_train, y_train)
+    loader = DataLoader(train_set, batch_size=config.training.batch_size, shuffle=True)
+    val_loader = DataLoader(TensorDataset(data.x_val, data.y_val), batch_size=1024)
+    l1, clip = config.optimizer.l1, config.training.gradient_clip
+    rmse = float("nan")
+    for _ in range(config.training.max_epochs):
+        model.train()
+        for x, y in loader:
+            optimizer.zero_grad()
+            loss = nn.functional.mse_loss(model(x).squeeze(1), y)
+            if l1:
+                loss = loss + l1 * sum(p.abs().sum() for p in model.parameters() if p.ndim == 2)
+            loss.backward()
+            if clip:
+                nn.utils.clip_grad_norm_(model.parameters(), clip)
+            optimizer.step()
+        model.eval()
+        with torch.no_grad():
+            squares = [
+                (model(x).squeeze(1) * data.target_std + data.target_mean - y).square().sum()
+                for x, y in val_loader
+            ]
+        rmse = (torch.stack(squares).sum() / len(data.y_val)).sqrt().item()
+    return rmse
+
+
+class Activation(nn.Module):
+    """An activation by its name in the search space."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.function = getattr(nn.functional, name)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Apply it."""
+        return self.function(x)
+
+
+def build(config: TrialConfig, n_inputs: int) -> nn.Sequential:
+    """The network as a user would write it."""
+    layers: list[nn.Module] = []
+    width = n_inputs
+    for _ in range(config.model.depth):
+        layers += [nn.Linear(width, config.model.width), Activation(config.model.activation)]
+        layers += [nn.Dropout(config.model.dropout)] if config.model.dropout else []
+        width = config.model.width
+    return nn.Sequential(*layers, nn.Linear(width, 1))
+
+
+def build_optimizer(config: TrialConfig, model: nn.Module) -> torch.optim.Optimizer:
+    """The optimizer from torch.optim."""
+    settings = config.optimizer
+    options = {"lr": settings.learning_rate, "weight_decay": settings.weight_decay}
+    match settings.name:
+        case "sgd":
+            return torch.optim.SGD(model.parameters(), momentum=settings.momentum, **options)
+        case "adam":
+            return torch.optim.Adam(model.parameters(), **options)
+        case "adamw":
+            return torch.optim.AdamW(model.parameters(), **options)
+        case _:
+            return torch.optim.RMSprop(model.parameters(), **options)
