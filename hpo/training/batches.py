@@ -20,7 +20,7 @@ from hpo.trial import Task
 
 RESIDENT_SHARE = 0.4
 BLOCK_BYTES = 64 * 2**20
-EVALUATION_ROWS = 2048
+EVALUATION_ROWS = 1024
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

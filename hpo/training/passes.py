@@ -113,6 +113,13 @@ class Passes:
             above = layer
         self._parameters.collect_gradients()
 
+    def outputs(self, x: torch.Tensor) -> torch.Tensor:
+        """The network's outputs without dropout, computed in the types of training."""
+        *hidden, output = self._parameters.layers
+        for layer in hidden:
+            _, x = self._forward(layer, x, None)
+        return torch.addmm(output.bias, x.to(output.weight.dtype), output.weight.t())
+
     def _forward(
         self, layer: Layer, x: torch.Tensor, mask: torch.Tensor | None
     ) -> tuple[Trace, torch.Tensor]:

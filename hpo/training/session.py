@@ -9,7 +9,7 @@ Does not know: other runs, time slices' length, who drives it.
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -35,8 +35,8 @@ class Result:
         status: "diverged" when weights or outputs stopped being finite numbers.
         reason: what diverged and when; empty when complete.
         best_step: the epoch with the best validation metric, from 1; 0 when there was none.
-        best_value: that metric; NaN when there was none.
-        metrics: every metric of the task on the validation part at the best epoch.
+        best_value: that metric as training measured it, in its own precision; NaN without one.
+        metrics: every metric of the task on the validation part at the best epoch, in float32.
         weights: the network's `state_dict` at the best epoch, float32 on the CPU; like `metrics`
             empty when diverged.
         n_epochs: epochs finished, the one that diverged included.
@@ -133,7 +133,7 @@ class Session:
 
     def _end_epoch(self) -> Measurement | None:
         """Validate; None when the run has diverged."""
-        logits = self._validate()
+        logits = self._validate(self._passes.outputs)
         data, metric = self._feed.data, self._config.objective.metric
         value = measure(
             metric,
@@ -150,21 +150,20 @@ class Session:
             self._reason = f"outputs or {metric} are no finite numbers after epoch {self._n_epochs}"
             return None
         measurement = Measurement(step=self._n_epochs, value=measured)
-        self._note(measurement, logits)
+        self._note(measurement)
         self._batches = self._start_epoch()
         return measurement
 
-    def _validate(self) -> torch.Tensor:
-        """The network's outputs on the validation part, in float32 as they are exported."""
-        return torch.cat([self._network(x) for x in self._feed.validation_blocks()])
+    def _validate(self, outputs: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
+        """A network's outputs on the validation part, (rows, n_outputs) float32."""
+        return torch.cat([outputs(x) for x in self._feed.validation_blocks()])
 
-    def _note(self, measurement: Measurement, logits: torch.Tensor) -> None:
+    def _note(self, measurement: Measurement) -> None:
         """Remember the weights of the best epoch."""
         gain = measurement.value - self._best.value
         if self._best.step and (gain >= 0 if self._direction == "minimize" else gain <= 0):
             return
         self._best = measurement
-        self._best_logits = logits
         self._best_values.copy_(self._parameters.values)
 
     def _is_over(self) -> bool:
@@ -173,17 +172,19 @@ class Session:
         return bool(self._reason) or is_late or self._n_epochs >= training.max_epochs
 
     def _winner(self) -> tuple[dict[str, float], dict[str, torch.Tensor]]:
-        """Metrics and weights of the best epoch."""
+        """Metrics and weights of the best epoch, by the network as it is exported."""
+        self._parameters.values.copy_(self._best_values)
+        with torch.no_grad():
+            logits = self._validate(self._network)
         data = self._feed.data
         metrics = evaluate(
             data.task,
             data.n_classes,
-            self._best_logits,
+            logits,
             self._feed.y_val,
             data.target_mean,
             data.target_std,
         )
-        self._parameters.values.copy_(self._best_values)
         weights = self._network.state_dict()
         return metrics, {name: value.detach().cpu().clone() for name, value in weights.items()}
 
