@@ -4,13 +4,15 @@ Does not know: what is done in a study.
 """
 
 import uuid
+from dataclasses import replace
 
 import sqlalchemy as sa
+from sqlalchemy.engine import Connection
 
 import hpo
 from hpo.definition import StudyDefinition, difference
 from hpo.errors import InputError, StudyConflictError, StudyNotFoundError, nearest
-from hpo.sampling import grid_points
+from hpo.sampling import queue
 from hpo.status import StudyStatus
 from hpo.storage import ledger
 from hpo.storage.engine import Storage
@@ -31,32 +33,26 @@ def create_study(storage: Storage, definition: StudyDefinition, artifact_store_i
         BudgetError: the study exists and its budget is larger.
         InputError: it exists with another artifact store.
     """
+    definition = _fitted(definition)
     attrs = {
         DEFINITION: definition.to_json(),
         UUID: str(uuid.uuid4()),
         STORE: artifact_store_id,
         VERSION: hpo.__version__,
     }
-    n_trials = definition.budget.n_trials
-    points = [definition.space.default_params()]
-    if isinstance(definition.sampler, GridSampler):
-        points = grid_points(definition)
-        n_trials = min(n_trials, len(points))
+
+    def write(connection: Connection) -> int:
+        study_id = ledger.create_study(connection, definition.name, definition.direction, attrs)
+        ledger.enqueue(connection, study_id, queue(definition))
+        return study_id
+
     try:
-        with storage.transaction() as connection:
-            study_id = ledger.create_study(
-                connection,
-                name=definition.name,
-                direction=definition.direction,
-                attrs=attrs,
-                n_trials=n_trials,
-                timeout=definition.budget.timeout,
-            )
-            for params in points[:n_trials]:
-                ledger.add_trial(connection, study_id, params)
-    except sa.exc.IntegrityError:
-        return _reopen(open_study(storage, definition.name), definition, artifact_store_id)
-    return Study(storage, study_id, definition.name, attrs)
+        return Study(storage, storage.write(write), attrs)
+    except sa.exc.IntegrityError:  # the name is taken
+        study = open_study(storage, definition.name)
+    _check_same(study, definition, artifact_store_id)
+    study.extend(definition.budget)
+    return study
 
 
 def open_study(storage: Storage, name: str) -> Study:
@@ -66,30 +62,30 @@ def open_study(storage: Storage, name: str) -> Study:
         StudyNotFoundError: there is none of that name; the message offers the nearest.
         InputError: there is, but another program made it.
     """
-    try:
-        study_id = storage.reader.get_study_id_from_name(name)
-    except KeyError:
-        known = [study.study_name for study in storage.reader.get_all_studies()]
-        listed = f"it has {', '.join(known)}" if known else "it has none yet"
+    with storage.errors():
+        found = {study.study_name: study for study in storage.reader.get_all_studies()}
+    if name not in found:
+        listed = f"it has {', '.join(found)}" if found else "it has none yet"
         raise StudyNotFoundError(
-            f"no study {name} in {storage.safe_url}{nearest(name, known)}; {listed}"
-        ) from None
-    attrs = storage.reader.get_study_system_attrs(study_id)
-    if DEFINITION not in attrs:
+            f"no study {name} in {storage.safe_url}{nearest(name, found)}; {listed}"
+        )
+    if DEFINITION not in found[name].system_attrs:
         raise InputError(f"study {name} in {storage.safe_url} was not made by hpo")
-    return Study(storage, study_id, name, attrs)
+    return Study(storage, found[name]._study_id, found[name].system_attrs)
 
 
 def list_studies(storage: Storage) -> list[StudyStatus]:
     """The status of every study that hpo made, oldest first."""
+    with storage.errors():
+        found = storage.reader.get_all_studies()
     return [
-        open_study(storage, found.study_name).progress()
-        for found in storage.reader.get_all_studies()
-        if DEFINITION in found.system_attrs
+        Study(storage, study._study_id, study.system_attrs).progress()
+        for study in found
+        if DEFINITION in study.system_attrs
     ]
 
 
-def _reopen(study: Study, definition: StudyDefinition, artifact_store_id: str) -> Study:
+def _check_same(study: Study, definition: StudyDefinition, artifact_store_id: str) -> None:
     if study.definition.digest() != definition.digest():
         changes = "\n  ".join(difference(study.definition, definition))
         raise StudyConflictError(
@@ -101,5 +97,12 @@ def _reopen(study: Study, definition: StudyDefinition, artifact_store_id: str) -
             f"study {study.name} keeps its artifacts in another store: name the one it was "
             "created with by --artifacts or HPO_ARTIFACTS"
         )
-    study.extend(definition)
-    return study
+
+
+def _fitted(definition: StudyDefinition) -> StudyDefinition:
+    """The definition with a budget of no more trials than its grid has points."""
+    n_trials = len(queue(definition))
+    if not isinstance(definition.sampler, GridSampler) or n_trials == definition.budget.n_trials:
+        return definition
+    budget = definition.budget.model_copy(update={"n_trials": n_trials})
+    return replace(definition, budget=budget)

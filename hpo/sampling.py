@@ -1,4 +1,4 @@
-"""Optuna's samplers and pruners as a study's definition names them.
+"""Optuna's samplers as a study's definition names them, and how they are asked.
 
 A sampler is made anew for each trial, seeded by the study's seed and the trial's number: what a
 trial draws depends on the trials before it, and not on which worker asks.
@@ -11,7 +11,6 @@ import warnings
 import optuna
 from optuna.distributions import BaseDistribution
 from optuna.exceptions import ExperimentalWarning
-from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
 from optuna.trial import Trial
 
@@ -19,7 +18,6 @@ from hpo import strategies
 from hpo.definition import StudyDefinition
 from hpo.ranges import Categorical, FloatRange, IntRange, Leaf, Value
 from hpo.search_space import Params
-from hpo.trial import TrainingConfig
 
 
 class _PointSampler(optuna.samplers.QMCSampler):
@@ -63,30 +61,6 @@ def make_sampler(settings: strategies.Sampler, number: int) -> BaseSampler:
                 return optuna.samplers.RandomSampler(seed=seed)
 
 
-def make_pruner(definition: StudyDefinition) -> BasePruner:
-    """The study's pruner."""
-    match definition.pruner:
-        case strategies.MedianPruner() as settings:
-            return optuna.pruners.MedianPruner(**settings.model_dump(exclude={"name"}))
-        case strategies.PercentilePruner() as settings:
-            return optuna.pruners.PercentilePruner(**settings.model_dump(exclude={"name"}))
-        case strategies.SuccessiveHalvingPruner() as settings:
-            return optuna.pruners.SuccessiveHalvingPruner(**settings.model_dump(exclude={"name"}))
-        case strategies.HyperbandPruner() as settings:
-            longest = definition.space.constants.get(
-                "training.max_epochs", TrainingConfig().max_epochs
-            )
-            return optuna.pruners.HyperbandPruner(
-                max_resource=int(longest), **settings.model_dump(exclude={"name"})
-            )
-        case strategies.PatientPruner() as settings:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", ExperimentalWarning)
-                return optuna.pruners.PatientPruner(None, **settings.model_dump(exclude={"name"}))
-        case _:
-            return optuna.pruners.NopPruner()
-
-
 def draw(definition: StudyDefinition, trial: Trial) -> Params:
     """Choose every active param of a trial; those it was enqueued with are taken as they are."""
 
@@ -105,12 +79,19 @@ def draw(definition: StudyDefinition, trial: Trial) -> Params:
     return definition.space.walk(choose)
 
 
-def grid_points(definition: StudyDefinition) -> list[Params]:
-    """The grid's points, the default configuration first if it is one of them, then shuffled."""
+def queue(definition: StudyDefinition) -> list[Params]:
+    """The params of a study's first trials: its default configuration, or the points of its grid.
+
+    A grid's points are shuffled behind the default configuration; no more of them than the budget
+    has room for.
+    """
+    default = definition.space.default_params()
+    if not isinstance(definition.sampler, strategies.GridSampler):
+        return [default]
     points = list(definition.space.grid())
     random.Random(definition.sampler.seed).shuffle(points)
-    default = definition.space.default_params()
-    return sorted(points, key=lambda point: point != default)
+    points.sort(key=lambda point: point != default)
+    return points[: definition.budget.n_trials]
 
 
 def _seed(seed: int, number: int) -> int:

@@ -1,15 +1,18 @@
-"""A study's status: how far it is, and who works for it, in a few queries."""
+"""A study's status: how far it is, and who works for it, in a few queries that lock nothing."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
 import sqlalchemy as sa
+from optuna.distributions import json_to_distribution
 from optuna.trial import TrialState
+from sqlalchemy.engine import Connection, Row
 
-from hpo.storage import ledger
-from hpo.storage.schema import BUDGETS, TRIAL_VALUES, TRIALS, WORKERS
+from hpo.definition import StudyDefinition
+from hpo.storage import leases
+from hpo.storage.leases import WorkerId
+from hpo.storage.schema import LEASES, TRIAL_PARAMS, TRIAL_VALUES, TRIALS, WORKERS
 from hpo.trial import Direction
 
 
@@ -23,23 +26,14 @@ class Best:
 
 
 @dataclass(frozen=True, kw_only=True)
-class WorkerStatus:
-    """A worker that showed a sign of life within its lease."""
-
-    host: str
-    pid: int
-    device: str
-
-
-@dataclass(frozen=True, kw_only=True)
 class StudyStatus:
     """A study at one moment.
 
     Attributes:
         counts: trials by state; states without a trial are left out.
         busy_seconds: time in which at least one worker held a trial.
-        started: when the first trial was claimed, in UTC.
-        state: `finished` when nothing is left to do, `running` while a worker is at it.
+        workers: those that hold a trial.
+        started: when the first of its trials was claimed, in UTC.
     """
 
     name: str
@@ -49,7 +43,7 @@ class StudyStatus:
     counts: dict[str, int]
     best: Best | None
     busy_seconds: float
-    workers: tuple[WorkerStatus, ...]
+    workers: tuple[WorkerId, ...]
     started: datetime | None
 
     @property
@@ -65,48 +59,59 @@ class StudyStatus:
 
     @property
     def state(self) -> Literal["finished", "running", "waiting"]:
-        """The study's state in a word."""
+        """The study's state in a word: it waits while no worker is at it."""
         if self.is_finished:
             return "finished"
         return "running" if self.workers else "waiting"
 
-    def with_params(self, params: Mapping[str, Any]) -> "StudyStatus":
-        """The same, with the best trial's params."""
-        if self.best is None:
-            return self
-        return replace(self, best=replace(self.best, params=dict(params)))
 
-
-def read_status(
-    connection: sa.Connection, study_id: int, name: str, direction: Direction
-) -> tuple[StudyStatus, int | None]:
-    """The status without the best trial's params, and that trial's id."""
-    budget = connection.execute(sa.select(BUDGETS).where(BUDGETS.c.study_id == study_id)).one()
+def read_status(connection: Connection, study_id: int, definition: StudyDefinition) -> StudyStatus:
+    """Look at a study's trials and leases; the definition says its name, direction and budget."""
     own = TRIALS.c.study_id == study_id
     counted = sa.select(TRIALS.c.state, sa.func.count()).where(own).group_by(TRIALS.c.state)
-    order = TRIAL_VALUES.c.value.asc() if direction == "minimize" else TRIAL_VALUES.c.value.desc()
-    leader = (
-        sa.select(TRIALS.c.trial_id, TRIALS.c.number, TRIAL_VALUES.c.value)
+    first = sa.select(sa.func.min(TRIALS.c.datetime_start)).where(own)
+    return StudyStatus(
+        name=definition.name,
+        direction=definition.direction,
+        n_trials=definition.budget.n_trials,
+        timeout=definition.budget.timeout,
+        counts={state.name: n for state, n in connection.execute(counted)},
+        best=_best(connection, study_id, definition.direction),
+        busy_seconds=leases.read_clock(connection, study_id) / 1000,
+        workers=_workers(connection, study_id),
+        started=connection.execute(first).scalar(),
+    )
+
+
+def _best(connection: Connection, study_id: int, direction: Direction) -> Best | None:
+    value = TRIAL_VALUES.c.value
+    query = (
+        sa.select(TRIALS.c.trial_id, TRIALS.c.number, value)
         .join(TRIAL_VALUES, TRIAL_VALUES.c.trial_id == TRIALS.c.trial_id)
-        .where(own, TRIALS.c.state == TrialState.COMPLETE)
-        .order_by(order, TRIALS.c.number)
+        .where(TRIALS.c.study_id == study_id, TRIALS.c.state == TrialState.COMPLETE)
+        .order_by(value.asc() if direction == "minimize" else value.desc(), TRIALS.c.number)
         .limit(1)
     )
-    best = connection.execute(leader).one_or_none()
-    alive = sa.select(WORKERS.c.host, WORKERS.c.pid, WORKERS.c.device).where(
-        WORKERS.c.study_id == study_id, WORKERS.c.expires_ms > ledger.now_ms(connection)
+    best = connection.execute(query).one_or_none()
+    if best is None:
+        return None
+    params = sa.select(TRIAL_PARAMS).where(TRIAL_PARAMS.c.trial_id == best.trial_id)
+    rows = connection.execute(params.order_by(TRIAL_PARAMS.c.param_id))
+    return Best(
+        number=best.number, value=best.value, params={row.param_name: _param(row) for row in rows}
     )
-    status = StudyStatus(
-        name=name,
-        direction=direction,
-        n_trials=budget.n_trials,
-        timeout=None if budget.timeout_ms is None else budget.timeout_ms / 1000,
-        counts={state.name: n for state, n in connection.execute(counted)},
-        best=None if best is None else Best(number=best.number, value=best.value, params={}),
-        busy_seconds=ledger.busy_ms(connection, study_id) / 1000,
-        workers=tuple(WorkerStatus(**row._mapping) for row in connection.execute(alive)),
-        started=connection.execute(
-            sa.select(sa.func.min(TRIALS.c.datetime_start)).where(own)
-        ).scalar(),
+
+
+def _param(row: Row[Any]) -> Any:
+    return json_to_distribution(row.distribution_json).to_external_repr(row.param_value)
+
+
+def _workers(connection: Connection, study_id: int) -> tuple[WorkerId, ...]:
+    query = (
+        sa.select(WORKERS.c.host, WORKERS.c.pid, WORKERS.c.device)
+        .join(LEASES, LEASES.c.worker_id == WORKERS.c.worker_id)
+        .where(LEASES.c.study_id == study_id, LEASES.c.expires_ms > leases.now_ms(connection))
+        .distinct()
+        .order_by(WORKERS.c.host, WORKERS.c.pid)
     )
-    return status, None if best is None else best.trial_id
+    return tuple(WorkerId(**row._mapping) for row in connection.execute(query))

@@ -1,81 +1,60 @@
 """A study: what workers ask, report to and tell, and what others look at.
 
-Joins a definition with its rows in the storage. Every change is one transaction of the ledger and
-rests on the lease of whoever makes it; pruning and sampling are Optuna's, over the reader.
+Joins a definition with its rows in the storage. Every change is one transaction of the ledger, and
+what a worker writes rests on its lease; sampling and pruning are Optuna's, over the reader.
 
 Does not know: tensors, files.
 """
 
+import json
+import math
 import time
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal
 
 import optuna
-import sqlalchemy as sa
-from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
+from optuna.trial import FrozenTrial, Trial, TrialState
+from sqlalchemy.engine import Connection
 
-from hpo.definition import StudyDefinition
-from hpo.errors import (
-    BudgetError,
-    LeaseLostError,
-)
-from hpo.sampling import draw, grid_points, make_pruner, make_sampler
+from hpo.definition import Budget, StudyDefinition
+from hpo.errors import BudgetError, LeaseLostError, StudyNotFoundError
+from hpo.pruning import Judge
+from hpo.sampling import draw, make_sampler, queue
 from hpo.search_space import Params
 from hpo.status import StudyStatus, read_status
-from hpo.storage import ledger
+from hpo.storage import leases, ledger
 from hpo.storage.engine import Storage
-from hpo.storage.ledger import Expired, Lease
-from hpo.strategies import GridSampler
+from hpo.storage.leases import Expired, Lease
+from hpo.storage.leases import WorkerId as WorkerId
+from hpo.storage.reader import Notes
+from hpo.storage.schema import TRIAL_SYSTEM_ATTRS
 from hpo.trial import Measurement
 
 FinalState = Literal["COMPLETE", "PRUNED", "FAIL"]
 DEFINITION, UUID, STORE, VERSION = "hpo:definition", "hpo:uuid", "hpo:artifacts", "hpo:version"
+"""System attributes of a study's row."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class WorkerId:
-    """What a storage shows of a worker; `device` is the GPU's model, or `cpu`."""
+class Claim(Lease):
+    """A trial that a worker may run, and the params drawn for it."""
 
-    host: str
-    pid: int
-    device: str
-
-    @property
-    def key(self) -> str:
-        """A name for it that no other living worker has."""
-        return f"{self.host[:50]}:{self.pid}"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Claim:
-    """A trial that a worker may run: its lease, and the params drawn for it."""
-
-    lease: Lease
     params: Params = field(compare=False)
-
-    @property
-    def trial_id(self) -> int:
-        """The trial's id in the database."""
-        return self.lease.trial_id
-
-    @property
-    def number(self) -> int:
-        """The trial's number in its study."""
-        return self.lease.number
-
-    @property
-    def attempt(self) -> int:
-        """How often it has been claimed, this time included."""
-        return self.lease.attempt
 
 
 @dataclass(frozen=True, kw_only=True)
 class Verdicts:
-    """What became of a report: the trials to end, and those that are another worker's now."""
+    """What became of a report.
 
-    prune: set[Claim]
+    Attributes:
+        prune: trials to end, with the epoch at which the pruner ended them; epochs that were
+            reported beyond it were not written.
+        lost: trials that are another worker's now.
+    """
+
+    prune: dict[Claim, int]
     lost: set[Claim]
 
 
@@ -85,84 +64,78 @@ class Study:
     Attributes:
         name: unique in its storage.
         uuid: unique anywhere; artifacts are kept under it.
-        definition: what it searches. Its budget is the one it was opened with.
+        definition: what it searches, with the budget as it was when opened.
         artifact_store_id: the store that holds its table and weights.
         storage: where its rows are.
     """
 
-    def __init__(
-        self, storage: Storage, study_id: int, name: str, attrs: Mapping[str, Any]
-    ) -> None:
+    def __init__(self, storage: Storage, study_id: int, attrs: Mapping[str, Any]) -> None:
         """Bind to a study's row; see `open_study`."""
         self.storage = storage
-        self.name = name
-        self.uuid: str = attrs[UUID]
         self.definition = StudyDefinition.from_json(attrs[DEFINITION])
+        self.name = self.definition.name
+        self.uuid: str = attrs[UUID]
         self.artifact_store_id: str = attrs[STORE]
         self._id = study_id
-        self._pruner = make_pruner(self.definition)
-        self._curves: dict[Claim, dict[int, float]] = {}
-        self._suspects: dict[int, tuple[Expired, float]] = {}
-        self._worker: WorkerId | None = None
+        self._suspects: dict[Expired, float] = {}
 
     def ask(self, worker: WorkerId, lease: float) -> Claim | None:
         """Claim the oldest waiting trial, or a new one if the budget has room.
 
         Args:
             worker: who asks.
-            lease: seconds for which the trial is the worker's without a renewal.
+            lease: seconds for which the trial stays the worker's without a renewal.
 
         Returns:
             None when there is nothing to claim now.
         """
-        self._worker = worker
-        with self.storage.transaction() as connection:
-            ledger.sign_on(connection, self._id, worker.key, vars(worker), lease)
-            held = ledger.claim(connection, self._id, worker.key, lease)
-        if held is None:
+        granted = self.storage.write(lambda connection: self._claim(connection, worker, lease))
+        if granted is None:
             return None
-        self.storage.reader.invalidate(self._id)
-        sampler = make_sampler(self.definition.sampler, held.number)
-        study = optuna.Study(self.name, self.storage.reader, sampler, self._pruner)
-        trial = Trial(study, held.trial_id)
-        params = draw(self.definition, trial)
-        if drawn := self.storage.reader.take_params(held.trial_id):
-            with self.storage.transaction() as connection:
-                ledger.fence(connection, held)
-                ledger.write_params(connection, held.trial_id, drawn)
-        claim = Claim(lease=held, params=params)
-        self._curves[claim] = {}
-        return claim
+        params, notes = self._draw(granted)
+
+        def write_params(connection: Connection) -> None:
+            leases.fence(connection, granted)
+            ledger.write_params(connection, granted.trial_id, notes.params)
+
+        if notes.params:  # an earlier attempt's stay
+            try:
+                self.storage.write(write_params)
+            except LeaseLostError:
+                return None
+        return Claim(**vars(granted), params=params)
 
     def report(self, batch: Mapping[Claim, Sequence[Measurement]]) -> Verdicts:
-        """Write what trials measured, all in one transaction, and ask the pruner.
+        """Write what trials measured, all in one transaction, as far as the pruner lets them go.
 
         Args:
             batch: the epochs each trial finished since its last report, in their order; the step
                 is the epoch, from 1, the value the raw validation metric.
         """
-        lost: set[Claim] = set()
-        with self.storage.transaction() as connection:
-            for claim, measurements in batch.items():
-                try:
-                    ledger.fence(connection, claim.lease)
-                except LeaseLostError:
-                    lost.add(claim)
-                    continue
-                ledger.report(connection, claim.trial_id, measurements)
-            if lost != batch.keys():
-                ledger.count_busy(connection, self._id)
-        for claim in lost:
-            self._curves.pop(claim, None)
-        kept = {claim: values for claim, values in batch.items() if claim not in lost}
-        return Verdicts(prune={c for c, m in kept.items() if self._is_hopeless(c, m)}, lost=lost)
+        with self.storage.errors():
+            judged = {claim: self._judge.judge(claim, batch[claim]) for claim in batch}
+
+        def write(connection: Connection) -> set[Claim]:
+            touched = leases.touch(connection, batch.keys())
+            held = {claim for claim in batch if claim.trial_id in touched}
+            reports = {claim.trial_id: judged[claim].measurements for claim in held}
+            ledger.write_reports(connection, reports)
+            for claim in held:
+                noted = judged[claim].system_attrs
+                ledger.write_attrs(connection, TRIAL_SYSTEM_ATTRS, claim.trial_id, noted)
+            return held
+
+        held = self.storage.write(write)
+        for claim in held:
+            self._judge.remember(judged[claim])
+        ended = {claim: judged[claim] for claim in held if judged[claim].is_hopeless}
+        return Verdicts(
+            prune={claim: judgement.measurements[-1].step for claim, judgement in ended.items()},
+            lost=batch.keys() - held,
+        )
 
     def finish(
-        self,
-        claim: Claim,
-        state: FinalState,
-        value: float | None,
-        user_attrs: Mapping[str, Any],
+        self, claim: Claim, state: FinalState, value: float | None, user_attrs: Mapping[str, Any]
     ) -> None:
         """End a trial.
 
@@ -175,63 +148,60 @@ class Study:
         Raises:
             LeaseLostError: it is another worker's now; nothing was written.
         """
-        self._curves.pop(claim, None)
-        with self.storage.transaction() as connection:
-            ledger.fence(connection, claim.lease)
-            ledger.count_busy(connection, self._id)
-            ledger.finish(connection, claim.lease, TrialState[state], value, user_attrs)
+
+        def write(connection: Connection) -> None:
+            leases.tick(connection, self._id)
+            leases.fence(connection, claim)
+            ledger.finish(connection, claim, TrialState[state], value, user_attrs)
+
+        self._judge.forget(claim)
+        self.storage.write(write)
         self.storage.reader.invalidate(self._id)
 
     def release(self, claim: Claim) -> None:
         """Give a trial back: it waits under its number, with its params, for the next worker."""
-        self._curves.pop(claim, None)
-        with self.storage.transaction() as connection:
-            try:
-                ledger.fence(connection, claim.lease)
-            except LeaseLostError:
-                return  # it was taken back already
-            ledger.count_busy(connection, self._id)
-            ledger.give_back(connection, claim.trial_id)
+
+        def write(connection: Connection) -> None:
+            leases.tick(connection, self._id)
+            if leases.touch(connection, [claim]):
+                ledger.give_back(connection, claim.trial_id)
+
+        self._judge.forget(claim)
+        self.storage.write(write)
 
     def renew(self, claims: Collection[Claim], lease: float) -> set[Claim]:
-        """Renew leases; those that are another worker's now."""
-        with self.storage.transaction() as connection:
-            held = ledger.renew(connection, [claim.lease for claim in claims], lease)
-            if held:
-                ledger.count_busy(connection, self._id)
-            if worker := self._worker:
-                ledger.sign_on(connection, self._id, worker.key, vars(worker), lease)
+        """Renew leases; returns those that are another worker's now. Any thread may call it."""
+
+        def write(connection: Connection) -> set[int]:
+            leases.tick(connection, self._id)
+            return leases.touch(connection, claims, lease)
+
+        held = self.storage.write(write)
         return {claim for claim in claims if claim.trial_id not in held}
 
     def reap(self) -> list[int]:
         """Take back the trials of workers that died.
 
-        A lease is taken away at the second look that finds it expired and its beat unchanged, a
-        third of a lease after the first: a worker that only lost its database for a while keeps it.
+        A lease is taken away at a look that finds it expired and its beat unchanged a third of a
+        lease after another look did: a worker that only lost its database for a while keeps it. A
+        look that fails forgets those before it.
 
         Returns:
             Numbers of the trials that wait again.
         """
-        with self.storage.reading() as connection:
-            seen = {found.trial_id: found for found in ledger.expired(connection, self._id)}
+        before, self._suspects = self._suspects, {}
+        with self.storage.read() as connection:
+            seen = leases.expired(connection, self._id)
         now = time.monotonic()
-        looks = {
-            trial_id: (found, first)
-            for trial_id, (found, first) in self._suspects.items()
-            if seen.get(trial_id) == found
-        }
-        self._suspects = {
-            trial_id: looks.get(trial_id, (found, now)) for trial_id, found in seen.items()
-        }
-        ripe = [
-            found
-            for found, first in self._suspects.values()
-            if now - first >= found.lease_ms / 3000
-        ]
-        if not ripe:
-            return []
-        with self.storage.transaction() as connection:
+        ripe = [found for found in seen if now - before.get(found, now) >= found.lease_ms / 3000]
+
+        def write(connection: Connection) -> list[int]:
+            leases.tick(connection, self._id)
             return [found.number for found in ripe if ledger.take_back(connection, found)]
+
+        numbers = self.storage.write(write) if ripe else []
+        self._suspects = {found: before.get(found, now) for found in seen}
+        return numbers
 
     def enqueue(self, params: Params) -> int:
         """Queue a trial with these params; the others are sampled when it is claimed.
@@ -244,70 +214,95 @@ class Study:
             BudgetError: the budget has no room for it.
         """
         self.definition.space.check_params(params)
-        with self.storage.transaction() as connection:
-            budget = ledger.lock_study(connection, self._id)
-            assert budget is not None
-            if ledger.count_trials(connection, self._id) >= budget.n_trials:
+
+        def write(connection: Connection) -> int:
+            ledger.lock_study(connection, self._id)
+            n_trials = self._budget(connection).n_trials
+            if (number := ledger.count_trials(connection, self._id)) >= n_trials:
                 raise BudgetError(
-                    f"study {self.name} has all of its {budget.n_trials} trials: raise "
-                    "budget.n_trials in its file, or pass --n-trials to hpo create, and try again"
+                    f"study {self.name} has all of its {n_trials} trials: raise budget.n_trials "
+                    "in its file, or pass --n-trials to hpo create, and try again"
                 )
-            _, number = ledger.add_trial(connection, self._id, params)
-        return number
+            ledger.add_trial(connection, self._id, number, params)
+            return number
 
-    def progress(self) -> StudyStatus:
-        """Budget, trials by state, best value and workers, as they are now."""
-        with self.storage.reading() as connection:
-            status, best_id = read_status(
-                connection, self._id, self.name, self.definition.direction
-            )
-        return status.with_params(self.storage.reader.get_trial(best_id).params if best_id else {})
+        return self.storage.write(write)
 
-    def trials(self, states: tuple[TrialState, ...] | None = None) -> list[FrozenTrial]:
-        """The trials by number, as they are now."""
-        self.storage.reader.invalidate(self._id)
-        return self.storage.reader.get_all_trials(self._id, deepcopy=False, states=states)
-
-    def extend(self, definition: StudyDefinition) -> None:
-        """Raise the budget to a definition's.
+    def extend(self, budget: Budget) -> None:
+        """Raise the budget.
 
         Raises:
             BudgetError: it is lower than the study's.
         """
-        wanted = definition.budget
-        with self.storage.transaction() as connection:
-            row = ledger.lock_study(connection, self._id)
-            assert row is not None
-            timeout = None if row.timeout_ms is None else row.timeout_ms / 1000
-            if wanted.n_trials < row.n_trials:
-                raise BudgetError(
-                    f"study {self.name} has a budget of {row.n_trials} trials, which cannot be "
-                    f"lowered to {wanted.n_trials}"
-                )
-            if timeout is None or (wanted.timeout is not None and wanted.timeout < timeout):
-                wanted = wanted.model_copy(update={"timeout": timeout})
-            ledger.set_budget(connection, self._id, wanted.n_trials, wanted.timeout)
-            self._enqueue_grid(connection, wanted.n_trials)
 
-    def _enqueue_grid(self, connection: sa.Connection, n_trials: int) -> None:
-        """Queue the points of a grid study that its budget has room for."""
-        if not isinstance(self.definition.sampler, GridSampler):
-            return
-        points = grid_points(self.definition)
-        for params in points[ledger.count_trials(connection, self._id) : n_trials]:
-            ledger.add_trial(connection, self._id, params)
+        def write(connection: Connection) -> StudyDefinition:
+            ledger.lock_study(connection, self._id)
+            _check_raised(self.name, self._budget(connection), budget)
+            extended = replace(self.definition, budget=budget)
+            ledger.set_study_attr(connection, self._id, DEFINITION, extended.to_json())
+            ledger.enqueue(connection, self._id, queue(extended))
+            return extended
 
-    def _is_hopeless(self, claim: Claim, measurements: Sequence[Measurement]) -> bool:
-        """Show the pruner one epoch after the other, as if each had been reported alone."""
-        curve = self._curves[claim]
-        for measured in measurements:
-            curve[measured.step] = measured.value
-            trial = create_trial(state=TrialState.RUNNING, intermediate_values=dict(curve))
-            trial.number, trial._trial_id = claim.number, claim.trial_id
-            if self._pruner.prune(self._pruned_study, trial):
-                return True
-        return False
+        self.definition = self.storage.write(write)
+
+    def progress(self) -> StudyStatus:
+        """Budget, trials by state, best value and workers, as they are now.
+
+        Raises:
+            StudyNotFoundError: the study was deleted.
+        """
+        with self.storage.read() as connection:
+            budget = self._budget(connection)
+            return read_status(connection, self._id, replace(self.definition, budget=budget))
+
+    def trials(self, states: tuple[TrialState, ...] | None = None) -> list[FrozenTrial]:
+        """The trials by number, as they are now."""
+        self.storage.reader.invalidate(self._id)
+        with self.storage.errors():
+            return self.storage.reader.get_all_trials(self._id, deepcopy=False, states=states)
+
+    def _claim(self, connection: Connection, worker: WorkerId, lease: float) -> Lease | None:
+        if not ledger.lock_study(connection, self._id):
+            return None
+        budget = self._budget(connection)
+        busy_ms = leases.tick(connection, self._id)
+        if budget.timeout is not None and busy_ms >= 1000 * budget.timeout:
+            return None
+        return ledger.claim(connection, self._id, budget.n_trials, worker, lease)
+
+    def _budget(self, connection: Connection) -> Budget:
+        """The budget as it is now."""
+        text = ledger.get_study_attr(connection, self._id, DEFINITION)
+        if text is None:
+            raise StudyNotFoundError(f"study {self.name} is no longer in {self.storage.safe_url}")
+        return Budget.model_validate(json.loads(text)["budget"])
 
     @cached_property
-    def _pruned_study(self) -> optuna.Study:
-        return optuna.Study(self.name, self.storage.reader, None, self._pruner)
+    def _judge(self) -> Judge:
+        study = self._optuna(optuna.samplers.RandomSampler())
+        return Judge(self.definition, study, self.storage.reader)
+
+    def _draw(self, lease: Lease) -> tuple[Params, Notes]:
+        """Choose a trial's params by what is known now; the params that are yet to be written."""
+        reader = self.storage.reader
+        reader.invalidate(self._id)
+        sampler = make_sampler(self.definition.sampler, lease.number)
+        with self.storage.errors(), reader.held(lease.trial_id) as notes:
+            trial = Trial(self._optuna(sampler), lease.trial_id)
+            return draw(self.definition, trial), notes
+
+    def _optuna(self, sampler: optuna.samplers.BaseSampler) -> optuna.Study:
+        """The study as Optuna's samplers and pruners see it; its own pruner is never asked."""
+        unused = optuna.pruners.NopPruner()
+        return optuna.Study(self.name, self.storage.reader, sampler, unused)
+
+
+def _check_raised(name: str, stored: Budget, given: Budget) -> None:
+    if given.n_trials < stored.n_trials:
+        raise BudgetError(
+            f"study {name} has a budget of {stored.n_trials} trials, which cannot be lowered "
+            f"to {given.n_trials}"
+        )
+    if given.timeout is not None and given.timeout < (stored.timeout or math.inf):
+        has = "no timeout" if stored.timeout is None else f"a timeout of {stored.timeout:g} s"
+        raise BudgetError(f"study {name} has {has}, which cannot be lowered to {given.timeout:g} s")

@@ -19,7 +19,7 @@ FLOORS = [
     # SQL; tensors; a study file drawn up from a table
     "storage training study_file",
     # what persists
-    "catalog study sampling status artifacts bundle experiment",
+    "catalog study sampling pruning status artifacts bundle experiment",
     # the loop, and what keeps it alive
     "worker",
     # where workers run, and what comes out
@@ -41,7 +41,7 @@ STRANGERS = {
     "results": "worker",
     "dashboard": "torch worker results",
 }
-OPTUNA = {"storage", "study", "sampling", "status", "results", "dashboard"}
+OPTUNA = {"storage", "study", "sampling", "pruning", "status", "results", "dashboard"}
 RUNS_CODE = {"pickle", "cloudpickle", "dill", "joblib", "marshal", "shelve", "pty", "code"}
 
 

@@ -232,9 +232,10 @@ class TestReports:
             study.report({claim: curve(1.0, 1.0, 1.0)})
             study.finish(claim, "COMPLETE", 1.0, {})
         good, bad = ask(study), ask(study)
-        assert study.report({good: curve(2.0), bad: curve(2.0)}).prune == set()
-        late = {good: curve(2.0, 0.9, 0.5)[1:], bad: curve(2.0, 2.0, 2.0)[1:]}
-        assert study.report(late).prune == {bad}
+        assert study.report({good: curve(2.0), bad: curve(2.0)}).prune == {}
+        late = {good: curve(2.0, 0.9, 0.5)[1:], bad: curve(2.0, 2.0, 2.0, 0.1)[1:]}
+        assert study.report(late).prune == {bad: 2}
+        assert study.trials()[bad.number].intermediate_values == {1: 2.0, 2: 2.0}
 
     @pytest.mark.parametrize("name", ["percentile", "successive_halving", "hyperband", "patient"])
     def test_go_to_every_pruner(self, storage: Storage, name: str) -> None:

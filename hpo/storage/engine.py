@@ -1,24 +1,27 @@
 """From a storage URL to database connections that suit it.
 
-SQLite: write-ahead logging, and two engines: one begins every transaction by taking the write
-lock (`BEGIN IMMEDIATE`; Optuna's `SELECT ... FOR UPDATE` is ignored there, and two workers would
-claim one trial), the other reads. PostgreSQL: psycopg 3, few connections, kept alive. The tables
-are made under a lock, so that many processes may open a new storage at once.
+SQLite: write-ahead logging, and two engines: one begins every transaction by taking the write lock
+(`BEGIN IMMEDIATE`; `SELECT ... FOR UPDATE` is ignored there, and two workers would claim one
+trial), the other reads and waits for nobody. PostgreSQL: psycopg 3, two connections a process,
+kept alive. The tables are made under a lock, so that many processes may open a new storage at once.
 
 Owns passwords: no message that leaves this room holds one.
 """
 
 import fcntl
 import os
+import random
 import sqlite3
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import optuna
 import sqlalchemy as sa
+from optuna.exceptions import StorageInternalError
 from sqlalchemy import event
 from sqlalchemy.engine import URL, Connection, Engine, make_url
 
@@ -26,25 +29,43 @@ from hpo.errors import InputError, StorageError
 from hpo.storage import schema
 from hpo.storage.reader import Reader
 
-BUSY_SECONDS = 60
-"""How long a SQLite transaction waits for the write lock."""
+Result = TypeVar("Result")
 
-ADVISORY_LOCK = 7_305_804_401  # any number, as long as everybody takes the same
+EXAMPLES = "sqlite:///hpo.db or postgresql://USER:PASSWORD@HOST/DATABASE"
 
-POSTGRESQL: dict[str, Any] = {
-    "pool_size": 1,
-    "max_overflow": 1,  # Optuna opens a second connection while it holds one
-    "pool_pre_ping": True,
-    "pool_recycle": 1800,
-    "connect_args": {
+CONNECT: dict[str, dict[str, Any]] = {
+    "sqlite": {"timeout": 60},  # seconds to wait for the write lock
+    "postgresql": {
         "prepare_threshold": None,  # transaction poolers know no prepared statements
         "connect_timeout": 10,
         "keepalives_idle": 30,
         "keepalives_interval": 10,
         "keepalives_count": 3,
-        "options": "-c idle_in_transaction_session_timeout=10s -c timezone=UTC",
     },
 }
+POOL: dict[str, dict[str, Any]] = {
+    "sqlite": {},
+    "postgresql": {
+        "pool_size": 1,
+        "max_overflow": 1,  # for the thread that renews leases
+        "pool_pre_ping": True,
+        "pool_recycle": 1800,
+    },
+}
+PRAGMAS = ("journal_mode = WAL", "synchronous = NORMAL", "foreign_keys = ON")
+POSTGRESQL_SESSION = (
+    "SET idle_in_transaction_session_timeout = '10s'",
+    "SET tcp_keepalives_idle = 30",
+    "SET tcp_keepalives_interval = 10",
+    "SET tcp_keepalives_count = 3",
+)
+"""A worker that is stopped or cut off must not hold a lock."""
+
+CREATION_LOCK = 7_305_804_401  # any number, as long as everybody takes the same
+
+MAX_TRIES = 5
+RETRIED = {"40001", "40P01"}
+"""PostgreSQL's codes for transactions that got in each other's way and may be tried again."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,49 +75,64 @@ class Storage:
     Attributes:
         url: with its password; for the environment of worker processes, never for a message.
         safe_url: without.
-        reader: Optuna's storage over it, for samplers, pruners and everything else that reads.
+        reader: Optuna's storage over it, for samplers, pruners and the dashboard.
     """
 
-    url: str
+    url: str = field(repr=False)
     safe_url: str
     reader: Reader
-    _writer: Engine
+    _reads: Engine
+    _writes: Engine
 
-    @contextmanager
-    def transaction(self) -> Iterator[Connection]:
-        """One write transaction, committed at the end of the block.
+    def write(self, work: Callable[[Connection], Result]) -> Result:
+        """Do some work in one write transaction.
+
+        Args:
+            work: the statements; called again from its start when another transaction got in the
+                way, which PostgreSQL may say at any statement.
 
         Raises:
             StorageError: the database refused it or is out of reach.
         """
-        try:
-            with self._writer.begin() as connection:
-                yield connection
-        except sa.exc.OperationalError as error:
-            raise StorageError(_sentence(self.safe_url, error)) from None
+        for attempt in range(MAX_TRIES):
+            try:
+                with self.errors(), self._writes.begin() as connection:
+                    return work(connection)
+            except StorageError as error:
+                if not _is_passing(error) or attempt == MAX_TRIES - 1:
+                    raise
+                time.sleep(random.uniform(0, 0.05 * 2**attempt))
+        raise AssertionError("unreachable")
 
     @contextmanager
-    def reading(self) -> Iterator[Connection]:
+    def read(self) -> Iterator[Connection]:
         """A connection to read with, which waits for no writer.
 
         Raises:
             StorageError: the database is out of reach.
         """
-        try:
-            with self.reader.engine.connect() as connection:
-                yield connection
-        except sa.exc.OperationalError as error:
-            raise StorageError(_sentence(self.safe_url, error)) from None
+        with self.errors(), self._reads.connect() as connection:
+            yield connection
 
     def close(self) -> None:
         """Close its connections."""
-        self._writer.dispose()
-        self.reader._backend.remove_session()
-        self.reader.engine.dispose()
+        self.reader.close()
+        self._reads.dispose()
+        self._writes.dispose()
+
+    @contextmanager
+    def errors(self) -> Iterator[None]:
+        """Let what databases raise out as a StorageError of one sentence."""
+        try:
+            yield
+        except sa.exc.IntegrityError:
+            raise
+        except (sa.exc.SQLAlchemyError, StorageInternalError) as error:
+            raise StorageError(_sentence(self.safe_url, error)) from error
 
 
 def open_storage(url: str, *, create: bool = True) -> Storage:
-    """Open a storage, and make its tables when it is new.
+    """Open a storage, and make its tables where they are missing.
 
     Args:
         url: sqlite:///FILE or postgresql://USER:PASSWORD@HOST/DATABASE.
@@ -111,35 +147,28 @@ def open_storage(url: str, *, create: bool = True) -> Storage:
     safe = parsed.render_as_string(hide_password=True)
     if parsed.drivername == "sqlite":
         _check_file(parsed, safe, create=create)
-    text = parsed.render_as_string(hide_password=False)
     try:
-        writer = _make_engine(parsed, immediate=True)
-        with _creation_lock(parsed, writer):
-            is_new = not sa.inspect(writer).has_table("trials")
-            backend = optuna.storages.RDBStorage(
-                text.replace("{", "{{").replace("}", "}}"),  # Optuna calls str.format on it
-                engine_kwargs=_engine_options(parsed),
-                skip_table_creation=not is_new,
-            )
-            _prepare_connections(backend.engine, parsed, immediate=False)
-            schema.create_or_check(writer)
-    except sa.exc.OperationalError as error:
-        raise StorageError(_sentence(safe, error)) from None
+        backend = _open_tables(parsed)
+    except (sa.exc.SQLAlchemyError, StorageInternalError) as error:
+        raise StorageError(_sentence(safe, error)) from error
     except OSError as error:
         raise StorageError(f"storage {safe}: cannot be written ({error.strerror})") from None
-    except RuntimeError as error:  # Optuna's tables are of another version
+    except (StorageError, RuntimeError) as error:  # the tables are of another version
         raise StorageError(f"storage {safe}: {error}") from None
-    return Storage(url=text, safe_url=safe, reader=Reader(backend, writer), _writer=writer)
+    return Storage(
+        url=parsed.render_as_string(hide_password=False),
+        safe_url=safe,
+        reader=Reader(backend),
+        _reads=backend.engine,
+        _writes=_locking_engine(parsed) if parsed.drivername == "sqlite" else backend.engine,
+    )
 
 
 def _parse(url: str) -> URL:
     try:
         parsed = make_url(url)
-    except sa.exc.ArgumentError:
-        raise InputError(
-            "--storage must be a URL such as sqlite:///hpo.db or "
-            "postgresql://USER:PASSWORD@HOST/DATABASE"
-        ) from None
+    except (sa.exc.ArgumentError, ValueError):  # a port that is no number is a ValueError
+        raise InputError(f"--storage must be a URL such as {EXAMPLES}") from None
     if parsed.drivername in ("postgres", "postgresql", "postgresql+psycopg"):
         return parsed.set(drivername="postgresql+psycopg")
     if parsed.drivername != "sqlite":
@@ -147,7 +176,7 @@ def _parse(url: str) -> URL:
             f"--storage must begin with sqlite:/// or postgresql://, but got {parsed.drivername}://"
         )
     if not parsed.database or parsed.database == ":memory:":
-        raise InputError("--storage sqlite:/// must name a file: workers share it")
+        raise InputError("--storage sqlite:/// must name a file: worker processes share it")
     return parsed.set(database=os.path.abspath(parsed.database))
 
 
@@ -159,52 +188,90 @@ def _check_file(parsed: URL, safe: str, *, create: bool) -> None:
         raise StorageError(f"storage {safe}: does not exist yet; hpo create or hpo run makes it")
 
 
-def _engine_options(parsed: URL) -> dict[str, Any]:
-    if parsed.drivername == "sqlite":
-        return {"connect_args": {"timeout": BUSY_SECONDS}}
-    return dict(POSTGRESQL)
+def _open_tables(parsed: URL) -> optuna.storages.RDBStorage:
+    engine = _locking_engine(parsed, poolclass=sa.pool.NullPool)
+    with _creation_lock(parsed):
+        with engine.connect() as connection:
+            is_complete = schema.is_complete(connection)
+        backend = _open_optuna(parsed, create=not is_complete)
+        if not is_complete:
+            with engine.begin() as connection:
+                schema.create(connection)
+    return backend
 
 
-def _make_engine(parsed: URL, *, immediate: bool) -> Engine:
-    engine = sa.create_engine(parsed, **_engine_options(parsed))
-    _prepare_connections(engine, parsed, immediate=immediate)
+def _open_optuna(parsed: URL, *, create: bool) -> optuna.storages.RDBStorage:
+    """Optuna's own storage, on connections that are set up as ours are."""
+    url = parsed.render_as_string(hide_password=False)
+    dialect = parsed.get_backend_name()
+    backend = optuna.storages.RDBStorage(
+        url.replace("{", "{{").replace("}", "}}"),  # Optuna calls str.format on it
+        engine_kwargs={"connect_args": CONNECT[dialect], **POOL[dialect]},
+        skip_table_creation=not create,
+    )
+    backend.engine.dispose()  # its first connections were made without what follows
+    event.listen(backend.engine, "connect", SET_UP[dialect])
+    return backend
+
+
+def _locking_engine(parsed: URL, **pool: Any) -> Engine:
+    """An engine whose transactions take SQLite's write lock at once."""
+    dialect = parsed.get_backend_name()
+    engine = sa.create_engine(parsed, connect_args=CONNECT[dialect], **pool)
+    event.listen(engine, "connect", SET_UP[dialect])
+    if dialect == "sqlite":
+        event.listen(engine, "connect", _leave_transactions_to_us)
+        event.listen(engine, "begin", _begin_immediate)
     return engine
 
 
-def _prepare_connections(engine: Engine, parsed: URL, *, immediate: bool) -> None:
-    """Set SQLite's connections up; those to PostgreSQL bring what they need."""
-    if parsed.drivername != "sqlite":
-        return
+def _set_up_sqlite(connection: sqlite3.Connection, record: object) -> None:
+    for pragma in PRAGMAS:
+        connection.execute(f"PRAGMA {pragma}")
 
-    @event.listens_for(engine, "connect")
-    def connect(connection: sqlite3.Connection, record: object) -> None:
-        if immediate:
-            connection.isolation_level = None  # the driver must not begin transactions itself
-        for pragma in ("journal_mode = WAL", "synchronous = NORMAL", "foreign_keys = ON"):
-            connection.execute(f"PRAGMA {pragma}")
 
-    if immediate:
+def _leave_transactions_to_us(connection: sqlite3.Connection, record: object) -> None:
+    connection.isolation_level = None
 
-        @event.listens_for(engine, "begin")
-        def begin(connection: Connection) -> None:
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+def _begin_immediate(connection: Connection) -> None:
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def _set_up_postgresql(connection: Any, record: object) -> None:
+    for statement in POSTGRESQL_SESSION:
+        connection.execute(statement)
+    connection.commit()
+
+
+SET_UP = {"sqlite": _set_up_sqlite, "postgresql": _set_up_postgresql}
 
 
 @contextmanager
-def _creation_lock(parsed: URL, writer: Engine) -> Iterator[None]:
-    """Let one process at a time look for the tables and make them."""
+def _creation_lock(parsed: URL) -> Iterator[None]:
+    """Let one process at a time look for the tables and make them.
+
+    SQLite's journal, too, can be switched only while nobody else is looking.
+    """
     if parsed.drivername == "sqlite":
         with open(f"{parsed.database}.lock", "w") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
         return
-    lock = sa.text("SELECT pg_advisory_lock(:number)").bindparams(number=ADVISORY_LOCK)
-    engine = sa.create_engine(parsed, poolclass=sa.pool.NullPool)
+    engine = sa.create_engine(parsed, poolclass=sa.pool.NullPool, isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
-        connection.execute(lock)
+        connection.execute(sa.select(sa.func.pg_advisory_lock(CREATION_LOCK)))
         yield
 
 
-def _sentence(safe_url: str, error: sa.exc.OperationalError) -> str:
-    """What the driver said, in one line; drivers do not repeat passwords, and neither do we."""
-    return f"storage {safe_url}: {str(error.orig).splitlines()[0]}"
+def _is_passing(error: StorageError) -> bool:
+    cause = getattr(error.__cause__, "orig", None)
+    return getattr(cause, "sqlstate", None) in RETRIED
+
+
+def _sentence(safe_url: str, error: BaseException) -> str:
+    """What the driver said, in one line; drivers repeat no password, and neither do we."""
+    if isinstance(error, StorageInternalError) and error.__cause__ is not None:
+        error = error.__cause__
+    said = str(getattr(error, "orig", None) or error).strip() or type(error).__name__
+    return f"storage {safe_url}: {said.splitlines()[0]}"

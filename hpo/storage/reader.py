@@ -2,25 +2,22 @@
 
 Optuna's cached storage reads every unfinished trial anew whenever it is asked. This one looks at
 the database when it was told that something changed, or when what it has is `STALE_SECONDS` old: a
-pruner then compares with trials that finished up to that long ago, which costs it nothing.
+pruner compares with trials that other workers finished up to that long ago, and costs no query.
 
-What samplers and pruners write goes through here too: params are held until `take_params` hands all
-of a trial's over, to be written at once.
+What samplers and pruners write of a trial is held back for its worker, who writes it together with
+the rest, under its lease.
 """
 
-import json
 import threading
 import time
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
-import sqlalchemy as sa
 from optuna.distributions import BaseDistribution
 from optuna.storages import RDBStorage
 from optuna.storages._cached_storage import _CachedStorage
-from sqlalchemy.engine import Engine
-
-from hpo.storage.schema import TRIAL_SYSTEM_ATTRS
 
 STALE_SECONDS = 5.0
 
@@ -34,25 +31,40 @@ class DrawnParam:
     distribution: BaseDistribution
 
 
-class Reader(_CachedStorage):
-    """Reads seldom, and writes in one piece."""
+@dataclass(frozen=True, kw_only=True)
+class Notes:
+    """What a sampler or a pruner wrote of one trial, in its order."""
 
-    def __init__(self, backend: RDBStorage, writer: Engine) -> None:
-        """Read through `backend`; write through an engine whose transactions lock at once."""
+    params: list[DrawnParam] = field(default_factory=list)
+    system_attrs: dict[str, Any] = field(default_factory=dict)
+
+
+class Reader(_CachedStorage):
+    """Reads seldom, and lets samplers and pruners write nothing themselves."""
+
+    def __init__(self, backend: RDBStorage) -> None:
+        """Read through Optuna's own storage."""
         super().__init__(backend)
-        self.engine = backend.engine
-        self._writer = writer
         self._read_at: dict[int, float] = {}
-        self._drawn: dict[int, list[DrawnParam]] = {}
+        self._notes: dict[int, Notes] = {}
         self._reading = threading.Lock()
 
     def invalidate(self, study_id: int) -> None:
         """Look at the database the next time."""
         self._read_at.pop(study_id, None)
 
-    def take_params(self, trial_id: int) -> list[DrawnParam]:
-        """The params that a trial was given since the last time, in their order."""
-        return self._drawn.pop(trial_id, [])
+    def close(self) -> None:
+        """End the session of this thread."""
+        self._backend.remove_session()
+
+    @contextmanager
+    def held(self, trial_id: int) -> Iterator[Notes]:
+        """Hold back what is written of a trial's params and system attributes meanwhile."""
+        self._notes[trial_id] = Notes()
+        try:
+            yield self._notes[trial_id]
+        finally:
+            del self._notes[trial_id]
 
     def set_trial_param(
         self,
@@ -61,17 +73,21 @@ class Reader(_CachedStorage):
         param_value_internal: float,
         distribution: BaseDistribution,
     ) -> None:
-        """Hold a param for `take_params`."""
-        drawn = DrawnParam(name=param_name, value=param_value_internal, distribution=distribution)
-        self._drawn.setdefault(trial_id, []).append(drawn)
+        """Hold it back, or write it as Optuna does."""
+        if (notes := self._notes.get(trial_id)) is None:
+            super().set_trial_param(trial_id, param_name, param_value_internal, distribution)
+        else:
+            drawn = DrawnParam(
+                name=param_name, value=param_value_internal, distribution=distribution
+            )
+            notes.params.append(drawn)
 
     def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
-        """Write what a sampler or pruner notes of a trial."""
-        with self._writer.begin() as connection:
-            own = (TRIAL_SYSTEM_ATTRS.c.trial_id == trial_id) & (TRIAL_SYSTEM_ATTRS.c.key == key)
-            connection.execute(sa.delete(TRIAL_SYSTEM_ATTRS).where(own))
-            row = {"trial_id": trial_id, "key": key, "value_json": json.dumps(value)}
-            connection.execute(sa.insert(TRIAL_SYSTEM_ATTRS).values(row))
+        """Hold it back, or write it as Optuna does."""
+        if (notes := self._notes.get(trial_id)) is None:
+            super().set_trial_system_attr(trial_id, key, value)
+        else:
+            notes.system_attrs[key] = value
 
     def _read_trials_from_remote_storage(self, study_id: int) -> None:
         with self._reading:

@@ -1,32 +1,39 @@
 """Our tables beside Optuna's, and Optuna's as we write them.
 
-The only room that imports Optuna's private models; a test holds their columns to what is written
-here.
+The only room that imports Optuna's private models; a test holds their columns to those that are
+written here.
 """
+
+from typing import cast
 
 import sqlalchemy as sa
 from optuna.storages._rdb import models
-from sqlalchemy.engine import Engine
+from sqlalchemy.engine import Connection
 
 from hpo.errors import StorageError
 
 VERSION = 1
-"""Raise by one when the tables below change; old storages then want an upgrade."""
+"""Raise by one when the tables below change; older storages then want an upgrade."""
+
+
+def _table(model: type[models.BaseModel]) -> sa.Table:
+    return cast(sa.Table, model.__table__)
+
+
+STUDIES = _table(models.StudyModel)
+DIRECTIONS = _table(models.StudyDirectionModel)
+STUDY_ATTRS = _table(models.StudySystemAttributeModel)
+TRIALS = _table(models.TrialModel)
+TRIAL_PARAMS = _table(models.TrialParamModel)
+TRIAL_VALUES = _table(models.TrialValueModel)
+TRIAL_USER_ATTRS = _table(models.TrialUserAttributeModel)
+TRIAL_SYSTEM_ATTRS = _table(models.TrialSystemAttributeModel)
+REPORTS = _table(models.TrialIntermediateValueModel)
+
+FINITE_VALUE = models.TrialValueModel.TrialValueType.FINITE
+FINITE_REPORT = models.TrialIntermediateValueModel.TrialIntermediateValueType.FINITE
 
 metadata = sa.MetaData()
-
-STUDIES = models.StudyModel.__table__
-DIRECTIONS = models.StudyDirectionModel.__table__
-STUDY_ATTRS = models.StudySystemAttributeModel.__table__
-TRIALS = models.TrialModel.__table__
-TRIAL_PARAMS = models.TrialParamModel.__table__
-TRIAL_VALUES = models.TrialValueModel.__table__
-TRIAL_USER_ATTRS = models.TrialUserAttributeModel.__table__
-TRIAL_SYSTEM_ATTRS = models.TrialSystemAttributeModel.__table__
-REPORTS = models.TrialIntermediateValueModel.__table__
-
-VALUE = models.TrialValueModel.TrialValueType.FINITE
-REPORT = models.TrialIntermediateValueModel.TrialIntermediateValueType.FINITE
 
 VERSIONS = sa.Table(
     "hpo_version",
@@ -34,35 +41,43 @@ VERSIONS = sa.Table(
     sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("version", sa.Integer, nullable=False),
 )
+"""One row; where it is, all tables are."""
 
-BUDGETS = sa.Table(
-    "hpo_studies",
+CLOCKS = sa.Table(
+    "hpo_clocks",
     metadata,
-    sa.Column("study_id", sa.Integer, primary_key=True, autoincrement=False),
-    sa.Column("n_trials", sa.Integer, nullable=False),
-    sa.Column("timeout_ms", sa.BigInteger),
+    sa.Column(
+        "study_id",
+        sa.ForeignKey(STUDIES.c.study_id, ondelete="CASCADE"),
+        primary_key=True,
+        autoincrement=False,
+    ),
     sa.Column("busy_ms", sa.BigInteger, nullable=False),
     sa.Column("seen_ms", sa.BigInteger, nullable=False),
 )
-"""A study's budget, and the time in which a worker held a lease, counted up to `seen_ms`."""
+"""How long a study's trials were under a live lease, counted up to the moment `seen_ms`."""
 
 WORKERS = sa.Table(
     "hpo_workers",
     metadata,
     sa.Column("worker_id", sa.String(64), primary_key=True),
-    sa.Column("study_id", sa.Integer, nullable=False),
     sa.Column("host", sa.String(255), nullable=False),
     sa.Column("pid", sa.Integer, nullable=False),
     sa.Column("device", sa.String(255), nullable=False),
-    sa.Column("expires_ms", sa.BigInteger, nullable=False),
 )
-"""Workers by their last sign of life."""
+"""Every worker process that ever claimed a trial; those at work hold a live lease."""
 
 LEASES = sa.Table(
     "hpo_leases",
     metadata,
-    sa.Column("trial_id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column(
+        "trial_id",
+        sa.ForeignKey(TRIALS.c.trial_id, ondelete="CASCADE"),
+        primary_key=True,
+        autoincrement=False,
+    ),
     sa.Column("study_id", sa.Integer, nullable=False, index=True),
+    sa.Column("worker_id", sa.String(64), nullable=False),
     sa.Column("token", sa.String(32), nullable=False),
     sa.Column("beat", sa.Integer, nullable=False),
     sa.Column("lease_ms", sa.BigInteger, nullable=False),
@@ -70,27 +85,25 @@ LEASES = sa.Table(
 )
 """Who may write a trial: the holder of its token, until somebody takes the lease away."""
 
-# Deleting a trial deletes its lease, also when another tool does it (where foreign keys are on).
-LEASES.append_constraint(
-    sa.ForeignKeyConstraint([LEASES.c.trial_id], [TRIALS.c.trial_id], ondelete="CASCADE")
-)
-BUDGETS.append_constraint(
-    sa.ForeignKeyConstraint([BUDGETS.c.study_id], [STUDIES.c.study_id], ondelete="CASCADE")
-)
 
-
-def create_or_check(engine: Engine) -> None:
-    """Make our tables where they are missing; the caller holds the creation lock.
+def is_complete(connection: Connection) -> bool:
+    """Whether Optuna's tables and ours are all there, of our version.
 
     Raises:
-        StorageError: they are of another version.
+        StorageError: ours are of another version.
     """
-    with engine.begin() as connection:
-        metadata.create_all(connection)
-        version = connection.scalar(sa.select(VERSIONS.c.version))
-        if version is None:
-            connection.execute(VERSIONS.insert().values(id=1, version=VERSION))
-        elif version != VERSION:
-            raise StorageError(
-                f"the storage has version {version} of hpo's tables, this hpo needs {VERSION}"
-            )
+    if not sa.inspect(connection).has_table(VERSIONS.name):
+        return False
+    version = connection.scalar(sa.select(VERSIONS.c.version))
+    if version != VERSION:
+        raise StorageError(
+            f"its tables have version {version}, and this hpo needs version {VERSION}: "
+            "use the hpo that made them"
+        )
+    return True
+
+
+def create(connection: Connection) -> None:
+    """Make our tables, in one transaction; Optuna's are there already."""
+    metadata.create_all(connection)
+    connection.execute(sa.insert(VERSIONS).values(id=1, version=VERSION))

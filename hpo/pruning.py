@@ -1,0 +1,134 @@
+"""Optuna's pruners as a study's definition names them, and how they are asked.
+
+A pruner is shown one epoch after the other, as if each had been reported alone: what it decides
+depends on the trial, and not on how often a worker reports. The trial that it sees comes from the
+worker's memory, those that it compares with from the reader's.
+"""
+
+import copy
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import optuna
+from optuna.exceptions import ExperimentalWarning
+from optuna.pruners import BasePruner
+from optuna.trial import FrozenTrial, TrialState
+
+from hpo import strategies
+from hpo.definition import StudyDefinition
+from hpo.ranges import IntRange
+from hpo.storage.leases import Lease
+from hpo.storage.reader import Reader
+from hpo.trial import Measurement, TrainingConfig
+
+LONGEST = "training.max_epochs"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judgement:
+    """A report as far as the pruner let the trial go.
+
+    Attributes:
+        measurements: those up to the epoch at which it was ended, if it was.
+        system_attrs: what the pruner notes of the trial.
+    """
+
+    lease: Lease
+    measurements: Sequence[Measurement]
+    system_attrs: dict[str, Any]
+    is_hopeless: bool
+    trial: FrozenTrial
+
+
+class Judge:
+    """Asks a study's pruner about the trials of one worker."""
+
+    def __init__(self, definition: StudyDefinition, study: optuna.Study, reader: Reader) -> None:
+        """Take the study as Optuna sees it, over the reader."""
+        self._pruner = make_pruner(definition)
+        self._study = study
+        self._reader = reader
+        self._trials: dict[str, FrozenTrial] = {}
+
+    def judge(self, lease: Lease, measurements: Sequence[Measurement]) -> Judgement:
+        """Say what becomes of a trial after more epochs; changes nothing."""
+        trial = copy.deepcopy(self._trials.get(lease.token)) or _frozen(lease)
+        if isinstance(self._pruner, _COMPARES_RUNNING):
+            self._reader.invalidate(self._study._study_id)
+        with self._reader.held(lease.trial_id) as notes:
+            n_kept, is_hopeless = 0, False
+            while n_kept < len(measurements) and not is_hopeless:
+                measured = measurements[n_kept]
+                trial.intermediate_values[measured.step] = measured.value
+                is_hopeless = self._pruner.prune(self._study, trial)
+                trial.system_attrs.update(notes.system_attrs)
+                n_kept += 1
+        return Judgement(
+            lease=lease,
+            measurements=measurements[:n_kept],
+            system_attrs=notes.system_attrs,
+            is_hopeless=is_hopeless,
+            trial=trial,
+        )
+
+    def remember(self, judgement: Judgement) -> None:
+        """Take what was judged as reported."""
+        self._trials[judgement.lease.token] = judgement.trial
+
+    def forget(self, lease: Lease) -> None:
+        """Take the trial as no longer this worker's."""
+        self._trials.pop(lease.token, None)
+
+
+def make_pruner(definition: StudyDefinition) -> BasePruner:
+    """The study's pruner."""
+    settings = definition.pruner.model_dump(exclude={"name"})
+    match definition.pruner:
+        case strategies.MedianPruner():
+            return optuna.pruners.MedianPruner(**settings)
+        case strategies.PercentilePruner():
+            return optuna.pruners.PercentilePruner(**settings)
+        case strategies.SuccessiveHalvingPruner():
+            return optuna.pruners.SuccessiveHalvingPruner(**settings)
+        case strategies.HyperbandPruner():
+            return optuna.pruners.HyperbandPruner(max_resource=max_epochs(definition), **settings)
+        case strategies.PatientPruner():
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", ExperimentalWarning)
+                return optuna.pruners.PatientPruner(None, **settings)
+        case strategies.NonePruner():
+            return optuna.pruners.NopPruner()
+
+
+def max_epochs(definition: StudyDefinition) -> int:
+    """The most epochs that a trial of the study can have."""
+    space = definition.space
+    match space.tunables.get(LONGEST):
+        case None:
+            return int(space.constants.get(LONGEST, TrainingConfig().max_epochs))
+        case IntRange() as leaf:
+            return leaf.high
+        case leaf:
+            return max(int(choice) for choice in leaf.grid())
+
+
+_COMPARES_RUNNING = (optuna.pruners.SuccessiveHalvingPruner, optuna.pruners.HyperbandPruner)
+"""Pruners that look at unfinished trials: what others noted five seconds ago is not enough."""
+
+
+def _frozen(lease: Lease) -> FrozenTrial:
+    return FrozenTrial(
+        number=lease.number,
+        trial_id=lease.trial_id,
+        state=TrialState.RUNNING,
+        value=None,
+        datetime_start=None,
+        datetime_complete=None,
+        params={},
+        distributions={},
+        user_attrs={},
+        system_attrs={},
+        intermediate_values={},
+    )

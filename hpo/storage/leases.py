@@ -1,0 +1,190 @@
+"""Leases: who may write a trial, for how long, and how long a study was worked on.
+
+A lease is a row with a secret token. Whoever writes a trial touches its lease by the token first:
+no row touched means that the lease was taken away. The database's time decides when one runs out.
+
+Functions take a connection inside a transaction; none commits.
+"""
+
+import time
+import uuid
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import Connection
+
+from hpo.errors import LeaseLostError
+from hpo.storage.schema import CLOCKS, LEASES, TRIALS, WORKERS
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerId:
+    """What a storage shows of a worker; `device` is the GPU's model, or `cpu`."""
+
+    host: str
+    pid: int
+    device: str
+
+    @property
+    def key(self) -> str:
+        """A name for it that no other living worker has."""
+        return f"{self.host[:50]}:{self.pid}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lease:
+    """The right to write a trial; `attempt` counts from 1 how often it was claimed."""
+
+    trial_id: int
+    number: int
+    token: str
+    attempt: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Expired:
+    """A lease that ran out, as a look at the table found it."""
+
+    trial_id: int
+    number: int
+    beat: int
+    lease_ms: int
+
+
+def now_ms(connection: Connection) -> int:
+    """The database's time. SQLite has none of its own: there it is this process's clock."""
+    if connection.dialect.name == "sqlite":
+        return time.time_ns() // 1_000_000
+    clock = sa.text("SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000 AS bigint)")
+    return int(connection.execute(clock).scalar_one())
+
+
+def grant(
+    connection: Connection,
+    study_id: int,
+    trial_id: int,
+    number: int,
+    attempt: int,
+    worker: WorkerId,
+    lease_seconds: float,
+) -> Lease:
+    """Put a trial that has no lease under one."""
+    _sign_on(connection, worker)
+    token, lease_ms = uuid.uuid4().hex, round(lease_seconds * 1000)
+    row = {
+        "trial_id": trial_id,
+        "study_id": study_id,
+        "worker_id": worker.key,
+        "token": token,
+        "beat": 0,
+        "lease_ms": lease_ms,
+        "expires_ms": now_ms(connection) + lease_ms,
+    }
+    connection.execute(sa.delete(LEASES).where(LEASES.c.trial_id == trial_id))  # SQLite reuses ids
+    connection.execute(sa.insert(LEASES).values(row))
+    return Lease(trial_id=trial_id, number=number, token=token, attempt=attempt)
+
+
+def touch(
+    connection: Connection, leases: Collection[Lease], lease_seconds: float | None = None
+) -> set[int]:
+    """Touch leases by one statement, and renew them when `lease_seconds` says for how long.
+
+    Returns:
+        Ids of the trials whose lease is still held; the others belong to somebody else.
+    """
+    values: dict[str, Any] = {"beat": LEASES.c.beat + 1}
+    if lease_seconds is not None:
+        values["expires_ms"] = now_ms(connection) + round(lease_seconds * 1000)
+    held = (
+        sa.update(LEASES)
+        .where(
+            LEASES.c.trial_id.in_([lease.trial_id for lease in leases]),
+            LEASES.c.token.in_([lease.token for lease in leases]),
+        )
+        .values(values)
+        .returning(LEASES.c.trial_id)
+    )
+    return set(connection.execute(held).scalars())
+
+
+def fence(connection: Connection, lease: Lease) -> None:
+    """Touch the one lease that the following writes rest on.
+
+    Raises:
+        LeaseLostError: it is another worker's now.
+    """
+    if not touch(connection, [lease]):
+        raise LeaseLostError(f"trial {lease.number} belongs to another worker now")
+
+
+def expired(connection: Connection, study_id: int) -> list[Expired]:
+    """The study's leases that have run out."""
+    query = (
+        sa.select(LEASES.c.trial_id, TRIALS.c.number, LEASES.c.beat, LEASES.c.lease_ms)
+        .join(TRIALS, TRIALS.c.trial_id == LEASES.c.trial_id)
+        .where(LEASES.c.study_id == study_id, LEASES.c.expires_ms < now_ms(connection))
+        .order_by(TRIALS.c.number)
+    )
+    return [Expired(**row._mapping) for row in connection.execute(query)]
+
+
+def is_still(connection: Connection, seen: Expired) -> bool:
+    """Whether a lease is as it was seen, and lock it so: its holder's next write waits."""
+    still = (
+        (LEASES.c.trial_id == seen.trial_id)
+        & (LEASES.c.beat == seen.beat)
+        & (LEASES.c.expires_ms < now_ms(connection))
+    )
+    query = sa.select(LEASES.c.trial_id).where(still).with_for_update()
+    return connection.execute(query).one_or_none() is not None
+
+
+def tick(connection: Connection, study_id: int) -> int:
+    """Bring the study's clock up to now; called before leases change. Returns its busy time, ms.
+
+    The clock runs while a lease is alive, up to the moment when the last one runs out.
+    """
+    now = now_ms(connection)
+    row = connection.execute(
+        sa.select(CLOCKS).where(CLOCKS.c.study_id == study_id).with_for_update()
+    ).one_or_none()
+    if row is None:  # the study was deleted
+        return 0
+    busy_ms = int(row.busy_ms) + _passed(connection, study_id, row.seen_ms, now)
+    values = {"busy_ms": busy_ms, "seen_ms": max(now, row.seen_ms)}
+    connection.execute(sa.update(CLOCKS).where(CLOCKS.c.study_id == study_id).values(values))
+    return busy_ms
+
+
+def read_clock(connection: Connection, study_id: int) -> int:
+    """The study's busy time up to now, ms; writes nothing."""
+    row = connection.execute(sa.select(CLOCKS).where(CLOCKS.c.study_id == study_id)).one()
+    return int(row.busy_ms) + _passed(connection, study_id, row.seen_ms, now_ms(connection))
+
+
+def end(connection: Connection, trial_id: int) -> None:
+    """End a trial's lease."""
+    connection.execute(sa.delete(LEASES).where(LEASES.c.trial_id == trial_id))
+
+
+def upsert(connection: Connection, table: sa.Table) -> sqlite.Insert | postgresql.Insert:
+    """An insert that can say what to do where the row is there already."""
+    is_sqlite = connection.dialect.name == "sqlite"
+    return sqlite.insert(table) if is_sqlite else postgresql.insert(table)
+
+
+def _sign_on(connection: Connection, worker: WorkerId) -> None:
+    """Make a worker known."""
+    about = {"host": worker.host, "pid": worker.pid, "device": worker.device}
+    insert = upsert(connection, WORKERS).values(worker_id=worker.key, **about)
+    connection.execute(insert.on_conflict_do_update(index_elements=["worker_id"], set_=about))
+
+
+def _passed(connection: Connection, study_id: int, seen_ms: int, now: int) -> int:
+    last = sa.select(sa.func.max(LEASES.c.expires_ms)).where(LEASES.c.study_id == study_id)
+    until = connection.execute(last).scalar()
+    return 0 if until is None else max(0, min(now, int(until)) - seen_ms)
