@@ -159,12 +159,13 @@ class Worker:
             self._abandon(claim)
         with self.stopwatch("report"):
             pruned = self._report(events)
+        # Pruned comes before finished: what becomes of a trial must not hang on how many of its
+        # epochs fell into one slice.
+        for job in pruned:
+            self._prune(job)
         for event in events:
             if (job := self._jobs.get(event.key)) and not isinstance(event, Progress):
                 self._end(job, event)
-        for job in pruned:
-            if job.run.key in self._jobs:
-                self._prune(job)
         self._watch_time()
 
     def _report(self, events: Sequence[Event]) -> list[Job]:
@@ -173,13 +174,17 @@ class Worker:
         for event in events:
             if isinstance(event, Progress) and (job := self._jobs.get(event.key)):
                 batches.setdefault(job.study, {})[job.claim] = event.measurements
-                job.note(event.measurements)
         pruned: list[Job] = []
         for study, batch in batches.items():
             verdicts = study.report(batch)
-            pruned += [self._jobs[claim.trial_id] for claim in verdicts.prune]
             for claim in verdicts.lost:
                 self._abandon(claim)
+            for claim in batch.keys() - verdicts.lost:
+                last = verdicts.prune.get(claim, math.inf)
+                held = self._jobs[claim.trial_id]
+                held.note([measured for measured in batch[claim] if measured.step <= last])
+                if claim in verdicts.prune:
+                    pruned.append(held)
         return pruned
 
     def _end(self, job: Job, event: Finished | Failed) -> None:
