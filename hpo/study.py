@@ -9,7 +9,8 @@ Does not know: tensors, files.
 import json
 import math
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal
@@ -29,7 +30,7 @@ from hpo.storage.engine import Storage
 from hpo.storage.leases import Expired, Lease
 from hpo.storage.leases import WorkerId as WorkerId
 from hpo.storage.reader import Notes
-from hpo.storage.schema import TRIAL_SYSTEM_ATTRS
+from hpo.storage.schema import NOT_FOUND, TRIAL_SYSTEM_ATTRS
 from hpo.trial import Measurement
 
 FinalState = Literal["COMPLETE", "PRUNED", "FAIL"]
@@ -112,7 +113,7 @@ class Study:
             batch: the epochs each trial finished since its last report, in their order; the step
                 is the epoch, from 1, the value the raw validation metric.
         """
-        with self.storage.errors():
+        with self._reading():
             judged = {claim: self._judge.judge(claim, batch[claim]) for claim in batch}
 
         def write(connection: Connection) -> set[Claim]:
@@ -258,7 +259,7 @@ class Study:
     def trials(self, states: tuple[TrialState, ...] | None = None) -> list[FrozenTrial]:
         """The trials by number, as they are now."""
         self.storage.reader.invalidate(self._id)
-        with self.storage.errors():
+        with self._reading():
             return self.storage.reader.get_all_trials(self._id, deepcopy=False, states=states)
 
     def _claim(self, connection: Connection, worker: WorkerId, lease: float) -> Lease | None:
@@ -274,7 +275,7 @@ class Study:
         """The budget as it is now."""
         text = ledger.get_study_attr(connection, self._id, DEFINITION)
         if text is None:
-            raise StudyNotFoundError(f"study {self.name} is no longer in {self.storage.safe_url}")
+            raise self._gone()
         return Budget.model_validate(json.loads(text)["budget"])
 
     @cached_property
@@ -287,9 +288,21 @@ class Study:
         reader = self.storage.reader
         reader.invalidate(self._id)
         sampler = make_sampler(self.definition.sampler, lease.number)
-        with self.storage.errors(), reader.held(lease.trial_id) as notes:
+        with self._reading(), reader.held(lease.trial_id) as notes:
             trial = Trial(self._optuna(sampler), lease.trial_id)
             return draw(self.definition, trial), notes
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        """What Optuna's side of the storage raises, in our words."""
+        try:
+            with self.storage.errors():
+                yield
+        except KeyError as error:
+            raise self._gone() if error.args == (NOT_FOUND,) else error from error
+
+    def _gone(self) -> StudyNotFoundError:
+        return StudyNotFoundError(f"study {self.name} is no longer in {self.storage.safe_url}")
 
     def _optuna(self, sampler: optuna.samplers.BaseSampler) -> optuna.Study:
         """The study as Optuna's samplers and pruners see it; its own pruner is never asked."""

@@ -76,6 +76,17 @@ class TestCreation:
         ):
             make(storage, n_trials=2)
 
+    def test_a_longer_timeout_extends_and_a_shorter_is_refused(self, storage: Storage) -> None:
+        study = make(storage, budget={"n_trials": 10, "timeout": "1h"})
+        make(storage, budget={"n_trials": 10, "timeout": "2h"})
+        assert study.progress().timeout == 7200
+        with pytest.raises(BudgetError, match=r"timeout of 7200 s, which cannot be lowered to 60"):
+            make(storage, budget={"n_trials": 10, "timeout": "60s"})
+        make(storage)
+        assert open_study(storage, "study").definition.budget.timeout is None
+        with pytest.raises(BudgetError, match=r"has no timeout"):
+            make(storage, budget={"n_trials": 10, "timeout": "9h"})
+
     def test_with_another_artifact_store_is_refused(self, storage: Storage) -> None:
         make(storage)
         with pytest.raises(InputError, match=r"another store"):
@@ -143,6 +154,15 @@ class TestBudget:
         study.release(claim)
         assert study.progress().state == "finished"
 
+    def test_of_time_does_not_count_when_every_lease_ran_out(self, storage: Storage) -> None:
+        study = make(storage)
+        ask(study, lease=0.2)
+        time.sleep(1.2)
+        assert study.progress().busy_seconds == pytest.approx(0.2, abs=0.02)
+        ask(study)
+        time.sleep(0.1)
+        assert 0.3 <= study.progress().busy_seconds < 1.2
+
     def test_refuses_to_queue_beyond_it(self, storage: Storage) -> None:
         study = make(storage, n_trials=1)
         with pytest.raises(BudgetError, match=r"all of its 1 trials: raise budget.n_trials"):
@@ -195,6 +215,29 @@ class TestLease:
         assert reap(study) == [0]
         assert ask(study).attempt == 2
 
+    def test_is_shown_with_the_trial(self, storage: Storage) -> None:
+        study = make(storage)
+        study.release(ask(study))
+        study.finish(ask(study, OTHER), "FAIL", None, {"reason": "no luck"})
+        shown = {"attempt": 2, "worker": "there:2", "device": "cpu", "reason": "no luck"}
+        assert study.trials()[0].user_attrs == shown
+
+    def test_goes_by_the_database_and_no_time_zone(
+        self, storage_url: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("PGTZ", "Asia/Tokyo")
+        monkeypatch.setenv("TZ", "America/New_York")
+        time.tzset()
+        with contextlib.closing(open_storage(storage_url)) as storage:
+            study = make(storage)
+            claim = ask(study, lease=0.3)
+            assert [study.reap(), time.sleep(0.15), study.reap()] == [[], None, []]
+            assert reap(study) == [claim.number]
+            started = study.progress().started
+            assert started is None
+        monkeypatch.undo()
+        time.tzset()
+
     def test_released_the_trial_waits_in_place(self, storage: Storage) -> None:
         study = make(storage)
         claim = ask(study)
@@ -237,6 +280,32 @@ class TestReports:
         assert study.report(late).prune == {bad: 2}
         assert study.trials()[bad.number].intermediate_values == {1: 2.0, 2: 2.0}
 
+    def test_are_judged_alike_however_they_are_cut(self, storage: Storage) -> None:
+        ends = []
+        for name, n_epochs in (("one", 1), ("three", 3), ("all", 12)):
+            study = make(storage, name=name, pruner={"name": "patient", "patience": 4})
+            claim = ask(study)
+            values = curve(3.0, 2.0, 1.0, *[1.5] * 9)
+            for first in range(0, 12, n_epochs):
+                if ended := study.report({claim: values[first : first + n_epochs]}).prune:
+                    ends.append((ended[claim], study.trials()[0].last_step))
+                    break
+        assert ends == [(8, 8)] * 3
+
+    def test_of_rungs_are_seen_by_other_workers_at_once(self, storage: Storage) -> None:
+        pruner = {"name": "successive_halving", "min_resource": 1, "reduction_factor": 2}
+        study = make(storage, pruner=pruner)
+        with contextlib.closing(open_storage(storage.url)) as rival:
+            theirs = open_study(rival, "study")
+            good, bad = ask(study), ask(theirs, OTHER)
+            theirs.trials()
+            assert study.report({good: curve(1.0)}).prune == {}
+            assert theirs.report({bad: curve(2.0)}).prune == {bad: 1}
+        study.release(good)
+        again = ask(study)
+        assert again.number == good.number
+        assert "completed_rung_0" not in study.trials()[0].system_attrs
+
     @pytest.mark.parametrize("name", ["percentile", "successive_halving", "hyperband", "patient"])
     def test_go_to_every_pruner(self, storage: Storage, name: str) -> None:
         study = make(storage, pruner={"name": name}, training={"max_epochs": 30})
@@ -253,7 +322,9 @@ class TestReports:
 
 
 class TestSampling:
-    @pytest.mark.parametrize("name", ["tpe", "random", "qmc", "gp"])
+    @pytest.mark.parametrize(
+        "name", ["tpe", "random", "qmc", pytest.param("gp", marks=pytest.mark.slow)]
+    )
     def test_depends_on_the_trials_and_not_on_who_asks(self, storage: Storage, name: str) -> None:
         settings = {"name": name, "seed": 3}
         if name in ("tpe", "gp"):
@@ -289,6 +360,17 @@ class TestSampling:
             study.finish(claim, "COMPLETE", 1.0, {})
         assert len(points) == len(set(points)) == 3 * (3 + 1)
         assert study.progress().is_finished
+        again = make(storage, sampler={"name": "grid"}, search_space=space, n_trials=200)
+        assert again.progress().is_finished
+
+    def test_a_larger_budget_brings_further_points_of_a_grid(self, storage: Storage) -> None:
+        space = {"model": {"depth": {"type": "int", "low": 1, "high": 5}}}
+        study = make(storage, sampler={"name": "grid"}, search_space=space, n_trials=2)
+        assert study.progress().counts == {"WAITING": 2}
+        make(storage, sampler={"name": "grid"}, search_space=space, n_trials=5)
+        depths = [ask(study).params["model.depth"] for _ in range(5)]
+        assert depths[0] == 3  # the default
+        assert sorted(depths) == [1, 2, 3, 4, 5]
 
     def test_queued_params_are_kept_and_the_others_drawn(self, storage: Storage) -> None:
         study = make(storage)

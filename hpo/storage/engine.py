@@ -153,7 +153,7 @@ def open_storage(url: str, *, create: bool = True) -> Storage:
         raise StorageError(_sentence(safe, error)) from error
     except OSError as error:
         raise StorageError(f"storage {safe}: cannot be written ({error.strerror})") from None
-    except (StorageError, RuntimeError) as error:  # the tables are of another version
+    except StorageError as error:  # the tables are of another version
         raise StorageError(f"storage {safe}: {error}") from None
     return Storage(
         url=parsed.render_as_string(hide_password=False),
@@ -207,10 +207,17 @@ def _open_optuna(parsed: URL, *, create: bool) -> optuna.storages.RDBStorage:
     backend = optuna.storages.RDBStorage(
         url.replace("{", "{{").replace("}", "}}"),  # Optuna calls str.format on it
         engine_kwargs={"connect_args": CONNECT[dialect], **POOL[dialect]},
+        skip_compatibility_check=True,  # it would leave its connection open
         skip_table_creation=not create,
     )
+    found, needed = backend.get_current_version(), backend.get_head_version()
     backend.engine.dispose()  # its first connections were made without what follows
     event.listen(backend.engine, "connect", SET_UP[dialect])
+    if found != needed:
+        raise StorageError(
+            f"its tables are of Optuna's version {found}, and this Optuna needs {needed}: "
+            "optuna storage upgrade may help"
+        )
     return backend
 
 

@@ -33,6 +33,9 @@ REPORTS = _table(models.TrialIntermediateValueModel)
 FINITE_VALUE = models.TrialValueModel.TrialValueType.FINITE
 FINITE_REPORT = models.TrialIntermediateValueModel.TrialIntermediateValueType.FINITE
 
+NOT_FOUND = models.NOT_FOUND_MSG
+"""What Optuna's KeyError says when a study or a trial is gone."""
+
 metadata = sa.MetaData()
 
 VERSIONS = sa.Table(
