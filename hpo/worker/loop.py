@@ -161,8 +161,8 @@ class Worker:
             pruned = self._report(events)
         # Pruned comes before finished: what becomes of a trial must not hang on how many of its
         # epochs fell into one slice.
-        for job in pruned:
-            self._prune(job)
+        for hopeless in pruned:
+            self._prune(hopeless)
         for event in events:
             if (job := self._jobs.get(event.key)) and not isinstance(event, Progress):
                 self._end(job, event)
