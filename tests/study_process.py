@@ -1,10 +1,13 @@
 """Started as processes by tests: `python study_process.py ROLE URL [ARGUMENTS]`."""
 
+import contextlib
 import sys
 import time
+from pathlib import Path
 
 from hpo.catalog import create_study, open_study
 from hpo.definition import StudyDefinition
+from hpo.errors import BudgetError
 from hpo.storage.engine import open_storage
 from hpo.study import WorkerId
 
@@ -24,21 +27,22 @@ def definition(n_trials: int = 10, **changes: object) -> StudyDefinition:
         "budget": {"n_trials": n_trials},
         **changes,
     }
-    from pathlib import Path
-
     return StudyDefinition.from_tree(tree, "test", Path())
 
 
-def create(url: str) -> None:
-    """Create the study."""
-    print(create_study(open_storage(url), definition(), "store").uuid)
+def compete(url: str, pid: str) -> None:
+    """When told to, create the study, queue some trials and claim all there are.
 
-
-def claim(url: str, start: str) -> None:
-    """Claim trials from a given moment on until there are none; print their numbers."""
-    study = open_study(open_storage(url), "study")
-    worker = WorkerId(host="test", pid=int(start[-6:].replace(".", "")), device="cpu")
-    time.sleep(max(0.0, float(start) - time.time()))
+    Prints the study's uuid, and the number of each trial.
+    """
+    print("ready", flush=True)
+    sys.stdin.readline()
+    study = create_study(open_storage(url), definition(60, sampler={"name": "random"}), "store")
+    print(study.uuid)
+    with contextlib.suppress(BudgetError):  # the others were quicker
+        for _ in range(8):
+            study.enqueue({"model.depth": 1})
+    worker = WorkerId(host="test", pid=int(pid), device="cpu")
     while claimed := study.ask(worker, 60.0):
         print(claimed.number)
 
@@ -53,4 +57,4 @@ def hold(url: str, lease: str) -> None:
 
 
 if __name__ == "__main__":
-    {"create": create, "claim": claim, "hold": hold}[sys.argv[1]](*sys.argv[2:])
+    {"compete": compete, "hold": hold}[sys.argv[1]](*sys.argv[2:])

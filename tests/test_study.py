@@ -39,7 +39,9 @@ def storage(storage_url: str) -> Iterator[Storage]:
 def start(*arguments: object) -> subprocess.Popen[str]:
     command = [sys.executable, str(PROGRAM), *map(str, arguments)]
     environment = {"PYTHONPATH": str(PROGRAM.parent.parent)}
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+    return subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+    )
 
 
 def make(storage: Storage, **changes: object) -> Study:
@@ -113,13 +115,23 @@ class TestCreation:
             open_study(storage, "plain")
         assert [status.name for status in list_studies(storage)] == ["study"]
 
-    def test_by_many_processes_at_once(self, storage_url: str) -> None:
-        creators = [start("create", storage_url) for _ in range(4)]
-        uuids = {creator.communicate(timeout=60)[0] for creator in creators}
-        assert [creator.returncode for creator in creators] == [0] * 4
-        assert len(uuids) == 1
-        with contextlib.closing(open_storage(storage_url)) as storage:
-            assert len(open_study(storage, "study").trials()) == 1
+
+def test_processes_that_create_queue_and_claim_at_once(storage_url: str) -> None:
+    """One study comes of it, and every trial of its budget is claimed by exactly one of them."""
+    rivals = [start("compete", storage_url, pid) for pid in range(4)]
+    for rival in rivals:
+        assert rival.stdout is not None
+        assert rival.stdout.readline() == "ready\n"
+    for rival in rivals:
+        assert rival.stdin is not None
+        rival.stdin.write("go\n")
+        rival.stdin.flush()
+    said = [rival.communicate(timeout=120)[0].split() for rival in rivals]
+    assert [rival.returncode for rival in rivals] == [0] * 4
+    assert len({uuid for uuid, *_ in said}) == 1
+    assert sorted(int(number) for _, *numbers in said for number in numbers) == list(range(60))
+    with contextlib.closing(open_storage(storage_url)) as storage:
+        assert len(open_study(storage, "study").trials()) == 60
 
 
 class TestBudget:
@@ -133,22 +145,12 @@ class TestBudget:
         study.finish(third, "COMPLETE", 1.0, {})
         assert study.progress().is_finished
 
-    def test_is_exact_over_processes_each_claiming_all_it_can(self, storage: Storage) -> None:
-        study = make(storage, n_trials=60)
-        for _ in range(29):
-            study.enqueue({"model.depth": 1})
-        moment = f"{time.time() + 4:.3f}"
-        claimers = [start("claim", storage.url, moment) for _ in range(3)]
-        claimed = [int(n) for c in claimers for n in c.communicate(timeout=120)[0].split()]
-        assert sorted(claimed) == list(range(60))
-        assert len(study.trials()) == 60
-
     def test_of_time_counts_while_a_lease_lives_and_ends_the_study(self, storage: Storage) -> None:
-        study = make(storage, budget={"n_trials": 5, "timeout": "0.4s"})
-        time.sleep(0.5)
+        study = make(storage, budget={"n_trials": 5, "timeout": "1s"})
+        time.sleep(1.1)
         claim = ask(study)
-        assert study.progress().busy_seconds < 0.4
-        time.sleep(0.5)
+        assert study.progress().busy_seconds < 1
+        time.sleep(1.1)
         assert study.progress().is_out_of_time
         assert study.ask(OTHER, 60.0) is None
         study.release(claim)
@@ -158,7 +160,7 @@ class TestBudget:
         study = make(storage)
         ask(study, lease=0.2)
         time.sleep(1.2)
-        assert study.progress().busy_seconds == pytest.approx(0.2, abs=0.02)
+        assert 0.2 <= study.progress().busy_seconds < 1.2
         ask(study)
         time.sleep(0.1)
         assert 0.3 <= study.progress().busy_seconds < 1.2
@@ -230,11 +232,10 @@ class TestLease:
         time.tzset()
         with contextlib.closing(open_storage(storage_url)) as storage:
             study = make(storage)
-            claim = ask(study, lease=0.3)
-            assert [study.reap(), time.sleep(0.15), study.reap()] == [[], None, []]
-            assert reap(study) == [claim.number]
-            started = study.progress().started
-            assert started is None
+            ask(study, OTHER)
+            short = ask(study, lease=0.1)
+            assert reap(study) == [short.number]
+            assert study.progress().workers == (OTHER,)
         monkeypatch.undo()
         time.tzset()
 
