@@ -25,6 +25,7 @@ class Layer:
     """A linear layer as the passes compute with it, and where its gradients go."""
 
     weight: torch.Tensor
+    weight_t: torch.Tensor
     bias: torch.Tensor
     weight_gradient: torch.Tensor
     bias_gradient: torch.Tensor
@@ -87,6 +88,7 @@ class FlatParameters:
             values, gradients = self.values, self.gradients
         return Layer(
             weight=self._view(values, *weight),
+            weight_t=self._view(values, *weight).t(),
             bias=self._view(values, *bias),
             weight_gradient=self._view(gradients, *weight),
             bias_gradient=self._view(gradients, *bias),

@@ -103,7 +103,7 @@ class Passes:
             trace, x = self._forward(layer, x, mask)
             traces.append(trace)
         x = x.to(output.weight.dtype)
-        gradient = self._gradient(torch.addmm(output.bias, x, output.weight.t()), y)
+        gradient = self._gradient(torch.addmm(output.bias, x, output.weight_t), y)
         _write_gradients(output, x, gradient)
         above = output
         for layer, trace in zip(reversed(hidden), reversed(traces), strict=True):
@@ -118,14 +118,14 @@ class Passes:
         *hidden, output = self._parameters.layers
         for layer in hidden:
             _, x = self._forward(layer, x, None)
-        return torch.addmm(output.bias, x.to(output.weight.dtype), output.weight.t())
+        return torch.addmm(output.bias, x.to(output.weight.dtype), output.weight_t)
 
     def _forward(
         self, layer: Layer, x: torch.Tensor, mask: torch.Tensor | None
     ) -> tuple[Trace, torch.Tensor]:
         """Linear, activation, dropout; what to remember, and what comes out."""
         inputs = x.to(layer.weight.dtype)
-        z = torch.addmm(layer.bias, inputs, layer.weight.t()).to(self._working)
+        z = torch.addmm(layer.bias, inputs, layer.weight_t).to(self._working)
         a = self._activation.forward(z)
         kept = a if self._activation.from_output else z
         return Trace(inputs=inputs, kept=kept, mask=mask), self._drop(a, mask)

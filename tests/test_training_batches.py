@@ -1,0 +1,90 @@
+import pytest
+import torch
+from training_cases import DEVICES, toy_data
+
+from hpo.training import TrainingData
+from hpo.training.batches import Feed
+
+CPU = torch.device("cpu")
+CUDA = torch.device("cuda", 0)
+ROW_BYTES = 5 * 4
+
+
+def epoch(
+    feed: Feed, *, seed: int = 0, number: int = 0, batch_size: int = 64
+) -> list[torch.Tensor]:
+    """Inputs and targets of each batch, side by side, on the host."""
+    return [
+        torch.cat([x, y[:, None]], dim=1).cpu() for x, y in feed.batches(seed, number, batch_size)
+    ]
+
+
+def test_an_epoch_holds_every_row_once_and_its_last_batch_is_smaller():
+    data = toy_data(n_rows=300)
+    batches = epoch(Feed(data, CPU))
+    assert [len(batch) for batch in batches] == [64, 64, 64, 64, 44]
+    standardised = (data.y_train - data.target_mean) / data.target_std
+    rows = torch.cat([data.x_train, standardised[:, None]], dim=1)
+    assert sorted(torch.cat(batches).tolist()) == sorted(rows.tolist())
+
+
+def test_the_order_depends_on_seed_and_epoch():
+    feed = Feed(toy_data(), CPU)
+    first = torch.cat(epoch(feed))
+    assert torch.equal(first, torch.cat(epoch(feed)))
+    assert not torch.equal(first, torch.cat(epoch(feed, seed=1)))
+    assert not torch.equal(first, torch.cat(epoch(feed, number=1)))
+
+
+@pytest.mark.parametrize("block_bytes", [1, 64 * ROW_BYTES, 200 * ROW_BYTES])
+@pytest.mark.parametrize("device", DEVICES)
+def test_small_blocks_give_the_same_batches(device, block_bytes):
+    data = toy_data(n_rows=1000)
+    whole = epoch(Feed(data, device))
+    streamed = epoch(Feed(data, device, resident_bytes=0, block_bytes=block_bytes))
+    assert len(whole) == len(streamed)
+    assert all(torch.equal(a, b) for a, b in zip(whole, streamed, strict=True))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_data_too_large_for_the_device_stay_on_the_host():
+    data = toy_data()
+    before = torch.cuda.memory_allocated()
+    feed = Feed(data, CUDA, resident_bytes=data.n_bytes - 1)
+    assert torch.cuda.memory_allocated() - before < data.x_train.nbytes
+    assert all(x.device == CUDA for x, _ in feed.batches(0, 0, 64))
+    assert all(x.device == CUDA for x in feed.validation_blocks())
+
+
+def test_validation_rows_keep_their_order():
+    n_rows = 5000
+    x_val = torch.arange(n_rows, dtype=torch.float32)[:, None]
+    data = TrainingData(
+        task="binary",
+        n_classes=2,
+        x_train=torch.zeros(4, 1),
+        y_train=torch.tensor([0.0, 1.0, 0.0, 1.0]),
+        x_val=x_val,
+        y_val=torch.zeros(n_rows),
+    )
+    blocks = list(Feed(data, CPU).validation_blocks())
+    assert len(blocks) > 1
+    assert torch.equal(torch.cat(blocks), x_val)
+
+
+def test_targets_of_classes_are_left_alone():
+    data = toy_data("multiclass")
+    (batch,) = Feed(data, CPU).batches(0, 0, 1000)
+    assert batch[1].dtype == torch.int64
+    assert (data.target_mean, data.target_std) == (0.0, 1.0)
+
+
+def test_the_target_s_mean_is_accumulated_in_double_precision():
+    y = torch.full((1_000_000,), 16_777_216.0)
+    y[::2] += 4
+    x = torch.zeros(len(y), 1)
+    data = TrainingData(
+        task="regression", n_classes=0, x_train=x, y_train=y, x_val=x[:2], y_val=y[:2]
+    )
+    assert data.target_mean == 16_777_218.0
+    assert data.target_std == 2.0

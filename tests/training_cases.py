@@ -1,0 +1,74 @@
+"""Small data sets and configurations that the tests of training share."""
+
+from typing import Any
+
+import pytest
+import torch
+
+from hpo.training import TrainingData
+from hpo.trial import (
+    METRICS,
+    DataConfig,
+    MetricName,
+    ModelConfig,
+    ObjectiveConfig,
+    OptimizerConfig,
+    Task,
+    TrainingConfig,
+    TrialConfig,
+)
+
+DEVICES = [
+    torch.device("cpu"),
+    pytest.param(
+        torch.device("cuda", 0),
+        marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU"),
+        id="cuda",
+    ),
+]
+OBJECTIVES: dict[Task, MetricName] = {
+    "binary": "log_loss",
+    "multiclass": "accuracy",
+    "regression": "rmse",
+}
+
+
+def toy_data(task: Task = "regression", n_rows: int = 300, n_inputs: int = 5) -> TrainingData:
+    """A learnable table: targets from a random smooth function of the features."""
+    generator = torch.Generator().manual_seed(7)
+    x = torch.randn(n_rows + 200, n_inputs, generator=generator)
+    scores = torch.sin(2 * x) @ torch.randn(n_inputs, 3, generator=generator)
+    y = {
+        "regression": 40 + 10 * scores[:, 0],
+        "binary": (scores[:, 0] > 0).float(),
+        "multiclass": scores.argmax(dim=1),
+    }[task]
+    return TrainingData(
+        task=task,
+        n_classes={"regression": 0, "binary": 2, "multiclass": 3}[task],
+        x_train=x[:n_rows],
+        y_train=y[:n_rows],
+        x_val=x[n_rows:],
+        y_val=y[n_rows:],
+    )
+
+
+def toy_config(
+    task: Task = "regression",
+    *,
+    metric: MetricName | None = None,
+    model: dict[str, Any] | None = None,
+    optimizer: dict[str, Any] | None = None,
+    **training: Any,
+) -> TrialConfig:
+    """A small network for a few epochs, in float32."""
+    chosen = metric or OBJECTIVES[task]
+    assert task in METRICS[chosen].tasks
+    defaults = {"batch_size": 64, "max_epochs": 5, "precision": "float32"}
+    return TrialConfig(
+        data=DataConfig(source="toy", target="y", task=task),
+        objective=ObjectiveConfig(metric=chosen),
+        model=ModelConfig(**{"depth": 2, "width": 16, **(model or {})}),
+        optimizer=OptimizerConfig(**{"learning_rate": 3e-3, **(optimizer or {})}),
+        training=TrainingConfig(**{**defaults, **training}),
+    )
