@@ -143,6 +143,12 @@ def test_a_constant_or_empty_column_stays_finite(numeric: Numeric, value: float)
     assert scale(fitted, torch.tensor([[value], [1.0], [-1e20]])).isfinite().all()
 
 
+@pytest.mark.parametrize("numeric", get_args(Numeric))
+def test_numbers_at_the_end_of_float32_stay_finite(numeric: Numeric) -> None:
+    x = torch.tensor([[0.0]] * 60 + [[1e-44]] * 40)
+    assert scale(fit(x, numeric), x).isfinite().all()
+
+
 def test_a_column_that_hardly_varies_keeps_its_scale() -> None:
     x = torch.tensor([[5.0]] * 99 + [[6.0]])
     assert scale(fit(x, "robust"), torch.tensor([[5.0], [7.0]])).tolist() == [[0], [2]]
@@ -166,12 +172,12 @@ def test_missing_numbers_are_zero_and_indicated(numeric: Numeric) -> None:
 
 def test_categories_are_one_hot_and_unseen_ones_zeros() -> None:
     table = schema(1, 3, sizes=(2, 3))
-    codes = torch.tensor([[0, 2], [1, 3], [2, 0]])
+    codes = torch.tensor([[0, 2], [1, 3], [2, 1]])
     fitted = Preprocessor.fit(table, torch.zeros(3, 1), codes, "none")
     assert fitted(torch.tensor([[7.0], [8.0], [9.0]]), codes).tolist() == [
         [7, 1, 0, 0, 0, 1],
         [8, 0, 1, 0, 0, 0],
-        [9, 0, 0, 1, 0, 0],
+        [9, 0, 0, 0, 1, 0],
     ]
 
 

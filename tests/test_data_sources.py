@@ -153,7 +153,11 @@ def test_a_column_of_lists_is_refused(tmp_path: Path) -> None:
         read_table("t.parquet", tmp_path)
 
 
-def test_sources_are_relative_to_the_study_file(tmp_path: Path) -> None:
+def test_sources_are_relative_to_the_study_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert absolute_source("~/t.csv", Path("/elsewhere")) == str(tmp_path / "t.csv")
     assert absolute_source("../t.csv", tmp_path / "studies") == str(tmp_path / "t.csv")
     for source in ("sklearn:iris", "openml:61", "https://example.org/t.csv", str(tmp_path)):
         assert absolute_source(source, tmp_path) == source

@@ -119,14 +119,17 @@ class Preprocessor(nn.Module):
         return start + share * (end - start)
 
     def _search(self, x: torch.Tensor) -> torch.Tensor:
-        """How many of its column's knots lie below each value, by binary search."""
+        """How many of its column's knots lie below each value, by binary search.
+
+        Above the last knot it may be more than there are.
+        """
         n_knots = self.knots.shape[1]
         found = torch.zeros_like(x, dtype=torch.int64)
         step = 1 << (n_knots.bit_length() - 1)
         while step:
             probe = found + step
             below = self._knot((probe - 1).clamp(max=n_knots - 1)) < x
-            found = torch.where(below & (probe <= n_knots), probe, found)
+            found = torch.where(below, probe, found)
             step //= 2
         return found
 
