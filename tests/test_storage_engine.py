@@ -84,7 +84,8 @@ def test_to_look_makes_no_file(tmp_path: Path) -> None:
 def test_a_path_may_hold_braces_and_percents(tmp_path: Path) -> None:
     with closing(open_storage(f"sqlite:///{tmp_path}/{{a}} 100%.db")) as storage:
         create_study(storage, definition(), "store")
-        assert open_study(storage, "study").progress().counts == {"WAITING": 1}
+    with closing(open_storage(storage.url, create=False)) as again:
+        assert open_study(again, "study").progress().counts == {"WAITING": 1}
     assert (tmp_path / "{a} 100%.db").exists()
 
 

@@ -89,9 +89,11 @@ def test_a_sampler_sees_what_others_told_just_now(storage: Storage, rival: Stora
     mine = create_study(storage, definition(), "store")
     theirs = open_study(rival, "study")
     ask(mine)
-    theirs.finish(ask(theirs, OTHER), "COMPLETE", 1.0, {})
+    other = ask(theirs, OTHER)
+    assert states(storage) == ["RUNNING", "RUNNING"]
+    theirs.finish(other, "COMPLETE", 1.0, {})
     ask(mine)
-    assert states(storage)[1] == "COMPLETE"
+    assert states(storage) == ["RUNNING", "COMPLETE", "RUNNING"]
 
 
 def test_nothing_is_written_of_a_trial_while_it_is_held(storage: Storage) -> None:

@@ -19,6 +19,7 @@ from hpo.errors import (
     StudyConflictError,
     StudyNotFoundError,
 )
+from hpo.storage import leases, ledger
 from hpo.storage.engine import Storage, open_storage
 from hpo.study import Claim, Study, WorkerId
 from hpo.trial import Measurement
@@ -206,6 +207,27 @@ class TestLease:
         study.renew([claim], 0.05)
         time.sleep(0.15)
         assert study.reap() == []
+
+    def test_is_taken_a_third_of_it_after_the_first_look(self, storage: Storage) -> None:
+        study = make(storage)
+        ask(study, lease=1.5)
+        time.sleep(1.6)
+        assert [study.reap(), study.reap()] == [[], []]
+        time.sleep(0.5)
+        assert study.reap() == [0]
+
+    def test_beaten_since_it_was_seen_is_not_taken(self, storage: Storage) -> None:
+        study = make(storage)
+        claim = ask(study, lease=0.01)
+        time.sleep(0.02)
+        with storage.read() as connection:
+            (seen,) = leases.expired(connection, 1)
+        study.renew([claim], 0.01)
+        time.sleep(0.02)
+        assert not storage.write(lambda connection: ledger.take_back(connection, seen))
+        with storage.read() as connection:
+            (seen,) = leases.expired(connection, 1)
+        assert storage.write(lambda connection: ledger.take_back(connection, seen))
 
     def test_of_a_killed_process_comes_back_with_number_and_params(self, storage: Storage) -> None:
         study = make(storage)

@@ -205,7 +205,8 @@ def _open_optuna(parsed: URL, *, create: bool) -> optuna.storages.RDBStorage:
     url = parsed.render_as_string(hide_password=False)
     dialect = parsed.get_backend_name()
     backend = optuna.storages.RDBStorage(
-        url.replace("{", "{{").replace("}", "}}"),  # Optuna calls str.format on it
+        # Optuna calls str.format on it; SQLAlchemy 2.1 escapes braces, 2.0 leaves them
+        url.replace("{", "{{").replace("}", "}}"),
         engine_kwargs={"connect_args": CONNECT[dialect], **POOL[dialect]},
         skip_compatibility_check=True,  # it would leave its connection open
         skip_table_creation=not create,
