@@ -178,7 +178,7 @@ class ArtifactStore:
                 found = list(_files(folder))
             else:
                 self._fs.invalidate_cache()  # other processes write, too
-                found = self._fs.find(folder)
+                found = [path for path in self._fs.find(folder) if path != folder]
         return sorted(path.removeprefix(self._root).lstrip("/") for path in found)
 
     def _written(self, path: str) -> float:
@@ -204,6 +204,7 @@ class ArtifactStore:
     def _read_or_make_id(self) -> str:
         path = posixpath.join(self._root, ID_FILE)
         with self._errors(f"artifact store {self.url} cannot be opened"):
+            self._fs.invalidate_cache()
             if not self._fs.exists(path):
                 self._make_id(path)
             return str(self._fs.cat_file(path).decode()).strip()
@@ -228,7 +229,7 @@ def _files(folder: str) -> Iterator[str]:
     """The files below a local folder; what vanishes meanwhile is passed over."""
 
     def note(error: OSError) -> None:
-        if not isinstance(error, FileNotFoundError):
+        if not isinstance(error, FileNotFoundError | NotADirectoryError):
             raise error
 
     for parent, _, names in os.walk(folder, onerror=note):
