@@ -8,7 +8,9 @@ kept alive. The tables are made under a lock, so that many processes may open a 
 Owns passwords: no message that leaves this room holds one.
 """
 
+import errno
 import fcntl
+import itertools
 import os
 import random
 import sqlite3
@@ -21,12 +23,12 @@ from typing import Any, TypeVar
 
 import optuna
 import sqlalchemy as sa
-from optuna.exceptions import StorageInternalError
 from sqlalchemy import event
 from sqlalchemy.engine import URL, Connection, Engine, make_url
 
-from hpo.errors import InputError, StorageError
+from hpo.errors import InputError, StorageError, StorageUnavailableError
 from hpo.storage import schema
+from hpo.storage.failures import is_in_the_way, translate
 from hpo.storage.reader import Reader
 
 Result = TypeVar("Result")
@@ -64,8 +66,10 @@ POSTGRESQL_SESSION = (
 CREATION_LOCK = 7_305_804_401  # any number, as long as everybody takes the same
 
 MAX_TRIES = 5
-RETRIED = {"40001", "40P01"}
-"""PostgreSQL's codes for transactions that got in each other's way and may be tried again."""
+PASSING = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EAGAIN, errno.EMFILE, errno.ENFILE}
+"""What the folder of a SQLite file says that may be over at the next try."""
+LONGEST_PAUSE = 5.0
+"""Seconds between two tries to open a storage that is out of reach."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,14 +96,16 @@ class Storage:
                 way, which PostgreSQL may say at any statement.
 
         Raises:
-            StorageError: the database refused it or is out of reach.
+            StorageError: the database refused it.
+            StorageUnavailableError: it is out of reach; nothing was written, or, where it went
+                away at the very end, all of it.
         """
         for attempt in range(MAX_TRIES):
             try:
                 with self.errors(), self._writes.begin() as connection:
                     return work(connection)
             except StorageError as error:
-                if not _is_passing(error) or attempt == MAX_TRIES - 1:
+                if not is_in_the_way(error.__cause__) or attempt == MAX_TRIES - 1:
                     raise
                 time.sleep(random.uniform(0, 0.05 * 2**attempt))
         raise AssertionError("unreachable")
@@ -109,7 +115,7 @@ class Storage:
         """A connection to read with, which waits for no writer.
 
         Raises:
-            StorageError: the database is out of reach.
+            StorageUnavailableError: the database is out of reach.
         """
         with self.errors(), self._reads.connect() as connection:
             yield connection
@@ -122,39 +128,59 @@ class Storage:
 
     @contextmanager
     def errors(self) -> Iterator[None]:
-        """Let what databases raise out as a StorageError of one sentence."""
+        """Let what databases raise out as a StorageError of one sentence, integrity apart."""
         try:
             yield
         except sa.exc.IntegrityError:
             raise
-        except (sa.exc.SQLAlchemyError, StorageInternalError) as error:
-            raise StorageError(_sentence(self.safe_url, error)) from error
+        except Exception as error:
+            if (ours := translate(error, self.safe_url)) is None:
+                raise
+            raise ours from error
 
 
-def open_storage(url: str, *, create: bool = True) -> Storage:
+def open_storage(url: str, *, create: bool = True, patience: float = 0.0) -> Storage:
     """Open a storage, and make its tables where they are missing.
 
     Args:
         url: sqlite:///FILE or postgresql://USER:PASSWORD@HOST/DATABASE.
         create: whether a SQLite file that is not there may be made.
+        patience: seconds for which a database out of reach is tried again.
 
     Raises:
         InputError: the URL is none, or of a kind unknown here.
-        StorageError: the database is out of reach, or its tables are of another version.
+        StorageError: its tables are of another version, or the database refused.
+        StorageUnavailableError: the database is out of reach.
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     parsed = _parse(url)
+    give_up = time.monotonic() + patience
+    for attempt in itertools.count():
+        try:
+            return _open(parsed, create=create)
+        except StorageUnavailableError:
+            left = give_up - time.monotonic()
+            if left <= 0:
+                raise
+            time.sleep(min(left, random.uniform(0.0, min(LONGEST_PAUSE, 0.2 * 2**attempt))))
+    raise AssertionError("unreachable")
+
+
+def _open(parsed: URL, *, create: bool) -> Storage:
     safe = parsed.render_as_string(hide_password=True)
     if parsed.drivername == "sqlite":
         _check_file(parsed, safe, create=create)
     try:
         backend = _open_tables(parsed)
-    except (sa.exc.SQLAlchemyError, StorageInternalError) as error:
-        raise StorageError(_sentence(safe, error)) from error
     except OSError as error:
-        raise StorageError(f"storage {safe}: cannot be written ({error.strerror})") from None
+        kind = StorageUnavailableError if error.errno in PASSING else StorageError
+        raise kind(f"storage {safe}: cannot be written ({error.strerror})") from None
     except StorageError as error:  # the tables are of another version
         raise StorageError(f"storage {safe}: {error}") from None
+    except Exception as error:
+        if (ours := translate(error, safe)) is None:
+            raise
+        raise ours from error
     return Storage(
         url=parsed.render_as_string(hide_password=False),
         safe_url=safe,
@@ -189,15 +215,33 @@ def _check_file(parsed: URL, safe: str, *, create: bool) -> None:
 
 
 def _open_tables(parsed: URL) -> optuna.storages.RDBStorage:
+    """Optuna's storage over tables that are all there; they are made under a lock."""
+    if not _has_tables(parsed):
+        with _creation_lock(parsed):
+            if not _has_tables(parsed):  # another process was first
+                _make_tables(parsed)
+    return _open_optuna(parsed, create=False)
+
+
+def _has_tables(parsed: URL) -> bool:
+    """Look, over a connection that changes nothing: not even SQLite's journal."""
+    if parsed.drivername == "sqlite" and not Path(parsed.database or "").exists():
+        return False
+    dialect = parsed.get_backend_name()
+    engine = sa.create_engine(parsed, connect_args=CONNECT[dialect], poolclass=sa.pool.NullPool)
+    with engine.connect() as connection:
+        return schema.is_complete(connection)
+
+
+def _make_tables(parsed: URL) -> None:
     engine = _locking_engine(parsed, poolclass=sa.pool.NullPool)
-    with _creation_lock(parsed):
-        with engine.connect() as connection:
-            is_complete = schema.is_complete(connection)
-        backend = _open_optuna(parsed, create=not is_complete)
-        if not is_complete:
-            with engine.begin() as connection:
-                schema.create(connection)
-    return backend
+    with engine.connect():
+        pass  # SQLite's journal is switched before anybody else looks
+    backend = _open_optuna(parsed, create=True)
+    backend.remove_session()
+    backend.engine.dispose()
+    with engine.begin() as connection:
+        schema.create(connection)
 
 
 def _open_optuna(parsed: URL, *, create: bool) -> optuna.storages.RDBStorage:
@@ -212,13 +256,15 @@ def _open_optuna(parsed: URL, *, create: bool) -> optuna.storages.RDBStorage:
         skip_table_creation=not create,
     )
     found, needed = backend.get_current_version(), backend.get_head_version()
-    backend.engine.dispose()  # its first connections were made without what follows
-    event.listen(backend.engine, "connect", SET_UP[dialect])
     if found != needed:
+        backend.engine.dispose()
         raise StorageError(
             f"its tables are of Optuna's version {found}, and this Optuna needs {needed}: "
             "optuna storage upgrade may help"
         )
+    with backend.engine.connect() as connection:  # the one it made before it could be told
+        SET_UP[dialect](connection.connection.dbapi_connection, None)
+    event.listen(backend.engine, "connect", SET_UP[dialect])
     return backend
 
 
@@ -270,16 +316,3 @@ def _creation_lock(parsed: URL) -> Iterator[None]:
     with engine.connect() as connection:
         connection.execute(sa.select(sa.func.pg_advisory_lock(CREATION_LOCK)))
         yield
-
-
-def _is_passing(error: StorageError) -> bool:
-    cause = getattr(error.__cause__, "orig", None)
-    return getattr(cause, "sqlstate", None) in RETRIED
-
-
-def _sentence(safe_url: str, error: BaseException) -> str:
-    """What the driver said, in one line; drivers repeat no password, and neither do we."""
-    if isinstance(error, StorageInternalError) and error.__cause__ is not None:
-        error = error.__cause__
-    said = str(getattr(error, "orig", None) or error).strip() or type(error).__name__
-    return f"storage {safe_url}: {said.splitlines()[0]}"
