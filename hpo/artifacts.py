@@ -41,6 +41,11 @@ def trial_path(study_uuid: str, number: int, attempt: int, name: str) -> str:
     return f"studies/{study_uuid}/trial-{number:05d}/attempt-{attempt}/{name}"
 
 
+def checkpoints_path(study_uuid: str, number: int) -> str:
+    """The folder of a trial's checkpoints, which its attempts hand on to each other."""
+    return f"studies/{study_uuid}/trial-{number:05d}/checkpoints"
+
+
 class ArtifactStore:
     """Files by relative path, written atomically and read back verified.
 
