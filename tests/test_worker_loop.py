@@ -17,7 +17,7 @@ from hpo.errors import ArtifactError, DataError, HpoError
 from hpo.launch.creation import create_from_file
 from hpo.study import Study, WorkerId
 from hpo.training import Checkpoint, Event, Failed, Run, SingleTrainer
-from hpo.worker.loop import MAX_FAILURES, Worker
+from hpo.worker.loop import MAX_FAILURES, Timing, Worker
 from hpo.worker.quota import Quota
 
 STUDY = """
@@ -66,8 +66,8 @@ def make_worker(study: Study, store: ArtifactStore, **changes: object) -> Worker
         "store": store,
         "trainer": SingleTrainer("cpu"),
         "identity": WorkerId(host="here", pid=os.getpid(), device="cpu"),
-        "lease": 60.0,
         "quota": Quota(),
+        "timing": Timing(),
     }
     return Worker(**{**given, **changes})  # type: ignore[arg-type]
 
@@ -141,15 +141,33 @@ def test_a_trial_is_not_complete_without_its_weights(
     make_study: Callable[..., Study], store: ArtifactStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     study = make_study(n_trials=1)
-    worker = make_worker(study, store)
+    worker = make_worker(study, store, timing=Timing(outage=1.0))
 
     def full(path: str, data: bytes) -> str:
         raise ArtifactError("no space left on device")
 
     monkeypatch.setattr(store, "put", full)
-    with pytest.raises(ArtifactError):
+    with pytest.raises(ArtifactError, match=r"no space left on device; given up after \d+ s"):
         worker.work(threading.Event())
     assert study.progress().counts == {"WAITING": 1}
+
+
+def test_weights_are_saved_and_told_when_the_disk_has_room_again(
+    make_study: Callable[..., Study], store: ArtifactStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = make_study(n_trials=1)
+    put, room_at = store.put, time.monotonic() + 3.0
+
+    def full_for_a_while(path: str, data: bytes) -> str:
+        if time.monotonic() < room_at:
+            raise ArtifactError("no space left on device")
+        return put(path, data)
+
+    monkeypatch.setattr(store, "put", full_for_a_while)
+    assert make_worker(study, store).work(threading.Event())
+    (trial,) = study.trials()
+    assert (trial.state.name, trial.user_attrs["attempt"]) == ("COMPLETE", 1)
+    store.get(trial.user_attrs["artifact"], trial.user_attrs["sha256"])
 
 
 def test_a_worker_refuses_other_data(

@@ -12,7 +12,7 @@ from sqlalchemy.engine import Connection
 
 from hpo.errors import StorageError
 
-VERSION = 1
+VERSION = 2
 """Raise by one when the tables below change; older storages then want an upgrade."""
 
 
@@ -56,9 +56,11 @@ CLOCKS = sa.Table(
         autoincrement=False,
     ),
     sa.Column("busy_ms", sa.BigInteger, nullable=False),
+    sa.Column("device_ms", sa.BigInteger, nullable=False),
     sa.Column("seen_ms", sa.BigInteger, nullable=False),
 )
-"""How long a study's trials were under a live lease, counted up to the moment `seen_ms`."""
+"""How long a study's trials were under a live lease, and for how much device-time, counted up to
+the moment `seen_ms`."""
 
 WORKERS = sa.Table(
     "hpo_workers",
@@ -67,6 +69,7 @@ WORKERS = sa.Table(
     sa.Column("host", sa.String(255), nullable=False),
     sa.Column("pid", sa.Integer, nullable=False),
     sa.Column("device", sa.String(255), nullable=False),
+    sa.Column("share", sa.Float, nullable=False),
 )
 """Every worker process that ever claimed a trial; those at work hold a live lease."""
 
