@@ -48,8 +48,11 @@ class Pace:
         """Seconds until trials or time are used up; None while nothing tells."""
         rate = self.per_minute(status)
         bounds = [60 * (status.budget.n_trials - ended(status)) / rate] if rate else []
-        if status.budget.timeout is not None:
-            bounds.append(max(0.0, status.budget.timeout - status.busy_seconds))
+        budget, share = status.budget, sum(worker.share for worker in status.workers)
+        if budget.timeout is not None:
+            bounds.append(max(0.0, budget.timeout - status.busy_seconds))
+        if budget.device_time is not None and share:
+            bounds.append(max(0.0, (budget.device_time - status.device_seconds) / share))
         return min(bounds, default=None)
 
 

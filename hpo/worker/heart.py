@@ -83,7 +83,8 @@ class Heart:
     def _watch(self) -> None:
         """Kill a process that hangs: no exception reaches a thread that is stuck in a call."""
         if (stuck := time.monotonic() - self._progressed) >= self._hang:
-            numbers = ", ".join(str(claim.number) for claim in self._held) or "none"
+            with self._lock:
+                numbers = ", ".join(str(claim.number) for claim in self._held) or "none"
             log.error("no progress for %.0f s, killed; trials in hand: %s", stuck, numbers)
             os.kill(os.getpid(), signal.SIGKILL)
 
