@@ -19,7 +19,7 @@ FLOORS = [
     # SQL; tensors; a study file drawn up from a table
     "storage training study_file",
     # what persists
-    "catalog study sampling pruning status artifacts bundle experiment",
+    "catalog study sampling pruning status artifacts bundle checkpoints experiment",
     # the loop, and what keeps it alive
     "worker",
     # where workers run, and what comes out
@@ -36,6 +36,7 @@ STRANGERS = {
     "study": "artifacts training torch polars",
     "artifacts": "study storage sqlalchemy optuna torch",
     "bundle": "study artifacts sqlalchemy optuna signal",
+    "checkpoints": "study storage sqlalchemy optuna polars signal",
     "experiment": "study artifacts sqlalchemy optuna signal",
     "worker": "optuna sqlalchemy results launch",
     "results": "worker",

@@ -16,7 +16,7 @@ from hpo.bundle import Model
 from hpo.errors import ArtifactError, DataError, HpoError
 from hpo.launch.creation import create_from_file
 from hpo.study import Study, WorkerId
-from hpo.training import Event, Failed, Run, SingleTrainer
+from hpo.training import Checkpoint, Event, Failed, Run, SingleTrainer
 from hpo.worker.loop import MAX_FAILURES, Worker
 from hpo.worker.quota import Quota
 
@@ -120,7 +120,7 @@ def test_diverged_trials_are_pruned_with_their_reason(
 class OutOfMemory(SingleTrainer):
     """An engine that never has the memory for a trial."""
 
-    def admit(self, run: Run) -> bool:
+    def admit(self, run: Run, checkpoint: Checkpoint | None = None) -> bool:
         self.key = run.key
         return True
 
