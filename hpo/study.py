@@ -6,6 +6,7 @@ what a worker writes rests on its lease; sampling and pruning are Optuna's, over
 Does not know: tensors, files.
 """
 
+import copy
 import json
 import math
 import time
@@ -32,6 +33,7 @@ from hpo.storage.leases import WorkerId as WorkerId
 from hpo.storage.leases import worker_key as worker_key
 from hpo.storage.reader import Notes
 from hpo.storage.schema import NOT_FOUND, TRIAL_SYSTEM_ATTRS
+from hpo.storage.snapshot import read_study
 from hpo.trial import Measurement
 
 RELEASED = ledger.RELEASED
@@ -323,10 +325,9 @@ class Study:
         return budget.is_out_of_time(clock.busy_ms / 1000, clock.device_ms / 1000)
 
     def trials(self, states: tuple[TrialState, ...] | None = None) -> list[FrozenTrial]:
-        """The trials by number, as they are now."""
-        self.storage.reader.invalidate(self._id)
-        with self._reading():
-            return self.storage.reader.get_all_trials(self._id, deepcopy=False, states=states)
+        """The trials by number, whole and as they are now."""
+        with self._reading(), self.storage.read() as connection:
+            return read_study(connection, self._id, states)
 
     def _claim(self, connection: Connection, worker: WorkerId, lease: float) -> Lease | None:
         if not ledger.lock_study(connection, self._id):
@@ -368,6 +369,7 @@ class Study:
         reader.invalidate(self._id)
         sampler = make_sampler(self.definition.sampler, lease.number)
         with self._reading(), reader.held(lease.trial_id) as notes:
+            reader.snapshot(self._id)
             trial = Trial(self._optuna(sampler), lease.trial_id)
             return draw(self.definition, trial), notes
 
@@ -384,9 +386,16 @@ class Study:
         return StudyNotFoundError(f"study {self.name} is no longer in {self.storage.safe_url}")
 
     def _optuna(self, sampler: optuna.samplers.BaseSampler) -> optuna.Study:
-        """The study as Optuna's samplers and pruners see it; its own pruner is never asked."""
-        unused = optuna.pruners.NopPruner()
-        return optuna.Study(self.name, self.storage.reader, sampler, unused)
+        """The study as Optuna's samplers and pruners see it, afresh: it keeps lists of trials."""
+        study = copy.copy(self._bare)
+        study.sampler = sampler
+        return study
+
+    @cached_property
+    def _bare(self) -> optuna.Study:
+        """What each of them is copied from; its sampler and its pruner are never asked."""
+        unused = optuna.samplers.RandomSampler(), optuna.pruners.NopPruner()
+        return optuna.Study(self.name, self.storage.reader, *unused)
 
 
 def _check_raised(name: str, stored: Budget, given: Budget) -> None:

@@ -16,7 +16,7 @@ from sqlalchemy.engine import Connection
 
 from hpo.catalog import create_study
 from hpo.errors import StorageError, StorageUnavailableError
-from hpo.storage import engine
+from hpo.storage import dialects
 from hpo.storage.engine import Storage, open_storage
 from hpo.storage.failures import is_in_the_way, translate
 from hpo.storage.schema import WORKERS
@@ -162,7 +162,7 @@ def test_optuna_reading_over_a_connection_that_ended_goes_on(storage: Storage) -
 def test_a_lock_that_is_not_had_in_time_is_an_outage(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(engine.CONNECT, "sqlite", {"timeout": 0.1})
+    monkeypatch.setitem(dialects.DIALECTS["sqlite"].connect, "timeout", 0.1)
     url = f"sqlite:///{tmp_path}/hpo.db"
     with closing(open_storage(url)) as storage, closing(open_storage(url)) as other:
 
@@ -205,7 +205,7 @@ class TestPatience:
     def test_waits_for_a_database_that_comes_back(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setitem(engine.CONNECT, "sqlite", {"timeout": 0.05})
+        monkeypatch.setitem(dialects.DIALECTS["sqlite"].connect, "timeout", 0.05)
         url = f"sqlite:///{tmp_path}/hpo.db"
         open_storage(url).close()
         blocker = sqlite3.connect(tmp_path / "hpo.db", check_same_thread=False)

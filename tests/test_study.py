@@ -109,7 +109,7 @@ class TestCreation:
 
     def test_a_study_of_another_program_is_left_alone(self, storage: Storage) -> None:
         make(storage)
-        optuna.create_study(study_name="plain", storage=storage.reader)
+        optuna.create_study(study_name="plain", storage=storage.plain)
         with pytest.raises(InputError, match=r"was not made by hpo"):
             open_study(storage, "plain")
         assert [status.name for status in list_studies(storage)] == ["study"]

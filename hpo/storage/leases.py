@@ -8,16 +8,22 @@ Functions take a connection inside a transaction; none commits.
 
 import time
 import uuid
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.engine import Connection
 
 from hpo.errors import LeaseLostError
 from hpo.storage.schema import CLOCKS, LEASES, TRIALS, WORKERS
+
+CLOCK = {
+    "postgresql": sa.text("SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000 AS bigint)"),
+    "mysql": sa.text("SELECT TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(3)) DIV 1000"),
+}
+"""The time in ms since 1970, in UTC whatever the session's time zone."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,8 +90,7 @@ def now_ms(connection: Connection) -> int:
     """The database's time. SQLite has none of its own: there it is this process's clock."""
     if connection.dialect.name == "sqlite":
         return time.time_ns() // 1_000_000
-    clock = sa.text("SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000 AS bigint)")
-    return int(connection.execute(clock).scalar_one())
+    return int(connection.execute(CLOCK[connection.dialect.name]).scalar_one())
 
 
 def grant(
@@ -125,16 +130,12 @@ def touch(
     values: dict[str, Any] = {"beat": LEASES.c.beat + 1}
     if lease_seconds is not None:
         values["expires_ms"] = now_ms(connection) + round(lease_seconds * 1000)
-    held = (
-        sa.update(LEASES)
-        .where(
-            LEASES.c.trial_id.in_([lease.trial_id for lease in leases]),
-            LEASES.c.token.in_([lease.token for lease in leases]),
-        )
-        .values(values)
-        .returning(LEASES.c.trial_id)
-    )
-    return set(connection.execute(held).scalars())
+    ids, tokens = [lease.trial_id for lease in leases], [lease.token for lease in leases]
+    own = LEASES.c.trial_id.in_(ids) & LEASES.c.token.in_(tokens)
+    touched = connection.execute(sa.update(LEASES).where(own).values(values))
+    if touched.rowcount == len(ids):
+        return set(ids)
+    return set(connection.execute(sa.select(LEASES.c.trial_id).where(own)).scalars())
 
 
 def fence(connection: Connection, lease: Lease) -> None:
@@ -200,10 +201,17 @@ def end(connection: Connection, trial_id: int) -> None:
     connection.execute(sa.delete(LEASES).where(LEASES.c.trial_id == trial_id))
 
 
-def upsert(connection: Connection, table: sa.Table) -> sqlite.Insert | postgresql.Insert:
-    """An insert that can say what to do where the row is there already."""
+def upsert(
+    connection: Connection, table: sa.Table, key: Sequence[str], replaced: Sequence[str]
+) -> sa.Insert:
+    """An insert that replaces some columns where a row of the same key is there already."""
+    if connection.dialect.name == "mysql":
+        insert = mysql.insert(table)
+        return insert.on_duplicate_key_update({name: insert.inserted[name] for name in replaced})
     is_sqlite = connection.dialect.name == "sqlite"
-    return sqlite.insert(table) if is_sqlite else postgresql.insert(table)
+    into = sqlite.insert(table) if is_sqlite else postgresql.insert(table)
+    set_ = {name: into.excluded[name] for name in replaced}
+    return into.on_conflict_do_update(index_elements=key, set_=set_)
 
 
 def _sign_on(connection: Connection, worker: WorkerId) -> None:
@@ -214,8 +222,8 @@ def _sign_on(connection: Connection, worker: WorkerId) -> None:
         "device": worker.device,
         "share": worker.share,
     }
-    insert = upsert(connection, WORKERS).values(worker_id=worker.key, **about)
-    connection.execute(insert.on_conflict_do_update(index_elements=["worker_id"], set_=about))
+    insert = upsert(connection, WORKERS, ["worker_id"], list(about))
+    connection.execute(insert.values(worker_id=worker.key, **about))
 
 
 def _sightings(study_id: int) -> sa.Select[Any]:

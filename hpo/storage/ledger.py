@@ -51,8 +51,7 @@ def create_study(
     connection: Connection, name: str, direction: Direction, attrs: Mapping[str, Any]
 ) -> int:
     """Make a study with its system attributes; an IntegrityError says that the name is taken."""
-    insert = sa.insert(STUDIES).values(study_name=name).returning(STUDIES.c.study_id)
-    study_id = int(connection.execute(insert).scalar_one())
+    study_id = _insert(connection, STUDIES, study_name=name)
     objective = {"objective": 0, "direction": StudyDirection[direction.upper()]}
     connection.execute(sa.insert(DIRECTIONS).values(study_id=study_id, **objective))
     for key, value in attrs.items():
@@ -78,10 +77,8 @@ def get_study_attr(connection: Connection, study_id: int, key: str) -> Any:
 
 def set_study_attr(connection: Connection, study_id: int, key: str, value: Any) -> None:
     """Write a system attribute of a study."""
-    own = (STUDY_ATTRS.c.study_id == study_id) & (STUDY_ATTRS.c.key == key)
-    connection.execute(sa.delete(STUDY_ATTRS).where(own))
     row = {"study_id": study_id, "key": key, "value_json": json.dumps(value)}
-    connection.execute(sa.insert(STUDY_ATTRS).values(row))
+    connection.execute(upsert(connection, STUDY_ATTRS, ["study_id", "key"], ["value_json"]), row)
 
 
 def count_trials(connection: Connection, study_id: int) -> int:
@@ -119,8 +116,7 @@ def add_trial(
         Its id in the database.
     """
     values = {"study_id": study_id, "number": number, "state": TrialState.WAITING}
-    insert = sa.insert(TRIALS).values(values).returning(TRIALS.c.trial_id)
-    trial_id = int(connection.execute(insert).scalar_one())
+    trial_id = _insert(connection, TRIALS, **values)
     if fixed_params:
         write_attrs(connection, TRIAL_SYSTEM_ATTRS, trial_id, {FIXED_PARAMS: dict(fixed_params)})
     return trial_id
@@ -185,9 +181,7 @@ def write_reports(connection: Connection, reports: Mapping[int, Sequence[Measure
     ]
     if not rows:
         return
-    insert = upsert(connection, REPORTS)
-    replace = {"intermediate_value": insert.excluded.intermediate_value}
-    insert = insert.on_conflict_do_update(index_elements=["trial_id", "step"], set_=replace)
+    insert = upsert(connection, REPORTS, ["trial_id", "step"], ["intermediate_value"])
     connection.execute(insert, rows)
 
 
@@ -220,13 +214,11 @@ def write_attrs(
     """Write user or system attributes of a trial, over those of the same name."""
     if not attrs:
         return
-    own = (table.c.trial_id == trial_id) & table.c.key.in_(list(attrs))
-    connection.execute(sa.delete(table).where(own))
     rows = [
         {"trial_id": trial_id, "key": key, "value_json": json.dumps(value)}
         for key, value in attrs.items()
     ]
-    connection.execute(sa.insert(table), rows)
+    connection.execute(upsert(connection, table, ["trial_id", "key"], ["value_json"]), rows)
 
 
 def finish(
@@ -284,6 +276,13 @@ def _end(connection: Connection, trial_id: int, state: TrialState) -> None:
     done = {"state": state, "datetime_complete": _utc(connection)}
     connection.execute(sa.update(TRIALS).where(TRIALS.c.trial_id == trial_id).values(done))
     leases.end(connection, trial_id)
+
+
+def _insert(connection: Connection, table: sa.Table, **values: Any) -> int:
+    """Insert a row; the id that the database gave it."""
+    key = connection.execute(sa.insert(table).values(values)).inserted_primary_key
+    assert key is not None
+    return int(key[0])
 
 
 def _first_waiting(connection: Connection, study_id: int) -> tuple[int, int] | None:

@@ -4,6 +4,7 @@ The only room that imports Optuna's private models; a test holds their columns t
 written here.
 """
 
+import math
 from typing import cast
 
 import sqlalchemy as sa
@@ -30,8 +31,16 @@ TRIAL_USER_ATTRS = _table(models.TrialUserAttributeModel)
 TRIAL_SYSTEM_ATTRS = _table(models.TrialSystemAttributeModel)
 REPORTS = _table(models.TrialIntermediateValueModel)
 
-FINITE_VALUE = models.TrialValueModel.TrialValueType.FINITE
-FINITE_REPORT = models.TrialIntermediateValueModel.TrialIntermediateValueType.FINITE
+_VALUE = models.TrialValueModel.TrialValueType
+_REPORT = models.TrialIntermediateValueModel.TrialIntermediateValueType
+FINITE_VALUE, FINITE_REPORT = _VALUE.FINITE, _REPORT.FINITE
+NOT_FINITE_VALUE = {_VALUE.INF_POS: math.inf, _VALUE.INF_NEG: -math.inf}
+NOT_FINITE_REPORT = {
+    _REPORT.INF_POS: math.inf,
+    _REPORT.INF_NEG: -math.inf,
+    _REPORT.NAN: math.nan,
+}
+"""What other tools of Optuna's may have written: the number is NULL then."""
 
 NOT_FOUND = models.NOT_FOUND_MSG
 """What Optuna's KeyError says when a study or a trial is gone."""
@@ -101,6 +110,8 @@ def is_complete(connection: Connection) -> bool:
     if not sa.inspect(connection).has_table(VERSIONS.name):
         return False
     version = connection.scalar(sa.select(VERSIONS.c.version))
+    if version is None:  # whoever makes them was cut off, or is still at it
+        return False
     if version != VERSION:
         raise StorageError(
             f"its tables have version {version}, and this hpo needs version {VERSION}: "
@@ -110,6 +121,6 @@ def is_complete(connection: Connection) -> bool:
 
 
 def create(connection: Connection) -> None:
-    """Make our tables, in one transaction; Optuna's are there already."""
+    """Make our tables, the version last; Optuna's are there already. MySQL rolls none back."""
     metadata.create_all(connection)
     connection.execute(sa.insert(VERSIONS).values(id=1, version=VERSION))
