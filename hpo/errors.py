@@ -7,7 +7,8 @@
     │   ├── StudyConflictError  the name is taken by another definition
     │   ├── StudyNotFoundError  no study of that name in the storage
     │   └── BudgetError         a trial that the study's budget has no room for
-    ├── StorageError            the database refused or is out of reach
+    ├── StorageError            the database refused
+    │   └── StorageUnavailableError  it is out of reach now; trying again can help
     ├── ArtifactError           an artifact is missing, damaged or cannot be written
     └── LeaseLostError          the trial belongs to another worker now
 
@@ -53,6 +54,10 @@ class BudgetError(InputError):
 
 class StorageError(HpoError):
     """The database refused, or is out of reach. The message never holds a password."""
+
+
+class StorageUnavailableError(StorageError):
+    """The database is out of reach now, and trying again can help."""
 
 
 class ArtifactError(HpoError):

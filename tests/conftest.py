@@ -1,7 +1,13 @@
-"""Databases for tests: a SQLite file each, or a schema each in a real PostgreSQL."""
+"""Databases for tests: a SQLite file each, a schema each in a real PostgreSQL, a database each in a
+real MariaDB.
+"""
 
+import getpass
+import os
 import shutil
+import subprocess
 import tempfile
+import time
 import uuid
 import warnings
 from collections.abc import Iterator
@@ -9,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+import pymysql
 import pytest
 
 
@@ -42,10 +49,73 @@ def postgresql_url(postgresql_server: str) -> str:
     return f"{postgresql_server}&options=-csearch_path%3D{name}"
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(scope="session")
+def mariadb_server() -> Iterator[str]:
+    """A MariaDB server of this test process's own; the path of its socket.
+
+    Its clock is in Tokyo, as far as it tells.
+    """
+    path = os.environ["PATH"] + ":/usr/sbin"
+    server, installer = (shutil.which(name, path=path) for name in MARIADB)
+    if server is None or installer is None:
+        pytest.skip("no MariaDB server here: apt-get install mariadb-server-core")
+    folder = Path(tempfile.mkdtemp(prefix="hpo-mariadb-"))
+    options = ["--no-defaults", f"--datadir={folder}/data", f"--user={getpass.getuser()}"]
+    install = [*options, "--auth-root-authentication-method=normal", "--skip-test-db"]
+    subprocess.run([installer, *install], check=True, capture_output=True)
+    socket = f"{folder}/socket"
+    process = subprocess.Popen(
+        [server, *options, *MARIADB_OPTIONS, f"--socket={socket}", f"--pid-file={folder}/pid"],
+        stdout=subprocess.DEVNULL,
+        stderr=(folder / "log").open("w"),
+    )
+    deadline = time.monotonic() + 60
+    while not _answers(socket):
+        assert process.poll() is None, (folder / "log").read_text()
+        assert time.monotonic() < deadline, (folder / "log").read_text()
+        time.sleep(0.05)
+    yield socket
+    process.kill()  # its data need not outlive the tests
+    process.wait()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+MARIADB = ("mariadbd", "mariadb-install-db")
+MARIADB_OPTIONS = (
+    "--skip-networking",
+    "--default-time-zone=+09:00",
+    "--innodb-flush-log-at-trx-commit=0",
+    "--innodb-buffer-pool-size=32M",
+    "--innodb-log-file-size=16M",
+)
+
+
+def _answers(socket: str) -> bool:
+    try:
+        pymysql.connect(unix_socket=socket, user="root").close()
+    except pymysql.err.OperationalError:
+        return False
+    return True
+
+
+@pytest.fixture
+def mariadb_url(mariadb_server: str) -> Iterator[str]:
+    """A fresh database."""
+    name = f"test_{uuid.uuid4().hex}"
+
+    def say(statement: str) -> None:
+        with pymysql.connect(unix_socket=mariadb_server, user="root") as connection:
+            connection.cursor().execute(statement)
+
+    say(f"CREATE DATABASE {name}")
+    yield f"mariadb://root@localhost/{name}?unix_socket={mariadb_server}"
+    say(f"DROP DATABASE {name}")
+
+
+@pytest.fixture(params=["sqlite", "postgresql", "mariadb"])
 def storage_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """A fresh database of each kind."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path}/hpo.db"
-    url: Any = request.getfixturevalue("postgresql_url")
+    url: Any = request.getfixturevalue(f"{request.param}_url")
     return str(url)

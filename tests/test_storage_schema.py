@@ -94,7 +94,7 @@ def test_optuna_deletes_a_study_with_all_that_is_ours(storage: Storage) -> None:
     assert claim is not None
     study.report({claim: [Measurement(step=1, value=1.0)]})
     with closing(open_storage(storage.url)) as dashboard:
-        optuna.delete_study(study_name="study", storage=dashboard.reader)
+        optuna.delete_study(study_name="study", storage=dashboard.plain)
     with storage.read() as connection:
         assert connection.execute(sa.select(schema.LEASES)).all() == []
         assert connection.execute(sa.select(schema.CLOCKS)).all() == []

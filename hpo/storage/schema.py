@@ -4,6 +4,7 @@ The only room that imports Optuna's private models; a test holds their columns t
 written here.
 """
 
+import math
 from typing import cast
 
 import sqlalchemy as sa
@@ -12,7 +13,7 @@ from sqlalchemy.engine import Connection
 
 from hpo.errors import StorageError
 
-VERSION = 1
+VERSION = 2
 """Raise by one when the tables below change; older storages then want an upgrade."""
 
 
@@ -30,8 +31,16 @@ TRIAL_USER_ATTRS = _table(models.TrialUserAttributeModel)
 TRIAL_SYSTEM_ATTRS = _table(models.TrialSystemAttributeModel)
 REPORTS = _table(models.TrialIntermediateValueModel)
 
-FINITE_VALUE = models.TrialValueModel.TrialValueType.FINITE
-FINITE_REPORT = models.TrialIntermediateValueModel.TrialIntermediateValueType.FINITE
+_VALUE = models.TrialValueModel.TrialValueType
+_REPORT = models.TrialIntermediateValueModel.TrialIntermediateValueType
+FINITE_VALUE, FINITE_REPORT = _VALUE.FINITE, _REPORT.FINITE
+NOT_FINITE_VALUE = {_VALUE.INF_POS: math.inf, _VALUE.INF_NEG: -math.inf}
+NOT_FINITE_REPORT = {
+    _REPORT.INF_POS: math.inf,
+    _REPORT.INF_NEG: -math.inf,
+    _REPORT.NAN: math.nan,
+}
+"""What other tools of Optuna's may have written: the number is NULL then."""
 
 NOT_FOUND = models.NOT_FOUND_MSG
 """What Optuna's KeyError says when a study or a trial is gone."""
@@ -56,9 +65,11 @@ CLOCKS = sa.Table(
         autoincrement=False,
     ),
     sa.Column("busy_ms", sa.BigInteger, nullable=False),
+    sa.Column("device_ms", sa.BigInteger, nullable=False),
     sa.Column("seen_ms", sa.BigInteger, nullable=False),
 )
-"""How long a study's trials were under a live lease, counted up to the moment `seen_ms`."""
+"""How long a study's trials were under a live lease, and for how much device-time, counted up to
+the moment `seen_ms`."""
 
 WORKERS = sa.Table(
     "hpo_workers",
@@ -67,6 +78,7 @@ WORKERS = sa.Table(
     sa.Column("host", sa.String(255), nullable=False),
     sa.Column("pid", sa.Integer, nullable=False),
     sa.Column("device", sa.String(255), nullable=False),
+    sa.Column("share", sa.Float, nullable=False),
 )
 """Every worker process that ever claimed a trial; those at work hold a live lease."""
 
@@ -98,6 +110,8 @@ def is_complete(connection: Connection) -> bool:
     if not sa.inspect(connection).has_table(VERSIONS.name):
         return False
     version = connection.scalar(sa.select(VERSIONS.c.version))
+    if version is None:  # whoever makes them was cut off, or is still at it
+        return False
     if version != VERSION:
         raise StorageError(
             f"its tables have version {version}, and this hpo needs version {VERSION}: "
@@ -107,6 +121,6 @@ def is_complete(connection: Connection) -> bool:
 
 
 def create(connection: Connection) -> None:
-    """Make our tables, in one transaction; Optuna's are there already."""
+    """Make our tables, the version last; Optuna's are there already. MySQL rolls none back."""
     metadata.create_all(connection)
     connection.execute(sa.insert(VERSIONS).values(id=1, version=VERSION))

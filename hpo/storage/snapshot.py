@@ -1,0 +1,253 @@
+"""A study's trials as Optuna's samplers and pruners need them, read in few statements.
+
+A finished trial never changes and is read once. Of an unfinished one they look at its state, its
+params, which are written together and once, and its system attributes; what it reports is not read.
+So a look costs what is new, and not what is there: neither ten thousand finished trials nor a
+thousand that dead workers left behind.
+
+Does not know: when to look.
+"""
+
+import json
+from array import array
+from collections import defaultdict
+from collections.abc import Container, Iterable, Iterator, Sequence
+from functools import lru_cache
+from typing import Any
+
+import sqlalchemy as sa
+from optuna.distributions import BaseDistribution, json_to_distribution
+from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy.engine import Connection, Row
+
+from hpo.storage.schema import (
+    NOT_FINITE_REPORT,
+    NOT_FINITE_VALUE,
+    NOT_FOUND,
+    REPORTS,
+    STUDIES,
+    TRIAL_PARAMS,
+    TRIAL_SYSTEM_ATTRS,
+    TRIAL_USER_ATTRS,
+    TRIAL_VALUES,
+    TRIALS,
+)
+
+CHUNK = 1000
+"""Trials whose rows are read by one statement."""
+
+Params = dict[str, tuple[BaseDistribution, Any]]
+"""By name in their order: a distribution, and the value as the trial's own code sees it."""
+
+_IDS = sa.bindparam("ids", expanding=True, literal_execute=True)
+"""Ids are written into the statement: databases limit how many parameters one may have."""
+_distribution = lru_cache(maxsize=4096)(json_to_distribution)
+
+
+class Snapshot:
+    """What is known of a study's trials since the last look.
+
+    Attributes:
+        n_complete: how many are COMPLETE.
+    """
+
+    def __init__(self, study_id: int) -> None:
+        """Know nothing yet."""
+        self._study_id = study_id
+        self._finished: dict[int, FrozenTrial] = {}
+        self._open: dict[int, FrozenTrial] = {}
+        self._last_id = -1
+        self._curves: defaultdict[int, array[float]] = defaultdict(lambda: array("d"))
+        self._lists: dict[frozenset[TrialState], list[FrozenTrial]] = {}
+        self.n_complete = 0
+
+    def look(self, connection: Connection) -> None:
+        """Bring it up to date.
+
+        Raises:
+            KeyError: the study is gone; it says what Optuna's does.
+        """
+        heads = self._changed(connection)
+        done = [head for head in heads if head.state.is_finished()]
+        still = [head for head in heads if not head.state.is_finished()]
+        finished = list(read_trials(connection, done, user_attrs=False))
+        opened = self._read_open(connection, still)
+        for trial in finished:
+            self._finish(trial)
+        self._open = opened
+        self._last_id = max((self._last_id, *(head.trial_id for head in heads)))
+        self._lists.clear()
+
+    def trials(self, states: Container[TrialState] | None = None) -> list[FrozenTrial]:
+        """The trials of some states, or all of them, by number."""
+        wanted = frozenset(s for s in TrialState if states is None or s in states)
+        if wanted not in self._lists:
+            known = (*self._finished.values(), *self._open.values())
+            chosen = (trial for trial in known if trial.state in wanted)
+            self._lists[wanted] = sorted(chosen, key=lambda trial: trial.number)
+        return list(self._lists[wanted])
+
+    def reported(self, step: int) -> Sequence[float]:
+        """What COMPLETE trials reported at a step; those that did not reach it are left out."""
+        return self._curves.get(step, ())
+
+    def find(self, trial_id: int) -> FrozenTrial | None:
+        """An unfinished trial by its id."""
+        return self._open.get(trial_id)
+
+    def _changed(self, connection: Connection) -> Sequence[Row[Any]]:
+        """Trials that are new, and those that were unfinished."""
+        is_new = TRIALS.c.trial_id > self._last_id
+        query = _heads(self._study_id).where(is_new | TRIALS.c.trial_id.in_(_IDS))
+        heads = connection.execute(query, {"ids": list(self._open)}).all()
+        if not heads:
+            check_exists(connection, self._study_id)
+        return heads
+
+    def _read_open(
+        self, connection: Connection, heads: Sequence[Row[Any]]
+    ) -> dict[int, FrozenTrial]:
+        before = {head.trial_id: self._open.get(head.trial_id) for head in heads}
+        params = {own: _params_of(trial) for own, trial in before.items() if trial and trial.params}
+        params |= _params(connection, [own for own in before if own not in params])
+        attrs = _attrs(connection, TRIAL_SYSTEM_ATTRS, list(before))
+        return {
+            head.trial_id: _frozen(
+                head, params.get(head.trial_id, {}), system_attrs=attrs.get(head.trial_id, {})
+            )
+            for head in heads
+        }
+
+    def _finish(self, trial: FrozenTrial) -> None:
+        self._finished[trial._trial_id] = trial
+        if trial.state == TrialState.COMPLETE:
+            self.n_complete += 1
+            for step, value in trial.intermediate_values.items():
+                self._curves[step].append(value)
+
+
+def read_study(
+    connection: Connection, study_id: int, states: Container[TrialState] | None
+) -> list[FrozenTrial]:
+    """The trials of some states by number, whole and as they are now.
+
+    Raises:
+        KeyError: the study is gone; it says what Optuna's does.
+    """
+    heads = connection.execute(_heads(study_id).order_by(TRIALS.c.number)).all()
+    if not heads:
+        check_exists(connection, study_id)
+    wanted = [head for head in heads if states is None or head.state in states]
+    return list(read_trials(connection, wanted))
+
+
+def read_trials(
+    connection: Connection, heads: Sequence[Row[Any]], *, user_attrs: bool = True
+) -> Iterator[FrozenTrial]:
+    """Trials with all that belongs to them; `user_attrs` only where they are asked for."""
+    for first in range(0, len(heads), CHUNK):
+        chunk = heads[first : first + CHUNK]
+        ids = [head.trial_id for head in chunk]
+        params, values, reports = (read(connection, ids) for read in (_params, _values, _reports))
+        system = _attrs(connection, TRIAL_SYSTEM_ATTRS, ids)
+        user = _attrs(connection, TRIAL_USER_ATTRS, ids if user_attrs else [])
+        for head in chunk:
+            own = head.trial_id
+            yield _frozen(
+                head,
+                params.get(own, {}),
+                values=values.get(own),
+                intermediate_values=reports.get(own, {}),
+                system_attrs=system.get(own, {}),
+                user_attrs=user.get(own, {}),
+            )
+
+
+def check_exists(connection: Connection, study_id: int) -> None:
+    """Raise what Optuna does when a study is gone."""
+    query = sa.select(STUDIES.c.study_id).where(STUDIES.c.study_id == study_id)
+    if connection.execute(query).one_or_none() is None:
+        raise KeyError(NOT_FOUND)
+
+
+def _heads(study_id: int) -> sa.Select[Any]:
+    """The trials' own rows."""
+    columns = ("trial_id", "number", "state", "datetime_start", "datetime_complete")
+    query = sa.select(*(TRIALS.c[name] for name in columns))
+    return query.where(TRIALS.c.study_id == study_id)
+
+
+def _frozen(
+    head: Row[Any],
+    params: Params,
+    *,
+    system_attrs: dict[str, Any],
+    values: list[float] | None = None,
+    intermediate_values: dict[int, float] | None = None,
+    user_attrs: dict[str, Any] | None = None,
+) -> FrozenTrial:
+    return FrozenTrial(
+        number=head.number,
+        trial_id=head.trial_id,
+        state=head.state,
+        value=None,
+        values=values,
+        datetime_start=head.datetime_start,
+        datetime_complete=head.datetime_complete,
+        params={name: value for name, (_, value) in params.items()},
+        distributions={name: distribution for name, (distribution, _) in params.items()},
+        user_attrs=user_attrs or {},
+        system_attrs=system_attrs,
+        intermediate_values=intermediate_values or {},
+    )
+
+
+def _params_of(trial: FrozenTrial) -> Params:
+    return {name: (trial.distributions[name], value) for name, value in trial.params.items()}
+
+
+def _rows(
+    connection: Connection, table: sa.Table, ids: Sequence[int], *names: str
+) -> Iterable[Any]:
+    """Some columns of the rows that belong to trials, each row behind its trial's id."""
+    if not ids:
+        return ()
+    columns = [table.c.trial_id, *(table.c[name] for name in names)]
+    query = sa.select(*columns).where(table.c.trial_id.in_(_IDS))
+    if table is TRIAL_PARAMS:
+        query = query.order_by(table.c.param_id)
+    return connection.execute(query, {"ids": ids})
+
+
+def _params(connection: Connection, ids: Sequence[int]) -> dict[int, Params]:
+    names = ("param_name", "param_value", "distribution_json")
+    found: defaultdict[int, Params] = defaultdict(dict)
+    for trial_id, name, value, text in _rows(connection, TRIAL_PARAMS, ids, *names):
+        distribution = _distribution(text)
+        found[trial_id][name] = (distribution, distribution.to_external_repr(value))
+    return found
+
+
+def _values(connection: Connection, ids: Sequence[int]) -> dict[int, list[float]]:
+    found: defaultdict[int, dict[int, float]] = defaultdict(dict)
+    names = ("objective", "value", "value_type")
+    for trial_id, objective, value, kind in _rows(connection, TRIAL_VALUES, ids, *names):
+        found[trial_id][objective] = NOT_FINITE_VALUE[kind] if value is None else value
+    return {own: [by[objective] for objective in sorted(by)] for own, by in found.items()}
+
+
+def _reports(connection: Connection, ids: Sequence[int]) -> dict[int, dict[int, float]]:
+    found: defaultdict[int, dict[int, float]] = defaultdict(dict)
+    names = ("step", "intermediate_value", "intermediate_value_type")
+    for trial_id, step, value, kind in _rows(connection, REPORTS, ids, *names):
+        found[trial_id][step] = NOT_FINITE_REPORT[kind] if value is None else value
+    return found
+
+
+def _attrs(
+    connection: Connection, table: sa.Table, ids: Sequence[int]
+) -> dict[int, dict[str, Any]]:
+    found: defaultdict[int, dict[str, Any]] = defaultdict(dict)
+    for trial_id, key, text in _rows(connection, table, ids, "key", "value_json"):
+        found[trial_id][key] = json.loads(text)
+    return found
