@@ -173,11 +173,14 @@ def enqueue(
 ) -> None:
     """Queue a trial with params of your own choice.
 
+    A number that may also be 0 (`or_zero`) is turned off by 0 and on by any other value.
+
     Example:
         hpo enqueue california-housing model.depth=4 optimizer.name=adamw
     """
     study = opened(name, storage)
-    number = study.enqueue(dict(_parse_param(text) for text in params))
+    given = dict(_parse_param(text) for text in params)
+    number = study.enqueue(study.definition.space.switched(given))
     print(number)
 
 
