@@ -77,7 +77,7 @@ def predict(
         else:
             predictions.write_parquet(out)
     except OSError as error:
-        raise InputError(f"{out}: cannot be written ({error.strerror})") from None
+        raise InputError(f"{out}: cannot be written ({error.strerror or error})") from None
 
 
 def train(

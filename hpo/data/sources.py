@@ -10,6 +10,7 @@ Does not know: targets, splits, tensors.
 import gzip
 import hashlib
 import io
+import warnings
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -185,8 +186,10 @@ def _from_openml(source: str) -> pl.DataFrame:
     name = source.removeprefix("openml:")
     which = {"data_id": int(name)} if name.isdecimal() else {"name": name}
     try:
-        # Without pandas: values as one array of numbers, nominal ones as codes of their labels.
-        bunch = fetch_openml(**which, target_column=None, as_frame=False, parser="liac-arff")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of each further try, and of versions; errors remain
+            # Without pandas: values as one array of numbers, nominal ones as codes of their labels.
+            bunch = fetch_openml(**which, target_column=None, as_frame=False, parser="liac-arff")
     except Exception as error:  # scikit-learn lets pass whatever the network raised
         raise DataError(f"{source}: cannot be fetched: {error}") from None
     if not isinstance(bunch.data, np.ndarray):

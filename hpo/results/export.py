@@ -74,7 +74,7 @@ def export(
         folders = [_export_trial(study, store, experiment, row, out) for row in rows]
         to_table(ranked).write_csv(out / "leaderboard.csv")
     except OSError as error:
-        raise InputError(f"{out}: cannot be written ({error.strerror})") from None
+        raise InputError(f"{out}: cannot be written ({error.strerror or error})") from None
     return folders
 
 
