@@ -41,6 +41,14 @@ def test_a_store_keeps_its_id_and_differs_from_others(tmp_path: Path) -> None:
     assert ArtifactStore(str(tmp_path / "b")).id != first.id
 
 
+def test_a_store_that_is_not_there_is_not_made_by_looking(tmp_path: Path) -> None:
+    with pytest.raises(ArtifactError, match=r"/new: does not exist; name the one"):
+        ArtifactStore(str(tmp_path / "new"), create=False)
+    assert list(tmp_path.iterdir()) == []
+    made = ArtifactStore(str(tmp_path / "new"))
+    assert ArtifactStore(str(tmp_path / "new"), create=False).id == made.id
+
+
 def test_many_openings_at_once_agree_on_the_id(tmp_path: Path) -> None:
     with ThreadPoolExecutor(8) as pool:
         ids = set(pool.map(lambda _: ArtifactStore(str(tmp_path / "new")).id, range(16)))

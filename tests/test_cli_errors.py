@@ -83,6 +83,8 @@ def test_a_wrong_study_or_table_is_said_in_a_sentence(
         (("create", "s.toml", "--storage", "hpo.db"), "--storage must be a URL"),
         (("create", "s.toml", "--storage", "oracle://x"), "must begin with sqlite:///"),
         (("create", "s.toml", "--artifacts", "gopher://x"), "gopher"),
+        (("run", "s.toml", "--out", "/proc/winners"), "--out /proc/winners: cannot be written"),
+        (("run", "s.toml", "--out", "t.csv"), "--out t.csv: cannot be written (File exists)"),
         (("predict", ".", "t.csv"), "model.safetensors: cannot be read"),
         (("predict", "s.toml", "t.csv"), "s.toml: is not a model file"),
         (("train", "s.toml"), "s.toml: "),
