@@ -290,7 +290,6 @@ class Study:
         reader.invalidate(self._id)
         sampler = make_sampler(self.definition.sampler, lease.number)
         with self._reading(), reader.held(lease.trial_id) as notes:
-            reader.snapshot(self._id)
             trial = Trial(self._optuna(sampler), lease.trial_id)
             return draw(self.definition, trial), notes
 

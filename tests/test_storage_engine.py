@@ -130,7 +130,7 @@ def test_postgresql_lets_go_of_a_worker_that_stopped(postgresql_url: str) -> Non
 
 def test_mariadb_sessions_are_set_up(mariadb_url: str) -> None:
     with closing(open_storage(mariadb_url)) as storage, storage.read() as connection:
-        names = "@@time_zone, @@transaction_isolation, @@idle_transaction_timeout"
+        names = "@@time_zone, @@tx_isolation, @@idle_transaction_timeout"
         shown = connection.exec_driver_sql(f"SELECT {names}").one()
         assert tuple(shown) == ("+00:00", "READ-COMMITTED", 10)
 

@@ -11,7 +11,7 @@ Does not know: when to look.
 import json
 from array import array
 from collections import defaultdict
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -41,6 +41,13 @@ Params = dict[str, tuple[BaseDistribution, Any]]
 
 _IDS = sa.bindparam("ids", expanding=True, literal_execute=True)
 """Ids are written into the statement: databases limit how many parameters one may have."""
+_HEADS = sa.select(
+    *(
+        TRIALS.c[name]
+        for name in ("trial_id", "number", "state", "datetime_start", "datetime_complete")
+    )
+)
+"""The trials' own rows."""
 _distribution = lru_cache(maxsize=4096)(json_to_distribution)
 
 
@@ -71,7 +78,7 @@ class Snapshot:
         done = [head for head in heads if head.state.is_finished()]
         still = [head for head in heads if not head.state.is_finished()]
         finished = list(read_trials(connection, done, user_attrs=False))
-        opened = self._read_open(connection, still)
+        opened = _read_open(connection, still, self._open)
         for trial in finished:
             self._finish(trial)
         self._open = opened
@@ -91,32 +98,15 @@ class Snapshot:
         """What COMPLETE trials reported at a step; those that did not reach it are left out."""
         return self._curves.get(step, ())
 
-    def find(self, trial_id: int) -> FrozenTrial | None:
-        """An unfinished trial by its id."""
-        return self._open.get(trial_id)
-
     def _changed(self, connection: Connection) -> Sequence[Row[Any]]:
         """Trials that are new, and those that were unfinished."""
         is_new = TRIALS.c.trial_id > self._last_id
-        query = _heads(self._study_id).where(is_new | TRIALS.c.trial_id.in_(_IDS))
+        own = TRIALS.c.study_id == self._study_id
+        query = _HEADS.where(own, is_new | TRIALS.c.trial_id.in_(_IDS))
         heads = connection.execute(query, {"ids": list(self._open)}).all()
         if not heads:
             check_exists(connection, self._study_id)
         return heads
-
-    def _read_open(
-        self, connection: Connection, heads: Sequence[Row[Any]]
-    ) -> dict[int, FrozenTrial]:
-        before = {head.trial_id: self._open.get(head.trial_id) for head in heads}
-        params = {own: _params_of(trial) for own, trial in before.items() if trial and trial.params}
-        params |= _params(connection, [own for own in before if own not in params])
-        attrs = _attrs(connection, TRIAL_SYSTEM_ATTRS, list(before))
-        return {
-            head.trial_id: _frozen(
-                head, params.get(head.trial_id, {}), system_attrs=attrs.get(head.trial_id, {})
-            )
-            for head in heads
-        }
 
     def _finish(self, trial: FrozenTrial) -> None:
         self._finished[trial._trial_id] = trial
@@ -134,11 +124,24 @@ def read_study(
     Raises:
         KeyError: the study is gone; it says what Optuna's does.
     """
-    heads = connection.execute(_heads(study_id).order_by(TRIALS.c.number)).all()
+    query = _HEADS.where(TRIALS.c.study_id == study_id).order_by(TRIALS.c.number)
+    heads = connection.execute(query).all()
     if not heads:
         check_exists(connection, study_id)
     wanted = [head for head in heads if states is None or head.state in states]
     return list(read_trials(connection, wanted))
+
+
+def read_open(connection: Connection, trial_id: int) -> FrozenTrial:
+    """An unfinished trial: its state, params and system attributes.
+
+    Raises:
+        KeyError: it is gone; it says what Optuna's does.
+    """
+    heads = connection.execute(_HEADS.where(TRIALS.c.trial_id == trial_id)).all()
+    if not heads:
+        raise KeyError(NOT_FOUND)
+    return _read_open(connection, heads, {})[trial_id]
 
 
 def read_trials(
@@ -170,11 +173,20 @@ def check_exists(connection: Connection, study_id: int) -> None:
         raise KeyError(NOT_FOUND)
 
 
-def _heads(study_id: int) -> sa.Select[Any]:
-    """The trials' own rows."""
-    columns = ("trial_id", "number", "state", "datetime_start", "datetime_complete")
-    query = sa.select(*(TRIALS.c[name] for name in columns))
-    return query.where(TRIALS.c.study_id == study_id)
+def _read_open(
+    connection: Connection, heads: Sequence[Row[Any]], known: Mapping[int, FrozenTrial]
+) -> dict[int, FrozenTrial]:
+    """Unfinished trials by id; the params of those that are known to have some are not read."""
+    ids = [head.trial_id for head in heads]
+    params = {own: _params_of(known[own]) for own in ids if own in known and known[own].params}
+    params |= _params(connection, [own for own in ids if own not in params])
+    attrs = _attrs(connection, TRIAL_SYSTEM_ATTRS, ids)
+    return {
+        head.trial_id: _frozen(
+            head, params.get(head.trial_id, {}), system_attrs=attrs.get(head.trial_id, {})
+        )
+        for head in heads
+    }
 
 
 def _frozen(
