@@ -14,7 +14,7 @@ from hpo.definition import StudyDefinition, difference
 from hpo.errors import InputError, StudyConflictError, StudyNotFoundError, nearest
 from hpo.sampling import queue
 from hpo.status import StudyStatus
-from hpo.storage import ledger
+from hpo.storage import leases, ledger
 from hpo.storage.engine import Storage
 from hpo.strategies import GridSampler
 from hpo.study import DEFINITION, STORE, UUID, VERSION, Study
@@ -83,6 +83,25 @@ def list_studies(storage: Storage) -> list[StudyStatus]:
         for study in found
         if DEFINITION in study.system_attrs
     ]
+
+
+def bury(storage: Storage, worker: str, how: str) -> dict[Study, dict[int, int]]:
+    """Take back at once the trials of a worker that is known to be dead.
+
+    Args:
+        storage: where it worked.
+        worker: its key.
+        how: it died, in a few words.
+
+    Returns:
+        The attempts that it was at, by study and the trials' numbers.
+    """
+    with storage.read() as connection:
+        ids = leases.studies_of(connection, worker)
+    with storage.errors():
+        found = [study for study in storage.reader.get_all_studies() if study._study_id in ids]
+    studies = [Study(storage, study._study_id, study.system_attrs) for study in found]
+    return {study: study.bury(worker, how) for study in studies}
 
 
 def _check_same(study: Study, definition: StudyDefinition, artifact_store_id: str) -> None:

@@ -77,8 +77,8 @@ def from_bytes(content: bytes, where: str) -> Checkpoint:
         found = json.loads(content[8 : 8 + length]).get("__metadata__", {})
         fields: dict[str, Any] = json.loads(found[HEADER])
         version = fields["format"]
-    except (safetensors.SafetensorError, LookupError, TypeError, ValueError) as error:
-        raise ArtifactError(f"{where}: is not a checkpoint: {error!r}") from None
+    except (safetensors.SafetensorError, LookupError, TypeError, ValueError):
+        raise ArtifactError(f"{where}: is not a checkpoint, or only a part of one") from None
     if version != FORMAT:
         raise ArtifactError(f"{where}: must be a checkpoint of format {FORMAT}, but got {version}")
     try:

@@ -75,6 +75,15 @@ class Judge:
             trial=trial,
         )
 
+    def recall(
+        self, lease: Lease, measurements: Sequence[Measurement], system_attrs: dict[str, Any]
+    ) -> None:
+        """Take up a trial that was reported so far by an earlier attempt."""
+        trial = _frozen(lease)
+        trial.intermediate_values = {m.step: m.value for m in measurements}
+        trial.system_attrs = system_attrs
+        self._trials[lease.token] = trial
+
     def remember(self, judgement: Judgement) -> None:
         """Take what was judged as reported."""
         self._trials[judgement.lease.token] = judgement.trial

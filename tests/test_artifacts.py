@@ -67,6 +67,18 @@ def test_a_write_cut_short_by_a_kill_is_never_seen(tmp_path: Path) -> None:
     assert not store.exists("model")
 
 
+def test_new_folders_outlast_a_loss_of_power(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, flushed = ArtifactStore(str(tmp_path)), []
+    monkeypatch.setattr("hpo.artifacts._flush", lambda folder: flushed.append(folder))
+    store.put("a/b/model", b"weights")
+    assert set(flushed) == {tmp_path, tmp_path / "a", tmp_path / "a" / "b"}
+    flushed.clear()
+    store.put("a/b/model", b"weights")
+    assert flushed == [tmp_path / "a" / "b"]
+
+
 def test_a_url_of_an_unknown_scheme_is_refused() -> None:
     with pytest.raises(InputError, match="gopher"):
         ArtifactStore("gopher://somewhere/else")

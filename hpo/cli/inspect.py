@@ -105,10 +105,12 @@ def status_json(status: "StudyStatus") -> dict[str, Any]:
         "name": status.name,
         "state": status.state,
         "direction": status.direction,
-        "budget": {"n_trials": status.n_trials, "timeout": status.timeout},
+        "budget": status.budget.model_dump(),
+        "used": {"busy_seconds": status.busy_seconds, "device_seconds": status.device_seconds},
         "trials": status.counts,
         "best": None if status.best is None else asdict(status.best),
         "workers": [asdict(worker) for worker in status.workers],
+        "silent": list(status.silent),
     }
 
 

@@ -28,16 +28,42 @@ CLOCK = {
 
 @dataclass(frozen=True, kw_only=True)
 class WorkerId:
-    """What a storage shows of a worker; `device` is the GPU's model, or `cpu`."""
+    """What a storage shows of a worker.
+
+    Attributes:
+        device: the GPU's model, or `cpu`.
+        share: the part of the device that is this worker's.
+        nonce: tells it from others of the same process id, in other containers or at other times.
+    """
 
     host: str
     pid: int
     device: str
+    share: float = 1.0
+    nonce: str = ""
 
     @property
     def key(self) -> str:
-        """A name for it that no other living worker has."""
-        return f"{self.host[:50]}:{self.pid}"
+        """A name for it that no other worker has."""
+        return worker_key(self.host, self.pid, self.nonce)
+
+
+def worker_key(host: str, pid: int, nonce: str) -> str:
+    """The name under which a storage knows a worker."""
+    return f"{host[:40]}:{pid}" + (f":{nonce}" if nonce else "")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Clock:
+    """How long a study was worked on.
+
+    Attributes:
+        busy_ms: time in which at least one lease was alive.
+        device_ms: time of the workers that held one, added up, each by its share of a device.
+    """
+
+    busy_ms: int
+    device_ms: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,8 +77,8 @@ class Lease:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Expired:
-    """A lease that ran out, as a look at the table found it."""
+class Sighting:
+    """A lease as a look at the table found it; `beat` changes whenever its holder writes."""
 
     trial_id: int
     number: int
@@ -122,30 +148,33 @@ def fence(connection: Connection, lease: Lease) -> None:
         raise LeaseLostError(f"trial {lease.number} belongs to another worker now")
 
 
-def expired(connection: Connection, study_id: int) -> list[Expired]:
+def expired(connection: Connection, study_id: int) -> list[Sighting]:
     """The study's leases that have run out."""
-    query = (
-        sa.select(LEASES.c.trial_id, TRIALS.c.number, LEASES.c.beat, LEASES.c.lease_ms)
-        .join(TRIALS, TRIALS.c.trial_id == LEASES.c.trial_id)
-        .where(LEASES.c.study_id == study_id, LEASES.c.expires_ms < now_ms(connection))
-        .order_by(TRIALS.c.number)
-    )
-    return [Expired(**row._mapping) for row in connection.execute(query)]
+    query = _sightings(study_id).where(LEASES.c.expires_ms < now_ms(connection))
+    return [Sighting(**row._mapping) for row in connection.execute(query)]
 
 
-def is_still(connection: Connection, seen: Expired) -> bool:
+def held_by(connection: Connection, study_id: int, worker: str) -> list[Sighting]:
+    """The study's leases that a worker holds, by its key."""
+    query = _sightings(study_id).where(LEASES.c.worker_id == worker)
+    return [Sighting(**row._mapping) for row in connection.execute(query)]
+
+
+def studies_of(connection: Connection, worker: str) -> list[int]:
+    """Ids of the studies of which a worker holds trials."""
+    query = sa.select(LEASES.c.study_id).where(LEASES.c.worker_id == worker).distinct()
+    return list(connection.execute(query).scalars())
+
+
+def is_still(connection: Connection, seen: Sighting) -> bool:
     """Whether a lease is as it was seen, and lock it so: its holder's next write waits."""
-    still = (
-        (LEASES.c.trial_id == seen.trial_id)
-        & (LEASES.c.beat == seen.beat)
-        & (LEASES.c.expires_ms < now_ms(connection))
-    )
+    still = (LEASES.c.trial_id == seen.trial_id) & (LEASES.c.beat == seen.beat)
     query = sa.select(LEASES.c.trial_id).where(still).with_for_update()
     return connection.execute(query).one_or_none() is not None
 
 
-def tick(connection: Connection, study_id: int) -> int:
-    """Bring the study's clock up to now; called before leases change. Returns its busy time, ms.
+def tick(connection: Connection, study_id: int) -> Clock:
+    """Bring the study's clock up to now, and say what it shows; called before leases change.
 
     The clock runs while a lease is alive, up to the moment when the last one runs out.
     """
@@ -154,17 +183,17 @@ def tick(connection: Connection, study_id: int) -> int:
         sa.select(CLOCKS).where(CLOCKS.c.study_id == study_id).with_for_update()
     ).one_or_none()
     if row is None:  # the study was deleted
-        return 0
-    busy_ms = int(row.busy_ms) + _passed(connection, study_id, row.seen_ms, now)
-    values = {"busy_ms": busy_ms, "seen_ms": max(now, row.seen_ms)}
+        return Clock(busy_ms=0, device_ms=0)
+    clock = _advanced(connection, row, now)
+    values = {**vars(clock), "seen_ms": max(now, row.seen_ms)}
     connection.execute(sa.update(CLOCKS).where(CLOCKS.c.study_id == study_id).values(values))
-    return busy_ms
+    return clock
 
 
-def read_clock(connection: Connection, study_id: int) -> int:
-    """The study's busy time up to now, ms; writes nothing."""
+def read_clock(connection: Connection, study_id: int) -> Clock:
+    """What the study's clock shows now; writes nothing."""
     row = connection.execute(sa.select(CLOCKS).where(CLOCKS.c.study_id == study_id)).one()
-    return int(row.busy_ms) + _passed(connection, study_id, row.seen_ms, now_ms(connection))
+    return _advanced(connection, row, now_ms(connection))
 
 
 def end(connection: Connection, trial_id: int) -> None:
@@ -187,12 +216,38 @@ def upsert(
 
 def _sign_on(connection: Connection, worker: WorkerId) -> None:
     """Make a worker known."""
-    about = {"host": worker.host, "pid": worker.pid, "device": worker.device}
+    about = {
+        "host": worker.host,
+        "pid": worker.pid,
+        "device": worker.device,
+        "share": worker.share,
+    }
     insert = upsert(connection, WORKERS, ["worker_id"], list(about))
     connection.execute(insert.values(worker_id=worker.key, **about))
 
 
-def _passed(connection: Connection, study_id: int, seen_ms: int, now: int) -> int:
-    last = sa.select(sa.func.max(LEASES.c.expires_ms)).where(LEASES.c.study_id == study_id)
-    until = connection.execute(last).scalar()
-    return 0 if until is None else max(0, min(now, int(until)) - seen_ms)
+def _sightings(study_id: int) -> sa.Select[Any]:
+    return (
+        sa.select(LEASES.c.trial_id, TRIALS.c.number, LEASES.c.beat, LEASES.c.lease_ms)
+        .join(TRIALS, TRIALS.c.trial_id == LEASES.c.trial_id)
+        .where(LEASES.c.study_id == study_id)
+        .order_by(TRIALS.c.number)
+    )
+
+
+def _advanced(connection: Connection, row: sa.Row[Any], now: int) -> Clock:
+    """A clock's row brought up to now."""
+    workers = (
+        sa.select(sa.func.max(LEASES.c.expires_ms), WORKERS.c.share)
+        .join(WORKERS, WORKERS.c.worker_id == LEASES.c.worker_id)
+        .where(LEASES.c.study_id == row.study_id)
+        .group_by(LEASES.c.worker_id, WORKERS.c.share)
+    )
+    spans = [
+        (max(0, min(now, int(until)) - row.seen_ms), share)
+        for until, share in connection.execute(workers)
+    ]
+    return Clock(
+        busy_ms=row.busy_ms + max((span for span, _ in spans), default=0),
+        device_ms=row.device_ms + round(sum(span * share for span, share in spans)),
+    )

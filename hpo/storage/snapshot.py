@@ -39,7 +39,7 @@ CHUNK = 1000
 Params = dict[str, tuple[BaseDistribution, Any]]
 """By name in their order: a distribution, and the value as the trial's own code sees it."""
 
-_IDS = sa.bindparam("ids", expanding=True, literal_execute=True)
+_IDS: sa.BindParameter[Any] = sa.bindparam("ids", expanding=True, literal_execute=True)
 """Ids are written into the statement: databases limit how many parameters one may have."""
 _HEADS = sa.select(
     *(
@@ -151,7 +151,8 @@ def read_trials(
     for first in range(0, len(heads), CHUNK):
         chunk = heads[first : first + CHUNK]
         ids = [head.trial_id for head in chunk]
-        params, values, reports = (read(connection, ids) for read in (_params, _values, _reports))
+        params, values = _params(connection, ids), _values(connection, ids)
+        reports = _reports(connection, ids)
         system = _attrs(connection, TRIAL_SYSTEM_ATTRS, ids)
         user = _attrs(connection, TRIAL_USER_ATTRS, ids if user_attrs else [])
         for head in chunk:

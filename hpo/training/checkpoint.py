@@ -71,7 +71,7 @@ class Checkpoint:
         """What must agree: its name, what is there, what belongs there."""
         n = n_parameters(data.x_train.shape[1], data.n_outputs, config.model)
         memory = memory_shapes(config.optimizer.name, n)
-        shapes = {VALUES: (n,), BEST_VALUES: (n,)}
+        shapes: dict[str, tuple[int, ...]] = {VALUES: (n,), BEST_VALUES: (n,)}
         shapes |= {f"{OPTIMIZER}{name}": shape for name, shape in memory.items()}
         yield "its tensors", {name: tuple(t.shape) for name, t in self.tensors.items()}, shapes
         yield "their types", {t.dtype for t in self.tensors.values()}, {torch.float32}
