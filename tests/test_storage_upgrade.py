@@ -42,16 +42,19 @@ def to_version_1(connection: Connection) -> None:
     """Undo what came after it."""
     connection.exec_driver_sql("ALTER TABLE hpo_clocks DROP COLUMN device_ms")
     connection.exec_driver_sql("ALTER TABLE hpo_workers DROP COLUMN share")
+    on = " ON trials" if connection.dialect.name == "mysql" else ""
+    connection.exec_driver_sql(f"DROP INDEX hpo_open_trials{on}")
     connection.execute(sa.update(schema.VERSIONS).values(version=1))
 
 
 def columns(storage: Storage) -> dict[str, set[str]]:
     with storage.read() as connection:
         look = sa.inspect(connection)
-        return {
+        found = {
             table: {f"{c['name']} {c['type']} {c['nullable']}" for c in look.get_columns(table)}
-            for table in schema.metadata.tables
+            for table in (*schema.metadata.tables, "trials")
         }
+        return {**found, "indexes": {str(i["name"]) for i in look.get_indexes("trials")}}
 
 
 def test_a_study_of_version_1_goes_on(version_1: str) -> None:

@@ -11,7 +11,7 @@ Does not know: when to look.
 import json
 from array import array
 from collections import defaultdict
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -33,6 +33,7 @@ from hpo.storage.schema import (
     TRIALS,
 )
 
+OPEN = (TrialState.RUNNING, TrialState.WAITING)
 CHUNK = 1000
 """Trials whose rows are read by one statement."""
 
@@ -74,15 +75,16 @@ class Snapshot:
         Raises:
             KeyError: the study is gone; it says what Optuna's does.
         """
-        heads = self._changed(connection)
-        done = [head for head in heads if head.state.is_finished()]
-        still = [head for head in heads if not head.state.is_finished()]
-        finished = list(read_trials(connection, done, user_attrs=False))
-        opened = _read_open(connection, still, self._open)
+        own = TRIALS.c.study_id == self._study_id
+        new = connection.execute(_HEADS.where(own, TRIALS.c.trial_id > self._last_id)).all()
+        opened = connection.execute(_HEADS.where(own, TRIALS.c.state.in_(OPEN))).all()
+        if not new and not opened:
+            check_exists(connection, self._study_id)
+        finished = list(self._read_ended(connection, new, {head.trial_id for head in opened}))
+        self._open = self._read_open(connection, opened)
         for trial in finished:
             self._finish(trial)
-        self._open = opened
-        self._last_id = max((self._last_id, *(head.trial_id for head in heads)))
+        self._last_id = max((self._last_id, *(head.trial_id for head in new)))
         self._lists.clear()
 
     def trials(self, states: Container[TrialState] | None = None) -> list[FrozenTrial]:
@@ -98,15 +100,43 @@ class Snapshot:
         """What COMPLETE trials reported at a step; those that did not reach it are left out."""
         return self._curves.get(step, ())
 
-    def _changed(self, connection: Connection) -> Sequence[Row[Any]]:
-        """Trials that are new, and those that were unfinished."""
-        is_new = TRIALS.c.trial_id > self._last_id
-        own = TRIALS.c.study_id == self._study_id
-        query = _HEADS.where(own, is_new | TRIALS.c.trial_id.in_(_IDS))
-        heads = connection.execute(query, {"ids": list(self._open)}).all()
-        if not heads:
-            check_exists(connection, self._study_id)
-        return heads
+    def _read_ended(
+        self, connection: Connection, new: Sequence[Row[Any]], still: Container[int]
+    ) -> Iterator[FrozenTrial]:
+        """Trials that were unfinished, or unknown, at the last look and are finished now."""
+        known = {head.trial_id: head for head in new}
+        ended = [own for own in {**self._open, **known} if own not in still]
+        unsure = [own for own in ended if own not in known or known[own].state in OPEN]
+        if unsure:
+            again = connection.execute(_HEADS.where(TRIALS.c.trial_id.in_(_IDS)), {"ids": unsure})
+            known |= {head.trial_id: head for head in again}
+        heads = [known[own] for own in ended if own in known]  # the others were deleted
+        return read_trials(connection, heads, user_attrs=False)
+
+    def _read_open(
+        self, connection: Connection, heads: Sequence[Row[Any]]
+    ) -> dict[int, FrozenTrial]:
+        """Unfinished trials by id, those that did not change as they were."""
+        query = (
+            sa.select(*(TRIAL_SYSTEM_ATTRS.c[name] for name in ("trial_id", "key", "value_json")))
+            .join(TRIALS, TRIALS.c.trial_id == TRIAL_SYSTEM_ATTRS.c.trial_id)
+            .where(TRIALS.c.study_id == self._study_id, TRIALS.c.state.in_(OPEN))
+        )
+        attrs = _by_trial(connection.execute(query)) if heads else {}
+        found = {
+            head.trial_id: before
+            for head in heads
+            if (before := self._open.get(head.trial_id)) is not None
+            and before.params
+            and before.state == head.state
+            and before.system_attrs == attrs.get(head.trial_id, {})
+        }
+        changed = [head for head in heads if head.trial_id not in found]
+        params = _params(connection, [head.trial_id for head in changed])
+        for head in changed:
+            own = head.trial_id
+            found[own] = _frozen(head, params.get(own, {}), system_attrs=attrs.get(own, {}))
+        return found
 
     def _finish(self, trial: FrozenTrial) -> None:
         self._finished[trial._trial_id] = trial
@@ -138,10 +168,14 @@ def read_open(connection: Connection, trial_id: int) -> FrozenTrial:
     Raises:
         KeyError: it is gone; it says what Optuna's does.
     """
-    heads = connection.execute(_HEADS.where(TRIALS.c.trial_id == trial_id)).all()
-    if not heads:
+    head = connection.execute(_HEADS.where(TRIALS.c.trial_id == trial_id)).one_or_none()
+    if head is None:
         raise KeyError(NOT_FOUND)
-    return _read_open(connection, heads, {})[trial_id]
+    params, attrs = (
+        _params(connection, [trial_id]),
+        _attrs(connection, TRIAL_SYSTEM_ATTRS, [trial_id]),
+    )
+    return _frozen(head, params.get(trial_id, {}), system_attrs=attrs.get(trial_id, {}))
 
 
 def read_trials(
@@ -174,22 +208,6 @@ def check_exists(connection: Connection, study_id: int) -> None:
         raise KeyError(NOT_FOUND)
 
 
-def _read_open(
-    connection: Connection, heads: Sequence[Row[Any]], known: Mapping[int, FrozenTrial]
-) -> dict[int, FrozenTrial]:
-    """Unfinished trials by id; the params of those that are known to have some are not read."""
-    ids = [head.trial_id for head in heads]
-    params = {own: _params_of(known[own]) for own in ids if own in known and known[own].params}
-    params |= _params(connection, [own for own in ids if own not in params])
-    attrs = _attrs(connection, TRIAL_SYSTEM_ATTRS, ids)
-    return {
-        head.trial_id: _frozen(
-            head, params.get(head.trial_id, {}), system_attrs=attrs.get(head.trial_id, {})
-        )
-        for head in heads
-    }
-
-
 def _frozen(
     head: Row[Any],
     params: Params,
@@ -213,10 +231,6 @@ def _frozen(
         system_attrs=system_attrs,
         intermediate_values=intermediate_values or {},
     )
-
-
-def _params_of(trial: FrozenTrial) -> Params:
-    return {name: (trial.distributions[name], value) for name, value in trial.params.items()}
 
 
 def _rows(
@@ -260,7 +274,11 @@ def _reports(connection: Connection, ids: Sequence[int]) -> dict[int, dict[int, 
 def _attrs(
     connection: Connection, table: sa.Table, ids: Sequence[int]
 ) -> dict[int, dict[str, Any]]:
+    return _by_trial(_rows(connection, table, ids, "key", "value_json"))
+
+
+def _by_trial(rows: Iterable[Any]) -> dict[int, dict[str, Any]]:
     found: defaultdict[int, dict[str, Any]] = defaultdict(dict)
-    for trial_id, key, text in _rows(connection, table, ids, "key", "value_json"):
+    for trial_id, key, text in rows:
         found[trial_id][key] = json.loads(text)
     return found

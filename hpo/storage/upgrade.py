@@ -18,9 +18,10 @@ from hpo.storage.engine import check_file, connect_optuna, newer, said_of
 
 
 def _to_2(connection: Connection) -> None:
-    """Count device time; let workers have a share of a device."""
+    """Count device time; let workers have a share of a device; find open trials by an index."""
     _add_column(connection, "hpo_clocks", "device_ms", "BIGINT NOT NULL DEFAULT 0")
     _add_column(connection, "hpo_workers", "share", "FLOAT(53) NOT NULL DEFAULT 1")
+    schema.fit(connection)
 
 
 STEPS: dict[int, Callable[[Connection], None]] = {1: _to_2}
