@@ -150,17 +150,37 @@ def test_what_unfinished_trials_report_is_not_read(storage: Storage) -> None:
     assert whole.intermediate_values == {1: 1.0}
 
 
+def change(storage: Storage, claim: Claim, state: TrialState) -> None:
+    """As a retry or a quarantine do."""
+    own = TRIALS.c.trial_id == claim.trial_id
+    storage.write(lambda c: c.execute(sa.update(TRIALS).where(own).values(state=state)))
+    storage.reader.invalidate(1)
+
+
 def test_a_finished_trial_that_was_changed_is_read_when_it_is_forgotten(storage: Storage) -> None:
     study = create_study(storage, definition(), "store")
     claim = ask(study)
-    study.finish(claim, "FAIL", None, {})
-    assert states(storage) == ["FAIL"]
-    waiting = sa.update(TRIALS).values(state=TrialState.WAITING)
-    storage.write(lambda connection: connection.execute(waiting))
-    storage.reader.invalidate(1)
-    assert states(storage) == ["FAIL"]
+    study.report({claim: [Measurement(step=1, value=1.0)]})
+    study.finish(claim, "COMPLETE", 1.0, {})
+    assert states(storage) == ["COMPLETE"]
+    change(storage, claim, TrialState.FAIL)
+    assert states(storage) == ["COMPLETE"]
     storage.reader.forget(1)
-    assert states(storage) == ["WAITING"]
+    assert states(storage) == ["FAIL"]
+    assert storage.reader.snapshot(1).n_complete == 0
+
+
+def test_a_finished_trial_that_is_taken_up_again_is_noticed(storage: Storage) -> None:
+    study = create_study(storage, definition(), "store")
+    for value in (1.0, 2.0):
+        claim = ask(study)
+        study.report({claim: [Measurement(step=1, value=value)]})
+        study.finish(claim, "COMPLETE", value, {})
+    assert list(storage.reader.snapshot(1).reported(1)) == [1.0, 2.0]
+    change(storage, claim, TrialState.WAITING)
+    assert states(storage) == ["COMPLETE", "WAITING"]
+    assert list(storage.reader.snapshot(1).reported(1)) == [1.0]
+    assert storage.reader.snapshot(1).n_complete == 1
 
 
 def test_trials_are_as_optuna_reads_them(storage: Storage) -> None:
@@ -211,7 +231,7 @@ def test_many_trials_are_read_in_few_statements(
     with statements(storage) as sent:
         trials = storage.reader.get_all_trials(1)
     assert [trial.intermediate_values for trial in trials] == [{1: float(n)} for n in range(10)]
-    assert len(sent) == 1 + 3 * 4
+    assert len(sent) == 2 + 3 * 4
 
 
 def test_a_sampler_sees_what_others_told_just_now(storage: Storage, rival: Storage) -> None:

@@ -1,9 +1,9 @@
 """A study's trials as Optuna's samplers and pruners need them, read in few statements.
 
-A finished trial never changes and is read once. Of an unfinished one they look at its state, its
-params, which are written together and once, and its system attributes; what it reports is not read.
-So a look costs what is new, and not what is there: neither ten thousand finished trials nor a
-thousand that dead workers left behind.
+A finished trial is read once; one that is taken up again makes all be read anew. Of an unfinished
+trial they look at its state, its params, which are written together and once, and its system
+attributes; what it reports is not read. So a look costs what is new, and not what is there: neither
+ten thousand finished trials nor a thousand that dead workers left behind.
 
 Does not know: when to look.
 """
@@ -62,6 +62,9 @@ class Snapshot:
     def __init__(self, study_id: int) -> None:
         """Know nothing yet."""
         self._study_id = study_id
+        self._clear()
+
+    def _clear(self) -> None:
         self._finished: dict[int, FrozenTrial] = {}
         self._open: dict[int, FrozenTrial] = {}
         self._last_id = -1
@@ -80,6 +83,9 @@ class Snapshot:
         opened = connection.execute(_HEADS.where(own, TRIALS.c.state.in_(OPEN))).all()
         if not new and not opened:
             check_exists(connection, self._study_id)
+        if any(head.trial_id in self._finished for head in opened):  # one was taken up again
+            self._clear()
+            return self.look(connection)
         finished = list(self._read_ended(connection, new, {head.trial_id for head in opened}))
         self._open = self._read_open(connection, opened)
         for trial in finished:
