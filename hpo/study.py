@@ -218,8 +218,8 @@ class Study:
         """Take back the trials of workers that died.
 
         A lease is taken away at a look that finds it expired and its beat unchanged a third of a
-        lease after another look did: a worker that only lost its database for a while keeps it. A
-        look that fails forgets those before it.
+        lease after another look did, or up to a whole one where clocks may be wrong: a worker that
+        only lost its database for a while keeps it. A look that fails forgets those before it.
 
         Returns:
             Numbers of the trials that wait again, or were failed because they cost too many
@@ -229,20 +229,21 @@ class Study:
         with self.storage.read() as connection:
             seen = leases.expired(connection, self._id)
         now = time.monotonic()
-        ripe = [found for found in seen if now - before.get(found, now) >= found.lease_ms / 3000]
+        ripe = [found for found in seen if now >= before.get(found, math.inf)]
 
         def write(connection: Connection) -> list[int]:
             return list(self._take_back(connection, ripe, "lost: its lease ran out"))
 
         numbers = self.storage.write(write) if ripe else []
-        self._suspects = {found: before.get(found, now) for found in seen}
+        ripe_at = {found: now + found.wait_ms / 1000 for found in seen}
+        self._suspects = {found: before.get(found, ripe_at[found]) for found in seen}
         return numbers
 
     def reap_patiently(self) -> list[int]:
         """Reap, waiting between the two looks as long as it takes; returns as `reap`."""
         numbers = self.reap()
         if self._suspects:
-            time.sleep(max(found.lease_ms for found in self._suspects) / 3000)
+            time.sleep(max(0.0, max(self._suspects.values()) - time.monotonic()))
             numbers += self.reap()
         return numbers
 
@@ -369,7 +370,6 @@ class Study:
         reader.invalidate(self._id)
         sampler = make_sampler(self.definition.sampler, lease.number)
         with self._reading(), reader.held(lease.trial_id) as notes:
-            reader.snapshot(self._id)
             trial = Trial(self._optuna(sampler), lease.trial_id)
             return draw(self.definition, trial), notes
 

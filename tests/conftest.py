@@ -5,6 +5,7 @@ real MariaDB.
 import getpass
 import os
 import shutil
+import socket
 import subprocess
 import tempfile
 import time
@@ -55,26 +56,24 @@ def mariadb_server() -> Iterator[str]:
 
     Its clock is in Tokyo, as far as it tells.
     """
-    path = os.environ["PATH"] + ":/usr/sbin"
-    server, installer = (shutil.which(name, path=path) for name in MARIADB)
+    folders = os.environ["PATH"] + ":/usr/sbin"
+    server, installer = (shutil.which(name, path=folders) for name in MARIADB)
     if server is None or installer is None:
         pytest.skip("no MariaDB server here: apt-get install mariadb-server-core")
     folder = Path(tempfile.mkdtemp(prefix="hpo-mariadb-"))
     options = ["--no-defaults", f"--datadir={folder}/data", f"--user={getpass.getuser()}"]
     install = [*options, "--auth-root-authentication-method=normal", "--skip-test-db"]
     subprocess.run([installer, *install], check=True, capture_output=True)
-    socket = f"{folder}/socket"
-    process = subprocess.Popen(
-        [server, *options, *MARIADB_OPTIONS, f"--socket={socket}", f"--pid-file={folder}/pid"],
-        stdout=subprocess.DEVNULL,
-        stderr=(folder / "log").open("w"),
-    )
+    path = f"{folder}/socket"
+    with (folder / "log").open("w") as log:
+        command = [server, *options, *MARIADB_OPTIONS, f"--socket={path}"]
+        process = subprocess.Popen(command, stdout=log, stderr=log)
     deadline = time.monotonic() + 60
-    while not _answers(socket):
+    while not _answers(path):
         assert process.poll() is None, (folder / "log").read_text()
         assert time.monotonic() < deadline, (folder / "log").read_text()
         time.sleep(0.05)
-    yield socket
+    yield path
     process.kill()  # its data need not outlive the tests
     process.wait()
     shutil.rmtree(folder, ignore_errors=True)
@@ -90,11 +89,12 @@ MARIADB_OPTIONS = (
 )
 
 
-def _answers(socket: str) -> bool:
-    try:
-        pymysql.connect(unix_socket=socket, user="root").close()
-    except pymysql.err.OperationalError:
-        return False
+def _answers(path: str) -> bool:
+    with socket.socket(socket.AF_UNIX) as client:
+        try:
+            client.connect(path)
+        except OSError:
+            return False
     return True
 
 

@@ -1,5 +1,6 @@
 """Opening storages, and what transactions on them promise."""
 
+import contextlib
 import threading
 from collections.abc import Iterator
 from contextlib import closing
@@ -130,7 +131,7 @@ def test_postgresql_lets_go_of_a_worker_that_stopped(postgresql_url: str) -> Non
 
 def test_mariadb_sessions_are_set_up(mariadb_url: str) -> None:
     with closing(open_storage(mariadb_url)) as storage, storage.read() as connection:
-        names = "@@time_zone, @@transaction_isolation, @@idle_transaction_timeout"
+        names = "@@time_zone, @@tx_isolation, @@idle_transaction_timeout"
         shown = connection.exec_driver_sql(f"SELECT {names}").one()
         assert tuple(shown) == ("+00:00", "READ-COMMITTED", 10)
 
@@ -290,3 +291,34 @@ def test_a_storage_of_plain_optuna_gets_our_tables(storage_url: str, tmp_path: P
         create_study(storage, definition(), "store")
         assert [status.name for status in list_studies(storage)] == ["study"]
         assert len(optuna.load_study(study_name="plain", storage=storage.plain).trials) == 1
+
+
+def test_64_processes_fit_a_postgresql_of_100_connections(
+    postgresql_server: str, postgresql_url: str
+) -> None:
+    """As threads here, each with connections of its own, that all open it at the same moment."""
+    with psycopg.connect(postgresql_server) as looking:
+        assert looking.execute("SHOW max_connections").fetchone() == ("100",)
+    open_storage(postgresql_url).close()
+    start, opened, failed = threading.Barrier(64), threading.Barrier(65), list[Exception]()
+
+    def work(pid: int) -> None:
+        start.wait(60)
+        try:
+            with closing(open_storage(postgresql_url, patience=60)) as storage:
+                open_study(storage, "study").renew([], 60.0)
+                opened.wait(120)
+        except Exception as error:
+            failed.append(error)
+            opened.abort()
+
+    with closing(open_storage(postgresql_url)) as storage:
+        create_study(storage, definition(), "store")
+        threads = [threading.Thread(target=work, args=(pid,)) for pid in range(64)]
+        for thread in threads:
+            thread.start()
+        with contextlib.suppress(threading.BrokenBarrierError):
+            opened.wait(120)
+        for thread in threads:
+            thread.join()
+    assert failed == []

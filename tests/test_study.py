@@ -237,6 +237,9 @@ class TestLease:
         time.sleep(1.6)
         assert [study.reap(), study.reap()] == [[], []]
         time.sleep(0.5)
+        if "sqlite" in storage.url:  # where clocks may differ it is two thirds
+            assert study.reap() == []
+            time.sleep(0.5)
         assert study.reap() == [0]
 
     def test_beaten_since_it_was_seen_is_not_taken(self, storage: Storage) -> None:

@@ -16,7 +16,10 @@ StorageUrl = Annotated[
         "--storage",
         envvar="HPO_STORAGE",
         metavar="URL",
-        help="Where studies are kept: sqlite:///FILE or postgresql://USER:PASSWORD@HOST/DB.",
+        help=(
+            "Where studies are kept: sqlite:///FILE, or postgresql:// or mariadb:// and "
+            "USER:PASSWORD@HOST/DATABASE."
+        ),
     ),
 ]
 ArtifactsUrl = Annotated[

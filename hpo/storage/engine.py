@@ -134,8 +134,7 @@ def open_storage(url: str, *, create: bool = True, patience: float = 0.0) -> Sto
 
 def _open(parsed: URL, *, create: bool) -> Storage:
     safe = dialects.safe(parsed)
-    if parsed.drivername == "sqlite":
-        _check_file(parsed, safe, create=create)
+    check_file(parsed, safe, create=create)
     with said_of(safe):
         backend = _open_tables(parsed)
     is_sqlite = parsed.drivername == "sqlite"
@@ -165,7 +164,10 @@ def said_of(safe_url: str) -> Iterator[None]:
         raise ours from error
 
 
-def _check_file(parsed: URL, safe: str, *, create: bool) -> None:
+def check_file(parsed: URL, safe: str, *, create: bool) -> None:
+    """See that a SQLite file is there, or may be made."""
+    if parsed.drivername != "sqlite":
+        return
     path = Path(parsed.database or "")
     if not path.parent.is_dir():
         raise StorageError(f"storage {safe}: the folder {path.parent} does not exist")
@@ -181,29 +183,46 @@ def _open_tables(parsed: URL) -> optuna.storages.RDBStorage:
         with dialects.creation_lock(parsed):
             if not _has_tables(parsed):  # another process was first
                 _make_tables(parsed)
-    return open_optuna(parsed)
+    return _open_optuna(parsed)
 
 
 def _has_tables(parsed: URL) -> bool:
     if parsed.drivername == "sqlite" and not Path(parsed.database or "").exists():
         return False
     with dialects.looking_engine(parsed).connect() as connection:
-        return schema.is_complete(connection)
+        found = schema.read_version(connection)
+    if found is not None and found < schema.VERSION:
+        raise older("version", found, schema.VERSION, parsed)
+    if found is not None and found > schema.VERSION:
+        raise newer("version", found, schema.VERSION)
+    return found is not None
 
 
 def _make_tables(parsed: URL) -> None:
     engine = dialects.locking_engine(parsed, poolclass=sa.pool.NullPool)
     with engine.connect():
         pass  # SQLite's journal is switched before anybody else looks
-    backend = open_optuna(parsed, create=True)
+    backend = connect_optuna(parsed, create=True)
     backend.remove_session()
     backend.engine.dispose()
     with engine.begin() as connection:
         schema.create(connection)
 
 
-def open_optuna(parsed: URL, *, create: bool = False) -> optuna.storages.RDBStorage:
-    """Optuna's own storage, on connections that are set up as ours are."""
+def _open_optuna(parsed: URL) -> optuna.storages.RDBStorage:
+    backend = connect_optuna(parsed)
+    found, needed = backend.get_current_version(), backend.get_head_version()
+    if found != needed:
+        backend.remove_session()
+        backend.engine.dispose()
+        if found in backend.get_all_versions():
+            raise older("Optuna's version", found, needed, parsed)
+        raise newer("Optuna's version", found, needed)
+    return backend
+
+
+def connect_optuna(parsed: URL, *, create: bool = False) -> optuna.storages.RDBStorage:
+    """Optuna's own storage, whatever its version, on connections that are set up as ours are."""
     url = parsed.render_as_string(hide_password=False)
     dialect = dialects.of(parsed)
     backend = optuna.storages.RDBStorage(
@@ -213,15 +232,22 @@ def open_optuna(parsed: URL, *, create: bool = False) -> optuna.storages.RDBStor
         skip_compatibility_check=True,  # it would leave its connection open
         skip_table_creation=not create,
     )
-    found, needed = backend.get_current_version(), backend.get_head_version()
-    if found != needed:
-        backend.remove_session()
-        backend.engine.dispose()
-        raise StorageError(
-            f"its tables are of Optuna's version {found}, and this Optuna needs {needed}: "
-            "optuna storage upgrade may help"
-        )
     with backend.engine.connect() as connection:  # the one it made before it could be told
         dialect.set_up(connection.connection.dbapi_connection, None)
     event.listen(backend.engine, "connect", dialect.set_up)
     return backend
+
+
+def older(what: str, found: int | str, needed: int | str, parsed: URL) -> StorageError:
+    """Tables that can be brought up to date."""
+    return StorageError(
+        f"its tables are of {what} {found}, and this hpo needs {what} {needed}: "
+        f"hpo storage upgrade --storage {dialects.safe(parsed)} brings them up to date"
+    )
+
+
+def newer(what: str, found: int | str, needed: int | str) -> StorageError:
+    """Tables that this hpo does not know."""
+    return StorageError(
+        f"its tables are of {what} {found}, and this hpo knows {what} {needed}: use a newer hpo"
+    )

@@ -24,7 +24,7 @@ from optuna.storages import RDBStorage
 from optuna.storages._cached_storage import _CachedStorage
 from optuna.trial import FrozenTrial, TrialState
 
-from hpo.storage.snapshot import Snapshot
+from hpo.storage.snapshot import Snapshot, read_open
 
 STALE_SECONDS = 5.0
 
@@ -97,11 +97,9 @@ class Reader(_CachedStorage):
         return copy.deepcopy(trials) if deepcopy else trials
 
     def get_trial(self, trial_id: int) -> FrozenTrial:
-        """One trial, as the last look found it; what is done to it changes no other's view."""
-        for snapshot in self._snapshots.values():
-            if (found := snapshot.find(trial_id)) is not None:
-                return copy.deepcopy(found)
-        return self._backend.get_trial(trial_id)
+        """A trial that is to be drawn, as it is now: state, params and system attributes."""
+        with self._backend.engine.connect() as connection:
+            return read_open(connection, trial_id)
 
     @contextmanager
     def held(self, trial_id: int) -> Iterator[Notes]:

@@ -11,10 +11,8 @@ import sqlalchemy as sa
 from optuna.storages._rdb import models
 from sqlalchemy.engine import Connection
 
-from hpo.errors import StorageError
-
 VERSION = 2
-"""Raise by one when the tables below change; older storages then want an upgrade."""
+"""Raise by one when the tables below change, and add the step to `upgrade`."""
 
 
 def _table(model: type[models.BaseModel]) -> sa.Table:
@@ -42,8 +40,12 @@ NOT_FINITE_REPORT = {
 }
 """What other tools of Optuna's may have written: the number is NULL then."""
 
+OPTUNAS_VERSION = models.VersionInfoModel.__tablename__
+
 NOT_FOUND = models.NOT_FOUND_MSG
 """What Optuna's KeyError says when a study or a trial is gone."""
+
+OPEN_TRIALS = "hpo_open_trials"
 
 metadata = sa.MetaData()
 
@@ -65,7 +67,7 @@ CLOCKS = sa.Table(
         autoincrement=False,
     ),
     sa.Column("busy_ms", sa.BigInteger, nullable=False),
-    sa.Column("device_ms", sa.BigInteger, nullable=False),
+    sa.Column("device_ms", sa.BigInteger, nullable=False, server_default=sa.text("0")),
     sa.Column("seen_ms", sa.BigInteger, nullable=False),
 )
 """How long a study's trials were under a live lease, and for how much device-time, counted up to
@@ -78,7 +80,7 @@ WORKERS = sa.Table(
     sa.Column("host", sa.String(255), nullable=False),
     sa.Column("pid", sa.Integer, nullable=False),
     sa.Column("device", sa.String(255), nullable=False),
-    sa.Column("share", sa.Float, nullable=False),
+    sa.Column("share", sa.Float(53), nullable=False, server_default=sa.text("1")),
 )
 """Every worker process that ever claimed a trial; those at work hold a live lease."""
 
@@ -101,26 +103,30 @@ LEASES = sa.Table(
 """Who may write a trial: the holder of its token, until somebody takes the lease away."""
 
 
-def is_complete(connection: Connection) -> bool:
-    """Whether Optuna's tables and ours are all there, of our version.
-
-    Raises:
-        StorageError: ours are of another version.
-    """
+def read_version(connection: Connection) -> int | None:
+    """The version of our tables; None while they, or Optuna's, are not all there."""
     if not sa.inspect(connection).has_table(VERSIONS.name):
-        return False
-    version = connection.scalar(sa.select(VERSIONS.c.version))
-    if version is None:  # whoever makes them was cut off, or is still at it
-        return False
-    if version != VERSION:
-        raise StorageError(
-            f"its tables have version {version}, and this hpo needs version {VERSION}: "
-            "use the hpo that made them"
-        )
-    return True
+        return None
+    return connection.scalar(sa.select(VERSIONS.c.version))
 
 
 def create(connection: Connection) -> None:
     """Make our tables, the version last; Optuna's are there already. MySQL rolls none back."""
     metadata.create_all(connection)
+    fit(connection)
     connection.execute(sa.insert(VERSIONS).values(id=1, version=VERSION))
+
+
+def fit(connection: Connection) -> None:
+    """Make Optuna's table of trials fit for us; its own statements do not notice.
+
+    Which trials wait or run is asked all the time: an index answers. MySQL's times are of whole
+    seconds otherwise, and say not which of two trials ended first.
+    """
+    if OPEN_TRIALS not in {i["name"] for i in sa.inspect(connection).get_indexes(TRIALS.name)}:
+        columns = "study_id, state, number"
+        connection.execute(sa.text(f"CREATE INDEX {OPEN_TRIALS} ON {TRIALS.name} ({columns})"))
+    if connection.dialect.name == "mysql":
+        for column in ("datetime_start", "datetime_complete"):
+            precise = f"ALTER TABLE {TRIALS.name} MODIFY {column} DATETIME(6)"
+            connection.execute(sa.text(precise))

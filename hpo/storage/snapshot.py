@@ -1,9 +1,9 @@
 """A study's trials as Optuna's samplers and pruners need them, read in few statements.
 
-A finished trial never changes and is read once. Of an unfinished one they look at its state, its
-params, which are written together and once, and its system attributes; what it reports is not read.
-So a look costs what is new, and not what is there: neither ten thousand finished trials nor a
-thousand that dead workers left behind.
+A finished trial is read once; one that is taken up again makes all be read anew. Of an unfinished
+trial they look at its state, its params, which are written together and once, and its system
+attributes; what it reports is not read. So a look costs what is new, and not what is there: neither
+ten thousand finished trials nor a thousand that dead workers left behind.
 
 Does not know: when to look.
 """
@@ -33,14 +33,22 @@ from hpo.storage.schema import (
     TRIALS,
 )
 
+OPEN = (TrialState.RUNNING, TrialState.WAITING)
 CHUNK = 1000
 """Trials whose rows are read by one statement."""
 
 Params = dict[str, tuple[BaseDistribution, Any]]
 """By name in their order: a distribution, and the value as the trial's own code sees it."""
 
-_IDS = sa.bindparam("ids", expanding=True, literal_execute=True)
+_IDS: sa.BindParameter[Any] = sa.bindparam("ids", expanding=True, literal_execute=True)
 """Ids are written into the statement: databases limit how many parameters one may have."""
+_HEADS = sa.select(
+    *(
+        TRIALS.c[name]
+        for name in ("trial_id", "number", "state", "datetime_start", "datetime_complete")
+    )
+)
+"""The trials' own rows."""
 _distribution = lru_cache(maxsize=4096)(json_to_distribution)
 
 
@@ -54,6 +62,9 @@ class Snapshot:
     def __init__(self, study_id: int) -> None:
         """Know nothing yet."""
         self._study_id = study_id
+        self._clear()
+
+    def _clear(self) -> None:
         self._finished: dict[int, FrozenTrial] = {}
         self._open: dict[int, FrozenTrial] = {}
         self._last_id = -1
@@ -67,15 +78,19 @@ class Snapshot:
         Raises:
             KeyError: the study is gone; it says what Optuna's does.
         """
-        heads = self._changed(connection)
-        done = [head for head in heads if head.state.is_finished()]
-        still = [head for head in heads if not head.state.is_finished()]
-        finished = list(read_trials(connection, done, user_attrs=False))
-        opened = self._read_open(connection, still)
+        own = TRIALS.c.study_id == self._study_id
+        new = connection.execute(_HEADS.where(own, TRIALS.c.trial_id > self._last_id)).all()
+        opened = connection.execute(_HEADS.where(own, TRIALS.c.state.in_(OPEN))).all()
+        if not new and not opened:
+            check_exists(connection, self._study_id)
+        if any(head.trial_id in self._finished for head in opened):  # one was taken up again
+            self._clear()
+            return self.look(connection)
+        finished = list(self._read_ended(connection, new, {head.trial_id for head in opened}))
+        self._open = self._read_open(connection, opened)
         for trial in finished:
             self._finish(trial)
-        self._open = opened
-        self._last_id = max((self._last_id, *(head.trial_id for head in heads)))
+        self._last_id = max((self._last_id, *(head.trial_id for head in new)))
         self._lists.clear()
 
     def trials(self, states: Container[TrialState] | None = None) -> list[FrozenTrial]:
@@ -91,32 +106,43 @@ class Snapshot:
         """What COMPLETE trials reported at a step; those that did not reach it are left out."""
         return self._curves.get(step, ())
 
-    def find(self, trial_id: int) -> FrozenTrial | None:
-        """An unfinished trial by its id."""
-        return self._open.get(trial_id)
-
-    def _changed(self, connection: Connection) -> Sequence[Row[Any]]:
-        """Trials that are new, and those that were unfinished."""
-        is_new = TRIALS.c.trial_id > self._last_id
-        query = _heads(self._study_id).where(is_new | TRIALS.c.trial_id.in_(_IDS))
-        heads = connection.execute(query, {"ids": list(self._open)}).all()
-        if not heads:
-            check_exists(connection, self._study_id)
-        return heads
+    def _read_ended(
+        self, connection: Connection, new: Sequence[Row[Any]], still: Container[int]
+    ) -> Iterator[FrozenTrial]:
+        """Trials that were unfinished, or unknown, at the last look and are finished now."""
+        known = {head.trial_id: head for head in new}
+        ended = [own for own in {**self._open, **known} if own not in still]
+        unsure = [own for own in ended if own not in known or known[own].state in OPEN]
+        if unsure:
+            again = connection.execute(_HEADS.where(TRIALS.c.trial_id.in_(_IDS)), {"ids": unsure})
+            known |= {head.trial_id: head for head in again}
+        heads = [known[own] for own in ended if own in known]  # the others were deleted
+        return read_trials(connection, heads, user_attrs=False)
 
     def _read_open(
         self, connection: Connection, heads: Sequence[Row[Any]]
     ) -> dict[int, FrozenTrial]:
-        before = {head.trial_id: self._open.get(head.trial_id) for head in heads}
-        params = {own: _params_of(trial) for own, trial in before.items() if trial and trial.params}
-        params |= _params(connection, [own for own in before if own not in params])
-        attrs = _attrs(connection, TRIAL_SYSTEM_ATTRS, list(before))
-        return {
-            head.trial_id: _frozen(
-                head, params.get(head.trial_id, {}), system_attrs=attrs.get(head.trial_id, {})
-            )
+        """Unfinished trials by id, those that did not change as they were."""
+        query = (
+            sa.select(*(TRIAL_SYSTEM_ATTRS.c[name] for name in ("trial_id", "key", "value_json")))
+            .join(TRIALS, TRIALS.c.trial_id == TRIAL_SYSTEM_ATTRS.c.trial_id)
+            .where(TRIALS.c.study_id == self._study_id, TRIALS.c.state.in_(OPEN))
+        )
+        attrs = _by_trial(connection.execute(query)) if heads else {}
+        found = {
+            head.trial_id: before
             for head in heads
+            if (before := self._open.get(head.trial_id)) is not None
+            and before.params
+            and before.state == head.state
+            and before.system_attrs == attrs.get(head.trial_id, {})
         }
+        changed = [head for head in heads if head.trial_id not in found]
+        params = _params(connection, [head.trial_id for head in changed])
+        for head in changed:
+            own = head.trial_id
+            found[own] = _frozen(head, params.get(own, {}), system_attrs=attrs.get(own, {}))
+        return found
 
     def _finish(self, trial: FrozenTrial) -> None:
         self._finished[trial._trial_id] = trial
@@ -134,11 +160,28 @@ def read_study(
     Raises:
         KeyError: the study is gone; it says what Optuna's does.
     """
-    heads = connection.execute(_heads(study_id).order_by(TRIALS.c.number)).all()
+    query = _HEADS.where(TRIALS.c.study_id == study_id).order_by(TRIALS.c.number)
+    heads = connection.execute(query).all()
     if not heads:
         check_exists(connection, study_id)
     wanted = [head for head in heads if states is None or head.state in states]
     return list(read_trials(connection, wanted))
+
+
+def read_open(connection: Connection, trial_id: int) -> FrozenTrial:
+    """An unfinished trial: its state, params and system attributes.
+
+    Raises:
+        KeyError: it is gone; it says what Optuna's does.
+    """
+    head = connection.execute(_HEADS.where(TRIALS.c.trial_id == trial_id)).one_or_none()
+    if head is None:
+        raise KeyError(NOT_FOUND)
+    params, attrs = (
+        _params(connection, [trial_id]),
+        _attrs(connection, TRIAL_SYSTEM_ATTRS, [trial_id]),
+    )
+    return _frozen(head, params.get(trial_id, {}), system_attrs=attrs.get(trial_id, {}))
 
 
 def read_trials(
@@ -148,7 +191,8 @@ def read_trials(
     for first in range(0, len(heads), CHUNK):
         chunk = heads[first : first + CHUNK]
         ids = [head.trial_id for head in chunk]
-        params, values, reports = (read(connection, ids) for read in (_params, _values, _reports))
+        params, values = _params(connection, ids), _values(connection, ids)
+        reports = _reports(connection, ids)
         system = _attrs(connection, TRIAL_SYSTEM_ATTRS, ids)
         user = _attrs(connection, TRIAL_USER_ATTRS, ids if user_attrs else [])
         for head in chunk:
@@ -168,13 +212,6 @@ def check_exists(connection: Connection, study_id: int) -> None:
     query = sa.select(STUDIES.c.study_id).where(STUDIES.c.study_id == study_id)
     if connection.execute(query).one_or_none() is None:
         raise KeyError(NOT_FOUND)
-
-
-def _heads(study_id: int) -> sa.Select[Any]:
-    """The trials' own rows."""
-    columns = ("trial_id", "number", "state", "datetime_start", "datetime_complete")
-    query = sa.select(*(TRIALS.c[name] for name in columns))
-    return query.where(TRIALS.c.study_id == study_id)
 
 
 def _frozen(
@@ -200,10 +237,6 @@ def _frozen(
         system_attrs=system_attrs,
         intermediate_values=intermediate_values or {},
     )
-
-
-def _params_of(trial: FrozenTrial) -> Params:
-    return {name: (trial.distributions[name], value) for name, value in trial.params.items()}
 
 
 def _rows(
@@ -247,7 +280,11 @@ def _reports(connection: Connection, ids: Sequence[int]) -> dict[int, dict[int, 
 def _attrs(
     connection: Connection, table: sa.Table, ids: Sequence[int]
 ) -> dict[int, dict[str, Any]]:
+    return _by_trial(_rows(connection, table, ids, "key", "value_json"))
+
+
+def _by_trial(rows: Iterable[Any]) -> dict[int, dict[str, Any]]:
     found: defaultdict[int, dict[str, Any]] = defaultdict(dict)
-    for trial_id, key, text in _rows(connection, table, ids, "key", "value_json"):
+    for trial_id, key, text in rows:
         found[trial_id][key] = json.loads(text)
     return found
