@@ -10,7 +10,7 @@ import polars
 from hpo.artifacts import ArtifactStore
 from hpo.bundle import Model, load_model
 from hpo.catalog import open_study
-from hpo.errors import HpoError
+from hpo.errors import HpoError, InputError
 from hpo.launch.burial import bury_worker
 from hpo.launch.creation import create_from_file
 from hpo.launch.local import local_slots
@@ -87,11 +87,7 @@ def run(
     """
     slots = local_slots(gpus=gpus, per_gpu=per_gpu, workers=str(workers))
     study, store = create_from_file(
-        Path(study_file),
-        storage,
-        artifacts,
-        n_trials=n_trials,
-        timeout=None if timeout is None else parse_duration(timeout),
+        Path(study_file), storage, artifacts, n_trials=n_trials, timeout=_seconds(timeout)
     )
     supervisor = Supervisor(
         arguments=[study.name],
@@ -115,3 +111,10 @@ def load_study(
     """
     study = open_study(open_storage(storage, create=False), name)
     return StudyResults(study=study, store=ArtifactStore(artifacts))
+
+
+def _seconds(timeout: str | float | None) -> float | None:
+    try:
+        return None if timeout is None else parse_duration(timeout)
+    except ValueError as error:
+        raise InputError(f"timeout {error}") from None

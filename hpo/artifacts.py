@@ -54,12 +54,16 @@ class ArtifactStore:
         id: the store's own UUID.
     """
 
-    def __init__(self, url: str) -> None:
-        """Open the store at `url`, making it when it is new.
+    def __init__(self, url: str, *, create: bool = True) -> None:
+        """Open the store at `url`.
+
+        Args:
+            url: a folder, or what fsspec takes.
+            create: whether a store that is not there may be made.
 
         Raises:
             InputError: the URL's scheme is unknown or needs a package that is not installed.
-            ArtifactError: the store cannot be reached or written.
+            ArtifactError: the store cannot be reached or written, or is not there.
         """
         try:
             self._fs, self._root = fsspec.core.url_to_fs(url)
@@ -68,7 +72,7 @@ class ArtifactStore:
         self._local = isinstance(self._fs, LocalFileSystem)
         self._failures: type[Exception] = OSError if self._local else Exception
         self.url = self._root if self._local else url
-        self.id = self._read_or_make_id()
+        self.id = self._read_or_make_id(create)
 
     def put(self, path: str, data: bytes) -> str:
         """Write a file, durable and whole before this returns.
@@ -178,7 +182,7 @@ class ArtifactStore:
                 found = list(_files(folder))
             else:
                 self._fs.invalidate_cache()  # other processes write, too
-                found = self._fs.find(folder)
+                found = [path for path in self._fs.find(folder) if path != folder]
         return sorted(path.removeprefix(self._root).lstrip("/") for path in found)
 
     def _written(self, path: str) -> float:
@@ -201,10 +205,16 @@ class ArtifactStore:
         except self._failures as error:
             raise ArtifactError(f"{what}: {error}") from None
 
-    def _read_or_make_id(self) -> str:
+    def _read_or_make_id(self, create: bool) -> str:
         path = posixpath.join(self._root, ID_FILE)
         with self._errors(f"artifact store {self.url} cannot be opened"):
+            self._fs.invalidate_cache()
             if not self._fs.exists(path):
+                if not create:
+                    raise ArtifactError(
+                        f"artifact store {self.url}: does not exist; name the one that the study "
+                        "was created with by --artifacts or HPO_ARTIFACTS"
+                    )
                 self._make_id(path)
             return str(self._fs.cat_file(path).decode()).strip()
 
@@ -228,7 +238,7 @@ def _files(folder: str) -> Iterator[str]:
     """The files below a local folder; what vanishes meanwhile is passed over."""
 
     def note(error: OSError) -> None:
-        if not isinstance(error, FileNotFoundError):
+        if not isinstance(error, FileNotFoundError | NotADirectoryError):
             raise error
 
     for parent, _, names in os.walk(folder, onerror=note):

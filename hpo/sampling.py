@@ -23,11 +23,16 @@ from hpo.search_space import Params
 class _PointSampler(optuna.samplers.QMCSampler):
     """Takes the point of the trial's own number.
 
-    Optuna counts points in an attribute of the study, which two workers may read as the same.
+    Optuna counts points in an attribute of the study, which two workers may read as the same. The
+    points cover the params of the study's first trial; others are drawn for each trial anew.
     """
 
     def __init__(self, seed: int, number: int) -> None:
-        super().__init__(seed=seed, scramble=True)
+        super().__init__(
+            seed=seed,
+            scramble=True,
+            independent_sampler=optuna.samplers.RandomSampler(seed=_seed(seed, number)),
+        )
         self._number = number
 
     def _find_sample_id(

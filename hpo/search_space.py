@@ -171,6 +171,19 @@ class SearchSpace:
             if not known[name].admits(value):
                 raise InputError(f"{name} must be {known[name].allowed()}, but got {shown(value)}")
 
+    def switched(self, params: Mapping[str, Value]) -> Params:
+        """Params as a person says them: `x = 0` turns an `or_zero` leaf off, another value on."""
+        found: Params = {}
+        for name, value in params.items():
+            leaf = self.tunables.get(name)
+            if leaf is None or not leaf.or_zero:
+                found[name] = value
+                continue
+            found.setdefault(f"{name}.on", value != 0)
+            if value != 0:
+                found[name] = value
+        return found
+
     def _active(self, leaf: Tunable, params: Mapping[str, Value]) -> bool:
         return all(
             self._value(path, params) in _listed(wanted) for path, wanted in leaf.when.items()

@@ -3,12 +3,13 @@
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import polars
 import pytest
 
 import hpo
-from hpo.errors import StorageError
+from hpo.errors import InputError, StorageError
 from tests.test_cli import write_study
 
 
@@ -34,6 +35,29 @@ def test_a_study_is_run_looked_at_and_predicted_with(tmp_path: Path) -> None:
     assert predictions.equals(best.predict(rows.to_dict(as_series=False)))
     probabilities = predictions.select("probability_no", "probability_yes").sum_horizontal()
     assert probabilities.is_between(1 - 1e-6, 1 + 1e-6).all()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        ({"timeout": "soon"}, 'timeout must be a duration such as "90s"'),
+        ({"n_trials": 0}, "n_trials: must be at least 1, but got 0"),
+        ({"workers": 0}, "must be auto or a number from 1, but got 0"),
+    ],
+)
+def test_a_wrong_argument_is_said_before_anything_is_made(
+    tmp_path: Path, arguments: dict[str, Any], complaint: str
+) -> None:
+    study = write_study(tmp_path)
+    there = sorted(tmp_path.iterdir())
+    with pytest.raises(InputError, match=complaint):
+        hpo.run(
+            study,
+            storage=f"sqlite:///{tmp_path}/hpo.db",
+            artifacts=str(tmp_path / "artifacts"),
+            **arguments,
+        )
+    assert sorted(tmp_path.iterdir()) == there
 
 
 def test_a_study_that_is_not_there(tmp_path: Path) -> None:

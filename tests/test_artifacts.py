@@ -1,4 +1,6 @@
+import errno
 import os
+import posixpath
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -37,6 +39,14 @@ def test_a_store_keeps_its_id_and_differs_from_others(tmp_path: Path) -> None:
     first = ArtifactStore(str(tmp_path / "a"))
     assert ArtifactStore(str(tmp_path / "a")).id == first.id
     assert ArtifactStore(str(tmp_path / "b")).id != first.id
+
+
+def test_a_store_that_is_not_there_is_not_made_by_looking(tmp_path: Path) -> None:
+    with pytest.raises(ArtifactError, match=r"/new: does not exist; name the one"):
+        ArtifactStore(str(tmp_path / "new"), create=False)
+    assert list(tmp_path.iterdir()) == []
+    made = ArtifactStore(str(tmp_path / "new"))
+    assert ArtifactStore(str(tmp_path / "new"), create=False).id == made.id
 
 
 def test_many_openings_at_once_agree_on_the_id(tmp_path: Path) -> None:
@@ -104,6 +114,7 @@ def test_files_below_a_folder_are_listed(store: ArtifactStore) -> None:
     assert store.list("a/2") == ["a/2/deep/y", "a/2/x"]
     assert store.list("") == ["a/1", "a/2/deep/y", "a/2/x", "ab/1", "store-id"]
     assert store.list("nothing/here") == []
+    assert store.list("a/1") == []
 
 
 def test_a_deleted_file_is_gone_and_may_be_deleted_again(store: ArtifactStore) -> None:
@@ -148,6 +159,18 @@ def test_drafts_are_not_listed_and_found_by_their_age(tmp_path: Path) -> None:
     assert not (tmp_path / "a").exists()
 
 
+def test_a_folder_that_cannot_be_read_does_not_look_empty(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(path: str) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    store = ArtifactStore(str(tmp_path))
+    monkeypatch.setattr(os, "scandir", fail)
+    with pytest.raises(ArtifactError, match=r"below a cannot be listed in .* Input/output error"):
+        store.list("a")
+
+
 class CachedListings(MemoryFileSystem):
     """Remembers what it listed until told otherwise, as drivers of object stores do."""
 
@@ -160,6 +183,9 @@ class CachedListings(MemoryFileSystem):
             self.listings[path] = super().find(path)
         return self.listings[path]
 
+    def exists(self, path: str, **_: Any) -> bool:
+        return path in self.find(posixpath.dirname(path))
+
     def invalidate_cache(self, path: str | None = None) -> None:
         self.listings.clear()
 
@@ -167,9 +193,13 @@ class CachedListings(MemoryFileSystem):
 def test_listings_show_what_other_processes_wrote() -> None:
     fsspec.register_implementation("cached-listings", CachedListings, clobber=True)
     mine, theirs = ArtifactStore("cached-listings://s"), ArtifactStore("cached-listings://s")
+    assert mine.id == theirs.id
     assert mine.list("a") == []
     theirs.put("a/1", b"1")
     assert mine.list("a") == ["a/1"]
+    assert not mine.exists("a/2")
+    theirs.put("a/2", b"2")
+    assert mine.exists("a/2")
 
 
 class EndpointError(Exception):

@@ -213,11 +213,14 @@ def test_one_that_vanishes_gives_way_to_the_one_that_replaced_it(
     assert caplog.text == ""
 
 
-def test_foreign_files_are_left_alone(store: ArtifactStore) -> None:
-    store.put(f"{FOLDER}/999-notes.txt", b"mine")
+def test_foreign_files_are_left_alone(
+    store: ArtifactStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    store.put(f"{FOLDER}/000-notes.txt", b"mine")
     assert latest(store, STUDY, NUMBER) is None
+    assert caplog.text == ""
     save(store, STUDY, NUMBER, make_checkpoint())
-    assert f"{FOLDER}/999-notes.txt" in store.list(FOLDER)
+    assert f"{FOLDER}/000-notes.txt" in store.list(FOLDER)
 
 
 def test_removing_takes_all_of_one_trial(store: ArtifactStore) -> None:

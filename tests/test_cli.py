@@ -93,9 +93,12 @@ def test_run_again_goes_on_where_it_ended(inside: Path) -> None:
 
 def test_status_is_a_contract(inside: Path) -> None:
     status = hpo("status", "small", "--json").document
-    assert list(status) == ["name", "state", "direction", "budget", "trials", "best", "workers"]
+    keys = ["name", "state", "direction", "budget", "trials", "best", "workers", "used", "silent"]
+    assert list(status) == keys
     assert status["state"] == "finished"
-    assert status["budget"] == {"n_trials": 6, "timeout": None}
+    assert status["budget"]["n_trials"] == 6
+    assert status["budget"]["timeout"] is None
+    assert 0 < status["used"]["busy_seconds"] <= status["used"]["device_seconds"]
     assert status["best"]["number"] == leaderboard()[0]["number"]
 
 
@@ -168,6 +171,16 @@ def test_train_repeats_an_exported_trial_bit_for_bit(inside: Path) -> None:
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
+def test_a_place_to_train_into_is_looked_at_before(inside: Path) -> None:
+    hpo("export", "small", "--out", "place")
+    (folder,) = (inside / "place").glob("trial-*")
+    (inside / "mine").mkdir(exist_ok=True)
+    (inside / "mine" / "thesis.txt").touch()
+    done = hpo("train", folder / "config.toml", "--out", "mine")
+    assert done.code == 2
+    assert done.err == "hpo: mine: exists and is no exported model, so it is not replaced\n"
+
+
 def test_queued_params_are_run_and_others_sampled(tmp_path: Path) -> None:
     study = write_study(tmp_path, n_trials=2)
     os.chdir(tmp_path)
@@ -181,6 +194,23 @@ def test_queued_params_are_run_and_others_sampled(tmp_path: Path) -> None:
     assert "budget" in full.err
     assert run_process("worker", "small", cwd=tmp_path).returncode == 0
     assert hpo("trial", "small", 1, "--json").document["params"]["model.depth"] == 2
+
+
+def test_a_queued_zero_turns_a_param_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    study = write_study(tmp_path, n_trials=3)
+    decay = (
+        "weight_decay = {type = 'float', low = 1e-6, high = 1e-2, or_zero = true}\nlearning_rate"
+    )
+    study.write_text(study.read_text().replace("learning_rate", decay))
+    assert hpo("create", study).code == 0
+    assert hpo("enqueue", "small", "optimizer.weight_decay=0").out == "1\n"
+    assert hpo("enqueue", "small", "optimizer.weight_decay=1e-3").out == "2\n"
+    opened = optuna.load_study(study_name="small", storage="sqlite:///hpo.db")
+    assert [trial.system_attrs["fixed_params"] for trial in opened.trials[1:]] == [
+        {"optimizer.weight_decay.on": False},
+        {"optimizer.weight_decay.on": True, "optimizer.weight_decay": 1e-3},
+    ]
 
 
 @pytest.mark.slow

@@ -11,9 +11,10 @@ import urllib.request
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
+import pandas
 import polars as pl
 import pytest
 
@@ -193,8 +194,22 @@ def test_tables_in_memory() -> None:
         as_frame({"a": [1], "b": [object()]})
 
 
+@pytest.mark.parametrize(
+    ("table", "complaint"),
+    [
+        ([{"n": 1}], "must be a DataFrame or a dict of columns, but is a list"),
+        (np.ones((2, 2)), "must be a DataFrame or a dict of columns, but is a ndarray"),
+        (pl.LazyFrame({"n": [1]}), "must be a DataFrame or a dict of columns, but is a LazyFrame"),
+        ({"n": 1.5}, 'column "n" must be a list of values, but got 1.5'),
+        ({"n": "text"}, 'column "n" must be a list of values, but got "text"'),
+    ],
+)
+def test_what_is_no_table_is_refused(table: Any, complaint: str) -> None:
+    with pytest.raises(DataError, match=complaint):
+        as_frame(table)
+
+
 def test_pandas_tables() -> None:
-    pandas = pytest.importorskip("pandas", reason="pandas is not installed")
     table = pandas.DataFrame(
         {
             "n": pandas.array([1, None], dtype="Int64"),

@@ -188,3 +188,10 @@ def test_nothing_that_is_loaded_runs_code():
                 called = ast.unparse(node.func)
                 assert called not in ("eval", "exec", "compile", "__import__", "torch.load"), module
                 assert "allow_pickle" not in {word.arg for word in node.keywords}, module
+
+
+def test_text_is_written_in_utf_8_whatever_the_locale():
+    for module, tree in SOURCES.items():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call) and ast.unparse(node.func).endswith(".write_text"):
+                assert "encoding" in {word.arg for word in node.keywords}, module

@@ -392,6 +392,19 @@ def test_params_outside_the_space_are_refused(params, sentence):
     assert str(caught.value).startswith(sentence)
 
 
+@pytest.mark.parametrize(
+    ("said", "meant"),
+    [
+        ({"model.dropout": 0}, {"model.dropout.on": False}),
+        ({"model.dropout": 0.2}, {"model.dropout.on": True, "model.dropout": 0.2}),
+        ({"model.dropout.on": False}, {"model.dropout.on": False}),
+        ({"model.depth": 2, "elsewhere": 0}, {"model.depth": 2, "elsewhere": 0}),
+    ],
+)
+def test_zero_turns_a_leaf_off_and_another_value_on(said, meant):
+    assert SearchSpace.from_tree(SPACE, "s.toml").switched(said) == meant
+
+
 def test_the_grid_holds_every_point_once():
     tree = {
         "model": {

@@ -15,6 +15,7 @@ from training_cases import DEVICES, OBJECTIVES, toy_config, toy_data
 
 from hpo.checkpoints import from_bytes, to_bytes
 from hpo.training import (
+    MLP,
     Checkpoint,
     Finished,
     Progress,
@@ -24,6 +25,7 @@ from hpo.training import (
     TrainingData,
 )
 from hpo.training.batches import Feed
+from hpo.training.parameters import FlatParameters
 from hpo.trial import Measurement, OptimizerName, TrialConfig
 
 CPU = torch.device("cpu")
@@ -204,6 +206,14 @@ def test_a_checkpoint_is_not_touched_by_what_follows():
     trainer.advance(0.0)
     assert to_bytes(checkpoint) == content
     assert to_bytes(trainer.checkpoint(KEY)) != content
+
+
+def test_before_the_first_epoch_the_best_are_the_initial_parameters():
+    config = toy_config()
+    checkpoint = checkpoint_of(config, toy_data(), n_slices=2)
+    initial = FlatParameters(MLP(5, 1, config.model, seed=0), torch.float32).values
+    assert torch.equal(checkpoint.tensors["best_values"], initial)
+    assert not torch.equal(checkpoint.tensors["values"], initial)
 
 
 def test_there_is_no_checkpoint_of_what_was_not_trained():

@@ -106,10 +106,10 @@ def status_json(status: "StudyStatus") -> dict[str, Any]:
         "state": status.state,
         "direction": status.direction,
         "budget": status.budget.model_dump(),
-        "used": {"busy_seconds": status.busy_seconds, "device_seconds": status.device_seconds},
         "trials": status.counts,
         "best": None if status.best is None else asdict(status.best),
         "workers": [asdict(worker) for worker in status.workers],
+        "used": {"busy_seconds": status.busy_seconds, "device_seconds": status.device_seconds},
         "silent": list(status.silent),
     }
 

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
+from rich.padding import Padding
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
@@ -89,17 +90,18 @@ class Panel:
         bar = ProgressBar(total=status.budget.n_trials, completed=ended(status), width=40)
         head = Table.grid(padding=(0, 1))
         head.add_row(bar, f"{ended(status)}/{status.budget.n_trials} trials")
-        lines = [Text(line, overflow="ellipsis", no_wrap=True) for line in self._lines(status)]
-        return Group(Text(self._title, style="bold"), head, *lines)
+        return Group(Text(self._title, style="bold"), head, *self._lines(status))
 
-    def _lines(self, status: StudyStatus) -> list[str]:
+    def _lines(self, status: StudyStatus) -> list[RenderableType]:
         pace, left = self._pace.per_minute(status), self._pace.left(status)
-        lines = [f"{count_text(status.counts)}; {pruned_share(status):.0%} pruned"]
+        lines: list[RenderableType] = [
+            Text(f"{count_text(status.counts)}; {pruned_share(status):.0%} pruned")
+        ]
         if status.best is not None:
-            lines.append(f"best {status.best.value:.5g} (trial {status.best.number})")
-            lines.append(f"  {params_text(status.best.params)}")
+            lines.append(Text(f"best {status.best.value:.5g} (trial {status.best.number})"))
+            lines.append(Padding(Text(params_text(status.best.params)), (0, 0, 0, 2)))
         time_left = "" if left is None else f", at most {duration(left)} left"
-        lines.append(f"{pace:.1f} trials a minute{time_left}")
+        lines.append(Text(f"{pace:.1f} trials a minute{time_left}"))
         return lines
 
 

@@ -45,7 +45,7 @@ def export(
     from hpo.results.export import export as write
 
     study = opened(name, storage)
-    store = ArtifactStore(artifacts)
+    store = ArtifactStore(artifacts, create=False)
     for folder in write(study, store, out, top=top, numbers=trial or ()):
         print(folder)
 
@@ -77,16 +77,14 @@ def predict(
         else:
             predictions.write_parquet(out)
     except OSError as error:
-        raise InputError(f"{out}: cannot be written ({error.strerror})") from None
+        raise InputError(f"{out}: cannot be written ({error.strerror or error})") from None
 
 
 def train(
     config: Annotated[Path, typer.Argument(metavar="CONFIG.toml", help="A trial's configuration.")],
     seed: Annotated[int | None, typer.Option("--seed", min=0, help="Instead of its own.")] = None,
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:1.")] = "auto",
-    out: Annotated[
-        Path | None, typer.Option("--out", help="Folder for the trained model; must be new.")
-    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Folder for the trained model.")] = None,
 ) -> None:
     """Train one configuration, without a database; print its metrics as JSON.
 
@@ -98,8 +96,10 @@ def train(
     import json
 
     from hpo.launch.single import train_config
-    from hpo.results.export import write_model
+    from hpo.results.export import check_replaceable, write_model
 
+    if out is not None:
+        check_replaceable(out)
     model, metrics = train_config(config, seed=seed, device=device, log=_log)
     if out is not None:
         write_model(out, model, metrics, out.name, f"Trained from {config.name} by `hpo train`.")

@@ -91,6 +91,7 @@ def run(
     slots = local_slots(gpus=gpus, per_gpu=per_gpu, workers=workers)
     study, store = _create(study_file, storage, artifacts, n_trials, timeout)
     print(study.name)
+    winners = _writable(out or Path("winners") / study.name)
     _interrupt_at_sigterm()
     with watch(study, len(slots)) as view:
         supervisor = Supervisor(
@@ -107,7 +108,7 @@ def run(
             raise typer.Exit(130) from None
     if code != 0:
         raise typer.Exit(code)
-    folders = export(study, store, out or Path("winners") / study.name, top=top)
+    folders = export(study, store, winners, top=top)
     print_leaderboard(study, leaderboard(study)[:10])
     for folder in folders:
         print(folder)
@@ -199,11 +200,14 @@ def enqueue(
 ) -> None:
     """Queue a trial with params of your own choice.
 
+    A number that may also be 0 (`or_zero`) is turned off by 0 and on by any other value.
+
     Example:
         hpo enqueue california-housing model.depth=4 optimizer.name=adamw
     """
     study = opened(name, storage)
-    number = study.enqueue(dict(_parse_param(text) for text in params))
+    given = dict(_parse_param(text) for text in params)
+    number = study.enqueue(study.definition.space.switched(given))
     print(number)
 
 
@@ -241,6 +245,15 @@ def _parse_param(text: str) -> tuple[str, bool | int | float | str]:
     except tomllib.TOMLDecodeError:
         parsed = value
     return name, parsed
+
+
+def _writable(folder: Path) -> Path:
+    """Make the folder that the winners will be written into, rather than find out afterwards."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"--out {folder}: cannot be written ({error.strerror})") from None
+    return folder
 
 
 def _interrupt_at_sigterm() -> None:

@@ -10,7 +10,9 @@ Does not know: targets, splits, tensors.
 import gzip
 import hashlib
 import io
+import warnings
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -20,6 +22,7 @@ import numpy as np
 import polars as pl
 
 from hpo.errors import DataError, nearest
+from hpo.parsing import shown
 
 MISSING = ("", "NA", "N/A", "NaN", "nan", "null", "NULL", "?")
 BOOLEANS = {"True": "true", "TRUE": "true", "False": "false", "FALSE": "false"}
@@ -68,9 +71,13 @@ def as_frame(table: Any, where: str = "the table") -> pl.DataFrame:
         where: its name, which opens each message.
 
     Raises:
-        DataError: a column holds what is neither number nor text, or columns do not fit together.
+        DataError: it is no table, a column holds what is neither number nor text, or columns do
+            not fit together.
     """
     if not isinstance(table, pl.DataFrame):
+        if not isinstance(table, Mapping) and not _has_columns(table):
+            kind = type(table).__name__
+            raise DataError(f"{where}: must be a DataFrame or a dict of columns, but is a {kind}")
         names = [str(name) for name in table]
         _check_names(names, where)
         columns = [_column(str(name), table[name]) for name in table]
@@ -179,8 +186,10 @@ def _from_openml(source: str) -> pl.DataFrame:
     name = source.removeprefix("openml:")
     which = {"data_id": int(name)} if name.isdecimal() else {"name": name}
     try:
-        # Without pandas: values as one array of numbers, nominal ones as codes of their labels.
-        bunch = fetch_openml(**which, target_column=None, as_frame=False, parser="liac-arff")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of each further try, and of versions; errors remain
+            # Without pandas: values as one array of numbers, nominal ones as codes of their labels.
+            bunch = fetch_openml(**which, target_column=None, as_frame=False, parser="liac-arff")
     except Exception as error:  # scikit-learn lets pass whatever the network raised
         raise DataError(f"{source}: cannot be fetched: {error}") from None
     if not isinstance(bunch.data, np.ndarray):
@@ -205,8 +214,15 @@ def _check_names(names: list[str], where: str) -> None:
         raise DataError(f'{where}: has two columns named "{twice}"')
 
 
+def _has_columns(table: Any) -> bool:
+    """Whether it is a DataFrame at hand; polars' lazy ones have no length."""
+    return hasattr(table, "__len__") and hasattr(table, "columns")
+
+
 def _column(name: str, values: Any) -> pl.Series:
     """A column of a dict or a pandas DataFrame; of mixed kinds it becomes text."""
+    if isinstance(values, str) or not hasattr(values, "__iter__"):
+        raise DataError(f'column "{name}" must be a list of values, but got {shown(values)}')
     listed = values.tolist() if hasattr(values, "tolist") else list(values)
     if hasattr(values, "isna"):  # pandas, which has several values for missing
         gone = values.isna().tolist()

@@ -11,7 +11,8 @@ from hpo.catalog import create_study
 from hpo.data.dataset import load_dataset
 from hpo.data.schema import resolve_task
 from hpo.data.sources import absolute_source, fingerprint, read_table, write_typed
-from hpo.definition import StudyDefinition, load_definition
+from hpo.definition import Budget, StudyDefinition, load_definition
+from hpo.parsing import validate
 from hpo.storage.engine import open_storage
 from hpo.study import Study
 
@@ -62,4 +63,5 @@ def _with_budget(
 ) -> StudyDefinition:
     changes = {"n_trials": n_trials, "timeout": timeout}
     given = {key: value for key, value in changes.items() if value is not None}
-    return replace(definition, budget=definition.budget.model_copy(update=given))
+    budget = {**definition.budget.model_dump(exclude_none=True), **given}
+    return replace(definition, budget=validate(Budget, budget, "budget"))

@@ -1,5 +1,6 @@
 """One trial without a study: `hpo train`."""
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ from hpo.data.schema import resolve_task
 from hpo.data.sources import fingerprint, read_table
 from hpo.errors import HpoError, InputError
 from hpo.experiment import Experiment
+from hpo.launch.local import REPEATABLE
 from hpo.parsing import read_toml, validate
 from hpo.training import Failed, Finished, Progress, Run, SingleTrainer
 from hpo.trial import TrialConfig
@@ -38,6 +40,7 @@ def train_config(
         HpoError: the training failed or diverged.
     """
     torch.set_num_threads(1)  # as a worker: the same number of threads, the same bits
+    os.environ.update(REPEATABLE)
     trainer = SingleTrainer(choose_device(device))
     config, experiment = _load(path, seed)
     _, data = experiment.prepared(config.preprocessing.numeric)

@@ -38,9 +38,11 @@ def model_card(
 
 def _summary(model: Model) -> str:
     config, schema = model.config, model.schema
+    depth = config.model.depth
+    layers = "1 hidden layer" if depth == 1 else f"{depth} hidden layers"
     classes = f" Classes: {', '.join(schema.classes)}." if schema.classes else ""
     return (
-        f"An MLP of {config.model.depth} hidden layers of {config.model.width} units "
+        f"An MLP of {layers} of {config.model.width} units "
         f"({config.model.activation}) that predicts `{schema.target}`, a {schema.task} task. "
         f"Its preprocessing is inside: it takes raw rows.{classes}"
     )

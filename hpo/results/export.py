@@ -6,11 +6,13 @@ they are kept beside the trial's weights and read from there the next time.
 Does not know: how to train.
 """
 
+import errno
 import json
 import os
 import shutil
 import uuid
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -27,6 +29,9 @@ from hpo.results.card import model_card
 from hpo.results.leaderboard import Row, find_row, leaderboard, to_table
 from hpo.study import Study
 from hpo.trial import TrialConfig
+
+MAX_RENAMES = 100
+"""How often a folder is put in place, against others that export the same trial meanwhile."""
 
 
 def export(
@@ -50,9 +55,15 @@ def export(
         The trials' folders, best first or as named.
 
     Raises:
-        InputError: there is no such COMPLETE trial, or `out` cannot be written.
+        InputError: there is no such COMPLETE trial, `out` cannot be written, or `store` is not the
+            study's.
         ArtifactError: weights are missing or damaged.
     """
+    if store.id != study.artifact_store_id:
+        raise InputError(
+            f"study {study.name} keeps its artifacts in another store than {store.url}: "
+            "name the one it was created with by --artifacts or HPO_ARTIFACTS"
+        )
     if not (ranked := leaderboard(study)):
         raise HpoError(f"study {study.name} has no COMPLETE trial to export yet")
     rows = [_complete(study, number) for number in numbers] or ranked[:top]
@@ -63,7 +74,7 @@ def export(
         folders = [_export_trial(study, store, experiment, row, out) for row in rows]
         to_table(ranked).write_csv(out / "leaderboard.csv")
     except OSError as error:
-        raise InputError(f"{out}: cannot be written ({error.strerror})") from None
+        raise InputError(f"{out}: cannot be written ({error.strerror or error})") from None
     return folders
 
 
@@ -80,21 +91,36 @@ def write_model(
         note: one line on where the model comes from.
 
     Raises:
-        InputError: the folder exists and holds something else.
+        InputError: the folder exists and holds something else, or cannot be written.
     """
-    if folder.exists() and not (folder / "model.safetensors").is_file():
-        raise InputError(f"{folder}: exists and is no exported model, so it is not replaced")
-    draft = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}")
-    draft.mkdir(parents=True)
+    check_replaceable(folder)
+    draft = _beside(folder)
     try:
+        draft.mkdir(parents=True)
         _write_files(
             draft, model, metrics, model_card(model, metrics, title, note, folder.name), note
         )
-        if folder.exists():
-            shutil.rmtree(folder)
-        os.rename(draft, folder)
+        _put_in_place(draft, folder)
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be written ({error.strerror})") from None
     finally:
         shutil.rmtree(draft, ignore_errors=True)
+
+
+def check_replaceable(folder: Path) -> None:
+    """Accept a folder that is not there, is empty, or holds an exported model.
+
+    Raises:
+        InputError: it holds something else, or is no folder.
+    """
+    try:
+        names = os.listdir(folder)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be written ({error.strerror})") from None
+    if not folder.name or (names and "model.safetensors" not in names):
+        raise InputError(f"{folder}: exists and is no exported model, so it is not replaced")
 
 
 def config_toml(config: TrialConfig, note: str) -> str:
@@ -144,14 +170,36 @@ def _test_metrics(
     return metrics
 
 
+def _beside(folder: Path) -> Path:
+    """A name for a hidden folder that nobody else uses."""
+    return folder.with_name(f".{folder.name}.{uuid.uuid4().hex}")
+
+
+def _put_in_place(draft: Path, folder: Path) -> None:
+    """Rename a finished folder; an earlier one of the name makes room, whoever wrote it."""
+    for _ in range(MAX_RENAMES):
+        aside = _beside(folder)
+        with suppress(FileNotFoundError):
+            os.rename(folder, aside)
+            shutil.rmtree(aside)
+        try:
+            os.rename(draft, folder)
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+        else:
+            return
+    raise InputError(f"{folder}: is being written by others at the same time")
+
+
 def _write_files(
     folder: Path, model: Model, metrics: dict[str, dict[str, float]], card: str, note: str
 ) -> None:
-    (folder / "config.toml").write_text(config_toml(model.config, note))
+    (folder / "config.toml").write_text(config_toml(model.config, note), encoding="utf-8")
     (folder / "model.safetensors").write_bytes(model.to_bytes())
-    (folder / "schema.json").write_text(_dump(_schema(model)))
-    (folder / "metrics.json").write_text(_dump(metrics))
-    (folder / "README.md").write_text(card)
+    (folder / "schema.json").write_text(_dump(_schema(model)), encoding="utf-8")
+    (folder / "metrics.json").write_text(_dump(metrics), encoding="utf-8")
+    (folder / "README.md").write_text(card, encoding="utf-8")
 
 
 def _schema(model: Model) -> dict[str, Any]:

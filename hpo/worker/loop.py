@@ -17,8 +17,8 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from hpo import checkpoints
 from hpo.artifacts import ArtifactStore, table_path
+from hpo.checkpoints import latest, save
 from hpo.data.sources import read_typed
 from hpo.errors import (
     ArtifactError,
@@ -29,7 +29,7 @@ from hpo.errors import (
 )
 from hpo.experiment import Experiment
 from hpo.study import RELEASED, Claim, Study, WorkerId
-from hpo.training import Event, Failed, Finished, Progress, Result, Run, Trainer
+from hpo.training import Checkpoint, Event, Failed, Finished, Progress, Result, Run, Trainer
 from hpo.worker.heart import Heart
 from hpo.worker.job import Ending, Job
 from hpo.worker.outbox import Outbox
@@ -191,7 +191,7 @@ class Worker:
         claim, checkpoint = job.claim, None
         if claim.attempt > 1:
             with self.stopwatch("resume"):
-                checkpoint = checkpoints.latest(self._store, job.study.uuid, claim.number)
+                checkpoint = self._latest(job)
                 measurements = checkpoint.measurements if checkpoint else ()
                 job.study.resume(claim, measurements)
                 job.note(measurements)
@@ -200,6 +200,17 @@ class Worker:
         job.log(f"attempt {claim.attempt} by {self._identity.key}, from epoch {epoch}")
         self._jobs[job.run.key] = job
         self._trainer.admit(job.run, checkpoint)
+
+    def _latest(self, job: Job) -> Checkpoint | None:
+        """Where to go on from; a checkpoint of another run is worth no more than none."""
+        checkpoint = latest(self._store, job.study.uuid, job.claim.number)
+        try:
+            if checkpoint is not None:
+                checkpoint.check(job.run.config, job.run.data)
+        except ValueError as error:
+            log.warning("trial %d begins anew: %s", job.claim.number, error)
+            return None
+        return checkpoint
 
     def _experiment(self, study: Study) -> Experiment:
         """The study's table, read once from the artifact store."""
@@ -276,7 +287,7 @@ class Worker:
             if (checkpoint := self._trainer.checkpoint(job.run.key)) is None:
                 return
             try:
-                checkpoints.save(self._store, job.study.uuid, job.claim.number, checkpoint)
+                save(self._store, job.study.uuid, job.claim.number, checkpoint)
             except ArtifactError as error:
                 log.warning("no checkpoint of trial %d: %s", job.claim.number, error)
                 return

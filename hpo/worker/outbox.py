@@ -14,8 +14,8 @@ from collections.abc import Collection, Sequence
 from contextlib import suppress
 from typing import Any
 
-from hpo import checkpoints
 from hpo.artifacts import ArtifactStore, trial_path
+from hpo.checkpoints import remove
 from hpo.errors import ArtifactError, LeaseLostError, StorageUnavailableError
 from hpo.study import Claim, Study
 from hpo.trial import Measurement
@@ -140,4 +140,4 @@ class Outbox:
             for earlier in attempts:
                 self._store.delete(trial_path(uuid, number, earlier, WEIGHTS))
             if not own and (job.is_kept or attempt > 1):
-                checkpoints.remove(self._store, uuid, number)
+                remove(self._store, uuid, number)

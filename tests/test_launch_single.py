@@ -1,0 +1,73 @@
+"""One trial without a study, in this process."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from hpo.errors import DataError, DefinitionError, InputError
+from hpo.launch.single import choose_device, train_config
+
+CONFIG = """
+[data]
+source = "t.csv"
+target = "y"
+[objective]
+metric = "rmse"
+[model]
+width = 8
+[training]
+max_epochs = 2
+"""
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    rows = [f"{i},{i % 7 + 0.5}" for i in range(60)]
+    (tmp_path / "t.csv").write_text("\n".join(["x,y", *rows]) + "\n")
+    path = tmp_path / "config.toml"
+    path.write_text(CONFIG)
+    return path
+
+
+def test_a_configuration_written_by_hand_is_trained_and_told_of(
+    config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+    lines: list[str] = []
+    model, metrics = train_config(config, seed=None, device="cpu", log=lines.append)
+    assert [line.split(":")[0] for line in lines] == ["epoch 1", "epoch 2"]
+    assert metrics["validation"] == model.metrics
+    assert set(metrics["test"]) == {"rmse", "mae", "r2"}
+    assert model.config.data.task == "regression"
+    assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"  # as for a worker: the same bits
+
+
+def test_a_seed_changes_the_model(config: Path) -> None:
+    found = {
+        train_config(config, seed=seed, device="cpu", log=lambda line: None)[0].metrics["rmse"]
+        for seed in (None, 0, 1)
+    }
+    assert len(found) == 2  # none is the configuration's own, which is 0
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "kind", "complaint"),
+    [
+        ('"t.csv"', '"u.csv"', DataError, r"u\.csv: no such file"),
+        ("width = 8", "width = 0", DefinitionError, r"config\.toml: model\.width: must be at"),
+        ("[model]", '[data2]\nx = "y"\n[model]', DefinitionError, "data2: unknown key"),
+        ('target = "y"', 'target = "y"\nfingerprint = "ab"', DataError, "holds other data than"),
+    ],
+)
+def test_a_wrong_configuration_is_said_in_a_sentence(
+    config: Path, old: str, new: str, kind: type[Exception], complaint: str
+) -> None:
+    config.write_text(config.read_text().replace(old, new))
+    with pytest.raises(kind, match=complaint):
+        train_config(config, seed=None, device="cpu", log=print)
+
+
+def test_a_device_that_is_not_there_is_refused() -> None:
+    with pytest.raises(InputError, match="--device must be auto, cpu or a GPU"):
+        choose_device("cuda:9")

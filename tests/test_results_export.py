@@ -1,0 +1,113 @@
+"""Exported folders: whole or not at all, whoever else writes there, and good without a study."""
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import torch
+
+from hpo.artifacts import ArtifactStore
+from hpo.bundle import Model, load_model
+from hpo.data.sources import as_frame, fingerprint
+from hpo.errors import InputError
+from hpo.experiment import Experiment
+from hpo.launch.creation import create_from_file
+from hpo.results.export import export, write_model
+from hpo.training import train
+from hpo.trial import DataConfig, ModelConfig, ObjectiveConfig, TrainingConfig, TrialConfig
+from tests.test_cli import write_study
+
+METRICS = {"validation": {"accuracy": 0.75}, "test": {"accuracy": 0.5}}
+FILES = ["README.md", "config.toml", "metrics.json", "model.safetensors", "schema.json"]
+ROWS = {
+    "größe": [None if i % 9 == 0 else i * 0.5 for i in range(60)],
+    "colour": ["red", "blue", None] * 20,
+    "sold": ["nein", "größtenteils"] * 30,
+}
+
+
+@pytest.fixture(scope="module")
+def model() -> Model:
+    """A small model of two classes."""
+    frame = as_frame(ROWS)
+    data = DataConfig(source="t.csv", target="sold", task="binary", fingerprint=fingerprint(frame))
+    config = TrialConfig(
+        data=data,
+        objective=ObjectiveConfig(metric="accuracy"),
+        model=ModelConfig(depth=1, width=8),
+        training=TrainingConfig(max_epochs=2),
+    )
+    experiment = Experiment(frame, data)
+    result = train(config, experiment.prepared("quantile")[1], "cpu")
+    return experiment.model(config, result, torch.device("cpu"))
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def write(folder: Path, model: Model) -> None:
+    write_model(folder, model, METRICS, "Title", "A note.")
+
+
+def test_a_folder_stands_alone(tmp_path: Path, model: Model) -> None:
+    write(tmp_path / "new" / "model", model)
+    assert names(tmp_path / "new") == ["model"]
+    assert names(tmp_path / "new/model") == FILES
+    again = load_model(tmp_path / "new/model")
+    assert again.config == model.config
+    assert again.predict(ROWS).equals(model.predict(ROWS))
+    assert json.loads((tmp_path / "new/model/metrics.json").read_text()) == METRICS
+
+
+def test_the_card_says_what_the_model_is(tmp_path: Path, model: Model) -> None:
+    write(tmp_path / "model", model)
+    card = (tmp_path / "model/README.md").read_text(encoding="utf-8")
+    for words in (
+        "# Title\n\nA note.",
+        "An MLP of 1 hidden layer of 8 units (relu) that predicts `sold`, a binary task.",
+        "Classes: größtenteils, nein.",
+        "| accuracy (higher is better, chosen by) | 0.75 | 0.5 |",
+        "| `größe` | number |",
+        "hpo predict model rows.csv",
+        model.config.data.fingerprint,
+    ):
+        assert words in card
+
+
+def test_many_exports_at_once_leave_one_whole_folder(tmp_path: Path, model: Model) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        done = [pool.submit(write, tmp_path / "model", model) for _ in range(60)]
+    assert [future.result() for future in done] == [None] * 60
+    assert names(tmp_path) == ["model"]
+    assert names(tmp_path / "model") == FILES
+
+
+def test_only_models_are_replaced(tmp_path: Path, model: Model) -> None:
+    (tmp_path / "empty").mkdir()
+    write(tmp_path / "empty", model)
+    write(tmp_path / "empty", model)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "README.md").touch()
+    with pytest.raises(InputError, match=r"mine: exists and is no exported model"):
+        write(tmp_path / "mine", model)
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match=r"file: cannot be written \(Not a directory\)"):
+        write(tmp_path / "file", model)
+    assert names(tmp_path) == ["empty", "file", "mine"]
+
+
+def test_a_place_that_cannot_be_written_is_said_so(model: Model) -> None:
+    with pytest.raises(InputError, match=r"^/proc/model: cannot be written \("):
+        write(Path("/proc/model"), model)
+
+
+def test_another_store_than_the_studys_is_refused(tmp_path: Path) -> None:
+    study, _ = create_from_file(
+        write_study(tmp_path), f"sqlite:///{tmp_path}/hpo.db", str(tmp_path / "artifacts")
+    )
+    other = ArtifactStore(str(tmp_path / "other"))
+    with pytest.raises(InputError, match=r"keeps its artifacts in another store than .*/other"):
+        export(study, other, tmp_path / "winners")
+    study.storage.close()

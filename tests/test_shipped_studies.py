@@ -1,0 +1,82 @@
+"""Each study and each search space that is shipped, searched in small from end to end."""
+
+import json
+import re
+from pathlib import Path
+
+import polars
+import pytest
+from sklearn import metrics
+
+from tests.test_cli import run_process
+
+ROOT = Path(__file__).parent.parent
+N_TRIALS = 3
+
+
+def in_small(study: str, space: str, folder: Path) -> Path:
+    """The study's file in another folder: few trials of few epochs, over the named space."""
+    text = (ROOT / "studies" / f"{study}.toml").read_text(encoding="utf-8")
+    for pattern, small in (
+        (r"n_trials = \d+", f"n_trials = {N_TRIALS}"),
+        (r"max_epochs = \d+", "max_epochs = 2"),
+        (r'search_space = "\w+"', f'search_space = "{space}"'),
+        (r'source = "data/', f'source = "{ROOT}/studies/data/'),
+    ):
+        text, n_found = re.subn(pattern, small, text)
+        assert n_found == 1 or "data/" in pattern
+    path = folder / f"{study}.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def searched(study: str, space: str, folder: Path) -> Path:
+    """Where `hpo run` left the best trial."""
+    done = run_process("run", in_small(study, space, folder), "--top", 1, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert f"{N_TRIALS}/{N_TRIALS} trials" in done.stderr
+    (best,) = (folder / "winners").glob("*/trial-*")
+    return best
+
+
+def predicted(model: Path, table: polars.DataFrame) -> polars.DataFrame:
+    """What `hpo predict` says of the rows."""
+    table.write_csv(model.parent / "rows.csv")
+    out = model.parent / "predictions.parquet"
+    done = run_process("predict", model, "rows.csv", "--out", out, cwd=model.parent)
+    assert done.returncode == 0, done.stderr
+    return polars.read_parquet(out)
+
+
+@pytest.mark.slow
+def test_california_housing(tmp_path: Path) -> None:
+    best = searched("california_housing", "mlp", tmp_path)
+    test = polars.read_parquet(ROOT / "studies/data/california_housing.parquet").filter(
+        split="test"
+    )
+    predictions = predicted(best, test.drop("MedHouseVal", "split"))
+    error = metrics.root_mean_squared_error(test["MedHouseVal"], predictions["prediction"])
+    written = json.loads((best / "metrics.json").read_text())
+    assert error == pytest.approx(written["test"]["rmse"], rel=1e-4)
+    assert error < 0.8
+
+
+@pytest.mark.slow
+def test_adult(tmp_path: Path) -> None:
+    best = searched("adult", "mlp", tmp_path)
+    test = polars.read_parquet(ROOT / "studies/data/adult.parquet").filter(split="test")
+    predictions = predicted(best, test.drop("income", "split"))
+    accuracy = metrics.accuracy_score(test["income"], predictions["prediction"])
+    written = json.loads((best / "metrics.json").read_text())
+    assert accuracy == pytest.approx(written["test"]["accuracy"], abs=1e-4)
+    assert accuracy > 0.82
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("space", ["mlp_small", "tabm_mlp"])
+def test_digits(tmp_path: Path, space: str) -> None:
+    best = searched("digits", space, tmp_path)
+    rows = polars.DataFrame({f"pixel_{i}_{j}": [0.0, 7.5] for i in range(8) for j in range(8)})
+    predictions = predicted(best, rows)
+    assert predictions.columns == ["prediction", *(f"probability_{digit}" for digit in range(10))]
+    assert predictions.drop("prediction").sum_horizontal().to_list() == pytest.approx([1.0, 1.0])
