@@ -17,7 +17,9 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import BinaryIO
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
@@ -28,12 +30,20 @@ ID_FILE = "store-id"
 DRAFT = re.compile(r"(\..+|store-id)\.[0-9a-f]{32}")
 """The name of a file that is still being written, or whose writer was killed."""
 
+MAX_TRIES = 100
+"""How often a folder that vanishes, because it was empty for a moment, is made again."""
+
 Paths = list[str]  # in the class below, `list` is a method
 
 
 def table_path(fingerprint: str) -> str:
     """Where a study's typed table is kept."""
     return f"tables/{fingerprint}.parquet"
+
+
+def study_path(study_uuid: str, name: str) -> str:
+    """Where a study keeps a file of its own."""
+    return f"studies/{study_uuid}/{name}"
 
 
 def trial_path(study_uuid: str, number: int, attempt: int, name: str) -> str:
@@ -146,15 +156,43 @@ class ArtifactStore:
         latest = time.time() - min_age
         return [p for p in self._below(prefix) if _is_draft(p) and self._written(p) <= latest]
 
+    def size(self, path: str) -> int:
+        """How many bytes a file has; 0 when it is gone.
+
+        Raises:
+            ArtifactError: the store is out of reach.
+        """
+        what = f"artifact {path} cannot be looked at in {self.url}"
+        with self._errors(what), suppress(FileNotFoundError):
+            return int(self._fs.size(posixpath.join(self._root, path)) or 0)
+        return 0
+
+    def age(self, path: str) -> float:
+        """Seconds since a file was last written to; 0 when it is gone, or nothing is known of it.
+
+        Raises:
+            ArtifactError: the store is out of reach.
+        """
+        what = f"artifact {path} cannot be looked at in {self.url}"
+        with self._errors(what), suppress(FileNotFoundError, NotImplementedError):
+            written: datetime = self._fs.modified(posixpath.join(self._root, path))
+            if written.tzinfo is None:
+                written = written.replace(tzinfo=UTC)
+            return max(0.0, time.time() - written.timestamp())
+        return 0.0
+
     def delete(self, path: str) -> None:
-        """Delete a file; all is well when it is gone already.
+        """Delete a file, with the folders that become empty; all is well when it is gone already.
 
         Raises:
             ArtifactError: it cannot be deleted, or the store is out of reach.
         """
-        what = f"artifact {path} cannot be deleted from {self.url}"
-        with self._errors(what), suppress(FileNotFoundError):
-            self._fs.rm_file(posixpath.join(self._root, path))
+        target = posixpath.join(self._root, path)
+        with self._errors(f"artifact {path} cannot be deleted from {self.url}"):
+            with suppress(FileNotFoundError):
+                self._fs.rm_file(target)
+            if self._local:
+                _delete_empty(Path(target).parent, Path(self._root))
 
     def delete_tree(self, prefix: str) -> None:
         """Delete a folder with all below it, drafts included; all is well when it is gone already.
@@ -251,12 +289,19 @@ def _delete_folder(folder: Path) -> None:
             shutil.rmtree(folder)
 
 
+def _delete_empty(folder: Path, root: Path) -> None:
+    """Delete a folder with nothing in it, and those above it that become empty by that."""
+    with suppress(OSError):  # something is in it
+        while folder != root:
+            folder.rmdir()
+            folder = folder.parent
+
+
 def _write_durably(target: Path, data: bytes) -> None:
     """Write beside the target, flush to the disk, rename, flush the folder."""
-    _make_folder(target.parent)
     draft = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
     try:
-        with draft.open("wb") as file:
+        with _open_new(draft) as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
@@ -265,6 +310,16 @@ def _write_durably(target: Path, data: bytes) -> None:
         draft.unlink(missing_ok=True)
         raise
     _flush(target.parent)
+
+
+def _open_new(path: Path) -> BinaryIO:
+    """Open a new file; its folder is made, again when it vanishes because it was empty."""
+    for _ in range(MAX_TRIES):
+        with suppress(FileNotFoundError):
+            _make_folder(path.parent)
+            return path.open("xb")
+    _make_folder(path.parent)
+    return path.open("xb")
 
 
 def _make_folder(folder: Path) -> None:

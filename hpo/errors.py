@@ -6,6 +6,7 @@
     │   ├── DataError           a table, its columns or its split
     │   ├── StudyConflictError  the name is taken by another definition
     │   ├── StudyNotFoundError  no study of that name in the storage
+    │   ├── StudyBusyError      workers are at a study that is to be deleted or copied
     │   └── BudgetError         a trial that the study's budget has no room for
     ├── StorageError            the database refused
     │   └── StorageUnavailableError  it is out of reach now; trying again can help
@@ -46,6 +47,10 @@ class StudyConflictError(InputError):
 
 class StudyNotFoundError(InputError):
     """The storage holds no study of this name."""
+
+
+class StudyBusyError(InputError):
+    """Workers hold trials of a study that is to be deleted or copied; the message names them."""
 
 
 class BudgetError(InputError):

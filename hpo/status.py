@@ -96,7 +96,7 @@ def read_status(connection: Connection, study_id: int, definition: StudyDefiniti
         busy_seconds=clock.busy_ms / 1000,
         device_seconds=clock.device_ms / 1000,
         n_since_best=n_since_best,
-        workers=_workers(connection, study_id),
+        workers=live_workers(connection, study_id),
         silent=tuple(found.number for found in leases.expired(connection, study_id)),
         started=connection.execute(first).scalar(),
     )
@@ -125,7 +125,8 @@ def _param(row: Row[Any]) -> Any:
     return json_to_distribution(row.distribution_json).to_external_repr(row.param_value)
 
 
-def _workers(connection: Connection, study_id: int) -> tuple[WorkerId, ...]:
+def live_workers(connection: Connection, study_id: int) -> tuple[WorkerId, ...]:
+    """The workers that hold a live lease on a trial of the study."""
     query = (
         sa.select(WORKERS.c.host, WORKERS.c.pid, WORKERS.c.device, WORKERS.c.share)
         .join(LEASES, LEASES.c.worker_id == WORKERS.c.worker_id)

@@ -21,13 +21,14 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from sqlalchemy.engine import Connection
 
 from hpo.definition import Budget, StudyDefinition
-from hpo.errors import BudgetError, LeaseLostError, StudyNotFoundError
+from hpo.errors import BudgetError, InputError, LeaseLostError, StudyNotFoundError
 from hpo.pruning import Judge
 from hpo.sampling import draw, make_sampler, queue
 from hpo.search_space import Params
 from hpo.status import StudyStatus, read_status
 from hpo.storage import leases, ledger
 from hpo.storage.engine import Storage
+from hpo.storage.inventory import TrialFiles, read_inventory
 from hpo.storage.leases import Lease, Sighting
 from hpo.storage.leases import WorkerId as WorkerId
 from hpo.storage.leases import worker_key as worker_key
@@ -39,6 +40,7 @@ from hpo.trial import Measurement
 RELEASED = ledger.RELEASED
 FinalState = Literal["COMPLETE", "PRUNED", "FAIL"]
 DEFINITION, UUID, STORE, VERSION = "hpo:definition", "hpo:uuid", "hpo:artifacts", "hpo:version"
+FORMAT, MOVED = "hpo:format", "hpo:moved"
 """System attributes of a study's row."""
 
 
@@ -94,10 +96,13 @@ class Study:
         Returns:
             None when there is nothing to claim now.
         """
-        granted = self.storage.write(lambda connection: self._claim(connection, worker, lease))
-        if granted is None:
+        try:
+            granted = self.storage.write(lambda connection: self._claim(connection, worker, lease))
+            if granted is None:
+                return None
+            params, notes = self._draw(granted)
+        except StudyNotFoundError:  # deleted, or moved to another storage
             return None
-        params, notes = self._draw(granted)
 
         def write_params(connection: Connection) -> None:
             leases.fence(connection, granted)
@@ -135,8 +140,11 @@ class Study:
             batch: the epochs each trial finished since its last report, in their order; the step
                 is the epoch, from 1, the value the raw validation metric.
         """
-        with self._reading():
-            judged = {claim: self._judge.judge(claim, batch[claim]) for claim in batch}
+        try:
+            with self._reading():
+                judged = {claim: self._judge.judge(claim, batch[claim]) for claim in batch}
+        except StudyNotFoundError:  # deleted, and its leases with it
+            return Verdicts(prune={}, lost=set(batch))
 
         def write(connection: Connection) -> set[Claim]:
             touched = leases.touch(connection, batch.keys())
@@ -184,7 +192,7 @@ class Study:
                 raise LeaseLostError(f"trial {claim.number} belongs to another worker now")
 
         self.storage.write(write)
-        self._judge.forget(claim)
+        self._forget(claim)
         self.storage.reader.invalidate(self._id)
 
     def release(self, claim: Claim, how: str = RELEASED) -> None:
@@ -202,7 +210,7 @@ class Study:
                 ledger.give_back(connection, claim.trial_id, how, n_max)
 
         self.storage.write(write)
-        self._judge.forget(claim)
+        self._forget(claim)
 
     def renew(self, claims: Collection[Claim], lease: float) -> set[Claim]:
         """Renew leases; returns those that are another worker's now. Any thread may call it."""
@@ -330,6 +338,23 @@ class Study:
         with self._reading(), self.storage.read() as connection:
             return read_study(connection, self._id, states)
 
+    def inventory(self) -> dict[int, TrialFiles]:
+        """What the trials, by number, name in the artifact store now."""
+        with self.storage.read() as connection:
+            return read_inventory(connection, self._id)
+
+    def check_store(self, store_id: str) -> None:
+        """Make sure that an artifact store is the study's.
+
+        Raises:
+            InputError: it is another one.
+        """
+        if self.artifact_store_id != store_id:
+            raise InputError(
+                f"study {self.name} keeps its artifacts in another store: name the one it was "
+                "created with by --artifacts or HPO_ARTIFACTS"
+            )
+
     def _claim(self, connection: Connection, worker: WorkerId, lease: float) -> Lease | None:
         if not ledger.lock_study(connection, self._id):
             return None
@@ -361,8 +386,14 @@ class Study:
 
     @cached_property
     def _judge(self) -> Judge:
-        study = self._optuna(optuna.samplers.RandomSampler())
+        with self._reading():
+            study = self._optuna(optuna.samplers.RandomSampler())
         return Judge(self.definition, study, self.storage.reader)
+
+    def _forget(self, claim: Claim) -> None:
+        """Let the pruner's judge forget a trial, if there is a judge: to make one reads."""
+        if "_judge" in vars(self):
+            self._judge.forget(claim)
 
     def _draw(self, lease: Lease) -> tuple[Params, Notes]:
         """Choose a trial's params by what is known now; the params that are yet to be written."""

@@ -234,3 +234,43 @@ def test_an_object_store_serves_as_well(tmp_path: Path) -> None:
     digest = store.put("a/model", b"weights")
     assert ArtifactStore(store.url).id == store.id
     assert store.get("a/model", digest) == b"weights"
+
+
+def test_size_and_age_of_a_file(store: ArtifactStore) -> None:
+    store.put("a/1", b"12345")
+    assert store.size("a/1") == 5
+    assert 0 <= store.age("a/1") < 60
+    assert (store.size("a/2"), store.age("a/2")) == (0, 0.0)
+
+
+def test_age_is_since_the_last_write(tmp_path: Path) -> None:
+    store = ArtifactStore(str(tmp_path))
+    store.put("a/1", b"1")
+    written = (tmp_path / "a/1").stat().st_mtime - 1000
+    os.utime(tmp_path / "a/1", (written, written))
+    assert 1000 <= store.age("a/1") < 1060
+
+
+def test_folders_that_a_deletion_leaves_empty_go_with_it(tmp_path: Path) -> None:
+    store = ArtifactStore(str(tmp_path / "store"))
+    for path in ("a/b/1", "a/2"):
+        store.put(path, b"1")
+    store.delete("a/b/1")
+    assert not (tmp_path / "store/a/b").exists()
+    assert store.exists("a/2")
+    store.delete("store-id")
+    store.delete("a/2")
+    assert list((tmp_path / "store").iterdir()) == []
+
+
+def test_writers_are_not_disturbed_when_their_folder_goes(tmp_path: Path) -> None:
+    store = ArtifactStore(str(tmp_path))
+
+    def come_and_go(index: int) -> None:
+        for _ in range(100):
+            store.put(f"a/b/{index}", b"1")
+            store.delete(f"a/b/{index}")
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(come_and_go, range(4)))
+    assert store.list("a") == []

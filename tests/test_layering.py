@@ -23,7 +23,7 @@ FLOORS = [
     # the loop, and what keeps it alive
     "worker",
     # where workers run, and what comes out
-    "launch results dashboard",
+    "launch results dashboard housekeeping relocation",
     # what a person types and sees
     "cli api __main__",
 ]
@@ -41,6 +41,8 @@ STRANGERS = {
     "worker": "optuna sqlalchemy results launch",
     "results": "worker",
     "dashboard": "torch worker results",
+    "housekeeping": "torch polars optuna sqlalchemy worker launch relocation",
+    "relocation": "torch polars optuna worker launch",
 }
 OPTUNA = {"storage", "study", "sampling", "pruning", "status", "results", "dashboard"}
 RUNS_CODE = {"pickle", "cloudpickle", "dill", "joblib", "marshal", "shelve", "pty", "code"}

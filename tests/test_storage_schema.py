@@ -25,6 +25,9 @@ OPTUNA_5_0 = {
     "study_system_attributes": (
         "study_system_attribute_id INTEGER!, study_id INTEGER, key VARCHAR(512), value_json TEXT"
     ),
+    "study_user_attributes": (
+        "study_user_attribute_id INTEGER!, study_id INTEGER, key VARCHAR(512), value_json TEXT"
+    ),
     "trials": (
         "trial_id INTEGER!, number INTEGER, study_id INTEGER, state VARCHAR(8)!, "
         "datetime_start DATETIME, datetime_complete DATETIME"
@@ -47,6 +50,7 @@ OPTUNA_5_0 = {
         "trial_intermediate_value_id INTEGER!, trial_id INTEGER!, step INTEGER!, "
         "intermediate_value FLOAT, intermediate_value_type VARCHAR(7)!"
     ),
+    "trial_heartbeats": ("trial_heartbeat_id INTEGER!, trial_id INTEGER!, heartbeat DATETIME!"),
 }
 """Columns of the tables that we write; `!` marks those that are never NULL."""
 
@@ -72,7 +76,7 @@ def test_optunas_columns_are_those_that_are_written_here() -> None:
 def test_every_table_of_ours_is_there(storage: Storage) -> None:
     with storage.read() as connection:
         names = sa.inspect(connection).get_table_names()
-    assert {"hpo_version", "hpo_clocks", "hpo_workers", "hpo_leases"} <= set(names)
+    assert {"hpo_version", "hpo_clocks", "hpo_workers", "hpo_leases", "hpo_deleted"} <= set(names)
 
 
 def test_trials_times_are_finer_than_a_second(storage: Storage) -> None:

@@ -44,6 +44,7 @@ def to_version_1(connection: Connection) -> None:
     connection.exec_driver_sql("ALTER TABLE hpo_workers DROP COLUMN share")
     on = " ON trials" if connection.dialect.name == "mysql" else ""
     connection.exec_driver_sql(f"DROP INDEX hpo_open_trials{on}")
+    schema.DELETED.drop(connection)
     connection.execute(sa.update(schema.VERSIONS).values(version=1))
 
 
@@ -52,7 +53,7 @@ def columns(storage: Storage) -> dict[str, set[str]]:
         look = sa.inspect(connection)
         found = {
             table: {f"{c['name']} {c['type']} {c['nullable']}" for c in look.get_columns(table)}
-            for table in (*schema.metadata.tables, "trials")
+            for table in {*schema.metadata.tables, "trials"} & set(look.get_table_names())
         }
         return {**found, "indexes": {str(i["name"]) for i in look.get_indexes("trials")}}
 

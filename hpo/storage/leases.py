@@ -214,7 +214,9 @@ def tick(connection: Connection, study_id: int) -> Clock:
 
 def read_clock(connection: Connection, study_id: int) -> Clock:
     """What the study's clock shows now; writes nothing."""
-    row = connection.execute(sa.select(CLOCKS).where(CLOCKS.c.study_id == study_id)).one()
+    row = connection.execute(sa.select(CLOCKS).where(CLOCKS.c.study_id == study_id)).one_or_none()
+    if row is None:  # the study was deleted
+        return Clock(busy_ms=0, device_ms=0)
     return _advanced(connection, row, now_ms(connection))
 
 

@@ -81,6 +81,12 @@ def set_study_attr(connection: Connection, study_id: int, key: str, value: Any) 
     connection.execute(upsert(connection, STUDY_ATTRS, ["study_id", "key"], ["value_json"]), row)
 
 
+def drop_study_attr(connection: Connection, study_id: int, key: str) -> None:
+    """Delete a system attribute of a study, if it has one of that name."""
+    own = (STUDY_ATTRS.c.study_id == study_id) & (STUDY_ATTRS.c.key == key)
+    connection.execute(sa.delete(STUDY_ATTRS).where(own))
+
+
 def count_trials(connection: Connection, study_id: int) -> int:
     """Trials ever created, of every state."""
     query = sa.select(sa.func.count()).where(TRIALS.c.study_id == study_id)

@@ -22,12 +22,14 @@ def _table(model: type[models.BaseModel]) -> sa.Table:
 STUDIES = _table(models.StudyModel)
 DIRECTIONS = _table(models.StudyDirectionModel)
 STUDY_ATTRS = _table(models.StudySystemAttributeModel)
+STUDY_USER_ATTRS = _table(models.StudyUserAttributeModel)
 TRIALS = _table(models.TrialModel)
 TRIAL_PARAMS = _table(models.TrialParamModel)
 TRIAL_VALUES = _table(models.TrialValueModel)
 TRIAL_USER_ATTRS = _table(models.TrialUserAttributeModel)
 TRIAL_SYSTEM_ATTRS = _table(models.TrialSystemAttributeModel)
 REPORTS = _table(models.TrialIntermediateValueModel)
+HEARTBEATS = _table(models.TrialHeartbeatModel)
 
 _VALUE = models.TrialValueModel.TrialValueType
 _REPORT = models.TrialIntermediateValueModel.TrialIntermediateValueType
@@ -101,6 +103,14 @@ LEASES = sa.Table(
     sa.Column("expires_ms", sa.BigInteger, nullable=False),
 )
 """Who may write a trial: the holder of its token, until somebody takes the lease away."""
+
+DELETED = sa.Table(
+    "hpo_deleted",
+    metadata,
+    sa.Column("study_uuid", sa.String(64), primary_key=True),
+    sa.Column("store_id", sa.String(64), primary_key=True),
+)
+"""Studies that were deleted here, and the artifact store that may still hold files of theirs."""
 
 
 def read_version(connection: Connection) -> int | None:

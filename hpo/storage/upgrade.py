@@ -18,7 +18,11 @@ from hpo.storage.engine import check_file, connect_optuna, newer, said_of
 
 
 def _to_2(connection: Connection) -> None:
-    """Count device time; let workers have a share of a device; find open trials by an index."""
+    """Count device time; let workers have a share of a device; find open trials by an index.
+
+    Remember deleted studies.
+    """
+    schema.DELETED.create(connection, checkfirst=True)
     _add_column(connection, "hpo_clocks", "device_ms", "BIGINT NOT NULL DEFAULT 0")
     _add_column(connection, "hpo_workers", "share", "FLOAT(53) NOT NULL DEFAULT 1")
     schema.fit(connection)

@@ -301,9 +301,10 @@ class Worker:
         self._next_look = time.monotonic() + BUDGET_SECONDS
         with self._outbox.storage_outage.ridden_out():
             for study in {job.study for job in self._jobs.values()}:
-                if study.is_out_of_time():
-                    for job in [job for job in self._jobs.values() if job.study is study]:
-                        self._give_back(job)
+                with suppress(StudyNotFoundError):  # deleted: the next report finds no lease
+                    if study.is_out_of_time():
+                        for job in [job for job in self._jobs.values() if job.study is study]:
+                            self._give_back(job)
 
     def _give_back(self, job: Job, how: str = RELEASED) -> None:
         """Keep a trial, and return it to its study."""
