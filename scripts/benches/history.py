@@ -30,6 +30,7 @@ from hpo.storage.schema import (
     TRIAL_PARAMS,
     TRIAL_VALUES,
     TRIALS,
+    WORKERS,
 )
 
 HOUR_MS = 3_600_000
@@ -70,6 +71,7 @@ def add_running(connection: Connection, n_trials: int, *, alive: bool, leased: b
     if leased:
         expires = now_ms(connection) + (HOUR_MS if alive else -HOUR_MS)
         study_id = _study_id(connection)
+        _insert(connection, WORKERS, map(_worker, ids))
         _insert(connection, LEASES, (_lease(study_id, trial_id, expires) for trial_id in ids))
 
 
@@ -133,12 +135,18 @@ def _lease(study_id: int, trial_id: int, expires_ms: int) -> dict[str, Any]:
     return {
         "trial_id": trial_id,
         "study_id": study_id,
-        "worker_id": "bench",
+        "worker_id": _worker(trial_id)["worker_id"],
         "token": f"bench-{trial_id}",
         "beat": 0,
         "lease_ms": HOUR_MS,
         "expires_ms": expires_ms,
     }
+
+
+def _worker(trial_id: int) -> dict[str, Any]:
+    """A worker for each trial."""
+    about = {"worker_id": f"bench:{trial_id}", "host": "bench", "pid": trial_id, "device": "none"}
+    return {name: value for name, value in {**about, "share": 1.0}.items() if name in WORKERS.c}
 
 
 def _study_id(connection: Connection) -> int:

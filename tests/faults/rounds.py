@@ -15,8 +15,8 @@ from faults.crew import Crew, has_command, hpo_command
 from faults.setting import Setting, make_setting
 from hpo.errors import StorageError
 
-CHECKPOINTS_PER_TRIAL = 2
-"""One that is being replaced, and the one that replaces it."""
+CHECKPOINTS_PER_TRIAL = 3
+"""One, the newer one that replaces it, and one by a worker that has lost its lease."""
 
 GOODBYE_SECONDS = 30.0
 """In which workers end when their study is finished; one of them may have just been started."""
