@@ -1,6 +1,7 @@
 """Worker commands whose database or whose disk is away for a while."""
 
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -22,8 +23,11 @@ def n_final(setting: Setting) -> int:
 
 def test_workers_sit_out_an_outage_of_the_database(tmp_path: Path) -> None:
     with postgresql_server() as server:
-        setting = make_setting(tmp_path, server.database(), n_trials=12, max_epochs=300)
-        with Crew(setting=setting, folder=tmp_path / "logs", size=2) as crew:
+        made = make_setting(tmp_path, server.database(), n_trials=12, max_epochs=600)
+        with (
+            closing(made) as setting,
+            Crew(setting=setting, folder=tmp_path / "logs", size=2) as crew,
+        ):
             wait_until(lambda: n_final(setting) >= 2, 60, "two trials finished")
             children = [member.child() for member in crew.members]
             server.stop()
@@ -33,7 +37,7 @@ def test_workers_sit_out_an_outage_of_the_database(tmp_path: Path) -> None:
             server.start()
             codes = [member.process.wait(timeout=120) for member in crew.members]
             assert codes == [0, 0], crew.members[0].text
-        found = audit(setting)
+            found = audit(setting)
     assert found.faults == []
     assert found.counts == {"COMPLETE": 12}
     assert found.n_attempts == 12  # the lease of 2 s ran out, and nobody was there to take it

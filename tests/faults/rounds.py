@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -79,11 +79,14 @@ def play(
     """
     name = f"faults-{seed}"
     artifacts = disk.folder / name if disk else None
-    setting = make_setting(
+    made = make_setting(
         folder, storage_url, artifacts, n_trials=n_trials, pruner="median", name=name
     )
-    deadline = time.monotonic() + limit
-    with Crew(setting=setting, folder=folder / "logs", size=n_workers) as crew:
+    with (
+        closing(made) as setting,
+        Crew(setting=setting, folder=folder / "logs", size=n_workers) as crew,
+    ):
+        deadline = time.monotonic() + limit
         chaos = Chaos(crew=crew, seed=seed, every=every, database=database, disk=disk)
         try:
             while time.monotonic() < deadline and not _is_finished(setting):
@@ -97,7 +100,7 @@ def play(
             time.sleep(0.1)
         if n_left:
             crew.losses.append(f"{n_left} workers did not end with their study")
-    return _count(setting, crew, chaos)
+        return _count(setting, crew, chaos)
 
 
 def _count(setting: Setting, crew: Crew, chaos: Chaos) -> Tally:
