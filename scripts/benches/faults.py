@@ -1,29 +1,36 @@
 """Rounds of faults: studies of short trials, searched while their workers are harmed.
 
 Workers are killed (-9: both processes, the supervisor, its child), terminated, and stopped for
-longer than their lease; PostgreSQL is stopped and started; the artifacts' disk is filled. Each
-round is a study of its own, searched to its end and audited: every budgeted trial finished once,
-every COMPLETE trial's weights give the recorded metric, nothing is left over. Rounds go on until
-the minutes are over; a seed repeats a schedule.
+longer than their lease; the database server is stopped and started; the artifacts' disk is filled.
+Each round is a study of its own, searched to its end and audited: every budgeted trial finished
+once, every COMPLETE trial's weights give the recorded metric, nothing is left over. Rounds go on
+until the minutes are over; a seed repeats a schedule.
 """
 
 import argparse
 import sys
 import tempfile
 import time
-from contextlib import ExitStack
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from pathlib import Path
 
 from faults.rounds import Tally, play
-from servers import postgresql_server
+from servers import Server, mariadb_server, postgresql_server
 from small_disk import small_disk
+
+SERVERS: dict[str, Callable[[], AbstractContextManager[Server | None]]] = {
+    "sqlite": nullcontext,
+    "postgresql": postgresql_server,
+    "mariadb": mariadb_server,
+}
 
 
 def main(arguments: list[str]) -> None:
     """Play rounds and print what happened."""
     parser = argparse.ArgumentParser(prog="scripts/bench faults", description=__doc__)
     parser.add_argument("--minutes", type=float, default=5.0)
-    parser.add_argument("--storage", choices=["sqlite", "postgresql"], default="postgresql")
+    parser.add_argument("--storage", choices=list(SERVERS), default="postgresql")
     parser.add_argument("--n-trials", type=int, default=200, help="of each round's study")
     parser.add_argument("--workers", type=int, default=3)
     parser.add_argument("--every", type=float, default=4.0, help="seconds between faults")
@@ -51,10 +58,10 @@ def play_round(options: argparse.Namespace, seed: int) -> Tally:
         disk = stack.enter_context(small_disk(folder / "disk", "64m"))
         if disk is None:
             print("no full disks: this machine permits no mount", file=sys.stderr)
-        server, url = None, f"sqlite:///{folder}/hpo.db"
-        if options.storage == "postgresql":
-            server = stack.enter_context(postgresql_server())
-            url = server.database()
+        server = stack.enter_context(SERVERS[options.storage]())
+        if server is None and options.storage != "sqlite":
+            sys.exit(f"the server of {options.storage} is not installed here")
+        url = server.database() if server else f"sqlite:///{folder}/hpo.db"
         return play(
             folder,
             url,

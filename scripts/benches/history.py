@@ -145,8 +145,13 @@ def _lease(study_id: int, trial_id: int, expires_ms: int) -> dict[str, Any]:
 
 def _worker(trial_id: int) -> dict[str, Any]:
     """A worker for each trial."""
-    about = {"worker_id": f"bench:{trial_id}", "host": "bench", "pid": trial_id, "device": "none"}
-    return {name: value for name, value in {**about, "share": 1.0}.items() if name in WORKERS.c}
+    return {
+        "worker_id": f"bench:{trial_id}",
+        "host": "bench",
+        "pid": trial_id,
+        "device": "none",
+        "share": 1.0,
+    }
 
 
 def _study_id(connection: Connection) -> int:

@@ -22,6 +22,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.context import ForkServerProcess
 from multiprocessing.synchronize import Semaphore
 
@@ -31,7 +32,7 @@ from benches.noop import SYSTEMS
 from optuna.trial import TrialState
 from rich.console import Console
 from rich.table import Table
-from servers import postgresql_server
+from servers import Server, mariadb_server, postgresql_server
 
 from hpo.storage.schema import TRIALS
 
@@ -89,11 +90,18 @@ def databases(storage: str) -> Iterator[Callable[[], str] | None]:
                 numbers = iter(range(sys.maxsize))
                 yield lambda: f"sqlite:///{folder}/{next(numbers)}.db"
             case "postgresql":
-                server = stack.enter_context(postgresql_server())
-                # Optuna's default driver for postgresql:// depends on SQLAlchemy's version
-                yield lambda: server.database().replace("postgresql:", "postgresql+psycopg:", 1)
+                yield partial(_plain_url, stack.enter_context(postgresql_server()))
             case _:
-                yield None
+                server = stack.enter_context(mariadb_server())
+                yield None if server is None else partial(_plain_url, server)
+
+
+def _plain_url(server: Server) -> str:
+    """A fresh database by the name that SQLAlchemy and Optuna know it by."""
+    url = server.database()
+    for ours, theirs in (("postgresql:", "postgresql+psycopg:"), ("mariadb:", "mysql+pymysql:")):
+        url = url.replace(ours, theirs, 1) if url.startswith(ours) else url
+    return url
 
 
 def throughput(storage: str, fresh: Callable[[], str], counts: list[int], seconds: float) -> Table:

@@ -86,7 +86,7 @@ def files(store: ArtifactStore) -> list[str]:
 
 
 def _numbering(study: Study, trials: list[FrozenTrial]) -> Iterator[str]:
-    budget = study.progress().n_trials
+    budget = study.progress().budget.n_trials
     numbers = [trial.number for trial in trials]
     if numbers != list(range(budget)):
         yield f"a budget of {budget} trials has the trials {numbers}"

@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from servers import PostgresqlServer
+from servers import Server
 from small_disk import SmallDisk
 
 from faults.crew import Crew, Member, send
@@ -42,7 +42,7 @@ class Chaos:
     crew: Crew
     seed: int
     every: float = 4.0
-    database: PostgresqlServer | None = None
+    database: Server | None = None
     disk: SmallDisk | None = None
     counts: Counter[str] = field(default_factory=Counter)
     _ends: list[tuple[float, int, Callable[[], None]]] = field(default_factory=list)

@@ -22,7 +22,6 @@ from faults.setting import Setting
 from hpo.cli import app
 
 RELEASED = 75
-WANTED = {"--checkpoint-interval": "1s", "--storage-timeout": "60s"}
 
 
 def has_command(name: str) -> bool:
@@ -31,17 +30,24 @@ def has_command(name: str) -> bool:
 
 
 def worker_options(**changes: str) -> list[str]:
-    """Options for a short lease, and for whatever else `hpo worker` lets be short.
+    """Options of `hpo worker` for impatient tests.
 
     Args:
         changes: `lease="60s"` and the like, underscores for dashes.
     """
-    command = typer.main.get_command(app).commands["worker"]
-    known = {option for parameter in command.params for option in parameter.opts}
-    wanted = {name: value for name, value in WANTED.items() if name in known}
-    given = {f"--{name.replace('_', '-')}": value for name, value in changes.items()}
-    options = {"--workers": "1", "--gpus": "none", "--lease": "2s", **wanted, **given}
-    return [text for option in options.items() for text in option]
+    options = {
+        "workers": "1",
+        "gpus": "none",
+        "lease": "2s",
+        "checkpoint_interval": "1s",
+        "storage_timeout": "60s",
+    }
+    given = {**options, **changes}
+    return [text for name, value in given.items() for text in (_dashed(name), value)]
+
+
+def _dashed(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
 
 
 @dataclass(kw_only=True)

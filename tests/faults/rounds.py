@@ -6,7 +6,7 @@ from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from servers import PostgresqlServer
+from servers import Server
 from small_disk import SmallDisk
 
 from faults.audit import audit, checkpoints, orphans
@@ -61,7 +61,7 @@ def play(
     limit: float,
     n_workers: int = 3,
     every: float = 4.0,
-    database: PostgresqlServer | None = None,
+    database: Server | None = None,
     disk: SmallDisk | None = None,
 ) -> Tally:
     """Search a study under faults, and audit it.
