@@ -164,7 +164,7 @@ def bury(storage: Storage, worker: str, how: str) -> dict[Study, dict[int, int]]
     with storage.errors():
         found = [study for study in storage.reader.get_all_studies() if study._study_id in ids]
     studies = [Study(storage, study._study_id, study.system_attrs) for study in found]
-    return {study: study.bury(worker, how) for study in studies}
+    return {study: study.reaper.bury(worker, how) for study in studies}
 
 
 def delete_study(storage: Storage, name: str, *, force: bool = False) -> Deleted:

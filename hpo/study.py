@@ -9,7 +9,6 @@ Does not know: tensors, files.
 import copy
 import json
 import math
-import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -23,13 +22,14 @@ from sqlalchemy.engine import Connection
 from hpo.definition import Budget, StudyDefinition
 from hpo.errors import BudgetError, InputError, LeaseLostError, StudyNotFoundError
 from hpo.pruning import Judge
+from hpo.reaper import Reaper
 from hpo.sampling import draw, make_sampler, queue
 from hpo.search_space import Params
 from hpo.status import StudyStatus, read_status
 from hpo.storage import leases, ledger
 from hpo.storage.engine import Storage
 from hpo.storage.inventory import TrialFiles, read_inventory
-from hpo.storage.leases import Lease, Sighting
+from hpo.storage.leases import Lease
 from hpo.storage.leases import WorkerId as WorkerId
 from hpo.storage.leases import worker_key as worker_key
 from hpo.storage.reader import Notes
@@ -84,7 +84,11 @@ class Study:
         self.uuid: str = attrs[UUID]
         self.artifact_store_id: str = attrs[STORE]
         self._id = study_id
-        self._suspects: dict[Sighting, float] = {}
+
+    @cached_property
+    def reaper(self) -> Reaper:
+        """What takes back the trials of dead workers."""
+        return Reaper(self.storage, self._id, lambda c: self._budget(c).max_attempts)
 
     def ask(self, worker: WorkerId, lease: float) -> Claim | None:
         """Claim the oldest waiting trial, or a new one if the budget has room.
@@ -222,55 +226,6 @@ class Study:
         held = self.storage.write(write)
         return {claim for claim in claims if claim.trial_id not in held}
 
-    def reap(self) -> list[int]:
-        """Take back the trials of workers that died.
-
-        A lease is taken away at a look that finds it expired and its beat unchanged a third of a
-        lease after another look did, or up to a whole one where clocks may be wrong: a worker that
-        only lost its database for a while keeps it. A look that fails forgets those before it.
-
-        Returns:
-            Numbers of the trials that wait again, or were failed because they cost too many
-            workers.
-        """
-        before, self._suspects = self._suspects, {}
-        with self.storage.read() as connection:
-            seen = leases.expired(connection, self._id)
-        now = time.monotonic()
-        ripe = [found for found in seen if now >= before.get(found, math.inf)]
-
-        def write(connection: Connection) -> list[int]:
-            return list(self._take_back(connection, ripe, "lost: its lease ran out"))
-
-        numbers = self.storage.write(write) if ripe else []
-        ripe_at = {found: now + found.wait_ms / 1000 for found in seen}
-        self._suspects = {found: before.get(found, ripe_at[found]) for found in seen}
-        return numbers
-
-    def reap_patiently(self) -> list[int]:
-        """Reap, waiting between the two looks as long as it takes; returns as `reap`."""
-        numbers = self.reap()
-        if self._suspects:
-            time.sleep(max(0.0, max(self._suspects.values()) - time.monotonic()))
-            numbers += self.reap()
-        return numbers
-
-    def bury(self, worker: str, how: str) -> dict[int, int]:
-        """Take back at once the trials of a worker that is known to be dead.
-
-        Args:
-            worker: its key.
-            how: it died, in a few words.
-
-        Returns:
-            The attempts that it was at, by the trials' numbers.
-        """
-
-        def write(connection: Connection) -> dict[int, int]:
-            return self._take_back(connection, leases.held_by(connection, self._id, worker), how)
-
-        return self.storage.write(write)
-
     def enqueue(self, params: Params) -> int:
         """Queue a trial with these params; the others are sampled when it is claimed.
 
@@ -366,16 +321,6 @@ class Study:
             n_idle = ledger.count_since_best(connection, self._id, self.definition.direction)
             n_trials = n_trials if n_idle < budget.no_improvement else 0
         return ledger.claim(connection, self._id, n_trials, worker, lease)
-
-    def _take_back(self, connection: Connection, found: list[Sighting], how: str) -> dict[int, int]:
-        """Attempts that ended so, by the numbers of the trials that could be taken back."""
-        leases.tick(connection, self._id)
-        n_max = self._budget(connection).max_attempts
-        return {
-            seen.number: ledger.give_back(connection, seen.trial_id, how, n_max)
-            for seen in found
-            if leases.is_still(connection, seen)
-        }
 
     def _budget(self, connection: Connection) -> Budget:
         """The budget as it is now."""

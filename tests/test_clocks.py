@@ -42,7 +42,7 @@ def watch(study: Study, seconds: float) -> list[int]:
     """Numbers of the trials that are taken back meanwhile."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
-        if taken := study.reap():
+        if taken := study.reaper.reap():
             return taken
         time.sleep(0.05)
     return []

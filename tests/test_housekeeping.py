@@ -253,7 +253,7 @@ class TestDelete:
             study.finish(claimed, "COMPLETE", 1.0, {})
         assert study.ask(ME, 60.0) is None
         study.release(claimed)
-        assert study.reap() == []
+        assert study.reaper.reap() == []
 
     def test_of_a_study_with_another_artifact_store_is_refused(
         self, storage: Storage, store: ArtifactStore, tmp_path: Path

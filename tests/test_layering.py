@@ -19,7 +19,7 @@ FLOORS = [
     # SQL; tensors; a study file drawn up from a table
     "storage training study_file",
     # what persists
-    "catalog study sampling pruning status artifacts bundle checkpoints experiment",
+    "catalog study reaper sampling pruning status artifacts bundle checkpoints experiment",
     # the loop, and what keeps it alive
     "worker",
     # where workers run, and what comes out

@@ -123,4 +123,4 @@ def test_sqlite_ids_that_come_again_bring_no_old_lease(tmp_path: object) -> None
         claim = again.ask(ME, 60.0)
         assert claim is not None
         assert (claim.trial_id, claim.attempt) == (1, 1)
-        assert open_study(storage, "study").reap() == []
+        assert open_study(storage, "study").reaper.reap() == []

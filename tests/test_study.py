@@ -219,28 +219,28 @@ class TestLease:
         deadline = time.monotonic() + 1.0
         while time.monotonic() < deadline:
             assert study.renew([claim], 0.2) == set()
-            assert study.reap() == []
+            assert study.reaper.reap() == []
             time.sleep(0.03)
 
     def test_one_beat_between_two_looks_saves_it(self, storage: Storage) -> None:
         study = make(storage)
         claim = ask(study, lease=0.1)
         time.sleep(0.15)
-        assert study.reap() == []
+        assert study.reaper.reap() == []
         study.renew([claim], 0.05)
         time.sleep(0.15)
-        assert study.reap() == []
+        assert study.reaper.reap() == []
 
     def test_is_taken_a_third_of_it_after_the_first_look(self, storage: Storage) -> None:
         study = make(storage)
         ask(study, lease=1.5)
         time.sleep(1.6)
-        assert [study.reap(), study.reap()] == [[], []]
+        assert [study.reaper.reap(), study.reaper.reap()] == [[], []]
         time.sleep(0.5)
         if "sqlite" in storage.url:  # where clocks may differ it is two thirds
-            assert study.reap() == []
+            assert study.reaper.reap() == []
             time.sleep(0.5)
-        assert study.reap() == [0]
+        assert study.reaper.reap() == [0]
 
     def test_beaten_since_it_was_seen_is_not_taken(self, storage: Storage) -> None:
         study = make(storage)
@@ -351,7 +351,7 @@ class TestAttempts:
         study.release(ask(study), "crashed: RuntimeError")
         assert study.progress().counts == {"WAITING": 1}
         assert ask(study, OTHER).attempt == 5
-        assert study.bury(OTHER.key, "killed by SIGKILL") == {0: 5}
+        assert study.reaper.bury(OTHER.key, "killed by SIGKILL") == {0: 5}
         (trial,) = study.trials()
         assert trial.state == TrialState.FAIL
         assert trial.user_attrs["reason"] == "cost 2 workers, the last one killed by SIGKILL"
@@ -511,7 +511,7 @@ def test_workers_show_while_they_live(storage: Storage) -> None:
 def reap(study: Study) -> list[int]:
     """Look until something is taken back."""
     deadline = time.monotonic() + 10
-    while not (taken := study.reap()):
+    while not (taken := study.reaper.reap()):
         assert time.monotonic() < deadline
         time.sleep(0.02)
     return taken

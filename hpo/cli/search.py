@@ -220,7 +220,7 @@ def reap(name: StudyName, storage: StorageUrl = DEFAULT_STORAGE) -> None:
     Example:
         hpo reap california-housing
     """
-    for number in opened(name, storage).reap_patiently():
+    for number in opened(name, storage).reaper.reap_patiently():
         print(number)
 
 

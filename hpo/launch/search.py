@@ -42,7 +42,7 @@ def search(study: Study, supervisor: Supervisor, observe: Callable[[StudyStatus]
         with supervisor:
             while supervisor.n_alive():
                 with suppress(StorageUnavailableError):  # the workers say so, and ride it out
-                    study.reap()
+                    study.reaper.reap()
                     observe(study.progress())
                 time.sleep(LOOK_SECONDS)
     finally:

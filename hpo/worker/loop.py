@@ -155,7 +155,7 @@ class Worker:
     def _take(self, study: Study) -> bool:
         """Claim a trial of this study."""
         with self.stopwatch("ask"):
-            study.reap()
+            study.reaper.reap()
             if not self._quota.take():
                 return False
             claim = None
