@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 import torch
 from faults.audit import audit, checkpoints
-from faults.crew import RELEASED, Crew, Member, send, wait_until, worker_options
+from faults.crew import Crew, Member, send, wait_until, worker_options
 from faults.setting import Setting, make_setting
 from optuna.trial import FrozenTrial
 
 from hpo.bundle import Model
+from hpo.worker.supervisor import RELEASED
 
 pytestmark = pytest.mark.slow
 
@@ -111,9 +112,17 @@ def test_a_second_sigterm_ends_at_once(tmp_path: Path) -> None:
         time.sleep(1)
         assert member.process.poll() is None
         member.signal(signal.SIGTERM)
-        assert exit_code(member, 2) != 0
+        assert exit_code(member, 2) == RELEASED
         wait_until(lambda: is_gone(child), 2, "rid of the child")
-    assert trial(setting).state.name == "RUNNING"  # until its lease runs out
+
+
+def test_sigterm_while_a_worker_starts_ends_it_as_released(tmp_path: Path) -> None:
+    setting = make(tmp_path, n_trials=1)
+    with crew(setting) as workers:
+        (member,) = workers.members
+        wait_until(member.child, 30, "starting a child")
+        member.signal(signal.SIGTERM)
+        assert exit_code(member, 5) == RELEASED
 
 
 def test_a_worker_stopped_beyond_its_lease_carries_on_with_other_trials(tmp_path: Path) -> None:

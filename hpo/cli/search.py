@@ -168,7 +168,7 @@ def worker(
     from hpo.launch.local import local_slots
     from hpo.storage.engine import open_storage
     from hpo.worker.quota import Quota
-    from hpo.worker.supervisor import Supervisor
+    from hpo.worker.supervisor import RELEASED, Supervisor
 
     arguments = worker_arguments(
         lease=lease,
@@ -177,18 +177,23 @@ def worker(
         hang_timeout=hang_timeout,
         **({} if timeout is None else {"timeout": timeout}),
     )
-    opened_storage, store = open_storage(storage, create=False), ArtifactStore(artifacts)
-    supervisor = Supervisor(
-        arguments=[*(names or []), *arguments],
-        environment={"HPO_STORAGE": opened_storage.url, "HPO_ARTIFACTS": store.url},
-        slots=local_slots(gpus=gpus, per_gpu=per_gpu, workers=workers),
-        quota=Quota() if n_trials is None else Quota.limited(n_trials),
-        on_death=partial(bury_worker, opened_storage, store),
-    )
     _interrupt_at_sigterm()
-    with suppress(KeyboardInterrupt), supervisor:
-        supervisor.wait()
-    sys.exit(supervisor.exit_code())
+    code = RELEASED
+    with suppress(KeyboardInterrupt):
+        patience = seconds("--storage-timeout", storage_timeout)
+        opened_storage = open_storage(storage, create=False, patience=patience)
+        store = ArtifactStore(artifacts)
+        supervisor = Supervisor(
+            arguments=[*(names or []), *arguments],
+            environment={"HPO_STORAGE": opened_storage.url, "HPO_ARTIFACTS": store.url},
+            slots=local_slots(gpus=gpus, per_gpu=per_gpu, workers=workers),
+            quota=Quota() if n_trials is None else Quota.limited(n_trials),
+            on_death=partial(bury_worker, opened_storage, store),
+        )
+        with suppress(KeyboardInterrupt), supervisor:
+            supervisor.wait()
+        code = supervisor.exit_code()
+    sys.exit(code)
 
 
 def enqueue(

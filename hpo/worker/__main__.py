@@ -18,17 +18,14 @@ import torch
 
 from hpo.artifacts import ArtifactStore
 from hpo.catalog import list_studies, open_study
-from hpo.errors import HpoError, InputError
-from hpo.storage.engine import open_storage
+from hpo.errors import HpoError, InputError, StorageUnavailableError
+from hpo.storage.engine import Storage, open_storage
 from hpo.study import Study, WorkerId
 from hpo.training import SingleTrainer
 from hpo.worker.loop import Timing, Worker
 from hpo.worker.quota import Quota
-from hpo.worker.supervisor import CRASHED
+from hpo.worker.supervisor import CRASHED, RELEASED
 
-RELEASED = 75
-OPENING_SECONDS = 30.0
-"""How long to try the storage at the start: many workers may knock at once."""
 log = logging.getLogger("hpo.worker")
 
 
@@ -37,7 +34,6 @@ def main() -> int:
     options = _parse()
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     stop = threading.Event()
-    _stop_at_signals(stop)
     if options.lifeline:
         threading.Thread(target=_stop_with_parent, args=(stop,), daemon=True).start()
     try:
@@ -69,9 +65,8 @@ def _parse() -> argparse.Namespace:
 def _work(options: argparse.Namespace, stop: threading.Event) -> int:
     deadline = time.monotonic() + options.timeout
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
-    storage = open_storage(os.environ["HPO_STORAGE"], create=False, patience=OPENING_SECONDS)
-    store = ArtifactStore(os.environ["HPO_ARTIFACTS"])
-    named = [open_study(storage, name) for name in options.names]
+    storage, store, named = _open(options.names, patience=options.storage_timeout)
+    _stop_at_signals(stop)  # until here there is nothing to hand back
     for study in named:
         _check_store(study, store)
     opened: dict[str, Study] = {}
@@ -108,6 +103,21 @@ def _work(options: argparse.Namespace, stop: threading.Event) -> int:
     ended = worker.work(stop)
     log.debug("time: %s", worker.stopwatch)
     return 0 if ended else RELEASED
+
+
+def _open(names: list[str], patience: float) -> tuple[Storage, ArtifactStore, list[Study]]:
+    """Open what the worker works with; a storage that is out of reach is tried again."""
+    give_up = time.monotonic() + patience
+    while True:
+        left = max(0.0, give_up - time.monotonic())
+        storage = open_storage(os.environ["HPO_STORAGE"], create=False, patience=left)
+        try:
+            named = [open_study(storage, name) for name in names]
+            return storage, ArtifactStore(os.environ["HPO_ARTIFACTS"]), named
+        except StorageUnavailableError:  # it went away again
+            storage.close()
+            if not left:
+                raise
 
 
 def device_name(device: torch.device) -> str:

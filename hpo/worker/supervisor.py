@@ -24,6 +24,8 @@ from hpo.worker.quota import Quota
 
 log = logging.getLogger(__name__)
 
+RELEASED = 75
+"""Exit code of a worker that gave its trials back at a signal."""
 CRASHED = 70
 """Exit code of a worker that met an error it did not expect."""
 MAX_RESTARTS = 10
@@ -80,6 +82,17 @@ class Child:
     relay: threading.Thread | None = None
     is_given_up: bool = False
 
+    def is_dead(self) -> bool:
+        """Whether it ended by no decision of its own."""
+        code = self.process.poll()
+        return code is not None and (code < 0 or code == CRASHED)
+
+    def exit_code(self) -> int:
+        """What its end means; a dead one that was not given up would have been started again."""
+        if self.is_dead():
+            return 1 if self.is_given_up else RELEASED
+        return self.process.returncode
+
 
 @dataclass(kw_only=True)
 class Supervisor:
@@ -123,10 +136,9 @@ class Supervisor:
     def n_alive(self) -> int:
         """Start dead workers again; how many are at work."""
         for index, child in enumerate(self.children):
-            code = child.process.poll()
-            if code is None or not (code < 0 or code == CRASHED) or child.is_given_up:
+            if child.is_given_up or not child.is_dead():
                 continue
-            if code < 0:
+            if (code := child.process.returncode) < 0:
                 self._bury(child, f"killed by {signal.Signals(-code).name}")
             if time.monotonic() - child.started >= HEALTHY_SECONDS:
                 child.n_restarts = 0
@@ -162,12 +174,12 @@ class Supervisor:
 
     def exit_code(self) -> int:
         """The most serious of the workers' codes: 2 wrong input, 1 failed, 75 released, 0 done."""
-        codes = {child.process.returncode for child in self.children}
+        codes = {child.exit_code() for child in self.children}
         if 2 in codes:
             return 2
-        if codes - {0, 75}:
+        if codes - {0, RELEASED}:
             return 1
-        return max(codes)
+        return max(codes, default=RELEASED)
 
     def _bury(self, child: Child, how: str) -> None:
         """Say that a worker is dead, with its last words."""

@@ -8,6 +8,7 @@ Does not know: what workers make of it.
 """
 
 import heapq
+import math
 import random
 import signal
 import time
@@ -19,11 +20,13 @@ from servers import Server
 from small_disk import SmallDisk
 
 from faults.crew import Crew, Member, send
+from hpo.errors import StorageError
 from hpo.worker.supervisor import MAX_RESTARTS
 
 STOP_SECONDS = (3.0, 7.0)
 OUTAGE_SECONDS = (2.0, 6.0)
 FULL_SECONDS = (2.0, 5.0)
+BUSY_SHARE = 0.8
 
 
 @dataclass(kw_only=True)
@@ -34,6 +37,7 @@ class Chaos:
         crew: the workers.
         seed: of the schedule.
         every: seconds from one fault to the next, on average.
+        max_faults: after which the workers are left in peace.
         database: a server to stop and start; None where the storage has none.
         disk: the artifact store's disk, to be filled; None where it is none of ours.
         counts: faults so far, by kind.
@@ -42,6 +46,7 @@ class Chaos:
     crew: Crew
     seed: int
     every: float = 4.0
+    max_faults: float = math.inf
     database: Server | None = None
     disk: SmallDisk | None = None
     counts: Counter[str] = field(default_factory=Counter)
@@ -58,7 +63,7 @@ class Chaos:
         now = time.monotonic()
         while self._ends and self._ends[0][0] <= now:
             heapq.heappop(self._ends)[2]()
-        if now >= self._next:
+        if now >= self._next and self.counts.total() < self.max_faults:
             self._next = now + self._pause()
             name, inject = next(self._deck)
             if inject():
@@ -88,13 +93,23 @@ class Chaos:
         return self.every * self._random.uniform(0.5, 1.5)
 
     def _pick(self) -> tuple[Member, int] | None:
-        """A worker at work and its child."""
+        """A worker and its child; mostly one that holds a trial, where there is one."""
         able = [
             (member, child)
             for member in self.crew.members
             if not member.is_stopped and (child := member.child()) is not None
         ]
+        busy = [(member, child) for member, child in able if child in self._holders()]
+        if busy and self._random.random() < BUSY_SHARE:
+            able = busy
         return self._random.choice(able) if able else None
+
+    def _holders(self) -> set[int]:
+        """Process ids of the workers that hold a trial; none while the database is away."""
+        try:
+            return {worker.pid for worker in self.crew.setting.study.progress().workers}
+        except StorageError:
+            return set()
 
     def _kill_both(self) -> bool:
         if picked := self._pick():

@@ -20,8 +20,7 @@ import typer
 
 from faults.setting import Setting
 from hpo.cli import app
-
-RELEASED = 75
+from hpo.worker.supervisor import RELEASED
 
 
 def has_command(name: str) -> bool:

@@ -1,5 +1,6 @@
 """Rounds of faults: a study searched to its end while its workers are harmed, then audited."""
 
+import math
 import time
 from collections import Counter
 from contextlib import closing, suppress
@@ -61,6 +62,7 @@ def play(
     limit: float,
     n_workers: int = 3,
     every: float = 4.0,
+    max_faults: float = math.inf,
     database: Server | None = None,
     disk: SmallDisk | None = None,
 ) -> Tally:
@@ -74,6 +76,7 @@ def play(
         limit: seconds after which a study that is not finished is a loss.
         n_workers: worker commands at a time.
         every: seconds from one fault to the next, on average.
+        max_faults: after which the workers are left in peace.
         database: the storage's server, if it is to be stopped now and then.
         disk: where the artifacts are to be, if it is to be filled now and then.
     """
@@ -87,7 +90,9 @@ def play(
         Crew(setting=setting, folder=folder / "logs", size=n_workers) as crew,
     ):
         deadline = time.monotonic() + limit
-        chaos = Chaos(crew=crew, seed=seed, every=every, database=database, disk=disk)
+        chaos = Chaos(
+            crew=crew, seed=seed, every=every, max_faults=max_faults, database=database, disk=disk
+        )
         try:
             while time.monotonic() < deadline and not _is_finished(setting):
                 crew.tend()
