@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import polars
@@ -10,6 +11,7 @@ from hpo.artifacts import ArtifactStore
 from hpo.bundle import Model, load_model
 from hpo.catalog import open_study
 from hpo.errors import HpoError, InputError
+from hpo.launch.burial import bury_worker
 from hpo.launch.creation import create_from_file
 from hpo.launch.local import local_slots
 from hpo.launch.search import search, worker_environment
@@ -88,7 +90,10 @@ def run(
         Path(study_file), storage, artifacts, n_trials=n_trials, timeout=_seconds(timeout)
     )
     supervisor = Supervisor(
-        arguments=[study.name], environment=worker_environment(study, store), slots=slots
+        arguments=[study.name],
+        environment=worker_environment(study, store),
+        slots=slots,
+        on_death=partial(bury_worker, study.storage, store),
     )
     if code := search(study, supervisor, lambda status: None):
         raise HpoError(f"the workers of study {study.name} ended with code {code}")

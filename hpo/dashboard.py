@@ -69,7 +69,7 @@ def serve(storage_url: str, host: str, port: int, password: str | None) -> None:
         )
     storage = open_storage(storage_url, create=False)
     names = {host, "localhost", socket.gethostname(), socket.getfqdn()}
-    app = application(storage.reader, names, password or None)
+    app = application(storage.plain, names, password or None)
     with listen(app, family, address, port) as server:
         shown = f"[{address}]" if family is socket.AF_INET6 else address
         print(f"http://{shown}:{server.server_port}/dashboard/ (Ctrl-C ends it)", flush=True)

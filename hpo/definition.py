@@ -54,10 +54,27 @@ Name = Annotated[
 
 
 class Budget(Section):
-    """When a study is done: trials ever created, and seconds in which a worker was at work."""
+    """When a study is done, over all its workers together.
+
+    Attributes:
+        n_trials: trials ever created.
+        timeout: seconds in which at least one worker was at work.
+        device_time: seconds of work, added up over the workers, each by its share of a device.
+        no_improvement: trials that ended since the best one did; then no further one is created.
+        max_attempts: workers that a trial may cost; then it is failed. Those that handed it back
+            at a signal do not count.
+    """
 
     n_trials: Positive = 100
     timeout: Duration | None = None
+    device_time: Duration | None = None
+    no_improvement: Positive | None = None
+    max_attempts: Positive = 5
+
+    def is_out_of_time(self, busy_seconds: float, device_seconds: float) -> bool:
+        """Whether no further trial may run after so much work."""
+        is_late = self.timeout is not None and busy_seconds >= self.timeout
+        return is_late or (self.device_time is not None and device_seconds >= self.device_time)
 
 
 class StudyFile(Section):

@@ -6,8 +6,10 @@
     │   ├── DataError           a table, its columns or its split
     │   ├── StudyConflictError  the name is taken by another definition
     │   ├── StudyNotFoundError  no study of that name in the storage
+    │   ├── StudyBusyError      workers are at a study that is to be deleted or copied
     │   └── BudgetError         a trial that the study's budget has no room for
-    ├── StorageError            the database refused or is out of reach
+    ├── StorageError            the database refused
+    │   └── StorageUnavailableError  it is out of reach now; trying again can help
     ├── ArtifactError           an artifact is missing, damaged or cannot be written
     └── LeaseLostError          the trial belongs to another worker now
 
@@ -47,12 +49,20 @@ class StudyNotFoundError(InputError):
     """The storage holds no study of this name."""
 
 
+class StudyBusyError(InputError):
+    """Workers hold trials of a study that is to be deleted or copied; the message names them."""
+
+
 class BudgetError(InputError):
     """The study's budget has no room for another trial."""
 
 
 class StorageError(HpoError):
     """The database refused, or is out of reach. The message never holds a password."""
+
+
+class StorageUnavailableError(StorageError):
+    """The database is out of reach now, and trying again can help."""
 
 
 class ArtifactError(HpoError):

@@ -11,9 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy
 import optuna
 from optuna.exceptions import ExperimentalWarning
 from optuna.pruners import BasePruner
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from hpo import strategies
@@ -47,14 +49,14 @@ class Judge:
 
     def __init__(self, definition: StudyDefinition, study: optuna.Study, reader: Reader) -> None:
         """Take the study as Optuna sees it, over the reader."""
-        self._pruner = make_pruner(definition)
+        self._pruner = _quick(make_pruner(definition), reader)
         self._study = study
         self._reader = reader
         self._trials: dict[str, FrozenTrial] = {}
 
     def judge(self, lease: Lease, measurements: Sequence[Measurement]) -> Judgement:
         """Say what becomes of a trial after more epochs; changes nothing."""
-        trial = copy.deepcopy(self._trials.get(lease.token)) or _frozen(lease)
+        trial = _copy(self._trials[lease.token]) if lease.token in self._trials else _frozen(lease)
         if isinstance(self._pruner, _COMPARES_RUNNING):
             self._reader.invalidate(self._study._study_id)
         with self._reader.held(lease.trial_id) as notes:
@@ -73,6 +75,15 @@ class Judge:
             trial=trial,
         )
 
+    def recall(
+        self, lease: Lease, measurements: Sequence[Measurement], system_attrs: dict[str, Any]
+    ) -> None:
+        """Take up a trial that was reported so far by an earlier attempt."""
+        trial = _frozen(lease)
+        trial.intermediate_values = {m.step: m.value for m in measurements}
+        trial.system_attrs = system_attrs
+        self._trials[lease.token] = trial
+
     def remember(self, judgement: Judgement) -> None:
         """Take what was judged as reported."""
         self._trials[judgement.lease.token] = judgement.trial
@@ -80,6 +91,45 @@ class Judge:
     def forget(self, lease: Lease) -> None:
         """Take the trial as no longer this worker's."""
         self._trials.pop(lease.token, None)
+
+
+class _Columns(BasePruner):
+    """Optuna's percentile pruner over columns.
+
+    Optuna's looks up a step in every COMPLETE trial, which takes milliseconds where there are ten
+    thousand; the reader has what they reported at it side by side.
+    """
+
+    def __init__(self, pruner: optuna.pruners.PercentilePruner, reader: Reader) -> None:
+        self._like = pruner
+        self._reader = reader
+
+    def prune(self, study: optuna.Study, trial: FrozenTrial) -> bool:
+        """Whether the trial's best value is behind the percentile of what others had then."""
+        like, step = self._like, trial.last_step
+        completed = self._reader.snapshot(study._study_id)
+        enough = completed.n_complete >= max(1, like._n_startup_trials)
+        if not enough or step is None or step < like._n_warmup_steps:
+            return False
+        opens = step - (step - like._n_warmup_steps) % like._interval_steps
+        if any(opens <= earlier < step for earlier in trial.intermediate_values):
+            return False
+        own = numpy.array(list(trial.intermediate_values.values()))
+        if numpy.isnan(own).all():
+            return True
+        others = numpy.array(completed.reported(step))
+        if len(others) < like._n_min_trials or numpy.isnan(others).all():
+            return False
+        if study.direction == StudyDirection.MAXIMIZE:
+            return bool(numpy.nanmax(own) < numpy.nanpercentile(others, 100 - like._percentile))
+        return bool(numpy.nanmin(own) > numpy.nanpercentile(others, like._percentile))
+
+
+def _quick(pruner: BasePruner, reader: Reader) -> BasePruner:
+    """A pruner that decides the same in less time."""
+    if isinstance(pruner, optuna.pruners.PercentilePruner):
+        return _Columns(pruner, reader)
+    return pruner
 
 
 def make_pruner(definition: StudyDefinition) -> BasePruner:
@@ -116,6 +166,14 @@ def max_epochs(definition: StudyDefinition) -> int:
 
 _COMPARES_RUNNING = (optuna.pruners.SuccessiveHalvingPruner, optuna.pruners.HyperbandPruner)
 """Pruners that look at unfinished trials: what others noted five seconds ago is not enough."""
+
+
+def _copy(trial: FrozenTrial) -> FrozenTrial:
+    """A trial whose reports and notes can be added to; quicker than a deep copy."""
+    own = copy.copy(trial)
+    own.intermediate_values = dict(trial.intermediate_values)
+    own.system_attrs = dict(trial.system_attrs)
+    return own
 
 
 def _frozen(lease: Lease) -> FrozenTrial:

@@ -6,6 +6,7 @@ what a worker writes rests on its lease; sampling and pruning are Optuna's, over
 Does not know: tensors, files.
 """
 
+import copy
 import json
 import math
 import time
@@ -20,21 +21,26 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from sqlalchemy.engine import Connection
 
 from hpo.definition import Budget, StudyDefinition
-from hpo.errors import BudgetError, LeaseLostError, StudyNotFoundError
+from hpo.errors import BudgetError, InputError, LeaseLostError, StudyNotFoundError
 from hpo.pruning import Judge
 from hpo.sampling import draw, make_sampler, queue
 from hpo.search_space import Params
 from hpo.status import StudyStatus, read_status
 from hpo.storage import leases, ledger
 from hpo.storage.engine import Storage
-from hpo.storage.leases import Expired, Lease
+from hpo.storage.inventory import TrialFiles, read_inventory
+from hpo.storage.leases import Lease, Sighting
 from hpo.storage.leases import WorkerId as WorkerId
+from hpo.storage.leases import worker_key as worker_key
 from hpo.storage.reader import Notes
 from hpo.storage.schema import NOT_FOUND, TRIAL_SYSTEM_ATTRS
+from hpo.storage.snapshot import read_study
 from hpo.trial import Measurement
 
+RELEASED = ledger.RELEASED
 FinalState = Literal["COMPLETE", "PRUNED", "FAIL"]
 DEFINITION, UUID, STORE, VERSION = "hpo:definition", "hpo:uuid", "hpo:artifacts", "hpo:version"
+FORMAT, MOVED = "hpo:format", "hpo:moved"
 """System attributes of a study's row."""
 
 
@@ -78,7 +84,7 @@ class Study:
         self.uuid: str = attrs[UUID]
         self.artifact_store_id: str = attrs[STORE]
         self._id = study_id
-        self._suspects: dict[Expired, float] = {}
+        self._suspects: dict[Sighting, float] = {}
 
     def ask(self, worker: WorkerId, lease: float) -> Claim | None:
         """Claim the oldest waiting trial, or a new one if the budget has room.
@@ -90,10 +96,13 @@ class Study:
         Returns:
             None when there is nothing to claim now.
         """
-        granted = self.storage.write(lambda connection: self._claim(connection, worker, lease))
-        if granted is None:
+        try:
+            granted = self.storage.write(lambda connection: self._claim(connection, worker, lease))
+            if granted is None:
+                return None
+            params, notes = self._draw(granted)
+        except StudyNotFoundError:  # deleted, or moved to another storage
             return None
-        params, notes = self._draw(granted)
 
         def write_params(connection: Connection) -> None:
             leases.fence(connection, granted)
@@ -106,6 +115,24 @@ class Study:
                 return None
         return Claim(**vars(granted), params=params)
 
+    def resume(self, claim: Claim, measurements: Sequence[Measurement]) -> None:
+        """Begin a further attempt with what the trial measured up to its checkpoint.
+
+        Args:
+            claim: of a trial that was claimed before.
+            measurements: from epoch 1 on; none when it begins anew. Later ones are forgotten.
+
+        Raises:
+            LeaseLostError: the trial is another worker's now.
+        """
+
+        def write(connection: Connection) -> dict[str, Any]:
+            leases.fence(connection, claim)
+            ledger.rewind(connection, claim.trial_id, measurements)
+            return ledger.read_attrs(connection, TRIAL_SYSTEM_ATTRS, claim.trial_id)
+
+        self._judge.recall(claim, measurements, self.storage.write(write))
+
     def report(self, batch: Mapping[Claim, Sequence[Measurement]]) -> Verdicts:
         """Write what trials measured, all in one transaction, as far as the pruner lets them go.
 
@@ -113,8 +140,11 @@ class Study:
             batch: the epochs each trial finished since its last report, in their order; the step
                 is the epoch, from 1, the value the raw validation metric.
         """
-        with self._reading():
-            judged = {claim: self._judge.judge(claim, batch[claim]) for claim in batch}
+        try:
+            with self._reading():
+                judged = {claim: self._judge.judge(claim, batch[claim]) for claim in batch}
+        except StudyNotFoundError:  # deleted, and its leases with it
+            return Verdicts(prune={}, lost=set(batch))
 
         def write(connection: Connection) -> set[Claim]:
             touched = leases.touch(connection, batch.keys())
@@ -146,29 +176,41 @@ class Study:
             value: the objective at its best epoch; None where nothing was measured.
             user_attrs: what else to keep of it; plain JSON.
 
+        Telling again what was told already, because the storage was lost before it could answer,
+        changes nothing.
+
         Raises:
             LeaseLostError: it is another worker's now; nothing was written.
         """
-
-        def write(connection: Connection) -> None:
-            leases.tick(connection, self._id)
-            leases.fence(connection, claim)
-            ledger.finish(connection, claim, TrialState[state], value, user_attrs)
-
-        self._judge.forget(claim)
-        self.storage.write(write)
-        self.storage.reader.invalidate(self._id)
-
-    def release(self, claim: Claim) -> None:
-        """Give a trial back: it waits under its number, with its params, for the next worker."""
+        final = TrialState[state]
 
         def write(connection: Connection) -> None:
             leases.tick(connection, self._id)
             if leases.touch(connection, [claim]):
-                ledger.give_back(connection, claim.trial_id)
+                ledger.finish(connection, claim, final, value, user_attrs)
+            elif not ledger.has_ended(connection, claim, final):
+                raise LeaseLostError(f"trial {claim.number} belongs to another worker now")
 
-        self._judge.forget(claim)
         self.storage.write(write)
+        self._forget(claim)
+        self.storage.reader.invalidate(self._id)
+
+    def release(self, claim: Claim, how: str = RELEASED) -> None:
+        """Give a trial back: it waits under its number, with its params, for the next worker.
+
+        Args:
+            claim: the worker's right to do so.
+            how: the attempt ended; other than by `RELEASED` it counts as a worker that was lost.
+        """
+
+        def write(connection: Connection) -> None:
+            leases.tick(connection, self._id)
+            if leases.touch(connection, [claim]):
+                n_max = self._budget(connection).max_attempts
+                ledger.give_back(connection, claim.trial_id, how, n_max)
+
+        self.storage.write(write)
+        self._forget(claim)
 
     def renew(self, claims: Collection[Claim], lease: float) -> set[Claim]:
         """Renew leases; returns those that are another worker's now. Any thread may call it."""
@@ -184,25 +226,50 @@ class Study:
         """Take back the trials of workers that died.
 
         A lease is taken away at a look that finds it expired and its beat unchanged a third of a
-        lease after another look did: a worker that only lost its database for a while keeps it. A
-        look that fails forgets those before it.
+        lease after another look did, or up to a whole one where clocks may be wrong: a worker that
+        only lost its database for a while keeps it. A look that fails forgets those before it.
 
         Returns:
-            Numbers of the trials that wait again.
+            Numbers of the trials that wait again, or were failed because they cost too many
+            workers.
         """
         before, self._suspects = self._suspects, {}
         with self.storage.read() as connection:
             seen = leases.expired(connection, self._id)
         now = time.monotonic()
-        ripe = [found for found in seen if now - before.get(found, now) >= found.lease_ms / 3000]
+        ripe = [found for found in seen if now >= before.get(found, math.inf)]
 
         def write(connection: Connection) -> list[int]:
-            leases.tick(connection, self._id)
-            return [found.number for found in ripe if ledger.take_back(connection, found)]
+            return list(self._take_back(connection, ripe, "lost: its lease ran out"))
 
         numbers = self.storage.write(write) if ripe else []
-        self._suspects = {found: before.get(found, now) for found in seen}
+        ripe_at = {found: now + found.wait_ms / 1000 for found in seen}
+        self._suspects = {found: before.get(found, ripe_at[found]) for found in seen}
         return numbers
+
+    def reap_patiently(self) -> list[int]:
+        """Reap, waiting between the two looks as long as it takes; returns as `reap`."""
+        numbers = self.reap()
+        if self._suspects:
+            time.sleep(max(0.0, max(self._suspects.values()) - time.monotonic()))
+            numbers += self.reap()
+        return numbers
+
+    def bury(self, worker: str, how: str) -> dict[int, int]:
+        """Take back at once the trials of a worker that is known to be dead.
+
+        Args:
+            worker: its key.
+            how: it died, in a few words.
+
+        Returns:
+            The attempts that it was at, by the trials' numbers.
+        """
+
+        def write(connection: Connection) -> dict[int, int]:
+            return self._take_back(connection, leases.held_by(connection, self._id, worker), how)
+
+        return self.storage.write(write)
 
     def enqueue(self, params: Params) -> int:
         """Queue a trial with these params; the others are sampled when it is claimed.
@@ -256,20 +323,59 @@ class Study:
             budget = self._budget(connection)
             return read_status(connection, self._id, replace(self.definition, budget=budget))
 
+    def is_out_of_time(self) -> bool:
+        """Whether the budget's time is used up.
+
+        Raises:
+            StudyNotFoundError: the study was deleted.
+        """
+        with self.storage.read() as connection:
+            budget, clock = self._budget(connection), leases.read_clock(connection, self._id)
+        return budget.is_out_of_time(clock.busy_ms / 1000, clock.device_ms / 1000)
+
     def trials(self, states: tuple[TrialState, ...] | None = None) -> list[FrozenTrial]:
-        """The trials by number, as they are now."""
-        self.storage.reader.invalidate(self._id)
-        with self._reading():
-            return self.storage.reader.get_all_trials(self._id, deepcopy=False, states=states)
+        """The trials by number, whole and as they are now."""
+        with self._reading(), self.storage.read() as connection:
+            return read_study(connection, self._id, states)
+
+    def inventory(self) -> dict[int, TrialFiles]:
+        """What the trials, by number, name in the artifact store now."""
+        with self.storage.read() as connection:
+            return read_inventory(connection, self._id)
+
+    def check_store(self, store_id: str) -> None:
+        """Make sure that an artifact store is the study's.
+
+        Raises:
+            InputError: it is another one.
+        """
+        if self.artifact_store_id != store_id:
+            raise InputError(
+                f"study {self.name} keeps its artifacts in another store: name the one it was "
+                "created with by --artifacts or HPO_ARTIFACTS"
+            )
 
     def _claim(self, connection: Connection, worker: WorkerId, lease: float) -> Lease | None:
         if not ledger.lock_study(connection, self._id):
             return None
-        budget = self._budget(connection)
-        busy_ms = leases.tick(connection, self._id)
-        if budget.timeout is not None and busy_ms >= 1000 * budget.timeout:
+        budget, clock = self._budget(connection), leases.tick(connection, self._id)
+        if budget.is_out_of_time(clock.busy_ms / 1000, clock.device_ms / 1000):
             return None
-        return ledger.claim(connection, self._id, budget.n_trials, worker, lease)
+        n_trials = budget.n_trials
+        if budget.no_improvement is not None:
+            n_idle = ledger.count_since_best(connection, self._id, self.definition.direction)
+            n_trials = n_trials if n_idle < budget.no_improvement else 0
+        return ledger.claim(connection, self._id, n_trials, worker, lease)
+
+    def _take_back(self, connection: Connection, found: list[Sighting], how: str) -> dict[int, int]:
+        """Attempts that ended so, by the numbers of the trials that could be taken back."""
+        leases.tick(connection, self._id)
+        n_max = self._budget(connection).max_attempts
+        return {
+            seen.number: ledger.give_back(connection, seen.trial_id, how, n_max)
+            for seen in found
+            if leases.is_still(connection, seen)
+        }
 
     def _budget(self, connection: Connection) -> Budget:
         """The budget as it is now."""
@@ -280,8 +386,14 @@ class Study:
 
     @cached_property
     def _judge(self) -> Judge:
-        study = self._optuna(optuna.samplers.RandomSampler())
+        with self._reading():
+            study = self._optuna(optuna.samplers.RandomSampler())
         return Judge(self.definition, study, self.storage.reader)
+
+    def _forget(self, claim: Claim) -> None:
+        """Let the pruner's judge forget a trial, if there is a judge: to make one reads."""
+        if "_judge" in vars(self):
+            self._judge.forget(claim)
 
     def _draw(self, lease: Lease) -> tuple[Params, Notes]:
         """Choose a trial's params by what is known now; the params that are yet to be written."""
@@ -305,17 +417,21 @@ class Study:
         return StudyNotFoundError(f"study {self.name} is no longer in {self.storage.safe_url}")
 
     def _optuna(self, sampler: optuna.samplers.BaseSampler) -> optuna.Study:
-        """The study as Optuna's samplers and pruners see it; its own pruner is never asked."""
-        unused = optuna.pruners.NopPruner()
-        return optuna.Study(self.name, self.storage.reader, sampler, unused)
+        """The study as Optuna's samplers and pruners see it, afresh: it keeps lists of trials."""
+        study = copy.copy(self._bare)
+        study.sampler = sampler
+        return study
+
+    @cached_property
+    def _bare(self) -> optuna.Study:
+        """What each of them is copied from; its sampler and its pruner are never asked."""
+        unused = optuna.samplers.RandomSampler(), optuna.pruners.NopPruner()
+        return optuna.Study(self.name, self.storage.reader, *unused)
 
 
 def _check_raised(name: str, stored: Budget, given: Budget) -> None:
-    if given.n_trials < stored.n_trials:
-        raise BudgetError(
-            f"study {name} has a budget of {stored.n_trials} trials, which cannot be lowered "
-            f"to {given.n_trials}"
-        )
-    if given.timeout is not None and given.timeout < (stored.timeout or math.inf):
-        has = "no timeout" if stored.timeout is None else f"a timeout of {stored.timeout:g} s"
-        raise BudgetError(f"study {name} has {has}, which cannot be lowered to {given.timeout:g} s")
+    for key in Budget.model_fields:
+        before, after = getattr(stored, key), getattr(given, key)
+        if after is not None and after < (math.inf if before is None else before):
+            has = f"no budget.{key}" if before is None else f"budget.{key} = {before:g}"
+            raise BudgetError(f"study {name} has {has}, which cannot be lowered to {after:g}")

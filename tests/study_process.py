@@ -56,5 +56,18 @@ def hold(url: str, lease: str) -> None:
     time.sleep(600)
 
 
+def beat(url: str, lease: str, ahead: str) -> None:
+    """Claim a trial, say so, and renew its lease, by a clock that is `ahead` seconds ahead."""
+    right = time.time_ns
+    time.time_ns = lambda: right() + int(float(ahead) * 1e9)  # type: ignore[assignment]
+    study = open_study(open_storage(url), "study")
+    claimed = study.ask(WorkerId(host="test", pid=1, device="cpu"), float(lease))
+    assert claimed is not None
+    print(claimed.number, flush=True)
+    while not study.renew([claimed], float(lease)):
+        time.sleep(float(lease) / 3)
+    print("lost", flush=True)
+
+
 if __name__ == "__main__":
-    {"compete": compete, "hold": hold}[sys.argv[1]](*sys.argv[2:])
+    {"compete": compete, "hold": hold, "beat": beat}[sys.argv[1]](*sys.argv[2:])

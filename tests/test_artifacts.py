@@ -1,9 +1,15 @@
+import errno
+import os
+import posixpath
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any, ClassVar
 
+import fsspec
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 
 from hpo.artifacts import ArtifactStore
 from hpo.errors import ArtifactError, InputError
@@ -71,6 +77,18 @@ def test_a_write_cut_short_by_a_kill_is_never_seen(tmp_path: Path) -> None:
     assert not store.exists("model")
 
 
+def test_new_folders_outlast_a_loss_of_power(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, flushed = ArtifactStore(str(tmp_path)), []
+    monkeypatch.setattr("hpo.artifacts._flush", lambda folder: flushed.append(folder))
+    store.put("a/b/model", b"weights")
+    assert set(flushed) == {tmp_path, tmp_path / "a", tmp_path / "a" / "b"}
+    flushed.clear()
+    store.put("a/b/model", b"weights")
+    assert flushed == [tmp_path / "a" / "b"]
+
+
 def test_a_url_of_an_unknown_scheme_is_refused() -> None:
     with pytest.raises(InputError, match="gopher"):
         ArtifactStore("gopher://somewhere/else")
@@ -82,8 +100,177 @@ def test_a_place_that_cannot_hold_a_store_is_said_so(tmp_path: Path) -> None:
         ArtifactStore(str(tmp_path / "file" / "store"))
 
 
+@pytest.fixture(params=["local", "memory"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> ArtifactStore:
+    return ArtifactStore(
+        {"local": f"{tmp_path}/store", "memory": f"memory://{tmp_path}"}[request.param]
+    )
+
+
+def test_files_below_a_folder_are_listed(store: ArtifactStore) -> None:
+    for path in ("a/2/x", "a/1", "ab/1", "a/2/deep/y"):
+        store.put(path, b"1")
+    assert store.list("a") == ["a/1", "a/2/deep/y", "a/2/x"]
+    assert store.list("a/2") == ["a/2/deep/y", "a/2/x"]
+    assert store.list("") == ["a/1", "a/2/deep/y", "a/2/x", "ab/1", "store-id"]
+    assert store.list("nothing/here") == []
+    assert store.list("a/1") == []
+
+
+def test_a_deleted_file_is_gone_and_may_be_deleted_again(store: ArtifactStore) -> None:
+    store.put("a/1", b"1")
+    store.put("a/2", b"2")
+    for _ in range(2):
+        store.delete("a/1")
+        assert store.list("a") == ["a/2"]
+    assert not store.exists("a/1")
+
+
+def test_a_deleted_tree_takes_nothing_else_with_it(store: ArtifactStore) -> None:
+    for path in ("a/1", "a/2/x", "ab/1"):
+        store.put(path, b"1")
+    for _ in range(2):
+        store.delete_tree("a")
+        assert store.list("") == ["ab/1", "store-id"]
+    store.put("a/1", b"again")
+    assert store.list("a") == ["a/1"]
+
+
+def test_trees_deleted_by_several_at_once_are_gone(store: ArtifactStore) -> None:
+    for index in range(200):
+        store.put(f"a/{index % 20}/{index}", b"1")
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(store.delete_tree, ["a"] * 8))
+    assert store.list("a") == []
+
+
+def test_drafts_are_not_listed_and_found_by_their_age(tmp_path: Path) -> None:
+    store = ArtifactStore(str(tmp_path))
+    store.put("a/model", b"1")
+    drafts = [f"a/.model.{'0' * 32}", f"store-id.{'0' * 32}"]
+    for draft in drafts:
+        (tmp_path / draft).touch()
+    assert store.list("") == ["a/model", "store-id"]
+    assert store.drafts("", min_age=0) == drafts
+    assert store.drafts("", min_age=60) == []
+    os.utime(tmp_path / drafts[0], (0, 0))
+    assert store.drafts("", min_age=60) == drafts[:1]
+    store.delete_tree("a")
+    assert not (tmp_path / "a").exists()
+
+
+def test_a_folder_that_cannot_be_read_does_not_look_empty(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(path: str) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    store = ArtifactStore(str(tmp_path))
+    monkeypatch.setattr(os, "scandir", fail)
+    with pytest.raises(ArtifactError, match=r"below a cannot be listed in .* Input/output error"):
+        store.list("a")
+
+
+class CachedListings(MemoryFileSystem):
+    """Remembers what it listed until told otherwise, as drivers of object stores do."""
+
+    protocol = "cached-listings"
+    store: ClassVar[dict[str, Any]] = {}
+    listings: ClassVar[dict[str, list[str]]] = {}
+
+    def find(self, path: str, *_: Any, **__: Any) -> list[str]:
+        if path not in self.listings:
+            self.listings[path] = super().find(path)
+        return self.listings[path]
+
+    def exists(self, path: str, **_: Any) -> bool:
+        return path in self.find(posixpath.dirname(path))
+
+    def invalidate_cache(self, path: str | None = None) -> None:
+        self.listings.clear()
+
+
+def test_listings_show_what_other_processes_wrote() -> None:
+    fsspec.register_implementation("cached-listings", CachedListings, clobber=True)
+    mine, theirs = ArtifactStore("cached-listings://s"), ArtifactStore("cached-listings://s")
+    assert mine.id == theirs.id
+    assert mine.list("a") == []
+    theirs.put("a/1", b"1")
+    assert mine.list("a") == ["a/1"]
+    assert not mine.exists("a/2")
+    theirs.put("a/2", b"2")
+    assert mine.exists("a/2")
+
+
+class EndpointError(Exception):
+    """As botocore raises when it finds no server: no OSError."""
+
+
+def test_a_store_out_of_reach_is_said_so_whatever_its_driver_raises(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise EndpointError("no server")
+
+    store = ArtifactStore(f"memory://{tmp_path}")
+    for name in ("find", "cat_file", "pipe_file", "rm_file", "exists"):
+        monkeypatch.setattr(MemoryFileSystem, name, fail)
+    with pytest.raises(ArtifactError, match=r"a/1 cannot be read from memory:///.*: no server"):
+        store.get("a/1", None)
+    with pytest.raises(ArtifactError, match=r"a/1 cannot be written to memory:///.*: no server"):
+        store.put("a/1", b"1")
+    with pytest.raises(ArtifactError, match="below a cannot be listed in memory:///"):
+        store.list("a")
+    with pytest.raises(ArtifactError, match="a/1 cannot be deleted from memory:///"):
+        store.delete("a/1")
+    with pytest.raises(ArtifactError, match="below a cannot be listed in memory:///"):
+        store.delete_tree("a")
+    with pytest.raises(ArtifactError, match="a/1 cannot be looked for in memory:///"):
+        store.exists("a/1")
+
+
 def test_an_object_store_serves_as_well(tmp_path: Path) -> None:
     store = ArtifactStore(f"memory://{tmp_path}")
     digest = store.put("a/model", b"weights")
     assert ArtifactStore(store.url).id == store.id
     assert store.get("a/model", digest) == b"weights"
+
+
+def test_size_and_age_of_a_file(store: ArtifactStore) -> None:
+    store.put("a/1", b"12345")
+    assert store.size("a/1") == 5
+    assert 0 <= store.age("a/1") < 60
+    assert (store.size("a/2"), store.age("a/2")) == (0, 0.0)
+
+
+def test_age_is_since_the_last_write(tmp_path: Path) -> None:
+    store = ArtifactStore(str(tmp_path))
+    store.put("a/1", b"1")
+    written = (tmp_path / "a/1").stat().st_mtime - 1000
+    os.utime(tmp_path / "a/1", (written, written))
+    assert 1000 <= store.age("a/1") < 1060
+
+
+def test_folders_that_a_deletion_leaves_empty_go_with_it(tmp_path: Path) -> None:
+    store = ArtifactStore(str(tmp_path / "store"))
+    for path in ("a/b/1", "a/2"):
+        store.put(path, b"1")
+    store.delete("a/b/1")
+    assert not (tmp_path / "store/a/b").exists()
+    assert store.exists("a/2")
+    store.delete("store-id")
+    store.delete("a/2")
+    assert list((tmp_path / "store").iterdir()) == []
+
+
+def test_writers_are_not_disturbed_when_their_folder_goes(tmp_path: Path) -> None:
+    store = ArtifactStore(str(tmp_path))
+
+    def come_and_go(index: int) -> None:
+        for _ in range(100):
+            store.put(f"a/b/{index}", b"1")
+            store.delete(f"a/b/{index}")
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(come_and_go, range(4)))
+    assert store.list("a") == []

@@ -93,9 +93,12 @@ def test_run_again_goes_on_where_it_ended(inside: Path) -> None:
 
 def test_status_is_a_contract(inside: Path) -> None:
     status = hpo("status", "small", "--json").document
-    assert list(status) == ["name", "state", "direction", "budget", "trials", "best", "workers"]
+    keys = ["name", "state", "direction", "budget", "trials", "best", "workers", "used", "silent"]
+    assert list(status) == keys
     assert status["state"] == "finished"
-    assert status["budget"] == {"n_trials": 6, "timeout": None}
+    assert status["budget"]["n_trials"] == 6
+    assert status["budget"]["timeout"] is None
+    assert 0 < status["used"]["busy_seconds"] <= status["used"]["device_seconds"]
     assert status["best"]["number"] == leaderboard()[0]["number"]
 
 

@@ -81,7 +81,7 @@ def test_a_wrong_study_or_table_is_said_in_a_sentence(
         (("run", "s.toml", "--workers", "many"), "--workers must be auto or a number"),
         (("run", "s.toml", "--gpus", "7"), "--gpus must be auto, none or positions"),
         (("create", "s.toml", "--storage", "hpo.db"), "--storage must be a URL"),
-        (("create", "s.toml", "--storage", "oracle://x"), "must begin with sqlite:/// or"),
+        (("create", "s.toml", "--storage", "oracle://x"), "must begin with sqlite:///"),
         (("create", "s.toml", "--artifacts", "gopher://x"), "gopher"),
         (("run", "s.toml", "--out", "/proc/winners"), "--out /proc/winners: cannot be written"),
         (("run", "s.toml", "--out", "t.csv"), "--out t.csv: cannot be written (File exists)"),

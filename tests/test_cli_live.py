@@ -11,6 +11,7 @@ from rich.console import Console
 from hpo.catalog import create_study
 from hpo.cli import live
 from hpo.cli.live import PLAIN_SECONDS, Pace, watch
+from hpo.definition import Budget
 from hpo.status import Best, StudyStatus
 from hpo.storage.engine import open_storage
 from hpo.study import Study
@@ -34,12 +35,14 @@ def status(n_complete: int, n_pruned: int, busy_seconds: float = 0.0) -> StudySt
     return StudyStatus(
         name="study",
         direction="minimize",
-        n_trials=20,
-        timeout=600.0,
+        budget=Budget(n_trials=20, timeout=600.0),
         counts={"COMPLETE": n_complete, "PRUNED": n_pruned} | ({} if is_over else {"RUNNING": 2}),
         best=Best(number=1, value=0.512345678, params=PARAMS),
         busy_seconds=busy_seconds,
+        device_seconds=busy_seconds,
+        n_since_best=0,
         workers=(),
+        silent=(),
         started=None,
     )
 

@@ -44,7 +44,7 @@ def storage(tmp_path_factory) -> optuna.storages.BaseStorage:
         for step in range(1, 5):
             trial.report(rate + number / step, step)
         study.tell(trial, rate)
-    return opened.reader
+    return opened.plain
 
 
 @contextmanager

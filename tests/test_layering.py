@@ -19,11 +19,11 @@ FLOORS = [
     # SQL; tensors; a study file drawn up from a table
     "storage training study_file",
     # what persists
-    "catalog study sampling pruning status artifacts bundle experiment",
+    "catalog study sampling pruning status artifacts bundle checkpoints experiment",
     # the loop, and what keeps it alive
     "worker",
     # where workers run, and what comes out
-    "launch results dashboard",
+    "launch results dashboard housekeeping relocation",
     # what a person types and sees
     "cli api __main__",
 ]
@@ -36,10 +36,13 @@ STRANGERS = {
     "study": "artifacts training torch polars",
     "artifacts": "study storage sqlalchemy optuna torch",
     "bundle": "study artifacts sqlalchemy optuna signal",
+    "checkpoints": "study storage sqlalchemy optuna polars signal",
     "experiment": "study artifacts sqlalchemy optuna signal",
     "worker": "optuna sqlalchemy results launch",
     "results": "worker",
     "dashboard": "torch worker results",
+    "housekeeping": "torch polars optuna sqlalchemy worker launch relocation",
+    "relocation": "torch polars optuna worker launch",
 }
 OPTUNA = {"storage", "study", "sampling", "pruning", "status", "results", "dashboard"}
 RUNS_CODE = {"pickle", "cloudpickle", "dill", "joblib", "marshal", "shelve", "pty", "code"}

@@ -1,5 +1,6 @@
 """Opening storages, and what transactions on them promise."""
 
+import contextlib
 import threading
 from collections.abc import Iterator
 from contextlib import closing
@@ -15,6 +16,7 @@ from sqlalchemy.engine import Connection
 
 from hpo.catalog import create_study, list_studies, open_study
 from hpo.errors import InputError, StorageError
+from hpo.storage import dialects
 from hpo.storage.engine import Storage, open_storage
 from hpo.storage.schema import WORKERS
 from hpo.study import WorkerId
@@ -36,6 +38,7 @@ def storage(storage_url: str) -> Iterator[Storage]:
         ("hpo.db", "must be a URL such as sqlite:///hpo.db"),
         ("postgresql://me:secret@host:port/db", "must be a URL such as"),
         ("oracle://me:secret@host/db", "but got oracle://"),
+        ("mariadb://me:secret@host", "must name a database, as in mariadb://HOST/DATABASE"),
         ("sqlite://", "must name a file"),
         ("sqlite:///:memory:", "must name a file"),
     ],
@@ -52,6 +55,8 @@ def test_a_url_that_is_none_is_refused_without_its_password(url: str, sentence: 
         ("sqlite:////nowhere/hpo.db", "the folder /nowhere does not exist"),
         ("sqlite:////proc/hpo.db", "cannot be written"),
         ("postgresql://me:secret@127.0.0.1:1/db", r"me:\*\*\*@127.0.0.1:1/db: .*refused"),
+        ("postgresql://127.0.0.1:1/db?password=secret", r"password=...: .*refused"),
+        ("mysql://me:secret@127.0.0.1:1/db", r"me:\*\*\*@127.0.0.1:1/db: .*refused"),
     ],
 )
 def test_a_database_out_of_reach_is_said_in_a_sentence(url: str, sentence: str) -> None:
@@ -124,6 +129,30 @@ def test_postgresql_lets_go_of_a_worker_that_stopped(postgresql_url: str) -> Non
         assert shown == "10s"
 
 
+def test_mariadb_sessions_are_set_up(mariadb_url: str) -> None:
+    with closing(open_storage(mariadb_url)) as storage, storage.read() as connection:
+        names = "@@time_zone, @@tx_isolation, @@idle_transaction_timeout"
+        shown = connection.exec_driver_sql(f"SELECT {names}").one()
+        assert tuple(shown) == ("+00:00", "READ-COMMITTED", 10)
+
+
+def test_every_connection_is_set_up(storage: Storage) -> None:
+    """The first one, which Optuna made, and those that follow."""
+    setting = {
+        "sqlite": "PRAGMA foreign_keys",
+        "postgresql": "SHOW idle_in_transaction_session_timeout",
+        "mysql": "SELECT @@idle_transaction_timeout",
+    }
+    said = []
+    for _ in range(2):
+        with storage.read() as one, storage.read() as two:
+            name = one.dialect.name
+            said += [c.exec_driver_sql(setting[name]).scalar() for c in (one, two)]
+        storage.close()
+    expected = {"sqlite": 1, "postgresql": "10s", "mysql": 10}[name]
+    assert said == [expected] * 4
+
+
 def test_a_process_takes_two_connections_of_postgresql(
     postgresql_server: str, postgresql_url: str
 ) -> None:
@@ -171,11 +200,14 @@ def test_reading_waits_for_no_writer(storage: Storage) -> None:
         assert study.storage.write(look) == {"WAITING": 1}
 
 
-def test_transactions_that_lock_each_other_out_are_tried_again(postgresql_url: str) -> None:
-    """Two threads lock two rows crosswise: PostgreSQL ends one of the transactions."""
+@pytest.mark.parametrize("kind", ["postgresql", "mariadb"])
+def test_transactions_that_lock_each_other_out_are_tried_again(
+    kind: str, request: pytest.FixtureRequest
+) -> None:
+    """Two threads lock two rows crosswise: the server ends one of the transactions."""
     both_hold = threading.Barrier(2)
     tries: list[int] = []
-    with closing(open_storage(postgresql_url)) as storage:
+    with closing(open_storage(request.getfixturevalue(f"{kind}_url"))) as storage:
         rows = [{"worker_id": f"w{n}", "host": "h", "pid": n, "device": "cpu"} for n in (0, 1)]
         storage.write(lambda connection: connection.execute(sa.insert(WORKERS), rows))
 
@@ -251,11 +283,42 @@ class TestTheRaceOnSqlite:
 
 
 def test_a_storage_of_plain_optuna_gets_our_tables(storage_url: str, tmp_path: Path) -> None:
-    plain = optuna.storages.RDBStorage(storage_url.replace("postgresql:", "postgresql+psycopg:"))
+    plain = optuna.storages.RDBStorage(dialects.parse(storage_url).render_as_string(False))
     optuna.create_study(storage=plain, study_name="plain").enqueue_trial({"x": 1})
     plain.remove_session()
     plain.engine.dispose()
     with closing(open_storage(storage_url)) as storage:
         create_study(storage, definition(), "store")
         assert [status.name for status in list_studies(storage)] == ["study"]
-        assert len(optuna.load_study(study_name="plain", storage=storage.reader).trials) == 1
+        assert len(optuna.load_study(study_name="plain", storage=storage.plain).trials) == 1
+
+
+def test_64_processes_fit_a_postgresql_of_100_connections(
+    postgresql_server: str, postgresql_url: str
+) -> None:
+    """As threads here, each with connections of its own, that all open it at the same moment."""
+    with psycopg.connect(postgresql_server) as looking:
+        assert looking.execute("SHOW max_connections").fetchone() == ("100",)
+    open_storage(postgresql_url).close()
+    start, opened, failed = threading.Barrier(64), threading.Barrier(65), list[Exception]()
+
+    def work(pid: int) -> None:
+        start.wait(60)
+        try:
+            with closing(open_storage(postgresql_url, patience=60)) as storage:
+                open_study(storage, "study").renew([], 60.0)
+                opened.wait(120)
+        except Exception as error:
+            failed.append(error)
+            opened.abort()
+
+    with closing(open_storage(postgresql_url)) as storage:
+        create_study(storage, definition(), "store")
+        threads = [threading.Thread(target=work, args=(pid,)) for pid in range(64)]
+        for thread in threads:
+            thread.start()
+        with contextlib.suppress(threading.BrokenBarrierError):
+            opened.wait(120)
+        for thread in threads:
+            thread.join()
+    assert failed == []

@@ -46,6 +46,30 @@ def test_small_blocks_give_the_same_batches(device, block_bytes):
     assert all(torch.equal(a, b) for a, b in zip(whole, streamed, strict=True))
 
 
+@pytest.mark.parametrize("block_bytes", [1, 64 * ROW_BYTES, 200 * ROW_BYTES, 2**20])
+@pytest.mark.parametrize("device", DEVICES)
+def test_an_epoch_may_begin_at_any_batch(device, block_bytes):
+    feed = Feed(toy_data(n_rows=1000), device, resident_bytes=0, block_bytes=block_bytes)
+    whole = epoch(feed)
+    for start in range(len(whole) + 1):
+        rest = [torch.cat([x, y[:, None]], dim=1).cpu() for x, y in feed.batches(0, 0, 64, start)]
+        assert len(rest) == len(whole) - start
+        assert all(torch.equal(a, b) for a, b in zip(rest, whole[start:], strict=True))
+
+
+def test_a_batch_lies_in_memory_as_it_does_in_a_whole_epoch():
+    feed = Feed(toy_data(n_rows=90), CPU)
+    places = [x.data_ptr() % 64 for x, _ in feed.batches(0, 0, 9)]
+    assert len(set(places)) > 1
+    assert [x.data_ptr() % 64 for x, _ in feed.batches(0, 0, 9, 3)] == places[3:]
+
+
+@pytest.mark.parametrize("batch_size", [1, 99, 100, 101, 300, 1000])
+def test_batches_are_counted(batch_size):
+    data = toy_data(n_rows=300)
+    assert data.n_batches(batch_size) == len(list(Feed(data, CPU).batches(0, 0, batch_size)))
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_data_too_large_for_the_device_stay_on_the_host():
     data = toy_data()

@@ -3,6 +3,7 @@ import torch
 from torch import nn
 
 from hpo.training import MLP
+from hpo.training.model import n_parameters
 from hpo.trial import ModelConfig
 
 CONFIG = ModelConfig(depth=2, width=8, activation="silu", dropout=0.5)
@@ -19,6 +20,13 @@ def test_parameters_have_standard_names():
         "output.weight": (4, 8),
         "output.bias": (4,),
     }
+
+
+@pytest.mark.parametrize("depth", [1, 3])
+def test_parameters_are_counted(depth):
+    config = ModelConfig(depth=depth, width=8)
+    network = MLP(3, 4, config)
+    assert n_parameters(3, 4, config) == sum(p.numel() for p in network.parameters())
 
 
 @pytest.mark.parametrize("activation", ["relu", "leaky_relu", "tanh", "sigmoid", "silu", "gelu"])

@@ -10,18 +10,20 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
 from hpo.artifacts import ArtifactStore
 from hpo.bundle import Model
-from hpo.errors import ArtifactError, DataError, HpoError
+from hpo.errors import ArtifactError, DataError, HpoError, StorageUnavailableError
 from hpo.launch.creation import create_from_file
+from hpo.storage.engine import Storage
 from hpo.study import Study, WorkerId
-from hpo.training import Event, Failed, Run, SingleTrainer
-from hpo.worker.loop import MAX_FAILURES, Worker
+from hpo.training import Checkpoint, Event, Failed, Run, SingleTrainer
+from hpo.worker.loop import MAX_FAILURES, Timing, Worker
 from hpo.worker.quota import Quota
 
 STUDY = """
-name = "small"
+name = "{name}"
 [search_space.model]
 depth = {{ type = "int", low = 1, high = 2 }}
 width = 8
@@ -49,11 +51,14 @@ def store(tmp_path: Path) -> ArtifactStore:
 
 @pytest.fixture
 def make_study(tmp_path: Path, store: ArtifactStore) -> Callable[..., Study]:
-    def make(n_trials: int = 3, max_epochs: int = 2, high: float = 1e-2) -> Study:
+    def make(
+        n_trials: int = 3, max_epochs: int = 2, high: float = 1e-2, name: str = "small"
+    ) -> Study:
         rows = [f"{i % 13},{(i * 7) % 29},{i % 13 * 0.5 + i % 29}" for i in range(200)]
         (tmp_path / "table.csv").write_text("\n".join(["a,b,y", *rows]))
         path = tmp_path / "small.toml"
-        path.write_text(STUDY.format(n_trials=n_trials, max_epochs=max_epochs, high=high))
+        text = STUDY.format(name=name, n_trials=n_trials, max_epochs=max_epochs, high=high)
+        path.write_text(text)
         study, _ = create_from_file(path, f"sqlite:///{tmp_path}/hpo.db", store.url)
         return study
 
@@ -66,8 +71,8 @@ def make_worker(study: Study, store: ArtifactStore, **changes: object) -> Worker
         "store": store,
         "trainer": SingleTrainer("cpu"),
         "identity": WorkerId(host="here", pid=os.getpid(), device="cpu"),
-        "lease": 60.0,
         "quota": Quota(),
+        "timing": Timing(),
     }
     return Worker(**{**given, **changes})  # type: ignore[arg-type]
 
@@ -106,6 +111,132 @@ def test_a_stop_gives_the_trial_back_under_its_number(
     assert study.trials()[0].params["model.depth"] == 1
 
 
+def test_a_trial_goes_on_from_its_checkpoint_as_if_it_had_never_stopped(
+    make_study: Callable[..., Study], store: ArtifactStore
+) -> None:
+    study = make_study(n_trials=1, max_epochs=1500)
+    while not study.progress().is_finished:
+        stop = threading.Event()
+        threading.Timer(0.8, stop.set).start()
+        make_worker(study, store).work(stop)
+    (trial,) = study.trials()
+    assert trial.user_attrs["attempt"] > 1
+    assert list(trial.intermediate_values) == list(range(1, 1501))
+    alone = make_study(n_trials=1, max_epochs=1500, name="alone")
+    make_worker(alone, store).work(threading.Event())
+    (other,) = alone.trials()
+    assert other.user_attrs["attempt"] == 1
+    assert trial.intermediate_values == other.intermediate_values
+    assert trial.value == other.value
+    weights = [
+        Model.from_bytes(store.get(t.user_attrs["artifact"], t.user_attrs["sha256"]), "model")
+        for t in (trial, other)
+    ]
+    first, second = (model.network.state_dict() for model in weights)
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    assert not store.list(f"studies/{study.uuid}/trial-00000/checkpoints")
+
+
+def test_checkpoints_are_kept_at_an_interval_and_one_a_trial(
+    make_study: Callable[..., Study], store: ArtifactStore
+) -> None:
+    study = make_study(n_trials=1, max_epochs=100_000)
+    stop, seen = threading.Event(), set[str]()
+
+    def look() -> None:
+        while not stop.wait(0.02) and len(seen) < 3:
+            found = store.list(f"studies/{study.uuid}/trial-00000/checkpoints")
+            assert len(found) <= 2
+            seen.update(found)
+        stop.set()
+
+    looker = threading.Thread(target=look)
+    looker.start()
+    make_worker(study, store, timing=Timing(checkpoint=0.5)).work(stop)
+    looker.join()
+    assert len(seen) >= 3
+    assert len(store.list(f"studies/{study.uuid}/trial-00000/checkpoints")) == 1
+
+
+class Hanging(SingleTrainer):
+    """An engine that does not come back."""
+
+    def advance(self, max_seconds: float) -> list[Event]:
+        time.sleep(600)
+        return []
+
+
+def test_a_worker_that_hangs_is_killed_by_its_own_heart(
+    make_study: Callable[..., Study], store: ArtifactStore
+) -> None:
+    study = make_study(n_trials=1)
+    if (pid := os.fork()) == 0:
+        timing = Timing(lease=0.6, hang=1.0)
+        make_worker(study, store, trainer=Hanging("cpu"), timing=timing).work(threading.Event())
+        os._exit(0)
+    _, status = os.waitpid(pid, 0)
+    assert os.WTERMSIG(status) == signal.SIGKILL
+    assert study.progress().counts == {"RUNNING": 1}
+
+
+class Crashing(SingleTrainer):
+    """An engine that meets what nobody expected."""
+
+    def advance(self, max_seconds: float) -> list[Event]:
+        raise RuntimeError("an illegal memory access was encountered")
+
+
+def test_a_crash_gives_the_trial_back_as_one_that_cost_a_worker(
+    make_study: Callable[..., Study], store: ArtifactStore
+) -> None:
+    study = make_study(n_trials=1)
+    for _ in range(5):
+        with pytest.raises(RuntimeError, match="illegal memory"):
+            make_worker(study, store, trainer=Crashing("cpu")).work(threading.Event())
+    (trial,) = study.trials()
+    assert trial.state.name == "FAIL"
+    assert trial.user_attrs["reason"].startswith("cost 5 workers, the last one crashed: Runtime")
+    log = store.get(f"studies/{study.uuid}/trial-00000/attempt-5/log.txt", digest=None).decode()
+    assert "an illegal memory access was encountered" in log
+
+
+def test_a_storage_that_is_away_is_ridden_out(
+    make_study: Callable[..., Study], store: ArtifactStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = make_study(n_trials=3, max_epochs=600)
+    write, calls = study.storage.write, list[float]()
+
+    def away(self: Storage, work: Callable[..., object]) -> object:
+        calls.append(time.monotonic())
+        if len(calls) > 2 and time.monotonic() < calls[2] + 3.0:  # the trial is claimed, and runs
+            raise StorageUnavailableError("storage: connection refused")
+        return write(work)
+
+    monkeypatch.setattr(Storage, "write", away)
+    assert make_worker(study, store, timing=Timing(lease=1.0)).work(threading.Event())
+    for trial in study.trials():
+        assert trial.state.name == "COMPLETE"
+        assert trial.user_attrs["attempt"] == 1
+        assert list(trial.intermediate_values) == list(range(1, 601))
+
+
+def test_patience_with_a_storage_ends_and_the_trial_is_kept(
+    make_study: Callable[..., Study], store: ArtifactStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = make_study(n_trials=1, max_epochs=100_000)
+    write, gone_at = study.storage.write, time.monotonic() + 2.0
+
+    def gone(self: Storage, work: Callable[..., object]) -> object:
+        if time.monotonic() > gone_at:
+            raise StorageUnavailableError("storage: connection refused")
+        return write(work)
+
+    monkeypatch.setattr(Storage, "write", gone)
+    with pytest.raises(StorageUnavailableError, match=r"refused; given up after \d+ s"):
+        make_worker(study, store, timing=Timing(outage=1.5)).work(threading.Event())
+    assert len(store.list(f"studies/{study.uuid}/trial-00000/checkpoints")) == 1
+
+
 def test_diverged_trials_are_pruned_with_their_reason(
     make_study: Callable[..., Study], store: ArtifactStore
 ) -> None:
@@ -120,7 +251,7 @@ def test_diverged_trials_are_pruned_with_their_reason(
 class OutOfMemory(SingleTrainer):
     """An engine that never has the memory for a trial."""
 
-    def admit(self, run: Run) -> bool:
+    def admit(self, run: Run, checkpoint: Checkpoint | None = None) -> bool:
         self.key = run.key
         return True
 
@@ -141,15 +272,33 @@ def test_a_trial_is_not_complete_without_its_weights(
     make_study: Callable[..., Study], store: ArtifactStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     study = make_study(n_trials=1)
-    worker = make_worker(study, store)
+    worker = make_worker(study, store, timing=Timing(outage=1.0))
 
     def full(path: str, data: bytes) -> str:
         raise ArtifactError("no space left on device")
 
     monkeypatch.setattr(store, "put", full)
-    with pytest.raises(ArtifactError):
+    with pytest.raises(ArtifactError, match=r"no space left on device; given up after \d+ s"):
         worker.work(threading.Event())
     assert study.progress().counts == {"WAITING": 1}
+
+
+def test_weights_are_saved_and_told_when_the_disk_has_room_again(
+    make_study: Callable[..., Study], store: ArtifactStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = make_study(n_trials=1)
+    put, room_at = store.put, time.monotonic() + 3.0
+
+    def full_for_a_while(path: str, data: bytes) -> str:
+        if time.monotonic() < room_at:
+            raise ArtifactError("no space left on device")
+        return put(path, data)
+
+    monkeypatch.setattr(store, "put", full_for_a_while)
+    assert make_worker(study, store).work(threading.Event())
+    (trial,) = study.trials()
+    assert (trial.state.name, trial.user_attrs["attempt"]) == ("COMPLETE", 1)
+    store.get(trial.user_attrs["artifact"], trial.user_attrs["sha256"])
 
 
 def test_a_worker_refuses_other_data(

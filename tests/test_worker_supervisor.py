@@ -33,7 +33,10 @@ def test_each_slot_gets_a_worker_with_its_own_environment(tmp_path: Path) -> Non
     deadline = time.monotonic() + 10
     while len(lines) < 2 and time.monotonic() < deadline:
         time.sleep(0.01)
-    assert sorted(lines) == [f"{slot} name --device cpu --lifeline" for slot in (0, 1)]
+    given = [line.split() for line in sorted(lines)]
+    assert [words[:6] for words in given] == [
+        [str(slot), "name", "--device", "cpu", "--share", "1.0"] for slot in (0, 1)
+    ]
     assert supervisor.exit_code() == 0
 
 

@@ -13,7 +13,7 @@ from typing import NoReturn
 
 import typer
 
-from hpo.cli import inspect, models, search, setup
+from hpo.cli import housekeeping, inspect, models, search, setup, storage
 from hpo.errors import HpoError
 
 app = typer.Typer(
@@ -24,7 +24,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (search, inspect, models, setup):
+for module in (search, inspect, models, housekeeping, setup, storage):
     module.register(app)
 
 

@@ -1,12 +1,21 @@
-"""Commands that look: studies, status, leaderboard, trial."""
+"""Commands that look: studies, status, leaderboard, trial, logs."""
 
 import json
+import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hpo.cli.options import DEFAULT_STORAGE, AsJson, StorageUrl, StudyName, opened
+from hpo.cli.options import (
+    DEFAULT_ARTIFACTS,
+    DEFAULT_STORAGE,
+    ArtifactsUrl,
+    AsJson,
+    StorageUrl,
+    StudyName,
+    opened,
+)
 
 if TYPE_CHECKING:
     from hpo.status import StudyStatus
@@ -18,6 +27,7 @@ def register(app: typer.Typer) -> None:
     app.command()(status)
     app.command()(leaderboard)
     app.command()(trial)
+    app.command()(logs)
 
 
 def studies(as_json: AsJson = False, storage: StorageUrl = DEFAULT_STORAGE) -> None:
@@ -26,15 +36,19 @@ def studies(as_json: AsJson = False, storage: StorageUrl = DEFAULT_STORAGE) -> N
     Example:
         hpo studies --storage sqlite:///hpo.db
     """
-    from hpo.catalog import list_studies
+    from hpo.catalog import list_studies, listing
     from hpo.cli.show import print_studies
     from hpo.storage.engine import open_storage
 
-    found = list_studies(open_storage(storage, create=False))
+    looked_at = open_storage(storage, create=False)
+    found = list_studies(looked_at)
     if as_json:
         _print_json([status_json(status) for status in found])
     else:
         print_studies(found)
+    for row in listing(looked_at):
+        if row.uuid is not None and row.obstacle is not None:
+            print(f"hpo: {row.obstacle}", file=sys.stderr)
 
 
 def status(name: StudyName, as_json: AsJson = False, storage: StorageUrl = DEFAULT_STORAGE) -> None:
@@ -99,16 +113,41 @@ def trial(
         print_trial(study, row, curve)
 
 
+def logs(
+    name: StudyName,
+    number: Annotated[int, typer.Argument(metavar="NUMBER", help="The trial's number.")],
+    attempt: Annotated[
+        int | None, typer.Option("--attempt", min=1, help="Of this attempt alone.")
+    ] = None,
+    storage: StorageUrl = DEFAULT_STORAGE,
+    artifacts: ArtifactsUrl = DEFAULT_ARTIFACTS,
+) -> None:
+    """Print what workers logged of a trial that failed or was taken up more than once.
+
+    Example:
+        hpo logs california-housing 17
+    """
+    from hpo.artifacts import ArtifactStore
+    from hpo.results.logs import read_logs
+
+    study = opened(name, storage)
+    for each, text in read_logs(study, ArtifactStore(artifacts), number, attempt).items():
+        print(f"attempt {each}:", file=sys.stderr)
+        print(text, end="" if text.endswith("\n") else "\n", flush=True)
+
+
 def status_json(status: "StudyStatus") -> dict[str, Any]:
     """A study's status as scripts read it."""
     return {
         "name": status.name,
         "state": status.state,
         "direction": status.direction,
-        "budget": {"n_trials": status.n_trials, "timeout": status.timeout},
+        "budget": status.budget.model_dump(),
         "trials": status.counts,
         "best": None if status.best is None else asdict(status.best),
         "workers": [asdict(worker) for worker in status.workers],
+        "used": {"busy_seconds": status.busy_seconds, "device_seconds": status.device_seconds},
+        "silent": list(status.silent),
     }
 
 

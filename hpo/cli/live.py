@@ -48,9 +48,12 @@ class Pace:
     def left(self, status: StudyStatus) -> float | None:
         """Seconds until trials or time are used up; None while nothing tells."""
         rate = self.per_minute(status)
-        bounds = [60 * (status.n_trials - ended(status)) / rate] if rate else []
-        if status.timeout is not None:
-            bounds.append(max(0.0, status.timeout - status.busy_seconds))
+        bounds = [60 * (status.budget.n_trials - ended(status)) / rate] if rate else []
+        budget, share = status.budget, sum(worker.share for worker in status.workers)
+        if budget.timeout is not None:
+            bounds.append(max(0.0, budget.timeout - status.busy_seconds))
+        if budget.device_time is not None and share:
+            bounds.append(max(0.0, (budget.device_time - status.device_seconds) / share))
         return min(bounds, default=None)
 
 
@@ -84,9 +87,9 @@ class Panel:
         self._live.console.print(line, style="dim", highlight=False, markup=False)
 
     def _render(self, status: StudyStatus) -> RenderableType:
-        bar = ProgressBar(total=status.n_trials, completed=ended(status), width=40)
+        bar = ProgressBar(total=status.budget.n_trials, completed=ended(status), width=40)
         head = Table.grid(padding=(0, 1))
-        head.add_row(bar, f"{ended(status)}/{status.n_trials} trials")
+        head.add_row(bar, f"{ended(status)}/{status.budget.n_trials} trials")
         return Group(Text(self._title, style="bold"), head, *self._lines(status))
 
     def _lines(self, status: StudyStatus) -> list[RenderableType]:
@@ -120,7 +123,7 @@ class PlainView:
             return
         self._is_over = status.is_finished
         self._next = time.monotonic() + PLAIN_SECONDS
-        parts = [f"{ended(status)}/{status.n_trials} trials", count_text(status.counts)]
+        parts = [f"{ended(status)}/{status.budget.n_trials} trials", count_text(status.counts)]
         if status.best is not None:
             parts.append(
                 f"best {self._metric} {status.best.value:.5g} (trial {status.best.number})"

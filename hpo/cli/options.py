@@ -16,7 +16,10 @@ StorageUrl = Annotated[
         "--storage",
         envvar="HPO_STORAGE",
         metavar="URL",
-        help="Where studies are kept: sqlite:///FILE or postgresql://USER:PASSWORD@HOST/DB.",
+        help=(
+            "Where studies are kept: sqlite:///FILE, or postgresql:// or mariadb:// and "
+            "USER:PASSWORD@HOST/DATABASE."
+        ),
     ),
 ]
 ArtifactsUrl = Annotated[
@@ -62,6 +65,31 @@ Lease = Annotated[
     ),
 ]
 
+CheckpointInterval = Annotated[
+    str,
+    typer.Option(
+        "--checkpoint-interval",
+        metavar="DURATION",
+        help="How often each trial's state is kept; so much is lost when a worker is killed.",
+    ),
+]
+StorageTimeout = Annotated[
+    str,
+    typer.Option(
+        "--storage-timeout",
+        metavar="DURATION",
+        help="How long workers go on without the storage or the artifact store.",
+    ),
+]
+HangTimeout = Annotated[
+    str,
+    typer.Option(
+        "--hang-timeout",
+        metavar="DURATION",
+        help="A worker that shows no progress for so long is killed and started again.",
+    ),
+]
+
 DEFAULT_STORAGE = "sqlite:///hpo.db"
 DEFAULT_ARTIFACTS = "hpo-artifacts"
 
@@ -78,6 +106,19 @@ def seconds(option: str, text: str) -> float:
         return parse_duration(text)
     except ValueError as error:
         raise InputError(f"{option} {error}") from None
+
+
+def worker_arguments(**durations: str) -> list[str]:
+    """Options for worker processes, from durations by their name.
+
+    Raises:
+        InputError: one reads as no duration.
+    """
+    arguments = []
+    for name, text in durations.items():
+        option = f"--{name.replace('_', '-')}"
+        arguments += [option, str(seconds(option, text))]
+    return arguments
 
 
 def opened(name: str, storage: str) -> "Study":

@@ -1,8 +1,9 @@
-"""Commands that search: run, create, worker, enqueue."""
+"""Commands that search: run, create, worker, enqueue, reap."""
 
 import signal
 import sys
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -12,10 +13,13 @@ from hpo.cli.options import (
     DEFAULT_ARTIFACTS,
     DEFAULT_STORAGE,
     ArtifactsUrl,
+    CheckpointInterval,
     Gpus,
+    HangTimeout,
     Lease,
     NTrials,
     PerGpu,
+    StorageTimeout,
     StorageUrl,
     StudyFile,
     StudyName,
@@ -23,6 +27,7 @@ from hpo.cli.options import (
     Workers,
     opened,
     seconds,
+    worker_arguments,
 )
 from hpo.errors import InputError
 
@@ -39,6 +44,7 @@ def register(app: typer.Typer) -> None:
     app.command()(create)
     app.command()(worker)
     app.command()(enqueue)
+    app.command()(reap)
 
 
 def run(
@@ -49,6 +55,9 @@ def run(
     gpus: Gpus = "auto",
     per_gpu: PerGpu = 1,
     lease: Lease = "60s",
+    checkpoint_interval: CheckpointInterval = "60s",
+    storage_timeout: StorageTimeout = "10m",
+    hang_timeout: HangTimeout = "10m",
     top: Annotated[int, typer.Option("--top", min=1, help="How many winners to export.")] = 3,
     out: Annotated[
         Path | None,
@@ -66,13 +75,19 @@ def run(
     """
     from hpo.cli.live import watch
     from hpo.cli.show import print_leaderboard
+    from hpo.launch.burial import bury_worker
     from hpo.launch.local import local_slots
     from hpo.launch.search import search, worker_environment
     from hpo.results.export import export
     from hpo.results.leaderboard import leaderboard
     from hpo.worker.supervisor import Supervisor
 
-    lease_seconds = seconds("--lease", lease)
+    arguments = worker_arguments(
+        lease=lease,
+        checkpoint_interval=checkpoint_interval,
+        storage_timeout=storage_timeout,
+        hang_timeout=hang_timeout,
+    )
     slots = local_slots(gpus=gpus, per_gpu=per_gpu, workers=workers)
     study, store = _create(study_file, storage, artifacts, n_trials, timeout)
     print(study.name)
@@ -80,10 +95,11 @@ def run(
     _interrupt_at_sigterm()
     with watch(study, len(slots)) as view:
         supervisor = Supervisor(
-            arguments=[study.name, "--lease", str(lease_seconds)],
+            arguments=[study.name, *arguments],
             environment=worker_environment(study, store),
             slots=slots,
             on_line=view.log,
+            on_death=partial(bury_worker, study.storage, store),
         )
         try:
             code = search(study, supervisor, view.update)
@@ -125,6 +141,9 @@ def worker(
     gpus: Gpus = "auto",
     per_gpu: PerGpu = 1,
     lease: Lease = "60s",
+    checkpoint_interval: CheckpointInterval = "60s",
+    storage_timeout: StorageTimeout = "10m",
+    hang_timeout: HangTimeout = "10m",
     n_trials: Annotated[
         int | None,
         typer.Option("--n-trials", min=1, help="Trials that this command may claim in all."),
@@ -138,26 +157,33 @@ def worker(
 ) -> NoReturn:
     """Work for studies: start it in any terminal, on any machine that reaches the storage.
 
-    At SIGTERM or Ctrl-C it gives its trials back and ends with code 75; a second one kills it.
+    At SIGTERM or Ctrl-C it keeps its trials where they are, gives them back and ends with code 75
+    within seconds; a second one ends it at once.
 
     Example:
         hpo worker california-housing --gpus 0,1 --storage postgresql://me@db/hpo
     """
     from hpo.artifacts import ArtifactStore
+    from hpo.launch.burial import bury_worker
     from hpo.launch.local import local_slots
     from hpo.storage.engine import open_storage
     from hpo.worker.quota import Quota
     from hpo.worker.supervisor import Supervisor
 
-    arguments = [*(names or []), "--lease", str(seconds("--lease", lease))]
-    if timeout is not None:
-        arguments += ["--timeout", str(seconds("--timeout", timeout))]
-    url = open_storage(storage, create=False).url
+    arguments = worker_arguments(
+        lease=lease,
+        checkpoint_interval=checkpoint_interval,
+        storage_timeout=storage_timeout,
+        hang_timeout=hang_timeout,
+        **({} if timeout is None else {"timeout": timeout}),
+    )
+    opened_storage, store = open_storage(storage, create=False), ArtifactStore(artifacts)
     supervisor = Supervisor(
-        arguments=arguments,
-        environment={"HPO_STORAGE": url, "HPO_ARTIFACTS": ArtifactStore(artifacts).url},
+        arguments=[*(names or []), *arguments],
+        environment={"HPO_STORAGE": opened_storage.url, "HPO_ARTIFACTS": store.url},
         slots=local_slots(gpus=gpus, per_gpu=per_gpu, workers=workers),
         quota=Quota() if n_trials is None else Quota.limited(n_trials),
+        on_death=partial(bury_worker, opened_storage, store),
     )
     _interrupt_at_sigterm()
     with suppress(KeyboardInterrupt), supervisor:
@@ -183,6 +209,19 @@ def enqueue(
     given = dict(_parse_param(text) for text in params)
     number = study.enqueue(study.definition.space.switched(given))
     print(number)
+
+
+def reap(name: StudyName, storage: StorageUrl = DEFAULT_STORAGE) -> None:
+    """Take back the trials of dead workers, where no worker is left to do so.
+
+    Looks twice, a third of a lease apart: a worker that was only cut off for a while shows a sign
+    of life in between. Prints the numbers of the trials that wait again.
+
+    Example:
+        hpo reap california-housing
+    """
+    for number in opened(name, storage).reap_patiently():
+        print(number)
 
 
 def _create(

@@ -21,7 +21,11 @@ def print_studies(found: list[StudyStatus]) -> None:
         best = "" if status.best is None else f"{status.best.value:.5g}"
         n_done = sum(status.counts.get(state, 0) for state in ORDER[:3])
         table.add_row(
-            status.name, status.state, f"{n_done}/{status.n_trials}", best, _when(status.started)
+            status.name,
+            status.state,
+            f"{n_done}/{status.budget.n_trials}",
+            best,
+            _when(status.started),
         )
     _print(table)
 
@@ -31,14 +35,25 @@ def print_status(status: StudyStatus) -> None:
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     table.add_row("study", status.name)
     table.add_row("state", status.state)
-    table.add_row("trials", f"{count_text(status.counts)}, of {status.n_trials}")
-    if status.timeout is not None:
-        table.add_row("time", f"{duration(status.busy_seconds)} of {duration(status.timeout)}")
+    table.add_row("trials", f"{count_text(status.counts)}, of {status.budget.n_trials}")
+    budget = status.budget
+    for what, used, limit in (
+        ("time", status.busy_seconds, budget.timeout),
+        ("device-time", status.device_seconds, budget.device_time),
+    ):
+        if limit is not None:
+            table.add_row(what, f"{duration(used)} of {duration(limit)}")
+    if budget.no_improvement is not None:
+        table.add_row("since the best", f"{status.n_since_best} of {budget.no_improvement} trials")
     if status.best is not None:
         table.add_row("best", f"{status.best.value:.5g} (trial {status.best.number})")
         table.add_row("", params_text(status.best.params))
     for worker in status.workers:
         table.add_row("worker", f"{worker.host}, process {worker.pid}, {worker.device}")
+    if status.silent:
+        numbers = ", ".join(map(str, status.silent))
+        reap = f"{numbers}: no sign of life; workers take them over, or: hpo reap {status.name}"
+        table.add_row("silent trials", reap)
     _print(table)
 
 

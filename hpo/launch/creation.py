@@ -12,6 +12,7 @@ from hpo.data.dataset import load_dataset
 from hpo.data.schema import resolve_task
 from hpo.data.sources import absolute_source, fingerprint, read_table, write_typed
 from hpo.definition import Budget, StudyDefinition, load_definition
+from hpo.housekeeping import sign
 from hpo.parsing import validate
 from hpo.storage.engine import open_storage
 from hpo.study import Study
@@ -55,7 +56,11 @@ def create_from_file(
     stored = table_path(definition.data.fingerprint)
     if not store.exists(stored):
         store.put(stored, write_typed(frame))
-    return create_study(opened, definition, store.id), store
+    study = create_study(opened, definition, store.id)
+    sign(store, study)
+    if not store.exists(stored):  # taken for unused, just before the study named it
+        store.put(stored, write_typed(frame))
+    return study, store
 
 
 def _with_budget(

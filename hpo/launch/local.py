@@ -42,7 +42,7 @@ def plan_slots(
     if per_gpu < 1:
         raise InputError(f"--per-gpu must be at least 1, but got {per_gpu}")
     chosen = _choose(gpus, visible)
-    slots = [_gpu_slot(name) for _ in range(per_gpu) for name in chosen]
+    slots = [_gpu_slot(name, 1 / per_gpu) for _ in range(per_gpu) for name in chosen]
     if not slots:
         count = n_cores if workers == "auto" else _count(workers)
         return [Slot(device="cpu", environment={"CUDA_VISIBLE_DEVICES": "", **ONE_THREAD})] * count
@@ -104,7 +104,6 @@ def _count(workers: str) -> int:
     return int(workers)
 
 
-def _gpu_slot(name: str) -> Slot:
-    return Slot(
-        device="cuda", environment={"CUDA_VISIBLE_DEVICES": name, **ONE_THREAD, **REPEATABLE}
-    )
+def _gpu_slot(name: str, share: float) -> Slot:
+    environment = {"CUDA_VISIBLE_DEVICES": name, **ONE_THREAD, **REPEATABLE}
+    return Slot(device="cuda", environment=environment, share=share)

@@ -8,8 +8,10 @@ Does not know: how progress is shown.
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 from hpo.artifacts import ArtifactStore
+from hpo.errors import StorageUnavailableError
 from hpo.status import StudyStatus
 from hpo.study import Study
 from hpo.worker.supervisor import Supervisor
@@ -39,9 +41,11 @@ def search(study: Study, supervisor: Supervisor, observe: Callable[[StudyStatus]
     try:
         with supervisor:
             while supervisor.n_alive():
-                study.reap()
-                observe(study.progress())
+                with suppress(StorageUnavailableError):  # the workers say so, and ride it out
+                    study.reap()
+                    observe(study.progress())
                 time.sleep(LOOK_SECONDS)
     finally:
-        observe(study.progress())
+        with suppress(StorageUnavailableError):
+            observe(study.progress())
     return supervisor.exit_code()

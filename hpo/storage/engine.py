@@ -1,71 +1,39 @@
-"""From a storage URL to database connections that suit it.
+"""Storages: opened, their tables made where they are missing, read and written.
 
-SQLite: write-ahead logging, and two engines: one begins every transaction by taking the write lock
-(`BEGIN IMMEDIATE`; `SELECT ... FOR UPDATE` is ignored there, and two workers would claim one
-trial), the other reads and waits for nobody. PostgreSQL: psycopg 3, two connections a process,
-kept alive. The tables are made under a lock, so that many processes may open a new storage at once.
+One engine reads and waits for nobody; on SQLite another one writes, which takes the write lock at
+once. The tables are made under a lock, so that many processes may open a new storage at once; where
+they are all there, a process opens it over one connection at a time.
 
 Owns passwords: no message that leaves this room holds one.
 """
 
-import fcntl
-import os
+import errno
+import itertools
 import random
-import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import optuna
 import sqlalchemy as sa
-from optuna.exceptions import StorageInternalError
 from sqlalchemy import event
-from sqlalchemy.engine import URL, Connection, Engine, make_url
+from sqlalchemy.engine import URL, Connection, Engine
 
-from hpo.errors import InputError, StorageError
-from hpo.storage import schema
+from hpo.errors import StorageError, StorageUnavailableError
+from hpo.storage import dialects, schema
+from hpo.storage.failures import is_in_the_way, translate
 from hpo.storage.reader import Reader
 
 Result = TypeVar("Result")
 
-EXAMPLES = "sqlite:///hpo.db or postgresql://USER:PASSWORD@HOST/DATABASE"
-
-CONNECT: dict[str, dict[str, Any]] = {
-    "sqlite": {"timeout": 60},  # seconds to wait for the write lock
-    "postgresql": {
-        "prepare_threshold": None,  # transaction poolers know no prepared statements
-        "connect_timeout": 10,
-        "keepalives_idle": 30,
-        "keepalives_interval": 10,
-        "keepalives_count": 3,
-    },
-}
-POOL: dict[str, dict[str, Any]] = {
-    "sqlite": {},
-    "postgresql": {
-        "pool_size": 1,
-        "max_overflow": 1,  # for the thread that renews leases
-        "pool_pre_ping": True,
-        "pool_recycle": 1800,
-    },
-}
-PRAGMAS = ("journal_mode = WAL", "synchronous = NORMAL", "foreign_keys = ON")
-POSTGRESQL_SESSION = (
-    "SET idle_in_transaction_session_timeout = '10s'",
-    "SET tcp_keepalives_idle = 30",
-    "SET tcp_keepalives_interval = 10",
-    "SET tcp_keepalives_count = 3",
-)
-"""A worker that is stopped or cut off must not hold a lock."""
-
-CREATION_LOCK = 7_305_804_401  # any number, as long as everybody takes the same
-
 MAX_TRIES = 5
-RETRIED = {"40001", "40P01"}
-"""PostgreSQL's codes for transactions that got in each other's way and may be tried again."""
+PASSING = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EAGAIN, errno.EMFILE, errno.ENFILE}
+"""What the folder of a SQLite file says that may be over at the next try."""
+LONGEST_PAUSE = 5.0
+"""Seconds between two tries to open a storage that is out of reach."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,12 +43,14 @@ class Storage:
     Attributes:
         url: with its password; for the environment of worker processes, never for a message.
         safe_url: without.
-        reader: Optuna's storage over it, for samplers, pruners and the dashboard.
+        reader: Optuna's storage as samplers and pruners read it.
+        plain: Optuna's own storage over it, for other tools of Optuna's, such as its dashboard.
     """
 
     url: str = field(repr=False)
     safe_url: str
     reader: Reader
+    plain: optuna.storages.RDBStorage
     _reads: Engine
     _writes: Engine
 
@@ -92,14 +62,16 @@ class Storage:
                 way, which PostgreSQL may say at any statement.
 
         Raises:
-            StorageError: the database refused it or is out of reach.
+            StorageError: the database refused it.
+            StorageUnavailableError: it is out of reach; nothing was written, or, where it went
+                away at the very end, all of it.
         """
         for attempt in range(MAX_TRIES):
             try:
                 with self.errors(), self._writes.begin() as connection:
                     return work(connection)
             except StorageError as error:
-                if not _is_passing(error) or attempt == MAX_TRIES - 1:
+                if not is_in_the_way(error.__cause__) or attempt == MAX_TRIES - 1:
                     raise
                 time.sleep(random.uniform(0, 0.05 * 2**attempt))
         raise AssertionError("unreachable")
@@ -109,7 +81,7 @@ class Storage:
         """A connection to read with, which waits for no writer.
 
         Raises:
-            StorageError: the database is out of reach.
+            StorageUnavailableError: the database is out of reach.
         """
         with self.errors(), self._reads.connect() as connection:
             yield connection
@@ -122,65 +94,80 @@ class Storage:
 
     @contextmanager
     def errors(self) -> Iterator[None]:
-        """Let what databases raise out as a StorageError of one sentence."""
+        """Let what databases raise out as a StorageError of one sentence, integrity apart."""
         try:
             yield
         except sa.exc.IntegrityError:
             raise
-        except (sa.exc.SQLAlchemyError, StorageInternalError) as error:
-            raise StorageError(_sentence(self.safe_url, error)) from error
+        except Exception as error:
+            if (ours := translate(error, self.safe_url)) is None:
+                raise
+            raise ours from error
 
 
-def open_storage(url: str, *, create: bool = True) -> Storage:
+def open_storage(url: str, *, create: bool = True, patience: float = 0.0) -> Storage:
     """Open a storage, and make its tables where they are missing.
 
     Args:
-        url: sqlite:///FILE or postgresql://USER:PASSWORD@HOST/DATABASE.
+        url: sqlite:///FILE, or postgresql:// or mariadb://USER:PASSWORD@HOST/DATABASE.
         create: whether a SQLite file that is not there may be made.
+        patience: seconds for which a database out of reach is tried again.
 
     Raises:
         InputError: the URL is none, or of a kind unknown here.
-        StorageError: the database is out of reach, or its tables are of another version.
+        StorageError: its tables are of another version, or the database refused.
+        StorageUnavailableError: the database is out of reach.
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    parsed = _parse(url)
-    safe = parsed.render_as_string(hide_password=True)
-    if parsed.drivername == "sqlite":
-        _check_file(parsed, safe, create=create)
-    try:
+    parsed = dialects.parse(url)
+    give_up = time.monotonic() + patience
+    for attempt in itertools.count():
+        try:
+            return _open(parsed, create=create)
+        except StorageUnavailableError:
+            left = give_up - time.monotonic()
+            if left <= 0:
+                raise
+            time.sleep(min(left, random.uniform(0.0, min(LONGEST_PAUSE, 0.2 * 2**attempt))))
+    raise AssertionError("unreachable")
+
+
+def _open(parsed: URL, *, create: bool) -> Storage:
+    safe = dialects.safe(parsed)
+    check_file(parsed, safe, create=create)
+    with said_of(safe):
         backend = _open_tables(parsed)
-    except (sa.exc.SQLAlchemyError, StorageInternalError) as error:
-        raise StorageError(_sentence(safe, error)) from error
-    except OSError as error:
-        raise StorageError(f"storage {safe}: cannot be written ({error.strerror})") from None
-    except StorageError as error:  # the tables are of another version
-        raise StorageError(f"storage {safe}: {error}") from None
+    is_sqlite = parsed.drivername == "sqlite"
     return Storage(
         url=parsed.render_as_string(hide_password=False),
         safe_url=safe,
         reader=Reader(backend),
+        plain=backend,
         _reads=backend.engine,
-        _writes=_locking_engine(parsed) if parsed.drivername == "sqlite" else backend.engine,
+        _writes=dialects.locking_engine(parsed) if is_sqlite else backend.engine,
     )
 
 
-def _parse(url: str) -> URL:
+@contextmanager
+def said_of(safe_url: str) -> Iterator[None]:
+    """What goes wrong with a storage's tables, in a sentence that names it."""
     try:
-        parsed = make_url(url)
-    except (sa.exc.ArgumentError, ValueError):  # a port that is no number is a ValueError
-        raise InputError(f"--storage must be a URL such as {EXAMPLES}") from None
-    if parsed.drivername in ("postgres", "postgresql", "postgresql+psycopg"):
-        return parsed.set(drivername="postgresql+psycopg")
+        yield
+    except OSError as error:
+        kind = StorageUnavailableError if error.errno in PASSING else StorageError
+        raise kind(f"storage {safe_url}: cannot be written ({error.strerror})") from None
+    except StorageError as error:
+        raise type(error)(f"storage {safe_url}: {error}") from None
+    except Exception as error:
+        if (ours := translate(error, safe_url)) is None:
+            raise
+        raise ours from error
+
+
+def check_file(parsed: URL, safe: str, *, create: bool) -> None:
+    """See that a SQLite file is there, or may be made."""
     if parsed.drivername != "sqlite":
-        raise InputError(
-            f"--storage must begin with sqlite:/// or postgresql://, but got {parsed.drivername}://"
-        )
-    if not parsed.database or parsed.database == ":memory:":
-        raise InputError("--storage sqlite:/// must name a file: worker processes share it")
-    return parsed.set(database=os.path.abspath(parsed.database))
-
-
-def _check_file(parsed: URL, safe: str, *, create: bool) -> None:
+        return
     path = Path(parsed.database or "")
     if not path.parent.is_dir():
         raise StorageError(f"storage {safe}: the folder {path.parent} does not exist")
@@ -189,97 +176,78 @@ def _check_file(parsed: URL, safe: str, *, create: bool) -> None:
 
 
 def _open_tables(parsed: URL) -> optuna.storages.RDBStorage:
-    engine = _locking_engine(parsed, poolclass=sa.pool.NullPool)
-    with _creation_lock(parsed):
-        with engine.connect() as connection:
-            is_complete = schema.is_complete(connection)
-        backend = _open_optuna(parsed, create=not is_complete)
-        if not is_complete:
-            with engine.begin() as connection:
-                schema.create(connection)
+    """Optuna's storage over tables that are all there; they are made under a lock."""
+    with dialects.looking_lock(parsed):
+        is_complete = _has_tables(parsed)
+    if not is_complete:
+        with dialects.creation_lock(parsed):
+            if not _has_tables(parsed):  # another process was first
+                _make_tables(parsed)
+    return _open_optuna(parsed)
+
+
+def _has_tables(parsed: URL) -> bool:
+    if parsed.drivername == "sqlite" and not Path(parsed.database or "").exists():
+        return False
+    with dialects.looking_engine(parsed).connect() as connection:
+        found = schema.read_version(connection)
+    if found is not None and found < schema.VERSION:
+        raise older("version", found, schema.VERSION, parsed)
+    if found is not None and found > schema.VERSION:
+        raise newer("version", found, schema.VERSION)
+    return found is not None
+
+
+def _make_tables(parsed: URL) -> None:
+    engine = dialects.locking_engine(parsed, poolclass=sa.pool.NullPool)
+    with engine.connect():
+        pass  # SQLite's journal is switched before anybody else looks
+    backend = connect_optuna(parsed, create=True)
+    backend.remove_session()
+    backend.engine.dispose()
+    with engine.begin() as connection:
+        schema.create(connection)
+
+
+def _open_optuna(parsed: URL) -> optuna.storages.RDBStorage:
+    backend = connect_optuna(parsed)
+    found, needed = backend.get_current_version(), backend.get_head_version()
+    if found != needed:
+        backend.remove_session()
+        backend.engine.dispose()
+        if found in backend.get_all_versions():
+            raise older("Optuna's version", found, needed, parsed)
+        raise newer("Optuna's version", found, needed)
     return backend
 
 
-def _open_optuna(parsed: URL, *, create: bool) -> optuna.storages.RDBStorage:
-    """Optuna's own storage, on connections that are set up as ours are."""
+def connect_optuna(parsed: URL, *, create: bool = False) -> optuna.storages.RDBStorage:
+    """Optuna's own storage, whatever its version, on connections that are set up as ours are."""
     url = parsed.render_as_string(hide_password=False)
-    dialect = parsed.get_backend_name()
+    dialect = dialects.of(parsed)
     backend = optuna.storages.RDBStorage(
         # Optuna calls str.format on it; SQLAlchemy 2.1 escapes braces, 2.0 leaves them
         url.replace("{", "{{").replace("}", "}}"),
-        engine_kwargs={"connect_args": CONNECT[dialect], **POOL[dialect]},
+        engine_kwargs={"connect_args": dialect.connect, **dialect.pool},
         skip_compatibility_check=True,  # it would leave its connection open
         skip_table_creation=not create,
     )
-    found, needed = backend.get_current_version(), backend.get_head_version()
-    backend.engine.dispose()  # its first connections were made without what follows
-    event.listen(backend.engine, "connect", SET_UP[dialect])
-    if found != needed:
-        raise StorageError(
-            f"its tables are of Optuna's version {found}, and this Optuna needs {needed}: "
-            "optuna storage upgrade may help"
-        )
+    with backend.engine.connect() as connection:  # the one it made before it could be told
+        dialect.set_up(connection.connection.dbapi_connection, None)
+    event.listen(backend.engine, "connect", dialect.set_up)
     return backend
 
 
-def _locking_engine(parsed: URL, **pool: Any) -> Engine:
-    """An engine whose transactions take SQLite's write lock at once."""
-    dialect = parsed.get_backend_name()
-    engine = sa.create_engine(parsed, connect_args=CONNECT[dialect], **pool)
-    event.listen(engine, "connect", SET_UP[dialect])
-    if dialect == "sqlite":
-        event.listen(engine, "connect", _leave_transactions_to_us)
-        event.listen(engine, "begin", _begin_immediate)
-    return engine
+def older(what: str, found: int | str, needed: int | str, parsed: URL) -> StorageError:
+    """Tables that can be brought up to date."""
+    return StorageError(
+        f"its tables are of {what} {found}, and this hpo needs {what} {needed}: "
+        f"hpo storage upgrade --storage {dialects.safe(parsed)} brings them up to date"
+    )
 
 
-def _set_up_sqlite(connection: sqlite3.Connection, record: object) -> None:
-    for pragma in PRAGMAS:
-        connection.execute(f"PRAGMA {pragma}")
-
-
-def _leave_transactions_to_us(connection: sqlite3.Connection, record: object) -> None:
-    connection.isolation_level = None
-
-
-def _begin_immediate(connection: Connection) -> None:
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
-
-
-def _set_up_postgresql(connection: Any, record: object) -> None:
-    for statement in POSTGRESQL_SESSION:
-        connection.execute(statement)
-    connection.commit()
-
-
-SET_UP = {"sqlite": _set_up_sqlite, "postgresql": _set_up_postgresql}
-
-
-@contextmanager
-def _creation_lock(parsed: URL) -> Iterator[None]:
-    """Let one process at a time look for the tables and make them.
-
-    SQLite's journal, too, can be switched only while nobody else is looking.
-    """
-    if parsed.drivername == "sqlite":
-        with open(f"{parsed.database}.lock", "w") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            yield
-        return
-    engine = sa.create_engine(parsed, poolclass=sa.pool.NullPool, isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        connection.execute(sa.select(sa.func.pg_advisory_lock(CREATION_LOCK)))
-        yield
-
-
-def _is_passing(error: StorageError) -> bool:
-    cause = getattr(error.__cause__, "orig", None)
-    return getattr(cause, "sqlstate", None) in RETRIED
-
-
-def _sentence(safe_url: str, error: BaseException) -> str:
-    """What the driver said, in one line; drivers repeat no password, and neither do we."""
-    if isinstance(error, StorageInternalError) and error.__cause__ is not None:
-        error = error.__cause__
-    said = str(getattr(error, "orig", None) or error).strip() or type(error).__name__
-    return f"storage {safe_url}: {said.splitlines()[0]}"
+def newer(what: str, found: int | str, needed: int | str) -> StorageError:
+    """Tables that this hpo does not know."""
+    return StorageError(
+        f"its tables are of {what} {found}, and this hpo knows {what} {needed}: use a newer hpo"
+    )

@@ -8,30 +8,62 @@ Functions take a connection inside a transaction; none commits.
 
 import time
 import uuid
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.engine import Connection
 
 from hpo.errors import LeaseLostError
 from hpo.storage.schema import CLOCKS, LEASES, TRIALS, WORKERS
 
+CLOCK = {
+    "postgresql": sa.text("SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000 AS bigint)"),
+    "mysql": sa.text("SELECT TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(3)) DIV 1000"),
+}
+"""The time in ms since 1970, in UTC whatever the session's time zone."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class WorkerId:
-    """What a storage shows of a worker; `device` is the GPU's model, or `cpu`."""
+    """What a storage shows of a worker.
+
+    Attributes:
+        device: the GPU's model, or `cpu`.
+        share: the part of the device that is this worker's.
+        nonce: tells it from others of the same process id, in other containers or at other times.
+    """
 
     host: str
     pid: int
     device: str
+    share: float = 1.0
+    nonce: str = ""
 
     @property
     def key(self) -> str:
-        """A name for it that no other living worker has."""
-        return f"{self.host[:50]}:{self.pid}"
+        """A name for it that no other worker has."""
+        return worker_key(self.host, self.pid, self.nonce)
+
+
+def worker_key(host: str, pid: int, nonce: str) -> str:
+    """The name under which a storage knows a worker."""
+    return f"{host[:40]}:{pid}" + (f":{nonce}" if nonce else "")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Clock:
+    """How long a study was worked on.
+
+    Attributes:
+        busy_ms: time in which at least one lease was alive.
+        device_ms: time of the workers that held one, added up, each by its share of a device.
+    """
+
+    busy_ms: int
+    device_ms: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,21 +77,26 @@ class Lease:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Expired:
-    """A lease that ran out, as a look at the table found it."""
+class Sighting:
+    """A lease as a look at the table found it.
+
+    Attributes:
+        beat: changes whenever its holder writes.
+        wait_ms: how long the beat must stay as it is until the lease is taken away.
+    """
 
     trial_id: int
     number: int
     beat: int
     lease_ms: int
+    wait_ms: float = field(default=0.0, compare=False)
 
 
 def now_ms(connection: Connection) -> int:
     """The database's time. SQLite has none of its own: there it is this process's clock."""
     if connection.dialect.name == "sqlite":
         return time.time_ns() // 1_000_000
-    clock = sa.text("SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000 AS bigint)")
-    return int(connection.execute(clock).scalar_one())
+    return int(connection.execute(CLOCK[connection.dialect.name]).scalar_one())
 
 
 def grant(
@@ -99,16 +136,12 @@ def touch(
     values: dict[str, Any] = {"beat": LEASES.c.beat + 1}
     if lease_seconds is not None:
         values["expires_ms"] = now_ms(connection) + round(lease_seconds * 1000)
-    held = (
-        sa.update(LEASES)
-        .where(
-            LEASES.c.trial_id.in_([lease.trial_id for lease in leases]),
-            LEASES.c.token.in_([lease.token for lease in leases]),
-        )
-        .values(values)
-        .returning(LEASES.c.trial_id)
-    )
-    return set(connection.execute(held).scalars())
+    ids, tokens = [lease.trial_id for lease in leases], [lease.token for lease in leases]
+    own = LEASES.c.trial_id.in_(ids) & LEASES.c.token.in_(tokens)
+    touched = connection.execute(sa.update(LEASES).where(own).values(values))
+    if touched.rowcount == len(ids):
+        return set(ids)
+    return set(connection.execute(sa.select(LEASES.c.trial_id).where(own)).scalars())
 
 
 def fence(connection: Connection, lease: Lease) -> None:
@@ -121,30 +154,49 @@ def fence(connection: Connection, lease: Lease) -> None:
         raise LeaseLostError(f"trial {lease.number} belongs to another worker now")
 
 
-def expired(connection: Connection, study_id: int) -> list[Expired]:
-    """The study's leases that have run out."""
-    query = (
-        sa.select(LEASES.c.trial_id, TRIALS.c.number, LEASES.c.beat, LEASES.c.lease_ms)
-        .join(TRIALS, TRIALS.c.trial_id == LEASES.c.trial_id)
-        .where(LEASES.c.study_id == study_id, LEASES.c.expires_ms < now_ms(connection))
-        .order_by(TRIALS.c.number)
-    )
-    return [Expired(**row._mapping) for row in connection.execute(query)]
+def expired(connection: Connection, study_id: int) -> list[Sighting]:
+    """The study's leases that have run out, or seem to.
+
+    A server has one clock: whoever is alive beats within a third of a lease. On SQLite each process
+    goes by its own, and a lease that is long over, or ends later than it can, may be one of a
+    worker whose clock is wrong, and alive: it has a whole lease to show a beat. One whose clock is
+    wrong by just a lease seems to be late before every beat: two of them must be missing.
+    """
+    now, found = now_ms(connection), []
+    for row in connection.execute(_sightings(study_id)):
+        left, third = row.expires_ms - now, row.lease_ms / 3
+        if connection.dialect.name != "sqlite":
+            wait_ms = third if left < 0 else None
+        elif left < -third or left > 1.5 * row.lease_ms:
+            wait_ms = 3 * third
+        else:
+            wait_ms = 2 * third if left < 0 else None
+        if wait_ms is not None:
+            found.append(replace(_sighting(row), wait_ms=wait_ms))
+    return found
 
 
-def is_still(connection: Connection, seen: Expired) -> bool:
+def held_by(connection: Connection, study_id: int, worker: str) -> list[Sighting]:
+    """The study's leases that a worker holds, by its key."""
+    query = _sightings(study_id).where(LEASES.c.worker_id == worker)
+    return [_sighting(row) for row in connection.execute(query)]
+
+
+def studies_of(connection: Connection, worker: str) -> list[int]:
+    """Ids of the studies of which a worker holds trials."""
+    query = sa.select(LEASES.c.study_id).where(LEASES.c.worker_id == worker).distinct()
+    return list(connection.execute(query).scalars())
+
+
+def is_still(connection: Connection, seen: Sighting) -> bool:
     """Whether a lease is as it was seen, and lock it so: its holder's next write waits."""
-    still = (
-        (LEASES.c.trial_id == seen.trial_id)
-        & (LEASES.c.beat == seen.beat)
-        & (LEASES.c.expires_ms < now_ms(connection))
-    )
+    still = (LEASES.c.trial_id == seen.trial_id) & (LEASES.c.beat == seen.beat)
     query = sa.select(LEASES.c.trial_id).where(still).with_for_update()
     return connection.execute(query).one_or_none() is not None
 
 
-def tick(connection: Connection, study_id: int) -> int:
-    """Bring the study's clock up to now; called before leases change. Returns its busy time, ms.
+def tick(connection: Connection, study_id: int) -> Clock:
+    """Bring the study's clock up to now, and say what it shows; called before leases change.
 
     The clock runs while a lease is alive, up to the moment when the last one runs out.
     """
@@ -153,17 +205,19 @@ def tick(connection: Connection, study_id: int) -> int:
         sa.select(CLOCKS).where(CLOCKS.c.study_id == study_id).with_for_update()
     ).one_or_none()
     if row is None:  # the study was deleted
-        return 0
-    busy_ms = int(row.busy_ms) + _passed(connection, study_id, row.seen_ms, now)
-    values = {"busy_ms": busy_ms, "seen_ms": max(now, row.seen_ms)}
+        return Clock(busy_ms=0, device_ms=0)
+    clock = _advanced(connection, row, now)
+    values = {**vars(clock), "seen_ms": max(now, row.seen_ms)}
     connection.execute(sa.update(CLOCKS).where(CLOCKS.c.study_id == study_id).values(values))
-    return busy_ms
+    return clock
 
 
-def read_clock(connection: Connection, study_id: int) -> int:
-    """The study's busy time up to now, ms; writes nothing."""
-    row = connection.execute(sa.select(CLOCKS).where(CLOCKS.c.study_id == study_id)).one()
-    return int(row.busy_ms) + _passed(connection, study_id, row.seen_ms, now_ms(connection))
+def read_clock(connection: Connection, study_id: int) -> Clock:
+    """What the study's clock shows now; writes nothing."""
+    row = connection.execute(sa.select(CLOCKS).where(CLOCKS.c.study_id == study_id)).one_or_none()
+    if row is None:  # the study was deleted
+        return Clock(busy_ms=0, device_ms=0)
+    return _advanced(connection, row, now_ms(connection))
 
 
 def end(connection: Connection, trial_id: int) -> None:
@@ -171,20 +225,57 @@ def end(connection: Connection, trial_id: int) -> None:
     connection.execute(sa.delete(LEASES).where(LEASES.c.trial_id == trial_id))
 
 
-def upsert(connection: Connection, table: sa.Table) -> sqlite.Insert | postgresql.Insert:
-    """An insert that can say what to do where the row is there already."""
+def upsert(
+    connection: Connection, table: sa.Table, key: Sequence[str], replaced: Sequence[str]
+) -> sa.Insert:
+    """An insert that replaces some columns where a row of the same key is there already."""
+    if connection.dialect.name == "mysql":
+        insert = mysql.insert(table)
+        return insert.on_duplicate_key_update({name: insert.inserted[name] for name in replaced})
     is_sqlite = connection.dialect.name == "sqlite"
-    return sqlite.insert(table) if is_sqlite else postgresql.insert(table)
+    into = sqlite.insert(table) if is_sqlite else postgresql.insert(table)
+    set_ = {name: into.excluded[name] for name in replaced}
+    return into.on_conflict_do_update(index_elements=key, set_=set_)
 
 
 def _sign_on(connection: Connection, worker: WorkerId) -> None:
     """Make a worker known."""
-    about = {"host": worker.host, "pid": worker.pid, "device": worker.device}
-    insert = upsert(connection, WORKERS).values(worker_id=worker.key, **about)
-    connection.execute(insert.on_conflict_do_update(index_elements=["worker_id"], set_=about))
+    about = {
+        "host": worker.host,
+        "pid": worker.pid,
+        "device": worker.device,
+        "share": worker.share,
+    }
+    insert = upsert(connection, WORKERS, ["worker_id"], list(about))
+    connection.execute(insert.values(worker_id=worker.key, **about))
 
 
-def _passed(connection: Connection, study_id: int, seen_ms: int, now: int) -> int:
-    last = sa.select(sa.func.max(LEASES.c.expires_ms)).where(LEASES.c.study_id == study_id)
-    until = connection.execute(last).scalar()
-    return 0 if until is None else max(0, min(now, int(until)) - seen_ms)
+def _sightings(study_id: int) -> sa.Select[Any]:
+    return (
+        sa.select(LEASES, TRIALS.c.number)
+        .join(TRIALS, TRIALS.c.trial_id == LEASES.c.trial_id)
+        .where(LEASES.c.study_id == study_id)
+        .order_by(TRIALS.c.number)
+    )
+
+
+def _sighting(row: sa.Row[Any]) -> Sighting:
+    return Sighting(trial_id=row.trial_id, number=row.number, beat=row.beat, lease_ms=row.lease_ms)
+
+
+def _advanced(connection: Connection, row: sa.Row[Any], now: int) -> Clock:
+    """A clock's row brought up to now."""
+    workers = (
+        sa.select(sa.func.max(LEASES.c.expires_ms), WORKERS.c.share)
+        .join(WORKERS, WORKERS.c.worker_id == LEASES.c.worker_id)
+        .where(LEASES.c.study_id == row.study_id)
+        .group_by(LEASES.c.worker_id, WORKERS.c.share)
+    )
+    spans = [
+        (max(0, min(now, int(until)) - row.seen_ms), share)
+        for until, share in connection.execute(workers)
+    ]
+    return Clock(
+        busy_ms=row.busy_ms + max((span for span, _ in spans), default=0),
+        device_ms=row.device_ms + round(sum(span * share for span, share in spans)),
+    )

@@ -2,8 +2,8 @@
 
 A trial is RUNNING under a lease, and whoever writes it touches the lease first. A trial keeps its
 number for life: what was released, or taken back from a dead worker, goes from RUNNING to WAITING
-in place, and starts over when it is claimed again. The budget counts rows under the study's lock,
-in the transaction that makes one.
+in place, with its params, its intermediate values and a note of the attempt that ended. The budget
+counts rows under the study's lock, in the transaction that makes one.
 
 Functions take a connection inside a transaction; none commits. Within a transaction rows are locked
 in this order: study, clock, leases, trials.
@@ -21,7 +21,7 @@ from optuna.trial import TrialState
 from sqlalchemy.engine import Connection
 
 from hpo.storage import leases
-from hpo.storage.leases import Expired, Lease, WorkerId, upsert
+from hpo.storage.leases import Lease, WorkerId, upsert
 from hpo.storage.reader import DrawnParam
 from hpo.storage.schema import (
     CLOCKS,
@@ -41,20 +41,23 @@ from hpo.trial import Direction, Measurement
 
 FIXED_PARAMS = "fixed_params"
 """Optuna's name for the params that an enqueued trial comes with."""
+EARLIER = "earlier_attempts"
+"""User attribute: who held a trial before, and how each of these attempts ended."""
+RELEASED = "released"
+"""How an attempt ended whose worker handed the trial back; everything else is a loss."""
 
 
 def create_study(
     connection: Connection, name: str, direction: Direction, attrs: Mapping[str, Any]
 ) -> int:
     """Make a study with its system attributes; an IntegrityError says that the name is taken."""
-    insert = sa.insert(STUDIES).values(study_name=name).returning(STUDIES.c.study_id)
-    study_id = int(connection.execute(insert).scalar_one())
+    study_id = _insert(connection, STUDIES, study_name=name)
     objective = {"objective": 0, "direction": StudyDirection[direction.upper()]}
     connection.execute(sa.insert(DIRECTIONS).values(study_id=study_id, **objective))
     for key, value in attrs.items():
         set_study_attr(connection, study_id, key, value)
     connection.execute(sa.delete(CLOCKS).where(CLOCKS.c.study_id == study_id))  # SQLite reuses ids
-    clock = {"busy_ms": 0, "seen_ms": leases.now_ms(connection)}
+    clock = {"busy_ms": 0, "device_ms": 0, "seen_ms": leases.now_ms(connection)}
     connection.execute(sa.insert(CLOCKS).values(study_id=study_id, **clock))
     return study_id
 
@@ -74,16 +77,37 @@ def get_study_attr(connection: Connection, study_id: int, key: str) -> Any:
 
 def set_study_attr(connection: Connection, study_id: int, key: str, value: Any) -> None:
     """Write a system attribute of a study."""
+    row = {"study_id": study_id, "key": key, "value_json": json.dumps(value)}
+    connection.execute(upsert(connection, STUDY_ATTRS, ["study_id", "key"], ["value_json"]), row)
+
+
+def drop_study_attr(connection: Connection, study_id: int, key: str) -> None:
+    """Delete a system attribute of a study, if it has one of that name."""
     own = (STUDY_ATTRS.c.study_id == study_id) & (STUDY_ATTRS.c.key == key)
     connection.execute(sa.delete(STUDY_ATTRS).where(own))
-    row = {"study_id": study_id, "key": key, "value_json": json.dumps(value)}
-    connection.execute(sa.insert(STUDY_ATTRS).values(row))
 
 
 def count_trials(connection: Connection, study_id: int) -> int:
     """Trials ever created, of every state."""
     query = sa.select(sa.func.count()).where(TRIALS.c.study_id == study_id)
     return int(connection.execute(query).scalar_one())
+
+
+def count_since_best(connection: Connection, study_id: int, direction: Direction) -> int:
+    """Trials that ended, COMPLETE or PRUNED, since the best one did; 0 before there is one."""
+    value, ended = TRIAL_VALUES.c.value, TRIALS.c.datetime_complete
+    own = TRIALS.c.study_id == study_id
+    best = (
+        sa.select(ended)
+        .join(TRIAL_VALUES, TRIAL_VALUES.c.trial_id == TRIALS.c.trial_id)
+        .where(own, TRIALS.c.state == TrialState.COMPLETE)
+        .order_by(value.asc() if direction == "minimize" else value.desc(), ended)
+        .limit(1)
+        .scalar_subquery()
+    )
+    states = (TrialState.COMPLETE, TrialState.PRUNED)
+    later = sa.select(sa.func.count()).where(own, TRIALS.c.state.in_(states), ended > best)
+    return int(connection.execute(later).scalar_one())
 
 
 def add_trial(
@@ -98,8 +122,7 @@ def add_trial(
         Its id in the database.
     """
     values = {"study_id": study_id, "number": number, "state": TrialState.WAITING}
-    insert = sa.insert(TRIALS).values(values).returning(TRIALS.c.trial_id)
-    trial_id = int(connection.execute(insert).scalar_one())
+    trial_id = _insert(connection, TRIALS, **values)
     if fixed_params:
         write_attrs(connection, TRIAL_SYSTEM_ATTRS, trial_id, {FIXED_PARAMS: dict(fixed_params)})
     return trial_id
@@ -116,7 +139,7 @@ def claim(
 ) -> Lease | None:
     """Take the oldest waiting trial, or create one if the budget has room.
 
-    The caller holds the study's lock. What an earlier attempt measured is deleted.
+    The caller holds the study's lock. What an earlier attempt measured stays until `rewind`.
 
     Returns:
         None when there is nothing to claim now.
@@ -129,10 +152,8 @@ def claim(
         return None
     attempt = _attempts(connection, trial_id) + 1
     lease = leases.grant(connection, study_id, trial_id, number, attempt, worker, lease_seconds)
-    running = {"state": TrialState.RUNNING, "datetime_start": _utc()}
+    running = {"state": TrialState.RUNNING, "datetime_start": _utc(connection)}
     connection.execute(sa.update(TRIALS).where(TRIALS.c.trial_id == trial_id).values(running))
-    if attempt > 1:
-        _clear(connection, trial_id)
     visible = {"attempt": attempt, "worker": worker.key, "device": worker.device}
     write_attrs(connection, TRIAL_USER_ATTRS, trial_id, visible)
     return lease
@@ -166,10 +187,31 @@ def write_reports(connection: Connection, reports: Mapping[int, Sequence[Measure
     ]
     if not rows:
         return
-    insert = upsert(connection, REPORTS)
-    replace = {"intermediate_value": insert.excluded.intermediate_value}
-    insert = insert.on_conflict_do_update(index_elements=["trial_id", "step"], set_=replace)
+    insert = upsert(connection, REPORTS, ["trial_id", "step"], ["intermediate_value"])
     connection.execute(insert, rows)
+
+
+def rewind(connection: Connection, trial_id: int, measurements: Sequence[Measurement]) -> None:
+    """Leave a trial the intermediate values that an attempt begins with, and no others.
+
+    A trial that begins anew loses what pruners noted of it as well.
+    """
+    last = measurements[-1].step if measurements else 0
+    beyond = (REPORTS.c.trial_id == trial_id) & (REPORTS.c.step > last)
+    connection.execute(sa.delete(REPORTS).where(beyond))
+    write_reports(connection, {trial_id: measurements})
+    if not measurements:
+        noted = TRIAL_SYSTEM_ATTRS.c.key != FIXED_PARAMS
+        own = TRIAL_SYSTEM_ATTRS.c.trial_id == trial_id
+        connection.execute(sa.delete(TRIAL_SYSTEM_ATTRS).where(own & noted))
+
+
+def read_attrs(connection: Connection, table: sa.Table, trial_id: int) -> dict[str, Any]:
+    """The user or system attributes of a trial."""
+    rows = connection.execute(
+        sa.select(table.c.key, table.c.value_json).where(table.c.trial_id == trial_id)
+    )
+    return {key: json.loads(text) for key, text in rows}
 
 
 def write_attrs(
@@ -178,13 +220,11 @@ def write_attrs(
     """Write user or system attributes of a trial, over those of the same name."""
     if not attrs:
         return
-    own = (table.c.trial_id == trial_id) & table.c.key.in_(list(attrs))
-    connection.execute(sa.delete(table).where(own))
     rows = [
         {"trial_id": trial_id, "key": key, "value_json": json.dumps(value)}
         for key, value in attrs.items()
     ]
-    connection.execute(sa.insert(table), rows)
+    connection.execute(upsert(connection, table, ["trial_id", "key"], ["value_json"]), rows)
 
 
 def finish(
@@ -195,28 +235,60 @@ def finish(
     user_attrs: Mapping[str, Any],
 ) -> None:
     """End a trial and its lease."""
-    done = {"state": state, "datetime_complete": _utc()}
-    connection.execute(sa.update(TRIALS).where(TRIALS.c.trial_id == lease.trial_id).values(done))
+    _end(connection, lease.trial_id, state)
     if value is not None:
         row = {"objective": 0, "value": value, "value_type": FINITE_VALUE}
         connection.execute(sa.insert(TRIAL_VALUES).values(trial_id=lease.trial_id, **row))
     write_attrs(connection, TRIAL_USER_ATTRS, lease.trial_id, user_attrs)
-    leases.end(connection, lease.trial_id)
 
 
-def give_back(connection: Connection, trial_id: int) -> None:
-    """Return a trial to the study, and end its lease."""
+def has_ended(connection: Connection, lease: Lease, state: TrialState) -> bool:
+    """Whether a trial was ended so, by this very attempt: its lease is gone because it was told."""
+    own = (TRIALS.c.trial_id == lease.trial_id) & (TRIALS.c.state == state)
+    is_there = connection.execute(sa.select(TRIALS.c.trial_id).where(own)).one_or_none()
+    return is_there is not None and _attempts(connection, lease.trial_id) == lease.attempt
+
+
+def give_back(connection: Connection, trial_id: int, how: str, max_attempts: int) -> int:
+    """Return a trial to the study, and end its lease; fail it if it has cost too many workers.
+
+    Args:
+        connection: in a transaction.
+        trial_id: a RUNNING trial.
+        how: the attempt ended, in a few words.
+        max_attempts: workers that the trial may cost; those that released it do not count.
+
+    Returns:
+        The attempt that ended.
+    """
     leases.end(connection, trial_id)
-    waiting = {"state": TrialState.WAITING, "datetime_start": None}
-    connection.execute(sa.update(TRIALS).where(TRIALS.c.trial_id == trial_id).values(waiting))
+    attrs = read_attrs(connection, TRIAL_USER_ATTRS, trial_id)
+    attempt = {"worker": attrs["worker"], "device": attrs["device"], "ended": how}
+    earlier = [*attrs.get(EARLIER, []), attempt]
+    write_attrs(connection, TRIAL_USER_ATTRS, trial_id, {EARLIER: earlier})
+    n_lost = sum(attempt["ended"] != RELEASED for attempt in earlier)
+    if how != RELEASED and n_lost >= max_attempts:
+        _end(connection, trial_id, TrialState.FAIL)
+        reason = {"reason": f"cost {n_lost} workers, the last one {how}"}
+        write_attrs(connection, TRIAL_USER_ATTRS, trial_id, reason)
+    else:
+        waiting = {"state": TrialState.WAITING, "datetime_start": None}
+        connection.execute(sa.update(TRIALS).where(TRIALS.c.trial_id == trial_id).values(waiting))
+    return int(attrs["attempt"])
 
 
-def take_back(connection: Connection, seen: Expired) -> bool:
-    """Return a dead worker's trial to the study, if its lease is still as it was seen."""
-    if not leases.is_still(connection, seen):
-        return False
-    give_back(connection, seen.trial_id)
-    return True
+def _end(connection: Connection, trial_id: int, state: TrialState) -> None:
+    """End a trial and its lease."""
+    done = {"state": state, "datetime_complete": _utc(connection)}
+    connection.execute(sa.update(TRIALS).where(TRIALS.c.trial_id == trial_id).values(done))
+    leases.end(connection, trial_id)
+
+
+def _insert(connection: Connection, table: sa.Table, **values: Any) -> int:
+    """Insert a row; the id that the database gave it."""
+    key = connection.execute(sa.insert(table).values(values)).inserted_primary_key
+    assert key is not None
+    return int(key[0])
 
 
 def _first_waiting(connection: Connection, study_id: int) -> tuple[int, int] | None:
@@ -238,13 +310,6 @@ def _attempts(connection: Connection, trial_id: int) -> int:
     return 0 if text is None else int(text)
 
 
-def _clear(connection: Connection, trial_id: int) -> None:
-    """Delete what an attempt measured, and the rungs that a pruner noted of it."""
-    connection.execute(sa.delete(REPORTS).where(REPORTS.c.trial_id == trial_id))
-    noted = (TRIAL_SYSTEM_ATTRS.c.trial_id == trial_id) & (TRIAL_SYSTEM_ATTRS.c.key != FIXED_PARAMS)
-    connection.execute(sa.delete(TRIAL_SYSTEM_ATTRS).where(noted))
-
-
-def _utc() -> datetime:
-    """Now, in UTC and without a zone, as Optuna stores it."""
-    return datetime.now(UTC).replace(tzinfo=None)
+def _utc(connection: Connection) -> datetime:
+    """The database's time, in UTC and without a zone, as Optuna stores it."""
+    return datetime.fromtimestamp(leases.now_ms(connection) / 1000, UTC).replace(tzinfo=None)

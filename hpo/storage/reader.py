@@ -1,16 +1,20 @@
-"""Optuna's storage as samplers, pruners and the dashboard read it.
+"""Optuna's storage as samplers and pruners read it.
 
-Optuna's cached storage reads every unfinished trial anew whenever it is asked. This one looks at
-the database when it was told that something changed, or when what it has is `STALE_SECONDS` old: a
-pruner compares with trials that other workers finished up to that long ago, and costs no query.
+Optuna's cached storage reads every unfinished trial anew, all of it, whenever it is asked. This one
+looks at the database when it was told that something changed, or when what it has is
+`STALE_SECONDS` old, and then only at what is new: a pruner compares with trials that other workers
+finished up to that long ago, and costs no query.
 
 What samplers and pruners write of a trial is held back for its worker, who writes it together with
 the rest, under its lease.
+
+Does not know: whole trials as people look at them, running ones included; see `read_study`.
 """
 
+import copy
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,6 +22,9 @@ from typing import Any
 from optuna.distributions import BaseDistribution
 from optuna.storages import RDBStorage
 from optuna.storages._cached_storage import _CachedStorage
+from optuna.trial import FrozenTrial, TrialState
+
+from hpo.storage.snapshot import Snapshot, read_open
 
 STALE_SECONDS = 5.0
 
@@ -43,19 +50,56 @@ class Reader(_CachedStorage):
     """Reads seldom, and lets samplers and pruners write nothing themselves."""
 
     def __init__(self, backend: RDBStorage) -> None:
-        """Read through Optuna's own storage."""
+        """Read from the database of Optuna's own storage."""
         super().__init__(backend)
+        self._snapshots: dict[int, Snapshot] = {}
         self._read_at: dict[int, float] = {}
         self._notes: dict[int, Notes] = {}
         self._reading = threading.Lock()
+
+    def snapshot(self, study_id: int) -> Snapshot:
+        """The study's trials, at most `STALE_SECONDS` old.
+
+        Raises:
+            KeyError: the study is gone; it says what Optuna's does.
+        """
+        with self._reading:
+            now = time.monotonic()
+            if now - self._read_at.get(study_id, -STALE_SECONDS) >= STALE_SECONDS:
+                snapshot = self._snapshots.setdefault(study_id, Snapshot(study_id))
+                with self._backend.engine.connect() as connection:
+                    snapshot.look(connection)
+                self._read_at[study_id] = now
+            return self._snapshots[study_id]
 
     def invalidate(self, study_id: int) -> None:
         """Look at the database the next time."""
         self._read_at.pop(study_id, None)
 
+    def forget(self, study_id: int) -> None:
+        """Read all of a study anew the next time: a finished trial of it was changed."""
+        with self._reading:
+            self._read_at.pop(study_id, None)
+            self._snapshots.pop(study_id, None)
+
     def close(self) -> None:
         """End the session of this thread."""
         self._backend.remove_session()
+
+    def get_all_trials(
+        self,
+        study_id: int,
+        deepcopy: bool = True,
+        states: Container[TrialState] | None = None,
+    ) -> list[FrozenTrial]:
+        """The trials by number; of unfinished ones state, params and system attributes alone."""
+        trials = self.snapshot(study_id).trials(states)
+        return copy.deepcopy(trials) if deepcopy else trials
+
+    def get_trial(self, trial_id: int) -> FrozenTrial:
+        """A trial that is to be drawn, as it is now: state, params and system attributes."""
+        with self._backend.engine.connect() as connection:
+            return read_open(connection, trial_id)
 
     @contextmanager
     def held(self, trial_id: int) -> Iterator[Notes]:
@@ -73,26 +117,10 @@ class Reader(_CachedStorage):
         param_value_internal: float,
         distribution: BaseDistribution,
     ) -> None:
-        """Hold it back, or write it as Optuna does."""
-        if (notes := self._notes.get(trial_id)) is None:
-            super().set_trial_param(trial_id, param_name, param_value_internal, distribution)
-        else:
-            drawn = DrawnParam(
-                name=param_name, value=param_value_internal, distribution=distribution
-            )
-            notes.params.append(drawn)
+        """Hold it back."""
+        drawn = DrawnParam(name=param_name, value=param_value_internal, distribution=distribution)
+        self._notes[trial_id].params.append(drawn)
 
     def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
-        """Hold it back, or write it as Optuna does."""
-        if (notes := self._notes.get(trial_id)) is None:
-            super().set_trial_system_attr(trial_id, key, value)
-        else:
-            notes.system_attrs[key] = value
-
-    def _read_trials_from_remote_storage(self, study_id: int) -> None:
-        with self._reading:
-            now = time.monotonic()
-            if now - self._read_at.get(study_id, -STALE_SECONDS) < STALE_SECONDS:
-                return
-            super()._read_trials_from_remote_storage(study_id)
-            self._read_at[study_id] = now
+        """Hold it back."""
+        self._notes[trial_id].system_attrs[key] = value

@@ -4,6 +4,7 @@ Needs torch and the standard library alone. Does not know: SQL, files, signals, 
 """
 
 from hpo.training.batches import TrainingData
+from hpo.training.checkpoint import Checkpoint
 from hpo.training.loop import (
     Event,
     Failed,
@@ -21,6 +22,7 @@ from hpo.training.session import Result
 
 __all__ = [
     "MLP",
+    "Checkpoint",
     "Event",
     "Failed",
     "Finished",

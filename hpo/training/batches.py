@@ -12,6 +12,7 @@ Does not know: networks, preprocessing, files.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 
 import torch
 
@@ -58,6 +59,10 @@ class TrainingData:
             return 1.0
         return self.y_train.double().std(correction=0).item()
 
+    def n_batches(self, batch_size: int) -> int:
+        """Batches of an epoch."""
+        return -(-len(self.x_train) // batch_size)
+
     @cached_property
     def n_bytes(self) -> int:
         """Memory that the tensors take."""
@@ -98,18 +103,29 @@ class Feed:
         self.y_val = data.y_val.to(device)
 
     def batches(
-        self, seed: int, epoch: int, batch_size: int
+        self, seed: int, epoch: int, batch_size: int, start: int = 0
     ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """The batches of an epoch: (rows, n_inputs) inputs and (rows,) targets on the device.
 
         Targets are standardised in a regression.
+
+        Args:
+            seed: of the run.
+            epoch: from 0; the order of the rows depends on both.
+            batch_size: rows of a batch.
+            start: the batch to begin with.
         """
         order = permutation(seed, epoch, len(self._x_train), self._x_train.device)
         row_bytes = self._x_train.element_size() * self._x_train.shape[1]
         n_batches = max(1, self._block_bytes // (row_bytes * batch_size))
-        for rows in torch.split(order, n_batches * batch_size):
+        n_blocks, n_skipped = divmod(start, n_batches)
+        for rows in torch.split(order, n_batches * batch_size)[n_blocks:]:
+            # The first block is gathered whole, so that its batches lie in memory as they always
+            # do: a matrix product may depend on the alignment of its factors.
             x, y = self._gather(self._x_train, rows), self._gather(self._y_train, rows)
-            yield from zip(torch.split(x, batch_size), torch.split(y, batch_size), strict=True)
+            batches = zip(torch.split(x, batch_size), torch.split(y, batch_size), strict=True)
+            yield from islice(batches, n_skipped, None)
+            n_skipped = 0
 
     def validation_blocks(self) -> Iterator[torch.Tensor]:
         """The validation inputs in order, some rows at a time."""

@@ -1,9 +1,10 @@
 """The trainer interface, pulled by whoever drives it, and the engine that trains one trial.
 
-`admit` takes a run, `advance` trains for a slice of time and says what happened in it, `evict`
-drops a run. A slice ends between two steps, so that an epoch of any length can be left and resumed;
-how training is cut into slices changes nothing in the result. The device is waited for where an
-epoch's metric is read, and at the end of a slice.
+`admit` takes a run, `advance` trains for a slice of time and says what happened in it, `checkpoint`
+notes where a run stands, `evict` drops it. A slice ends between two steps, so that an epoch of any
+length can be left and resumed, by another process too, from a checkpoint; how training is cut into
+slices changes nothing in the result. The device is waited for where an epoch's metric is read, and
+at the end of a slice.
 
 Does not know: studies, files, signals.
 """
@@ -16,6 +17,7 @@ from typing import Protocol
 import torch
 
 from hpo.training.batches import Feed, TrainingData
+from hpo.training.checkpoint import Checkpoint
 from hpo.training.session import Result, Session
 from hpo.trial import Measurement, TrialConfig
 
@@ -64,11 +66,24 @@ class Trainer(Protocol):
 
     device: torch.device
 
-    def admit(self, run: Run) -> bool:
-        """Take a run; False when there is no room for it now."""
+    def admit(self, run: Run, checkpoint: Checkpoint | None = None) -> bool:
+        """Take a run, to go on from a checkpoint of it; False when there is no room for it now.
+
+        A run that goes on does so in the checkpoint's precision and with its history: patience and
+        the best epoch count over the whole run, and so does the `Result`.
+
+        Raises:
+            ValueError: the checkpoint is of another run.
+        """
 
     def advance(self, max_seconds: float) -> list[Event]:
-        """Train for about so long; what happened, in order."""
+        """Train for about so long; what happened, in order.
+
+        Measurements are of the epochs finished in this slice, never those of a checkpoint.
+        """
+
+    def checkpoint(self, key: int) -> Checkpoint | None:
+        """Where a run stands; None when it is not here or nothing was trained of it yet."""
 
     def evict(self, key: int) -> None:
         """Drop a run without a result."""
@@ -81,14 +96,21 @@ class SingleTrainer:
         """Bind a device, such as `cpu` or `cuda:0`."""
         self.device = torch.device(device)
         self._run: Run | None = None
+        self._start: Checkpoint | None = None
         self._session: Session | None = None
         self._feed: Feed | None = None
 
-    def admit(self, run: Run) -> bool:
-        """Take a run; False while there is another."""
+    def admit(self, run: Run, checkpoint: Checkpoint | None = None) -> bool:
+        """Take a run, to go on from a checkpoint of it; False while there is another.
+
+        Raises:
+            ValueError: the checkpoint is of another run.
+        """
         if self._run is not None:
             return False
-        self._run = run
+        if checkpoint is not None:
+            checkpoint.check(run.config, run.data)
+        self._run, self._start = run, checkpoint
         return True
 
     def advance(self, max_seconds: float) -> list[Event]:
@@ -105,22 +127,32 @@ class SingleTrainer:
         self._drop()  # only here, out of reach of the traceback, can memory be freed
         return [failed]
 
+    def checkpoint(self, key: int) -> Checkpoint | None:
+        """Where a run stands; None when it is not here or nothing was trained of it yet."""
+        if self._run is None or self._run.key != key:
+            return None
+        return self._session.checkpoint() if self._session else self._start
+
     def evict(self, key: int) -> None:
         """Drop a run without a result."""
         if self._run is not None and self._run.key == key:
-            self._run = self._session = None
+            self._leave()
 
     def _advance(self, run: Run, deadline: float) -> list[Event]:
         if self._session is None:
-            self._session = Session(run.config, self._placed(run.data))
+            self._session = Session(run.config, self._placed(run.data), self._start)
+            self._start = None
         measurements = self._session.advance(deadline)
         events: list[Event] = []
         if measurements:
             events.append(Progress(key=run.key, measurements=measurements))
         if (result := self._session.result()) is not None:
             events.append(Finished(key=run.key, result=result))
-            self._run = self._session = None
+            self._leave()
         return events
+
+    def _leave(self) -> None:
+        self._run = self._start = self._session = None
 
     def _placed(self, data: TrainingData) -> Feed:
         """The data on the device; runs in a row mostly share them."""
@@ -131,7 +163,8 @@ class SingleTrainer:
 
     def _drop(self) -> None:
         """Forget all that takes memory, and give it back."""
-        self._run = self._session = self._feed = None
+        self._leave()
+        self._feed = None
         gc.collect()
         if self.device.type == "cuda":
             torch.cuda.empty_cache()

@@ -8,6 +8,7 @@ Does not know: data, training.
 
 import math
 from collections.abc import Callable
+from itertools import pairwise
 
 import torch
 from torch import nn
@@ -61,6 +62,12 @@ class MLP(nn.Module):
             x = self.dropout(self.activation(layer(x)))
         outputs: torch.Tensor = self.output(x)
         return outputs
+
+
+def n_parameters(n_inputs: int, n_outputs: int, config: ModelConfig) -> int:
+    """How many weights and biases an `MLP` has."""
+    sizes = [n_inputs, *[config.width] * config.depth, n_outputs]
+    return sum((n + 1) * m for n, m in pairwise(sizes))
 
 
 def _linear(n_inputs: int, n_outputs: int, seed: int, layer: int) -> nn.Linear:

@@ -22,7 +22,13 @@ FADED = 2.0**20  # 0.99 to this power is 0
 
 
 class Rule(Protocol):
-    """An update rule without weight decay, and its memory."""
+    """An update rule without weight decay.
+
+    Attributes:
+        memory: all that an update depends on besides values and gradients, by name.
+    """
+
+    memory: dict[str, torch.Tensor]
 
     def update(self, values: torch.Tensor, gradients: torch.Tensor) -> None:
         """Change `values` in place; both are (n,) float32."""
@@ -35,6 +41,7 @@ class Sgd:
         """Start at rest."""
         self._config = config
         self._velocity = torch.zeros_like(values)
+        self.memory = {"velocity": self._velocity}
 
     def update(self, values: torch.Tensor, gradients: torch.Tensor) -> None:
         """`torch.optim.SGD`."""
@@ -67,6 +74,11 @@ class Adam:
         self._mean = torch.zeros_like(values)
         self._mean_square = torch.zeros_like(values)
         self._step = torch.full((), FADED if is_rmsprop else 0.0, device=values.device)
+        self.memory = {
+            "mean": self._mean,
+            "mean_square": self._mean_square,
+            "step": self._step,
+        }
 
     def update(self, values: torch.Tensor, gradients: torch.Tensor) -> None:
         """`torch.optim.Adam`, or `torch.optim.RMSprop`."""
@@ -96,6 +108,12 @@ RULES: dict[OptimizerName, type[Sgd] | type[Adam]] = {
 }
 
 
+def memory_shapes(name: OptimizerName, n_parameters: int) -> dict[str, tuple[int, ...]]:
+    """The shapes of an optimizer's memory, by name."""
+    rule = RULES[name](OptimizerConfig(name=name), torch.empty(n_parameters, device="meta"))
+    return {key: tuple(tensor.shape) for key, tensor in rule.memory.items()}
+
+
 class Optimizer:
     """Clips gradients by their global norm, decays weights and updates the parameters."""
 
@@ -115,6 +133,11 @@ class Optimizer:
         self._rule: Rule = RULES[config.name](config, parameters.values)
         self._weights = parameters.values[: parameters.n_weights]
         self._weight_gradients = parameters.gradients[: parameters.n_weights]
+
+    @property
+    def memory(self) -> dict[str, torch.Tensor]:
+        """All that an update depends on besides parameters and gradients, by name."""
+        return self._rule.memory
 
     def step(self) -> None:
         """Update the parameters by their gradients, which are used up."""

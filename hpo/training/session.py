@@ -16,13 +16,14 @@ from typing import Literal
 import torch
 
 from hpo.training.batches import Feed
+from hpo.training.checkpoint import BEST_VALUES, OPTIMIZER, VALUES, Checkpoint
 from hpo.training.losses import loss_gradient
 from hpo.training.metrics import evaluate, measure
 from hpo.training.model import MLP
 from hpo.training.optimizers import Optimizer
 from hpo.training.parameters import FlatParameters
 from hpo.training.passes import Passes
-from hpo.training.precision import resolve_precision
+from hpo.training.precision import describe_environment, resolve_precision
 from hpo.training.random import DropoutMasks
 from hpo.trial import METRICS, Measurement, Precision, TrialConfig
 
@@ -60,12 +61,24 @@ class Result:
 class Session:
     """Trains one network, a slice at a time."""
 
-    def __init__(self, config: TrialConfig, feed: Feed) -> None:
-        """Make the network and its optimizer on the device of `feed`."""
+    def __init__(
+        self, config: TrialConfig, feed: Feed, checkpoint: Checkpoint | None = None
+    ) -> None:
+        """Make the network and its optimizer on the device of `feed`.
+
+        Args:
+            config: of the run.
+            feed: its data.
+            checkpoint: of this run, to go on from.
+        """
         training, data = config.training, feed.data
         self._config = config
         self._feed = feed
-        self._precision = resolve_precision(training.precision, config.model.width, feed.device)
+        self._precision = (
+            checkpoint.environment.precision
+            if checkpoint
+            else resolve_precision(training.precision, config.model.width, feed.device)
+        )
         working = getattr(torch, self._precision)
         network = MLP(data.x_train.shape[1], data.n_outputs, config.model, seed=training.seed)
         self._network = network.to(feed.device).eval()
@@ -80,10 +93,13 @@ class Session:
         self._optimizer = Optimizer(self._parameters, config.optimizer, training.gradient_clip)
         self._direction = METRICS[config.objective.metric].direction
         self._best = Measurement(step=0, value=float("nan"))
-        self._best_values = torch.empty_like(self._parameters.values)
+        self._best_values = self._parameters.values.clone()
+        self._measurements: list[Measurement] = []
         self._reason = ""
         self._n_epochs = self._n_steps = 0
         self._seconds = 0.0
+        if checkpoint:
+            self._go_on_from(checkpoint)
         self._batches = self._start_epoch()
 
     def advance(self, deadline: float) -> tuple[Measurement, ...]:
@@ -109,6 +125,20 @@ class Session:
         self._seconds += time.perf_counter() - start
         return tuple(measured)
 
+    def checkpoint(self) -> Checkpoint | None:
+        """The run as it stands; None before the first step."""
+        if not self._n_steps:
+            return None
+        return Checkpoint(
+            tensors={name: t.to("cpu", copy=True) for name, t in self._tensors().items()},
+            measurements=tuple(self._measurements),
+            best_step=self._best.step,
+            n_steps=self._n_steps,
+            n_epochs=self._n_epochs,
+            seconds=self._seconds,
+            environment=describe_environment(self._feed.device, self._precision),
+        )
+
     def result(self) -> Result | None:
         """How the run ended, or None while it goes on."""
         if not self._is_over():
@@ -127,9 +157,26 @@ class Session:
             precision=self._precision,
         )
 
+    def _tensors(self) -> dict[str, torch.Tensor]:
+        """All tensors that the rest of the run depends on, by name."""
+        memory = {f"{OPTIMIZER}{name}": t for name, t in self._optimizer.memory.items()}
+        return {VALUES: self._parameters.values, BEST_VALUES: self._best_values, **memory}
+
+    def _go_on_from(self, checkpoint: Checkpoint) -> None:
+        for name, tensor in self._tensors().items():
+            tensor.copy_(checkpoint.tensors[name])
+        self._parameters.refresh_working_copies()
+        self._measurements = list(checkpoint.measurements)
+        self._best = checkpoint.best
+        self._n_epochs, self._n_steps = checkpoint.n_epochs, checkpoint.n_steps
+        self._seconds = checkpoint.seconds
+
     def _start_epoch(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """The batches of the epoch that are still to come; all of them but after a checkpoint."""
         training = self._config.training
-        return self._feed.batches(training.seed, self._n_epochs, training.batch_size)
+        n_batches = self._feed.data.n_batches(training.batch_size)
+        n_done = self._n_steps - self._n_epochs * n_batches
+        return self._feed.batches(training.seed, self._n_epochs, training.batch_size, n_done)
 
     def _end_epoch(self) -> Measurement | None:
         """Validate; None when the run has diverged."""
@@ -150,6 +197,7 @@ class Session:
             self._reason = f"outputs or {metric} are no finite numbers after epoch {self._n_epochs}"
             return None
         measurement = Measurement(step=self._n_epochs, value=measured)
+        self._measurements.append(measurement)
         self._note(measurement)
         self._batches = self._start_epoch()
         return measurement

@@ -22,10 +22,13 @@ from hpo.errors import HpoError, InputError
 from hpo.storage.engine import open_storage
 from hpo.study import Study, WorkerId
 from hpo.training import SingleTrainer
-from hpo.worker.loop import Worker
+from hpo.worker.loop import Timing, Worker
 from hpo.worker.quota import Quota
+from hpo.worker.supervisor import CRASHED
 
 RELEASED = 75
+OPENING_SECONDS = 30.0
+"""How long to try the storage at the start: many workers may knock at once."""
 log = logging.getLogger("hpo.worker")
 
 
@@ -42,13 +45,21 @@ def main() -> int:
     except HpoError as error:
         log.error("%s", error)
         return error.exit_code
+    except Exception:
+        log.exception("the worker crashed")
+        return CRASHED
 
 
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m hpo.worker", description=__doc__)
     parser.add_argument("names", nargs="*")
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--share", type=float, default=1.0)
+    parser.add_argument("--nonce", default="")
     parser.add_argument("--lease", type=float, default=60.0)
+    parser.add_argument("--checkpoint-interval", type=float, default=60.0)
+    parser.add_argument("--storage-timeout", type=float, default=600.0)
+    parser.add_argument("--hang-timeout", type=float, default=600.0)
     parser.add_argument("--timeout", type=float, default=math.inf)
     parser.add_argument("--quota", help="two file descriptors, such as 5,6")
     parser.add_argument("--lifeline", action="store_true", help="stop when standard input ends")
@@ -58,7 +69,7 @@ def _parse() -> argparse.Namespace:
 def _work(options: argparse.Namespace, stop: threading.Event) -> int:
     deadline = time.monotonic() + options.timeout
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
-    storage = open_storage(os.environ["HPO_STORAGE"])
+    storage = open_storage(os.environ["HPO_STORAGE"], create=False, patience=OPENING_SECONDS)
     store = ArtifactStore(os.environ["HPO_ARTIFACTS"])
     named = [open_study(storage, name) for name in options.names]
     for study in named:
@@ -81,8 +92,15 @@ def _work(options: argparse.Namespace, stop: threading.Event) -> int:
             host=platform.node(),
             pid=os.getpid(),
             device=device_name(trainer.device),
+            share=options.share,
+            nonce=options.nonce,
         ),
-        lease=options.lease,
+        timing=Timing(
+            lease=options.lease,
+            checkpoint=options.checkpoint_interval,
+            outage=options.storage_timeout,
+            hang=options.hang_timeout,
+        ),
         quota=Quota(_pipe(options.quota)),
         deadline=deadline,
         until_finished=bool(named),

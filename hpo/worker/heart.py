@@ -1,13 +1,18 @@
 """The heart: a thread that renews the leases of a worker's trials while the worker trains.
 
 It survives database errors: it says so and tries again at the next beat. Trials whose lease turns
-out to be lost are left in `lost` for the worker to drop.
+out to be lost are left in `lost` for the worker to drop. A worker that shows no progress for too
+long hangs in a call that will not return, in a driver perhaps: the heart kills its process, whose
+trials then go to others.
 
 Does not know: what a trial is doing.
 """
 
 import logging
+import os
+import signal
 import threading
+import time
 from types import TracebackType
 
 from hpo.errors import StorageError
@@ -21,9 +26,11 @@ BEATS_PER_LEASE = 3
 class Heart:
     """Renews leases in the background, from `__enter__` to `__exit__`."""
 
-    def __init__(self, lease: float) -> None:
-        """Beat often enough for leases of `lease` seconds."""
+    def __init__(self, lease: float, hang: float) -> None:
+        """Beat often enough for leases of `lease` seconds; `hang` seconds are no progress."""
         self._lease = lease
+        self._hang = hang
+        self._progressed = time.monotonic()
         self._held: dict[Claim, Study] = {}
         self._lost: set[Claim] = set()
         self._lock = threading.Lock()
@@ -45,6 +52,10 @@ class Heart:
         self._stop.set()
         self._thread.join()
 
+    def progress(self) -> None:
+        """Take note that the worker is not stuck."""
+        self._progressed = time.monotonic()
+
     def hold(self, claim: Claim, study: Study) -> None:
         """Renew this claim's lease from now on."""
         with self._lock:
@@ -63,10 +74,19 @@ class Heart:
 
     def _beat(self) -> None:
         while not self._stop.wait(self._lease / BEATS_PER_LEASE):
+            self._watch()
             with self._lock:
                 held = dict(self._held)
             for study in dict.fromkeys(held.values()):
                 self._renew(study, [claim for claim, owner in held.items() if owner is study])
+
+    def _watch(self) -> None:
+        """Kill a process that hangs: no exception reaches a thread that is stuck in a call."""
+        if (stuck := time.monotonic() - self._progressed) >= self._hang:
+            with self._lock:
+                numbers = ", ".join(str(claim.number) for claim in self._held) or "none"
+            log.error("no progress for %.0f s, killed; trials in hand: %s", stuck, numbers)
+            os.kill(os.getpid(), signal.SIGKILL)
 
     def _renew(self, study: Study, claims: list[Claim]) -> None:
         try:

@@ -1,9 +1,9 @@
 """The worker's loop: claim, train, report, save, tell.
 
 One loop whether the trainer holds one trial or many: fill its free slots from the studies, let it
-advance a slice, report all that it measured in one transaction, end what the pruner says, save and
-tell what finished. A trial's weights are durable before it is told COMPLETE. A signal is looked for
-between slices; trials in progress then go back to their study.
+advance a slice, hand what happened to the outbox, drop what is over. Now and then a checkpoint of
+each trial goes to the artifact store, and whoever takes the trial up again goes on from there. A
+signal is looked for between slices; trials in progress are then kept and go back to their study.
 
 Does not know: what a trainer does inside, how processes are started.
 """
@@ -13,17 +13,26 @@ import math
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from hpo.artifacts import ArtifactStore, table_path, trial_path
+from hpo.artifacts import ArtifactStore, table_path
+from hpo.checkpoints import latest, save
 from hpo.data.sources import read_typed
-from hpo.errors import HpoError, LeaseLostError
+from hpo.errors import (
+    ArtifactError,
+    HpoError,
+    LeaseLostError,
+    StorageUnavailableError,
+    StudyNotFoundError,
+)
 from hpo.experiment import Experiment
-from hpo.study import Claim, FinalState, Study, WorkerId
-from hpo.training import Event, Failed, Finished, Progress, Result, Run, Trainer
-from hpo.trial import Measurement
+from hpo.study import RELEASED, Claim, Study, WorkerId
+from hpo.training import Checkpoint, Event, Failed, Finished, Progress, Result, Run, Trainer
 from hpo.worker.heart import Heart
+from hpo.worker.job import Ending, Job
+from hpo.worker.outbox import Outbox
 from hpo.worker.quota import Quota
 from hpo.worker.stopwatch import Stopwatch
 
@@ -31,24 +40,27 @@ log = logging.getLogger(__name__)
 
 SLICE_SECONDS = 0.5
 POLL_SECONDS = 1.0
+BUDGET_SECONDS = 2.0
+"""How often a worker looks whether its studies' time is used up."""
 MAX_FAILURES = 5
 """Failed trials in a row, without a success between them, after which a worker gives up."""
 
 
-@dataclass(kw_only=True)
-class Job:
-    """A trial in progress, and the best it has measured."""
+@dataclass(frozen=True, kw_only=True)
+class Timing:
+    """How patient a worker is, in seconds.
 
-    claim: Claim
-    study: Study
-    run: Run
-    best: Measurement | None = None
+    Attributes:
+        lease: silence after which its trials are taken from it.
+        checkpoint: time between two checkpoints of a trial.
+        outage: how long storage or artifact store may be away.
+        hang: how long a slice may take before the process is killed.
+    """
 
-    def note(self, measurements: Sequence[Measurement]) -> None:
-        """Remember the best of these and of those before."""
-        pick = min if self.study.definition.direction == "minimize" else max
-        seen = [*measurements, *([self.best] if self.best else [])]
-        self.best = pick(seen, key=lambda measurement: measurement.value)
+    lease: float = 60.0
+    checkpoint: float = 60.0
+    outage: float = 600.0
+    hang: float = 600.0
 
 
 class Worker:
@@ -61,8 +73,8 @@ class Worker:
         store: ArtifactStore,
         trainer: Trainer,
         identity: WorkerId,
-        lease: float,
         quota: Quota,
+        timing: Timing,
         deadline: float = math.inf,
         until_finished: bool = True,
     ) -> None:
@@ -70,11 +82,11 @@ class Worker:
 
         Args:
             studies: those to work for, in the order to look for trials; asked again when idle.
-            store: where tables are read and weights are written.
+            store: where tables are read, weights and checkpoints are written.
             trainer: the engine, on its device.
             identity: what the storage shows of this worker.
-            lease: seconds after which a silent worker's trials are taken from it.
             quota: how many trials may be claimed.
+            timing: how patient it is.
             deadline: `time.monotonic()` at which to hand everything back.
             until_finished: end when every study is finished, rather than wait for new ones.
         """
@@ -82,16 +94,17 @@ class Worker:
         self._store = store
         self._trainer = trainer
         self._identity = identity
-        self._lease = lease
         self._quota = quota
+        self._timing = timing
         self._deadline = deadline
         self._until_finished = until_finished
-        self._heart = Heart(lease)
+        self._heart = Heart(timing.lease, timing.hang)
         self._jobs: dict[int, Job] = {}
         self._experiments: dict[str, Experiment] = {}
         self._n_failures = 0
         self._next_look = 0.0
         self.stopwatch = Stopwatch()
+        self._outbox = Outbox(store, timing.outage, self.stopwatch)
 
     def work(self, stop: threading.Event) -> bool:
         """Run until there is nothing left to do, or `stop` is set.
@@ -100,48 +113,104 @@ class Worker:
             Whether the work ended by itself; False when a stop gave trials back.
 
         Raises:
-            HpoError: it cannot go on; its trials were given back first.
+            HpoError: it cannot go on; its trials were kept and given back first.
+            Exception: training crashed; the trial was given back as one that cost a worker.
         """
         with self._heart:
             try:
-                while not stop.is_set() and time.monotonic() < self._deadline:
-                    if not self._jobs and not self._fill():
-                        if self._is_done():
-                            return True
-                        stop.wait(POLL_SECONDS)
-                        continue
-                    self._advance()
-                return not stop.is_set()
-            finally:
-                self._release()
+                is_done = self._work(stop)
+            except HpoError:
+                self._release_all()
+                raise
+            except Exception as error:
+                self._release_all(f"crashed: {type(error).__name__}: {error}".splitlines()[0])
+                raise
+            self._release_all()
+        return is_done
+
+    def _work(self, stop: threading.Event) -> bool:
+        while not stop.is_set() and time.monotonic() < self._deadline:
+            self._heart.progress()
+            if not self._jobs and not self._fill():
+                if self._is_done():
+                    return True
+                stop.wait(POLL_SECONDS)
+                continue
+            self._advance(stop)
+            self._deliver()
+            self._keep_due()
+            self._watch_time()
+        return not stop.is_set()
 
     def _fill(self) -> bool:
         """Claim a trial for the trainer; whether there was one."""
+        outage = self._outbox.storage_outage
+        if not (outage.is_due and self._outbox.store_outage.is_due):
+            return False
+        is_found = False
+        with outage.ridden_out(), self._outbox.store_outage.ridden_out():
+            is_found = any(self._take(study) for study in self._studies())
+        return is_found
+
+    def _take(self, study: Study) -> bool:
+        """Claim a trial of this study."""
         with self.stopwatch("ask"):
-            for study in self._studies():
-                study.reap()
-                if not self._quota.take():
-                    return False
-                claim = study.ask(self._identity, self._lease)
+            study.reap()
+            if not self._quota.take():
+                return False
+            claim = None
+            try:
+                claim = study.ask(self._identity, self._timing.lease)
+            finally:
                 if claim is None:
                     self._quota.give_back()
-                    continue
-                self._heart.hold(claim, study)
-                self._admit(claim, study)
-                return True
-        return False
+        if claim is not None:
+            self._admit(claim, study)
+        return claim is not None
 
     def _admit(self, claim: Claim, study: Study) -> None:
+        """Begin a claimed trial, or go on with it from its last checkpoint."""
+        self._heart.hold(claim, study)
         try:
             config = study.definition.trial_config(claim.params)
             with self.stopwatch("prepare"):
                 _, data = self._experiment(study).prepared(config.preprocessing.numeric)
+            job = Job(
+                claim=claim, study=study, run=Run(key=claim.trial_id, config=config, data=data)
+            )
+            self._start(job)
+        except LeaseLostError:
+            self._heart.drop(claim)
         except HpoError:
-            study.release(claim)
+            self._heart.drop(claim)
+            with suppress(StorageUnavailableError):  # its lease then runs out by itself
+                study.release(claim)
             raise
-        run = Run(key=claim.trial_id, config=config, data=data)
-        self._jobs[run.key] = Job(claim=claim, study=study, run=run)
-        self._trainer.admit(run)
+
+    def _start(self, job: Job) -> None:
+        claim, checkpoint = job.claim, None
+        if claim.attempt > 1:
+            with self.stopwatch("resume"):
+                checkpoint = self._latest(job)
+                measurements = checkpoint.measurements if checkpoint else ()
+                job.study.resume(claim, measurements)
+                job.note(measurements)
+                job.is_kept = checkpoint is not None
+        epoch = len(checkpoint.measurements) if checkpoint else 0
+        job.log(f"attempt {claim.attempt} by {self._identity.key}, from epoch {epoch}")
+        self._jobs[job.run.key] = job
+        self._trainer.admit(job.run, checkpoint)
+
+    def _latest(self, job: Job) -> Checkpoint | None:
+        """Where to go on from; a checkpoint of another run is worth no more than none."""
+        checkpoint = latest(self._store, job.study.uuid, job.claim.number)
+        try:
+            if checkpoint is not None:
+                checkpoint.check(job.run.config, job.run.data)
+        except ValueError as error:
+            log.warning("trial %d begins anew: %s", job.claim.number, error)
+            return None
+        return checkpoint
 
     def _experiment(self, study: Study) -> Experiment:
         """The study's table, read once from the artifact store."""
@@ -151,121 +220,134 @@ class Worker:
             self._experiments[study.uuid] = Experiment(read_typed(content), data)
         return self._experiments[study.uuid]
 
-    def _advance(self) -> None:
-        """Train for a slice and act on what happened in it."""
+    def _advance(self, stop: threading.Event) -> None:
+        """Train for a slice and note what happened in it."""
         with self.stopwatch("train"):
             events = self._trainer.advance(SLICE_SECONDS)
+        for event in events:
+            if job := self._jobs.get(event.key):
+                self._note(job, event)
+        if not events and all(job.ending for job in self._jobs.values()):
+            stop.wait(POLL_SECONDS)  # all there is to do is to deliver
+
+    def _note(self, job: Job, event: Event) -> None:
+        match event:
+            case Progress():
+                job.reports += event.measurements
+                for measured in event.measurements:
+                    job.log(f"epoch {measured.step}: {measured.value:.6g}")
+            case Failed():
+                job.ending = Ending(state="FAIL", attrs={"reason": event.reason})
+            case Finished() if event.result.status == "diverged":
+                attrs = {**_measured(event.result), "reason": event.result.reason}
+                job.ending = Ending(state="PRUNED", attrs=attrs)
+            case Finished():
+                job.ending = self._completed(job, event.result)
+
+    def _completed(self, job: Job, result: Result) -> Ending:
+        model = self._experiment(job.study).model(job.run.config, result, self._trainer.device)
+        attrs = {**_measured(result), **asdict(model.environment), "metrics": result.metrics}
+        return Ending(state="COMPLETE", attrs=attrs, weights=model.to_bytes())
+
+    def _deliver(self) -> None:
+        """Send what the storage does not know yet, and drop what is over."""
         for claim in self._heart.lost():
-            self._abandon(claim)
-        with self.stopwatch("report"):
-            pruned = self._report(events)
-        # Pruned comes before finished: what becomes of a trial must not hang on how many of its
-        # epochs fell into one slice.
-        for hopeless in pruned:
-            self._prune(hopeless)
-        for event in events:
-            if (job := self._jobs.get(event.key)) and not isinstance(event, Progress):
-                self._end(job, event)
-        self._watch_time()
+            if job := self._jobs.get(claim.trial_id):
+                log.info("trial %d belongs to another worker now", claim.number)
+                self._drop(job)
+        for job in self._outbox.deliver(self._jobs.values()):
+            self._drop(job)
+            if job.ending is not None:
+                self._count_failures(job.ending)
+        for job in self._jobs.values():
+            if job.ending is not None:  # by the pruner, and not told yet
+                self._trainer.evict(job.run.key)
 
-    def _report(self, events: Sequence[Event]) -> list[Job]:
-        """Send what was measured, one transaction a study; the jobs that the pruner ends."""
-        batches: dict[Study, dict[Claim, Sequence[Measurement]]] = {}
-        for event in events:
-            if isinstance(event, Progress) and (job := self._jobs.get(event.key)):
-                batches.setdefault(job.study, {})[job.claim] = event.measurements
-        pruned: list[Job] = []
-        for study, batch in batches.items():
-            verdicts = study.report(batch)
-            for claim in verdicts.lost:
-                self._abandon(claim)
-            for claim in batch.keys() - verdicts.lost:
-                last = verdicts.prune.get(claim, math.inf)
-                held = self._jobs[claim.trial_id]
-                held.note([measured for measured in batch[claim] if measured.step <= last])
-                if claim in verdicts.prune:
-                    pruned.append(held)
-        return pruned
-
-    def _end(self, job: Job, event: Finished | Failed) -> None:
-        if isinstance(event, Failed):
-            self._fail(job, event.reason)
-        elif event.result.status == "diverged":
-            self._tell(job, "PRUNED", {**_measured(event.result), "reason": event.result.reason})
-        else:
-            self._complete(job, event.result)
-
-    def _complete(self, job: Job, result: Result) -> None:
-        """Make the weights durable, then tell."""
-        claim = job.claim
-        with self.stopwatch("save"):
-            model = self._experiment(job.study).model(job.run.config, result, self._trainer.device)
-            path = trial_path(job.study.uuid, claim.number, claim.attempt, "model.safetensors")
-            digest = self._store.put(path, model.to_bytes())
-        environment = asdict(model.environment)
-        attrs = {**_measured(result), **environment, "artifact": path, "sha256": digest}
-        self._tell(job, "COMPLETE", {**attrs, "metrics": result.metrics})
-
-    def _prune(self, job: Job) -> None:
+    def _drop(self, job: Job) -> None:
         self._trainer.evict(job.run.key)
-        self._tell(job, "PRUNED", {"reason": f"{job.study.definition.pruner.name} pruner"})
-
-    def _fail(self, job: Job, reason: str) -> None:
-        self._tell(job, "FAIL", {"reason": reason})
-        self._n_failures += 1
-        if self._n_failures >= MAX_FAILURES:
-            raise HpoError(f"{MAX_FAILURES} trials in a row failed, the last one of: {reason}")
-
-    def _tell(self, job: Job, state: FinalState, attrs: dict[str, Any]) -> None:
-        """Finish a trial in the storage, unless it has become another worker's."""
-        value = job.best.value if job.best and state != "FAIL" else None
-        self._forget(job)
-        try:
-            with self.stopwatch("tell"):
-                job.study.finish(job.claim, state, value, attrs)
-        except LeaseLostError:
-            log.info("trial %d belongs to another worker now", job.claim.number)
-            return
-        if state != "FAIL":
-            self._n_failures = 0
-        shown = "" if value is None else f" {job.study.definition.objective.metric} {value:.5g}"
-        reason = f" ({attrs['reason']})" if "reason" in attrs else ""
-        log.info("%s: trial %d %s%s%s", job.study.name, job.claim.number, state, shown, reason)
-
-    def _abandon(self, claim: Claim) -> None:
-        """Drop a trial whose lease another worker holds, and tell nothing."""
-        if job := self._jobs.get(claim.trial_id):
-            log.info("trial %d belongs to another worker now", claim.number)
-            self._trainer.evict(job.run.key)
-            self._forget(job)
-
-    def _forget(self, job: Job) -> None:
         self._heart.drop(job.claim)
         del self._jobs[job.run.key]
 
-    def _watch_time(self) -> None:
-        """Give back the trials of studies whose time is used up; looked at once a second."""
-        if time.monotonic() < self._next_look:
-            return
-        self._next_look = time.monotonic() + POLL_SECONDS
-        for job in list(self._jobs.values()):
-            if job.study.progress().is_out_of_time:
-                self._give_back(job)
+    def _count_failures(self, ending: Ending) -> None:
+        self._n_failures = self._n_failures + 1 if ending.state == "FAIL" else 0
+        if self._n_failures >= MAX_FAILURES:
+            reason = ending.attrs["reason"]
+            raise HpoError(f"{MAX_FAILURES} trials in a row failed, the last one of: {reason}")
 
-    def _give_back(self, job: Job) -> None:
-        self._trainer.evict(job.run.key)
-        self._forget(job)
-        job.study.release(job.claim)
+    def _keep_due(self) -> None:
+        """Write the checkpoints whose time has come."""
+        for job in self._jobs.values():
+            if job.ending is None and time.monotonic() >= job.kept_at + self._timing.checkpoint:
+                self._keep(job)
+
+    def _keep(self, job: Job) -> None:
+        """Write a checkpoint of a trial; without one, less of it survives its worker."""
+        job.kept_at = time.monotonic()
+        with self.stopwatch("checkpoint"):
+            if (checkpoint := self._trainer.checkpoint(job.run.key)) is None:
+                return
+            try:
+                save(self._store, job.study.uuid, job.claim.number, checkpoint)
+            except ArtifactError as error:
+                log.warning("no checkpoint of trial %d: %s", job.claim.number, error)
+                return
+        job.is_kept = True
+        self._outbox.keep_log(job)
+
+    def _watch_time(self) -> None:
+        """Give back the trials of studies whose time is used up; looked at now and then."""
+        if time.monotonic() < self._next_look or not self._outbox.storage_outage.is_due:
+            return
+        self._next_look = time.monotonic() + BUDGET_SECONDS
+        with self._outbox.storage_outage.ridden_out():
+            for study in {job.study for job in self._jobs.values()}:
+                with suppress(StudyNotFoundError):  # deleted: the next report finds no lease
+                    if study.is_out_of_time():
+                        for job in [job for job in self._jobs.values() if job.study is study]:
+                            self._give_back(job)
+
+    def _give_back(self, job: Job, how: str = RELEASED) -> None:
+        """Keep a trial, and return it to its study."""
+        if job.ending is None and how == RELEASED:
+            self._keep(job)
+        job.log(f"goes back to the study: {how}")
+        self._outbox.keep_log(job)
+        self._drop(job)
+        job.study.release(job.claim, how)
         log.info("%s: trial %d goes back to the study", job.study.name, job.claim.number)
 
-    def _release(self) -> None:
+    def _release_all(self, how: str = RELEASED) -> None:
+        """Give everything back; leases run out by themselves where the storage is away."""
+        try:
+            self._deliver()
+        except HpoError as error:
+            log.warning("%s", error)
+        is_away = False
         for job in list(self._jobs.values()):
-            self._give_back(job)
+            try:
+                if is_away:
+                    self._keep(job)
+                else:
+                    self._give_back(job, how)
+            except StorageUnavailableError as error:
+                log.warning("trial %d waits for its lease to run out: %s", job.claim.number, error)
+                is_away = True
 
     def _is_done(self) -> bool:
         if self._quota.is_spent():
             return True
-        return self._until_finished and all(s.progress().is_finished for s in self._studies())
+        if self._until_finished and self._outbox.storage_outage.is_due:
+            with self._outbox.storage_outage.ridden_out():
+                return all(_is_finished(study) for study in self._studies())
+        return False
+
+
+def _is_finished(study: Study) -> bool:
+    try:
+        return study.progress().is_finished
+    except StudyNotFoundError as error:
+        log.info("%s", error)
+        return True
 
 
 def _measured(result: Result) -> dict[str, Any]:

@@ -1,19 +1,22 @@
 """The supervisor: one worker process a slot, started, watched, restarted and stopped.
 
-A worker that a signal killed (out of memory, a fault in a driver) is started again; its trials come
-back by their leases. A worker that ended by its own decision is not.
+A worker that a signal killed (out of memory, a fault in a driver) or that crashed is started again,
+and whoever listens to `on_death` learns of it. A worker that ended by its own decision is not.
 
 Does not know: studies, SQL, tensors.
 """
 
 import logging
 import os
+import secrets
 import signal
 import subprocess
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from types import TracebackType
 
@@ -21,7 +24,13 @@ from hpo.worker.quota import Quota
 
 log = logging.getLogger(__name__)
 
-MAX_RESTARTS = 3
+CRASHED = 70
+"""Exit code of a worker that met an error it did not expect."""
+MAX_RESTARTS = 10
+"""Deaths in a row, each soon after its start, after which a slot is left empty."""
+HEALTHY_SECONDS = 60.0
+"""A worker that lived so long did not die of its start."""
+MAX_LINES = 50
 GRACE_SECONDS = 20.0
 """How long workers have to hand their trials back before they are killed."""
 POLL_SECONDS = 0.2
@@ -29,10 +38,33 @@ POLL_SECONDS = 0.2
 
 @dataclass(frozen=True, kw_only=True)
 class Slot:
-    """A place for one worker: its device as torch names it, and the environment it sees."""
+    """A place for one worker.
+
+    Attributes:
+        device: as torch names it.
+        environment: what the worker sees beside the supervisor's own.
+        share: the part of the device that is the slot's.
+    """
 
     device: str
     environment: dict[str, str]
+    share: float = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Death:
+    """A worker that a signal killed.
+
+    Attributes:
+        nonce: tells the process from others with its id.
+        how: it died, in a few words.
+        lines: the last that it logged.
+    """
+
+    pid: int
+    nonce: str
+    how: str
+    lines: Sequence[str]
 
 
 @dataclass(kw_only=True)
@@ -41,7 +73,12 @@ class Child:
 
     slot: Slot
     process: subprocess.Popen[str]
+    nonce: str
+    started: float = field(default_factory=time.monotonic)
     n_restarts: int = 0
+    lines: deque[str] = field(default_factory=lambda: deque(maxlen=MAX_LINES))
+    relay: threading.Thread | None = None
+    is_given_up: bool = False
 
 
 @dataclass(kw_only=True)
@@ -53,21 +90,23 @@ class Supervisor:
         environment: variables for every worker; the storage's URL among them.
         slots: one worker is started in each.
         quota: claims that the workers share.
-        on_line: takes each line that a worker logs; None lets them write to standard error.
+        on_line: takes each line that a worker logs; by default it goes to standard error.
+        on_death: learns of each worker that a signal killed, before another is started.
     """
 
     arguments: Sequence[str]
     environment: dict[str, str]
     slots: Sequence[Slot]
     quota: Quota = field(default_factory=Quota)
-    on_line: Callable[[str], None] | None = None
+    on_line: Callable[[str], None] = lambda line: print(line, file=sys.stderr, flush=True)
+    on_death: Callable[[Death], None] = lambda death: None
     children: list[Child] = field(default_factory=list)
     _lifeline: tuple[int, int] = (-1, -1)
 
     def __enter__(self) -> "Supervisor":
         """Start a worker in every slot."""
         self._lifeline = os.pipe()
-        self.children = [Child(slot=slot, process=self._spawn(slot)) for slot in self.slots]
+        self.children = [self._spawn(slot) for slot in self.slots]
         return self
 
     def __exit__(
@@ -82,14 +121,20 @@ class Supervisor:
             os.close(end)
 
     def n_alive(self) -> int:
-        """Start killed workers again; how many are at work."""
-        for child in self.children:
+        """Start dead workers again; how many are at work."""
+        for index, child in enumerate(self.children):
             code = child.process.poll()
-            if code is not None and code < 0 and child.n_restarts < MAX_RESTARTS:
-                name = signal.Signals(-code).name
-                log.warning("a worker was killed by %s, starting another", name)
-                child.process = self._spawn(child.slot)
-                child.n_restarts += 1
+            if code is None or not (code < 0 or code == CRASHED) or child.is_given_up:
+                continue
+            if code < 0:
+                self._bury(child, f"killed by {signal.Signals(-code).name}")
+            if time.monotonic() - child.started >= HEALTHY_SECONDS:
+                child.n_restarts = 0
+            if child.n_restarts == MAX_RESTARTS:
+                child.is_given_up = True
+                continue
+            self.on_line("a worker died, starting another")
+            self.children[index] = self._spawn(child.slot, child.n_restarts + 1)
         return sum(child.process.poll() is None for child in self.children)
 
     def wait(self) -> None:
@@ -98,17 +143,22 @@ class Supervisor:
             time.sleep(POLL_SECONDS)
 
     def stop(self, grace: float) -> None:
-        """Ask every worker to hand its trials back; after `grace` seconds, kill."""
+        """Ask every worker to hand its trials back; after `grace` seconds or Ctrl-C, kill."""
         for child in self.children:
             if child.process.poll() is None:
                 child.process.terminate()
         deadline = time.monotonic() + grace
-        for child in self.children:
-            try:
-                child.process.wait(max(0.0, deadline - time.monotonic()))
-            except subprocess.TimeoutExpired:
+        try:
+            for child in self.children:
+                with suppress(subprocess.TimeoutExpired):
+                    child.process.wait(max(0.0, deadline - time.monotonic()))
+        finally:
+            for child in self.children:
                 child.process.kill()
                 child.process.wait()
+        for child in self.children:
+            if (code := child.process.returncode) < 0:
+                self._bury(child, f"killed by {signal.Signals(-code).name}")
 
     def exit_code(self) -> int:
         """The most serious of the workers' codes: 2 wrong input, 1 failed, 75 released, 0 done."""
@@ -119,9 +169,18 @@ class Supervisor:
             return 1
         return max(codes)
 
-    def _spawn(self, slot: Slot) -> subprocess.Popen[str]:
+    def _bury(self, child: Child, how: str) -> None:
+        """Say that a worker is dead, with its last words."""
+        if child.relay is not None:
+            child.relay.join(1.0)
+        death = Death(pid=child.process.pid, nonce=child.nonce, how=how, lines=tuple(child.lines))
+        self.on_death(death)
+
+    def _spawn(self, slot: Slot, n_restarts: int = 0) -> Child:
+        nonce = secrets.token_hex(4)
         command = [sys.executable, "-P", "-m", "hpo.worker", *self.arguments]
-        command += ["--device", slot.device, "--lifeline"]
+        command += ["--device", slot.device, "--share", str(slot.share), "--nonce", nonce]
+        command += ["--lifeline"]
         descriptors = self.quota.pipe or ()
         if descriptors:
             command += ["--quota", ",".join(map(str, descriptors))]
@@ -129,18 +188,19 @@ class Supervisor:
             command,
             env={**os.environ, **self.environment, **slot.environment},
             stdin=self._lifeline[0],  # ends when this process does, however it dies
-            stderr=subprocess.PIPE if self.on_line else None,
+            stderr=subprocess.PIPE,
             pass_fds=descriptors,
             start_new_session=True,  # Ctrl-C reaches the workers through this process alone
             text=True,
         )
-        if self.on_line:
-            threading.Thread(target=self._relay, args=(process,), daemon=True).start()
-        return process
+        child = Child(slot=slot, process=process, nonce=nonce, n_restarts=n_restarts)
+        child.relay = threading.Thread(target=self._pass_on, args=(child,), daemon=True)
+        child.relay.start()
+        return child
 
-    def _relay(self, process: subprocess.Popen[str]) -> None:
-        assert process.stderr is not None
-        assert self.on_line is not None
-        with process.stderr as lines:
+    def _pass_on(self, child: Child) -> None:
+        assert child.process.stderr is not None
+        with child.process.stderr as lines:
             for line in lines:
+                child.lines.append(line.rstrip())
                 self.on_line(line.rstrip())

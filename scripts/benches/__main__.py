@@ -1,18 +1,32 @@
-"""Benchmarks: scripts/bench throughput | overhead | quality, each with --help.
+"""Benchmarks: scripts/bench throughput | overhead | quality | storage | faults, each with --help.
 
 They compare within one run, on the machine they run on.
 """
 
 import importlib
+import os
 import platform
 import sys
+from importlib.metadata import version
+from pathlib import Path
 
-import torch
+BENCHES = ("throughput", "overhead", "quality", "storage", "faults")
 
-BENCHES = ("throughput", "overhead", "quality")
+
+def machine() -> str:
+    """The processor's name and how many of its cores this process may use."""
+    cores = len(os.sched_getaffinity(0))
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        name = next(line for line in lines if line.startswith("model name")).partition(": ")[2]
+    except (OSError, StopIteration):
+        name = platform.processor() or platform.machine()
+    return f"{name}, {cores} cores, Linux {platform.release()}"
+
 
 if __name__ == "__main__":
     if len(sys.argv) < 2 or sys.argv[1] not in BENCHES:
         sys.exit(__doc__)
-    print(f"{platform.processor() or platform.machine()}, torch {torch.__version__}")
+    versions = ", ".join(f"{name} {version(name)}" for name in ("torch", "optuna", "sqlalchemy"))
+    print(f"{machine()}; {versions}")
     importlib.import_module(f"benches.{sys.argv[1]}").main(sys.argv[2:])

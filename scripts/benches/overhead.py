@@ -14,7 +14,7 @@ import torch
 from hpo.launch.creation import create_from_file
 from hpo.study import WorkerId
 from hpo.training import SingleTrainer
-from hpo.worker.loop import Worker
+from hpo.worker.loop import Timing, Worker
 from hpo.worker.quota import Quota
 
 STUDIES = Path(__file__).parents[2] / "studies"
@@ -57,8 +57,8 @@ def work(folder: Path, n_trials: int) -> dict[str, float]:
         store=store,
         trainer=SingleTrainer("cpu"),
         identity=WorkerId(host="bench", pid=os.getpid(), device="cpu"),
-        lease=60.0,
         quota=Quota(),
+        timing=Timing(),
     )
     worker.work(threading.Event())
     return dict(worker.stopwatch.seconds)

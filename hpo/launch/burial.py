@@ -1,0 +1,41 @@
+"""What becomes of the trials of a worker whose process is known to be dead.
+
+Others would notice by its leases, which run out; whoever started it knows at once.
+
+Does not know: how workers are started.
+"""
+
+import logging
+import platform
+
+from hpo.artifacts import ArtifactStore, trial_path
+from hpo.catalog import bury
+from hpo.errors import ArtifactError, StorageError
+from hpo.storage.engine import Storage
+from hpo.study import worker_key
+from hpo.worker.outbox import LOG
+from hpo.worker.supervisor import Death
+
+log = logging.getLogger(__name__)
+
+
+def bury_worker(storage: Storage, store: ArtifactStore, death: Death) -> None:
+    """Give a dead worker's trials back to their studies, with its last words in their logs.
+
+    What cannot be written now is left to the leases.
+    """
+    key = worker_key(platform.node(), death.pid, death.nonce)
+    said = f"; it last said: {death.lines[-1]}" if death.lines else ""
+    try:
+        for study, attempts in bury(storage, key, death.how + said).items():
+            for number, attempt in attempts.items():
+                _add_to_log(store, trial_path(study.uuid, number, attempt, LOG), death)
+                log.warning("%s: trial %d comes back, its worker %s", study.name, number, death.how)
+    except (StorageError, ArtifactError) as error:
+        log.warning("%s", error)
+
+
+def _add_to_log(store: ArtifactStore, path: str, death: Death) -> None:
+    before = store.get(path, digest=None) if store.exists(path) else b""
+    heading = f"the worker was {death.how}; the last that it logged:"
+    store.put(path, before + "\n".join([heading, *death.lines, ""]).encode())

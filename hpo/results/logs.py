@@ -1,0 +1,47 @@
+"""What workers logged of a trial, attempt by attempt.
+
+Does not know: what a log says, when it is written.
+"""
+
+import re
+from collections.abc import Mapping
+
+from hpo.artifacts import ArtifactStore, study_path
+from hpo.errors import HpoError, InputError
+from hpo.results.leaderboard import find_row
+from hpo.study import Study
+
+LOG = re.compile(r".*/attempt-(?P<attempt>\d+)/log\.txt")
+
+
+def read_logs(
+    study: Study, store: ArtifactStore, number: int, attempt: int | None = None
+) -> Mapping[int, str]:
+    """The logs that are kept of a trial, by attempt and in their order.
+
+    Args:
+        study: the trial's.
+        store: the study's artifact store.
+        number: the trial's.
+        attempt: of this one alone.
+
+    Raises:
+        InputError: there is no such trial, no such log, or the artifact store is another one.
+        HpoError: no log of the trial is kept.
+        ArtifactError: the store is out of reach.
+    """
+    study.check_store(store.id)
+    row = find_row(study, number)
+    folder = study_path(study.uuid, f"trial-{number:05d}")
+    found = (LOG.fullmatch(path) for path in store.list(folder))
+    paths = {int(match["attempt"]): match[0] for match in found if match}
+    if not paths:
+        raise HpoError(
+            f"no log is kept of trial {number} of study {study.name}, which is {row.state}: "
+            "workers write one when a trial fails or is kept for later"
+        )
+    if attempt is not None and attempt not in paths:
+        kept = ", ".join(map(str, sorted(paths)))
+        raise InputError(f"trial {number} has logs of attempts {kept}, but got --attempt {attempt}")
+    wanted = sorted(paths) if attempt is None else [attempt]
+    return {each: store.get(paths[each], digest=None).decode(errors="replace") for each in wanted}

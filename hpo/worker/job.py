@@ -1,0 +1,71 @@
+"""A job: a trial in a worker's hands, and what of it the storage does not know yet.
+
+Does not know: how it is trained, where it is told.
+"""
+
+import time
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from hpo.artifacts import trial_path
+from hpo.study import Claim, FinalState, Study
+from hpo.training import Run
+from hpo.trial import Measurement
+
+MAX_LINES = 200
+"""Lines of a trial's log that are kept."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ending:
+    """How a trial ended, to be told.
+
+    Attributes:
+        attrs: what else to keep of it; plain JSON.
+        weights: the model's file, to be made durable before the trial is told.
+    """
+
+    state: FinalState
+    attrs: dict[str, Any]
+    weights: bytes | None = None
+
+
+@dataclass(kw_only=True, eq=False)
+class Job:
+    """A trial in progress, or at its end.
+
+    Attributes:
+        best: the best that it measured, as far as the pruner let it go.
+        reports: measured, and not yet reported.
+        ending: set when training is over, until it is told.
+        kept_at: `time.monotonic()` of the last checkpoint, or of the start.
+        is_kept: whether there may be a checkpoint of it in the store.
+        lines: the end of its log.
+    """
+
+    claim: Claim
+    study: Study
+    run: Run
+    best: Measurement | None = None
+    reports: list[Measurement] = field(default_factory=list)
+    ending: Ending | None = None
+    kept_at: float = field(default_factory=time.monotonic)
+    is_kept: bool = False
+    lines: deque[str] = field(default_factory=lambda: deque(maxlen=MAX_LINES))
+
+    def note(self, measurements: Sequence[Measurement]) -> None:
+        """Remember the best of these and of those before."""
+        pick = min if self.study.definition.direction == "minimize" else max
+        seen = [*([self.best] if self.best else []), *measurements]
+        self.best = pick(seen, key=lambda measurement: measurement.value, default=None)
+
+    def log(self, line: str) -> None:
+        """Add a line to the trial's log."""
+        self.lines.append(f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} {line}")
+
+    def path(self, name: str) -> str:
+        """Where this attempt keeps a file in the artifact store."""
+        return trial_path(self.study.uuid, self.claim.number, self.claim.attempt, name)

@@ -1,0 +1,86 @@
+"""Rounds of faults: studies of short trials, searched while their workers are harmed.
+
+Workers are killed (-9: both processes, the supervisor, its child), terminated, and stopped for
+longer than their lease; the database server is stopped and started; the artifacts' disk is filled.
+Each round is a study of its own, searched to its end and audited: every budgeted trial finished
+once, every COMPLETE trial's weights give the recorded metric, nothing is left over. Rounds go on
+until the minutes are over; a seed repeats a schedule.
+"""
+
+import argparse
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack, nullcontext
+from pathlib import Path
+
+from faults.rounds import Tally, play
+from servers import Server, mariadb_server, postgresql_server
+from small_disk import small_disk
+
+SERVERS: dict[str, Callable[[], AbstractContextManager[Server | None]]] = {
+    "sqlite": nullcontext,
+    "postgresql": postgresql_server,
+    "mariadb": mariadb_server,
+}
+
+
+def main(arguments: list[str]) -> None:
+    """Play rounds and print what happened."""
+    parser = argparse.ArgumentParser(prog="scripts/bench faults", description=__doc__)
+    parser.add_argument("--minutes", type=float, default=5.0)
+    parser.add_argument("--storage", choices=list(SERVERS), default="postgresql")
+    parser.add_argument("--n-trials", type=int, default=200, help="of each round's study")
+    parser.add_argument("--workers", type=int, default=3)
+    parser.add_argument("--every", type=float, default=4.0, help="seconds between faults")
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args(arguments)
+    deadline = time.monotonic() + 60 * options.minutes
+    total, seed = Tally(), options.seed
+    while time.monotonic() < deadline:
+        start = time.monotonic()
+        tally = play_round(options, seed)
+        total.add(tally)
+        print(f"round {seed}: {time.monotonic() - start:.0f} s; {sentence(tally)}", flush=True)
+        seed += 1
+    print(f"\n{options.storage}, {seed - options.seed} rounds in all: {sentence(total)}")
+    for loss in total.losses:
+        print(f"  loss: {loss}")
+    sys.exit(1 if total.losses else 0)
+
+
+def play_round(options: argparse.Namespace, seed: int) -> Tally:
+    """One study, with a storage and a disk of its own."""
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hpo-faults-")))
+        (folder / "disk").mkdir()
+        disk = stack.enter_context(small_disk(folder / "disk", "64m"))
+        if disk is None:
+            print("no full disks: this machine permits no mount", file=sys.stderr)
+        server = stack.enter_context(SERVERS[options.storage]())
+        if server is None and options.storage != "sqlite":
+            sys.exit(f"the server of {options.storage} is not installed here")
+        url = server.database() if server else f"sqlite:///{folder}/hpo.db"
+        return play(
+            folder,
+            url,
+            seed=seed,
+            n_trials=options.n_trials,
+            limit=60 + 5 * options.n_trials,
+            n_workers=options.workers,
+            every=options.every,
+            database=server,
+            disk=disk,
+        )
+
+
+def sentence(tally: Tally) -> str:
+    """Counts in a line."""
+    faults = ", ".join(f"{n} x {name}" for name, n in sorted(tally.faults.items()))
+    trials = ", ".join(f"{n} {state}" for state, n in sorted(tally.trials.items()))
+    return (
+        f"{tally.faults.total()} faults ({faults}); {tally.n_starts} worker starts; "
+        f"trials: {trials} in {tally.n_attempts} attempts; "
+        f"{tally.n_checkpoints} checkpoints left before gc; {len(tally.losses)} losses"
+    )

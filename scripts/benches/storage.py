@@ -1,0 +1,182 @@
+"""What the storage costs: hpo beside plain Optuna, with an objective that costs nothing.
+
+First, trials a second of 1 to 64 worker processes. A trial draws six params at random, reports 20
+values one at a time, asks the median pruner after each, and finishes; none is pruned. Plain Optuna
+is `study.optimize` on the storage's URL. Workers start together when all are ready; what is
+finished when the time is up counts, and whoever died on the way is said.
+
+Second, what single calls cost in studies that hold finished trials already, while 64 others are
+RUNNING, and when 1,000 more were abandoned. The time of the TPE sampler itself is shown apart: an
+ask by TPE less an ask at random.
+
+Servers run on this machine with their defaults: PostgreSQL with fsync on.
+"""
+
+import argparse
+import multiprocessing
+import os
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from multiprocessing.context import ForkServerProcess
+from multiprocessing.synchronize import Semaphore
+
+import sqlalchemy as sa
+from benches.latency import Scene, Timings, measure_calls
+from benches.noop import SYSTEMS
+from optuna.trial import TrialState
+from rich.console import Console
+from rich.table import Table
+from servers import Server, mariadb_server, postgresql_server
+
+from hpo.storage.schema import TRIALS
+
+STORAGES = ("sqlite", "postgresql", "mariadb")
+READY_SECONDS = 120.0
+SCENES = (
+    Scene(n_finished=0),
+    Scene(n_finished=1_000),
+    Scene(n_finished=10_000),
+    Scene(n_finished=10_000, n_abandoned=1_000),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pace:
+    """What some workers got done, and how many of them died of what."""
+
+    per_second: float
+    n_dead: int
+
+    def __str__(self) -> str:
+        dead = f" ({self.n_dead} died)" if self.n_dead else ""
+        return f"{self.per_second:.1f}{dead}"
+
+
+def main(arguments: list[str]) -> None:
+    """Run both parts on each storage, and print their tables."""
+    parser = argparse.ArgumentParser(prog="scripts/bench storage", description=__doc__)
+    parser.add_argument("--storages", nargs="+", choices=STORAGES, default=list(STORAGES))
+    parser.add_argument("--workers", nargs="*", type=int, default=[1, 8, 32, 64])
+    parser.add_argument("--seconds", type=float, default=5.0, help="for each count of workers")
+    parser.add_argument("--call-seconds", type=float, default=3.0, help="for each part of part 2")
+    options = parser.parse_args(arguments)
+    for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ[variable] = "1"
+    multiprocessing.set_forkserver_preload(["benches.noop"])
+    console = Console(width=100)
+    for storage in options.storages:
+        with databases(storage) as fresh:
+            if fresh is None:
+                console.print(f"{storage}: its server is not installed here, left out\n")
+                continue
+            if options.workers:
+                console.print(throughput(storage, fresh, options.workers, options.seconds))
+            console.print(latencies(storage, fresh, options.call_seconds))
+
+
+@contextmanager
+def databases(storage: str) -> Iterator[Callable[[], str] | None]:
+    """Something that makes a fresh database and returns its URL; None without a server."""
+    with ExitStack() as stack:
+        match storage:
+            case "sqlite":
+                folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="hpo-bench-"))
+                numbers = iter(range(sys.maxsize))
+                yield lambda: f"sqlite:///{folder}/{next(numbers)}.db"
+            case "postgresql":
+                yield partial(_plain_url, stack.enter_context(postgresql_server()))
+            case _:
+                server = stack.enter_context(mariadb_server())
+                yield None if server is None else partial(_plain_url, server)
+
+
+def _plain_url(server: Server) -> str:
+    """A fresh database by the name that SQLAlchemy and Optuna know it by."""
+    url = server.database()
+    for ours, theirs in (("postgresql:", "postgresql+psycopg:"), ("mariadb:", "mysql+pymysql:")):
+        url = url.replace(ours, theirs, 1) if url.startswith(ours) else url
+    return url
+
+
+def throughput(storage: str, fresh: Callable[[], str], counts: list[int], seconds: float) -> Table:
+    """Trials a second by the number of workers."""
+    table = Table(title=f"{storage}: trials a second, {seconds:g} s each", title_justify="left")
+    for heading in ("workers", *SYSTEMS, "hpo / Optuna"):
+        table.add_column(heading, justify="right")
+    for n_workers in counts:
+        paces = [pace(system, fresh(), n_workers, seconds) for system in SYSTEMS]
+        ours, theirs = (pace.per_second for pace in paces)
+        ratio = f"{ours / theirs:.1f} x" if theirs else "-"
+        table.add_row(str(n_workers), *map(str, paces), ratio)
+    return table
+
+
+def pace(system: str, url: str, n_workers: int, seconds: float) -> Pace:
+    """Start workers, let them go together, and count what they finished in that time."""
+    SYSTEMS[system].create(url)
+    context = multiprocessing.get_context("forkserver")
+    ready, go = context.Semaphore(0), context.Event()
+    workers = [
+        context.Process(target=SYSTEMS[system].work, args=(url, ready, go), daemon=True)
+        for _ in range(n_workers)
+    ]
+    for worker in workers:
+        worker.start()
+    _await(workers, ready)
+    go.set()
+    start = time.perf_counter()
+    time.sleep(seconds)
+    n_dead = sum(not worker.is_alive() for worker in workers)
+    passed = time.perf_counter() - start
+    for worker in workers:
+        if worker.is_alive() and worker.pid is not None:
+            os.kill(worker.pid, signal.SIGKILL)
+    for worker in workers:
+        worker.join()
+    return Pace(per_second=_n_complete(url) / passed, n_dead=n_dead)
+
+
+def _await(workers: list[ForkServerProcess], ready: Semaphore) -> None:
+    """Wait until every worker is ready or dead."""
+    n_ready, deadline = 0, time.monotonic() + READY_SECONDS
+    while n_ready + sum(not worker.is_alive() for worker in workers) < len(workers):
+        if time.monotonic() > deadline:
+            sys.exit(f"only {n_ready} of {len(workers)} workers were ready in {READY_SECONDS:g} s")
+        n_ready += ready.acquire(timeout=0.1)
+
+
+def _n_complete(url: str) -> int:
+    engine = sa.create_engine(url, poolclass=sa.pool.NullPool)
+    query = sa.select(sa.func.count()).where(TRIALS.c.state == TrialState.COMPLETE)
+    with engine.connect() as connection:
+        return int(connection.execute(query).scalar_one())
+
+
+def latencies(storage: str, fresh: Callable[[], str], seconds: float) -> Table:
+    """What calls cost in studies of several sizes."""
+    table = Table(title=f"{storage}: ms a call, one worker", title_justify="left")
+    for heading in ("finished", "RUNNING", "call"):
+        table.add_column(heading)
+    for system in SYSTEMS:
+        table.add_column(f"{system} median", justify="right")
+        table.add_column("p95", justify="right")
+    table.add_column("hpo / Optuna", justify="right")
+    for scene in SCENES:
+        measured = [measure_calls(system, fresh(), scene, seconds) for system in SYSTEMS]
+        for index, call in enumerate(measured[0]):
+            shown = scene.labels if index == 0 else ("", "")
+            _add_row(table, shown, call, [times[call] for times in measured])
+        table.add_section()
+    return table
+
+
+def _add_row(table: Table, labels: tuple[str, str], call: str, times: list[Timings]) -> None:
+    cells = [f"{number:.2f}" for each in times for number in (each.median, each.p95)]
+    ours, theirs = (each.median for each in times)
+    table.add_row(*labels, call, *cells, f"1 / {theirs / ours:.1f}" if ours else "-")

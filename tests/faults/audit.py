@@ -1,0 +1,153 @@
+"""What faults may not leave behind: a look at every row and every file of a finished study.
+
+Does not know: what the faults were.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import optuna
+import sqlalchemy as sa
+import torch
+from optuna.trial import FrozenTrial
+
+from faults.setting import Setting
+from hpo.artifacts import ArtifactStore, table_path
+from hpo.bundle import Model
+from hpo.data.sources import read_typed
+from hpo.errors import HpoError
+from hpo.experiment import Experiment
+from hpo.storage.schema import LEASES
+from hpo.study import Study
+from hpo.training import evaluate
+
+FINAL = ("COMPLETE", "PRUNED", "FAIL")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Findings:
+    """What an audit found.
+
+    Attributes:
+        faults: each in a sentence; none, if all is well.
+        counts: trials by state.
+        n_attempts: claims that the trials took, over all.
+    """
+
+    faults: list[str]
+    counts: Counter[str]
+    n_attempts: int
+
+
+def audit(setting: Setting) -> Findings:
+    """Look at the rows and the weights of a finished study."""
+    trials = setting.study.trials()
+    faults = [*_numbering(setting.study, trials), *_leases(setting.study)]
+    for trial in trials:
+        faults += [f"trial {trial.number}: {what}" for what in _trial(trial)]
+    faults += _weights(setting, trials)
+    attempts = (int(trial.user_attrs.get("attempt", 1)) for trial in trials)
+    return Findings(
+        faults=faults,
+        counts=Counter(trial.state.name for trial in trials),
+        n_attempts=sum(attempts),
+    )
+
+
+def orphans(setting: Setting) -> list[str]:
+    """Files of the artifact store that nothing in the study names."""
+    named = {"store-id", table_path(setting.study.definition.data.fingerprint)}
+    for trial in setting.study.trials():
+        named |= {value for value in trial.user_attrs.values() if isinstance(value, str)}
+    return [path for path in files(setting.store) if path not in named]
+
+
+def checkpoints(setting: Setting) -> Counter[int]:
+    """Checkpoint files by the trial's number."""
+    found: Counter[int] = Counter()
+    for path in files(setting.store):
+        parts = path.split("/")
+        if "checkpoints" in parts:
+            found[int(parts[2].removeprefix("trial-"))] += 1
+    return found
+
+
+def files(store: ArtifactStore) -> list[str]:
+    """Every file of a local store, hidden ones too, relative to its root."""
+    root = Path(store.url)
+    return sorted(
+        str(path.relative_to(root))
+        for path in root.rglob("*")
+        if path.is_file() and path.name != "ballast"
+    )
+
+
+def _numbering(study: Study, trials: list[FrozenTrial]) -> Iterator[str]:
+    budget = study.progress().budget.n_trials
+    numbers = [trial.number for trial in trials]
+    if numbers != list(range(budget)):
+        yield f"a budget of {budget} trials has the trials {numbers}"
+
+
+def _leases(study: Study) -> Iterator[str]:
+    with study.storage.read() as connection:
+        n_leases = connection.scalar(sa.select(sa.func.count()).select_from(LEASES))
+    if n_leases:
+        yield f"{n_leases} leases are left"
+
+
+def _trial(trial: FrozenTrial) -> Iterator[str]:
+    """What is wrong with one trial's rows."""
+    if trial.state.name not in FINAL:
+        yield f"is {trial.state.name}"
+        return
+    steps = sorted(trial.intermediate_values)
+    if steps != list(range(1, len(steps) + 1)):
+        yield f"has reported the steps {steps}"
+    if not all(math.isfinite(value) for value in trial.intermediate_values.values()):
+        yield "has reported what is no finite number"
+    if trial.state.name != "COMPLETE":
+        if not trial.user_attrs.get("reason"):
+            yield f"is {trial.state.name} without a reason"
+        return
+    if len(steps) != trial.user_attrs.get("n_epochs"):
+        yield f"has {len(steps)} reports of {trial.user_attrs.get('n_epochs')} epochs"
+    if not steps or trial.value != min(trial.intermediate_values.values()):
+        yield f"has the value {trial.value}, which is not its best report"
+
+
+def _weights(setting: Setting, trials: list[FrozenTrial]) -> Iterator[str]:
+    """Load every COMPLETE trial's weights and measure them on the validation part."""
+    data = setting.study.definition.data
+    content = setting.store.get(table_path(data.fingerprint), digest=None)
+    experiment = Experiment(read_typed(content), data)
+    for trial in trials:
+        if trial.state is not optuna.trial.TrialState.COMPLETE:
+            continue
+        try:
+            measured = _measure(setting, experiment, trial)
+        except (HpoError, KeyError) as error:
+            yield f"trial {trial.number}: its weights do not load: {error}"
+            continue
+        if not math.isclose(measured, trial.value or math.nan, rel_tol=1e-5):
+            yield f"trial {trial.number}: its weights give {measured}, recorded is {trial.value}"
+
+
+def _measure(setting: Setting, experiment: Experiment, trial: FrozenTrial) -> float:
+    """The metric that a trial's weights have on the validation part."""
+    attrs = trial.user_attrs
+    model = Model.from_bytes(
+        setting.store.get(attrs["artifact"], attrs["sha256"]), attrs["artifact"]
+    )
+    if model.config != setting.study.definition.trial_config(trial.params):
+        raise HpoError("they are of another configuration")
+    part, schema = experiment.dataset.part("val"), experiment.dataset.schema
+    with torch.inference_mode():
+        logits = model.network.eval()(model.preprocessor(part.x_num, part.x_cat))
+    metrics = evaluate(
+        schema.task, len(schema.classes), logits, part.y, model.target_mean, model.target_std
+    )
+    return metrics[setting.study.definition.objective.metric]
