@@ -157,6 +157,14 @@ def test_export_and_predict_agree_with_the_metrics(inside: Path) -> None:
     assert set(metrics["test"]) == set(metrics["validation"])
 
 
+def test_no_rows_are_no_predictions(inside: Path) -> None:
+    hpo("export", "small", "--out", "empty")
+    (folder,) = (inside / "empty").glob("trial-*")
+    (inside / "none.csv").write_text("size,colour\n")
+    done = hpo("predict", folder, "none.csv")
+    assert (done.code, done.out) == (0, "prediction,probability_no,probability_yes\n")
+
+
 def test_train_repeats_an_exported_trial_bit_for_bit(inside: Path) -> None:
     hpo("export", "small", "--out", "repeat")
     (folder,) = (inside / "repeat").glob("trial-*")

@@ -36,6 +36,3 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     except HpoError as error:
         print(f"hpo: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
-    except BrokenPipeError:  # `hpo leaderboard NAME | head`
-        sys.stderr.close()
-        sys.exit(0)

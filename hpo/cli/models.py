@@ -68,7 +68,7 @@ def predict(
     if out is not None and out.suffix not in (".csv", ".parquet"):
         raise InputError(f"--out must end in .csv or .parquet, but got {out}")
     model = load_model(model_dir)
-    predictions = model.predict(read_table(table, Path()))
+    predictions = model.predict(read_table(table, Path(), may_be_empty=True))
     try:
         if out is None:
             sys.stdout.write(predictions.write_csv())

@@ -30,13 +30,14 @@ SEPARATORS = {".csv": ",", ".tsv": "\t"}
 BUILT_IN = ("breast_cancer", "diabetes", "digits", "iris", "wine")
 
 
-def read_table(source: str, base: Path) -> pl.DataFrame:
+def read_table(source: str, base: Path, *, may_be_empty: bool = False) -> pl.DataFrame:
     """Read a table.
 
     Args:
         source: a CSV, TSV or Parquet file, the first two gzipped or not; an fsspec URL of one;
             `sklearn:NAME`; or `openml:NAME` or `openml:ID`.
         base: the folder that a relative path starts from.
+        may_be_empty: whether a table without rows will do.
 
     Returns:
         The typed table.
@@ -51,7 +52,7 @@ def read_table(source: str, base: Path) -> pl.DataFrame:
         frame = _from_openml(source)
     else:
         frame = _from_file(source)
-    if frame.is_empty():
+    if frame.is_empty() and not may_be_empty:
         raise DataError(f"{source}: holds no rows")
     return as_frame(frame, source)
 
