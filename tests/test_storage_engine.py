@@ -322,3 +322,12 @@ def test_64_processes_fit_a_postgresql_of_100_connections(
         for thread in threads:
             thread.join()
     assert failed == []
+
+
+def test_more_workers_than_the_server_has_connections_for_are_refused(storage: Storage) -> None:
+    storage.check_room(8)
+    if storage.safe_url.startswith("sqlite"):
+        storage.check_room(10_000)
+        return
+    with pytest.raises(InputError, match=r"takes \d+ more connections, and 10000 workers need one"):
+        storage.check_room(10_000)

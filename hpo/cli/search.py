@@ -90,6 +90,7 @@ def run(
     )
     slots = local_slots(gpus=gpus, per_gpu=per_gpu, workers=workers)
     study, store = _create(study_file, storage, artifacts, n_trials, timeout)
+    study.storage.check_room(len(slots))
     print(study.name)
     winners = _writable(out or Path("winners") / study.name)
     _interrupt_at_sigterm()
@@ -183,10 +184,12 @@ def worker(
         patience = seconds("--storage-timeout", storage_timeout)
         opened_storage = open_storage(storage, create=False, patience=patience)
         store = ArtifactStore(artifacts)
+        slots = local_slots(gpus=gpus, per_gpu=per_gpu, workers=workers)
+        opened_storage.check_room(len(slots))
         supervisor = Supervisor(
             arguments=[*(names or []), *arguments],
             environment={"HPO_STORAGE": opened_storage.url, "HPO_ARTIFACTS": store.url},
-            slots=local_slots(gpus=gpus, per_gpu=per_gpu, workers=workers),
+            slots=slots,
             quota=Quota() if n_trials is None else Quota.limited(n_trials),
             on_death=partial(bury_worker, opened_storage, store),
         )

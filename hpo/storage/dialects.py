@@ -62,6 +62,15 @@ MARIADB_LETS_GO = "SET SESSION idle_transaction_timeout = 10"
 MYSQL_LETS_GO = "SET SESSION wait_timeout = 60"  # MySQL has no such limit for transactions alone
 UNKNOWN_VARIABLE = 1193
 
+CONNECTIONS_LEFT = {
+    "postgresql": (
+        "SELECT current_setting('max_connections')::int"
+        " - current_setting('superuser_reserved_connections')::int"
+        " - (SELECT sum(numbackends) FROM pg_stat_database)"
+    ),
+    "mysql": "SELECT @@max_connections - count(*) FROM information_schema.processlist",
+}
+
 CREATION_LOCK = 7_305_804_401  # any number, as long as everybody takes the same
 CREATION_SECONDS = 60
 
@@ -165,6 +174,12 @@ def safe(parsed: URL) -> str:
 def of(parsed: URL) -> Dialect:
     """The dialect of a URL."""
     return DIALECTS[parsed.get_backend_name()]
+
+
+def connections_left(connection: Connection) -> int | None:
+    """How many more connections the server takes; None where nothing limits them."""
+    query = CONNECTIONS_LEFT.get(connection.dialect.name)
+    return None if query is None else int(connection.execute(sa.text(query)).scalar_one())
 
 
 def looking_engine(parsed: URL) -> Engine:

@@ -22,7 +22,7 @@ import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.engine import URL, Connection, Engine
 
-from hpo.errors import StorageError, StorageUnavailableError
+from hpo.errors import InputError, StorageError, StorageUnavailableError
 from hpo.storage import dialects, schema
 from hpo.storage.failures import is_in_the_way, translate
 from hpo.storage.reader import Reader
@@ -85,6 +85,20 @@ class Storage:
         """
         with self.errors(), self._reads.connect() as connection:
             yield connection
+
+    def check_room(self, n_workers: int) -> None:
+        """Accept as many workers as the server has connections for; each keeps one.
+
+        Raises:
+            InputError: there are too few.
+        """
+        with self.read() as connection:
+            left = dialects.connections_left(connection)
+        if left is not None and left < n_workers:
+            raise InputError(
+                f"storage {self.safe_url}: takes {left} more connections, and {n_workers} workers "
+                "need one each: start fewer, or raise max_connections"
+            )
 
     def close(self) -> None:
         """Close its connections."""
