@@ -126,13 +126,17 @@ def test_a_changed_study_is_refused_with_its_difference() -> None:
     assert "search_space.model.depth.high: 2 -> 3" in done.err
 
 
-def test_passwords_are_never_shown() -> None:
+def test_passwords_are_never_shown(caplog: pytest.LogCaptureFixture) -> None:
     url = "postgresql://me:s3cret%21@127.0.0.1:1/none"
-    for command in (("create", "s.toml"), ("studies",), ("doctor",), ("worker", "s")):
+    for command in (("create", "s.toml"), ("studies",), ("doctor",)):
         done = hpo(*command, "--storage", url)
         assert done.code == 1
         assert "s3cret" not in done.out + done.err
         assert "me:***@127.0.0.1" in done.out + done.err
+    waited = hpo("worker", "s", "--storage", url, "--storage-timeout", "1s")
+    assert waited.code == 1
+    assert "trying again for up to 1 s" in caplog.text
+    assert "s3cret" not in waited.err + caplog.text
 
 
 @pytest.mark.parametrize(

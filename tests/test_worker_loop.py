@@ -111,14 +111,26 @@ def test_a_stop_gives_the_trial_back_under_its_number(
     assert study.trials()[0].params["model.depth"] == 1
 
 
+class Interrupted(SingleTrainer):
+    """An engine whose worker is told to stop after one short slice."""
+
+    def __init__(self, stop: threading.Event) -> None:
+        super().__init__("cpu")
+        self._stop = stop
+
+    def advance(self, max_seconds: float) -> list[Event]:
+        events = super().advance(0.2)
+        self._stop.set()
+        return events
+
+
 def test_a_trial_goes_on_from_its_checkpoint_as_if_it_had_never_stopped(
     make_study: Callable[..., Study], store: ArtifactStore
 ) -> None:
     study = make_study(n_trials=1, max_epochs=1500)
     while not study.progress().is_finished:
         stop = threading.Event()
-        threading.Timer(0.8, stop.set).start()
-        make_worker(study, store).work(stop)
+        make_worker(study, store, trainer=Interrupted(stop)).work(stop)
     (trial,) = study.trials()
     assert trial.user_attrs["attempt"] > 1
     assert list(trial.intermediate_values) == list(range(1, 1501))

@@ -9,6 +9,7 @@ Owns passwords: no message that leaves this room holds one.
 
 import errno
 import itertools
+import logging
 import random
 import time
 from collections.abc import Callable, Iterator
@@ -28,6 +29,8 @@ from hpo.storage.failures import is_in_the_way, translate
 from hpo.storage.reader import Reader
 
 Result = TypeVar("Result")
+
+log = logging.getLogger(__name__)
 
 MAX_TRIES = 5
 PASSING = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EAGAIN, errno.EMFILE, errno.ENFILE}
@@ -138,10 +141,12 @@ def open_storage(url: str, *, create: bool = True, patience: float = 0.0) -> Sto
     for attempt in itertools.count():
         try:
             return _open(parsed, create=create)
-        except StorageUnavailableError:
+        except StorageUnavailableError as error:
             left = give_up - time.monotonic()
             if left <= 0:
                 raise
+            if attempt == 0:
+                log.warning("%s; trying again for up to %.0f s", error, left)
             time.sleep(min(left, random.uniform(0.0, min(LONGEST_PAUSE, 0.2 * 2**attempt))))
     raise AssertionError("unreachable")
 
