@@ -130,7 +130,7 @@ def live_workers(connection: Connection, study_id: int) -> tuple[WorkerId, ...]:
     query = (
         sa.select(WORKERS.c.host, WORKERS.c.pid, WORKERS.c.device, WORKERS.c.share)
         .join(LEASES, LEASES.c.worker_id == WORKERS.c.worker_id)
-        .where(LEASES.c.study_id == study_id, LEASES.c.expires_ms > leases.now_ms(connection))
+        .where(LEASES.c.study_id == study_id, LEASES.c.expires_ms > leases.now(connection))
         .distinct()
         .order_by(WORKERS.c.host, WORKERS.c.pid)
     )

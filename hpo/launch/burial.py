@@ -18,6 +18,9 @@ from hpo.worker.supervisor import Death
 
 log = logging.getLogger(__name__)
 
+SAID = 200
+"""Characters of a last word that are kept in the study."""
+
 
 def bury_worker(storage: Storage, store: ArtifactStore, death: Death) -> None:
     """Give a dead worker's trials back to their studies, with its last words in their logs.
@@ -25,7 +28,7 @@ def bury_worker(storage: Storage, store: ArtifactStore, death: Death) -> None:
     What cannot be written now is left to the leases.
     """
     key = worker_key(platform.node(), death.pid, death.nonce)
-    said = f"; it last said: {death.lines[-1]}" if death.lines else ""
+    said = f"; it last said: {death.lines[-1][:SAID]}" if death.lines else ""
     try:
         for study, attempts in bury(storage, key, death.how + said).items():
             for number, attempt in attempts.items():

@@ -107,7 +107,7 @@ def _copy_clock(source: Connection, target: Connection, study_id: int, copy_id: 
     for table in (CLOCKS, LEASES):  # SQLite reuses ids
         target.execute(sa.delete(table).where(table.c.study_id == copy_id))
     for row in _read(source, CLOCKS, "study_id", {study_id: copy_id}):
-        _write(target, CLOCKS, [{**row, "seen_ms": leases.now_ms(target)}])
+        _write(target, CLOCKS, [{**row, "seen_ms": leases.now(target)}])
 
 
 def _copy_trials(

@@ -20,8 +20,8 @@ from hpo.errors import LeaseLostError
 from hpo.storage.schema import CLOCKS, LEASES, TRIALS, WORKERS
 
 CLOCK = {
-    "postgresql": sa.text("SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000 AS bigint)"),
-    "mysql": sa.text("SELECT TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(3)) DIV 1000"),
+    "postgresql": "CAST(extract(epoch FROM clock_timestamp()) * 1000 AS bigint)",
+    "mysql": "TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(3)) DIV 1000",
 }
 """The time in ms since 1970, in UTC whatever the session's time zone."""
 
@@ -92,11 +92,14 @@ class Sighting:
     wait_ms: float = field(default=0.0, compare=False)
 
 
-def now_ms(connection: Connection) -> int:
-    """The database's time. SQLite has none of its own: there it is this process's clock."""
+def now(connection: Connection) -> sa.ColumnElement[int]:
+    """The database's time in ms since 1970, as a part of a statement.
+
+    SQLite has none of its own: there it is this process's clock.
+    """
     if connection.dialect.name == "sqlite":
-        return time.time_ns() // 1_000_000
-    return int(connection.execute(CLOCK[connection.dialect.name]).scalar_one())
+        return sa.literal(time.time_ns() // 1_000_000, sa.BigInteger)
+    return sa.literal_column(f"({CLOCK[connection.dialect.name]})", sa.BigInteger)
 
 
 def grant(
@@ -118,10 +121,10 @@ def grant(
         "token": token,
         "beat": 0,
         "lease_ms": lease_ms,
-        "expires_ms": now_ms(connection) + lease_ms,
+        "expires_ms": now(connection) + lease_ms,
     }
-    connection.execute(sa.delete(LEASES).where(LEASES.c.trial_id == trial_id))  # SQLite reuses ids
-    connection.execute(sa.insert(LEASES).values(row))
+    insert = upsert(connection, LEASES, ["trial_id"], list(row))  # SQLite reuses ids
+    connection.execute(insert.values(row))
     return Lease(trial_id=trial_id, number=number, token=token, attempt=attempt)
 
 
@@ -135,7 +138,7 @@ def touch(
     """
     values: dict[str, Any] = {"beat": LEASES.c.beat + 1}
     if lease_seconds is not None:
-        values["expires_ms"] = now_ms(connection) + round(lease_seconds * 1000)
+        values["expires_ms"] = now(connection) + round(lease_seconds * 1000)
     ids, tokens = [lease.trial_id for lease in leases], [lease.token for lease in leases]
     own = LEASES.c.trial_id.in_(ids) & LEASES.c.token.in_(tokens)
     touched = connection.execute(sa.update(LEASES).where(own).values(values))
@@ -162,9 +165,9 @@ def expired(connection: Connection, study_id: int) -> list[Sighting]:
     worker whose clock is wrong, and alive: it has a whole lease to show a beat. One whose clock is
     wrong by just a lease seems to be late before every beat: two of them must be missing.
     """
-    now, found = now_ms(connection), []
-    for row in connection.execute(_sightings(study_id)):
-        left, third = row.expires_ms - now, row.lease_ms / 3
+    found = []
+    for row in connection.execute(_sightings(connection, study_id)):
+        left, third = row.expires_ms - row.now_ms, row.lease_ms / 3
         if connection.dialect.name != "sqlite":
             wait_ms = third if left < 0 else None
         elif left < -third or left > 1.5 * row.lease_ms:
@@ -178,7 +181,7 @@ def expired(connection: Connection, study_id: int) -> list[Sighting]:
 
 def held_by(connection: Connection, study_id: int, worker: str) -> list[Sighting]:
     """The study's leases that a worker holds, by its key."""
-    query = _sightings(study_id).where(LEASES.c.worker_id == worker)
+    query = _sightings(connection, study_id).where(LEASES.c.worker_id == worker)
     return [_sighting(row) for row in connection.execute(query)]
 
 
@@ -200,24 +203,21 @@ def tick(connection: Connection, study_id: int) -> Clock:
 
     The clock runs while a lease is alive, up to the moment when the last one runs out.
     """
-    now = now_ms(connection)
-    row = connection.execute(
-        sa.select(CLOCKS).where(CLOCKS.c.study_id == study_id).with_for_update()
-    ).one_or_none()
+    row = connection.execute(_clock(connection, study_id).with_for_update()).one_or_none()
     if row is None:  # the study was deleted
         return Clock(busy_ms=0, device_ms=0)
-    clock = _advanced(connection, row, now)
-    values = {**vars(clock), "seen_ms": max(now, row.seen_ms)}
+    clock = _advanced(connection, row)
+    values = {**vars(clock), "seen_ms": max(row.now_ms, row.seen_ms)}
     connection.execute(sa.update(CLOCKS).where(CLOCKS.c.study_id == study_id).values(values))
     return clock
 
 
 def read_clock(connection: Connection, study_id: int) -> Clock:
     """What the study's clock shows now; writes nothing."""
-    row = connection.execute(sa.select(CLOCKS).where(CLOCKS.c.study_id == study_id)).one_or_none()
+    row = connection.execute(_clock(connection, study_id)).one_or_none()
     if row is None:  # the study was deleted
         return Clock(busy_ms=0, device_ms=0)
-    return _advanced(connection, row, now_ms(connection))
+    return _advanced(connection, row)
 
 
 def end(connection: Connection, trial_id: int) -> None:
@@ -250,9 +250,9 @@ def _sign_on(connection: Connection, worker: WorkerId) -> None:
     connection.execute(insert.values(worker_id=worker.key, **about))
 
 
-def _sightings(study_id: int) -> sa.Select[Any]:
+def _sightings(connection: Connection, study_id: int) -> sa.Select[Any]:
     return (
-        sa.select(LEASES, TRIALS.c.number)
+        sa.select(LEASES, TRIALS.c.number, now(connection).label("now_ms"))
         .join(TRIALS, TRIALS.c.trial_id == LEASES.c.trial_id)
         .where(LEASES.c.study_id == study_id)
         .order_by(TRIALS.c.number)
@@ -263,7 +263,12 @@ def _sighting(row: sa.Row[Any]) -> Sighting:
     return Sighting(trial_id=row.trial_id, number=row.number, beat=row.beat, lease_ms=row.lease_ms)
 
 
-def _advanced(connection: Connection, row: sa.Row[Any], now: int) -> Clock:
+def _clock(connection: Connection, study_id: int) -> sa.Select[Any]:
+    query = sa.select(CLOCKS, now(connection).label("now_ms"))
+    return query.where(CLOCKS.c.study_id == study_id)
+
+
+def _advanced(connection: Connection, row: sa.Row[Any]) -> Clock:
     """A clock's row brought up to now."""
     workers = (
         sa.select(sa.func.max(LEASES.c.expires_ms), WORKERS.c.share)
@@ -272,7 +277,7 @@ def _advanced(connection: Connection, row: sa.Row[Any], now: int) -> Clock:
         .group_by(LEASES.c.worker_id, WORKERS.c.share)
     )
     spans = [
-        (max(0, min(now, int(until)) - row.seen_ms), share)
+        (max(0, min(row.now_ms, int(until)) - row.seen_ms), share)
         for until, share in connection.execute(workers)
     ]
     return Clock(

@@ -39,6 +39,10 @@ from hpo.storage.schema import (
 )
 from hpo.trial import Direction, Measurement
 
+UTC_CLOCK = {
+    "postgresql": "(clock_timestamp() AT TIME ZONE 'UTC')",
+    "mysql": "UTC_TIMESTAMP(6)",
+}
 FIXED_PARAMS = "fixed_params"
 """Optuna's name for the params that an enqueued trial comes with."""
 EARLIER = "earlier_attempts"
@@ -57,7 +61,7 @@ def create_study(
     for key, value in attrs.items():
         set_study_attr(connection, study_id, key, value)
     connection.execute(sa.delete(CLOCKS).where(CLOCKS.c.study_id == study_id))  # SQLite reuses ids
-    clock = {"busy_ms": 0, "device_ms": 0, "seen_ms": leases.now_ms(connection)}
+    clock = {"busy_ms": 0, "device_ms": 0, "seen_ms": leases.now(connection)}
     connection.execute(sa.insert(CLOCKS).values(study_id=study_id, **clock))
     return study_id
 
@@ -144,13 +148,14 @@ def claim(
     Returns:
         None when there is nothing to claim now.
     """
+    attempt = 1
     if (waiting := _first_waiting(connection, study_id)) is not None:
         trial_id, number = waiting
+        attempt += _attempts(connection, trial_id)
     elif (number := count_trials(connection, study_id)) < n_trials:
         trial_id = add_trial(connection, study_id, number)
     else:
         return None
-    attempt = _attempts(connection, trial_id) + 1
     lease = leases.grant(connection, study_id, trial_id, number, attempt, worker, lease_seconds)
     running = {"state": TrialState.RUNNING, "datetime_start": _utc(connection)}
     connection.execute(sa.update(TRIALS).where(TRIALS.c.trial_id == trial_id).values(running))
@@ -310,6 +315,8 @@ def _attempts(connection: Connection, trial_id: int) -> int:
     return 0 if text is None else int(text)
 
 
-def _utc(connection: Connection) -> datetime:
+def _utc(connection: Connection) -> sa.ColumnElement[datetime]:
     """The database's time, in UTC and without a zone, as Optuna stores it."""
-    return datetime.fromtimestamp(leases.now_ms(connection) / 1000, UTC).replace(tzinfo=None)
+    if (clock := UTC_CLOCK.get(connection.dialect.name)) is not None:
+        return sa.literal_column(clock, sa.DateTime)
+    return sa.literal(datetime.now(UTC).replace(tzinfo=None), sa.DateTime)

@@ -21,6 +21,8 @@ from hpo.study import Claim, Study
 log = logging.getLogger(__name__)
 
 BEATS_PER_LEASE = 3
+TRIES_PER_BEAT = 4
+"""A beat that failed is tried again sooner: when an outage is over, a sign of life is urgent."""
 
 
 class Heart:
@@ -73,12 +75,16 @@ class Heart:
             return set(self._lost)
 
     def _beat(self) -> None:
-        while not self._stop.wait(self._lease / BEATS_PER_LEASE):
+        beat = pause = self._lease / BEATS_PER_LEASE
+        while not self._stop.wait(pause):
             self._watch()
             with self._lock:
                 held = dict(self._held)
-            for study in dict.fromkeys(held.values()):
+            is_known = [
                 self._renew(study, [claim for claim, owner in held.items() if owner is study])
+                for study in dict.fromkeys(held.values())
+            ]
+            pause = beat if all(is_known) else beat / TRIES_PER_BEAT
 
     def _watch(self) -> None:
         """Kill a process that hangs: no exception reaches a thread that is stuck in a call."""
@@ -88,11 +94,13 @@ class Heart:
             log.error("no progress for %.0f s, killed; trials in hand: %s", stuck, numbers)
             os.kill(os.getpid(), signal.SIGKILL)
 
-    def _renew(self, study: Study, claims: list[Claim]) -> None:
+    def _renew(self, study: Study, claims: list[Claim]) -> bool:
+        """Renew leases of a study; whether the storage answered."""
         try:
             lost = study.renew(claims, self._lease)
         except StorageError as error:
-            log.warning("cannot renew leases, trying again: %s", error)
-            return
+            log.debug("cannot renew leases, trying again: %s", error)
+            return False
         with self._lock:
             self._lost |= lost & self._held.keys()
+        return True
