@@ -196,7 +196,7 @@ class Study:
                 raise LeaseLostError(f"trial {claim.number} belongs to another worker now")
 
         self.storage.write(write)
-        self._forget(claim)
+        self._judge.forget(claim)
         self.storage.reader.invalidate(self._id)
 
     def release(self, claim: Claim, how: str = RELEASED) -> None:
@@ -214,7 +214,7 @@ class Study:
                 ledger.give_back(connection, claim.trial_id, how, n_max)
 
         self.storage.write(write)
-        self._forget(claim)
+        self._judge.forget(claim)
 
     def renew(self, claims: Collection[Claim], lease: float) -> set[Claim]:
         """Renew leases; returns those that are another worker's now. Any thread may call it."""
@@ -331,14 +331,8 @@ class Study:
 
     @cached_property
     def _judge(self) -> Judge:
-        with self._reading():
-            study = self._optuna(optuna.samplers.RandomSampler())
+        study = self._optuna(optuna.samplers.RandomSampler())
         return Judge(self.definition, study, self.storage.reader)
-
-    def _forget(self, claim: Claim) -> None:
-        """Let the pruner's judge forget a trial, if there is a judge: to make one reads."""
-        if "_judge" in vars(self):
-            self._judge.forget(claim)
 
     def _draw(self, lease: Lease) -> tuple[Params, Notes]:
         """Choose a trial's params by what is known now; the params that are yet to be written."""

@@ -16,6 +16,7 @@ from hpo.housekeeping import OWNER, Swept, collect, delete, sweep
 from hpo.storage import schema
 from hpo.storage.engine import Storage, open_storage
 from hpo.study import FORMAT, Study
+from hpo.trial import Measurement
 from tests.housekeeping_cases import DAY, ME, claim, files, furnish, grow_old, unnamed
 from tests.study_process import definition
 
@@ -170,6 +171,11 @@ class TestCollect:
         other.put(path, b"1")
         grow_old(other)
         assert collect(storage, other).files == ()
+        held = furnish(storage, store, "held")
+        other.put(trial_path(held.uuid, 0, 1, "model.safetensors"), b"1")
+        grow_old(other)
+        swept = collect(storage, other)
+        assert (swept.files, set(swept.unknown)) == ((), {study.uuid, held.uuid})
         with pytest.raises(InputError, match="another store"):
             sweep(furnish(storage, store), other)
 
@@ -248,7 +254,8 @@ class TestDelete:
         study = create_study(storage, definition(), store.id)
         claimed = claim(study)
         delete(storage, store, "study", force=True)
-        assert study.report({claimed: []}).lost == {claimed}
+        storage.reader.invalidate(study._id)
+        assert study.report({claimed: [Measurement(step=1, value=1.0)]}).lost == {claimed}
         with pytest.raises(LeaseLostError):
             study.finish(claimed, "COMPLETE", 1.0, {})
         assert study.ask(ME, 60.0) is None

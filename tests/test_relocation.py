@@ -1,5 +1,6 @@
 """Studies that go on in another storage, from SQLite to PostgreSQL and back."""
 
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -13,13 +14,14 @@ from sqlalchemy.engine import Connection
 from hpo import catalog, relocation
 from hpo.artifacts import ArtifactStore, study_path, table_path
 from hpo.catalog import create_study, list_studies, open_study
-from hpo.errors import ArtifactError, InputError, StorageError, StudyBusyError
+from hpo.errors import ArtifactError, InputError, LeaseLostError, StorageError, StudyBusyError
 from hpo.housekeeping import collect, delete
 from hpo.relocation import Stores, copy_studies
 from hpo.storage import copying
 from hpo.storage.engine import Storage, open_storage
 from hpo.storage.schema import CLOCKS, TRIALS
 from hpo.study import Study
+from hpo.trial import Measurement
 from tests.housekeeping_cases import ME, claim, files, furnish, grow_old, unnamed
 from tests.study_process import definition
 
@@ -95,18 +97,28 @@ class TestMove:
         assert numbers == [3, 4, 5]
 
     def test_keeps_the_clock(self, source: Storage, target: Storage, store: ArtifactStore) -> None:
-        study = furnish(source, store, lease=0.01)
-        source.write(lambda c: c.execute(sa.update(CLOCKS).values(busy_ms=7_000_000)))
+        furnish(source, store, lease=0.01)
+        ahead = time.time() + 3600  # as the clock of another machine may be
+        values = {"busy_ms": 7_000_000, "seen_ms": round(1000 * ahead)}
+        source.write(lambda c: c.execute(sa.update(CLOCKS).values(values)))
         copy_studies(source, target)
-        assert study.storage is source
-        assert 7000 <= open_study(target, "study").progress().busy_seconds < 7001
+        moved = open_study(target, "study")
+        assert moved.progress().busy_seconds == 7000
+        claim(moved)
+        time.sleep(0.2)
+        assert 7000.2 <= moved.progress().busy_seconds < 7060
 
     def test_leaves_no_work_in_the_source(
         self, source: Storage, target: Storage, store: ArtifactStore
     ) -> None:
-        study = furnish(source, store, lease=0.01)
+        study = create_study(source, definition(), store.id)
+        asleep = claim(study, 0.01)
+        time.sleep(0.02)
         copy_studies(source, target)
         assert study.ask(ME, 60.0) is None
+        assert study.report({asleep: [Measurement(step=1, value=1.0)]}).lost == {asleep}
+        with pytest.raises(LeaseLostError):
+            study.finish(asleep, "COMPLETE", 1.0, {})
         with pytest.raises(InputError, match=r"has moved from .* to .*: name that one"):
             open_study(source, "study")
         with pytest.raises(InputError, match="has moved from"):
@@ -118,9 +130,11 @@ class TestMove:
     ) -> None:
         study = furnish(source, store, lease=0.01)
         copy_studies(source, target)
+        store.put(table_path("unused"), b"table")
         grow_old(store)
+        swept = collect(source, store, unknown=True)
+        assert [file.path for file in swept.files] == [table_path("unused")]
         before = store.list("")
-        assert collect(source, store, unknown=True).files == ()
         delete(source, store, "study")
         assert collect(source, store).files == ()
         assert store.list("") == before
@@ -243,7 +257,8 @@ class TestCopy:
         attrs = copy.trials()[0].user_attrs
         assert stores.target.get(attrs["artifact"], attrs["sha256"])
         assert as_optuna_sees(source, "study") == before
-        assert claim(study).number == claim(copy).number == 3
+        assert claim(study).number == 3
+        assert [claim(copy).number for _ in range(3)] == [3, 4, 5]
         others = [{**trial, "_user_attrs": None} for trial in as_optuna_sees(target, "study")[:3]]
         assert others == [{**trial, "_user_attrs": None} for trial in before[:3]]
 

@@ -97,6 +97,13 @@ def test_log_loss_of_sure_mistakes_stays_exact():
     assert found["log_loss"] == pytest.approx(80.0)
 
 
+@pytest.mark.parametrize("outputs", [torch.full((5, 1), 2.0), torch.arange(5.0)[:, None]])
+def test_of_a_constant_target_r2_is_one_or_zero(outputs):
+    y = torch.full((5,), 2.0)
+    found = evaluate("regression", 0, outputs, y, 0.0, 1.0)
+    assert found["r2"] == sk.r2_score(y.numpy(), outputs[:, 0].numpy())
+
+
 @pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
 def test_every_metric_of_a_task_is_measured(task):
     n_classes = {"binary": 2, "multiclass": 3, "regression": 0}[task]

@@ -9,10 +9,11 @@ The commands import what they need when they run: `hpo --help` loads neither tor
 
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 
+from hpo import __version__
 from hpo.cli import housekeeping, inspect, models, search, setup, storage
 from hpo.errors import HpoError
 
@@ -24,6 +25,20 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Hyperparameter search for PyTorch MLPs on tables."""
+    if version:
+        print(__version__)
+        raise typer.Exit
+
+
 for module in (search, inspect, models, housekeeping, setup, storage):
     module.register(app)
 

@@ -107,7 +107,8 @@ def _copy_clock(source: Connection, target: Connection, study_id: int, copy_id: 
     for table in (CLOCKS, LEASES):  # SQLite reuses ids
         target.execute(sa.delete(table).where(table.c.study_id == copy_id))
     for row in _read(source, CLOCKS, "study_id", {study_id: copy_id}):
-        _write(target, CLOCKS, [{**row, "seen_ms": leases.now(target)}])
+        clock = {**row, "seen_ms": leases.now(target)}
+        target.execute(sa.insert(CLOCKS).values(clock))
 
 
 def _copy_trials(

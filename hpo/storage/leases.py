@@ -31,7 +31,7 @@ class WorkerId:
     """What a storage shows of a worker.
 
     Attributes:
-        device: the GPU's model, or `cpu`.
+        device: the model of its GPU, or of its processor.
         share: the part of the device that is this worker's.
         nonce: tells it from others of the same process id, in other containers or at other times.
     """

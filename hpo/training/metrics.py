@@ -144,7 +144,9 @@ def _mae(values: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
 
 
 def _r2(values: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-    return 1 - (values - y).square().sum() / (y - y.mean()).square().sum()
+    """Where the target is constant, 1 for perfect predictions and 0 for others."""
+    missed, spread = (values - y).square().sum(), (y - y.mean()).square().sum()
+    return torch.where(spread > 0, 1 - missed / spread, (missed == 0).double())
 
 
 REGRESSION: dict[MetricName, Score] = {"rmse": _rmse, "mae": _mae, "r2": _r2}

@@ -21,7 +21,7 @@ from hpo.catalog import list_studies, open_study
 from hpo.errors import HpoError, InputError, StorageUnavailableError
 from hpo.storage.engine import Storage, open_storage
 from hpo.study import Study, WorkerId
-from hpo.training import SingleTrainer
+from hpo.training import SingleTrainer, describe_environment
 from hpo.worker.loop import Timing, Worker
 from hpo.worker.quota import Quota
 from hpo.worker.supervisor import CRASHED, RELEASED
@@ -86,7 +86,7 @@ def _work(options: argparse.Namespace, stop: threading.Event) -> int:
         identity=WorkerId(
             host=platform.node(),
             pid=os.getpid(),
-            device=device_name(trainer.device),
+            device=describe_environment(trainer.device, "float32").device,
             share=options.share,
             nonce=options.nonce,
         ),
@@ -118,11 +118,6 @@ def _open(names: list[str], patience: float) -> tuple[Storage, ArtifactStore, li
             storage.close()
             if not left:
                 raise
-
-
-def device_name(device: torch.device) -> str:
-    """What people call the device: the GPU's model, or `cpu`."""
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
 
 
 def _check_store(study: Study, store: ArtifactStore) -> None:
