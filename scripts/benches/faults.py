@@ -82,5 +82,6 @@ def sentence(tally: Tally) -> str:
     return (
         f"{tally.faults.total()} faults ({faults}); {tally.n_starts} worker starts; "
         f"trials: {trials} in {tally.n_attempts} attempts; "
-        f"{tally.n_checkpoints} checkpoints left before gc; {len(tally.losses)} losses"
+        f"{tally.n_checkpoints} checkpoints and {tally.n_drafts} drafts left before gc; "
+        f"{len(tally.losses)} losses"
     )

@@ -75,6 +75,11 @@ def add_running(connection: Connection, n_trials: int, *, alive: bool, leased: b
         _insert(connection, LEASES, (_lease(study_id, trial_id, expires) for trial_id in ids))
 
 
+def draw_params(generator: random.Random) -> dict[str, float]:
+    """Params of a trial, at random."""
+    return {name: _draw(leaf, generator) for name, leaf in DISTRIBUTIONS.items()}
+
+
 def _add_trials(connection: Connection, n_trials: int, state: TrialState) -> Sequence[int]:
     """Add bare trials; their ids."""
     study_id = _study_id(connection)
@@ -100,11 +105,11 @@ def _add_trials(connection: Connection, n_trials: int, state: TrialState) -> Seq
 def _params(ids: Sequence[int], generator: random.Random) -> Iterator[dict[str, Any]]:
     texts = {name: distribution_to_json(drawn) for name, drawn in DISTRIBUTIONS.items()}
     for trial_id in ids:
-        for name, distribution in DISTRIBUTIONS.items():
+        for name, value in draw_params(generator).items():
             yield {
                 "trial_id": trial_id,
                 "param_name": name,
-                "param_value": _draw(distribution, generator),
+                "param_value": value,
                 "distribution_json": texts[name],
             }
 

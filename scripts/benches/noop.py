@@ -95,13 +95,13 @@ class PlainDriver:
 
     def __init__(self, url: str, sampler: str = "random") -> None:
         """Open the study, to be sampled so."""
-        self.study = _load_plain(url, _plain_tpe() if sampler == "tpe" else RandomSampler())
+        self.study = _load_plain(url, plain_tpe() if sampler == "tpe" else RandomSampler())
         self._trial: optuna.Trial
 
     def ask(self) -> None:
         """Begin a trial, with its params."""
         self._trial = self.study.ask()
-        _suggest(self._trial)
+        suggest(self._trial)
 
     def report(self, step: int) -> None:
         """Report the step's value, and hear what the pruner says."""
@@ -180,7 +180,7 @@ def _load_plain(url: str, sampler: BaseSampler) -> optuna.Study:
     return optuna.load_study(study_name=NAME, storage=url, sampler=sampler, pruner=pruner)
 
 
-def _plain_tpe() -> TPESampler:
+def plain_tpe() -> TPESampler:
     """As hpo's `tpe` is set."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
@@ -188,7 +188,7 @@ def _plain_tpe() -> TPESampler:
 
 
 def _objective(trial: optuna.Trial) -> float:
-    _suggest(trial)
+    suggest(trial)
     for step in STEPS:
         trial.report(value_at(step), step)
         if trial.should_prune():
@@ -196,7 +196,8 @@ def _objective(trial: optuna.Trial) -> float:
     return value_at(STEPS[-1])
 
 
-def _suggest(trial: optuna.Trial) -> None:
+def suggest(trial: optuna.Trial) -> None:
+    """Draw the six params."""
     trial.suggest_int("model.depth", 1, 6)
     trial.suggest_int("model.width", 64, 512, step=64)
     trial.suggest_float("model.dropout", 0.0, 0.5)

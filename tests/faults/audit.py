@@ -4,6 +4,7 @@ Does not know: what the faults were.
 """
 
 import math
+import posixpath
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,11 +16,12 @@ import torch
 from optuna.trial import FrozenTrial
 
 from faults.setting import Setting
-from hpo.artifacts import ArtifactStore, table_path
+from hpo.artifacts import ID_FILE, ArtifactStore, study_path, table_path
 from hpo.bundle import Model
 from hpo.data.sources import read_typed
 from hpo.errors import HpoError
 from hpo.experiment import Experiment
+from hpo.housekeeping import LOG, OWNER
 from hpo.storage.schema import LEASES
 from hpo.study import Study
 from hpo.training import evaluate
@@ -58,11 +60,24 @@ def audit(setting: Setting) -> Findings:
 
 
 def orphans(setting: Setting) -> list[str]:
-    """Files of the artifact store that nothing in the study names."""
-    named = {"store-id", table_path(setting.study.definition.data.fingerprint)}
-    for trial in setting.study.trials():
-        named |= {value for value in trial.user_attrs.values() if isinstance(value, str)}
-    return [path for path in files(setting.store) if path not in named]
+    """Files of the artifact store that nothing in the study names; drafts are no one's yet."""
+    study = setting.study
+    own = {ID_FILE, table_path(study.definition.data.fingerprint), study_path(study.uuid, OWNER)}
+    folders = set()
+    for trial in study.trials():
+        if trial.state.name == "COMPLETE":
+            folders.add(posixpath.dirname(trial.user_attrs["artifact"]))
+    left = [path for path in files(setting.store) if path not in own and not is_draft(path)]
+    return [
+        path
+        for path in left
+        if posixpath.dirname(path) not in folders and not _is_log_of_a_failure(study, path)
+    ]
+
+
+def is_draft(path: str) -> bool:
+    """Whether a file is what a killed process was writing; `hpo gc` removes it after a day."""
+    return posixpath.basename(path).startswith(".")
 
 
 def checkpoints(setting: Setting) -> Counter[int]:
@@ -70,7 +85,7 @@ def checkpoints(setting: Setting) -> Counter[int]:
     found: Counter[int] = Counter()
     for path in files(setting.store):
         parts = path.split("/")
-        if "checkpoints" in parts:
+        if "checkpoints" in parts and not is_draft(path):
             found[int(parts[2].removeprefix("trial-"))] += 1
     return found
 
@@ -83,6 +98,12 @@ def files(store: ArtifactStore) -> list[str]:
         for path in root.rglob("*")
         if path.is_file() and path.name != "ballast"
     )
+
+
+def _is_log_of_a_failure(study: Study, path: str) -> bool:
+    failed = {trial.number for trial in study.trials() if trial.state.name == "FAIL"}
+    parts = path.split("/")
+    return parts[-1] == LOG and int(parts[2].removeprefix("trial-")) in failed
 
 
 def _numbering(study: Study, trials: list[FrozenTrial]) -> Iterator[str]:

@@ -16,16 +16,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import typer
-
 from faults.setting import Setting
-from hpo.cli import app
 from hpo.worker.supervisor import RELEASED
-
-
-def has_command(name: str) -> bool:
-    """Whether the command line has this command."""
-    return name in typer.main.get_command(app).commands
 
 
 def worker_options(**changes: str) -> list[str]:

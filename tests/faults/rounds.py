@@ -10,9 +10,9 @@ from pathlib import Path
 from servers import Server
 from small_disk import SmallDisk
 
-from faults.audit import audit, checkpoints, orphans
+from faults.audit import audit, checkpoints, files, is_draft, orphans
 from faults.chaos import Chaos
-from faults.crew import Crew, has_command, hpo_command
+from faults.crew import Crew, hpo_command
 from faults.setting import Setting, make_setting
 from hpo.errors import StorageError
 
@@ -33,6 +33,7 @@ class Tally:
         trials: by final state.
         n_attempts: claims they took.
         n_checkpoints: files left when the study was finished, before `hpo gc`.
+        n_drafts: unfinished files that killed processes left.
         losses: what must not happen, each in a sentence.
     """
 
@@ -41,6 +42,7 @@ class Tally:
     trials: Counter[str] = field(default_factory=Counter)
     n_attempts: int = 0
     n_checkpoints: int = 0
+    n_drafts: int = 0
     losses: list[str] = field(default_factory=list)
 
     def add(self, other: "Tally") -> None:
@@ -50,6 +52,7 @@ class Tally:
         self.trials += other.trials
         self.n_attempts += other.n_attempts
         self.n_checkpoints += other.n_checkpoints
+        self.n_drafts += other.n_drafts
         self.losses += other.losses
 
 
@@ -109,8 +112,6 @@ def play(
 
 
 def _count(setting: Setting, crew: Crew, chaos: Chaos) -> Tally:
-    if has_command("reap"):
-        hpo_command(setting, "reap", setting.study.name)
     found = audit(setting)
     losses = [*crew.losses, *found.faults]
     left = checkpoints(setting)
@@ -119,17 +120,17 @@ def _count(setting: Setting, crew: Crew, chaos: Chaos) -> Tally:
         for number, n in left.items()
         if n > CHECKPOINTS_PER_TRIAL
     ]
-    if has_command("gc"):
-        swept = hpo_command(setting, "gc")
-        if swept.returncode != 0:
-            losses.append(f"hpo gc ended with {swept.returncode}: {swept.stderr.strip()}")
-        losses += [f"{path} is named by nothing" for path in orphans(setting)]
+    swept = hpo_command(setting, "gc")
+    if swept.returncode != 0:
+        losses.append(f"hpo gc ended with {swept.returncode}: {swept.stderr.strip()}")
+    losses += [f"{path} is named by nothing" for path in orphans(setting)]
     return Tally(
         faults=chaos.counts,
         n_starts=crew.n_starts,
         trials=found.counts,
         n_attempts=found.n_attempts,
         n_checkpoints=left.total(),
+        n_drafts=sum(map(is_draft, files(setting.store))),
         losses=losses,
     )
 
