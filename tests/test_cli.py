@@ -14,6 +14,7 @@ import pytest
 import safetensors.torch
 import torch
 
+from hpo import __version__
 from tests.command_line import Outcome, hpo
 
 STUDY = """
@@ -89,6 +90,10 @@ def test_run_again_goes_on_where_it_ended(inside: Path) -> None:
     again = run_process("run", "small.toml", cwd=inside)
     assert again.returncode == 0, again.stderr
     assert hpo("status", "small", "--json").document["trials"] == {"COMPLETE": 6}
+
+
+def test_the_version_is_printed() -> None:
+    assert hpo("--version").out == f"{__version__}\n"
 
 
 def test_status_is_a_contract(inside: Path) -> None:

@@ -27,16 +27,21 @@ app = typer.Typer(
 )
 
 
-@app.callback()
-def options(
-    version: Annotated[
-        bool, typer.Option("--version", is_eager=True, help="Print the version and exit.")
-    ] = False,
-) -> None:
-    """Hyperparameter search for PyTorch MLPs on tables."""
-    if version:
+def _print_version(asked: bool) -> None:
+    if asked:
         print(__version__)
         raise typer.Exit
+
+
+Version = Annotated[
+    bool,
+    typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version."),
+]
+
+
+@app.callback()
+def options(version: Version = False) -> None:
+    """Hyperparameter search for PyTorch MLPs on tables."""
 
 
 for module in (search, inspect, models, housekeeping, setup, storage):

@@ -222,8 +222,8 @@ def enqueue(
 def reap(name: StudyName, storage: StorageUrl = DEFAULT_STORAGE) -> None:
     """Take back the trials of dead workers, where no worker is left to do so.
 
-    Looks twice, a third of a lease apart: a worker that was only cut off for a while shows a sign
-    of life in between. Prints the numbers of the trials that wait again.
+    Looks twice, a part of a lease apart: a worker that was only cut off shows a sign of life in
+    between. Prints the numbers of the trials that wait again.
 
     Example:
         hpo reap california-housing
