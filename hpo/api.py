@@ -95,7 +95,7 @@ def run(
         slots=slots,
         on_death=partial(bury_worker, study.storage, store),
     )
-    if code := search(study, supervisor, lambda status: None):
+    if code := search(study, store, supervisor, lambda status: None):
         raise HpoError(f"the workers of study {study.name} ended with code {code}")
     return StudyResults(study=study, store=store)
 

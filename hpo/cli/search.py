@@ -103,7 +103,7 @@ def run(
             on_death=partial(bury_worker, study.storage, store),
         )
         try:
-            code = search(study, supervisor, view.update)
+            code = search(study, store, supervisor, view.update)
         except KeyboardInterrupt:
             view.log("Interrupted. What is finished is kept; the same command goes on.")
             raise typer.Exit(130) from None

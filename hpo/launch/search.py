@@ -11,7 +11,8 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from hpo.artifacts import ArtifactStore
-from hpo.errors import StorageUnavailableError
+from hpo.errors import ArtifactError, StorageUnavailableError
+from hpo.housekeeping import sweep
 from hpo.status import StudyStatus
 from hpo.study import Study
 from hpo.worker.supervisor import Supervisor
@@ -24,11 +25,17 @@ def worker_environment(study: Study, store: ArtifactStore) -> dict[str, str]:
     return {"HPO_STORAGE": study.storage.url, "HPO_ARTIFACTS": store.url}
 
 
-def search(study: Study, supervisor: Supervisor, observe: Callable[[StudyStatus], None]) -> int:
-    """Run the supervisor's workers until none is left.
+def search(
+    study: Study,
+    store: ArtifactStore,
+    supervisor: Supervisor,
+    observe: Callable[[StudyStatus], None],
+) -> int:
+    """Run the supervisor's workers until none is left; sweep up what killed ones left behind.
 
     Args:
         study: what they work for.
+        store: where its weights are.
         supervisor: the workers, not yet started.
         observe: called with the study's status once a second, and once at the end.
 
@@ -48,4 +55,8 @@ def search(study: Study, supervisor: Supervisor, observe: Callable[[StudyStatus]
     finally:
         with suppress(StorageUnavailableError):
             observe(study.progress())
-    return supervisor.exit_code()
+    code = supervisor.exit_code()
+    if code == 0:
+        with suppress(ArtifactError):  # `hpo gc` removes what stays
+            sweep(study, store)
+    return code
