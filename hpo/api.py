@@ -89,6 +89,7 @@ def run(
     study, store = create_from_file(
         Path(study_file), storage, artifacts, n_trials=n_trials, timeout=_seconds(timeout)
     )
+    study.storage.check_room(len(slots))
     supervisor = Supervisor(
         arguments=[study.name],
         environment=worker_environment(study, store),

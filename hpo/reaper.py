@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from sqlalchemy.engine import Connection
 
+from hpo.errors import StudyNotFoundError
 from hpo.storage import leases, ledger
 from hpo.storage.engine import Storage
 from hpo.storage.leases import Sighting
@@ -82,7 +83,10 @@ class Reaper:
     def _take_back(self, connection: Connection, found: list[Sighting], how: str) -> dict[int, int]:
         """Attempts that ended so, by the numbers of the trials that could be taken back."""
         leases.tick(connection, self._study_id)
-        n_max = self._max_attempts(connection)
+        try:
+            n_max = self._max_attempts(connection)
+        except StudyNotFoundError:  # deleted meanwhile, its leases with it
+            return {}
         return {
             seen.number: ledger.give_back(connection, seen.trial_id, how, n_max)
             for seen in found

@@ -29,7 +29,7 @@ from hpo.status import StudyStatus, read_status
 from hpo.storage import leases, ledger
 from hpo.storage.engine import Storage
 from hpo.storage.inventory import TrialFiles, read_inventory
-from hpo.storage.leases import Lease
+from hpo.storage.leases import Lease as Lease
 from hpo.storage.leases import WorkerId as WorkerId
 from hpo.storage.leases import worker_key as worker_key
 from hpo.storage.reader import Notes
@@ -100,12 +100,21 @@ class Study:
         Returns:
             None when there is nothing to claim now.
         """
+        granted = self.claim(worker, lease)
+        return None if granted is None else self.draw(granted)
+
+    def claim(self, worker: WorkerId, lease: float) -> Lease | None:
+        """The first half of `ask`: put a trial under a lease, its params yet to be drawn."""
         try:
-            granted = self.storage.write(lambda connection: self._claim(connection, worker, lease))
-            if granted is None:
-                return None
-            params, notes = self._draw(granted)
+            return self.storage.write(lambda connection: self._claim(connection, worker, lease))
         except StudyNotFoundError:  # deleted, or moved to another storage
+            return None
+
+    def draw(self, granted: Lease) -> Claim | None:
+        """The second half of `ask`: draw the params; None when the lease was lost meanwhile."""
+        try:
+            params, notes = self._draw(granted)
+        except StudyNotFoundError:
             return None
 
         def write_params(connection: Connection) -> None:
@@ -199,7 +208,7 @@ class Study:
         self._judge.forget(claim)
         self.storage.reader.invalidate(self._id)
 
-    def release(self, claim: Claim, how: str = RELEASED) -> None:
+    def release(self, claim: Lease, how: str = RELEASED) -> None:
         """Give a trial back: it waits under its number, with its params, for the next worker.
 
         Args:
@@ -216,15 +225,15 @@ class Study:
         self.storage.write(write)
         self._judge.forget(claim)
 
-    def renew(self, claims: Collection[Claim], lease: float) -> set[Claim]:
-        """Renew leases; returns those that are another worker's now. Any thread may call it."""
+    def renew(self, held: Collection[Lease], lease: float) -> set[str]:
+        """Renew leases; returns the tokens of those that are lost. Any thread may call it."""
 
         def write(connection: Connection) -> set[int]:
             leases.tick(connection, self._id)
-            return leases.touch(connection, claims, lease)
+            return leases.touch(connection, held, lease)
 
-        held = self.storage.write(write)
-        return {claim for claim in claims if claim.trial_id not in held}
+        kept = self.storage.write(write)
+        return {own.token for own in held if own.trial_id not in kept}
 
     def enqueue(self, params: Params) -> int:
         """Queue a trial with these params; the others are sampled when it is claimed.
@@ -323,11 +332,16 @@ class Study:
         return ledger.claim(connection, self._id, n_trials, worker, lease)
 
     def _budget(self, connection: Connection) -> Budget:
-        """The budget as it is now."""
-        text = ledger.get_study_attr(connection, self._id, DEFINITION)
-        if text is None:
+        """The budget as it is now.
+
+        Raises:
+            StudyNotFoundError: the study was deleted; SQLite may have given its id to another.
+        """
+        attrs = ledger.get_study_attrs(connection, self._id, (DEFINITION, UUID))
+        if attrs.get(UUID) != self.uuid:
+            self.storage.reader.forget(self._id)
             raise self._gone()
-        return Budget.model_validate(json.loads(text)["budget"])
+        return Budget.model_validate(json.loads(attrs[DEFINITION])["budget"])
 
     @cached_property
     def _judge(self) -> Judge:

@@ -12,7 +12,7 @@ from faults.setting import Setting, make_setting
 from optuna.trial import FrozenTrial
 
 from hpo.bundle import Model
-from hpo.worker.supervisor import RELEASED
+from hpo.worker.supervisor import EXIT_RELEASED
 
 pytestmark = pytest.mark.slow
 
@@ -79,7 +79,7 @@ def test_a_trial_released_at_sigterm_ends_as_if_it_had_never_stopped(tmp_path: P
         wait_for_epochs(setting, 50)
         start = time.monotonic()
         workers.members[0].signal(signal.SIGTERM)
-        assert exit_code(workers.members[0], 5) == RELEASED
+        assert exit_code(workers.members[0], 5) == EXIT_RELEASED
         assert time.monotonic() - start < 5
     released = trial(setting)
     assert released.state.name == "WAITING"
@@ -112,7 +112,7 @@ def test_a_second_sigterm_ends_at_once(tmp_path: Path) -> None:
         time.sleep(1)
         assert member.process.poll() is None
         member.signal(signal.SIGTERM)
-        assert exit_code(member, 2) == RELEASED
+        assert exit_code(member, 2) == EXIT_RELEASED
         wait_until(lambda: is_gone(child), 2, "rid of the child")
 
 
@@ -122,7 +122,7 @@ def test_sigterm_while_a_worker_starts_ends_it_as_released(tmp_path: Path) -> No
         (member,) = workers.members
         wait_until(member.child, 30, "starting a child")
         member.signal(signal.SIGTERM)
-        assert exit_code(member, 5) == RELEASED
+        assert exit_code(member, 5) == EXIT_RELEASED
 
 
 def test_a_worker_stopped_beyond_its_lease_carries_on_with_other_trials(tmp_path: Path) -> None:

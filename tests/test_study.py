@@ -207,7 +207,7 @@ class TestLease:
         with pytest.raises(LeaseLostError):
             study.finish(claim, "COMPLETE", 1.0, {})
         study.release(claim)
-        assert study.renew([claim], 60.0) == {claim}
+        assert study.renew([claim], 60.0) == {claim.token}
         study.finish(again, "COMPLETE", 2.0, {"by": "other"})
         (trial,) = study.trials()
         assert (trial.value, trial.user_attrs["by"]) == (2.0, "other")
@@ -304,7 +304,7 @@ class TestLease:
         buried = bury(storage, OTHER.key, "killed by SIGKILL")
         assert [(s.uuid, taken) for s, taken in buried.items()] == [(study.uuid, {1: 1})]
         assert study.progress().workers == (ME,)
-        assert study.renew([mine, theirs], 60.0) == {theirs}
+        assert study.renew([mine, theirs], 60.0) == {theirs.token}
         (earlier,) = study.trials()[theirs.number].user_attrs["earlier_attempts"]
         assert earlier == {"worker": OTHER.key, "device": "cpu", "ended": "killed by SIGKILL"}
 

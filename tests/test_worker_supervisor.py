@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from hpo.worker.supervisor import MAX_RESTARTS, RELEASED, Slot, Supervisor
+from hpo.worker.supervisor import EXIT_RELEASED, MAX_RESTARTS, Slot, Supervisor
 
 
 def make(tmp_path: Path, program: str, n_slots: int = 1, **more: object) -> Supervisor:
@@ -77,7 +77,7 @@ def test_a_worker_that_ignores_the_notice_is_killed(tmp_path: Path) -> None:
         wait_for(tmp_path / "ready")
         supervisor.stop(grace=0.2)
     assert supervisor.children[0].process.returncode == -signal.SIGKILL
-    assert supervisor.exit_code() == RELEASED
+    assert supervisor.exit_code() == EXIT_RELEASED
 
 
 def test_a_worker_told_to_go_while_it_starts_has_released_what_it_had(tmp_path: Path) -> None:
@@ -85,7 +85,7 @@ def test_a_worker_told_to_go_while_it_starts_has_released_what_it_had(tmp_path: 
     with supervisor:
         supervisor.stop(grace=10)
     assert supervisor.children[0].process.returncode == -signal.SIGTERM
-    assert supervisor.exit_code() == RELEASED
+    assert supervisor.exit_code() == EXIT_RELEASED
 
 
 def test_workers_notice_when_their_supervisor_is_killed(tmp_path: Path) -> None:

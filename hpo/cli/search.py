@@ -2,6 +2,7 @@
 
 import signal
 import sys
+import time
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -169,21 +170,23 @@ def worker(
     from hpo.launch.local import local_slots
     from hpo.storage.engine import open_storage
     from hpo.worker.quota import Quota
-    from hpo.worker.supervisor import RELEASED, Supervisor
+    from hpo.worker.supervisor import EXIT_RELEASED, Supervisor
 
     arguments = worker_arguments(
         lease=lease,
         checkpoint_interval=checkpoint_interval,
         storage_timeout=storage_timeout,
         hang_timeout=hang_timeout,
-        **({} if timeout is None else {"timeout": timeout}),
     )
+    if timeout is not None:
+        deadline = time.time() + seconds("--timeout", timeout)
+        arguments += ["--deadline", str(deadline)]  # of this command, however often a worker dies
     _interrupt_at_sigterm()
-    code = RELEASED
+    code = EXIT_RELEASED
     with suppress(KeyboardInterrupt):
         patience = seconds("--storage-timeout", storage_timeout)
         opened_storage = open_storage(storage, create=False, patience=patience)
-        store = ArtifactStore(artifacts)
+        store = ArtifactStore(artifacts, create=False)
         slots = local_slots(gpus=gpus, per_gpu=per_gpu, workers=workers)
         opened_storage.check_room(len(slots))
         supervisor = Supervisor(

@@ -10,7 +10,7 @@ import platform
 
 from hpo.artifacts import ArtifactStore, trial_path
 from hpo.catalog import bury
-from hpo.errors import ArtifactError, StorageError
+from hpo.errors import HpoError
 from hpo.storage.engine import Storage
 from hpo.study import worker_key
 from hpo.worker.outbox import LOG
@@ -34,7 +34,7 @@ def bury_worker(storage: Storage, store: ArtifactStore, death: Death) -> None:
             for number, attempt in attempts.items():
                 _add_to_log(store, trial_path(study.uuid, number, attempt, LOG), death)
                 log.warning("%s: trial %d comes back, its worker %s", study.name, number, death.how)
-    except (StorageError, ArtifactError) as error:
+    except HpoError as error:  # a study that was deleted meanwhile, too
         log.warning("%s", error)
 
 

@@ -40,8 +40,8 @@ def search(
         observe: called with the study's status once a second, and once at the end.
 
     Returns:
-        The workers' exit code, 0 where there was nothing to do; a KeyboardInterrupt passes
-        through after they were stopped.
+        0 when the study is finished, whatever became of single workers; otherwise their exit code.
+        A KeyboardInterrupt passes through after they were stopped.
     """
     if study.progress().is_finished:
         return 0
@@ -55,8 +55,8 @@ def search(
     finally:
         with suppress(StorageUnavailableError):
             observe(study.progress())
-    code = supervisor.exit_code()
-    if code == 0:
-        with suppress(ArtifactError):  # `hpo gc` removes what stays
-            sweep(study, store)
-    return code
+    if not study.progress().is_finished:
+        return supervisor.exit_code()
+    with suppress(ArtifactError):  # `hpo gc` removes what stays
+        sweep(study, store)
+    return 0

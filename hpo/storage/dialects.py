@@ -56,7 +56,7 @@ POSTGRESQL_SESSION = (
 MYSQL_SESSION = (
     "SET time_zone = '+00:00'",
     "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
-    "SET SESSION innodb_lock_wait_timeout = 50",
+    "SET SESSION innodb_lock_wait_timeout = 10",
 )
 MARIADB_LETS_GO = "SET SESSION idle_transaction_timeout = 10"
 MYSQL_LETS_GO = "SET SESSION wait_timeout = 60"  # MySQL has no such limit for transactions alone
@@ -115,7 +115,7 @@ def _set_up_mysql(connection: Any, record: object) -> None:
 
 DIALECTS = {
     "sqlite": Dialect(
-        connect={"timeout": 60},  # seconds to wait for the write lock
+        connect={"timeout": 20},  # seconds to wait for the write lock
         pool={},
         set_up=_set_up_sqlite,
     ),
@@ -126,14 +126,14 @@ DIALECTS = {
             "keepalives_idle": 30,
             "keepalives_interval": 10,
             "keepalives_count": 3,
-            "tcp_user_timeout": 60_000,
+            "tcp_user_timeout": 15_000,
         },
         pool=POOL,
         set_up=_set_up_postgresql,
     ),
     "mysql": Dialect(
         # longer than any lock is waited for
-        connect={"connect_timeout": 10, "read_timeout": 90, "write_timeout": 90},
+        connect={"connect_timeout": 10, "read_timeout": 20, "write_timeout": 20},
         pool=POOL,
         set_up=_set_up_mysql,
     ),

@@ -87,6 +87,7 @@ class Sighting:
 
     trial_id: int
     number: int
+    token: str = field(repr=False)
     beat: int
     lease_ms: int
     wait_ms: float = field(default=0.0, compare=False)
@@ -193,8 +194,9 @@ def studies_of(connection: Connection, worker: str) -> list[int]:
 
 def is_still(connection: Connection, seen: Sighting) -> bool:
     """Whether a lease is as it was seen, and lock it so: its holder's next write waits."""
-    still = (LEASES.c.trial_id == seen.trial_id) & (LEASES.c.beat == seen.beat)
-    query = sa.select(LEASES.c.trial_id).where(still).with_for_update()
+    still = (LEASES.c.token == seen.token) & (LEASES.c.beat == seen.beat)
+    own = LEASES.c.trial_id == seen.trial_id
+    query = sa.select(LEASES.c.trial_id).where(own & still).with_for_update()
     return connection.execute(query).one_or_none() is not None
 
 
@@ -260,7 +262,13 @@ def _sightings(connection: Connection, study_id: int) -> sa.Select[Any]:
 
 
 def _sighting(row: sa.Row[Any]) -> Sighting:
-    return Sighting(trial_id=row.trial_id, number=row.number, beat=row.beat, lease_ms=row.lease_ms)
+    return Sighting(
+        trial_id=row.trial_id,
+        number=row.number,
+        token=row.token,
+        beat=row.beat,
+        lease_ms=row.lease_ms,
+    )
 
 
 def _clock(connection: Connection, study_id: int) -> sa.Select[Any]:

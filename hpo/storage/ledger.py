@@ -47,6 +47,8 @@ FIXED_PARAMS = "fixed_params"
 """Optuna's name for the params that an enqueued trial comes with."""
 EARLIER = "earlier_attempts"
 """User attribute: who held a trial before, and how each of these attempts ended."""
+N_EARLIER = 20
+"""Attempts that are remembered; before them only those that cost a worker."""
 RELEASED = "released"
 """How an attempt ended whose worker handed the trial back; everything else is a loss."""
 
@@ -77,6 +79,13 @@ def get_study_attr(connection: Connection, study_id: int, key: str) -> Any:
     own = (STUDY_ATTRS.c.study_id == study_id) & (STUDY_ATTRS.c.key == key)
     text = connection.execute(sa.select(STUDY_ATTRS.c.value_json).where(own)).scalar()
     return None if text is None else json.loads(text)
+
+
+def get_study_attrs(connection: Connection, study_id: int, keys: Sequence[str]) -> dict[str, Any]:
+    """Some system attributes of a study, those that there are."""
+    own = (STUDY_ATTRS.c.study_id == study_id) & STUDY_ATTRS.c.key.in_(keys)
+    rows = connection.execute(sa.select(STUDY_ATTRS.c.key, STUDY_ATTRS.c.value_json).where(own))
+    return {key: json.loads(text) for key, text in rows}
 
 
 def set_study_attr(connection: Connection, study_id: int, key: str, value: Any) -> None:
@@ -269,7 +278,9 @@ def give_back(connection: Connection, trial_id: int, how: str, max_attempts: int
     leases.end(connection, trial_id)
     attrs = read_attrs(connection, TRIAL_USER_ATTRS, trial_id)
     attempt = {"worker": attrs["worker"], "device": attrs["device"], "ended": how}
-    earlier = [*attrs.get(EARLIER, []), attempt]
+    before = attrs.get(EARLIER, [])
+    losses = [ended for ended in before[:-N_EARLIER] if ended["ended"] != RELEASED]
+    earlier = [*losses, *before[-N_EARLIER:], attempt]  # MySQL holds 64 KiB of them
     write_attrs(connection, TRIAL_USER_ATTRS, trial_id, {EARLIER: earlier})
     n_lost = sum(attempt["ended"] != RELEASED for attempt in earlier)
     if how != RELEASED and n_lost >= max_attempts:

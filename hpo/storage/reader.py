@@ -77,10 +77,11 @@ class Reader(_CachedStorage):
         self._read_at.pop(study_id, None)
 
     def forget(self, study_id: int) -> None:
-        """Read all of a study anew the next time: a finished trial of it was changed."""
+        """Read all of a study anew: a finished trial was changed, or the id is another study's."""
         with self._reading:
             self._read_at.pop(study_id, None)
             self._snapshots.pop(study_id, None)
+            self._studies.pop(study_id, None)
 
     def close(self) -> None:
         """End the session of this thread."""

@@ -17,15 +17,17 @@ from types import FrameType
 import torch
 
 from hpo.artifacts import ArtifactStore
-from hpo.catalog import list_studies, open_study
-from hpo.errors import HpoError, InputError, StorageUnavailableError
+from hpo.catalog import open_study, studies
+from hpo.errors import ArtifactError, HpoError, StorageUnavailableError, StudyNotFoundError
 from hpo.storage.engine import Storage, open_storage
 from hpo.study import Study, WorkerId
 from hpo.training import SingleTrainer, describe_environment
 from hpo.worker.loop import Timing, Worker
+from hpo.worker.outage import Outage
 from hpo.worker.quota import Quota
-from hpo.worker.supervisor import CRASHED, RELEASED
+from hpo.worker.supervisor import CRASHED, EXIT_RELEASED
 
+POLL_SECONDS = 0.2
 log = logging.getLogger("hpo.worker")
 
 
@@ -33,9 +35,9 @@ def main() -> int:
     """Work, and say how it ended by the exit code."""
     options = _parse()
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    stop = threading.Event()
+    stop = Stop()
     if options.lifeline:
-        threading.Thread(target=_stop_with_parent, args=(stop,), daemon=True).start()
+        stop.watch_parent()
     try:
         return _work(options, stop)
     except HpoError as error:
@@ -56,27 +58,28 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--checkpoint-interval", type=float, default=60.0)
     parser.add_argument("--storage-timeout", type=float, default=600.0)
     parser.add_argument("--hang-timeout", type=float, default=600.0)
-    parser.add_argument("--timeout", type=float, default=math.inf)
+    parser.add_argument("--deadline", type=float, default=math.inf, help="in Unix time")
     parser.add_argument("--quota", help="two file descriptors, such as 5,6")
     parser.add_argument("--lifeline", action="store_true", help="stop when standard input ends")
     return parser.parse_args()
 
 
-def _work(options: argparse.Namespace, stop: threading.Event) -> int:
-    deadline = time.monotonic() + options.timeout
+def _work(options: argparse.Namespace, stop: "Stop") -> int:
+    deadline = time.monotonic() + options.deadline - time.time()
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
     storage, store, named = _open(options.names, patience=options.storage_timeout)
-    _stop_at_signals(stop)  # until here there is nothing to hand back
     for study in named:
-        _check_store(study, store)
+        study.check_store(store.id)
+    stop.hand_back()
     opened: dict[str, Study] = {}
 
     def open_studies() -> list[Study]:
-        """Every unfinished study whose artifacts are in this store."""
-        for status in list_studies(storage):
-            if status.name not in opened and not status.is_finished:
-                opened[status.name] = open_study(storage, status.name)
-        return [study for study in opened.values() if study.artifact_store_id == store.id]
+        """Every unfinished study whose artifacts are in this store; each opened once."""
+        found = {study.uuid: study for study in studies(storage) if _is_open(study, store)}
+        kept = {uuid: opened.get(uuid, study) for uuid, study in found.items()}
+        opened.clear()
+        opened.update(kept)
+        return list(kept.values())
 
     trainer = SingleTrainer(options.device)
     worker = Worker(
@@ -100,32 +103,31 @@ def _work(options: argparse.Namespace, stop: threading.Event) -> int:
         deadline=deadline,
         until_finished=bool(named),
     )
-    ended = worker.work(stop)
+    ended = worker.work(stop.event)
     log.debug("time: %s", worker.stopwatch)
-    return 0 if ended else RELEASED
+    return 0 if ended else EXIT_RELEASED
 
 
 def _open(names: list[str], patience: float) -> tuple[Storage, ArtifactStore, list[Study]]:
-    """Open what the worker works with; a storage that is out of reach is tried again."""
-    give_up = time.monotonic() + patience
-    while True:
-        left = max(0.0, give_up - time.monotonic())
-        storage = open_storage(os.environ["HPO_STORAGE"], create=False, patience=left)
-        try:
-            named = [open_study(storage, name) for name in names]
-            return storage, ArtifactStore(os.environ["HPO_ARTIFACTS"]), named
-        except StorageUnavailableError:  # it went away again
-            storage.close()
-            if not left:
-                raise
+    """Open what the worker works with; what is out of reach is tried again."""
+    outage = Outage(StorageUnavailableError, ArtifactError, patience=patience)
+    found = None
+    while found is None:
+        with outage.ridden_out():
+            storage = open_storage(os.environ["HPO_STORAGE"], create=False)
+            store = ArtifactStore(os.environ["HPO_ARTIFACTS"], create=False)
+            found = storage, store, [open_study(storage, name) for name in names]
+        while not outage.is_due:
+            time.sleep(POLL_SECONDS)
+    return found
 
 
-def _check_store(study: Study, store: ArtifactStore) -> None:
-    if study.artifact_store_id != store.id:
-        raise InputError(
-            f"study {study.name} keeps its artifacts in another store than {store.url}: "
-            "name the one it was created with by --artifacts or HPO_ARTIFACTS"
-        )
+def _is_open(study: Study, store: ArtifactStore) -> bool:
+    """Whether a study is one to work for."""
+    try:
+        return study.artifact_store_id == store.id and not study.progress().is_finished
+    except StudyNotFoundError:  # deleted a moment ago
+        return False
 
 
 def _pipe(quota: str | None) -> tuple[int, int] | None:
@@ -135,21 +137,39 @@ def _pipe(quota: str | None) -> tuple[int, int] | None:
     return int(reader), int(writer)
 
 
-def _stop_at_signals(stop: threading.Event) -> None:
-    """Hand trials back at the first SIGTERM or SIGINT; die at the second."""
+class Stop:
+    """Whether to stop: at SIGTERM, at SIGINT, and when the parent is gone or says so.
 
-    def handle(number: int, frame: FrameType | None) -> None:
-        stop.set()
-        signal.signal(number, signal.SIG_DFL)
+    While there is nothing to hand back, each of them ends the process at once, and so does a
+    second signal later on.
+    """
 
-    signal.signal(signal.SIGTERM, handle)
-    signal.signal(signal.SIGINT, handle)
+    def __init__(self) -> None:
+        """Leave signals as they are until `hand_back`."""
+        self.event = threading.Event()
+        self._hands_back = False
 
+    def hand_back(self) -> None:
+        """From now on, stop by the event."""
+        self._hands_back = True
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._handle)
 
-def _stop_with_parent(stop: threading.Event) -> None:
-    """Standard input is a pipe that only the parent holds: it ends when the parent does."""
-    os.read(sys.stdin.fileno(), 1)  # not by a buffer, whose lock would outlive the interpreter
-    stop.set()
+    def watch_parent(self) -> None:
+        """Standard input is a pipe that only the parent holds: it ends when the parent does."""
+        threading.Thread(target=self._wait_for_parent, daemon=True).start()
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        for each in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(each, signal.SIG_DFL)
+        # By a thread: the main one, interrupted here, may hold the lock of the event.
+        threading.Thread(target=self.event.set).start()
+
+    def _wait_for_parent(self) -> None:
+        os.read(sys.stdin.fileno(), 1)  # not by a buffer, whose lock would outlive the interpreter
+        if not self._hands_back:
+            os._exit(EXIT_RELEASED)
+        self.event.set()
 
 
 if __name__ == "__main__":

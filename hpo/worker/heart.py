@@ -1,8 +1,8 @@
 """The heart: a thread that renews the leases of a worker's trials while the worker trains.
 
 It survives database errors: it says so and tries again at the next beat. Trials whose lease turns
-out to be lost are left in `lost` for the worker to drop. A worker that shows no progress for too
-long hangs in a call that will not return, in a driver perhaps: the heart kills its process, whose
+out to be lost are left in `lost` for the worker to drop. A slice of training that does not end in
+time hangs in a call that will not return, in a driver perhaps: the heart kills its process, whose
 trials then go to others.
 
 Does not know: what a trial is doing.
@@ -13,14 +13,17 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import TracebackType
 
 from hpo.errors import StorageError
-from hpo.study import Claim, Study
+from hpo.study import Lease, Study
 
 log = logging.getLogger(__name__)
 
 BEATS_PER_LEASE = 3
+JOIN_SECONDS = 2.0
 TRIES_PER_BEAT = 4
 """A beat that failed is tried again sooner: when an outage is over, a sign of life is urgent."""
 
@@ -32,9 +35,9 @@ class Heart:
         """Beat often enough for leases of `lease` seconds; `hang` seconds are no progress."""
         self._lease = lease
         self._hang = hang
-        self._progressed = time.monotonic()
-        self._held: dict[Claim, Study] = {}
-        self._lost: set[Claim] = set()
+        self._entered: float | None = None
+        self._held: dict[str, tuple[Lease, Study]] = {}
+        self._lost: set[str] = set()
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._beat, name="heart", daemon=True)
@@ -50,56 +53,65 @@ class Heart:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Stop, after the renewal in progress."""
+        """Stop, after the renewal in progress if that ends soon."""
         self._stop.set()
-        self._thread.join()
+        self._thread.join(JOIN_SECONDS)
 
-    def progress(self) -> None:
-        """Take note that the worker is not stuck."""
-        self._progressed = time.monotonic()
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Take a block that does not end in time for a hanging one."""
+        self._entered = time.monotonic()
+        try:
+            yield
+        finally:
+            self._entered = None
 
-    def hold(self, claim: Claim, study: Study) -> None:
-        """Renew this claim's lease from now on."""
+    def hold(self, lease: Lease, study: Study) -> None:
+        """Renew this lease from now on."""
         with self._lock:
-            self._held[claim] = study
+            self._held[lease.token] = lease, study
 
-    def drop(self, claim: Claim) -> None:
-        """Renew this claim's lease no more."""
+    def drop(self, lease: Lease) -> None:
+        """Renew this lease no more."""
         with self._lock:
-            self._held.pop(claim, None)
-            self._lost.discard(claim)
+            self._held.pop(lease.token, None)
+            self._lost.discard(lease.token)
 
-    def lost(self) -> set[Claim]:
-        """Claims that belong to another worker now."""
+    def lost(self) -> set[str]:
+        """Tokens of the leases that were taken away."""
         with self._lock:
             return set(self._lost)
 
     def _beat(self) -> None:
-        beat = pause = self._lease / BEATS_PER_LEASE
+        beat = pause = min(self._lease / BEATS_PER_LEASE, self._hang)
         while not self._stop.wait(pause):
             self._watch()
             with self._lock:
-                held = dict(self._held)
+                held = list(self._held.values())
             is_known = [
-                self._renew(study, [claim for claim, owner in held.items() if owner is study])
-                for study in dict.fromkeys(held.values())
+                self._renew(study, [lease for lease, owner in held if owner is study])
+                for study in {study for _, study in held}
             ]
             pause = beat if all(is_known) else beat / TRIES_PER_BEAT
 
     def _watch(self) -> None:
         """Kill a process that hangs: no exception reaches a thread that is stuck in a call."""
-        if (stuck := time.monotonic() - self._progressed) >= self._hang:
+        entered = self._entered
+        if entered is not None and (stuck := time.monotonic() - entered) >= self._hang:
             with self._lock:
-                numbers = ", ".join(str(claim.number) for claim in self._held) or "none"
+                numbers = ", ".join(str(lease.number) for lease, _ in self._held.values())
             log.error("no progress for %.0f s, killed; trials in hand: %s", stuck, numbers)
             os.kill(os.getpid(), signal.SIGKILL)
 
-    def _renew(self, study: Study, claims: list[Claim]) -> bool:
+    def _renew(self, study: Study, held: list[Lease]) -> bool:
         """Renew leases of a study; whether the storage answered."""
         try:
-            lost = study.renew(claims, self._lease)
+            lost = study.renew(held, self._lease)
         except StorageError as error:
             log.debug("cannot renew leases, trying again: %s", error)
+            return False
+        except Exception:  # whatever it is, a thread that ended would cost live trials
+            log.exception("cannot renew leases, trying again")
             return False
         with self._lock:
             self._lost |= lost & self._held.keys()

@@ -15,11 +15,11 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
-from hpo.artifacts import ArtifactStore, table_path
-from hpo.checkpoints import latest, save
-from hpo.data.sources import read_typed
+from hpo.artifacts import ArtifactStore
+from hpo.checkpoints import latest, remove, save
 from hpo.errors import (
     ArtifactError,
     HpoError,
@@ -27,7 +27,6 @@ from hpo.errors import (
     StorageUnavailableError,
     StudyNotFoundError,
 )
-from hpo.experiment import Experiment
 from hpo.study import RELEASED, Claim, Study, WorkerId
 from hpo.training import Checkpoint, Event, Failed, Finished, Progress, Result, Run, Trainer
 from hpo.worker.heart import Heart
@@ -35,6 +34,7 @@ from hpo.worker.job import Ending, Job
 from hpo.worker.outbox import Outbox
 from hpo.worker.quota import Quota
 from hpo.worker.stopwatch import Stopwatch
+from hpo.worker.tables import Tables
 
 log = logging.getLogger(__name__)
 
@@ -100,7 +100,7 @@ class Worker:
         self._until_finished = until_finished
         self._heart = Heart(timing.lease, timing.hang)
         self._jobs: dict[int, Job] = {}
-        self._experiments: dict[str, Experiment] = {}
+        self._tables = Tables(store)
         self._n_failures = 0
         self._next_look = 0.0
         self.stopwatch = Stopwatch()
@@ -130,7 +130,6 @@ class Worker:
 
     def _work(self, stop: threading.Event) -> bool:
         while not stop.is_set() and time.monotonic() < self._deadline:
-            self._heart.progress()
             if not self._jobs and not self._fill():
                 if self._is_done():
                     return True
@@ -140,7 +139,7 @@ class Worker:
             self._deliver()
             self._keep_due()
             self._watch_time()
-        return not stop.is_set()
+        return not (stop.is_set() or self._jobs)
 
     def _fill(self) -> bool:
         """Claim a trial for the trainer; whether there was one."""
@@ -148,44 +147,64 @@ class Worker:
         if not (outage.is_due and self._outbox.store_outage.is_due):
             return False
         is_found = False
-        with outage.ridden_out(), self._outbox.store_outage.ridden_out():
-            is_found = any(self._take(study) for study in self._studies())
+        with outage.ridden_out():
+            studies = self._studies()
+            self._tables.retain(studies)
+            is_found = any(self._take(study) for study in studies)
         return is_found
 
     def _take(self, study: Study) -> bool:
-        """Claim a trial of this study."""
+        """Claim a trial of this study within the quota, and admit it."""
         with self.stopwatch("ask"):
             study.reaper.reap()
-            if not self._quota.take():
-                return False
-            claim = None
-            try:
-                claim = study.ask(self._identity, self._timing.lease)
-            finally:
-                if claim is None:
-                    self._quota.give_back()
-        if claim is not None:
-            self._admit(claim, study)
-        return claim is not None
+        if not (self._has_table(study) and self._quota.take()):
+            return False
+        is_admitted = False
+        try:
+            is_admitted = self._claim(study)
+        finally:
+            if not is_admitted:
+                self._quota.give_back()
+        return is_admitted
+
+    def _has_table(self, study: Study) -> bool:
+        """Whether the study's table is at hand; a trial is not claimed before."""
+        if study not in self._tables:
+            with self._outbox.store_outage.ridden_out(), self.stopwatch("prepare"):
+                self._tables[study]
+        return study in self._tables
+
+    def _claim(self, study: Study) -> bool:
+        """Claim a trial, under a lease that is renewed from the first moment, and admit it."""
+        with self.stopwatch("ask"):
+            lease = study.claim(self._identity, self._timing.lease)
+        if lease is None:
+            return False
+        self._heart.hold(lease, study)
+        is_admitted = False
+        try:
+            with self.stopwatch("ask"):
+                claim = study.draw(lease)
+            if claim is not None:
+                with self._outbox.store_outage.ridden_out():
+                    self._admit(claim, study)
+                    is_admitted = True
+        except LeaseLostError:
+            pass
+        finally:
+            if not is_admitted:
+                self._heart.drop(lease)
+                with suppress(StorageUnavailableError):  # its lease then runs out by itself
+                    study.release(lease)
+        return is_admitted
 
     def _admit(self, claim: Claim, study: Study) -> None:
         """Begin a claimed trial, or go on with it from its last checkpoint."""
-        self._heart.hold(claim, study)
-        try:
-            config = study.definition.trial_config(claim.params)
-            with self.stopwatch("prepare"):
-                _, data = self._experiment(study).prepared(config.preprocessing.numeric)
-            job = Job(
-                claim=claim, study=study, run=Run(key=claim.trial_id, config=config, data=data)
-            )
-            self._start(job)
-        except LeaseLostError:
-            self._heart.drop(claim)
-        except HpoError:
-            self._heart.drop(claim)
-            with suppress(StorageUnavailableError):  # its lease then runs out by itself
-                study.release(claim)
-            raise
+        config = study.definition.trial_config(claim.params)
+        with self.stopwatch("prepare"):
+            _, data = self._tables[study].prepared(config.preprocessing.numeric)
+        run = Run(key=claim.trial_id, config=config, data=data)
+        self._start(Job(claim=claim, study=study, run=run))
 
     def _start(self, job: Job) -> None:
         claim, checkpoint = job.claim, None
@@ -209,20 +228,13 @@ class Worker:
                 checkpoint.check(job.run.config, job.run.data)
         except ValueError as error:
             log.warning("trial %d begins anew: %s", job.claim.number, error)
+            remove(self._store, job.study.uuid, job.claim.number)
             return None
         return checkpoint
 
-    def _experiment(self, study: Study) -> Experiment:
-        """The study's table, read once from the artifact store."""
-        if study.uuid not in self._experiments:
-            data = study.definition.data
-            content = self._store.get(table_path(data.fingerprint), digest=None)
-            self._experiments[study.uuid] = Experiment(read_typed(content), data)
-        return self._experiments[study.uuid]
-
     def _advance(self, stop: threading.Event) -> None:
         """Train for a slice and note what happened in it."""
-        with self.stopwatch("train"):
+        with self.stopwatch("train"), self._heart.watching():
             events = self._trainer.advance(SLICE_SECONDS)
         for event in events:
             if job := self._jobs.get(event.key):
@@ -245,17 +257,19 @@ class Worker:
                 job.ending = self._completed(job, event.result)
 
     def _completed(self, job: Job, result: Result) -> Ending:
-        model = self._experiment(job.study).model(job.run.config, result, self._trainer.device)
+        model = self._tables[job.study].model(job.run.config, result, self._trainer.device)
         attrs = {**_measured(result), **asdict(model.environment), "metrics": result.metrics}
         return Ending(state="COMPLETE", attrs=attrs, weights=model.to_bytes())
 
-    def _deliver(self) -> None:
+    def _deliver(self, *, at_once: bool = False) -> None:
         """Send what the storage does not know yet, and drop what is over."""
-        for claim in self._heart.lost():
-            if job := self._jobs.get(claim.trial_id):
-                log.info("trial %d belongs to another worker now", claim.number)
+        lost = self._heart.lost()
+        for job in list(self._jobs.values()):
+            # One that has ended is told all the same: it may be our own word that ended its lease.
+            if job.claim.token in lost and job.ending is None:
+                log.info("trial %d belongs to another worker now", job.claim.number)
                 self._drop(job)
-        for job in self._outbox.deliver(self._jobs.values()):
+        for job in self._outbox.deliver(self._jobs.values(), at_once=at_once):
             self._drop(job)
             if job.ending is not None:
                 self._count_failures(job.ending)
@@ -283,7 +297,7 @@ class Worker:
     def _keep(self, job: Job) -> None:
         """Write a checkpoint of a trial; without one, less of it survives its worker."""
         job.kept_at = time.monotonic()
-        with self.stopwatch("checkpoint"):
+        with self.stopwatch("checkpoint"), self._heart.watching():
             if (checkpoint := self._trainer.checkpoint(job.run.key)) is None:
                 return
             try:
@@ -304,12 +318,11 @@ class Worker:
                 with suppress(StudyNotFoundError):  # deleted: the next report finds no lease
                     if study.is_out_of_time():
                         for job in [job for job in self._jobs.values() if job.study is study]:
+                            self._keep(job)
                             self._give_back(job)
 
     def _give_back(self, job: Job, how: str = RELEASED) -> None:
-        """Keep a trial, and return it to its study."""
-        if job.ending is None and how == RELEASED:
-            self._keep(job)
+        """Return a trial to its study."""
         job.log(f"goes back to the study: {how}")
         self._outbox.keep_log(job)
         self._drop(job)
@@ -317,21 +330,22 @@ class Worker:
         log.info("%s: trial %d goes back to the study", job.study.name, job.claim.number)
 
     def _release_all(self, how: str = RELEASED) -> None:
-        """Give everything back; leases run out by themselves where the storage is away."""
-        try:
-            self._deliver()
-        except HpoError as error:
-            log.warning("%s", error)
-        is_away = False
-        for job in list(self._jobs.values()):
+        """Keep everything, then give it back; where the storage is away, leases run out.
+
+        What is kept comes first: it must not wait for a storage that does not answer.
+        """
+        for job in self._jobs.values():
+            if job.ending is None and how == RELEASED:
+                self._keep(job)
+        for last in (partial(self._deliver, at_once=True), partial(self._give_all_back, how)):
             try:
-                if is_away:
-                    self._keep(job)
-                else:
-                    self._give_back(job, how)
-            except StorageUnavailableError as error:
-                log.warning("trial %d waits for its lease to run out: %s", job.claim.number, error)
-                is_away = True
+                last()
+            except HpoError as error:
+                log.warning("%s", error)
+
+    def _give_all_back(self, how: str) -> None:
+        for job in list(self._jobs.values()):
+            self._give_back(job, how)
 
     def _is_done(self) -> bool:
         if self._quota.is_spent():

@@ -22,8 +22,8 @@ LONGEST_SECONDS = 10.0
 class Outage:
     """Whether a thing is away, since when, and when it is worth another try."""
 
-    def __init__(self, passing: type[HpoError], patience: float) -> None:
-        """Ride out errors of the kind `passing`, for `patience` seconds without a success."""
+    def __init__(self, *passing: type[HpoError], patience: float) -> None:
+        """Ride out errors of the kinds `passing`, for `patience` seconds without a success."""
         self._passing = passing
         self._patience = patience
         self._since: float | None = None

@@ -36,13 +36,17 @@ class Outbox:
         """Write to `store`; ride out outages of `patience` seconds."""
         self._store = store
         self._stopwatch = stopwatch
-        self.storage_outage = Outage(StorageUnavailableError, patience)
-        self.store_outage = Outage(ArtifactError, patience)
+        self.storage_outage = Outage(StorageUnavailableError, patience=patience)
+        self.store_outage = Outage(ArtifactError, patience=patience)
 
-    def deliver(self, jobs: Collection[Job]) -> list[Job]:
+    def deliver(self, jobs: Collection[Job], *, at_once: bool = False) -> list[Job]:
         """Send what there is to send, as far as storage and store are in reach.
 
         A job that the pruner ended has its `ending` set.
+
+        Args:
+            jobs: those in hand.
+            at_once: try even if the last try failed a moment ago.
 
         Returns:
             Jobs that are over: told, or another worker's now.
@@ -52,7 +56,7 @@ class Outbox:
             ArtifactError: likewise the artifact store.
         """
         over: list[Job] = []
-        if self.storage_outage.is_due:
+        if at_once or self.storage_outage.is_due:
             with self.storage_outage.ridden_out():
                 over += self._report(jobs)
                 over += [job for job in jobs if job not in over and self._tell(job)]
@@ -92,7 +96,7 @@ class Outbox:
 
     def _tell(self, job: Job) -> bool:
         """Tell how a job ended; whether it is over."""
-        if job.ending is None or not (saved := self._saved(job, job.ending)):
+        if job.ending is None or (saved := self._saved(job, job.ending)) is None:
             return False
         state, value = job.ending.state, job.best.value if job.best else None
         try:

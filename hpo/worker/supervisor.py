@@ -24,7 +24,7 @@ from hpo.worker.quota import Quota
 
 log = logging.getLogger(__name__)
 
-RELEASED = 75
+EXIT_RELEASED = 75
 """Exit code of a worker that gave its trials back at a signal."""
 CRASHED = 70
 """Exit code of a worker that met an error it did not expect."""
@@ -90,7 +90,7 @@ class Child:
     def exit_code(self) -> int:
         """What its end means; a dead one that was not given up would have been started again."""
         if self.is_dead():
-            return 1 if self.is_given_up else RELEASED
+            return 1 if self.is_given_up else EXIT_RELEASED
         return self.process.returncode
 
 
@@ -129,17 +129,17 @@ class Supervisor:
         traceback: TracebackType | None,
     ) -> None:
         """Leave no worker behind."""
-        self.stop(GRACE_SECONDS)
-        for end in self._lifeline:
-            os.close(end)
+        try:
+            self.stop(GRACE_SECONDS)
+        finally:
+            os.close(self._lifeline[0])
 
     def n_alive(self) -> int:
         """Start dead workers again; how many are at work."""
         for index, child in enumerate(self.children):
             if child.is_given_up or not child.is_dead():
                 continue
-            if (code := child.process.returncode) < 0:
-                self._bury(child, f"killed by {signal.Signals(-code).name}")
+            self._bury(child)
             if time.monotonic() - child.started >= HEALTHY_SECONDS:
                 child.n_restarts = 0
             if child.n_restarts == MAX_RESTARTS:
@@ -155,10 +155,15 @@ class Supervisor:
             time.sleep(POLL_SECONDS)
 
     def stop(self, grace: float) -> None:
-        """Ask every worker to hand its trials back; after `grace` seconds or Ctrl-C, kill."""
-        for child in self.children:
-            if child.process.poll() is None:
-                child.process.terminate()
+        """Ask every worker to hand its trials back; after `grace` seconds or Ctrl-C, kill.
+
+        They are asked by the end of their standard input: a signal might be their second, after one
+        that went to all processes of a service, and end them at once.
+        """
+        reader, writer = self._lifeline
+        if writer >= 0:
+            os.close(writer)
+            self._lifeline = reader, -1
         deadline = time.monotonic() + grace
         try:
             for child in self.children:
@@ -169,20 +174,22 @@ class Supervisor:
                 child.process.kill()
                 child.process.wait()
         for child in self.children:
-            if (code := child.process.returncode) < 0:
-                self._bury(child, f"killed by {signal.Signals(-code).name}")
+            if child.is_dead():
+                self._bury(child)
 
     def exit_code(self) -> int:
         """The most serious of the workers' codes: 2 wrong input, 1 failed, 75 released, 0 done."""
         codes = {child.exit_code() for child in self.children}
         if 2 in codes:
             return 2
-        if codes - {0, RELEASED}:
+        if codes - {0, EXIT_RELEASED}:
             return 1
-        return max(codes, default=RELEASED)
+        return max(codes, default=EXIT_RELEASED)
 
-    def _bury(self, child: Child, how: str) -> None:
+    def _bury(self, child: Child) -> None:
         """Say that a worker is dead, with its last words."""
+        code = child.process.returncode
+        how = "crashed" if code == CRASHED else f"killed by {_name_of(-code)}"
         if child.relay is not None:
             child.relay.join(1.0)
         death = Death(pid=child.process.pid, nonce=child.nonce, how=how, lines=tuple(child.lines))
@@ -204,6 +211,7 @@ class Supervisor:
             pass_fds=descriptors,
             start_new_session=True,  # Ctrl-C reaches the workers through this process alone
             text=True,
+            errors="replace",
         )
         child = Child(slot=slot, process=process, nonce=nonce, n_restarts=n_restarts)
         child.relay = threading.Thread(target=self._pass_on, args=(child,), daemon=True)
@@ -216,3 +224,11 @@ class Supervisor:
             for line in lines:
                 child.lines.append(line.rstrip())
                 self.on_line(line.rstrip())
+
+
+def _name_of(number: int) -> str:
+    """A signal's name; real-time signals have none."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from faults.setting import Setting
-from hpo.worker.supervisor import RELEASED
+from hpo.worker.supervisor import EXIT_RELEASED
 
 
 def worker_options(**changes: str) -> list[str]:
@@ -119,7 +119,7 @@ class Crew:
             code = member.process.poll()
             if code is None or code == 0:
                 continue
-            if code > 0 and code != RELEASED:
+            if code > 0 and code != EXIT_RELEASED:
                 said = member.text.strip().splitlines() or ["nothing"]
                 self.losses.append(f"a worker ended with {code}, saying: {said[-1]}")
             self.members[index] = self._start()

@@ -1,0 +1,42 @@
+"""The tables of the studies that a worker works for, each read once from the artifact store.
+
+Does not know: trials.
+"""
+
+from collections.abc import Iterable
+
+from hpo.artifacts import ArtifactStore, table_path
+from hpo.data.sources import read_typed
+from hpo.experiment import Experiment
+from hpo.study import Study
+
+
+class Tables:
+    """Tables, and what was made of them, by study."""
+
+    def __init__(self, store: ArtifactStore) -> None:
+        """Read from `store`."""
+        self._store = store
+        self._experiments: dict[str, Experiment] = {}
+
+    def __contains__(self, study: Study) -> bool:
+        """Whether a study's table was read already."""
+        return study.uuid in self._experiments
+
+    def __getitem__(self, study: Study) -> Experiment:
+        """A study's table.
+
+        Raises:
+            ArtifactError: the store is out of reach.
+            DataError: it holds other data than the study was made for.
+        """
+        if study not in self:
+            data = study.definition.data
+            content = self._store.get(table_path(data.fingerprint), digest=None)
+            self._experiments[study.uuid] = Experiment(read_typed(content), data)
+        return self._experiments[study.uuid]
+
+    def retain(self, studies: Iterable[Study]) -> None:
+        """Forget the tables of all other studies."""
+        uuids = {study.uuid for study in studies}
+        self._experiments = {k: v for k, v in self._experiments.items() if k in uuids}
