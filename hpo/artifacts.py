@@ -96,7 +96,8 @@ class ArtifactStore:
         target = posixpath.join(self._root, path)
         with self._errors(f"artifact {path} cannot be written to {self.url}"):
             if self._local:
-                _write_durably(Path(target), data)
+                self._check_there()
+                _write_durably(Path(target), data, Path(self._root))
             else:
                 self._fs.pipe_file(target, data)  # object stores show a whole object or none
         return hashlib.sha256(data).hexdigest()
@@ -223,6 +224,14 @@ class ArtifactStore:
                 found = [path for path in self._fs.find(folder) if path != folder]
         return sorted(path.removeprefix(self._root).lstrip("/") for path in found)
 
+    def _check_there(self) -> None:
+        """Refuse to write where a local store was: its disk may be unmounted, its folder moved."""
+        if not os.path.exists(posixpath.join(self._root, ID_FILE)):
+            raise ArtifactError(
+                f"artifact store {self.url}: is no longer there, its file {ID_FILE} is missing; "
+                "mount its disk or move its folder back"
+            )
+
     def _written(self, path: str) -> float:
         """When a local file was last written to; infinitely late when it is gone."""
         try:
@@ -262,7 +271,8 @@ class ArtifactStore:
             self._fs.pipe_file(path, fresh)
             return
         draft = Path(f"{path}.{uuid.uuid4().hex}")
-        _write_durably(draft, fresh)
+        _make_folder(draft.parent, Path(draft.anchor))
+        _write_durably(draft, fresh, draft.parent)
         with suppress(FileExistsError):  # another process opened the new store first
             os.link(draft, path)
         draft.unlink()
@@ -297,11 +307,14 @@ def _delete_empty(folder: Path, root: Path) -> None:
             folder = folder.parent
 
 
-def _write_durably(target: Path, data: bytes) -> None:
-    """Write beside the target, flush to the disk, rename, flush the folder."""
+def _write_durably(target: Path, data: bytes, root: Path) -> None:
+    """Write beside the target, flush to the disk, rename, flush the folder.
+
+    Folders below the root are made, the root is not.
+    """
     draft = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
     try:
-        with _open_new(draft) as file:
+        with _open_new(draft, root) as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
@@ -312,21 +325,24 @@ def _write_durably(target: Path, data: bytes) -> None:
     _flush(target.parent)
 
 
-def _open_new(path: Path) -> BinaryIO:
+def _open_new(path: Path, root: Path) -> BinaryIO:
     """Open a new file; its folder is made, again when it vanishes because it was empty."""
     for _ in range(MAX_TRIES):
         with suppress(FileNotFoundError):
-            _make_folder(path.parent)
+            _make_folder(path.parent, root)
             return path.open("xb")
-    _make_folder(path.parent)
+    _make_folder(path.parent, root)
     return path.open("xb")
 
 
-def _make_folder(folder: Path) -> None:
-    """Make a folder and those above it, durably."""
-    missing = [place for place in (folder, *folder.parents) if not place.exists()]
-    folder.mkdir(parents=True, exist_ok=True)
-    for made in missing:
+def _make_folder(folder: Path, root: Path) -> None:
+    """Make a folder and those above it as far as a root, which is there, durably."""
+    missing = []
+    while folder != root and not folder.exists():
+        missing.append(folder)
+        folder = folder.parent
+    for made in reversed(missing):
+        made.mkdir(exist_ok=True)
         _flush(made.parent)
 
 

@@ -49,6 +49,35 @@ def test_a_store_that_is_not_there_is_not_made_by_looking(tmp_path: Path) -> Non
     assert ArtifactStore(str(tmp_path / "new"), create=False).id == made.id
 
 
+def test_a_store_that_went_away_is_not_made_again_by_writing(tmp_path: Path) -> None:
+    root = tmp_path / "disk" / "store"
+    store = ArtifactStore(str(root))
+    digest = store.put("a/model", b"weights")
+    root.rename(tmp_path / "moved")
+    with pytest.raises(ArtifactError, match=r"disk/store: is no longer there, .*store-id"):
+        store.put("a/model", b"more")
+    assert not root.exists()
+    root.mkdir()  # as an unmounted disk leaves it
+    with pytest.raises(ArtifactError, match="is no longer there"):
+        store.put("a/model", b"more")
+    assert list(root.iterdir()) == []
+    root.rmdir()
+    (tmp_path / "moved").rename(root)
+    store.put("b/model", b"more")
+    assert store.get("a/model", digest) == b"weights"
+
+
+def test_a_store_that_goes_just_after_the_look_is_not_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = ArtifactStore(str(tmp_path / "store"))
+    (tmp_path / "store").rename(tmp_path / "moved")
+    monkeypatch.setattr(store, "_check_there", lambda: None)
+    with pytest.raises(ArtifactError, match="a/model cannot be written"):
+        store.put("a/model", b"weights")
+    assert not (tmp_path / "store").exists()
+
+
 def test_many_openings_at_once_agree_on_the_id(tmp_path: Path) -> None:
     with ThreadPoolExecutor(8) as pool:
         ids = set(pool.map(lambda _: ArtifactStore(str(tmp_path / "new")).id, range(16)))
