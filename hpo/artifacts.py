@@ -25,8 +25,11 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from hpo.errors import ArtifactError, InputError
+from hpo.urls import passwords, shown
 
 ID_FILE = "store-id"
+LOG = "log.txt"
+"""The name of an attempt's log."""
 DRAFT = re.compile(r"(\..+|store-id)\.[0-9a-f]{32}")
 """The name of a file that is still being written, or whose writer was killed."""
 
@@ -60,7 +63,9 @@ class ArtifactStore:
     """Files by relative path, written atomically and read back verified.
 
     Attributes:
-        url: where it is, absolute when local, so that other processes find it.
+        url: where it is, absolute when local, so that other processes find it; with its password,
+            so for opening it and the environment of worker processes, never for a message.
+        safe_url: without.
         id: the store's own UUID.
     """
 
@@ -75,13 +80,19 @@ class ArtifactStore:
             InputError: the URL's scheme is unknown or needs a package that is not installed.
             ArtifactError: the store cannot be reached or written, or is not there.
         """
+        self.safe_url, self._passwords = shown(url), passwords(url)
         try:
             self._fs, self._root = fsspec.core.url_to_fs(url)
         except (ValueError, ImportError) as error:
-            raise InputError(f"artifact store {url}: {error}") from None
+            raise InputError(f"artifact store {self.safe_url}: {self._told(error)}") from None
+        except Exception as error:  # a driver that connects at once, see `_errors`
+            what = f"artifact store {self.safe_url} cannot be opened"
+            raise ArtifactError(f"{what}: {self._told(error)}") from None
         self._local = isinstance(self._fs, LocalFileSystem)
         self._failures: type[Exception] = OSError if self._local else Exception
         self.url = self._root if self._local else url
+        if self._local:
+            self.safe_url = self._root
         self.id = self._read_or_make_id(create)
 
     def put(self, path: str, data: bytes) -> str:
@@ -94,7 +105,7 @@ class ArtifactStore:
             ArtifactError: the disk is full, the folder read-only, the store out of reach.
         """
         target = posixpath.join(self._root, path)
-        with self._errors(f"artifact {path} cannot be written to {self.url}"):
+        with self._errors(f"artifact {path} cannot be written to {self.safe_url}"):
             if self._local:
                 self._check_there()
                 _write_durably(Path(target), data, Path(self._root))
@@ -108,12 +119,12 @@ class ArtifactStore:
         Raises:
             ArtifactError: it is missing, out of reach, or not what was written.
         """
-        with self._errors(f"artifact {path} cannot be read from {self.url}"):
+        with self._errors(f"artifact {path} cannot be read from {self.safe_url}"):
             data: bytes = self._fs.cat_file(posixpath.join(self._root, path))
         found = hashlib.sha256(data).hexdigest()
         if digest is not None and found != digest:
             raise ArtifactError(
-                f"artifact {path} in {self.url} is damaged: "
+                f"artifact {path} in {self.safe_url} is damaged: "
                 f"its SHA-256 is {found[:16]}… where {digest[:16]}… was recorded"
             )
         return data
@@ -124,7 +135,7 @@ class ArtifactStore:
         Raises:
             ArtifactError: the store is out of reach.
         """
-        with self._errors(f"artifact {path} cannot be looked for in {self.url}"):
+        with self._errors(f"artifact {path} cannot be looked for in {self.safe_url}"):
             self._fs.invalidate_cache()
             return bool(self._fs.exists(posixpath.join(self._root, path)))
 
@@ -163,7 +174,7 @@ class ArtifactStore:
         Raises:
             ArtifactError: the store is out of reach.
         """
-        what = f"artifact {path} cannot be looked at in {self.url}"
+        what = f"artifact {path} cannot be looked at in {self.safe_url}"
         with self._errors(what), suppress(FileNotFoundError):
             return int(self._fs.size(posixpath.join(self._root, path)) or 0)
         return 0
@@ -174,7 +185,7 @@ class ArtifactStore:
         Raises:
             ArtifactError: the store is out of reach.
         """
-        what = f"artifact {path} cannot be looked at in {self.url}"
+        what = f"artifact {path} cannot be looked at in {self.safe_url}"
         with self._errors(what), suppress(FileNotFoundError, NotImplementedError):
             written: datetime = self._fs.modified(posixpath.join(self._root, path))
             if written.tzinfo is None:
@@ -189,7 +200,7 @@ class ArtifactStore:
             ArtifactError: it cannot be deleted, or the store is out of reach.
         """
         target = posixpath.join(self._root, path)
-        with self._errors(f"artifact {path} cannot be deleted from {self.url}"):
+        with self._errors(f"artifact {path} cannot be deleted from {self.safe_url}"):
             with suppress(FileNotFoundError):
                 self._fs.rm_file(target)
             if self._local:
@@ -202,7 +213,7 @@ class ArtifactStore:
             ArtifactError: it cannot be deleted, or the store is out of reach.
         """
         assert prefix, "the whole store is never deleted"
-        with self._errors(f"artifacts below {prefix} cannot be deleted from {self.url}"):
+        with self._errors(f"artifacts below {prefix} cannot be deleted from {self.safe_url}"):
             if self._local:
                 _delete_folder(Path(self._root, prefix))
                 return
@@ -216,7 +227,9 @@ class ArtifactStore:
     def _below(self, prefix: str) -> Paths:
         """Every file below a folder, drafts included, relative to the store and sorted."""
         folder = posixpath.join(self._root, prefix).rstrip("/")
-        with self._errors(f"artifacts below {prefix or 'the root'} cannot be listed in {self.url}"):
+        with self._errors(
+            f"artifacts below {prefix or 'the root'} cannot be listed in {self.safe_url}"
+        ):
             if self._local:
                 found = list(_files(folder))
             else:
@@ -228,8 +241,8 @@ class ArtifactStore:
         """Refuse to write where a local store was: its disk may be unmounted, its folder moved."""
         if not os.path.exists(posixpath.join(self._root, ID_FILE)):
             raise ArtifactError(
-                f"artifact store {self.url}: is no longer there, its file {ID_FILE} is missing; "
-                "mount its disk or move its folder back"
+                f"artifact store {self.safe_url}: is no longer there, its file {ID_FILE} is "
+                "missing; mount its disk or move its folder back"
             )
 
     def _written(self, path: str) -> float:
@@ -250,17 +263,24 @@ class ArtifactStore:
         except ArtifactError:
             raise
         except self._failures as error:
-            raise ArtifactError(f"{what}: {error}") from None
+            raise ArtifactError(f"{what}: {self._told(error)}") from None
+
+    def _told(self, error: Exception) -> str:
+        """What a driver says, which may name the URL or parts of it, without passwords."""
+        said = str(error)
+        for password in self._passwords:
+            said = said.replace(password, "***")
+        return said
 
     def _read_or_make_id(self, create: bool) -> str:
         path = posixpath.join(self._root, ID_FILE)
-        with self._errors(f"artifact store {self.url} cannot be opened"):
+        with self._errors(f"artifact store {self.safe_url} cannot be opened"):
             self._fs.invalidate_cache()
             if not self._fs.exists(path):
                 if not create:
                     raise ArtifactError(
-                        f"artifact store {self.url}: does not exist; name the one that the study "
-                        "was created with by --artifacts or HPO_ARTIFACTS"
+                        f"artifact store {self.safe_url}: does not exist; name the one that the "
+                        "study was created with by --artifacts or HPO_ARTIFACTS"
                     )
                 self._make_id(path)
             return str(self._fs.cat_file(path).decode()).strip()

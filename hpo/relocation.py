@@ -79,7 +79,7 @@ def copy_studies(
     if stores is not None and stores.source.id == stores.target.id:
         raise InputError(
             f"--to-artifacts must be another store than --artifacts, but both are "
-            f"{stores.target.url}: without --to-artifacts the artifacts stay where they are"
+            f"{stores.target.safe_url}: without --to-artifacts the artifacts stay where they are"
         )
     taken = {row.name for row in listing(target)}
     if names:
@@ -110,12 +110,7 @@ def _check(
     if row.name in taken:
         raise InputError(f"{target.safe_url} has a study {row.name} already")
     if stores is not None:
-        if row.store_id != stores.source.id:
-            raise InputError(
-                f"study {row.name} keeps its artifacts in another store than "
-                f"{stores.source.url}: name the one it was created with by --artifacts or "
-                "HPO_ARTIFACTS"
-            )
+        row.check_store(stores.source.id)
     else:
         with target.read() as connection:
             if row.uuid in deleted(connection, row.attrs[STORE]):
@@ -204,7 +199,7 @@ class _Files:
         named = DIGEST_IN_NAME.search(path)
         if named and not hashlib.sha256(data).hexdigest().startswith(named[1]):
             raise ArtifactError(
-                f"artifact {path} in {self._stores.source.url} is damaged: "
+                f"artifact {path} in {self._stores.source.safe_url} is damaged: "
                 "its SHA-256 is not the one in its name"
             )
         self._stores.target.put(self.place(path), data)

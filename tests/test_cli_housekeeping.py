@@ -70,7 +70,7 @@ class TestDelete:
         assert (done.code, 'did you mean "study"' in done.err) == (2, True)
         ArtifactStore("other")
         done = hpo("delete", "study", "--yes", "--force", "--artifacts", "other")
-        assert (done.code, "in another store than" in done.err) == (2, True)
+        assert (done.code, "in another store: name" in done.err) == (2, True)
         assert names() == ["study"]
 
     def test_may_leave_the_files_to_gc(self, study: Study, store: ArtifactStore) -> None:

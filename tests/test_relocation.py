@@ -234,7 +234,7 @@ class TestRefusal:
         self, source: Storage, target: Storage, store: ArtifactStore, stores: Stores
     ) -> None:
         furnish(source, store, lease=0.01)
-        with pytest.raises(InputError, match="in another store than"):
+        with pytest.raises(InputError, match="in another store: name"):
             copy_studies(source, target, (), Stores(source=stores.target, target=store))
         with pytest.raises(InputError, match="must be another store than --artifacts"):
             copy_studies(source, target, (), Stores(source=store, target=store))
