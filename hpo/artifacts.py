@@ -25,8 +25,11 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from hpo.errors import ArtifactError, InputError
+from hpo.urls import passwords, shown
 
 ID_FILE = "store-id"
+LOG = "log.txt"
+"""The name of an attempt's log."""
 DRAFT = re.compile(r"(\..+|store-id)\.[0-9a-f]{32}")
 """The name of a file that is still being written, or whose writer was killed."""
 
@@ -60,7 +63,9 @@ class ArtifactStore:
     """Files by relative path, written atomically and read back verified.
 
     Attributes:
-        url: where it is, absolute when local, so that other processes find it.
+        url: where it is, absolute when local, so that other processes find it; with its password,
+            so for opening it and the environment of worker processes, never for a message.
+        safe_url: without.
         id: the store's own UUID.
     """
 
@@ -75,13 +80,19 @@ class ArtifactStore:
             InputError: the URL's scheme is unknown or needs a package that is not installed.
             ArtifactError: the store cannot be reached or written, or is not there.
         """
+        self.safe_url, self._passwords = shown(url), passwords(url)
         try:
             self._fs, self._root = fsspec.core.url_to_fs(url)
         except (ValueError, ImportError) as error:
-            raise InputError(f"artifact store {url}: {error}") from None
+            raise InputError(f"artifact store {self.safe_url}: {self._told(error)}") from None
+        except Exception as error:  # a driver that connects at once, see `_errors`
+            what = f"artifact store {self.safe_url} cannot be opened"
+            raise ArtifactError(f"{what}: {self._told(error)}") from None
         self._local = isinstance(self._fs, LocalFileSystem)
         self._failures: type[Exception] = OSError if self._local else Exception
         self.url = self._root if self._local else url
+        if self._local:
+            self.safe_url = self._root
         self.id = self._read_or_make_id(create)
 
     def put(self, path: str, data: bytes) -> str:
@@ -94,9 +105,10 @@ class ArtifactStore:
             ArtifactError: the disk is full, the folder read-only, the store out of reach.
         """
         target = posixpath.join(self._root, path)
-        with self._errors(f"artifact {path} cannot be written to {self.url}"):
+        with self._errors(f"artifact {path} cannot be written to {self.safe_url}"):
             if self._local:
-                _write_durably(Path(target), data)
+                self._check_there()
+                _write_durably(Path(target), data, Path(self._root))
             else:
                 self._fs.pipe_file(target, data)  # object stores show a whole object or none
         return hashlib.sha256(data).hexdigest()
@@ -107,12 +119,12 @@ class ArtifactStore:
         Raises:
             ArtifactError: it is missing, out of reach, or not what was written.
         """
-        with self._errors(f"artifact {path} cannot be read from {self.url}"):
+        with self._errors(f"artifact {path} cannot be read from {self.safe_url}"):
             data: bytes = self._fs.cat_file(posixpath.join(self._root, path))
         found = hashlib.sha256(data).hexdigest()
         if digest is not None and found != digest:
             raise ArtifactError(
-                f"artifact {path} in {self.url} is damaged: "
+                f"artifact {path} in {self.safe_url} is damaged: "
                 f"its SHA-256 is {found[:16]}… where {digest[:16]}… was recorded"
             )
         return data
@@ -123,7 +135,7 @@ class ArtifactStore:
         Raises:
             ArtifactError: the store is out of reach.
         """
-        with self._errors(f"artifact {path} cannot be looked for in {self.url}"):
+        with self._errors(f"artifact {path} cannot be looked for in {self.safe_url}"):
             self._fs.invalidate_cache()
             return bool(self._fs.exists(posixpath.join(self._root, path)))
 
@@ -162,7 +174,7 @@ class ArtifactStore:
         Raises:
             ArtifactError: the store is out of reach.
         """
-        what = f"artifact {path} cannot be looked at in {self.url}"
+        what = f"artifact {path} cannot be looked at in {self.safe_url}"
         with self._errors(what), suppress(FileNotFoundError):
             return int(self._fs.size(posixpath.join(self._root, path)) or 0)
         return 0
@@ -173,7 +185,7 @@ class ArtifactStore:
         Raises:
             ArtifactError: the store is out of reach.
         """
-        what = f"artifact {path} cannot be looked at in {self.url}"
+        what = f"artifact {path} cannot be looked at in {self.safe_url}"
         with self._errors(what), suppress(FileNotFoundError, NotImplementedError):
             written: datetime = self._fs.modified(posixpath.join(self._root, path))
             if written.tzinfo is None:
@@ -188,7 +200,7 @@ class ArtifactStore:
             ArtifactError: it cannot be deleted, or the store is out of reach.
         """
         target = posixpath.join(self._root, path)
-        with self._errors(f"artifact {path} cannot be deleted from {self.url}"):
+        with self._errors(f"artifact {path} cannot be deleted from {self.safe_url}"):
             with suppress(FileNotFoundError):
                 self._fs.rm_file(target)
             if self._local:
@@ -201,7 +213,7 @@ class ArtifactStore:
             ArtifactError: it cannot be deleted, or the store is out of reach.
         """
         assert prefix, "the whole store is never deleted"
-        with self._errors(f"artifacts below {prefix} cannot be deleted from {self.url}"):
+        with self._errors(f"artifacts below {prefix} cannot be deleted from {self.safe_url}"):
             if self._local:
                 _delete_folder(Path(self._root, prefix))
                 return
@@ -215,13 +227,23 @@ class ArtifactStore:
     def _below(self, prefix: str) -> Paths:
         """Every file below a folder, drafts included, relative to the store and sorted."""
         folder = posixpath.join(self._root, prefix).rstrip("/")
-        with self._errors(f"artifacts below {prefix or 'the root'} cannot be listed in {self.url}"):
+        with self._errors(
+            f"artifacts below {prefix or 'the root'} cannot be listed in {self.safe_url}"
+        ):
             if self._local:
                 found = list(_files(folder))
             else:
                 self._fs.invalidate_cache()  # other processes write, too
                 found = [path for path in self._fs.find(folder) if path != folder]
         return sorted(path.removeprefix(self._root).lstrip("/") for path in found)
+
+    def _check_there(self) -> None:
+        """Refuse to write where a local store was: its disk may be unmounted, its folder moved."""
+        if not os.path.exists(posixpath.join(self._root, ID_FILE)):
+            raise ArtifactError(
+                f"artifact store {self.safe_url}: is no longer there, its file {ID_FILE} is "
+                "missing; mount its disk or move its folder back"
+            )
 
     def _written(self, path: str) -> float:
         """When a local file was last written to; infinitely late when it is gone."""
@@ -241,17 +263,24 @@ class ArtifactStore:
         except ArtifactError:
             raise
         except self._failures as error:
-            raise ArtifactError(f"{what}: {error}") from None
+            raise ArtifactError(f"{what}: {self._told(error)}") from None
+
+    def _told(self, error: Exception) -> str:
+        """What a driver says, which may name the URL or parts of it, without passwords."""
+        said = str(error)
+        for password in self._passwords:
+            said = said.replace(password, "***")
+        return said
 
     def _read_or_make_id(self, create: bool) -> str:
         path = posixpath.join(self._root, ID_FILE)
-        with self._errors(f"artifact store {self.url} cannot be opened"):
+        with self._errors(f"artifact store {self.safe_url} cannot be opened"):
             self._fs.invalidate_cache()
             if not self._fs.exists(path):
                 if not create:
                     raise ArtifactError(
-                        f"artifact store {self.url}: does not exist; name the one that the study "
-                        "was created with by --artifacts or HPO_ARTIFACTS"
+                        f"artifact store {self.safe_url}: does not exist; name the one that the "
+                        "study was created with by --artifacts or HPO_ARTIFACTS"
                     )
                 self._make_id(path)
             return str(self._fs.cat_file(path).decode()).strip()
@@ -262,7 +291,8 @@ class ArtifactStore:
             self._fs.pipe_file(path, fresh)
             return
         draft = Path(f"{path}.{uuid.uuid4().hex}")
-        _write_durably(draft, fresh)
+        _make_folder(draft.parent, Path(draft.anchor))
+        _write_durably(draft, fresh, draft.parent)
         with suppress(FileExistsError):  # another process opened the new store first
             os.link(draft, path)
         draft.unlink()
@@ -297,11 +327,14 @@ def _delete_empty(folder: Path, root: Path) -> None:
             folder = folder.parent
 
 
-def _write_durably(target: Path, data: bytes) -> None:
-    """Write beside the target, flush to the disk, rename, flush the folder."""
+def _write_durably(target: Path, data: bytes, root: Path) -> None:
+    """Write beside the target, flush to the disk, rename, flush the folder.
+
+    Folders below the root are made, the root is not.
+    """
     draft = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
     try:
-        with _open_new(draft) as file:
+        with _open_new(draft, root) as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
@@ -312,21 +345,24 @@ def _write_durably(target: Path, data: bytes) -> None:
     _flush(target.parent)
 
 
-def _open_new(path: Path) -> BinaryIO:
+def _open_new(path: Path, root: Path) -> BinaryIO:
     """Open a new file; its folder is made, again when it vanishes because it was empty."""
     for _ in range(MAX_TRIES):
         with suppress(FileNotFoundError):
-            _make_folder(path.parent)
+            _make_folder(path.parent, root)
             return path.open("xb")
-    _make_folder(path.parent)
+    _make_folder(path.parent, root)
     return path.open("xb")
 
 
-def _make_folder(folder: Path) -> None:
-    """Make a folder and those above it, durably."""
-    missing = [place for place in (folder, *folder.parents) if not place.exists()]
-    folder.mkdir(parents=True, exist_ok=True)
-    for made in missing:
+def _make_folder(folder: Path, root: Path) -> None:
+    """Make a folder and those above it as far as a root, which is there, durably."""
+    missing = []
+    while folder != root and not folder.exists():
+        missing.append(folder)
+        folder = folder.parent
+    for made in reversed(missing):
+        made.mkdir(exist_ok=True)
         _flush(made.parent)
 
 

@@ -55,6 +55,18 @@ class Listed:
     obstacle: str | None
     attrs: Mapping[str, Any]
 
+    def check_store(self, store_id: str) -> None:
+        """As `Study.check_store`, for a study that this hpo may be unable to open, too.
+
+        Raises:
+            InputError: the artifact store is another one.
+        """
+        if self.store_id is not None and self.store_id != store_id:
+            raise InputError(
+                f"study {self.name} keeps its artifacts in another store: name the one it was "
+                "created with by --artifacts or HPO_ARTIFACTS"
+            )
+
 
 @dataclass(frozen=True, kw_only=True)
 class Deleted:

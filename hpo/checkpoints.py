@@ -157,6 +157,6 @@ def _read(store: ArtifactStore, path: str) -> Checkpoint:
     found = hashlib.sha256(content).hexdigest()[:32]
     if f"-{found}." not in posixpath.basename(path):
         raise ArtifactError(
-            f"artifact {path} in {store.url} is damaged: its SHA-256 begins with {found[:16]}…"
+            f"artifact {path} in {store.safe_url} is damaged: its SHA-256 begins with {found[:16]}…"
         )
-    return from_bytes(content, f"{path} in {store.url}")
+    return from_bytes(content, f"{path} in {store.safe_url}")

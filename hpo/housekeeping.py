@@ -27,9 +27,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 import hpo
-from hpo.artifacts import ArtifactStore, study_path, table_path
+from hpo.artifacts import LOG, ArtifactStore, study_path, table_path
 from hpo.catalog import Deleted, Listed, delete_study, find, listing, studies
-from hpo.errors import ArtifactError, InputError, StudyNotFoundError
+from hpo.errors import ArtifactError, StudyNotFoundError
 from hpo.storage.engine import Storage
 from hpo.storage.inventory import TrialFiles
 from hpo.storage.removal import deleted
@@ -44,7 +44,6 @@ OWNER = "study.json"
 OF_A_TRIAL = re.compile(
     r"studies/[^/]+/trial-(?P<number>\d+)/(?:(?P<attempt>attempt-\d+)|checkpoints)/.+"
 )
-LOG = "log.txt"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,11 +156,8 @@ def delete(
         ArtifactError: the rows are gone and artifacts are left.
     """
     row = find(storage, name)
-    if store is not None and row.store_id is not None and row.store_id != store.id:
-        raise InputError(
-            f"study {name} keeps its artifacts in another store than {store.url}: name the one it "
-            "was created with by --artifacts or HPO_ARTIFACTS, or leave them by --keep-artifacts"
-        )
+    if store is not None:
+        row.check_store(store.id)
     gone = delete_study(storage, name, force=force)
     if store is None or row.uuid is None or row.store_id is None:
         return gone, Swept(files=(), unknown={})

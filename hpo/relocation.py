@@ -17,7 +17,7 @@ import uuid
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -34,6 +34,8 @@ from hpo.study import DEFINITION, MOVED, STORE, UUID, Study
 
 DIGEST_IN_NAME = re.compile(r"-([0-9a-f]{32})\.\w+$")
 LATER = "and copy it then"
+
+Arrived = TypeVar("Arrived")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +81,7 @@ def copy_studies(
     if stores is not None and stores.source.id == stores.target.id:
         raise InputError(
             f"--to-artifacts must be another store than --artifacts, but both are "
-            f"{stores.target.url}: without --to-artifacts the artifacts stay where they are"
+            f"{stores.target.safe_url}: without --to-artifacts the artifacts stay where they are"
         )
     taken = {row.name for row in listing(target)}
     if names:
@@ -110,12 +112,7 @@ def _check(
     if row.name in taken:
         raise InputError(f"{target.safe_url} has a study {row.name} already")
     if stores is not None:
-        if row.store_id != stores.source.id:
-            raise InputError(
-                f"study {row.name} keeps its artifacts in another store than "
-                f"{stores.source.url}: name the one it was created with by --artifacts or "
-                "HPO_ARTIFACTS"
-            )
+        row.check_store(stores.source.id)
     else:
         with target.read() as connection:
             if row.uuid in deleted(connection, row.attrs[STORE]):
@@ -148,7 +145,11 @@ def _move(row: Listed, source: Storage, target: Storage) -> Relocated:
 
 
 def _copy(study: Study, row: Listed, source: Storage, target: Storage, stores: Stores) -> Relocated:
-    """Copy artifacts, then rows: what a trial of the copy names is there."""
+    """Copy artifacts, then rows: what a trial of the copy names is there.
+
+    No file is copied within the transaction: it would hold up the target's other writers, and a
+    server cuts one in which nothing happens for long.
+    """
     copy_uuid = str(uuid.uuid4())
     files = _Files(stores, study.uuid, copy_uuid)
     files.copy_table(study.definition.data.fingerprint)
@@ -158,12 +159,14 @@ def _copy(study: Study, row: Listed, source: Storage, target: Storage, stores: S
     def rewrite(key: str, text: str) -> str:
         return json.dumps(files.place(json.loads(text))) if key == "artifact" else text
 
-    def write(connection: Connection) -> int:
+    def write(connection: Connection) -> int | None:
         with copying.snapshot(source) as reading:
-            files.copy_named(read_inventory(reading, row.id))  # finished since
+            if not files.has_named(read_inventory(reading, row.id)):
+                return None
             return copying.copy_study(reading, connection, row.id, attrs, rewrite)
 
-    n_trials = _arrive(target, row.name, write)
+    while (n_trials := _arrive(target, row.name, write)) is None:
+        files.copy_named(study.inventory())  # of trials that finished since
     sign(stores.target, open_study(target, row.name))
     return Relocated(name=row.name, n_trials=n_trials, n_files=len(files.copied))
 
@@ -197,6 +200,10 @@ class _Files:
             if trial.artifact is not None:
                 self._copy(trial.artifact, trial.sha256)
 
+    def has_named(self, inventory: dict[int, TrialFiles]) -> bool:
+        """Whether all files that trials name were copied."""
+        return {trial.artifact for trial in inventory.values()} - {None} <= self.copied
+
     def _copy(self, path: str, digest: str | None) -> None:
         if path in self.copied:
             return
@@ -204,7 +211,7 @@ class _Files:
         named = DIGEST_IN_NAME.search(path)
         if named and not hashlib.sha256(data).hexdigest().startswith(named[1]):
             raise ArtifactError(
-                f"artifact {path} in {self._stores.source.url} is damaged: "
+                f"artifact {path} in {self._stores.source.safe_url} is damaged: "
                 "its SHA-256 is not the one in its name"
             )
         self._stores.target.put(self.place(path), data)
@@ -228,7 +235,7 @@ def _call_back(connection: Connection, row: Listed) -> None:
     ledger.drop_study_attr(connection, row.id, MOVED)
 
 
-def _arrive(target: Storage, name: str, write: Callable[[Connection], int]) -> int:
+def _arrive(target: Storage, name: str, write: Callable[[Connection], Arrived]) -> Arrived:
     try:
         return target.write(write)
     except sa.exc.IntegrityError:

@@ -1,6 +1,7 @@
 import errno
 import os
 import posixpath
+import socket
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -47,6 +48,35 @@ def test_a_store_that_is_not_there_is_not_made_by_looking(tmp_path: Path) -> Non
     assert list(tmp_path.iterdir()) == []
     made = ArtifactStore(str(tmp_path / "new"))
     assert ArtifactStore(str(tmp_path / "new"), create=False).id == made.id
+
+
+def test_a_store_that_went_away_is_not_made_again_by_writing(tmp_path: Path) -> None:
+    root = tmp_path / "disk" / "store"
+    store = ArtifactStore(str(root))
+    digest = store.put("a/model", b"weights")
+    root.rename(tmp_path / "moved")
+    with pytest.raises(ArtifactError, match=r"disk/store: is no longer there, .*store-id"):
+        store.put("a/model", b"more")
+    assert not root.exists()
+    root.mkdir()  # as an unmounted disk leaves it
+    with pytest.raises(ArtifactError, match="is no longer there"):
+        store.put("a/model", b"more")
+    assert list(root.iterdir()) == []
+    root.rmdir()
+    (tmp_path / "moved").rename(root)
+    store.put("b/model", b"more")
+    assert store.get("a/model", digest) == b"weights"
+
+
+def test_a_store_that_goes_just_after_the_look_is_not_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = ArtifactStore(str(tmp_path / "store"))
+    (tmp_path / "store").rename(tmp_path / "moved")
+    monkeypatch.setattr(store, "_check_there", lambda: None)
+    with pytest.raises(ArtifactError, match="a/model cannot be written"):
+        store.put("a/model", b"weights")
+    assert not (tmp_path / "store").exists()
 
 
 def test_many_openings_at_once_agree_on_the_id(tmp_path: Path) -> None:
@@ -227,6 +257,98 @@ def test_a_store_out_of_reach_is_said_so_whatever_its_driver_raises(
         store.delete_tree("a")
     with pytest.raises(ArtifactError, match="a/1 cannot be looked for in memory:///"):
         store.exists("a/1")
+
+
+def test_a_driver_that_reaches_nothing_when_it_is_made_is_said_so() -> None:
+    with socket.socket() as taken:  # bound, and nobody listens
+        taken.bind(("127.0.0.1", 0))
+        url = f"ftp://me:secret@127.0.0.1:{taken.getsockname()[1]}/x"
+        with pytest.raises(ArtifactError, match=r"store ftp://me:\*\*\*@127.* cannot be opened: "):
+            ArtifactStore(url)
+
+
+class Talkative(MemoryFileSystem):
+    """Says all that it knows, as drivers of servers do."""
+
+    protocol = "talkative"
+    cachable = False
+    store: ClassVar[dict[str, Any]] = {}
+    broken: ClassVar[bool] = False
+    password: ClassVar[str] = ""
+
+    def __init__(self, *_: Any, **__: Any) -> None:
+        super().__init__()
+        self.fail()
+
+    @classmethod
+    def fail(cls, *_: Any, **__: Any) -> Any:
+        if cls.broken:
+            raise EndpointError(f"cannot log in with {cls.password!r}")
+
+    def info(self, path: str, **_: Any) -> Any:
+        self.fail()
+        return super().info(path)
+
+    cat_file = pipe_file = find = rm_file = rm = modified = fail
+
+
+@pytest.mark.parametrize(
+    ("url", "safe", "password"),
+    [
+        ("me:secret@host/x", "me:***@host/x", "secret"),
+        ("me:p%40ss@host/x", "me:***@host/x", "p@ss"),
+        ("me:p@ss@host/a@b", "me:***@host/a@b", "p@ss"),
+        ("me:sec#ret@host/x", "me:***@host/x", "sec#ret"),
+        ("me:sec/ret@host/x", "me:***@host/x", "sec/ret"),
+        ("me:sec#ret@host/x", "me:***@host/x", "sec"),
+        (":secret@host", ":***@host", "secret"),
+        ("host:2121/a?password=secret&n=1", "host:2121/a?password=***&n=1", "secret"),
+        ("host/a?x=1&client_SECRET=a+b", "host/a?x=1&client_SECRET=***", "a b"),
+    ],
+)
+def test_no_message_holds_a_password(
+    url: str, safe: str, password: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fsspec.register_implementation("talkative", Talkative, clobber=True)
+    monkeypatch.setattr(Talkative, "password", password)
+    monkeypatch.setattr(ArtifactStore, "_read_or_make_id", lambda *_: "an id")
+    store = ArtifactStore(f"talkative://{url}")
+    assert (store.url, store.safe_url) == (f"talkative://{url}", f"talkative://{safe}")
+    monkeypatch.setattr(Talkative, "broken", True)
+    for fail in (
+        lambda: ArtifactStore(f"talkative://{url}"),
+        lambda: store.put("a", b"1"),
+        lambda: store.get("a", None),
+        lambda: store.list("a"),
+        lambda: store.size("a"),
+        lambda: store.age("a"),
+        lambda: store.delete("a"),
+        lambda: store.delete_tree("a"),
+    ):
+        with pytest.raises(ArtifactError) as caught:
+            fail()
+        assert f"talkative://{safe}" in str(caught.value)
+        assert str(caught.value).endswith("cannot log in with '***'")
+        assert caught.value.__cause__ is None
+
+
+@pytest.mark.parametrize(
+    "url", ["s3://bucket/a:b@c", "sftp://me@host/x", "http://host:8080/a@b", "ftp://h/?passive=no"]
+)
+def test_a_url_without_a_password_is_shown_as_it_is(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fsspec.register_implementation("talkative", Talkative, clobber=True)
+    monkeypatch.setattr(ArtifactStore, "_read_or_make_id", lambda *_: "an id")
+    shown = url.replace(url.partition(":")[0], "talkative", 1)
+    assert ArtifactStore(shown).safe_url == shown
+
+
+def test_a_url_that_cannot_be_parsed_keeps_its_password_to_itself() -> None:
+    with pytest.raises(InputError) as caught:
+        ArtifactStore("ftp://me:sec#ret@host/x")
+    assert "sec" not in str(caught.value)
+    assert "ret" not in str(caught.value)
 
 
 def test_an_object_store_serves_as_well(tmp_path: Path) -> None:

@@ -68,8 +68,9 @@ class TestDelete:
     def test_of_what_is_not_there_is_said_so(self, study: Study) -> None:
         done = hpo("delete", "stud", "--yes")
         assert (done.code, 'did you mean "study"' in done.err) == (2, True)
+        ArtifactStore("other")
         done = hpo("delete", "study", "--yes", "--force", "--artifacts", "other")
-        assert (done.code, "in another store than" in done.err) == (2, True)
+        assert (done.code, "in another store: name" in done.err) == (2, True)
         assert names() == ["study"]
 
     def test_may_leave_the_files_to_gc(self, study: Study, store: ArtifactStore) -> None:
@@ -173,6 +174,28 @@ class TestCopy:
         done = hpo("storage", "copy", os.environ["HPO_STORAGE"], "sqlite:///to.db", "--study", "s")
         assert (done.code, "no study s in" in done.err) == (2, True)
         assert not Path("to.db").exists()
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("delete", "study", "--yes", "--force"),
+        ("gc",),
+        ("logs", "study", 0),
+        ("storage", "copy", "{storage}", "sqlite:///to.db", "--to-artifacts", "copies"),
+    ],
+)
+def test_no_artifact_store_is_made_where_one_should_be(
+    storage: Storage, store: ArtifactStore, folder: Path, command: tuple[object, ...]
+) -> None:
+    furnish(storage, store, lease=0.01)
+    before = {path.name for path in folder.iterdir()}
+    words = [str(word).format(storage=storage.url) for word in command]
+    done = hpo(*words, "--artifacts", "nowhere")
+    assert (done.code, "/nowhere: does not exist; name the one" in done.err) == (1, True)
+    assert ("--keep-artifacts" in done.err) == (command[0] == "delete")
+    assert {path.name for path in folder.iterdir()} == before
+    assert names() == ["study"]
 
 
 @pytest.mark.slow

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from hpo import catalog
 from hpo.artifacts import ArtifactStore, study_path, table_path, trial_path
-from hpo.catalog import create_study, list_studies, open_study
+from hpo.catalog import create_study, list_studies, listing, open_study
 from hpo.errors import HpoError, InputError, LeaseLostError, StudyBusyError, StudyNotFoundError
 from hpo.housekeeping import OWNER, Swept, collect, delete, sweep
 from hpo.storage import schema
@@ -267,11 +267,14 @@ class TestDelete:
     ) -> None:
         furnish(storage, store, lease=0.01)
         other = ArtifactStore(str(tmp_path / "other"))
-        with pytest.raises(InputError, match="in another store than"):
+        with pytest.raises(InputError, match="in another store: name"):
             delete(storage, other, "study")
-        assert len(list_studies(storage)) == 1
+        make_newer(storage, open_study(storage, "study"))
+        with pytest.raises(InputError, match="in another store: name"):
+            delete(storage, other, "study")
+        assert [row.name for row in listing(storage)] == ["study"]
         delete(storage, None, "study")
-        assert list_studies(storage) == []
+        assert listing(storage) == []
         assert store.exists(table_path("f"))
 
     def test_by_two_at_once_is_done_by_one(self, storage: Storage, store: ArtifactStore) -> None:

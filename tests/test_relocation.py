@@ -1,9 +1,10 @@
 """Studies that go on in another storage, from SQLite to PostgreSQL and back."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import optuna
 import pytest
@@ -12,7 +13,7 @@ from optuna.trial import TrialState
 from sqlalchemy.engine import Connection
 
 from hpo import catalog, relocation
-from hpo.artifacts import ArtifactStore, study_path, table_path
+from hpo.artifacts import ArtifactStore, study_path, table_path, trial_path
 from hpo.catalog import create_study, list_studies, open_study
 from hpo.errors import ArtifactError, InputError, LeaseLostError, StorageError, StudyBusyError
 from hpo.housekeeping import collect, delete
@@ -234,7 +235,7 @@ class TestRefusal:
         self, source: Storage, target: Storage, store: ArtifactStore, stores: Stores
     ) -> None:
         furnish(source, store, lease=0.01)
-        with pytest.raises(InputError, match="in another store than"):
+        with pytest.raises(InputError, match="in another store: name"):
             copy_studies(source, target, (), Stores(source=stores.target, target=store))
         with pytest.raises(InputError, match="must be another store than --artifacts"):
             copy_studies(source, target, (), Stores(source=store, target=store))
@@ -280,24 +281,43 @@ class TestCopy:
     def test_has_the_weights_of_trials_that_finished_meanwhile(
         self, source: Storage, target: Storage, store: ArtifactStore, stores: Stores
     ) -> None:
+        """Two rounds of them; and no file is copied while the target is being written to."""
         furnish(source, store, lease=0.01)
-        inventory = Study.inventory
-        with pytest.MonkeyPatch.context() as patched:
+        inventory, write, put = Study.inventory, Storage.write, ArtifactStore.put
+        finished: list[int] = []
+        written: list[Storage] = []
 
-            def finish_one(study: Study) -> object:
-                found = inventory(study)
+        def finish_one(study: Study) -> object:
+            found = inventory(study)
+            if len(finished) < 2:
                 claimed = claim(study)
-                path = study_path(study.uuid, "trial-00003/attempt-2/model.safetensors")
+                finished.append(claimed.number)
+                path = trial_path(study.uuid, claimed.number, 2, "model.safetensors")
                 attrs = {"artifact": path, "sha256": store.put(path, b"weights")}
                 study.finish(claimed, "COMPLETE", 0.5, attrs)
-                store.put(path, b"weights")
-                return found
+            return found
 
+        def note_write(storage: Storage, work: Callable[[Connection], Any]) -> Any:
+            written.append(storage)
+            try:
+                return write(storage, work)
+            finally:
+                written.pop()
+
+        def put_outside(to: ArtifactStore, path: str, data: bytes) -> str:
+            assert target not in written
+            return put(to, path, data)
+
+        with pytest.MonkeyPatch.context() as patched:
             patched.setattr(Study, "inventory", finish_one)
+            patched.setattr(Storage, "write", note_write)
+            patched.setattr(ArtifactStore, "put", put_outside)
             patched.setattr(relocation._Files, "copy_all", relocation._Files.copy_named)
             copy_studies(source, target, ["study"], stores)
-        attrs = open_study(target, "study").trials()[3].user_attrs
-        assert stores.target.get(attrs["artifact"], attrs["sha256"]) == b"weights"
+        assert len(finished) == 2
+        for number in finished:
+            attrs = open_study(target, "study").trials()[number].user_attrs
+            assert stores.target.get(attrs["artifact"], attrs["sha256"]) == b"weights"
 
     def test_is_of_one_moment(
         self,

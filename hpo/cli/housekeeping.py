@@ -15,7 +15,7 @@ from hpo.cli.options import (
     StorageUrl,
     StudyName,
 )
-from hpo.errors import HpoError, InputError
+from hpo.errors import ArtifactError, HpoError, InputError
 
 if TYPE_CHECKING:
     from hpo.housekeeping import Swept
@@ -56,7 +56,10 @@ def delete(
     find(opened, name)
     if not yes:
         _ask(f"Delete study {name} of {opened.safe_url}, with all its trials and weights?")
-    store = None if keep_artifacts else ArtifactStore(artifacts)
+    try:
+        store = None if keep_artifacts else ArtifactStore(artifacts, create=False)
+    except ArtifactError as error:
+        raise ArtifactError(f"{error}; or leave the files by --keep-artifacts") from None
     gone, swept = delete_all(opened, store, name, force=force)
     print(f"deleted {name}: {gone.n_trials} trials, {_total(swept)}")
 
@@ -89,7 +92,8 @@ def gc(
     from hpo.storage.engine import open_storage
 
     opened = open_storage(storage, create=False)
-    swept = collect(opened, ArtifactStore(artifacts), unknown=unknown, dry_run=dry_run)
+    store = ArtifactStore(artifacts, create=False)
+    swept = collect(opened, store, unknown=unknown, dry_run=dry_run)
     if as_json:
         print(json.dumps(_document(swept, dry_run=dry_run), indent=2, ensure_ascii=False))
         return

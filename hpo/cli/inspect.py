@@ -131,7 +131,8 @@ def logs(
     from hpo.results.logs import read_logs
 
     study = opened(name, storage)
-    for each, text in read_logs(study, ArtifactStore(artifacts), number, attempt).items():
+    store = ArtifactStore(artifacts, create=False)
+    for each, text in read_logs(study, store, number, attempt).items():
         print(f"attempt {each}:", file=sys.stderr)
         print(text, end="" if text.endswith("\n") else "\n", flush=True)
 

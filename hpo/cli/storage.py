@@ -67,9 +67,11 @@ def copy(
     opened = open_storage(source, create=False)
     for name in study or ():
         find(opened, name)  # before anything is made
-    other, stores = open_storage(target), None
+    stores = None
     if to_artifacts is not None:
-        stores = Stores(source=ArtifactStore(artifacts), target=ArtifactStore(to_artifacts))
+        kept = ArtifactStore(artifacts, create=False)
+        stores = Stores(source=kept, target=ArtifactStore(to_artifacts))
+    other = open_storage(target)
     for done in copy_studies(opened, other, study or (), stores):
         how = "moved" if stores is None else "copied"
         files = "" if stores is None else f", {done.n_files} files"

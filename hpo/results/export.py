@@ -59,11 +59,7 @@ def export(
             study's.
         ArtifactError: weights are missing or damaged.
     """
-    if store.id != study.artifact_store_id:
-        raise InputError(
-            f"study {study.name} keeps its artifacts in another store than {store.url}: "
-            "name the one it was created with by --artifacts or HPO_ARTIFACTS"
-        )
+    study.check_store(store.id)
     if not (ranked := leaderboard(study)):
         raise HpoError(f"study {study.name} has no COMPLETE trial to export yet")
     rows = [_complete(study, number) for number in numbers] or ranked[:top]

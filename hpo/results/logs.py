@@ -6,12 +6,12 @@ Does not know: what a log says, when it is written.
 import re
 from collections.abc import Mapping
 
-from hpo.artifacts import ArtifactStore, study_path
+from hpo.artifacts import LOG, ArtifactStore, study_path
 from hpo.errors import HpoError, InputError
 from hpo.results.leaderboard import find_row
 from hpo.study import Study
 
-LOG = re.compile(r".*/attempt-(?P<attempt>\d+)/log\.txt")
+OF_AN_ATTEMPT = re.compile(rf".*/attempt-(?P<attempt>\d+)/{re.escape(LOG)}")
 
 
 def read_logs(
@@ -33,7 +33,7 @@ def read_logs(
     study.check_store(store.id)
     row = find_row(study, number)
     folder = study_path(study.uuid, f"trial-{number:05d}")
-    found = (LOG.fullmatch(path) for path in store.list(folder))
+    found = (OF_AN_ATTEMPT.fullmatch(path) for path in store.list(folder))
     paths = {int(match["attempt"]): match[0] for match in found if match}
     if not paths:
         raise HpoError(

@@ -16,12 +16,12 @@ import torch
 from optuna.trial import FrozenTrial
 
 from faults.setting import Setting
-from hpo.artifacts import ID_FILE, ArtifactStore, study_path, table_path
+from hpo.artifacts import ID_FILE, LOG, ArtifactStore, study_path, table_path
 from hpo.bundle import Model
 from hpo.data.sources import read_typed
 from hpo.errors import HpoError
 from hpo.experiment import Experiment
-from hpo.housekeeping import LOG, OWNER
+from hpo.housekeeping import OWNER
 from hpo.storage.schema import LEASES
 from hpo.study import Study
 from hpo.training import evaluate
