@@ -111,7 +111,7 @@ def load_study(
         StudyNotFoundError: it holds no study of that name.
     """
     study = open_study(open_storage(storage, create=False), name)
-    return StudyResults(study=study, store=ArtifactStore(artifacts))
+    return StudyResults(study=study, store=ArtifactStore(artifacts, create=False))
 
 
 def _seconds(timeout: str | float | None) -> float | None:

@@ -8,12 +8,11 @@ Does not know: how workers are started.
 import logging
 import platform
 
-from hpo.artifacts import ArtifactStore, trial_path
+from hpo.artifacts import LOG, ArtifactStore, trial_path
 from hpo.catalog import bury
 from hpo.errors import HpoError
 from hpo.storage.engine import Storage
 from hpo.study import worker_key
-from hpo.worker.outbox import LOG
 from hpo.worker.supervisor import Death
 
 log = logging.getLogger(__name__)

@@ -94,9 +94,9 @@ def _artifacts(url: str) -> Finding:
     except HpoError as error:
         return Finding(what="artifacts", ok=False, detail=str(error))
     if not os.path.isdir(store.url):
-        return Finding(what="artifacts", ok=True, detail=store.url)
+        return Finding(what="artifacts", ok=True, detail=store.safe_url)
     free = shutil.disk_usage(store.url).free
-    detail = f"{store.url}, {free / 2**30:.1f} GiB free"
+    detail = f"{store.safe_url}, {free / 2**30:.1f} GiB free"
     return Finding(what="artifacts", ok=free > FREE_BYTES, detail=detail)
 
 

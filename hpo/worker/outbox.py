@@ -14,7 +14,7 @@ from collections.abc import Collection, Sequence
 from contextlib import suppress
 from typing import Any
 
-from hpo.artifacts import ArtifactStore, trial_path
+from hpo.artifacts import LOG, ArtifactStore, trial_path
 from hpo.checkpoints import remove
 from hpo.errors import ArtifactError, LeaseLostError, StorageUnavailableError
 from hpo.study import Claim, Study
@@ -26,7 +26,6 @@ from hpo.worker.stopwatch import Stopwatch
 log = logging.getLogger(__name__)
 
 WEIGHTS = "model.safetensors"
-LOG = "log.txt"
 
 
 class Outbox:
