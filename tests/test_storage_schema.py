@@ -101,7 +101,7 @@ def test_optuna_deletes_a_study_with_all_that_is_ours(storage: Storage) -> None:
     with storage.read() as connection:
         assert connection.execute(sa.select(schema.LEASES)).all() == []
         assert connection.execute(sa.select(schema.CLOCKS)).all() == []
-    assert study.report({claim: [Measurement(step=2, value=1.0)]}).lost == {claim.token}
+    assert study.report({claim: [Measurement(step=2, value=1.0)]}).lost == {claim}
     assert study.renew([claim], 60.0) == {claim.token}
     assert study.ask(ME, 60.0) is None
     with pytest.raises(StudyNotFoundError, match=r"study study is no longer in"):

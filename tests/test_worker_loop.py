@@ -170,24 +170,41 @@ def test_checkpoints_are_kept_at_an_interval_and_one_a_trial(
     assert len(store.list(f"studies/{study.uuid}/trial-00000/checkpoints")) == 1
 
 
-class Hanging(SingleTrainer):
-    """An engine that does not come back."""
+HANGING = """
+import os, sys, threading, time
+from hpo.artifacts import ArtifactStore
+from hpo.catalog import open_study
+from hpo.storage.engine import open_storage
+from hpo.study import WorkerId
+from hpo.training import SingleTrainer
+from hpo.worker.loop import Timing, Worker
+from hpo.worker.quota import Quota
 
-    def advance(self, max_seconds: float) -> list[Event]:
+class Hanging(SingleTrainer):
+    def advance(self, max_seconds):
         time.sleep(600)
-        return []
+
+study = open_study(open_storage(sys.argv[1]), "small")
+Worker(
+    studies=lambda: [study],
+    store=ArtifactStore(sys.argv[2]),
+    trainer=Hanging("cpu"),
+    identity=WorkerId(host="here", pid=os.getpid(), device="cpu"),
+    quota=Quota(),
+    timing=Timing(lease=0.6, hang=1.0),
+).work(threading.Event())
+"""
 
 
 def test_a_worker_that_hangs_is_killed_by_its_own_heart(
     make_study: Callable[..., Study], store: ArtifactStore
 ) -> None:
     study = make_study(n_trials=1)
-    if (pid := os.fork()) == 0:
-        timing = Timing(lease=0.6, hang=1.0)
-        make_worker(study, store, trainer=Hanging("cpu"), timing=timing).work(threading.Event())
-        os._exit(0)
-    _, status = os.waitpid(pid, 0)
-    assert os.WTERMSIG(status) == signal.SIGKILL
+    command = [sys.executable, "-c", HANGING, study.storage.url, store.url]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == -signal.SIGKILL
+    assert "no progress for" in done.stderr
+    assert "trials in hand: 0" in done.stderr
     assert study.progress().counts == {"RUNNING": 1}
 
 
