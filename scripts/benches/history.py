@@ -5,6 +5,7 @@ in hpo's storage, a lease that has long to run or ran out an hour ago.
 """
 
 import random
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -20,7 +21,6 @@ from optuna.distributions import (
 from optuna.trial import TrialState
 from sqlalchemy.engine import Connection
 
-from hpo.storage.leases import now_ms
 from hpo.storage.schema import (
     FINITE_REPORT,
     FINITE_VALUE,
@@ -69,7 +69,7 @@ def add_running(connection: Connection, n_trials: int, *, alive: bool, leased: b
     _insert(connection, TRIAL_PARAMS, _params(ids, generator))
     _insert(connection, REPORTS, _reports(dict.fromkeys(ids, 1.0), STEPS[: len(STEPS) // 2]))
     if leased:
-        expires = now_ms(connection) + (HOUR_MS if alive else -HOUR_MS)
+        expires = time.time_ns() // 1_000_000 + (HOUR_MS if alive else -HOUR_MS)
         study_id = _study_id(connection)
         _insert(connection, WORKERS, map(_worker, ids))
         _insert(connection, LEASES, (_lease(study_id, trial_id, expires) for trial_id in ids))

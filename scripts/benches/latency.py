@@ -2,7 +2,8 @@
 
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import optuna
@@ -12,7 +13,7 @@ from benches.noop import STEPS, SYSTEMS, Driver, plain_tpe, suggest
 from optuna.trial import TrialState
 
 N_RUNNING = 64
-N_TPE = 6
+N_TPE = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,20 +56,33 @@ class Timings:
         return sorted(self.all)[min(len(self.all) - 1, int(share * len(self.all)))]
 
 
-def measure_calls(system: str, url: str, scene: Scene, seconds: float) -> dict[str, Timings]:
-    """Set the scene, run trials in it for some seconds, and time their calls by name."""
+def measure_calls(
+    system: str, url: str, scenes: Sequence[Scene], seconds: float
+) -> Iterator[dict[str, Timings]]:
+    """Set one scene after the other in a fresh study, and time a worker's calls in each by name.
+
+    Each scene holds all that the one before it does, and the few trials that were run in it.
+    """
     SYSTEMS[system].create(url)
-    fill(url, scene, leased=system == "hpo")
-    driver = SYSTEMS[system].open(url, "random")
-    at_random = run_trials(driver, seconds)
-    tpe = SYSTEMS[system].open(url, "tpe")
-    tpe.ask()  # reads the whole history once
-    tpe.finish()
-    asks = Timings()
-    for _ in range(N_TPE):
-        asks.time(tpe.ask)
+    leased = system == "hpo"
+    with _writing(url) as connection:
+        add_running(connection, N_RUNNING - 1, alive=True, leased=leased)
+    before = Scene(n_finished=0)
+    for scene in scenes:
+        with _writing(url) as connection:
+            add_finished(connection, scene.n_finished - before.n_finished)
+            n_abandoned = scene.n_abandoned - before.n_abandoned
+            add_running(connection, n_abandoned, alive=False, leased=leased)
+        before = scene
+        timings = run_trials(SYSTEMS[system].open(url, "random"), seconds)
+        tpe = SYSTEMS[system].open(url, "tpe")
+        tpe.ask()  # reads the whole history once
         tpe.finish()
-    return {**at_random, "ask, TPE": asks}
+        timings["ask, TPE"] = Timings()
+        for _ in range(N_TPE):
+            timings["ask, TPE"].time(tpe.ask)
+            tpe.finish()
+        yield timings
 
 
 def tpe_alone(n_finished: int) -> Timings:
@@ -94,14 +108,14 @@ def tpe_alone(n_finished: int) -> Timings:
     return asks
 
 
-def fill(url: str, scene: Scene, *, leased: bool) -> None:
-    """Write the scene's trials; the worker that is measured runs the last of the 64."""
+@contextmanager
+def _writing(url: str) -> Iterator[sa.Connection]:
+    """A transaction, and then statistics for the planner, as autovacuum would gather in time."""
     engine = sa.create_engine(url, poolclass=sa.pool.NullPool)
     with engine.begin() as connection:
-        add_finished(connection, scene.n_finished)
-        add_running(connection, scene.n_abandoned, alive=False, leased=leased)
-        add_running(connection, N_RUNNING - 1, alive=True, leased=leased)
-        if engine.dialect.name == "postgresql":  # as autovacuum does in time
+        yield connection
+    if engine.dialect.name == "postgresql":
+        with engine.begin() as connection:
             connection.execute(sa.text("ANALYZE"))
 
 
@@ -115,6 +129,7 @@ def run_trials(driver: Driver, seconds: float) -> dict[str, Timings]:
     while time.perf_counter() < deadline:
         timings["ask"].time(driver.ask)
         for step in STEPS:
-            timings["report"].time(lambda step=step: driver.report(step))
+            if time.perf_counter() < deadline:
+                timings["report"].time(lambda step=step: driver.report(step))
         timings["finish"].time(driver.finish)
     return timings

@@ -8,9 +8,11 @@ No torch: 64 of these processes start at once.
 """
 
 import os
+import sys
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from multiprocessing.queues import SimpleQueue
 from multiprocessing.synchronize import Event, Semaphore
 from pathlib import Path
 from typing import Protocol
@@ -139,8 +141,19 @@ def create_plain(url: str) -> None:
     optuna.create_study(study_name=NAME, storage=url, direction="minimize")
 
 
+def work(system: str, url: str, ready: Semaphore, go: Event, errors: SimpleQueue[str]) -> None:
+    """Run trials without end, released by `go`; say what it died of."""
+    try:
+        SYSTEMS[system].work(url, ready, go)
+    except Exception as error:
+        while error.__cause__ is not None:
+            error = error.__cause__
+        errors.put(f"{type(error).__name__}: {str(error).strip().splitlines()[-1]}")
+        sys.exit(1)
+
+
 def work_hpo(url: str, ready: Semaphore, go: Event) -> None:
-    """Run trials without end; released by `go`."""
+    """Run trials without end."""
     driver = HpoDriver(url)
     ready.release()
     go.wait()

@@ -20,7 +20,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -29,7 +29,7 @@ from multiprocessing.synchronize import Semaphore
 
 import sqlalchemy as sa
 from benches.latency import Scene, Timings, measure_calls, tpe_alone
-from benches.noop import STEPS, SYSTEMS
+from benches.noop import STEPS, SYSTEMS, work
 from rich.console import Console
 from rich.table import Table
 from servers import Server, mariadb_server, postgresql_server
@@ -48,10 +48,11 @@ SCENES = (
 
 @dataclass(frozen=True, kw_only=True)
 class Pace:
-    """What some workers got done, and how many of them died of what."""
+    """What some workers got done, how many of them died, and what the first one died of."""
 
     per_second: float
     n_dead: int
+    reasons: Sequence[str]
 
     def __str__(self) -> str:
         dead = f" ({self.n_dead} died)" if self.n_dead else ""
@@ -63,8 +64,8 @@ def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="scripts/bench storage", description=__doc__)
     parser.add_argument("--storages", nargs="+", choices=STORAGES, default=list(STORAGES))
     parser.add_argument("--workers", nargs="*", type=int, default=[1, 8, 32, 64])
-    parser.add_argument("--seconds", type=float, default=5.0, help="for each count of workers")
-    parser.add_argument("--call-seconds", type=float, default=3.0, help="for each part of part 2")
+    parser.add_argument("--seconds", type=float, default=4.0, help="for each count of workers")
+    parser.add_argument("--call-seconds", type=float, default=2.0, help="for each part of part 2")
     options = parser.parse_args(arguments)
     for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[variable] = "1"
@@ -107,14 +108,21 @@ def _plain_url(server: Server) -> str:
 
 def throughput(storage: str, fresh: Callable[[], str], counts: list[int], seconds: float) -> Table:
     """Trials a second by the number of workers."""
-    table = Table(title=f"{storage}: trials a second, {seconds:g} s each", title_justify="left")
+    table = Table(
+        title=f"{storage}: trials a second, {seconds:g} s each",
+        title_justify="left",
+        caption_justify="left",
+    )
     for heading in ("workers", *SYSTEMS, "hpo / Optuna"):
         table.add_column(heading, justify="right")
+    said: list[str] = []
     for n_workers in counts:
         paces = [pace(system, fresh(), n_workers, seconds) for system in SYSTEMS]
         ours, theirs = (pace.per_second for pace in paces)
         ratio = f"{ours / theirs:.1f} x" if theirs else "-"
         table.add_row(str(n_workers), *map(str, paces), ratio)
+        said += [f"{n_workers} workers: {reason}" for pace in paces for reason in pace.reasons]
+    table.caption = "\n".join(said)
     return table
 
 
@@ -122,9 +130,9 @@ def pace(system: str, url: str, n_workers: int, seconds: float) -> Pace:
     """Start workers, let them go together, and count what they finished in that time."""
     SYSTEMS[system].create(url)
     context = multiprocessing.get_context("forkserver")
-    ready, go = context.Semaphore(0), context.Event()
+    ready, go, errors = context.Semaphore(0), context.Event(), context.SimpleQueue()
     workers = [
-        context.Process(target=SYSTEMS[system].work, args=(url, ready, go), daemon=True)
+        context.Process(target=work, args=(system, url, ready, go, errors), daemon=True)
         for _ in range(n_workers)
     ]
     for worker in workers:
@@ -133,6 +141,7 @@ def pace(system: str, url: str, n_workers: int, seconds: float) -> Pace:
     go.set()
     start = time.perf_counter()
     time.sleep(seconds)
+    reasons = [] if errors.empty() else [errors.get()]
     n_dead = sum(not worker.is_alive() for worker in workers)
     passed = time.perf_counter() - start
     for worker in workers:
@@ -140,7 +149,7 @@ def pace(system: str, url: str, n_workers: int, seconds: float) -> Pace:
             os.kill(worker.pid, signal.SIGKILL)
     for worker in workers:
         worker.join()
-    return Pace(per_second=_n_trials(url) / passed, n_dead=n_dead)
+    return Pace(per_second=_n_trials(url) / passed, n_dead=n_dead, reasons=reasons)
 
 
 def _await(workers: list[ForkServerProcess], ready: Semaphore) -> None:
@@ -162,18 +171,21 @@ def _n_trials(url: str) -> float:
 
 def latencies(storage: str, fresh: Callable[[], str], seconds: float) -> Table:
     """What calls cost in studies of several sizes."""
-    table = Table(title=f"{storage}: ms a call, one worker", title_justify="left")
+    table = Table(
+        title=f"{storage}: ms a call of one worker; report: with the pruner's word",
+        title_justify="left",
+    )
     for heading in ("finished", "RUNNING", "call"):
         table.add_column(heading)
     for system in SYSTEMS:
         table.add_column(f"{system} median", justify="right")
         table.add_column("p95", justify="right")
     table.add_column("hpo / Optuna", justify="right")
-    for scene in SCENES:
-        measured = [measure_calls(system, fresh(), scene, seconds) for system in SYSTEMS]
-        for index, call in enumerate(measured[0]):
+    measured = (measure_calls(system, fresh(), SCENES, seconds) for system in SYSTEMS)
+    for scene, *timings in zip(SCENES, *measured, strict=True):
+        for index, call in enumerate(timings[0]):
             shown = scene.labels if index == 0 else ("", "")
-            _add_row(table, shown, call, [times[call] for times in measured])
+            _add_row(table, shown, call, [times[call] for times in timings])
         table.add_section()
     return table
 
