@@ -12,6 +12,7 @@ clock starts; every way validates after each epoch.
 import argparse
 import multiprocessing
 import random
+import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -43,7 +44,7 @@ def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="scripts/bench throughput", description=__doc__)
     parser.add_argument("--n-configs", type=int, default=12)
     parser.add_argument("--epochs", type=int, default=3)
-    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args(arguments)
     definition, data = prepare()
     configs = draw(definition, options.n_configs, options.epochs)
@@ -52,11 +53,17 @@ def main(arguments: list[str]) -> None:
         for name, (engine, n_processes, n_threads) in WAYS.items():
             times[name].append(measure(engine, n_processes, n_threads, configs, data))
     n_steps = len(configs) * options.epochs * -(-len(data.x_train) // 256)
-    ours, *others = (min(seconds) for seconds in times.values())
+    ours, *others = times.values()
     for name, seconds in times.items():
-        best = min(seconds)
-        print(f"{name:34} {best:7.1f} s  {n_steps / best:7.0f} steps/s  {best / ours:5.1f} x")
-    print(f"{min(others[:2]) / ours:.1f} times (a), {others[2] / ours:.1f} times (b)")
+        middle, ratio = statistics.median(seconds), paired(ours, seconds)
+        print(f"{name:34} {middle:7.1f} s  {n_steps / middle:7.0f} steps/s  {ratio:5.1f} x")
+    best_a = min(paired(ours, seconds) for seconds in others[:2])
+    print(f"{best_a:.1f} times (a), {paired(ours, others[2]):.1f} times (b)")
+
+
+def paired(ours: list[float], theirs: list[float]) -> float:
+    """How many times as long they took: the median over rounds, each its own comparison."""
+    return statistics.median(b / a for a, b in zip(ours, theirs, strict=True))
 
 
 def prepare() -> tuple[StudyDefinition, TrainingData]:
