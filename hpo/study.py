@@ -335,10 +335,11 @@ class Study:
         """The budget as it is now.
 
         Raises:
-            StudyNotFoundError: the study was deleted; SQLite may have given its id to another.
+            StudyNotFoundError: the study was deleted, and SQLite may have given its id to another,
+                or it moved to another storage.
         """
         attrs = ledger.get_study_attrs(connection, self._id, (DEFINITION, UUID))
-        if attrs.get(UUID) != self.uuid:
+        if attrs.get(UUID) != self.uuid or DEFINITION not in attrs:
             self.storage.reader.forget(self._id)
             raise self._gone()
         return Budget.model_validate(json.loads(attrs[DEFINITION])["budget"])

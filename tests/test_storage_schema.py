@@ -124,3 +124,15 @@ def test_sqlite_ids_that_come_again_bring_no_old_lease(tmp_path: object) -> None
         assert claim is not None
         assert (claim.trial_id, claim.attempt) == (1, 1)
         assert open_study(storage, "study").reaper.reap() == []
+
+
+def test_who_holds_a_deleted_study_does_not_work_for_the_one_that_has_its_id(
+    tmp_path: object,
+) -> None:
+    """SQLite gives a study's id out again, too."""
+    with closing(open_storage(f"sqlite:///{tmp_path}/hpo.db")) as storage:
+        old = create_study(storage, definition(), "store")
+        optuna.delete_study(study_name="study", storage=storage.plain)
+        new = create_study(storage, definition(objective={"metric": "mae"}), "store")
+        assert old.ask(ME, 60.0) is None
+        assert new.ask(ME, 60.0) is not None
