@@ -26,7 +26,7 @@ from hpo.status import StudyStatus, live_workers
 from hpo.storage import leases, ledger, removal
 from hpo.storage.engine import Storage
 from hpo.strategies import GridSampler
-from hpo.study import DEFINITION, FORMAT, MOVED, STORE, UUID, VERSION, Study
+from hpo.study import DEFINITION, FORMAT, MOVED, STORE, UUID, VERSION, Study, check_store
 
 STUDY_FORMAT = 1
 """Of what is stored about a study; one without a number has format 1.
@@ -61,11 +61,8 @@ class Listed:
         Raises:
             InputError: the artifact store is another one.
         """
-        if self.store_id is not None and self.store_id != store_id:
-            raise InputError(
-                f"study {self.name} keeps its artifacts in another store: name the one it was "
-                "created with by --artifacts or HPO_ARTIFACTS"
-            )
+        if self.store_id is not None:
+            check_store(self.name, self.store_id, store_id)
 
 
 @dataclass(frozen=True, kw_only=True)

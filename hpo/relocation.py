@@ -222,8 +222,8 @@ def _send_off(connection: Connection, row: Listed, source: Storage, target: Stor
     """Leave the study in the source as one that has moved, with nothing to do in it."""
     lock_unused(connection, row, source.safe_url, LATER)
     copying.freeze(connection, row.id)
-    definition = ledger.get_study_attr(connection, row.id, DEFINITION)
-    moved: dict[str, Any] = {"to": target.safe_url, "definition": definition}
+    attrs = ledger.get_study_attrs(connection, row.id, (DEFINITION,))
+    moved: dict[str, Any] = {"to": target.safe_url, "definition": attrs.get(DEFINITION)}
     ledger.set_study_attr(connection, row.id, MOVED, moved)
     ledger.drop_study_attr(connection, row.id, DEFINITION)
 

@@ -313,11 +313,7 @@ class Study:
         Raises:
             InputError: it is another one.
         """
-        if self.artifact_store_id != store_id:
-            raise InputError(
-                f"study {self.name} keeps its artifacts in another store: name the one it was "
-                "created with by --artifacts or HPO_ARTIFACTS"
-            )
+        check_store(self.name, self.artifact_store_id, store_id)
 
     def _claim(self, connection: Connection, worker: WorkerId, lease: float) -> Lease | None:
         if not ledger.lock_study(connection, self._id):
@@ -381,6 +377,19 @@ class Study:
         """What each of them is copied from; its sampler and its pruner are never asked."""
         unused = optuna.samplers.RandomSampler(), optuna.pruners.NopPruner()
         return optuna.Study(self.name, self.storage.reader, *unused)
+
+
+def check_store(name: str, own: str, given: str) -> None:
+    """Make sure that an artifact store, by its id, is a study's own.
+
+    Raises:
+        InputError: it is another one.
+    """
+    if given != own:
+        raise InputError(
+            f"study {name} keeps its artifacts in another store: name the one it was "
+            "created with by --artifacts or HPO_ARTIFACTS"
+        )
 
 
 def _check_raised(name: str, stored: Budget, given: Budget) -> None:

@@ -74,13 +74,6 @@ def lock_study(connection: Connection, study_id: int) -> bool:
     return connection.execute(query).one_or_none() is not None
 
 
-def get_study_attr(connection: Connection, study_id: int, key: str) -> Any:
-    """A system attribute of a study; None when the study is gone."""
-    own = (STUDY_ATTRS.c.study_id == study_id) & (STUDY_ATTRS.c.key == key)
-    text = connection.execute(sa.select(STUDY_ATTRS.c.value_json).where(own)).scalar()
-    return None if text is None else json.loads(text)
-
-
 def get_study_attrs(connection: Connection, study_id: int, keys: Sequence[str]) -> dict[str, Any]:
     """Some system attributes of a study, those that there are."""
     own = (STUDY_ATTRS.c.study_id == study_id) & STUDY_ATTRS.c.key.in_(keys)
