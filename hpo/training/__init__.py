@@ -18,7 +18,7 @@ from hpo.training.loop import (
 from hpo.training.metrics import evaluate, predictions
 from hpo.training.model import MLP
 from hpo.training.precision import describe_environment, resolve_precision
-from hpo.training.session import Result
+from hpo.training.record import Result
 
 __all__ = [
     "MLP",

@@ -18,7 +18,8 @@ import torch
 
 from hpo.training.batches import Feed, TrainingData
 from hpo.training.checkpoint import Checkpoint
-from hpo.training.session import Result, Session
+from hpo.training.record import Result
+from hpo.training.session import Session
 from hpo.trial import Measurement, TrialConfig
 
 OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "ALLOC_FAILED")

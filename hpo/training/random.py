@@ -10,13 +10,17 @@ search for low bias (https://nullprogram.com/blog/2018/07/31/); integers wrap al
 Does not know: networks, data, torch's own generators.
 """
 
+from collections.abc import Sequence
 from enum import IntEnum
+from typing import TypeVar
 
 import torch
 
+SHIFTS = (16, 15)
 MULTIPLIERS = (0x7FEB352D, -0x7B935975)  # 0x846CA68B as a signed number
 SPREAD = -0x61C88647  # 2^32 divided by the golden ratio, odd, as a signed number
 WORD = 0xFFFFFFFF
+GOLDEN = 0x9E3779B9
 LEVELS = 2**16
 """A dropout rate is rounded to a multiple of 1 / LEVELS."""
 
@@ -29,18 +33,35 @@ class Stream(IntEnum):
     WEIGHTS = 3
 
 
+Word = TypeVar("Word", int, torch.Tensor)
+"""An unsigned 32-bit number, or a tensor of them in int64."""
+
+
 def key(stream: Stream, *counters: int) -> int:
     """Hash some counters to a signed 32-bit number."""
-    state = int(stream)
+    return _signed(state(stream, *counters))
+
+
+def state(stream: Stream, *counters: int) -> int:
+    """An unsigned 32-bit number to hash further counters into."""
+    word = int(stream)
     for counter in counters:
-        state = _scrambled((state ^ counter) + 0x9E3779B9 & WORD)
-    return state - (state >> 31 << 32)
+        word = _folded(word, counter)
+    return word
 
 
 def permutation(seed: int, epoch: int, n_rows: int, device: torch.device) -> torch.Tensor:
     """The order in which an epoch visits the training rows: (n_rows,) int64 on `device`."""
-    hashes = _hashes(key(Stream.ORDER, seed, epoch), n_rows, device)
-    return hashes.argsort(stable=True)
+    return permutations([(seed, epoch)], n_rows, device)[0]
+
+
+def permutations(
+    epochs: Sequence[tuple[int, int]], n_rows: int, device: torch.device
+) -> torch.Tensor:
+    """The orders of several epochs by seed and number: (len(epochs), n_rows) int64."""
+    keys = torch.tensor([key(Stream.ORDER, *epoch) for epoch in epochs], dtype=torch.int32)
+    hashes = _hashes(keys.to(device, non_blocking=True)[:, None], n_rows, device)
+    return hashes.argsort(dim=1, stable=True)
 
 
 def uniform(seed: int, layer: int, shape: tuple[int, ...], bound: float) -> torch.Tensor:
@@ -70,19 +91,21 @@ class DropoutMasks:
             dtype: of the masks.
         """
         self._seed = seed
-        self._level = min(round(rate * LEVELS), LEVELS - 1)
+        self._level = _level(rate)
         self._n_layers = n_layers
         self._n_units = n_units
         self._dtype = dtype
-        self._rows = self._pairs = self._hashes = self._scratch = torch.empty(0)
+        self._rows = self._pairs = self._hashes = self._scratch = self._kept = torch.empty(0)
 
     @property
     def scale(self) -> float:
         """What kept units are multiplied by, so that the expected sum stays the same."""
-        return LEVELS / (LEVELS - self._level)
+        return _scale(self._level)
 
     def draw(self, step: int, n_rows: int, device: torch.device) -> torch.Tensor:
         """1 where a unit is kept and 0 where it is dropped, (n_layers, n_rows, n_units).
+
+        The next draw overwrites them: fresh memory for each step costs more than the hashes.
 
         Args:
             step: of the run, counted over all its epochs.
@@ -97,8 +120,7 @@ class DropoutMasks:
         torch.bitwise_xor(rows[:, :, None], self._pairs, out=self._hashes)
         _scramble(self._hashes, self._scratch)
         halves = self._hashes.view(torch.int16)[:, :, : self._n_units]
-        kept = torch.empty(halves.shape, dtype=self._dtype, device=device)
-        return torch.ge(halves, self._level - LEVELS // 2, out=kept)
+        return torch.ge(halves, self._level - LEVELS // 2, out=self._kept)
 
     def _reserve(self, n_rows: int, device: torch.device) -> None:
         """Have counters and room for batches of so many rows; almost all have as many."""
@@ -108,11 +130,72 @@ class DropoutMasks:
         shape = (self._n_layers, n_rows, n_pairs)
         self._hashes = torch.empty(shape, dtype=torch.int32, device=device)
         self._scratch = torch.empty_like(self._hashes)
+        shape = (self._n_layers, n_rows, self._n_units)
+        self._kept = torch.empty(shape, dtype=self._dtype, device=device)
 
 
-def _hashes(offset: int, n: int, device: torch.device) -> torch.Tensor:
-    """Hash the counters from 0 to n, (n,) int32."""
-    hashes = torch.arange(n, device=device).to(torch.int32).mul_(SPREAD).add_(offset)
+class PackedMasks:
+    """The same masks for many runs at once, which may be at different steps.
+
+    Everything is computed from tensors, so that a step can be recorded and replayed.
+    """
+
+    def __init__(
+        self, seeds: Sequence[int], rates: Sequence[float], n_units: int, device: torch.device
+    ) -> None:
+        """Prepare for some runs, a slot each.
+
+        Args:
+            seeds: of the runs.
+            rates: of dropout.
+            n_units: of a layer, padding included.
+            device: where masks are made.
+        """
+        levels = [_level(rate) for rate in rates]
+        self._states = torch.tensor([state(Stream.DROPOUT, seed) for seed in seeds], device=device)
+        self.scales = torch.tensor([_scale(level) for level in levels], device=device)[:, None, None]
+        thresholds = [level - LEVELS // 2 for level in levels]
+        self._thresholds = torch.tensor(thresholds, dtype=torch.int32, device=device)[:, None, None]
+        units = torch.arange(n_units, dtype=torch.int32, device=device)
+        n_pairs = (n_units + 1) // 2
+        self._pairs = _hashes(key(Stream.DROPOUT, 1), n_pairs, device)[units // 2]
+        self._lefts = 16 * (1 - units % 2)  # the lower half of a hash serves the even unit
+
+    def keys(self, steps: torch.Tensor, n_layers: int, n_rows: int) -> torch.Tensor:
+        """What the rows' hashes start from, (n_layers, slots, n_rows) int32.
+
+        Args:
+            steps: of each run, (slots,) int64.
+            n_layers: with dropout.
+            n_rows: of a batch.
+        """
+        layers = torch.arange(n_layers, device=steps.device)[:, None]
+        keys = _signed(_folded(_folded(self._states, steps), layers)).to(torch.int32)
+        return keys[:, :, None] + _hashes(key(Stream.DROPOUT, 0), n_rows, steps.device)
+
+    def is_kept(self, keys: torch.Tensor) -> torch.Tensor:
+        """Which units of a layer are kept, (slots, n_rows, n_units), from its keys.
+
+        Args:
+            keys: (slots, n_rows), of the first slots.
+        """
+        hashes = keys[:, :, None] ^ self._pairs
+        for shift, multiplier in zip(SHIFTS, MULTIPLIERS, strict=True):
+            hashes = (hashes ^ hashes >> shift) * multiplier
+        return hashes << self._lefts >> 16 >= self._thresholds[: len(keys)]
+
+
+def _level(rate: float) -> int:
+    return min(round(rate * LEVELS), LEVELS - 1)
+
+
+def _scale(level: int) -> float:
+    return LEVELS / (LEVELS - level)
+
+
+def _hashes(offset: int | torch.Tensor, n: int, device: torch.device) -> torch.Tensor:
+    """Hash the counters from 0 to n, (n,) int32, or (k, n) for offsets (k, 1)."""
+    hashes = torch.arange(n, device=device).to(torch.int32).mul_(SPREAD).add(offset)
     scratch = torch.empty_like(hashes)
     _scramble(hashes, scratch)
     _scramble(hashes, scratch)
@@ -121,13 +204,22 @@ def _hashes(offset: int, n: int, device: torch.device) -> torch.Tensor:
 
 def _scramble(hashes: torch.Tensor, scratch: torch.Tensor) -> None:
     """Mix the bits of int32 numbers in place."""
-    for shift, multiplier in zip((16, 15), MULTIPLIERS, strict=True):
+    for shift, multiplier in zip(SHIFTS, MULTIPLIERS, strict=True):
         torch.bitwise_right_shift(hashes, shift, out=scratch)
         hashes.bitwise_xor_(scratch).mul_(multiplier)
 
 
-def _scrambled(word: int) -> int:
-    """Mix the bits of one unsigned 32-bit number, to the last."""
+def _folded(word: Word, counter: Word) -> Word:
+    """Hash a counter into an unsigned 32-bit number."""
+    return _scrambled((word ^ counter) + GOLDEN & WORD)
+
+
+def _signed(word: Word) -> Word:
+    return word - (word >> 31 << 32)
+
+
+def _scrambled(word: Word) -> Word:
+    """Mix the bits of an unsigned 32-bit number, to the last."""
     word = (word ^ word >> 16) * 0x7FEB352D & WORD
     word = (word ^ word >> 15) * 0x846CA68B & WORD
     return word ^ word >> 16
