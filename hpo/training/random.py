@@ -11,6 +11,7 @@ Does not know: networks, data, torch's own generators.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from enum import IntEnum
 from typing import TypeVar
 
@@ -134,16 +135,29 @@ class DropoutMasks:
         self._kept = torch.empty(shape, dtype=self._dtype, device=device)
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
 class PackedMasks:
-    """The same masks for many runs at once, which may be at different steps.
+    """What the same masks are made from for many runs at once, which may be at different steps.
 
-    Everything is computed from tensors, so that a step can be recorded and replayed.
+    Attributes:
+        states: of each run, (slots,) int64, to hash the step and the layer into.
+        scales: what kept units are multiplied by, (slots, 1, 1).
+        thresholds: from which half of a hash on a unit is kept, (slots, 1, 1) int32.
+        pairs: the hash of each unit's pair, (n_units,) int32.
+        lefts: what brings a unit's half of a hash to the top, (n_units,) int32.
     """
 
-    def __init__(
-        self, seeds: Sequence[int], rates: Sequence[float], n_units: int, device: torch.device
-    ) -> None:
-        """Prepare for some runs, a slot each.
+    states: torch.Tensor
+    scales: torch.Tensor
+    thresholds: torch.Tensor
+    pairs: torch.Tensor
+    lefts: torch.Tensor
+
+    @classmethod
+    def of(
+        cls, seeds: Sequence[int], rates: Sequence[float], n_units: int, device: torch.device
+    ) -> "PackedMasks":
+        """Those of some runs, a slot each.
 
         Args:
             seeds: of the runs.
@@ -152,14 +166,15 @@ class PackedMasks:
             device: where masks are made.
         """
         levels = [_level(rate) for rate in rates]
-        self._states = torch.tensor([state(Stream.DROPOUT, seed) for seed in seeds], device=device)
-        self.scales = torch.tensor([_scale(level) for level in levels], device=device)[:, None, None]
         thresholds = [level - LEVELS // 2 for level in levels]
-        self._thresholds = torch.tensor(thresholds, dtype=torch.int32, device=device)[:, None, None]
         units = torch.arange(n_units, dtype=torch.int32, device=device)
-        n_pairs = (n_units + 1) // 2
-        self._pairs = _hashes(key(Stream.DROPOUT, 1), n_pairs, device)[units // 2]
-        self._lefts = 16 * (1 - units % 2)  # the lower half of a hash serves the even unit
+        return cls(
+            states=torch.tensor([state(Stream.DROPOUT, seed) for seed in seeds], device=device),
+            scales=torch.tensor([_scale(level) for level in levels], device=device).view(-1, 1, 1),
+            thresholds=torch.tensor(thresholds, dtype=torch.int32, device=device).view(-1, 1, 1),
+            pairs=_hashes(key(Stream.DROPOUT, 1), (n_units + 1) // 2, device)[units // 2],
+            lefts=16 * (1 - units % 2),  # the lower half of a hash serves the even unit
+        )
 
     def keys(self, steps: torch.Tensor, n_layers: int, n_rows: int) -> torch.Tensor:
         """What the rows' hashes start from, (n_layers, slots, n_rows) int32.
@@ -170,19 +185,23 @@ class PackedMasks:
             n_rows: of a batch.
         """
         layers = torch.arange(n_layers, device=steps.device)[:, None]
-        keys = _signed(_folded(_folded(self._states, steps), layers)).to(torch.int32)
+        keys = _signed(_folded(_folded(self.states, steps), layers)).to(torch.int32)
         return keys[:, :, None] + _hashes(key(Stream.DROPOUT, 0), n_rows, steps.device)
 
-    def is_kept(self, keys: torch.Tensor) -> torch.Tensor:
-        """Which units of a layer are kept, (slots, n_rows, n_units), from its keys.
 
-        Args:
-            keys: (slots, n_rows), of the first slots.
-        """
-        hashes = keys[:, :, None] ^ self._pairs
-        for shift, multiplier in zip(SHIFTS, MULTIPLIERS, strict=True):
-            hashes = (hashes ^ hashes >> shift) * multiplier
-        return hashes << self._lefts >> 16 >= self._thresholds[: len(keys)]
+def dropped(x: torch.Tensor, keys: torch.Tensor, masks: PackedMasks) -> torch.Tensor:
+    """Dropout of a layer of the first slots; its backward pass is the same.
+
+    Args:
+        x: units (slots, n_rows, n_units).
+        keys: of the layer, (slots, n_rows).
+        masks: of the pack.
+    """
+    hashes = keys[:, :, None] ^ masks.pairs
+    for shift, multiplier in zip(SHIFTS, MULTIPLIERS, strict=True):
+        hashes = (hashes ^ hashes >> shift) * multiplier
+    is_kept = hashes << masks.lefts >> 16 >= masks.thresholds[: len(x)]
+    return torch.where(is_kept, x * masks.scales[: len(x)], 0.0).to(x.dtype)
 
 
 def _level(rate: float) -> int:

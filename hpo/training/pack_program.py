@@ -1,0 +1,102 @@
+"""How a device runs a pack's step: recorded as one CUDA graph, or function by function.
+
+On a GPU the elementwise parts, update and dropout, are compiled into one kernel each, and the whole
+step is recorded once and replayed, so that hundreds of kernels cost one launch. Where the compiler
+or the recording fails, the same functions run one by one, and a warning says so. A processor always
+runs them so: launches cost it nothing.
+
+Does not know: what a step computes.
+"""
+
+import logging
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from functools import cache
+from typing import Any
+
+import torch
+from torch._dynamo.exc import TorchDynamoException
+
+from hpo.training.memory import first_line, is_out_of_memory
+from hpo.training.pack_update import update
+from hpo.training.random import dropped
+
+log = logging.getLogger(__name__)
+
+
+class Program:
+    """Runs a pack's step.
+
+    Attributes:
+        update: `hpo.training.pack_update.update`, compiled where that is possible.
+        dropped: likewise `hpo.training.random.dropped`.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        """Choose how to run on a device."""
+        self.update: Callable[..., Any] = update
+        self.dropped: Callable[..., Any] = dropped
+        self._step: Callable[[], None] = lambda: None
+        self._graph: torch.cuda.CUDAGraph | None = None
+        self._stream: torch.cuda.Stream | None = None
+        if device.type == "cuda":
+            self._stream = torch.cuda.Stream(device)
+            self._stream.wait_stream(torch.cuda.current_stream(device))
+            self.update, self.dropped = _compiled()
+
+    def on_stream(self) -> AbstractContextManager[Any]:
+        """Where all of the pack's work goes: several packs share a GPU, each on its stream."""
+        return torch.cuda.stream(self._stream) if self._stream else nullcontext()
+
+    def rehearse(self, step: Callable[[], None]) -> None:
+        """Make a step once, and record it where the device can.
+
+        Args:
+            step: works on fixed tensors, without a look at their values.
+
+        Raises:
+            RuntimeError: there is too little memory.
+        """
+        self._step = step
+        if self._stream is None:
+            step()
+            return
+        try:
+            step()
+        except TorchDynamoException as error:
+            log.warning("packs train without compiled kernels: %s", first_line(error))
+            self.update, self.dropped = update, dropped
+            step()
+        try:
+            self._graph = _recorded(step)
+        except RuntimeError as error:
+            if is_out_of_memory(error):
+                raise
+            log.warning("packs train without a CUDA graph: %s", first_line(error))
+
+    def step(self) -> None:
+        """Make a step."""
+        if self._graph:
+            self._graph.replay()
+        else:
+            self._step()
+
+
+@cache
+def _compiled() -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """One kernel each, for packs of any size."""
+    return torch.compile(update, dynamic=True), torch.compile(dropped, dynamic=True)
+
+
+def _recorded(step: Callable[[], None]) -> torch.cuda.CUDAGraph:
+    """A step as one graph on the current stream."""
+    graph = torch.cuda.CUDAGraph()
+    torch.cuda.synchronize()
+    # Other threads of the process may use the device meanwhile; `torch.cuda.graph` would collect
+    # garbage and empty the allocator's cache each time besides.
+    graph.capture_begin(capture_error_mode="thread_local")
+    try:
+        step()
+    finally:
+        graph.capture_end()
+    return graph
