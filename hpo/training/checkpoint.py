@@ -28,8 +28,8 @@ class Checkpoint:
     """A run between two steps, in the middle of an epoch or at its end.
 
     Attributes:
-        tensors: in the master type on the CPU: the flat parameters, those of the best epoch, and the
-            optimizer's memory, its own counter of steps included.
+        tensors: in the master type on the CPU: the flat parameters, those of the best epoch, and
+            the optimizer's memory, its own counter of steps included.
         measurements: of every finished epoch, in order.
         best_step: the epoch with the best of them; 0 before the first.
         n_steps: updates made.

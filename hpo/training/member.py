@@ -91,4 +91,8 @@ def _named(
         STEP: values.new_full((), first_step(optimizer) + n_steps),
     }
     names = [f"{OPTIMIZER}{name}" for name in memory_shapes(optimizer, len(values))]
-    return {VALUES: values, BEST_VALUES: flat[BEST_VALUES], **{name: memory[name] for name in names}}
+    return {
+        VALUES: values,
+        BEST_VALUES: flat[BEST_VALUES],
+        **{name: memory[name] for name in names},
+    }

@@ -22,7 +22,7 @@ from hpo.training.metrics import measure
 from hpo.training.pack_blocks import Linear, Shape, blocks, cut, zeros
 from hpo.training.pack_passes import PackPasses
 from hpo.training.pack_program import Program
-from hpo.training.pack_update import Coefficients, clip_factor
+from hpo.training.pack_update import PackOptimizer
 from hpo.training.precision import master_dtype
 from hpo.training.random import PackedMasks, permutations
 from hpo.trial import METRICS, Loss, Measurement, MetricName, ModelConfig, Precision
@@ -73,7 +73,8 @@ class Pack:
         self._n_batches = data.n_batches(kind.batch_size)
         self._master = master_dtype(kind.precision)
         self._working = getattr(torch, kind.precision)
-        self._coefficients = Coefficients.of(configs, self._master, self._device)
+        self._make_buffers()
+        self._optimizer = PackOptimizer(configs, self._blocks, self._master, self._device)
         seeds = [config.training.seed for config in configs]
         rates = [config.model.dropout for config in configs]
         self._passes = PackPasses(
@@ -83,7 +84,6 @@ class Pack:
             self._working,
             self._device,
         )
-        self._make_buffers()
         self._make_counters()
         self._program = Program(self._device)
         with torch.no_grad(), self._program.on_stream():
@@ -117,13 +117,14 @@ class Pack:
         shapes = [part.shape for part in self.state(slot)[VALUES]]
         sizes = [shape.numel() for shape in shapes]
         return {
-            name: [p.view(s) for p, s in zip(tensor.split(sizes), shapes, strict=True)]
+            name: [p.view(s) for p, s in zip(torch.split(tensor, sizes), shapes, strict=True)]
             for name, tensor in tensors.items()
         }
 
     def state(self, slot: int) -> State:
         """Views of a member's tensors."""
-        buffers = (self._values, self._best_values, self._mean, self._mean_square)
+        optimizer = self._optimizer
+        buffers = (self._values, self._best_values, optimizer.mean, optimizer.mean_square)
         return {
             name: cut(self._shape, self._blocks, found, slot)
             for name, found in zip(STATE, buffers, strict=True)
@@ -133,8 +134,10 @@ class Pack:
         """Its size, and the share of its parameters that is padding."""
         own = sum(part.numel() for slot in self._n_ended for part in self.state(slot)[VALUES])
         padding = 1 - own / sum(values.numel() for values in self._values)
-        size = f"{len(self.members)} of width {self._shape.width}, depth to {self._shape.depth}"
-        return f"{size}, batches of {self.kind.batch_size}, {self.kind.precision}: {padding:.0%} padding"
+        return (
+            f"{len(self.members)} of width {self._shape.width} and depth to {self._shape.depth}, "
+            f"{self.kind.precision}, batches of {self.kind.batch_size}: {padding:.0%} padding"
+        )
 
     def step(self) -> None:
         """Make an update of every member, and look after those that end an epoch by it."""
@@ -167,16 +170,14 @@ class Pack:
     def _make_buffers(self) -> None:
         self._blocks = blocks(self._shape)
         of, device = self._blocks, self._device
-        make = [zeros(of, self._master, device) for _ in range(5)]
-        self._values, self._best_values, self._aside, self._mean, self._mean_square = make
+        self._values, self._best_values, self._aside = (
+            zeros(of, self._master, device) for _ in range(3)
+        )
         self._gradients = zeros(of[:1], self._master, device) + zeros(of[1:], self._working, device)
         is_mixed = self._working != self._master
         self._copies = self._values[:1] + (
             zeros(of[1:], self._working, device) if is_mixed else self._values[1:]
         )
-        self._is_weight = [
-            (torch.arange(block.n, device=device) < block.n_weights).to(self._master) for block in of
-        ]
         self._layers = self._linears(self._copies)
         self._gradient_layers = self._linears(self._gradients)
 
@@ -214,7 +215,10 @@ class Pack:
         self._passes.run(
             self._layers, self._gradient_layers, x, y, weights, self._steps, self._program.dropped
         )
-        self._update()
+        self._optimizer.step(self._values, self._gradients, self._steps, self._program.update)
+        for copies, values in zip(self._copies, self._values, strict=True):
+            if copies is not values:
+                copies.copy_(values)
         self._steps.add_(1)
 
     def _batch(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -229,29 +233,6 @@ class Pack:
         y = self._feed.y_train.index_select(0, index).view(rows.shape)
         weights = is_row / is_row.sum(dim=1, keepdim=True)
         return x, y, weights.to(self._master)[..., None]
-
-    def _update(self) -> None:
-        c = self._coefficients
-        squares = torch.zeros_like(c.clip)
-        for gradients in self._gradients:
-            norms = torch.linalg.vector_norm(gradients, dim=1, keepdim=True, dtype=self._master)
-            squares[: len(norms)] += norms.square()
-        factor, (size, bias2) = clip_factor(c, squares.sqrt()), c.corrected(self._steps)
-        for index, values in enumerate(self._values):
-            n = len(values)
-            self._program.update(
-                values,
-                self._gradients[index],
-                self._mean[index],
-                self._mean_square[index],
-                self._is_weight[index],
-                factor[:n],
-                size[:n],
-                bias2[:n],
-                *[each[:n] for each in c.constants],
-            )
-            if self._copies[index] is not values:
-                self._copies[index].copy_(values)
 
     def _end_epoch(self, ended: list[int]) -> None:
         """Set the parameters of these slots aside; validate when all have some aside."""

@@ -79,10 +79,10 @@ class Block:
     def linears(self, buffer: torch.Tensor) -> list[Linear]:
         """Views of the layers in a buffer (n_slots, n)."""
         sizes = [n_in * n_out for n_in, n_out in self.layers] + [out for _, out in self.layers]
-        parts = buffer.split(sizes, dim=1)
+        parts = torch.split(buffer, sizes, dim=1)
         n = len(self.layers)
         return [
-            Linear(weight=weight.unflatten(1, (n_out, n_in)), bias=bias[:, None])
+            Linear(weight=weight.view(-1, n_out, n_in), bias=bias[:, None])
             for weight, bias, (n_in, n_out) in zip(parts[:n], parts[n:], self.layers, strict=True)
         ]
 
@@ -90,7 +90,9 @@ class Block:
 def blocks(shape: Shape) -> list[Block]:
     """The blocks of a pack."""
     outer = [(shape.n_inputs, shape.width), (shape.width, shape.n_outputs)]
-    between = [Block(shape.n_deeper(layer), [(shape.width,) * 2]) for layer in range(1, shape.depth)]
+    between = [
+        Block(shape.n_deeper(layer), [(shape.width,) * 2]) for layer in range(1, shape.depth)
+    ]
     return [Block(len(shape.models), outer), *between]
 
 

@@ -12,71 +12,100 @@ L2, L1 and decay act on weights alone. Bias corrections are 1 but for Adam and A
 Does not know: how gradients come about.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import torch
 
 from hpo.training.optimizers import ADAM_BETAS, EPS, RMSPROP_ALPHA
+from hpo.training.pack_blocks import Block, zeros
 from hpo.trial import TrialConfig
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Coefficients:
-    """What tells the slots' optimizers apart, each (slots, 1) in the master type."""
+class Coefficients(NamedTuple):
+    """What tells optimizers apart: a number each, or (slots, 1) of them."""
 
-    learning_rate: torch.Tensor
-    clip: torch.Tensor
-    l2: torch.Tensor
-    l1: torch.Tensor
-    decay: torch.Tensor
-    a: torch.Tensor
-    b: torch.Tensor
-    c: torch.Tensor
-    is_adaptive: torch.Tensor
-    is_corrected: torch.Tensor
+    clip: Any
+    is_corrected: Any
+    learning_rate: Any
+    l2: Any
+    l1: Any
+    decay: Any
+    a: Any
+    b: Any
+    c: Any
+    is_adaptive: Any
 
-    @classmethod
-    def of(
-        cls, configs: Sequence[TrialConfig], dtype: torch.dtype, device: torch.device
-    ) -> "Coefficients":
-        """Those of some trials, by slot."""
-        rows = [_coefficients(config) for config in configs]
-        columns = torch.tensor(rows, dtype=torch.float64).to(device, dtype).T[..., None]
-        return cls(**{f.name: column for f, column in zip(fields(cls), columns, strict=True)})
 
-    @property
-    def constants(self) -> tuple[torch.Tensor, ...]:
-        """What `update` takes of them, in its order."""
-        return (
-            self.learning_rate,
-            self.l2,
-            self.l1,
-            self.decay,
-            self.a,
-            self.b,
-            self.c,
-            self.is_adaptive,
-        )
+class PackOptimizer:
+    """Updates all parameters of a pack by their gradients.
 
-    def corrected(self, steps: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """The size of a step and the second bias correction, (slots, 1) each.
+    Attributes:
+        mean: of gradients, a buffer for each block; SGD's velocity.
+        mean_square: of their squares, likewise.
+    """
+
+    def __init__(
+        self,
+        configs: Sequence[TrialConfig],
+        blocks: Sequence[Block],
+        dtype: torch.dtype,
+        device: torch.device,
+    ) -> None:
+        """Start at rest.
 
         Args:
-            steps: updates made before this one, (slots,).
+            configs: of the trials, by slot.
+            blocks: of their parameters.
+            dtype: the master type.
+            device: where the parameters are.
         """
-        t = steps.double()[:, None] + 1  # powers near 1 want more digits than float32 has
-        is_corrected = self.is_corrected.bool()
-        bias1 = torch.where(is_corrected, 1 - self.a.double() ** t, 1.0)
-        bias2 = torch.where(is_corrected, 1 - self.c.double() ** t, 1.0)
-        size = self.learning_rate.double() / bias1
-        return size.to(self.a.dtype), bias2.to(self.a.dtype)
+        self.mean, self.mean_square = zeros(blocks, dtype, device), zeros(blocks, dtype, device)
+        rows = torch.tensor([_coefficients(config) for config in configs], dtype=torch.float64)
+        c = Coefficients(*rows.to(device).T[..., None])
+        self._coefficients = Coefficients(*[column.to(dtype) for column in c])
+        # Powers of what is near 1 want all digits.
+        self._rate, self._a, self._c = c.learning_rate, c.a, c.c
+        self._is_weight = [
+            (torch.arange(block.n, device=device) < block.n_weights).to(dtype) for block in blocks
+        ]
 
+    def step(
+        self,
+        values: Sequence[torch.Tensor],
+        gradients: Sequence[torch.Tensor],
+        steps: torch.Tensor,
+        apply: Callable[..., None],
+    ) -> None:
+        """Change `values` in place.
 
-def clip_factor(coefficients: Coefficients, norms: torch.Tensor) -> torch.Tensor:
-    """What each slot's gradients are multiplied by, (slots, 1), from the norms of all of them."""
-    clip = coefficients.clip
-    return torch.where(clip > 0, (clip / (norms + 1e-6)).clamp(max=1.0), 1.0)
+        Args:
+            values: master parameters, a buffer for each block.
+            gradients: likewise, in the type they were computed in.
+            steps: updates that each trial has made before, (slots,) int64.
+            apply: `update`, as it is or compiled.
+        """
+        c = self._coefficients
+        squares = torch.zeros_like(c.clip)
+        for found in gradients:
+            norms = torch.linalg.vector_norm(found, dim=1, keepdim=True, dtype=squares.dtype)
+            squares[: len(norms)] += norms.square()
+        factor = torch.where(c.clip > 0, (c.clip / (squares.sqrt() + 1e-6)).clamp(max=1.0), 1.0)
+        t, is_corrected = steps[:, None] + 1, c.is_corrected > 0
+        size = self._rate / torch.where(is_corrected, 1 - self._a**t, 1.0)
+        bias2 = torch.where(is_corrected, 1 - self._c**t, 1.0)
+        scales = [factor, size.to(factor.dtype), bias2.to(factor.dtype)]
+        for index, own in enumerate(values):
+            n = len(own)
+            apply(
+                own,
+                gradients[index],
+                self.mean[index],
+                self.mean_square[index],
+                self._is_weight[index],
+                tuple(scale[:n] for scale in scales),
+                Coefficients(*[each[:n] for each in c]),
+            )
 
 
 def update(
@@ -85,17 +114,8 @@ def update(
     mean: torch.Tensor,
     mean_square: torch.Tensor,
     is_weight: torch.Tensor,
-    factor: torch.Tensor,
-    size: torch.Tensor,
-    bias2: torch.Tensor,
-    learning_rate: torch.Tensor,
-    l2: torch.Tensor,
-    l1: torch.Tensor,
-    decay: torch.Tensor,
-    a: torch.Tensor,
-    b: torch.Tensor,
-    c: torch.Tensor,
-    is_adaptive: torch.Tensor,
+    scales: tuple[torch.Tensor, torch.Tensor, torch.Tensor],
+    coefficients: Coefficients,
 ) -> None:
     """Change a block's values and running means in place, all (slots, n).
 
@@ -105,14 +125,15 @@ def update(
         mean: of gradients.
         mean_square: of their squares.
         is_weight: 1 for weights and 0 for biases, (n,).
-        factor: of clipping, like all further ones (slots, 1).
-        size: the learning rate over the first bias correction.
-        bias2: the second one.
-        learning_rate: and the rest as in `Coefficients`.
+        scales: the factor of clipping, the learning rate over the first bias correction, and the
+            second bias correction, (slots, 1) each.
+        coefficients: (slots, 1) each.
     """
+    factor, size, bias2 = scales
+    _, _, rate, l2, l1, decay, a, b, c, is_adaptive = coefficients
     g = gradients * factor
     g = g + is_weight * (l2 * values + l1 * values.sign())
-    decayed = values * (1 - learning_rate * decay * is_weight)
+    decayed = values * (1 - rate * decay * is_weight)
     m = a * mean + b * g
     v = c * mean_square + (1 - c) * g * g
     d = torch.where(is_adaptive > 0, (v / bias2).sqrt() + EPS, 1.0)
@@ -121,8 +142,7 @@ def update(
     values.copy_(decayed - size * m / d)
 
 
-def _coefficients(config: TrialConfig) -> list[float]:
-    """In the order of the fields of `Coefficients`."""
+def _coefficients(config: TrialConfig) -> Coefficients:
     optimizer = config.optimizer
     a, b, c = {
         "sgd": (optimizer.momentum, 1.0, 0.0),
@@ -131,15 +151,15 @@ def _coefficients(config: TrialConfig) -> list[float]:
         "rmsprop": (0.0, 1.0, RMSPROP_ALPHA),
     }[optimizer.name]
     is_decoupled = optimizer.name == "adamw"
-    return [
-        optimizer.learning_rate,
-        config.training.gradient_clip,
-        0.0 if is_decoupled else optimizer.weight_decay,
-        optimizer.l1,
-        optimizer.weight_decay if is_decoupled else 0.0,
-        a,
-        b,
-        c,
-        float(optimizer.name != "sgd"),
-        float(optimizer.name in ("adam", "adamw")),
-    ]
+    return Coefficients(
+        clip=config.training.gradient_clip,
+        is_corrected=optimizer.name in ("adam", "adamw"),
+        learning_rate=optimizer.learning_rate,
+        l2=0.0 if is_decoupled else optimizer.weight_decay,
+        l1=optimizer.l1,
+        decay=optimizer.weight_decay if is_decoupled else 0.0,
+        a=a,
+        b=b,
+        c=c,
+        is_adaptive=optimizer.name != "sgd",
+    )

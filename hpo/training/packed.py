@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import torch
 
-from hpo.training.batches import Feed, TrainingData
+from hpo.training.batches import Feed
 from hpo.training.checkpoint import BEST_VALUES, Checkpoint
 from hpo.training.loop import Event, Failed, Finished, Progress, Run, Unplaced
 from hpo.training.member import Member, State, joined
@@ -149,9 +149,7 @@ class PackedTrainer:
         """Make a pack anew, of those in it and of as many newcomers as there is memory for."""
         events: list[Event] = []
         old = self._packs.get(kind)
-        residents = [
-            self._members[key] for key, place in self._places.items() if place.pack is old
-        ]
+        residents = [self._members[key] for key, place in self._places.items() if place.pack is old]
         while residents or newcomers:
             try:
                 self._replace(kind, [*residents, *newcomers])
@@ -230,5 +228,5 @@ class PackedTrainer:
 
 def padded_width(width: int) -> int:
     """The next of 16, 24, 32, 48, 64, 96, ...: at most half as wide again, from 16 on."""
-    power = max(16, 2 ** (width - 1).bit_length())
+    power = max(16, 1 << (width - 1).bit_length())
     return power * 3 // 4 if power > 16 and width <= power * 3 // 4 else power
