@@ -15,7 +15,6 @@ from functools import cache
 from typing import Any
 
 import torch
-from torch._dynamo.exc import TorchDynamoException
 
 from hpo.training.memory import first_line, is_out_of_memory
 from hpo.training.pack_update import update
@@ -61,6 +60,8 @@ class Program:
         if self._stream is None:
             step()
             return
+        from torch._dynamo.exc import TorchDynamoException  # a second's import, for a GPU alone
+
         try:
             step()
         except TorchDynamoException as error:
