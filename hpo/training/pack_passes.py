@@ -100,7 +100,7 @@ class PackPasses:
             kept.append((z, a))
             x = drop(a, keys[layer, :n], self._masks) if self._masks and keys is not None else a
             ends.append(x[n_on:])
-        x = torch.cat(ends[::-1]).to(output.weight.dtype)
+        x = _joined(ends[::-1]).to(output.weight.dtype)
         gradient = self._gradient(_linear(x, output), y, weights)
         _write(gradients[1], x, gradient)
         gradient = torch.bmm(gradient, output.weight).to(self._working)
@@ -131,7 +131,7 @@ class PackPasses:
             z = _linear(x[:n].to(linear.weight.dtype), linear).to(self._working)
             x = self._activated(layer, z)
             ends.append(x[n_on:])
-        return _linear(torch.cat(ends[::-1]).to(output.weight.dtype), output)
+        return _linear(_joined(ends[::-1]).to(output.weight.dtype), output)
 
     def _activated(self, layer: int, z: torch.Tensor) -> torch.Tensor:
         """Padded units stay 0: the next layer's gradients would not, were they anything else."""
@@ -141,7 +141,7 @@ class PackPasses:
             if stretch.is_shifted:
                 a = a * self._is_unit[stretch.start : stretch.stop]
             parts.append(a)
-        return parts[0] if len(parts) == 1 else torch.cat(parts)
+        return _joined(parts)
 
     def _backward(
         self, layer: int, gradient: torch.Tensor, z: torch.Tensor, a: torch.Tensor
@@ -152,7 +152,7 @@ class PackPasses:
             slots = slice(stretch.start, stretch.stop)
             kept = (a if stretch.derivative.from_output else z)[slots]
             parts.append(stretch.derivative.backward(gradient[slots], kept))
-        return parts[0] if len(parts) == 1 else torch.cat(parts)
+        return _joined(parts)
 
 
 def _stretches(shape: Shape, n_slots: int) -> list[Stretch]:
@@ -171,6 +171,12 @@ def _stretches(shape: Shape, n_slots: int) -> list[Stretch]:
         )
         start += len(group)
     return found
+
+
+def _joined(parts: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Parts by slots as one; those without a slot cost nothing."""
+    found = [part for part in parts if len(part)]
+    return found[0] if len(found) == 1 else torch.cat(found)
 
 
 def _linear(x: torch.Tensor, linear: Linear) -> torch.Tensor:
