@@ -91,26 +91,41 @@ class Pack:
             self._program.rehearse(self._step)
             self._forget()
 
-    def enter(self, slot: int, state: State) -> None:
-        """Bring a member in, before the first step.
+    def enter(self, slot: int, state: State, orders: torch.Tensor | None = None) -> None:
+        """Bring a member in, before `begin`.
 
         Args:
             slot: the member's.
             state: its tensors.
+            orders: of the rows in its epochs, from another pack; without them they are drawn.
         """
-        record = self.members[slot].record
         with torch.no_grad(), self._program.on_stream():
             for name, parts in self.state(slot).items():
                 for part, given in zip(parts, state[name], strict=True):
                     part.copy_(given)
+            if orders is not None:
+                self.orders(slot).copy_(orders)
+        if orders is None:
+            epoch = self.members[slot].record.n_epochs
+            self._undrawn += [(slot, epoch), (slot, epoch + 1)]
+
+    def begin(self) -> None:
+        """Take up every member where its record says it is."""
+        records = [member.record for member in self.members]
+        counted = [(r.n_steps, r.n_epochs, r.best.step, r.best.value) for r in records]
+        with torch.no_grad(), self._program.on_stream():
+            found = torch.tensor(counted, dtype=torch.float64).to(self._device).unbind(dim=1)
+            counters = (self._steps, self._epochs, self._best_epochs, self._best)
+            for counter, column in zip(counters, found, strict=True):
+                counter.copy_(column)
+            self._draw_orders(self._undrawn)
             for copies, values in zip(self._copies, self._values, strict=True):
-                if slot < len(copies) and copies is not values:
-                    copies[slot].copy_(values[slot])
-            self._steps[slot], self._epochs[slot] = record.n_steps, record.n_epochs
-            self._best_epochs[slot], self._best[slot] = record.best.step, record.best.value
-            self._draw_orders([(slot, record.n_epochs), (slot, record.n_epochs + 1)])
-        self._ends.setdefault(-record.n_steps % self._n_batches, []).append(slot)
-        self._n_ended[slot], self._starts[slot] = record.n_epochs, record.n_steps
+                if copies is not None:
+                    copies.copy_(values)
+        for slot, record in enumerate(records):
+            self._ends.setdefault(-record.n_steps % self._n_batches, []).append(slot)
+        self._n_ended = [record.n_epochs for record in records]
+        self._starts = [record.n_steps for record in records]
 
     def flat(self, slot: int, tensors: dict[str, torch.Tensor]) -> State:
         """A member's flat tensors, cut as `enter` takes them."""
@@ -130,9 +145,15 @@ class Pack:
             for name, found in zip(STATE, buffers, strict=True)
         }
 
+    def orders(self, slot: int) -> torch.Tensor:
+        """The orders of rows in a member's even and odd epochs, this one's and the next: (2, n)."""
+        return self._orders[:, slot]
+
     def __str__(self) -> str:
         """Its size, and the share of its parameters that is padding."""
-        own = sum(part.numel() for slot in self._n_ended for part in self.state(slot)[VALUES])
+        own = sum(
+            part.numel() for slot in range(len(self.members)) for part in self.state(slot)[VALUES]
+        )
         padding = 1 - own / sum(values.numel() for values in self._values)
         return (
             f"{len(self.members)} of width {self._shape.width} and depth to {self._shape.depth}, "
@@ -160,7 +181,7 @@ class Pack:
                 if not record.is_over:
                     noted = record.note(values[slot], is_finite=bool(is_finite[slot]))
                     measured.setdefault(slot, []).extend([noted] if noted else [])
-        for slot, start in self._starts.items():
+        for slot, start in enumerate(self._starts):
             record = self.members[slot].record
             n_steps = record.n_epochs * self._n_batches
             record.n_steps = n_steps if record.is_over else start + self._n_steps
@@ -175,10 +196,10 @@ class Pack:
         )
         self._gradients = zeros(of[:1], self._master, device) + zeros(of[1:], self._working, device)
         is_mixed = self._working != self._master
-        self._copies = self._values[:1] + (
-            zeros(of[1:], self._working, device) if is_mixed else self._values[1:]
-        )
-        self._layers = self._linears(self._copies)
+        n_between = len(of) - 1
+        between = zeros(of[1:], self._working, device) if is_mixed else self._values[1:]
+        self._copies = [None, *(between if is_mixed else [None] * n_between)]
+        self._layers = self._linears([self._values[0], *between])
         self._gradient_layers = self._linears(self._gradients)
 
     def _make_counters(self) -> None:
@@ -186,7 +207,7 @@ class Pack:
         n_rows = len(self._feed.x_train)
         self._slots = torch.arange(n, device=device)
         self._rows = torch.arange(self.kind.batch_size, device=device)
-        self._orders = torch.zeros(2 * n, n_rows, dtype=torch.int32, device=device)
+        self._orders = torch.zeros(2, n, n_rows, dtype=torch.int32, device=device)
         self._steps, self._epochs = torch.zeros_like(self._slots), torch.zeros_like(self._slots)
         self._best_epochs = torch.zeros_like(self._slots)
         self._best = torch.zeros(n, dtype=torch.float64, device=device)
@@ -196,12 +217,13 @@ class Pack:
         self._max_epochs = torch.tensor([each.max_epochs for each in training], device=device)
 
     def _forget(self) -> None:
-        """Begin with no member, as if nothing had been rehearsed; what counts is set by `enter`."""
+        """Begin with no member, as if nothing had been rehearsed; what counts is set by `begin`."""
         self._has_diverged.zero_()
         self._n_steps = 0
         self._ends: dict[int, list[int]] = {}
-        self._n_ended: dict[int, int] = {}
-        self._starts: dict[int, int] = {}
+        self._n_ended = []
+        self._starts = []
+        self._undrawn: list[tuple[int, int]] = []
         self._pending: list[int] = []
         self._log: list[tuple[list[int], torch.Tensor]] = []
 
@@ -215,10 +237,9 @@ class Pack:
         self._passes.run(
             self._layers, self._gradient_layers, x, y, weights, self._steps, self._program.dropped
         )
-        self._optimizer.step(self._values, self._gradients, self._steps, self._program.update)
-        for copies, values in zip(self._copies, self._values, strict=True):
-            if copies is not values:
-                copies.copy_(values)
+        self._optimizer.step(
+            self._values, self._copies, self._gradients, self._steps, self._program.update
+        )
         self._steps.add_(1)
 
     def _batch(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -245,7 +266,7 @@ class Pack:
         for slot in ended:
             self._n_ended[slot] += 1
         self._pending += ended
-        if len(self._pending) == len(self._starts):
+        if len(self._pending) == len(self.members):
             self._end_pending()
 
     def _end_pending(self) -> None:
@@ -298,6 +319,8 @@ class Pack:
 
     def _draw_orders(self, epochs: Sequence[tuple[int, int]]) -> None:
         """Draw the order of rows for some slots' epochs."""
+        if not epochs:
+            return
         n = len(self.members)
         seeds = [self.members[slot].run.config.training.seed for slot, _ in epochs]
         numbers = [epoch for _, epoch in epochs]
@@ -305,7 +328,7 @@ class Pack:
             list(zip(seeds, numbers, strict=True)), len(self._feed.x_train), self._device
         )
         places = self._index([epoch % 2 * n + slot for slot, epoch in epochs])
-        self._orders.index_copy_(0, places, drawn.to(torch.int32))
+        self._orders.view(2 * n, -1).index_copy_(0, places, drawn.to(torch.int32))
 
     def _index(self, slots: Sequence[int]) -> torch.Tensor:
         return torch.tensor(slots).to(self._device, non_blocking=True)

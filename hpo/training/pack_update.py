@@ -73,14 +73,16 @@ class PackOptimizer:
     def step(
         self,
         values: Sequence[torch.Tensor],
+        copies: Sequence[torch.Tensor | None],
         gradients: Sequence[torch.Tensor],
         steps: torch.Tensor,
         apply: Callable[..., None],
     ) -> None:
-        """Change `values` in place.
+        """Change `values` in place, and their copies with them.
 
         Args:
             values: master parameters, a buffer for each block.
+            copies: likewise, in the working type, where that is another.
             gradients: likewise, in the type they were computed in.
             steps: updates that each trial has made before, (slots,) int64.
             apply: `update`, as it is or compiled.
@@ -99,6 +101,7 @@ class PackOptimizer:
             n = len(own)
             apply(
                 own,
+                copies[index],
                 gradients[index],
                 self.mean[index],
                 self.mean_square[index],
@@ -110,6 +113,7 @@ class PackOptimizer:
 
 def update(
     values: torch.Tensor,
+    copies: torch.Tensor | None,
     gradients: torch.Tensor,
     mean: torch.Tensor,
     mean_square: torch.Tensor,
@@ -121,6 +125,7 @@ def update(
 
     Args:
         values: parameters.
+        copies: of them, in the working type.
         gradients: before clipping, in the master or the working type.
         mean: of gradients.
         mean_square: of their squares.
@@ -139,7 +144,10 @@ def update(
     d = torch.where(is_adaptive > 0, (v / bias2).sqrt() + EPS, 1.0)
     mean.copy_(m)
     mean_square.copy_(v)
-    values.copy_(decayed - size * m / d)
+    updated = decayed - size * m / d
+    values.copy_(updated)
+    if copies is not None:
+        copies.copy_(updated)
 
 
 def _coefficients(config: TrialConfig) -> Coefficients:

@@ -167,10 +167,12 @@ class PackedTrainer:
         """Put a new pack in the place of a kind's old one, if there is memory for both."""
         pack = Pack(kind, members)
         for slot, member in enumerate(pack.members):
-            place = self._places.get(member.run.key)
-            if place is None:
+            if place := self._places.get(member.run.key):
+                pack.enter(slot, place.state(), place.pack.orders(place.slot))
+            else:
                 flat = {name: t.to(self.device) for name, t in member.tensors().items()}
-            pack.enter(slot, place.state() if place else pack.flat(slot, flat))
+                pack.enter(slot, pack.flat(slot, flat))
+        pack.begin()
         self._packs[kind] = pack
         for slot, member in enumerate(pack.members):
             self._places[member.run.key] = Place(pack=pack, slot=slot)
