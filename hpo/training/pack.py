@@ -79,7 +79,9 @@ class Pack:
         rates = [config.model.dropout for config in configs]
         self._passes = PackPasses(
             self._shape,
-            PackedMasks.of(seeds, rates, self._shape.width, self._device) if any(rates) else None,
+            PackedMasks.of(seeds, rates, self._shape.width, self._master, self._device)
+            if any(rates)
+            else None,
             loss_gradient(kind.loss, data.task),
             self._working,
             self._device,
@@ -252,8 +254,8 @@ class Pack:
         index = self._orders.view(-1).index_select(0, places.view(-1))
         x = self._feed.x_train.index_select(0, index).view(*rows.shape, -1)
         y = self._feed.y_train.index_select(0, index).view(rows.shape)
-        weights = is_row / is_row.sum(dim=1, keepdim=True)
-        return x, y, weights.to(self._master)[..., None]
+        weights = is_row.to(self._master) / is_row.sum(dim=1, keepdim=True)
+        return x, y, weights[..., None]
 
     def _end_epoch(self, ended: list[int]) -> None:
         """Set the parameters of these slots aside; validate when all have some aside."""

@@ -155,7 +155,12 @@ class PackedMasks:
 
     @classmethod
     def of(
-        cls, seeds: Sequence[int], rates: Sequence[float], n_units: int, device: torch.device
+        cls,
+        seeds: Sequence[int],
+        rates: Sequence[float],
+        n_units: int,
+        dtype: torch.dtype,
+        device: torch.device,
     ) -> "PackedMasks":
         """Those of some runs, a slot each.
 
@@ -163,14 +168,16 @@ class PackedMasks:
             seeds: of the runs.
             rates: of dropout.
             n_units: of a layer, padding included.
+            dtype: of the scales.
             device: where masks are made.
         """
         levels = [_level(rate) for rate in rates]
+        scales = [_scale(level) for level in levels]
         thresholds = [level - LEVELS // 2 for level in levels]
         units = torch.arange(n_units, dtype=torch.int32, device=device)
         return cls(
             states=torch.tensor([state(Stream.DROPOUT, seed) for seed in seeds], device=device),
-            scales=torch.tensor([_scale(level) for level in levels], device=device).view(-1, 1, 1),
+            scales=torch.tensor(scales, dtype=dtype, device=device).view(-1, 1, 1),
             thresholds=torch.tensor(thresholds, dtype=torch.int32, device=device).view(-1, 1, 1),
             pairs=_hashes(key(Stream.DROPOUT, 1), (n_units + 1) // 2, device)[units // 2],
             lefts=16 * (1 - units % 2),  # the lower half of a hash serves the even unit
