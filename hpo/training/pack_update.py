@@ -4,10 +4,11 @@ SGD with momentum, Adam, AdamW and RMSprop are one elementwise formula, with PyT
 its default constants. For a slot with gradient g, parameters p and running means m and v:
 
     g <- clipped g + l2 * p + l1 * sign(p)      p <- p * (1 - learning rate * decay)
-    m <- a * m + b * g                          v <- c * v + (1 - c) * g^2
+    m <- a * m + b * g                          v <- c * v + e * g^2
     p <- p - learning rate / bias1 * m / d      d = sqrt(v / bias2) + eps, or 1 for SGD
 
-L2, L1 and decay act on weights alone. Bias corrections are 1 but for Adam and AdamW.
+e is 1 - c before that is rounded. L2, L1 and decay act on weights alone. Bias corrections are 1 but
+for Adam and AdamW.
 
 Does not know: how gradients come about.
 """
@@ -34,6 +35,7 @@ class Coefficients(NamedTuple):
     a: Any
     b: Any
     c: Any
+    e: Any
     is_adaptive: Any
 
 
@@ -135,12 +137,12 @@ def update(
         coefficients: (slots, 1) each.
     """
     factor, size, bias2 = scales
-    _, _, rate, l2, l1, decay, a, b, c, is_adaptive = coefficients
+    _, _, rate, l2, l1, decay, a, b, c, e, is_adaptive = coefficients
     g = gradients * factor
     g = g + is_weight * (l2 * values + l1 * values.sign())
     decayed = values * (1 - rate * decay * is_weight)
     m = a * mean + b * g
-    v = c * mean_square + (1 - c) * g * g
+    v = c * mean_square + e * g * g
     d = torch.where(is_adaptive > 0, (v / bias2).sqrt() + EPS, 1.0)
     mean.copy_(m)
     mean_square.copy_(v)
@@ -169,5 +171,6 @@ def _coefficients(config: TrialConfig) -> Coefficients:
         a=a,
         b=b,
         c=c,
+        e=1 - c,
         is_adaptive=optimizer.name != "sgd",
     )
