@@ -128,6 +128,11 @@ class Pack:
             self._ends.setdefault(-record.n_steps % self._n_batches, []).append(slot)
         self._n_ended = [record.n_epochs for record in records]
         self._starts = [record.n_steps for record in records]
+        # The engine of one run may stop after an epoch's last step, before it validates.
+        is_owed = [r.n_steps == (r.n_epochs + 1) * self._n_batches for r in records]
+        if owed := [slot for slot, owes in enumerate(is_owed) if owes]:
+            with torch.no_grad(), self._program.on_stream():
+                self._end_epoch(owed)
 
     def flat(self, slot: int, tensors: dict[str, torch.Tensor]) -> State:
         """A member's flat tensors, cut as `enter` takes them."""
