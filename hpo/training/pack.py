@@ -170,7 +170,7 @@ class Pack:
     def step(self) -> None:
         """Make an update of every member, and look after those that end an epoch by it."""
         with torch.no_grad(), self._program.on_stream():
-            self._program.step()
+            self._program.run(self._step)
             self._n_steps += 1
             if ended := self._ends.get(self._n_steps % self._n_batches):
                 self._end_epoch(ended)

@@ -35,7 +35,6 @@ class Program:
         """Choose how to run on a device."""
         self.update: Callable[..., Any] = update
         self.dropped: Callable[..., Any] = dropped
-        self._step: Callable[[], None] = lambda: None
         self._graph: torch.cuda.CUDAGraph | None = None
         self._stream: torch.cuda.Stream | None = None
         if device.type == "cuda":
@@ -56,7 +55,6 @@ class Program:
         Raises:
             RuntimeError: there is too little memory.
         """
-        self._step = step
         if self._stream is None:
             step()
             return
@@ -75,12 +73,12 @@ class Program:
                 raise
             log.warning("packs train without a CUDA graph: %s", first_line(error))
 
-    def step(self) -> None:
-        """Make a step."""
+    def run(self, step: Callable[[], None]) -> None:
+        """Make the step that was rehearsed; to keep it here would tie pack and program in a knot."""
         if self._graph:
             self._graph.replay()
         else:
-            self._step()
+            step()
 
 
 @cache
