@@ -35,7 +35,7 @@ class Member:
     """A run in a trainer of many.
 
     Attributes:
-        start: where it goes on from; None when it begins.
+        start: where it goes on from; None when it begins, and once it is in a pack.
     """
 
     run: Run

@@ -9,7 +9,7 @@ that is over goes on unheeded until then.
 Does not know: who comes and goes, time.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -133,14 +133,17 @@ class Pack:
         if owed := [slot for slot, owes in enumerate(is_owed) if owes]:
             with torch.no_grad(), self._program.on_stream():
                 self._end_epoch(owed)
+        self._program.join()
 
-    def flat(self, slot: int, tensors: dict[str, torch.Tensor]) -> State:
-        """A member's flat tensors, cut as `enter` takes them."""
+    def flat(self, slot: int, tensors: Mapping[str, torch.Tensor]) -> State:
+        """A member's flat tensors, brought to the device and cut as `enter` takes them."""
         shapes = [part.shape for part in self.state(slot)[VALUES]]
         sizes = [shape.numel() for shape in shapes]
+        with self._program.on_stream():  # whose memory is not used again before `enter` is done
+            moved = {name: tensor.to(self._device) for name, tensor in tensors.items()}
         return {
             name: [p.view(s) for p, s in zip(torch.split(tensor, sizes), shapes, strict=True)]
-            for name, tensor in tensors.items()
+            for name, tensor in moved.items()
         }
 
     def state(self, slot: int) -> State:
@@ -213,7 +216,7 @@ class Pack:
         n, device = len(self.members), self._device
         n_rows = len(self._feed.x_train)
         self._slots = torch.arange(n, device=device)
-        self._rows = torch.arange(self.kind.batch_size, device=device)
+        self._rows = torch.arange(min(self.kind.batch_size, n_rows), device=device)
         self._orders = torch.zeros(2, n, n_rows, dtype=torch.int32, device=device)
         self._steps, self._epochs = torch.zeros_like(self._slots), torch.zeros_like(self._slots)
         self._best_epochs = torch.zeros_like(self._slots)

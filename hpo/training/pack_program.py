@@ -46,6 +46,11 @@ class Program:
         """Where all of the pack's work goes: several packs share a GPU, each on its stream."""
         return torch.cuda.stream(self._stream) if self._stream else nullcontext()
 
+    def join(self) -> None:
+        """Let other work wait for what was begun here, such as reading memory that is given up."""
+        if self._stream:
+            torch.cuda.current_stream(self._stream.device).wait_stream(self._stream)
+
     def rehearse(self, step: Callable[[], None]) -> None:
         """Make a step once, and record it where the device can.
 
@@ -74,7 +79,7 @@ class Program:
             log.warning("packs train without a CUDA graph: %s", first_line(error))
 
     def run(self, step: Callable[[], None]) -> None:
-        """Make the step that was rehearsed; to keep it here would tie pack and program in a knot."""
+        """Make the step that was rehearsed; it refers to the pack, so that it is not kept here."""
         if self._graph:
             self._graph.replay()
         else:

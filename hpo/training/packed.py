@@ -117,8 +117,7 @@ class PackedTrainer:
         """Make the packs anew that runs have come to or gone from."""
         events: list[Event] = []
         newcomers: dict[Kind, list[Member]] = defaultdict(list)
-        for key in self._members.keys() - self._places.keys():
-            member = self._members[key]
+        for member in [m for key, m in self._members.items() if key not in self._places]:
             try:
                 newcomers[self._kind(member)].append(member)
             except RuntimeError as error:
@@ -150,7 +149,7 @@ class PackedTrainer:
         events: list[Event] = []
         old = self._packs.get(kind)
         residents = [self._members[key] for key, place in self._places.items() if place.pack is old]
-        while residents or newcomers:
+        while newcomers or (residents and kind in self._vacant):
             try:
                 self._replace(kind, [*residents, *newcomers])
                 break
@@ -170,12 +169,12 @@ class PackedTrainer:
             if place := self._places.get(member.run.key):
                 pack.enter(slot, place.state(), place.pack.orders(place.slot))
             else:
-                flat = {name: t.to(self.device) for name, t in member.tensors().items()}
-                pack.enter(slot, pack.flat(slot, flat))
+                pack.enter(slot, pack.flat(slot, member.tensors()))
         pack.begin()
         self._packs[kind] = pack
         for slot, member in enumerate(pack.members):
             self._places[member.run.key] = Place(pack=pack, slot=slot)
+            member.start = None
 
     def _refused(self, members: Sequence[Member], error: RuntimeError) -> list[Event]:
         """Turn members away for whom there is no memory; one that is all alone has failed.
@@ -210,7 +209,8 @@ class PackedTrainer:
         for pack in self._packs.values():
             for slot, measurements in pack.read().items():
                 key = pack.members[slot].run.key
-                if measurements and key in self._places:
+                place = self._places.get(key)
+                if measurements and place is not None and place.pack is pack:
                     events.append(Progress(key=key, measurements=tuple(measurements)))
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
