@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from pack_cases import FEW, packs, single
-from training_cases import DEVICES, OBJECTIVES, toy_data
+from training_cases import DEVICES, OBJECTIVES, toy_config, toy_data
 
 from hpo.training.checkpoint import VALUES
 from hpo.training.losses import loss_gradient
@@ -38,8 +38,8 @@ class Together:
             buffer.fill_(float("nan"))
         for slot, flat in enumerate(values):
             own = cut(self.shape, self.blocks, self.values, slot)
-            for part, given in zip(own, flat.split([p.numel() for p in own]), strict=True):
-                part.copy_(given.view(part.shape))
+            for part, found in zip(own, flat.split([p.numel() for p in own]), strict=True):
+                part.copy_(found.view(part.shape))
         rates = [model.dropout for model in models]
         seeds = [config.training.seed for config in configs]
         masks = PackedMasks.of(seeds, rates, width, self.dtype, device) if any(rates) else None
@@ -99,9 +99,7 @@ def assert_near(ours: torch.Tensor, theirs: torch.Tensor, tolerance: float) -> N
 def endless(config: TrialConfig) -> TrialConfig:
     """The same run, long enough for any state along it."""
     training = {**vars(config.training), "max_epochs": 50, "patience": 50}
-    return type(config)(
-        **{**vars(config), "training": type(config.training)(**training)}
-    )
+    return type(config)(**{**vars(config), "training": type(config.training)(**training)})
 
 
 @pytest.mark.parametrize("device", DEVICES)
@@ -137,8 +135,6 @@ def test_gradients_and_outputs_are_those_of_each_network_alone(task, precision, 
 
 def test_a_network_that_is_no_number_leaves_its_neighbours_alone():
     data = toy_data(n_rows=90)
-    from training_cases import toy_config
-
     configs = [toy_config(model={"depth": d, "width": 8 + d, "dropout": 0.1}) for d in (3, 3, 1)]
     states = [single(c, data, "cpu", 1).tensors[VALUES] for c in configs]
     states[1] = torch.full_like(states[1], float("nan"))

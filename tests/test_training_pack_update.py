@@ -57,8 +57,8 @@ class Both:
 
     def put(self, name, slot, flat, into=None) -> None:
         own = cut(self.shape, self.blocks, into or self.buffers(name), slot)
-        for part, given in zip(own, flat.split([p.numel() for p in own]), strict=True):
-            part.copy_(given.view(part.shape))
+        for part, found in zip(own, flat.split([p.numel() for p in own]), strict=True):
+            part.copy_(found.view(part.shape))
 
     def step(self, generator, scale=1.0) -> None:
         for slot, (parameters, optimizer) in enumerate(self.alone):

@@ -35,12 +35,12 @@ from hpo.training import (
     Result,
     Run,
     SingleTrainer,
-    TrainingData,
     Unplaced,
+    packed,
 )
 from hpo.training.checkpoint import VALUES
 from hpo.training.packed import padded_width
-from hpo.trial import METRICS, MetricName, OptimizerName, Task, TrialConfig
+from hpo.trial import METRICS, OptimizerName, TrialConfig
 
 CPU = torch.device("cpu")
 DIVERGES = {
@@ -227,7 +227,6 @@ def test_a_run_without_memory_touches_no_neighbour(device):
 
 def test_as_many_newcomers_are_taken_as_there_is_memory_for(monkeypatch):
     """A pack of more than three runs lacks memory here; those turned away may come again."""
-    from hpo.training import packed
 
     class Pack(packed.Pack):
         def __init__(self, kind, members) -> None:
@@ -259,8 +258,7 @@ def test_an_error_that_is_no_lack_of_memory_is_raised():
     data = replace(toy_data(), y_train=torch.zeros(3))
     trainer = started(PackedTrainer(CPU, 2), toy_config(), data)
     with pytest.raises((RuntimeError, IndexError)):
-        for _ in range(9):
-            trainer.advance(0.0)
+        finish(trainer, [])
 
 
 def stored(checkpoint: Checkpoint) -> Checkpoint:
@@ -345,6 +343,36 @@ def test_a_run_that_is_over_where_it_is_taken_up_ends_at_once():
     assert results[0].n_epochs == results[1].n_epochs == 2
     for name, weight in results[0].weights.items():
         assert torch.equal(weight, results[1].weights[name])
+
+
+def test_batches_are_no_larger_than_the_data():
+    data, config = toy_data(n_rows=90), toy_config(batch_size=1_000_000, precision="float64")
+    assert_same(together([config], data, CPU), 0, alone(config, data, CPU))
+
+
+def test_nothing_is_told_of_a_run_by_the_pack_that_it_left(monkeypatch):
+    """Its key is taken by another run, and there is no memory to make its old pack anew."""
+    data, config = toy_data(), toy_config()
+    trainer = PackedTrainer(CPU, 2)
+    for key in (0, 1):
+        assert trainer.admit(Run(key=key, config=config, data=data))
+    trainer.advance(0.0)
+    trainer.evict(0)
+    made = packed.Pack
+
+    def make(kind, members):
+        if kind.width == 16:
+            raise RuntimeError("out of memory")
+        return made(kind, members)
+
+    monkeypatch.setattr(packed, "Pack", make)
+    other = toy_config(model={"width": 24}, seed=1, batch_size=300)
+    assert trainer.admit(Run(key=0, config=other, data=data))
+    endings = Endings()
+    for _ in range(5):
+        endings.note(trainer.advance(0.0))
+    assert len(endings.measurements[0]) == 5
+    assert len(endings.measurements[1]) == 1
 
 
 def test_what_differs_in_kind_goes_to_another_pack():
