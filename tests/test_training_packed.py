@@ -82,6 +82,25 @@ def test_whole_curves_are_those_of_each_run_alone(task, device, drawn):
         assert_same(endings, key, alone(config, data, device))
 
 
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("name", get_args(OptimizerName))
+def test_float64_states_agree_to_many_digits(name, device):
+    data = toy_data(n_rows=90)  # the last batch of an epoch has 26 rows
+    config = toy_config(
+        optimizer={"name": name, "learning_rate": 0.05 if name == "sgd" else 1e-3},
+        model={"depth": 3, "width": 13, "dropout": 0.1},
+        batch_size=32,
+        gradient_clip=0.0,
+        precision="float64",
+    )
+    alone = single(config, data, device, 7)
+    packed = checkpoint_after(started(PackedTrainer(device, 1), config, data), 7)
+    assert packed.tensors.keys() == alone.tensors.keys()
+    for name, expected in alone.tensors.items():
+        difference = (packed.tensors[name] - expected).abs().max()
+        assert difference <= 1e-9 * expected.abs().max(), name
+
+
 def perturbed(checkpoint: Checkpoint, towards: float) -> Checkpoint:
     """The same run, a rounding error away."""
     values = checkpoint.tensors[VALUES]
