@@ -9,14 +9,14 @@ Does not know: what a step computes.
 """
 
 import logging
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cache
 from typing import Any
 
 import torch
 
-from hpo.training.memory import first_line, is_out_of_memory
+from hpo.training.memory import first_line, free_memory, is_out_of_memory
 from hpo.training.pack_update import update
 from hpo.training.random import dropped
 
@@ -63,20 +63,31 @@ class Program:
         if self._stream is None:
             step()
             return
+        self._warm_up(step)
+        for is_last in (False, True):
+            try:
+                self._graph = _recorded(step)
+                return
+            except RuntimeError as error:
+                if not is_out_of_memory(error):
+                    log.warning("packs train without a CUDA graph: %s", first_line(error))
+                    return
+                if is_last:
+                    raise
+            # During a recording the allocator gives back nothing of what it keeps in store.
+            free_memory(self._stream.device)
+
+    def _warm_up(self, step: Callable[[], None]) -> None:
+        """Make a step as it will be recorded: libraries load, and kernels are compiled."""
         from torch._dynamo.exc import TorchDynamoException  # a second's import, for a GPU alone
 
         try:
-            step()
+            with _for_any_size():
+                step()
         except TorchDynamoException as error:
             log.warning("packs train without compiled kernels: %s", first_line(error))
             self.update, self.dropped = update, dropped
             step()
-        try:
-            self._graph = _recorded(step)
-        except RuntimeError as error:
-            if is_out_of_memory(error):
-                raise
-            log.warning("packs train without a CUDA graph: %s", first_line(error))
 
     def run(self, step: Callable[[], None]) -> None:
         """Make the step that was rehearsed; it refers to the pack, so that it is not kept here."""
@@ -90,6 +101,20 @@ class Program:
 def _compiled() -> tuple[Callable[..., Any], Callable[..., Any]]:
     """One kernel each, for packs of any size."""
     return torch.compile(update, dynamic=True), torch.compile(dropped, dynamic=True)
+
+
+@contextmanager
+def _for_any_size() -> Iterator[None]:
+    """Compile so that sizes may differ later that happen to be equal now.
+
+    Every pack has sizes of its own, and after some variants of a function, 8 by default, the
+    compiler gives up on it.
+    """
+    from torch._dynamo import config
+    from torch.fx.experimental import _config as shapes
+
+    with config.patch(recompile_limit=64), shapes.patch(use_duck_shape=False):  # type: ignore[attr-defined]
+        yield
 
 
 def _recorded(step: Callable[[], None]) -> torch.cuda.CUDAGraph:

@@ -34,7 +34,7 @@ def best_slots(config: TrialConfig, data: TrainingData, device: torch.device) ->
     best, best_speed = 1, speed(SingleTrainer(device), [config], data)
     for n_runs in SIZES:
         found = speed(PackedTrainer(device, n_runs), [config] * n_runs, data)
-        if found < MIN_GAIN * best_speed:
+        if found <= MIN_GAIN * best_speed:
             break
         best, best_speed = n_runs, found
     return best
