@@ -336,6 +336,25 @@ def test_a_run_may_be_taken_up_anywhere_by_a_pack(batch_size):
         assert_same(endings, KEY, whole)
 
 
+def test_a_neighbour_s_epoch_is_no_epoch_of_a_run():
+    """In the pack that both are in now, the run has not ended one; its best is from before."""
+    data = toy_data()
+    worse_than_nothing = toy_config(
+        optimizer={"learning_rate": 1e-9}, precision="float64", max_epochs=2
+    )
+    neighbour = toy_config(seed=4, precision="float64")
+    trainer = started(PackedTrainer(CPU, 2), worse_than_nothing, data)
+    endings = Endings()
+    for _ in range(6):
+        endings.note(trainer.advance(0.0))
+    start = single(neighbour, data, CPU, 4)
+    assert trainer.admit(Run(key=8, config=neighbour, data=data), start)
+    while KEY not in endings.results:
+        endings.note(trainer.advance(0.0))
+    assert_same(endings, KEY, alone(worse_than_nothing, data, CPU))
+    assert endings.results[KEY].metrics["r2"] < 0
+
+
 def test_a_run_in_a_pack_is_where_it_was_until_it_is_trained():
     data, config = toy_data(), toy_config()
     trainer = started(PackedTrainer(CPU, 2), config, data)
@@ -367,6 +386,10 @@ def test_a_run_that_is_over_where_it_is_taken_up_ends_at_once():
 def test_batches_are_no_larger_than_the_data():
     data, config = toy_data(n_rows=90), toy_config(batch_size=1_000_000, precision="float64")
     assert_same(together([config], data, CPU), 0, alone(config, data, CPU))
+    trainer = started(PackedTrainer(CPU, 1), config, data)
+    trainer.advance(0.0)
+    (pack,) = trainer._packs.values()
+    assert len(pack._rows) == 90
 
 
 def test_nothing_is_told_of_a_run_by_the_pack_that_it_left(monkeypatch):
