@@ -473,6 +473,20 @@ def test_a_trainer_takes_as_many_runs_as_it_has_slots():
     assert trainer.advance(1.0) == []
 
 
+def test_a_pack_shrinks_when_a_run_leaves():
+    data, trainer = toy_data(), PackedTrainer(CPU, 3)
+    for key, max_epochs in enumerate((1, 9, 9)):
+        trainer.admit(Run(key=key, config=toy_config(max_epochs=max_epochs), data=data))
+    sizes = []
+    for n_steps in (5, 1):
+        for _ in range(n_steps):
+            trainer.advance(0.0)
+        sizes.append(trainer.describe()[0][:4])
+    trainer.evict(1)
+    trainer.advance(0.0)
+    assert [*sizes, trainer.describe()[0][:4]] == ["3 of", "2 of", "1 of"]
+
+
 def test_nothing_of_a_pack_is_kept_when_its_runs_have_left():
     data = toy_data()
     trainer = started(PackedTrainer(CPU, 2), toy_config(), data)
