@@ -473,6 +473,17 @@ def test_a_trainer_takes_as_many_runs_as_it_has_slots():
     assert trainer.advance(1.0) == []
 
 
+def test_a_slice_ends_when_a_slot_is_free():
+    data, trainer = toy_data(), PackedTrainer(CPU, 2)
+    for key, n_epochs in enumerate((1, 3000)):
+        config = toy_config(max_epochs=n_epochs, patience=n_epochs)
+        trainer.admit(Run(key=key, config=config, data=data))
+    *_, last = trainer.advance(math.inf)
+    assert isinstance(last, Finished)
+    assert last.key == 0
+    assert trainer.checkpoint(1) is not None
+
+
 def test_a_pack_shrinks_when_a_run_leaves():
     data, trainer = toy_data(), PackedTrainer(CPU, 3)
     for key, max_epochs in enumerate((1, 9, 9)):
