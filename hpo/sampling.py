@@ -1,12 +1,15 @@
 """Optuna's samplers as a study's definition names them, and how they are asked.
 
 A sampler is made anew for each trial, seeded by the study's seed and the trial's number: what a
-trial draws depends on the trials before it, and not on which worker asks.
+trial draws depends on the trials before it, and not on which worker asks. Of several that are drawn
+at once, each sees those before it as running.
 """
 
+import copy
 import hashlib
 import random
 import warnings
+from collections.abc import Sequence
 
 import optuna
 from optuna.distributions import BaseDistribution
@@ -18,6 +21,8 @@ from hpo import strategies
 from hpo.definition import StudyDefinition
 from hpo.ranges import Categorical, FloatRange, IntRange, Leaf, Value
 from hpo.search_space import Params
+from hpo.storage.leases import Lease
+from hpo.storage.reader import Notes, Reader
 
 
 class _PointSampler(optuna.samplers.QMCSampler):
@@ -39,6 +44,28 @@ class _PointSampler(optuna.samplers.QMCSampler):
         self, study: optuna.Study, search_space: dict[str, BaseDistribution]
     ) -> int:
         return self._number
+
+
+class Drawer:
+    """Asks a study's sampler for the params of trials."""
+
+    def __init__(self, study: optuna.Study, reader: Reader) -> None:
+        """Take the study as Optuna sees it, over the reader."""
+        self._study = study
+        self._reader = reader
+
+    def draw(
+        self, definition: StudyDefinition, leases: Sequence[Lease]
+    ) -> list[tuple[Params, Notes]]:
+        """Choose trials' params by what is known now; beside them what is yet to be written."""
+        with self._reader.drafting(self._study._study_id, [lease.trial_id for lease in leases]):
+            return [self._draw(definition, lease) for lease in leases]
+
+    def _draw(self, definition: StudyDefinition, lease: Lease) -> tuple[Params, Notes]:
+        study = copy.copy(self._study)  # afresh: it keeps lists of trials
+        study.sampler = make_sampler(definition.sampler, lease.number)
+        with self._reader.held(lease.trial_id) as notes:
+            return draw(definition, Trial(study, lease.trial_id)), notes
 
 
 def make_sampler(settings: strategies.Sampler, number: int) -> BaseSampler:

@@ -7,7 +7,6 @@ Functions take a connection inside a transaction; none commits.
 """
 
 import time
-import uuid
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -106,27 +105,18 @@ def now(connection: Connection) -> sa.ColumnElement[int]:
 def grant(
     connection: Connection,
     study_id: int,
-    trial_id: int,
-    number: int,
-    attempt: int,
+    leases: Collection[Lease],
     worker: WorkerId,
     lease_seconds: float,
-) -> Lease:
-    """Put a trial that has no lease under one."""
+) -> None:
+    """Put trials that have no lease under these."""
     _sign_on(connection, worker)
-    token, lease_ms = uuid.uuid4().hex, round(lease_seconds * 1000)
-    row = {
-        "trial_id": trial_id,
-        "study_id": study_id,
-        "worker_id": worker.key,
-        "token": token,
-        "beat": 0,
-        "lease_ms": lease_ms,
-        "expires_ms": now(connection) + lease_ms,
-    }
-    insert = upsert(connection, LEASES, ["trial_id"], list(row))  # SQLite reuses ids
-    connection.execute(insert.values(row))
-    return Lease(trial_id=trial_id, number=number, token=token, attempt=attempt)
+    lease_ms = round(lease_seconds * 1000)
+    about = {"study_id": study_id, "worker_id": worker.key, "beat": 0, "lease_ms": lease_ms}
+    rows = [{"trial_id": lease.trial_id, "token": lease.token, **about} for lease in leases]
+    columns = ["expires_ms", *rows[0]]
+    insert = upsert(connection, LEASES, ["trial_id"], columns)  # SQLite reuses ids
+    connection.execute(insert.values(expires_ms=now(connection) + lease_ms), rows)
 
 
 def touch(
@@ -222,9 +212,9 @@ def read_clock(connection: Connection, study_id: int) -> Clock:
     return _advanced(connection, row)
 
 
-def end(connection: Connection, trial_id: int) -> None:
-    """End a trial's lease."""
-    connection.execute(sa.delete(LEASES).where(LEASES.c.trial_id == trial_id))
+def end(connection: Connection, trial_ids: Collection[int]) -> None:
+    """End the leases of trials."""
+    connection.execute(sa.delete(LEASES).where(LEASES.c.trial_id.in_(trial_ids)))
 
 
 def upsert(

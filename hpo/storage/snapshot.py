@@ -168,20 +168,23 @@ def read_study(
     return list(read_trials(connection, wanted))
 
 
-def read_open(connection: Connection, trial_id: int) -> FrozenTrial:
-    """An unfinished trial: its state, params and system attributes.
+def read_open(connection: Connection, trial_ids: Sequence[int]) -> dict[int, FrozenTrial]:
+    """Unfinished trials by id: their state, params and system attributes.
 
     Raises:
-        KeyError: it is gone; it says what Optuna's does.
+        KeyError: one of them is gone; it says what Optuna's does.
     """
-    head = connection.execute(_HEADS.where(TRIALS.c.trial_id == trial_id)).one_or_none()
-    if head is None:
+    heads = connection.execute(_HEADS.where(TRIALS.c.trial_id.in_(_IDS)), {"ids": trial_ids}).all()
+    if len(heads) < len(trial_ids):
         raise KeyError(NOT_FOUND)
-    params, attrs = (
-        _params(connection, [trial_id]),
-        _attrs(connection, TRIAL_SYSTEM_ATTRS, [trial_id]),
-    )
-    return _frozen(head, params.get(trial_id, {}), system_attrs=attrs.get(trial_id, {}))
+    params = _params(connection, trial_ids)
+    attrs = _attrs(connection, TRIAL_SYSTEM_ATTRS, trial_ids)
+    return {
+        head.trial_id: _frozen(
+            head, params.get(head.trial_id, {}), system_attrs=attrs.get(head.trial_id, {})
+        )
+        for head in heads
+    }
 
 
 def read_trials(

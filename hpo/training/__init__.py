@@ -13,6 +13,7 @@ from hpo.training.loop import (
     Run,
     SingleTrainer,
     Trainer,
+    Unplaced,
     train,
 )
 from hpo.training.metrics import evaluate, predictions
@@ -32,6 +33,7 @@ __all__ = [
     "SingleTrainer",
     "Trainer",
     "TrainingData",
+    "Unplaced",
     "describe_environment",
     "evaluate",
     "predictions",

@@ -58,7 +58,17 @@ class Failed:
     reason: str
 
 
-Event = Progress | Finished | Failed
+@dataclass(frozen=True, kw_only=True)
+class Unplaced:
+    """There is no memory for a run beside the others.
+
+    It left the trainer as it was when it was admitted: nothing was trained of it.
+    """
+
+    key: int
+
+
+Event = Progress | Finished | Failed | Unplaced
 
 
 class Trainer(Protocol):
