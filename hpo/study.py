@@ -31,8 +31,8 @@ from hpo.storage.inventory import TrialFiles, read_inventory
 from hpo.storage.leases import Lease as Lease
 from hpo.storage.leases import WorkerId as WorkerId
 from hpo.storage.leases import worker_key as worker_key
-from hpo.storage.ledger import Ending as Ending
 from hpo.storage.ledger import FinalState as FinalState
+from hpo.storage.ledger import Outcome as Outcome
 from hpo.storage.schema import NOT_FOUND, TRIAL_SYSTEM_ATTRS
 from hpo.storage.snapshot import read_study
 from hpo.trial import Measurement
@@ -204,10 +204,10 @@ class Study:
         Raises:
             LeaseLostError: it is another worker's now; nothing was written.
         """
-        if self.finish_all({claim: Ending(state=state, value=value, user_attrs=user_attrs)}):
+        if self.finish_all({claim: Outcome(state=state, value=value, user_attrs=user_attrs)}):
             raise LeaseLostError(f"trial {claim.number} belongs to another worker now")
 
-    def finish_all(self, endings: Mapping[Claim, Ending]) -> set[Claim]:
+    def finish_all(self, endings: Mapping[Claim, Outcome]) -> set[Claim]:
         """End trials, all in one transaction.
 
         Telling again what was told already, because the storage was lost before it could answer,

@@ -57,7 +57,7 @@ FinalState = Literal["COMPLETE", "PRUNED", "FAIL"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ending:
+class Outcome:
     """How a trial ended.
 
     Attributes:
@@ -264,7 +264,7 @@ def write_attrs(
         connection.execute(upsert(connection, table, ["trial_id", "key"], ["value_json"]), rows)
 
 
-def finish(connection: Connection, endings: Mapping[int, Ending]) -> None:
+def finish(connection: Connection, endings: Mapping[int, Outcome]) -> None:
     """End trials and their leases, by trial id."""
     for state in {ending.state for ending in endings.values()}:
         ids = [own for own, ending in endings.items() if ending.state == state]
@@ -340,7 +340,7 @@ def _waiting(connection: Connection, study_id: int, n: int) -> dict[int, int]:
         .order_by(TRIALS.c.number)
         .limit(n)
     )
-    return {trial_id: number for trial_id, number in connection.execute(waiting)}
+    return {row.trial_id: row.number for row in connection.execute(waiting)}
 
 
 def _create(connection: Connection, study_id: int, n_trials: int, n: int) -> dict[int, int]:
@@ -355,7 +355,7 @@ def _create(connection: Connection, study_id: int, n_trials: int, n: int) -> dic
         TRIALS.c.study_id == study_id, TRIALS.c.number.in_(numbers)
     )
     rows = connection.execute(made.order_by(TRIALS.c.number))
-    return {trial_id: number for trial_id, number in rows}
+    return {row.trial_id: row.number for row in rows}
 
 
 def _attempts(connection: Connection, trial_ids: Sequence[int]) -> dict[int, int]:
