@@ -32,6 +32,13 @@ class Derivative:
     from_output: bool = False
 
 
+def _tanh(z: torch.Tensor) -> torch.Tensor:
+    """By the logistic function in float32 for bfloat16 on a processor, which is twice as fast."""
+    if z.dtype != torch.bfloat16 or z.device.type != "cpu":
+        return torch.tanh(z)
+    return z.float().mul_(2).sigmoid_().mul_(2).sub_(1).to(z.dtype)
+
+
 DERIVATIVES: dict[Activation, Derivative] = {
     "relu": Derivative(
         forward=torch.relu,
@@ -42,7 +49,7 @@ DERIVATIVES: dict[Activation, Derivative] = {
         forward=torch.nn.functional.leaky_relu,
         backward=lambda gradient, z: aten.leaky_relu_backward(gradient, z, 0.01, False),
     ),
-    "tanh": Derivative(forward=torch.tanh, backward=aten.tanh_backward, from_output=True),
+    "tanh": Derivative(forward=_tanh, backward=aten.tanh_backward, from_output=True),
     "sigmoid": Derivative(forward=torch.sigmoid, backward=aten.sigmoid_backward, from_output=True),
     "silu": Derivative(forward=torch.nn.functional.silu, backward=aten.silu_backward),
     "gelu": Derivative(forward=torch.nn.functional.gelu, backward=aten.gelu_backward),

@@ -74,7 +74,7 @@ class DropoutMasks:
         self._n_layers = n_layers
         self._n_units = n_units
         self._dtype = dtype
-        self._rows = self._pairs = self._hashes = self._scratch = torch.empty(0)
+        self._rows = self._pairs = self._hashes = self._scratch = self._kept = torch.empty(0)
 
     @property
     def scale(self) -> float:
@@ -83,6 +83,8 @@ class DropoutMasks:
 
     def draw(self, step: int, n_rows: int, device: torch.device) -> torch.Tensor:
         """1 where a unit is kept and 0 where it is dropped, (n_layers, n_rows, n_units).
+
+        The next draw overwrites them: fresh memory for each step costs more than the hashes.
 
         Args:
             step: of the run, counted over all its epochs.
@@ -97,8 +99,7 @@ class DropoutMasks:
         torch.bitwise_xor(rows[:, :, None], self._pairs, out=self._hashes)
         _scramble(self._hashes, self._scratch)
         halves = self._hashes.view(torch.int16)[:, :, : self._n_units]
-        kept = torch.empty(halves.shape, dtype=self._dtype, device=device)
-        return torch.ge(halves, self._level - LEVELS // 2, out=kept)
+        return torch.ge(halves, self._level - LEVELS // 2, out=self._kept)
 
     def _reserve(self, n_rows: int, device: torch.device) -> None:
         """Have counters and room for batches of so many rows; almost all have as many."""
@@ -108,6 +109,8 @@ class DropoutMasks:
         shape = (self._n_layers, n_rows, n_pairs)
         self._hashes = torch.empty(shape, dtype=torch.int32, device=device)
         self._scratch = torch.empty_like(self._hashes)
+        shape = (self._n_layers, n_rows, self._n_units)
+        self._kept = torch.empty(shape, dtype=self._dtype, device=device)
 
 
 def _hashes(offset: int, n: int, device: torch.device) -> torch.Tensor:

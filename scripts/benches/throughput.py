@@ -42,7 +42,7 @@ WAYS = {
 def main(arguments: list[str]) -> None:
     """Time each way in turn, and print their ratios."""
     parser = argparse.ArgumentParser(prog="scripts/bench throughput", description=__doc__)
-    parser.add_argument("--n-configs", type=int, default=12)
+    parser.add_argument("--n-configs", type=int, default=24)
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args(arguments)
