@@ -23,6 +23,7 @@ from hpo.ranges import Categorical, FloatRange, IntRange, Leaf, Value
 from hpo.search_space import Params
 from hpo.storage.leases import Lease
 from hpo.storage.reader import Notes, Reader
+from hpo.tpe import Columns, ColumnsTpeSampler
 
 
 class _PointSampler(optuna.samplers.QMCSampler):
@@ -53,6 +54,7 @@ class Drawer:
         """Take the study as Optuna sees it, over the reader."""
         self._study = study
         self._reader = reader
+        self._columns = Columns()
 
     def draw(
         self, definition: StudyDefinition, leases: Sequence[Lease]
@@ -63,25 +65,27 @@ class Drawer:
 
     def _draw(self, definition: StudyDefinition, lease: Lease) -> tuple[Params, Notes]:
         study = copy.copy(self._study)  # afresh: it keeps lists of trials
-        study.sampler = make_sampler(definition.sampler, lease.number)
+        study.sampler = make_sampler(definition.sampler, lease.number, self._columns)
         with self._reader.held(lease.trial_id) as notes:
             return draw(definition, Trial(study, lease.trial_id)), notes
 
 
-def make_sampler(settings: strategies.Sampler, number: int) -> BaseSampler:
-    """The sampler for one trial. A grid's points are enqueued, so it has nothing left to draw."""
+def make_sampler(
+    settings: strategies.Sampler, number: int, columns: Columns | None = None
+) -> BaseSampler:
+    """The sampler for one trial. A grid's points are enqueued, so it has nothing left to draw.
+
+    Args:
+        settings: the study's.
+        number: the trial's.
+        columns: what TPE knows of the study's trials; shared by those that are drawn in turn.
+    """
     seed = _seed(settings.seed, number)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
         match settings:
             case strategies.TpeSampler():
-                return optuna.samplers.TPESampler(
-                    seed=seed,
-                    n_startup_trials=settings.n_startup_trials,
-                    multivariate=True,
-                    group=True,
-                    constant_liar=True,
-                )
+                return ColumnsTpeSampler(columns or Columns(), seed, settings.n_startup_trials)
             case strategies.GpSampler():
                 return optuna.samplers.GPSampler(
                     seed=seed,

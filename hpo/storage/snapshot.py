@@ -11,7 +11,7 @@ Does not know: when to look.
 import json
 from array import array
 from collections import defaultdict
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Container, Hashable, Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -57,7 +57,11 @@ class Snapshot:
 
     Attributes:
         n_complete: how many are COMPLETE.
+        of_complete: what whoever reads it has computed of the COMPLETE ones; emptied when there are
+            others.
     """
+
+    of_complete: dict[Hashable, Any]
 
     def __init__(self, study_id: int) -> None:
         """Know nothing yet."""
@@ -71,6 +75,7 @@ class Snapshot:
         self._curves: defaultdict[int, array[float]] = defaultdict(lambda: array("d"))
         self._lists: dict[frozenset[TrialState], list[FrozenTrial]] = {}
         self.n_complete = 0
+        self.of_complete = {}
 
     def look(self, connection: Connection) -> None:
         """Bring it up to date.
@@ -148,6 +153,7 @@ class Snapshot:
         self._finished[trial._trial_id] = trial
         if trial.state == TrialState.COMPLETE:
             self.n_complete += 1
+            self.of_complete.clear()
             for step, value in trial.intermediate_values.items():
                 self._curves[step].append(value)
 

@@ -68,6 +68,7 @@ class CurveTrainer:
     def _result(self, run: Run) -> Result:
         data, best = run.data, _measured(run.key, self._n_epochs)
         n_outputs = data.n_classes if data.task == "multiclass" else 1
+        sizes = data.x_train.shape[1], n_outputs
         names = [name for name, metric in METRICS.items() if data.task in metric.tasks]
         return Result(
             status="complete",
@@ -75,7 +76,10 @@ class CurveTrainer:
             best_step=best.step,
             best_value=best.value,
             metrics=dict.fromkeys(names, best.value),
-            weights=MLP(data.x_train.shape[1], n_outputs, run.config.model).state_dict(),
+            weights={
+                name: torch.zeros(tensor.shape)
+                for name, tensor in MLP(*sizes, run.config.model, seed=None).state_dict().items()
+            },
             n_epochs=self._n_epochs,
             n_steps=self._n_epochs,
             seconds=self._n_epochs * self._epoch_seconds,
