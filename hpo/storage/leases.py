@@ -7,15 +7,15 @@ Functions take a connection inside a transaction; none commits.
 """
 
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.engine import Connection
 
 from hpo.errors import LeaseLostError
+from hpo.storage.rows import upsert, write_rows
 from hpo.storage.schema import CLOCKS, LEASES, TRIALS, WORKERS
 
 CLOCK = {
@@ -112,11 +112,17 @@ def grant(
     """Put trials that have no lease under these."""
     _sign_on(connection, worker)
     lease_ms = round(lease_seconds * 1000)
-    about = {"study_id": study_id, "worker_id": worker.key, "beat": 0, "lease_ms": lease_ms}
+    expires_ms = connection.execute(sa.select(now(connection) + lease_ms)).scalar_one()
+    about = {
+        "study_id": study_id,
+        "worker_id": worker.key,
+        "beat": 0,
+        "lease_ms": lease_ms,
+        "expires_ms": expires_ms,
+    }
     rows = [{"trial_id": lease.trial_id, "token": lease.token, **about} for lease in leases]
-    columns = ["expires_ms", *rows[0]]
-    insert = upsert(connection, LEASES, ["trial_id"], columns)  # SQLite reuses ids
-    connection.execute(insert.values(expires_ms=now(connection) + lease_ms), rows)
+    insert = upsert(connection, LEASES, ["trial_id"], list(rows[0]))  # SQLite reuses ids
+    write_rows(connection, insert, rows)
 
 
 def touch(
@@ -215,19 +221,6 @@ def read_clock(connection: Connection, study_id: int) -> Clock:
 def end(connection: Connection, trial_ids: Collection[int]) -> None:
     """End the leases of trials."""
     connection.execute(sa.delete(LEASES).where(LEASES.c.trial_id.in_(trial_ids)))
-
-
-def upsert(
-    connection: Connection, table: sa.Table, key: Sequence[str], replaced: Sequence[str]
-) -> sa.Insert:
-    """An insert that replaces some columns where a row of the same key is there already."""
-    if connection.dialect.name == "mysql":
-        insert = mysql.insert(table)
-        return insert.on_duplicate_key_update({name: insert.inserted[name] for name in replaced})
-    is_sqlite = connection.dialect.name == "sqlite"
-    into = sqlite.insert(table) if is_sqlite else postgresql.insert(table)
-    set_ = {name: into.excluded[name] for name in replaced}
-    return into.on_conflict_do_update(index_elements=key, set_=set_)
 
 
 def _sign_on(connection: Connection, worker: WorkerId) -> None:

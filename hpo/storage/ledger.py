@@ -23,8 +23,9 @@ from optuna.trial import TrialState
 from sqlalchemy.engine import Connection
 
 from hpo.storage import leases
-from hpo.storage.leases import Lease, WorkerId, upsert
+from hpo.storage.leases import Lease, WorkerId
 from hpo.storage.reader import DrawnParam
+from hpo.storage.rows import upsert, write_rows
 from hpo.storage.schema import (
     CLOCKS,
     DIRECTIONS,
@@ -206,8 +207,7 @@ def write_params(connection: Connection, params: Mapping[int, Sequence[DrawnPara
         for trial_id, drawn in params.items()
         for param in drawn
     ]
-    if rows:
-        connection.execute(sa.insert(TRIAL_PARAMS), rows)
+    write_rows(connection, sa.insert(TRIAL_PARAMS), rows)
 
 
 def write_reports(connection: Connection, reports: Mapping[int, Sequence[Measurement]]) -> None:
@@ -222,10 +222,8 @@ def write_reports(connection: Connection, reports: Mapping[int, Sequence[Measure
         for trial_id, measurements in reports.items()
         for measured in measurements
     ]
-    if not rows:
-        return
     insert = upsert(connection, REPORTS, ["trial_id", "step"], ["intermediate_value"])
-    connection.execute(insert, rows)
+    write_rows(connection, insert, rows)
 
 
 def rewind(connection: Connection, trial_id: int, measurements: Sequence[Measurement]) -> None:
@@ -260,8 +258,7 @@ def write_attrs(
         for trial_id, own in attrs.items()
         for key, value in own.items()
     ]
-    if rows:
-        connection.execute(upsert(connection, table, ["trial_id", "key"], ["value_json"]), rows)
+    write_rows(connection, upsert(connection, table, ["trial_id", "key"], ["value_json"]), rows)
 
 
 def finish(connection: Connection, endings: Mapping[int, Outcome]) -> None:
@@ -274,8 +271,7 @@ def finish(connection: Connection, endings: Mapping[int, Outcome]) -> None:
         for own, ending in endings.items()
         if ending.value is not None
     ]
-    if rows:
-        connection.execute(sa.insert(TRIAL_VALUES), rows)
+    write_rows(connection, sa.insert(TRIAL_VALUES), rows)
     attrs = {own: ending.user_attrs for own, ending in endings.items()}
     write_attrs(connection, TRIAL_USER_ATTRS, attrs)
 
@@ -350,12 +346,13 @@ def _create(connection: Connection, study_id: int, n_trials: int, n: int) -> dic
     if not numbers:
         return {}
     row = {"study_id": study_id, "state": TrialState.WAITING}
-    connection.execute(sa.insert(TRIALS), [{**row, "number": number} for number in numbers])
+    rows = [{**row, "number": number} for number in numbers]
+    write_rows(connection, sa.insert(TRIALS), rows)
     made = sa.select(TRIALS.c.trial_id, TRIALS.c.number).where(
         TRIALS.c.study_id == study_id, TRIALS.c.number.in_(numbers)
     )
-    rows = connection.execute(made.order_by(TRIALS.c.number))
-    return {row.trial_id: row.number for row in rows}
+    found = connection.execute(made.order_by(TRIALS.c.number))
+    return {row.trial_id: row.number for row in found}
 
 
 def _attempts(connection: Connection, trial_ids: Sequence[int]) -> dict[int, int]:
