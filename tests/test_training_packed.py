@@ -280,6 +280,16 @@ def test_an_error_that_is_no_lack_of_memory_is_raised():
         finish(trainer, [])
 
 
+def test_an_error_in_making_a_pack_is_not_taken_for_lack_of_memory(monkeypatch):
+    def make(kind, members):
+        raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+
+    monkeypatch.setattr(packed, "Pack", make)
+    trainer = started(PackedTrainer(CPU, 2), toy_config(), toy_data())
+    with pytest.raises(RuntimeError, match="mat1 and mat2"):
+        trainer.advance(0.0)
+
+
 def stored(checkpoint: Checkpoint) -> Checkpoint:
     """As another process finds it."""
     return from_bytes(to_bytes(checkpoint), "test")
