@@ -273,6 +273,26 @@ def test_as_many_newcomers_are_taken_as_there_is_memory_for(monkeypatch):
         assert_same(endings, key, alone(configs[key], data, CPU))
 
 
+def test_a_pack_that_runs_out_of_memory_at_work_touches_no_other(monkeypatch):
+    data, step, n_left = toy_data(), packed.Pack.step, 3
+    widths = (8, 8, 100)
+    configs = [toy_config(model={"width": w}, precision="float64") for w in widths]
+
+    def failing(pack):
+        nonlocal n_left
+        is_small = pack.kind.width == 16
+        n_left -= is_small
+        if is_small and n_left == 0:
+            raise RuntimeError("CUDA out of memory. Tried to allocate 2 GiB")
+        step(pack)
+
+    monkeypatch.setattr(packed.Pack, "step", failing)
+    endings = together(configs, data, CPU)
+    assert [type(event) for event in endings.others] == [Unplaced, Unplaced]
+    assert {event.key for event in endings.others} == {0, 1}
+    assert_same(endings, 2, alone(configs[2], data, CPU))
+
+
 def test_an_error_that_is_no_lack_of_memory_is_raised():
     data = replace(toy_data(), y_train=torch.zeros(3))
     trainer = started(PackedTrainer(CPU, 2), toy_config(), data)

@@ -16,7 +16,7 @@ import torch
 
 from hpo.training.batches import Feed
 from hpo.training.checkpoint import VALUES
-from hpo.training.losses import loss_gradient
+from hpo.training.losses import Gradient
 from hpo.training.member import STATE, Member, State
 from hpo.training.metrics import measure
 from hpo.training.pack_blocks import Linear, Shape, blocks, cut, zeros
@@ -25,7 +25,7 @@ from hpo.training.pack_program import Program
 from hpo.training.pack_update import PackOptimizer
 from hpo.training.precision import master_dtype
 from hpo.training.random import PackedMasks, permutations
-from hpo.trial import METRICS, Loss, Measurement, MetricName, ModelConfig, Precision
+from hpo.trial import METRICS, Measurement, MetricName, ModelConfig, Precision
 
 METRIC_SLOTS = 16
 """Members whose metrics are computed at once; they take memory."""
@@ -36,12 +36,13 @@ class Kind:
     """What the runs of a pack have in common; equal when the feed is the same object.
 
     Attributes:
+        gradient: of the loss.
         width: up to which hidden layers are padded.
     """
 
     feed: Feed
     batch_size: int
-    loss: Loss
+    gradient: Gradient
     metric: MetricName
     precision: Precision
     width: int
@@ -82,7 +83,7 @@ class Pack:
             PackedMasks.of(seeds, rates, self._shape.width, self._master, self._device)
             if any(rates)
             else None,
-            loss_gradient(kind.loss, data.task),
+            kind.gradient,
             self._working,
             self._device,
         )

@@ -12,7 +12,7 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cache
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 
@@ -29,7 +29,10 @@ class Program:
     Attributes:
         update: `hpo.training.pack_update.update`, compiled where that is possible.
         dropped: likewise `hpo.training.random.dropped`.
+        can_compile: False once the compiler has failed in this process.
     """
+
+    can_compile: ClassVar[bool] = True
 
     def __init__(self, device: torch.device) -> None:
         """Choose how to run on a device."""
@@ -40,7 +43,8 @@ class Program:
         if device.type == "cuda":
             self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
             self._stream.wait_stream(torch.cuda.current_stream(device))
-            self.update, self.dropped = _compiled()
+            if self.can_compile:
+                self.update, self.dropped = _compiled()
 
     def on_stream(self) -> AbstractContextManager[Any]:
         """Where all of the pack's work goes: several packs share a GPU, each on its stream."""
@@ -86,6 +90,7 @@ class Program:
                 step()
         except TorchDynamoException as error:
             log.warning("packs train without compiled kernels: %s", first_line(error))
+            Program.can_compile = False
             self.update, self.dropped = update, dropped
             step()
 

@@ -11,7 +11,7 @@ Does not know: studies, files, signals.
 import math
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -19,6 +19,7 @@ import torch
 from hpo.training.batches import Feed
 from hpo.training.checkpoint import BEST_VALUES, Checkpoint
 from hpo.training.loop import Event, Failed, Finished, Progress, Run, Unplaced
+from hpo.training.losses import loss_gradient
 from hpo.training.member import Member, State, joined
 from hpo.training.memory import first_line, free_memory, is_out_of_memory
 from hpo.training.pack import Kind, Pack
@@ -138,7 +139,7 @@ class PackedTrainer:
         return Kind(
             feed=self._feeds[id(data)],
             batch_size=config.training.batch_size,
-            loss=config.training.loss,
+            gradient=loss_gradient(config.training.loss, data.task),
             metric=config.objective.metric,
             precision=member.record.precision,
             width=padded_width(config.model.width),
@@ -202,19 +203,39 @@ class PackedTrainer:
 
     def _run(self, n_steps: int) -> list[Event]:
         """Make a round of steps in every pack, and say what was measured."""
-        for _ in range(n_steps):
-            for pack in self._packs.values():
-                pack.step()
         events: list[Event] = []
-        for pack in self._packs.values():
-            for slot, measurements in pack.read().items():
-                key = pack.members[slot].run.key
-                place = self._places.get(key)
-                if measurements and place is not None and place.pack is pack:
-                    events.append(Progress(key=key, measurements=tuple(measurements)))
+        for _ in range(n_steps):
+            for pack in list(self._packs.values()):
+                events += self._attempted(pack, _step)
+        for pack in list(self._packs.values()):
+            events += self._attempted(pack, self._progress)
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
         return events
+
+    def _progress(self, pack: Pack) -> list[Event]:
+        """What a pack's members measured in a round."""
+        events: list[Event] = []
+        for slot, measurements in pack.read().items():
+            key = pack.members[slot].run.key
+            place = self._places.get(key)
+            if measurements and place is not None and place.pack is pack:
+                events.append(Progress(key=key, measurements=tuple(measurements)))
+        return events
+
+    def _attempted(self, pack: Pack, action: Callable[[Pack], list[Event]]) -> list[Event]:
+        """Do something with a pack; without the memory for it, its members have to leave.
+
+        It was rehearsed: this happens when others have taken what was free on the device.
+        """
+        try:
+            return action(pack)
+        except RuntimeError as error:
+            members = [self._members[k] for k, place in self._places.items() if place.pack is pack]
+            for member in members:
+                del self._places[member.run.key]
+            del self._packs[pack.kind]
+            return self._refused(members, error)
 
     def _finished(self) -> list[Event]:
         """The results of those that are over, who leave."""
@@ -226,6 +247,11 @@ class PackedTrainer:
             events.append(Finished(key=key, result=result))
             self.evict(key)
         return events
+
+
+def _step(pack: Pack) -> list[Event]:
+    pack.step()
+    return []
 
 
 def padded_width(width: int) -> int:

@@ -167,7 +167,8 @@ def _winner(
 ) -> tuple[dict[str, float], dict[str, torch.Tensor]]:
     """Metrics and weights of the best epoch, by the network as it is exported."""
     data = feed.data
-    network = MLP(data.x_train.shape[1], data.n_outputs, config.model).to(feed.device).eval()
+    sizes = data.x_train.shape[1], data.n_outputs
+    network = MLP(*sizes, config.model, seed=None).to_empty(device=feed.device).eval()
     FlatParameters(network, torch.float32).values.copy_(best_values)
     logits = torch.cat([network(x) for x in feed.validation_blocks()])
     metrics = evaluate(

@@ -10,7 +10,7 @@ from dataclasses import replace
 import torch
 
 from hpo.training.batches import TrainingData
-from hpo.training.loop import Progress, Run, SingleTrainer, Trainer
+from hpo.training.loop import Finished, Progress, Run, SingleTrainer, Trainer
 from hpo.training.packed import PackedTrainer
 from hpo.trial import TrialConfig
 
@@ -33,11 +33,22 @@ def best_slots(config: TrialConfig, data: TrainingData, device: torch.device) ->
     """
     best, best_speed = 1, speed(SingleTrainer(device), [config], data)
     for n_runs in SIZES:
-        found = speed(PackedTrainer(device, n_runs), [config] * n_runs, data)
-        if found <= MIN_GAIN * best_speed:
+        trainer = PackedTrainer(device, n_runs)
+        found = speed(trainer, [config] * n_runs, data)
+        if found <= MIN_GAIN * best_speed or not _is_refilled(trainer, config, data):
             break
         best, best_speed = n_runs, found
     return best
+
+
+def _is_refilled(trainer: Trainer, config: TrialConfig, data: TrainingData) -> bool:
+    """Whether there is memory for another run in the place of one; the old pack is there as long.
+
+    Without it a worker's refills would be sent away until the pack has shrunk.
+    """
+    trainer.evict(0)
+    trainer.admit(Run(key=0, config=config, data=data))
+    return all(isinstance(event, Progress | Finished) for event in trainer.advance(0.0))
 
 
 def speed(
@@ -54,7 +65,7 @@ def speed(
         endless = replace(config.training, max_epochs=100_000, patience=100_000)
         trainer.admit(Run(key=key, config=replace(config, training=endless), data=data))
     events = trainer.advance(0.0)
-    start, before = time.perf_counter(), _n_steps(trainer)
+    before, start = _n_steps(trainer), time.perf_counter()
     while time.perf_counter() < start + seconds:
         events += trainer.advance(start + seconds - time.perf_counter())
     seconds = time.perf_counter() - start
