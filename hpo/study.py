@@ -7,7 +7,6 @@ Does not know: tensors, files.
 """
 
 import json
-import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -130,9 +129,7 @@ class Study:
                 drawn = self._drawer.draw(self.definition, granted)
         except StudyNotFoundError:
             return []
-        found = {
-            lease.trial_id: notes.params for lease, (_, notes) in zip(granted, drawn, strict=True)
-        }
+        found = {lease.trial_id: notes.params for lease, (_, notes) in drawn.items()}
 
         def write(connection: Connection) -> set[int]:
             held = leases.touch(connection, granted)
@@ -143,7 +140,7 @@ class Study:
         held = self.storage.write(write) if any(found.values()) else set(found)
         return [
             Claim(**vars(lease), params=params)
-            for lease, (params, _) in zip(granted, drawn, strict=True)
+            for lease, (params, _) in drawn.items()
             if lease.trial_id in held
         ]
 
@@ -299,7 +296,7 @@ class Study:
 
         def write(connection: Connection) -> StudyDefinition:
             ledger.lock_study(connection, self._id)
-            _check_raised(self.name, self._budget(connection), budget)
+            self._budget(connection).check_raised(self.name, budget)
             extended = replace(self.definition, budget=budget)
             ledger.set_study_attr(connection, self._id, DEFINITION, extended.to_json())
             ledger.enqueue(connection, self._id, queue(extended))
@@ -406,11 +403,3 @@ def check_store(name: str, own: str, given: str) -> None:
             f"study {name} keeps its artifacts in another store: name the one it was "
             "created with by --artifacts or HPO_ARTIFACTS"
         )
-
-
-def _check_raised(name: str, stored: Budget, given: Budget) -> None:
-    for key in Budget.model_fields:
-        before, after = getattr(stored, key), getattr(given, key)
-        if after is not None and after < (math.inf if before is None else before):
-            has = f"no budget.{key}" if before is None else f"budget.{key} = {before:g}"
-            raise BudgetError(f"study {name} has {has}, which cannot be lowered to {after:g}")
