@@ -129,7 +129,7 @@ def dashboard(
     import os
 
     from hpo.artifacts import ArtifactStore
-    from hpo.dashboard.login import read_password
+    from hpo.dashboard.password import read_password
     from hpo.dashboard.server import Settings, serve
 
     settings = Settings(
