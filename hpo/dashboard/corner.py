@@ -10,13 +10,12 @@ from hpo.dashboard.answers import App, Environ, Header, Start
 from hpo.dashboard.login import HOME, LOGOUT
 
 STYLE = (
-    "<style>#hpo-corner{position:fixed;right:16px;bottom:16px;z-index:1300;display:flex;gap:8px;"
-    "align-items:center;font:14px Roboto,system-ui,sans-serif}"
-    "#hpo-corner>span,#hpo-corner button{padding:6px 12px;border-radius:4px;font:inherit;"
-    "background:#fff;color:#1565c0;border:1px solid #1565c0}"
-    "#hpo-corner>span{color:#424242;border-color:#767676}"
-    "#hpo-corner button{cursor:pointer}</style>"
+    "<style>#hpo-corner{position:fixed;right:16px;top:15px;z-index:1300;display:flex;gap:16px;"
+    "align-items:center;height:34px;font:500 14px Roboto,system-ui,sans-serif;color:#fff}"
+    "#hpo-corner button{height:34px;padding:0 12px;border-radius:4px;font:inherit;color:inherit;"
+    "background:rgba(0,0,0,.25);border:1px solid #fff;cursor:pointer}</style>"
 )
+"""In the bar at the top, whose end is free."""
 LOG_OUT = f'<form method="post" action="{LOGOUT}"><button type="submit">Log out</button></form>'
 READ_ONLY = "<span>Read-only</span>"
 

@@ -34,7 +34,7 @@ def note(storage: Storage, row: Listed) -> str:
         return str(error)
     lines = "\n".join(f"| {what} | {text} |" for what, text in _rows(study, status))
     return (
-        f"| study | {status.state} |\n|---|---|\n{lines}\n\n"
+        f"| | |\n|---|---|\n{lines}\n\n"
         "What it searches is below. A note of your own takes the place of this one, until you "
         "empty it.\n\n"
         f"{FENCE}toml\n{definition_toml(study.definition)}{FENCE}\n"
@@ -51,6 +51,7 @@ def definition_toml(definition: StudyDefinition) -> str:
 
 def _rows(study: Study, status: StudyStatus) -> Iterator[tuple[str, str]]:
     definition, budget = study.definition, status.budget
+    yield "state", status.state
     yield "objective", f"{definition.direction} {definition.objective.metric} on validation"
     if status.best is not None:
         yield "best", f"{status.best.value:.6g} (trial {status.best.number})"

@@ -27,6 +27,7 @@ from optuna.artifacts.exceptions import ArtifactNotFound
 from hpo.artifacts import ArtifactStore
 from hpo.dashboard.answers import App
 from hpo.dashboard.changes import restrained
+from hpo.dashboard.compression import compressed
 from hpo.dashboard.corner import cornered
 from hpo.dashboard.downloads import downloads
 from hpo.dashboard.guard import guarded
@@ -104,7 +105,7 @@ def serve(storage_url: str, store: ArtifactStore | None, settings: Settings) -> 
 
 def application(view: View, settings: Settings) -> App:
     """All that is served, as one WSGI application."""
-    app: App = optuna_dashboard.wsgi(view, artifact_store=_NoStore())
+    app: App = compressed(optuna_dashboard.wsgi(view, artifact_store=_NoStore()))
     app = cornered(app, read_only=settings.read_only, has_login=bool(settings.password))
     app = restrained(downloads(app, view), view, read_only=settings.read_only)
     if settings.password:

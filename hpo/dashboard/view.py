@@ -19,10 +19,14 @@ from hpo.dashboard.files import File, files_of
 from hpo.dashboard.notes import note
 from hpo.storage.engine import Storage
 from hpo.storage.pages import Pages
+from hpo.study import DEFINITION
 
 NOTE_VERSION, NOTE_PARTS = "dashboard:note_ver", "dashboard:note_str:"
 FILES = "artifacts:"
-"""System attributes by which optuna-dashboard keeps a study's note and finds a trial's files."""
+METRICS = "study:metric_names"
+"""System attributes by which optuna-dashboard keeps a study's note, finds a trial's files and names
+the axes.
+"""
 
 
 class View(Pages):
@@ -77,7 +81,10 @@ class View(Pages):
     def _noted(self, row: Listed) -> dict[str, Any]:
         if row.uuid is None:  # another program's
             return dict(row.attrs)
-        return _Noted(row.attrs, lambda: note(self.storage, row))
+        attrs = dict(row.attrs)
+        if row.obstacle is None:
+            attrs[METRICS] = [json.loads(attrs[DEFINITION])["objective"]["metric"]]
+        return _Noted(attrs, lambda: note(self.storage, row))
 
 
 class _Noted(dict[str, Any]):
