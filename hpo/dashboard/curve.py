@@ -9,7 +9,7 @@ from html import escape
 
 from hpo.trial import Direction
 
-WIDTH, HEIGHT = 480, 320
+WIDTH, HEIGHT = 400, 300
 LEFT, RIGHT, TOP, BOTTOM = 64, 16, 36, 44
 """Margins around the axes, in pixels."""
 N_TICKS = 5

@@ -32,7 +32,7 @@ def downloads(app: App, view: View) -> App:
         try:
             found = _open(view, path)
         except HpoError as error:
-            return refuse(environ, start, "404 Not Found", str(error), ALONE)
+            return refuse(environ, start, "503 Service Unavailable", str(error), ALONE)
         if found is None:
             return refuse(environ, start, "404 Not Found", "There is no such file.", ALONE)
         file, data = found

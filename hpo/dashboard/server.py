@@ -126,14 +126,7 @@ def listening(
     os.environ.pop("LISTEN_PID", None)  # else cheroot would take a socket over, wherever it is open
     server = _Server((address, port), app, numthreads=N_THREADS, timeout=IDLE_SECONDS)
     server.ssl_adapter = None if context is None else _Tls(context)
-    try:
-        server.prepare()
-    except OSError as error:
-        cause = error.__cause__ or error.__context__ or error
-        reason = (getattr(cause, "strerror", None) or str(cause)).lower()
-        raise InputError(
-            f"cannot listen on port {port} of {address}: {reason}; choose another by --port"
-        ) from None
+    server.prepare()
     try:
         yield server
     finally:
@@ -142,6 +135,20 @@ def listening(
 
 class _Server(Server):
     """Quiet about requests and what clients do wrong; a bug keeps its traceback."""
+
+    @staticmethod
+    def bind_socket(socket_: socket.socket, bind_addr: tuple[str, int]) -> socket.socket:
+        """Take the address, or say why not; cheroot would say more, and leave the socket open."""
+        try:
+            socket_.bind(bind_addr)
+        except OSError as error:
+            socket_.close()
+            address, port = bind_addr[:2]
+            reason = (error.strerror or str(error)).lower()
+            raise InputError(
+                f"cannot listen on port {port} of {address}: {reason}; choose another by --port"
+            ) from None
+        return socket_
 
     def error_log(self, msg: str = "", level: int = 20, traceback: bool = False) -> None:
         """Log what went wrong."""

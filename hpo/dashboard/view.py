@@ -45,8 +45,9 @@ class View(Pages):
         Raises:
             KeyError: there is no such study; it says what Optuna's storage does.
         """
-        attrs = self._backend.get_study_system_attrs(study_id)
-        name = self._backend.get_study_name_from_id(study_id)
+        with self.storage.errors():
+            attrs = self._backend.get_study_system_attrs(study_id)
+            name = self._backend.get_study_name_from_id(study_id)
         return listed(self.storage, study_id, name, attrs)
 
     def get_all_studies(self) -> list[FrozenStudy]:
@@ -64,12 +65,16 @@ class View(Pages):
     def trials_by_id(self, study_id: int) -> dict[int, FrozenTrial]:
         """The study's trials by their ids, with their files."""
         self._rows[study_id] = self.row(study_id)
-        return super().trials_by_id(study_id)
+        with self.storage.errors():
+            return super().trials_by_id(study_id)
 
     def dressed(self, study_id: int, trial: FrozenTrial) -> FrozenTrial:
-        """A trial with its files among its system attributes."""
+        """A trial with its files among its system attributes, and each metric by itself."""
         for file in self.files(self._rows[study_id], trial):
             trial.system_attrs[FILES + file.id] = json.dumps(file.to_json())
+        if isinstance(metrics := trial.user_attrs.get("metrics"), dict):
+            del trial.user_attrs["metrics"]
+            trial.user_attrs.update({f"metrics.{name}": value for name, value in metrics.items()})
         return trial
 
     def files(self, row: Listed, trial: FrozenTrial) -> list[File]:
