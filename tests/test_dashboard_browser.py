@@ -57,7 +57,7 @@ def browser() -> Iterator["sync_api.Browser"]:
 @pytest.fixture
 def page(browser) -> Iterator["sync_api.Page"]:
     with browser.new_context() as context:
-        context.set_default_timeout(60_000)
+        context.set_default_timeout(30_000)
         yield context.new_page()
 
 
@@ -73,8 +73,8 @@ def test_a_study_is_looked_at_after_the_login(page, port):
     page.on("response", lambda got: refused.append(got.url) if got.status >= 400 else None)
     log_in(page, f"http://localhost:{port}/dashboard/studies/1")
     page.locator("#graph-intermediate-values .scatterlayer .trace").nth(2).wait_for()
-    page.locator("#graph-history .js-plotly-plot, #graph-history.js-plotly-plot").wait_for()
-    page.locator("#graph-history").get_by_text("rmse").wait_for()
+    history = page.locator(".js-plotly-plot").filter(has=page.locator(".ytitle", has_text="rmse"))
+    history.locator(".scatterlayer .point").nth(2).wait_for()
     importances = page.locator("#graph-hyperparameter-importances")
     importances.get_by_text("optimizer.learning_rate").wait_for()
     page.goto(f"http://localhost:{port}/dashboard/studies/1/note")

@@ -13,7 +13,8 @@ STYLE = (
     "<style>#hpo-corner{position:fixed;right:16px;top:15px;z-index:1300;display:flex;gap:16px;"
     "align-items:center;height:34px;font:500 14px Roboto,system-ui,sans-serif;color:#fff}"
     "#hpo-corner button{height:34px;padding:0 12px;border-radius:4px;font:inherit;color:inherit;"
-    "background:rgba(0,0,0,.25);border:1px solid #fff;cursor:pointer}</style>"
+    "background:rgba(0,0,0,.25);border:1px solid #fff;cursor:pointer}"
+    "@media(max-width:600px){#hpo-corner>span{display:none}}</style>"
 )
 """In the bar at the top, whose end is free."""
 LOG_OUT = f'<form method="post" action="{LOGOUT}"><button type="submit">Log out</button></form>'

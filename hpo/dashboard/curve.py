@@ -10,7 +10,7 @@ from html import escape
 from hpo.trial import Direction
 
 WIDTH, HEIGHT = 400, 300
-LEFT, RIGHT, TOP, BOTTOM = 64, 16, 36, 44
+LEFT, RIGHT, TOP, BOTTOM = 64, 16, 50, 44
 """Margins around the axes, in pixels."""
 N_TICKS = 5
 LINE, MARK, GRID, INK = "#1976d2", "#d81b60", "#e0e0e0", "#424242"
@@ -19,7 +19,8 @@ LINE, MARK, GRID, INK = "#1976d2", "#d81b60", "#e0e0e0", "#424242"
 def curve_svg(curve: Mapping[int, float], metric: str, direction: Direction, title: str) -> str:
     """Draw a metric by epoch, its best epoch marked; values that are not finite are left out."""
     points = sorted((step, value) for step, value in curve.items() if math.isfinite(value))
-    body = list(_drawing(points, metric, direction)) if points else []
+    nothing = [_text(WIDTH / 2, HEIGHT / 2, "no finite value")]
+    body = list(_drawing(points, metric, direction)) if points else nothing
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" '
         f'height="{HEIGHT}" font-family="sans-serif" font-size="12" role="img">\n'
@@ -45,7 +46,7 @@ def _drawing(points: list[tuple[int, float]], metric: str, direction: Direction)
     sign = 1 if direction == "minimize" else -1
     step, value = min(points, key=lambda point: sign * point[1])
     yield f'<circle cx="{across(step):.1f}" cy="{up(value):.1f}" r="4" fill="{MARK}"/>'
-    yield _text(WIDTH - RIGHT, TOP - 2, f"best {metric} {value:.6g}, epoch {step}", "end", MARK)
+    yield _text(WIDTH - RIGHT, TOP - 10, f"best {metric} {value:.6g}, epoch {step}", "end", MARK)
 
 
 class _Axis:

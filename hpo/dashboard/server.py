@@ -136,6 +136,9 @@ def listening(
 class _Server(Server):
     """Quiet about requests and what clients do wrong; a bug keeps its traceback."""
 
+    max_request_header_size = 64 * 1024
+    max_request_body_size = 1024 * 1024  # a note
+
     @staticmethod
     def bind_socket(socket_: socket.socket, bind_addr: tuple[str, int]) -> socket.socket:
         """Take the address, or say why not; cheroot would say more, and leave the socket open."""

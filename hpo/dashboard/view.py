@@ -52,7 +52,8 @@ class View(Pages):
 
     def get_all_studies(self) -> list[FrozenStudy]:
         """Every study, with its note."""
-        studies = self._backend.get_all_studies()
+        with self.storage.errors():
+            studies = self._backend.get_all_studies()
         for study in studies:
             row = listed(self.storage, study._study_id, study.study_name, study.system_attrs)
             study.system_attrs = self._noted(row)
