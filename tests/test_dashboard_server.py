@@ -10,6 +10,8 @@ import ssl
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -119,20 +121,25 @@ def test_an_encrypted_key_is_refused_and_asked_no_password_for(certificate, tmp_
         begin(certificate=certificate[0], key=locked)
 
 
-def start(tmp_path: Path, *options: object) -> subprocess.Popen[str]:
+@contextmanager
+def running(tmp_path: Path, *options: object) -> Iterator[subprocess.Popen[str]]:
     """The command, over a new storage, with a password in its environment."""
     url = f"sqlite:///{tmp_path / 'hpo.db'}"
     open_storage(url).close()
     command = [sys.executable, "-m", "hpo", "dashboard", "--port", "0", "--storage", url]
     environment = {name: text for name, text in os.environ.items() if not name.startswith("HPO_")}
-    return subprocess.Popen(
+    with subprocess.Popen(
         [*command, *map(str, options)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         env={**environment, "HPO_DASHBOARD_PASSWORD": "sesame", "LISTEN_PID": "1"},
         cwd=tmp_path,
-    )
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def stop(process: subprocess.Popen[str]) -> tuple[str, str]:
@@ -143,7 +150,7 @@ def stop(process: subprocess.Popen[str]) -> tuple[str, str]:
 
 
 def test_the_command_serves_by_tls_until_interrupted(tmp_path, certificate):
-    with start(tmp_path, "--tls-cert", certificate[0], "--tls-key", certificate[1]) as process:
+    with running(tmp_path, "--tls-cert", certificate[0], "--tls-key", certificate[1]) as process:
         port = int(re.search(r"https://127\.0\.0\.1:(\d+)/", process.stdout.readline())[1])
         idle = socket.create_connection(("127.0.0.1", port))  # and no handshake
         context = ssl.create_default_context(cafile=certificate[0])
@@ -163,7 +170,7 @@ def test_the_command_serves_by_tls_until_interrupted(tmp_path, certificate):
 
 
 def test_the_command_warns_once_of_what_travels_in_the_open(tmp_path):
-    with start(tmp_path, "--host", "0.0.0.0") as process:
+    with running(tmp_path, "--host", "0.0.0.0") as process:
         port = int(re.search(r"http://0\.0\.0\.0:(\d+)/", process.stdout.readline())[1])
         assert ask(port)[0].status == 401
         said = stop(process)[1]
