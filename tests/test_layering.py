@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).parent.parent / "hpo"
 
 FLOORS = [
     # pure values
-    "errors urls trial parsing ranges strategies search_space definition json_schema",
+    "errors urls trial trial_file parsing ranges strategies search_space definition json_schema",
     # tables in, tensors out
     "data",
     # SQL; tensors; a study file drawn up from a table

@@ -17,8 +17,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import tomli_w
-
 import hpo
 from hpo.artifacts import ArtifactStore, table_path, trial_path
 from hpo.bundle import Model
@@ -28,7 +26,7 @@ from hpo.experiment import Experiment
 from hpo.results.card import model_card
 from hpo.results.leaderboard import Row, find_row, leaderboard, to_table
 from hpo.study import Study
-from hpo.trial import TrialConfig
+from hpo.trial_file import config_toml
 
 MAX_RENAMES = 100
 """How often a folder is put in place, against others that export the same trial meanwhile."""
@@ -117,16 +115,6 @@ def check_replaceable(folder: Path) -> None:
         raise InputError(f"{folder}: cannot be written ({error.strerror})") from None
     if not folder.name or (names and "model.safetensors" not in names):
         raise InputError(f"{folder}: exists and is no exported model, so it is not replaced")
-
-
-def config_toml(config: TrialConfig, note: str) -> str:
-    """A trial's configuration as the file that `hpo train` takes."""
-    tree = asdict(config)
-    if config.data.split.column is None:
-        del tree["data"]["split"]["column"]
-    else:
-        tree["data"]["split"] = {"column": config.data.split.column}
-    return f"# {note}\n# `hpo train config.toml` trains it again.\n\n{tomli_w.dumps(tree)}"
 
 
 def _complete(study: Study, number: int) -> Row:
