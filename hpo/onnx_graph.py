@@ -58,14 +58,11 @@ def to_onnx(model: Predictor) -> bytes:
 
 
 def input_names(schema: TableSchema) -> dict[str, str]:
-    """The graph's input for each column: the column's own name, wherever ONNX allows it.
-
-    A column without a name is `column`, and one that is named as an output takes a "_".
-    """
+    """The graph's input for each column: the column's own name, or an output's with a "_" more."""
     columns = [*schema.numeric, *(column.name for column in schema.categorical)]
     names: dict[str, str] = {}
     for column in columns:
-        name = column or "column"
+        name = column
         while name in OUTPUTS or (name != column and name in columns):
             name += "_"
         names[column] = name

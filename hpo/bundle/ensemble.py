@@ -60,7 +60,7 @@ class Ensemble(Predictor):
     def to_bytes(self) -> bytes:
         """The file's content."""
         tensors = {
-            f"{place}.{name}": tensor
+            f"{place}.{name}": tensor.clone()  # members may share a preprocessor
             for place, member in enumerate(self.members)
             for name, tensor in member.model.tensors().items()
         }

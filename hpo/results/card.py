@@ -10,6 +10,15 @@ from hpo.trial import METRICS, TrialConfig
 
 SHOWN_COLUMNS = 30
 
+ROWS = {
+    "held": "as they were",
+    "missing": "values missing",
+    "known category": "each category in turn",
+    "unseen category": "unseen categories",
+    "extreme number": "extreme numbers",
+}
+"""What the kinds of `hpo.results.awkward` are called."""
+
 USE = """\
 ## Use
 
@@ -168,27 +177,28 @@ def _data(config: TrialConfig) -> str:
 
 
 def _proven(proof: Proof) -> str:
-    rows = ", ".join(f"{n} with {_plural(kind)}" for kind, n in proof.n_rows.items())
-    largest = [f"`{file}` {max(by_kind.values()):.1g}" for file, by_kind in proof.largest.items()]
     versions = " and ".join(f"{name} {version}" for name, version in proof.versions.items())
-    return (
-        "## Checked\n\n"
-        f"When the files were written they predicted as the trained model does, on rows that "
-        f"training did not see: {rows}. Largest difference: {', '.join(largest)}; allowed "
-        f"{proof.tolerance:g} of a probability, or of a value and at least the target's standard "
-        f"deviation, and where extreme numbers make float32 coarser than that, {SLACK:g} times "
-        f"its own rounding. By {versions}; `schema.json` has the differences by kind of row."
+    lines = [
+        "## Checked",
+        "",
+        "Before this folder appeared its files were run, and predicted as the trained model does.",
+        "Largest differences, on rows that training did not see and awkward ones made of them:",
+        "",
+        f"| rows | how many | {' | '.join(f'`{file}`' for file in proof.largest)} |",
+        "|---|---|" + "---|" * len(proof.largest),
+    ]
+    for kind, n in proof.n_rows.items():
+        cells = " | ".join(f"{by_kind[kind]:.1g}" for by_kind in proof.largest.values())
+        lines.append(f"| {ROWS[kind]} | {n} | {cells} |")
+    return "\n".join(
+        [
+            *lines,
+            "",
+            "Differences are of probabilities; of values, relative to the value or the target's",
+            f"standard deviation, whichever is greater. Allowed is {proof.tolerance:g} or, where",
+            f"float32 is coarser than that, {SLACK:g} times its own rounding. By {versions}.",
+        ]
     )
-
-
-def _plural(kind: str) -> str:
-    return {
-        "held": "values as they were",
-        "missing": "missing values",
-        "known category": "each category in turn",
-        "unseen category": "unseen categories",
-        "extreme number": "extreme numbers",
-    }[kind]
 
 
 def _limits(model: Predictor) -> str:

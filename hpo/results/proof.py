@@ -13,6 +13,7 @@ Does not know: how files are written.
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import reduce
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,6 +22,7 @@ import polars
 import torch
 
 from hpo.bundle import Model, Predictor, load_model
+from hpo.data.sources import as_frame
 from hpo.errors import ExportError
 from hpo.results.awkward import Columns, Group, groups, joined
 from hpo.training import predictions
@@ -92,7 +94,7 @@ def prove(model: Predictor, folder: Path, held: polars.DataFrame) -> Proof:
 
 def by_torch(model: Predictor, rows: Columns) -> Outputs:
     """As `hpo predict` does it."""
-    table = model.predict(polars.DataFrame({name: _series(rows[name]) for name in rows}))
+    table = model.predict(_frame(rows))
     if model.schema.task == "regression":
         return Outputs(table.to_numpy(), None)
     return Outputs(table[:, 1:].to_numpy(), table["prediction"].to_numpy())
@@ -114,15 +116,16 @@ def by_program(model: Predictor, file: Path, rows: Columns) -> Outputs:
     """By the program of `torch.export`, whose inputs are encoded rows."""
     from hpo.torch_program import read
 
-    table = polars.DataFrame({name: _series(rows[name]) for name in rows})
-    outputs = read(file)(*model.schema.encode(table))
-    values = outputs.reshape(len(table), -1).numpy()
+    outputs = read(file)(*model.schema.encode(as_frame(_frame(rows))))
+    values = outputs.reshape(len(outputs), -1).numpy()
     classes = np.array(model.schema.classes, dtype=object)
     return Outputs(values, classes[values.argmax(axis=1)] if len(classes) else None)
 
 
-def _series(values: np.ndarray) -> polars.Series:
-    return polars.Series(values.tolist() if values.dtype == object else values)
+def _frame(rows: Columns) -> polars.DataFrame:
+    return polars.DataFrame(
+        {name: v.tolist() if v.dtype == object else v for name, v in rows.items()}
+    )
 
 
 def _unit(model: Predictor) -> float:
@@ -145,10 +148,10 @@ def _allowed(
 
 
 def _in_float64(model: Predictor, rows: Columns) -> np.ndarray:
-    table = polars.DataFrame({name: _series(rows[name]) for name in rows})
-    x_num, x_cat = model.schema.encode(table)
+    x_num, x_cat = model.schema.encode(as_frame(_frame(rows)))
     shares = [weight * _exactly(part, x_num.double(), x_cat) for weight, part in model.parts]
-    return sum(share.reshape(len(table), -1).numpy() for share in shares)  # type: ignore[return-value]
+    mixed = reduce(torch.add, shares)
+    return mixed.reshape(len(mixed), -1).numpy()
 
 
 @torch.inference_mode()
