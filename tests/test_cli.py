@@ -184,7 +184,9 @@ def test_an_ensemble_is_exported_and_predicts_like_any_model(inside: Path) -> No
     assert sum(member["weight"] for member in members) == pytest.approx(1)
     kept = list(inside.glob("hpo-artifacts/**/ensemble_*_test_metrics.json"))
     assert json.loads(kept[0].read_text()) == own["test"]
-    assert hpo("export", "small", "--ensemble", 0, "--out", "together").code == 2
+    refused = hpo("export", "small", "--ensemble", 0, "--out", "none")
+    assert (refused.code, refused.err) == (2, "hpo: ensemble must be at least 1, but got 0\n")
+    assert not Path("none").exists()
 
 
 def test_no_rows_are_no_predictions(inside: Path) -> None:

@@ -37,7 +37,6 @@ def export(
         int | None,
         typer.Option(
             "--ensemble",
-            min=1,
             metavar="K",
             help="Also an ensemble of up to K members, chosen by validation from all trials.",
         ),
@@ -50,9 +49,10 @@ def export(
 ) -> None:
     """Write the winners' folders: weights with preprocessing, configuration, metrics, model card.
 
-    Each has the model twice: model.safetensors for hpo, and model.onnx, which takes raw columns and
-    needs onnxruntime alone. Both are run on held-out and on awkward rows before the folder appears,
-    and must predict as the trained model does.
+    Each has the model twice: model.safetensors for hpo, and model.onnx, which
+    takes raw columns and needs onnxruntime alone. Before a folder appears both
+    are run on held-out and on awkward rows (missing values, unseen categories,
+    extreme numbers), and must predict as the trained model does.
 
     Examples:
         hpo export california-housing --top 3 --out winners
