@@ -3,9 +3,9 @@
 Differences are of probabilities or, in a regression, relative to the prediction or to the training
 target's standard deviation, whichever is greater. `TOLERANCE` leaves room for float32's rounding,
 which every runtime does in an order of its own: a sum of a few hundred products in each of a few
-layers is right to about 1e-6. Where numbers are extreme float32 is coarser, and by how much is
-measured: a file may be `SLACK` times as far from the model as the model is from itself computed in
-float64.
+layers is right to about 1e-6. Where numbers are extreme, or a network magnifies small differences,
+float32 is coarser, and by how much is measured: a file may be `SLACK` times as far from the model
+as the model is, on such rows or on held ones, from itself computed in float64.
 
 Does not know: how files are written.
 """
@@ -141,7 +141,8 @@ def _allowed(
     """How far each row's predictions may be off, relative to the scale."""
     drift = np.abs(_in_float64(model, rows) - values) / scale
     measurable = np.where(np.isfinite(drift), drift, 0.0).max(axis=1)
-    coarse = [measurable[span].max() for span in _spans(kinds)]
+    held, *_ = spans = _spans(kinds)
+    coarse = [max(measurable[held].max(), measurable[span].max()) for span in spans]
     by_row = np.repeat(coarse, [len(group) for group in kinds])
     by_row[~np.isfinite(drift).all(axis=1)] = np.inf  # float32 overflows: nothing can agree
     return np.maximum(TOLERANCE, SLACK * by_row)
