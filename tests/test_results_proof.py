@@ -63,9 +63,9 @@ def with_labels_swapped(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("spoil", "where"),
     [
-        (with_one_spelling_only, r'known category in "\.dotted"'),
+        (with_one_spelling_only, r'known category in ("\.dotted"|2 columns)'),
         (with_missing_as_zero, "held rows"),
-        (with_no_end_of_the_quantiles, 'extreme number in ".*"|every number far .*'),
+        (with_no_end_of_the_quantiles, "extreme number in .*"),
         (with_labels_swapped, ".*"),
     ],
 )

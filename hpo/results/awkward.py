@@ -3,7 +3,7 @@
 Does not know: models, how rows are predicted on.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +17,12 @@ Columns = dict[str, np.ndarray]
 
 N_BASE = 4
 """So many held rows are changed in each awkward way."""
+
+MAX_COLUMNS = 64
+"""Of more columns than that, only some are changed one at a time, and all of them together."""
+
+MAX_WORDS = 2000
+"""More categories than that are tried in all columns at once only."""
 
 FAR = 1e6
 """How many times a column's spread its far values lie out."""
@@ -82,22 +88,28 @@ def _columns(schema: TableSchema, held: polars.DataFrame) -> Columns:
 
 
 def _missing(schema: TableSchema, base: Columns) -> Iterator[Group]:
-    for name, values in base.items():
-        gaps = np.full_like(values, np.nan if name in schema.numeric else "")
-        yield Group(kind="missing", where=f'"{name}" missing', rows={**base, name: gaps})
-    nothing = {
-        name: np.full_like(values[:1], np.nan if name in schema.numeric else "")
+    gaps = {
+        name: np.full_like(values, np.nan if values.dtype == np.float32 else "")
         for name, values in base.items()
     }
-    yield Group(kind="missing", where="everything missing", rows=nothing)
+    for name in _some([*schema.numeric, *(column.name for column in schema.categorical)]):
+        changed = {**base, name: gaps[name]}
+        yield Group(kind="missing", where=f'"{name}" missing', rows=changed)
+    yield Group(kind="missing", where="everything missing", rows=gaps)
 
 
 def _texts(schema: TableSchema, base: Columns) -> Iterator[Group]:
+    known: dict[str, list[str]] = {}
+    unseen: dict[str, list[str]] = {}
     for column in schema.categorical:
-        words = [word for value in column.values for word in spellings(value)]
-        yield _spread("known category", column.name, words, base)
-        unseen = [word for word in UNSEEN if word not in column.values]
-        yield _spread("unseen category", column.name, unseen, base)
+        known[column.name] = [word for value in column.values for word in spellings(value)]
+        unseen[column.name] = [word for word in UNSEEN if word not in column.values]
+    for kind, words in (("known category", known), ("unseen category", unseen)):
+        is_many = sum(map(len, words.values())) > MAX_WORDS
+        for name in () if is_many else _some(list(words)):
+            yield _spread(kind, {name: words[name]}, base)
+        if words:
+            yield _spread(kind, words, base)
 
 
 def _extremes(
@@ -111,15 +123,26 @@ def _extremes(
         values = [low, high, low - far, high + far, 0.0, -0.0, 1e-40, 1.0]
         values += [LARGEST, -LARGEST] if bounded else []
         together[name] = [float(np.clip(value, -LARGEST, LARGEST)) for value in values]
-        yield _spread("extreme number", name, together[name], base)
-    for place in range(2, 4) if schema.numeric else ():
-        numbers = {name: np.full_like(base[name], v[place]) for name, v in together.items()}
-        where = f"every number far {'below' if place == 2 else 'above'} those held"
-        yield Group(kind="extreme number", where=where, rows={**base, **numbers})
+    for name in _some(list(together)):
+        yield _spread("extreme number", {name: together[name]}, base)
+    if together:
+        yield _spread("extreme number", together, base)
 
 
-def _spread(kind: str, name: str, values: list[float] | list[str], base: Columns) -> Group:
-    """A row for each value of a column, the others as in the base rows by turns."""
-    rows = {column: np.resize(old, len(values)) for column, old in base.items()}
-    rows[name] = np.array(values, dtype=base[name].dtype)
-    return Group(kind=kind, where=f'{kind} in "{name}"', rows=rows)
+def _spread(
+    kind: str, values: Mapping[str, Sequence[float] | Sequence[str]], base: Columns
+) -> Group:
+    """A row for each value of the columns, by turns; the others as in the base rows by turns."""
+    n_rows = max(len(column) for column in values.values())
+    rows = {
+        name: np.resize(np.array(values.get(name, old), dtype=old.dtype), n_rows)
+        for name, old in base.items()
+    }
+    (name, *more) = values
+    place = f"{len(values)} columns" if more else f'"{name}"'
+    return Group(kind=kind, where=f"{kind} in {place}", rows=rows)
+
+
+def _some(names: list[str]) -> list[str]:
+    """`MAX_COLUMNS` of them at most, evenly spaced."""
+    return names[:: max(1, -(-len(names) // MAX_COLUMNS))]
