@@ -170,8 +170,8 @@ class Model(Predictor):
         config: TrialConfig = validate(TrialConfig, json.loads(header["config"]), where)
         preprocessor = Preprocessor.empty(schema, config.preprocessing.numeric)
         preprocessor.load_state_dict(under("preprocessor.", tensors))
-        network = MLP(preprocessor.n_features, n_outputs(schema), config.model)
-        network.load_state_dict(under("network.", tensors))
+        sizes, weights = (preprocessor.n_features, n_outputs(schema)), under("network.", tensors)
+        network = MLP.trained(*sizes, config.model, weights)
         mean, std = json.loads(header["target"])
         return cls(
             config=config,
