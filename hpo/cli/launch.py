@@ -164,3 +164,91 @@ def slurm(
         print("hpo: nothing to do: finished already", file=sys.stderr)
         return
     print(submit(sbatch_path, script, environment))
+
+
+@commands.command()
+def kubernetes(
+    names: Names,
+    image: Annotated[
+        str, typer.Option("--image", metavar="I", help="Container image with hpo on its PATH.")
+    ],
+    workers: NWorkers = 1,
+    gpus_per_worker: Annotated[
+        int,
+        typer.Option("--gpus-per-worker", min=0, max=1, help="A worker trains on one, or none."),
+    ] = 1,
+    cpus_per_worker: CpusPerWorker = 1,
+    memory: Annotated[str, typer.Option("--memory", help="Memory of each worker.")] = "8Gi",
+    namespace: Annotated[
+        str | None, typer.Option("--namespace", help="By default that of kubectl.")
+    ] = None,
+    secret: Annotated[
+        str,
+        typer.Option(
+            "--secret", metavar="NAME", help="The Secret with HPO_STORAGE and HPO_ARTIFACTS."
+        ),
+    ] = "hpo",
+    volume: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--volume",
+            metavar="CLAIM:/FOLDER",
+            help="A volume to mount, for artifacts in a folder; may be repeated.",
+        ),
+    ] = None,
+    ray: Annotated[
+        bool, typer.Option("--ray", help="A KubeRay cluster that grows and shrinks instead.")
+    ] = False,
+    slots: Slots = "1",
+    lease: Lease = "60s",
+    checkpoint_interval: CheckpointInterval = "60s",
+    storage_timeout: StorageTimeout = "10m",
+    hang_timeout: HangTimeout = "10m",
+    storage: Annotated[
+        str | None,
+        typer.Option(
+            "--storage",
+            envvar="HPO_STORAGE",
+            metavar="URL",
+            help="Checked to be one for several machines; the pods read theirs from the Secret.",
+        ),
+    ] = None,
+    artifacts: Annotated[
+        str | None,
+        typer.Option("--artifacts", envvar="HPO_ARTIFACTS", metavar="URL", help="Likewise."),
+    ] = None,
+) -> None:
+    """Print manifests for Kubernetes: an Indexed Job of workers, or with --ray a Ray cluster.
+
+    Pods that hand their trials back are replaced at no charge; wrong input fails the Job. URLs
+    come from a Secret and are never in what is printed.
+
+    Example:
+        hpo launch kubernetes adult --workers 8 --image registry.example/hpo:1 | kubectl apply -f -
+    """
+    from hpo.launch.kubernetes import Pods, parse_volume
+    from hpo.launch.remote import artifacts_warning, check_storage
+
+    if storage is not None:
+        check_storage(storage)
+    if artifacts is not None and not volume and (warning := artifacts_warning(artifacts)):
+        print(f"hpo: {warning}: mount it by --volume", file=sys.stderr)
+    pods = Pods(
+        names=[checked_name(name) for name in names],
+        n_workers=workers,
+        image=image,
+        gpus=gpus_per_worker,
+        cpus=cpus_per_worker,
+        memory=memory,
+        namespace=namespace,
+        secret=secret,
+        volumes=[parse_volume(text) for text in volume or ()],
+        arguments=worker_options(
+            slots,
+            lease=lease,
+            checkpoint_interval=checkpoint_interval,
+            storage_timeout=storage_timeout,
+            hang_timeout=hang_timeout,
+        ),
+    )
+    print(pods.ray_cluster() if ray else pods.job(), end="")
