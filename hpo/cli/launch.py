@@ -126,7 +126,7 @@ def slurm(
     """Submit workers to Slurm as an array; prints the job's number.
 
     Each hands its trials back before its time is up, or when it is preempted, and is requeued;
-    `scancel` ends them all. The storage's URL goes by the environment, not the script.
+    `scancel` ends them. The storage's URL goes by the environment, not the script.
 
     Example:
         hpo launch slurm adult --workers 8 --partition gpu --time 4h --gres gpu:1
@@ -224,7 +224,7 @@ def kubernetes(
     come from a Secret and are never in what is printed.
 
     Example:
-        hpo launch kubernetes adult --workers 8 --image registry.example/hpo:1 | kubectl apply -f -
+        hpo launch kubernetes adult --workers 8 --image registry.example/hpo:1 > job.yaml
     """
     from hpo.launch.kubernetes import Pods, parse_volume
     from hpo.launch.remote import artifacts_warning, check_storage

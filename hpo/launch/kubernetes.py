@@ -88,7 +88,7 @@ class Pods:
 
     @property
     def name(self) -> str:
-        """The first study's name, as Kubernetes takes names; what it lost, a digest makes up for."""
+        """The first study's name as Kubernetes takes names; a digest stands for what it lost."""
         plain = f"hpo-{self.names[0]}"
         label = re.sub(r"[^a-z0-9]+", "-", plain.lower()).strip("-")
         if label == plain and len(label) <= LONGEST_NAME:
