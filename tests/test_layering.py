@@ -20,7 +20,7 @@ FLOORS = [
     "storage training study_file",
     # what persists
     "catalog study reaper sampling tpe pruning status artifacts bundle checkpoints experiment "
-    "onnx_graph torch_program",
+    "onnx_graph torch_program fleet",
     # the loop, and what keeps it alive
     "worker",
     # where workers run, and what comes out
@@ -35,6 +35,7 @@ STRANGERS = {
     "training": "data storage sqlalchemy optuna polars signal",
     "storage": "data training torch polars",
     "study": "artifacts training torch polars",
+    "fleet": "artifacts training torch polars",
     "artifacts": "study storage sqlalchemy optuna torch",
     "bundle": "study artifacts sqlalchemy optuna signal",
     "onnx_graph": "study artifacts experiment sqlalchemy optuna signal onnxruntime",

@@ -38,14 +38,16 @@ def studies(as_json: AsJson = False, storage: StorageUrl = DEFAULT_STORAGE) -> N
     """
     from hpo.catalog import list_studies, listing
     from hpo.cli.show import print_studies
+    from hpo.fleet import priorities
     from hpo.storage.engine import open_storage
 
     looked_at = open_storage(storage, create=False)
-    found = list_studies(looked_at)
+    found, ranks = list_studies(looked_at), priorities(looked_at)
     if as_json:
-        _print_json([status_json(status) for status in found])
+        documents = [status_json(status) for status in found]
+        _print_json([{**each, "priority": ranks.get(each["name"], 0)} for each in documents])
     else:
-        print_studies(found)
+        print_studies(found, ranks)
     for row in listing(looked_at):
         if row.uuid is not None and row.obstacle is not None:
             print(f"hpo: {row.obstacle}", file=sys.stderr)

@@ -44,6 +44,17 @@ Timeout = Annotated[
         "--timeout", metavar="DURATION", help="Time, such as 90s, 30m or 2h; overrides the file."
     ),
 ]
+Priority = Annotated[
+    int | None,
+    typer.Option(
+        "--priority",
+        metavar="N",
+        help=(
+            "Workers without a name serve higher ones first, equal ones in turn; 0 unless it is "
+            "set, and kept where it is not given."
+        ),
+    ),
+]
 Workers = Annotated[
     str, typer.Option("--workers", metavar="N|auto", help="Worker processes; auto: one a slot.")
 ]

@@ -20,6 +20,7 @@ from hpo.cli.options import (
     Lease,
     NTrials,
     PerGpu,
+    Priority,
     Slots,
     StorageTimeout,
     StorageUrl,
@@ -123,6 +124,7 @@ def create(
     study_file: StudyFile,
     n_trials: NTrials = None,
     timeout: Timeout = None,
+    priority: Priority = None,
     storage: StorageUrl = DEFAULT_STORAGE,
     artifacts: ArtifactsUrl = DEFAULT_ARTIFACTS,
 ) -> None:
@@ -133,7 +135,11 @@ def create(
     Example:
         hpo create studies/adult.toml --storage postgresql://me@db/hpo --artifacts s3://bucket/hpo
     """
+    from hpo.fleet import prioritize
+
     study, _ = _create(study_file, storage, artifacts, n_trials, timeout)
+    if priority is not None:
+        prioritize(study, priority)
     print(study.name)
 
 

@@ -1,5 +1,6 @@
 """How studies and trials look in a terminal."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -14,15 +15,16 @@ from hpo.study import Study
 ORDER = ("COMPLETE", "PRUNED", "FAIL", "RUNNING", "WAITING")
 
 
-def print_studies(found: list[StudyStatus]) -> None:
+def print_studies(found: list[StudyStatus], priorities: Mapping[str, int]) -> None:
     """A line a study."""
-    table = _table("study", "state", "trials", "best", "started")
+    table = _table("study", "state", "priority", "trials", "best", "started")
     for status in found:
         best = "" if status.best is None else f"{status.best.value:.5g}"
         n_done = sum(status.counts.get(state, 0) for state in ORDER[:3])
         table.add_row(
             status.name,
             status.state,
+            str(priorities.get(status.name, 0)),
             f"{n_done}/{status.budget.n_trials}",
             best,
             _when(status.started),

@@ -17,12 +17,14 @@ from types import FrameType
 import torch
 
 from hpo.artifacts import ArtifactStore
-from hpo.catalog import open_study, studies
-from hpo.errors import ArtifactError, HpoError, StorageUnavailableError, StudyNotFoundError
+from hpo.catalog import open_study
+from hpo.errors import ArtifactError, HpoError, StorageUnavailableError
+from hpo.fleet import Fleet
 from hpo.storage.engine import Storage, open_storage
 from hpo.study import Study, WorkerId
 from hpo.training import PackedTrainer, SingleTrainer, Trainer, describe_environment
 from hpo.training.sizing import best_slots
+from hpo.worker.claims import all_of_the_first
 from hpo.worker.loop import Timing, Worker
 from hpo.worker.outage import Outage
 from hpo.worker.quota import Quota
@@ -74,23 +76,15 @@ def _work(options: argparse.Namespace, stop: "Stop") -> int:
     for study in named:
         study.check_store(store.id)
     stop.hand_back()
-    opened: dict[str, Study] = {}
-
-    def open_studies() -> list[Study]:
-        """Every unfinished study whose artifacts are in this store; each opened once."""
-        found = {study.uuid: study for study in studies(storage) if _is_open(study, store)}
-        kept = {uuid: opened.get(uuid, study) for uuid, study in found.items()}
-        opened.clear()
-        opened.update(kept)
-        return list(kept.values())
-
+    fleet = Fleet(storage, store.id)
     if options.slots == "auto":
-        n_slots = _best_slots(named or open_studies(), store, torch.device(options.device))
+        n_slots = _best_slots(named or fleet.studies(), store, torch.device(options.device))
     else:
         n_slots = int(options.slots)
     trainer = _trainer(options.device, n_slots)
     worker = Worker(
-        studies=(lambda: named) if named else open_studies,
+        studies=(lambda: named) if named else fleet.studies,
+        shares=all_of_the_first if named else fleet.shares,
         store=store,
         trainer=trainer,
         slots=n_slots,
@@ -148,14 +142,6 @@ def _best_slots(studies: list[Study], store: ArtifactStore, device: torch.device
     n_slots = best_slots(config, data, device)
     log.info("--slots %d, measured on the default trial of %s", n_slots, studies[0].name)
     return n_slots
-
-
-def _is_open(study: Study, store: ArtifactStore) -> bool:
-    """Whether a study is one to work for."""
-    try:
-        return study.artifact_store_id == store.id and not study.progress().is_finished
-    except StudyNotFoundError:  # deleted a moment ago
-        return False
 
 
 def _pipe(quota: str | None) -> tuple[int, int] | None:

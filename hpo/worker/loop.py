@@ -34,7 +34,7 @@ from hpo.training import (
     Trainer,
     Unplaced,
 )
-from hpo.worker.claims import Claims
+from hpo.worker.claims import Claims, Shares, all_of_the_first
 from hpo.worker.heart import Heart
 from hpo.worker.job import Ending, Job
 from hpo.worker.outbox import Outbox, by_study
@@ -86,6 +86,7 @@ class Worker:
         slots: int = 1,
         deadline: float = math.inf,
         until_finished: bool = True,
+        shares: Shares = all_of_the_first,
     ) -> None:
         """Gather what a worker needs.
 
@@ -99,6 +100,7 @@ class Worker:
             slots: trials to have in training at once; the trainer has room for so many.
             deadline: `time.monotonic()` at which to hand everything back.
             until_finished: end when every study is finished, rather than wait for new ones.
+            shares: how many trials to ask which study for.
         """
         self._studies = studies
         self._store = store
@@ -125,6 +127,7 @@ class Worker:
             tables=self._tables,
             store_outage=self._outbox.store_outage,
             stopwatch=self.stopwatch,
+            shares=shares,
         )
 
     def work(self, stop: threading.Event) -> bool:
