@@ -14,7 +14,17 @@ from typing import Annotated, NoReturn
 import typer
 
 from hpo import __version__
-from hpo.cli import housekeeping, inspect, launch, models, search, setup, storage, workers
+from hpo.cli import (
+    housekeeping,
+    inspect,
+    launch,
+    launch_ray,
+    models,
+    search,
+    setup,
+    storage,
+    workers,
+)
 from hpo.errors import HpoError
 
 app = typer.Typer(
@@ -44,7 +54,7 @@ def options(version: Version = False) -> None:
     """Hyperparameter search for PyTorch MLPs on tables."""
 
 
-for module in (search, launch, inspect, models, housekeeping, setup, storage, workers):
+for module in (search, launch, launch_ray, inspect, models, housekeeping, setup, storage, workers):
     module.register(app)
 
 

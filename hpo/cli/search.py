@@ -98,7 +98,7 @@ def run(
     study.storage.check_room(len(places))
     print(study.name)
     winners = _writable(out or Path("winners") / study.name)
-    _interrupt_at_sigterm()
+    interrupt_at_sigterm()
     with watch(study, len(places)) as view:
         supervisor = Supervisor(
             arguments=[study.name, *arguments],
@@ -192,7 +192,7 @@ def worker(
     if timeout is not None:
         deadline = time.time() + seconds("--timeout", timeout)
         arguments += ["--deadline", str(deadline)]  # of this command, however often a worker dies
-    _interrupt_at_sigterm()
+    interrupt_at_sigterm()
     code = EXIT_RELEASED
     with suppress(KeyboardInterrupt):
         patience = seconds("--storage-timeout", storage_timeout)
@@ -278,7 +278,7 @@ def _writable(folder: Path) -> Path:
     return folder
 
 
-def _interrupt_at_sigterm() -> None:
+def interrupt_at_sigterm() -> None:
     """Let a SIGTERM end the command as Ctrl-C does."""
 
     def interrupt(number: int, frame: "FrameType | None") -> NoReturn:

@@ -8,16 +8,26 @@ Does not know: how progress is shown.
 
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
+from typing import Protocol
 
 from hpo.artifacts import ArtifactStore
 from hpo.errors import ArtifactError, StorageUnavailableError
 from hpo.housekeeping import sweep
 from hpo.status import StudyStatus
 from hpo.study import Study
-from hpo.worker.supervisor import Supervisor
 
 LOOK_SECONDS = 1.0
+
+
+class Crew(AbstractContextManager["Crew"], Protocol):
+    """Workers that somebody keeps alive: started by `with`, stopped at its end."""
+
+    def n_alive(self) -> int:
+        """Start dead workers again; how many are at work."""
+
+    def exit_code(self) -> int:
+        """The most serious of the workers' exit codes."""
 
 
 def worker_environment(study: Study, store: ArtifactStore) -> dict[str, str]:
@@ -28,10 +38,10 @@ def worker_environment(study: Study, store: ArtifactStore) -> dict[str, str]:
 def search(
     study: Study,
     store: ArtifactStore,
-    supervisor: Supervisor,
+    supervisor: Crew,
     observe: Callable[[StudyStatus], None],
 ) -> int:
-    """Run the supervisor's workers until none is left; sweep up what killed ones left behind.
+    """Run a crew's workers until none is left; sweep up what killed ones left behind.
 
     Args:
         study: what they work for.

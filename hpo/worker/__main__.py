@@ -72,16 +72,17 @@ def _parse() -> argparse.Namespace:
 def _work(options: argparse.Namespace, stop: "Stop") -> int:
     deadline = time.monotonic() + options.deadline - time.time()
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
+    device = _device(options.device)
     storage, store, named = _open(options.names, patience=options.storage_timeout)
     for study in named:
         study.check_store(store.id)
     stop.hand_back()
     fleet = Fleet(storage, store.id)
     if options.slots == "auto":
-        n_slots = _best_slots(named or fleet.studies(), store, torch.device(options.device))
+        n_slots = _best_slots(named or fleet.studies(), store, torch.device(device))
     else:
         n_slots = int(options.slots)
-    trainer = _trainer(options.device, n_slots)
+    trainer = _trainer(device, n_slots)
     worker = Worker(
         studies=(lambda: named) if named else fleet.studies,
         shares=all_of_the_first if named else fleet.shares,
@@ -122,6 +123,16 @@ def _open(names: list[str], patience: float) -> tuple[Storage, ArtifactStore, li
         while not outage.is_due:
             time.sleep(POLL_SECONDS)
     return found
+
+
+def _device(name: str) -> str:
+    """The torch device of a name; `auto` is the GPU that this process sees, if torch can use it."""
+    if name != "auto":
+        return name
+    if torch.cuda.is_available():
+        return "cuda"
+    log.info("no GPU that torch can use on %s: trains on the processor", platform.node())
+    return "cpu"
 
 
 def _trainer(device: str, n_slots: int) -> Trainer:
