@@ -109,8 +109,6 @@ def main() -> None:
     scenario.say("a cluster of two nodes is up")
     where = ["--address", first.address]
     subprocess.run([*LAUNCH, *where, "--detach"], check=True, timeout=PATIENCE)
-    again = subprocess.run([*LAUNCH, *where, "--detach"], timeout=PATIENCE)
-    assert again.returncode == 2
     scenario.until("three workers have a device each", lambda: scenario.hold_trials(3))
 
     first.remove_node(nodes[1], allow_graceful=False)
@@ -124,6 +122,12 @@ def main() -> None:
     second, _ = cluster(2)
     scenario.say("another cluster is up")
     where = ["--address", second.address]
+    subprocess.run([*LAUNCH, *where, "--detach", "--gpus-per-worker", "0.5"], check=True)
+    scenario.until("workers share devices", lambda: len(devices()) == 2)
+    subprocess.run([*LAUNCH, *where, "--stop"], check=True)
+    assert not devices()
+    assert "RUNNING" not in setting.study.progress().counts
+    scenario.say("they were stopped, and handed their trials back")
     subprocess.run([*LAUNCH, *where, "--workers", "2"], check=True, timeout=2 * PATIENCE)
     assert not devices()
     second.shutdown()

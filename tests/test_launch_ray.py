@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -33,9 +34,11 @@ def test_a_study_outlives_workers_nodes_and_the_head(
     if subprocess.run([*alone, "true"], capture_output=True).returncode:
         pytest.skip("this machine permits no network namespace, in which Ray may listen")
     command = [*alone, sys.executable, str(SCENARIO), str(tmp_path), postgresql.database()]
-    run = subprocess.run(
-        command, env={**os.environ, **QUIET}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-    )
+    with tempfile.TemporaryDirectory(prefix="ray-") as sessions:  # sockets want a short path
+        environment = {**os.environ, **QUIET, "RAY_TMPDIR": sessions}
+        run = subprocess.run(
+            command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        )
     print(run.stdout.decode())
     assert run.returncode == 0
 

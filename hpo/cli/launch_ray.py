@@ -94,7 +94,7 @@ def launch_ray(
         hpo launch ray adult --workers 8 --gpus-per-worker 0.5 --storage postgresql://me@db/hpo
     """
     crew = _ray()
-    key = "hpo/" + (",".join(names) if names else "*")
+    key = "hpo launch ray " + " ".join(names or [])
     if stop:
         crew.connect(address)
         n_ended = crew.stop_running(key, lambda look: _say(*look.lines))
@@ -119,18 +119,18 @@ def launch_ray(
     order = crew.Order(key=key, seating=seating, n_workers=n_workers, is_finite=bool(names))
     crew.connect(address)
     try:
-        crew.check_room(order)
+        n_seats = crew.check_room(order)
         if detach:
             crew.leave_running(order)
             _say("the workers are left running: hpo workers lists them, --stop ends them")
             return
-        code = _attend(order, studies, store)
+        code = _attend(order, n_seats, studies, store)
     finally:
         crew.disconnect()
     raise typer.Exit(code)
 
 
-def _attend(order: "Order", studies: "list[Study]", store: "ArtifactStore") -> int:
+def _attend(order: "Order", n_seats: int, studies: "list[Study]", store: "ArtifactStore") -> int:
     """Keep the crew until it has nothing left to do, and show how far its study is."""
     from hpo.cli.live import watch
     from hpo.launch.ray_crew import Crew
@@ -139,7 +139,7 @@ def _attend(order: "Order", studies: "list[Study]", store: "ArtifactStore") -> i
     interrupt_at_sigterm()
     try:
         if len(studies) == 1:
-            with watch(studies[0], order.n_workers or 0) as view:
+            with watch(studies[0], n_seats) as view:
                 crew = Crew(order=order, on_line=view.log)
                 return search(studies[0], store, crew, view.update)
         with Crew(order=order) as crew:

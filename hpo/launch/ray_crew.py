@@ -46,7 +46,7 @@ class Order:
     """What workers to keep on a cluster.
 
     Attributes:
-        key: names the crew on its cluster.
+        key: names the crew on its cluster, and in messages.
         n_workers: how many; None for as many as there is room for.
         is_finite: whether workers that find nothing left to do end the crew.
     """
@@ -253,19 +253,21 @@ def room(nodes: Sequence[Mapping[str, Any]], seating: Seating) -> int:
     return n_seats
 
 
-def check_room(order: Order) -> None:
-    """See that a crew that follows the cluster has a place to begin with.
+def check_room(order: Order) -> int:
+    """See that a crew that follows the cluster has a place to begin with; how many seats it wants.
 
     Raises:
         InputError: no node has room for a single worker.
     """
     seating = order.seating
-    if order.n_workers is None and not room(ray.nodes(), seating):
+    n_seats = room(ray.nodes(), seating) if order.n_workers is None else order.n_workers
+    if not n_seats:
         raise InputError(
             f"no node of the cluster has {seating.gpus:g} GPU(s) and {seating.cpus} core(s) for a "
             "worker: change --gpus-per-worker or --cpus-per-worker, or say by --workers N how "
             "many to wait for"
         )
+    return n_seats
 
 
 def leave_running(order: Order) -> None:
@@ -277,8 +279,8 @@ def leave_running(order: Order) -> None:
     with suppress(ValueError):
         ray.get_actor(order.key, namespace=NAMESPACE)
         raise InputError(
-            f"this cluster has workers for {order.key} already: hpo launch ray --stop, with the "
-            "same names, ends them"
+            f"this cluster has workers of {order.key} already: end them by --stop, with the same "
+            "names, or go on without another --detach"
         )
     options = {"name": order.key, "namespace": NAMESPACE, "lifetime": "detached"}
     ray.remote(Foreman).options(**options, num_cpus=0, max_restarts=-1).remote(order)
