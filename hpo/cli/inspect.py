@@ -14,6 +14,7 @@ from hpo.cli.options import (
     AsJson,
     StorageUrl,
     StudyName,
+    TrialNumber,
     opened,
 )
 
@@ -93,7 +94,7 @@ def leaderboard(
 
 def trial(
     name: StudyName,
-    number: Annotated[int, typer.Argument(metavar="NUMBER", help="The trial's number.")],
+    number: TrialNumber,
     as_json: AsJson = False,
     storage: StorageUrl = DEFAULT_STORAGE,
 ) -> None:
@@ -115,7 +116,7 @@ def trial(
 
 def logs(
     name: StudyName,
-    number: Annotated[int, typer.Argument(metavar="NUMBER", help="The trial's number.")],
+    number: TrialNumber,
     attempt: Annotated[
         int | None, typer.Option("--attempt", min=1, help="Of this attempt alone.")
     ] = None,
@@ -146,9 +147,18 @@ def status_json(status: "StudyStatus") -> dict[str, Any]:
         "budget": status.budget.model_dump(),
         "trials": status.counts,
         "best": None if status.best is None else asdict(status.best),
-        "workers": [asdict(worker) for worker in status.workers],
+        "workers": [
+            {
+                **asdict(hand.worker),
+                "trials": list(hand.trials),
+                "silent_seconds": hand.silent_seconds,
+            }
+            for hand in status.hands
+        ],
         "used": {"busy_seconds": status.busy_seconds, "device_seconds": status.device_seconds},
         "silent": list(status.silent),
+        "per_minute": status.per_minute,
+        "failures": [asdict(failure) for failure in status.failures],
     }
 
 
