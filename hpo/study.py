@@ -290,7 +290,7 @@ class Study:
             n_trials = self.settings(connection).budget.n_trials
             if (number := ledger.count_trials(connection, self._id)) >= n_trials:
                 raise BudgetError(
-                    f"study {self.name} has all of its {n_trials} trials: "
+                    f"study {self.name} has all of its budget's {n_trials} trials: "
                     f"hpo extend {self.name} --n-trials +1 makes room for another"
                 )
             ledger.add_trial(connection, self._id, number, params)

@@ -191,7 +191,7 @@ class TestBudget:
 
     def test_refuses_to_queue_beyond_it(self, storage: Storage) -> None:
         study = make(storage, n_trials=1)
-        with pytest.raises(BudgetError, match=r"all of its 1 trials: hpo extend study --n-trials"):
+        with pytest.raises(BudgetError, match=r"budget's 1 trials: hpo extend study --n-trials"):
             study.enqueue({})
 
 
