@@ -58,10 +58,10 @@ class Drawer:
 
     def draw(
         self, definition: StudyDefinition, leases: Sequence[Lease]
-    ) -> list[tuple[Params, Notes]]:
+    ) -> dict[Lease, tuple[Params, Notes]]:
         """Choose trials' params by what is known now; beside them what is yet to be written."""
         with self._reader.drafting(self._study._study_id, [lease.trial_id for lease in leases]):
-            return [self._draw(definition, lease) for lease in leases]
+            return {lease: self._draw(definition, lease) for lease in leases}
 
     def _draw(self, definition: StudyDefinition, lease: Lease) -> tuple[Params, Notes]:
         study = copy.copy(self._study)  # afresh: it keeps lists of trials

@@ -4,7 +4,6 @@ Does not know: trials, who asks.
 """
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -12,7 +11,6 @@ from typing import Any
 from sqlalchemy.engine import Connection
 
 from hpo.definition import Budget, StudyDefinition
-from hpo.errors import BudgetError
 from hpo.sampling import queue
 from hpo.status import Standing as Standing
 from hpo.storage import ledger
@@ -100,16 +98,8 @@ def _set(
     stored: Budget,
     budget: Budget,
 ) -> StudyDefinition:
-    _check_raised(definition.name, stored, budget)
+    stored.check_raised(definition.name, budget)
     extended = replace(definition, budget=budget)
     ledger.set_study_attr(connection, study_id, DEFINITION, extended.to_json())
     ledger.enqueue(connection, study_id, queue(extended), budget.n_trials)
     return extended
-
-
-def _check_raised(name: str, stored: Budget, given: Budget) -> None:
-    for key in Budget.model_fields:
-        before, after = getattr(stored, key), getattr(given, key)
-        if after is not None and after < (math.inf if before is None else before):
-            has = f"no budget.{key}" if before is None else f"budget.{key} = {before:g}"
-            raise BudgetError(f"study {name} has {has}, which cannot be lowered to {after:g}")

@@ -136,9 +136,7 @@ class Study:
                 drawn = self._drawer.draw(self.definition, granted)
         except StudyNotFoundError:
             return []
-        found = {
-            lease.trial_id: notes.params for lease, (_, notes) in zip(granted, drawn, strict=True)
-        }
+        found = {lease.trial_id: notes.params for lease, (_, notes) in drawn.items()}
 
         def write(connection: Connection) -> set[int]:
             held = leases.touch(connection, granted)
@@ -149,7 +147,7 @@ class Study:
         held = self.storage.write(write) if any(found.values()) else set(found)
         return [
             Claim(**vars(lease), params=params)
-            for lease, (params, _) in zip(granted, drawn, strict=True)
+            for lease, (params, _) in drawn.items()
             if lease.trial_id in held
         ]
 

@@ -37,10 +37,15 @@ def write_rows(
     if connection.dialect.name != "postgresql":
         connection.execute(insert, rows)
         return
-    names = list(rows[0])
-    columns = [
-        sa.func.unnest(sa.bindparam(name, type_=postgresql.ARRAY(insert.table.c[name].type)))
-        for name in names
+    columns = {name: insert.table.c[name].type for name in rows[0]}
+    arrays = {name: _array([row[name] for row in rows], kind) for name, kind in columns.items()}
+    unnested = [
+        sa.func.unnest(sa.bindparam(name, type_=postgresql.ARRAY(kind)))
+        for name, kind in columns.items()
     ]
-    arrays = {name: [row[name] for row in rows] for name in names}
-    connection.execute(insert.from_select(names, sa.select(*columns)), arrays)
+    connection.execute(insert.from_select(list(columns), sa.select(*unnested)), arrays)
+
+
+def _array(values: list[Any], kind: sa.types.TypeEngine[Any]) -> list[Any]:
+    """Values of a column as the driver takes them: it refuses to mix 1 and 1.0."""
+    return [float(value) for value in values] if isinstance(kind, sa.Float) else values

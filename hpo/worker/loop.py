@@ -186,6 +186,7 @@ class Worker:
         self._jobs[job.run.key] = job
         if not self._trainer.admit(job.run, checkpoint):
             job.ending = Ending(state="WAITING")
+            self._next_fill = time.monotonic() + POLL_SECONDS
 
     def _advance(self, stop: threading.Event) -> None:
         """Train for a slice and note what happened in it."""
