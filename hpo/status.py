@@ -79,6 +79,7 @@ class StudyStatus:
         started: when the first of its trials was claimed, in UTC.
         per_minute: trials that ended a minute, in the last while.
         failures: the latest ones.
+        curve: the best value so far after each trial that completed, where a trend was read.
     """
 
     name: str
@@ -95,6 +96,7 @@ class StudyStatus:
     started: datetime | None
     per_minute: float = 0.0
     failures: tuple[Failure, ...] = ()
+    curve: tuple[float, ...] = ()
 
     @property
     def workers(self) -> tuple[WorkerId, ...]:
@@ -177,6 +179,7 @@ def read_status(
         started=started,
         per_minute=per_minute,
         failures=_failures(connection, study_id),
+        curve=tuple(trend.best) if trend else (),
     )
 
 

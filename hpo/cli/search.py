@@ -113,6 +113,8 @@ def run(
             raise typer.Exit(130) from None
     if code != 0:
         raise typer.Exit(code)
+    if study.progress().state == "stopped":
+        print(f"{study.name} is stopped: hpo resume {study.name} opens it", file=sys.stderr)
     folders = export(study, store, winners, top=top)
     print_leaderboard(study, leaderboard(study)[:10])
     for folder in folders:

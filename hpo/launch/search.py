@@ -15,6 +15,7 @@ from hpo.errors import ArtifactError, StorageUnavailableError
 from hpo.housekeeping import sweep
 from hpo.status import StudyStatus
 from hpo.study import Study
+from hpo.trend import Trend
 from hpo.worker.supervisor import Supervisor
 
 LOOK_SECONDS = 1.0
@@ -45,16 +46,17 @@ def search(
     """
     if study.progress().is_finished:
         return 0
+    trend = Trend()
     try:
         with supervisor:
             while supervisor.n_alive():
                 with suppress(StorageUnavailableError):  # the workers say so, and ride it out
                     study.reaper.reap()
-                    observe(study.progress())
+                    observe(study.progress(trend))
                 time.sleep(LOOK_SECONDS)
     finally:
         with suppress(StorageUnavailableError):
-            observe(study.progress())
+            observe(study.progress(trend))
     if not study.progress().is_finished:
         return supervisor.exit_code()
     with suppress(ArtifactError):  # `hpo gc` removes what stays
