@@ -88,7 +88,8 @@ def train(
 ) -> None:
     """Train one configuration, without a database; print its metrics as JSON.
 
-    On the same kind of device, with the same torch, it repeats the trial bit for bit.
+    On the same kind of device, with the same torch, it repeats the trial bit for bit; one that was
+    trained among others (--slots) but for rounding.
 
     Example:
         hpo train winners/trial-00017/config.toml --seed 1 --out again

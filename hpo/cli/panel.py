@@ -7,6 +7,7 @@ Does not know: when it is drawn anew.
 """
 
 from collections.abc import Iterable, Sequence
+from textwrap import wrap
 
 from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderResult
@@ -17,8 +18,9 @@ from hpo.status import Hand, StudyStatus
 
 MIN_BAR, MAX_BAR = 8, 30
 GAP = "  "
-MAX_NAME = 32
-MAX_DEVICE = 24
+MAX_NAME = 24
+MAX_DEVICE = 20
+PARAM_LINES = 2
 MAX_FAILURES = 3
 STYLES = {"paused": "yellow", "stopped": "yellow", "waiting": "yellow", "finished": "green"}
 
@@ -78,7 +80,9 @@ def _best(status: StudyStatus, width: int) -> Iterable[Text]:
         sparkline(list(status.curve), max(1, min(40, width - len(told)))) if status.curve else ""
     )
     yield Text.assemble(told, (drawn, "green"))
-    yield Text("  " + params_text(status.best.params))
+    told = params_text(status.best.params)
+    for line in wrap(told, max(10, width - 2), max_lines=PARAM_LINES, placeholder=" …"):
+        yield Text(f"  {line}")
 
 
 def _crew(hands: Sequence[Hand], width: int, n_lines: int) -> Iterable[Text]:

@@ -18,8 +18,9 @@ from hpo.training.loop import (
 )
 from hpo.training.metrics import evaluate, predictions
 from hpo.training.model import MLP
+from hpo.training.packed import PackedTrainer
 from hpo.training.precision import describe_environment, resolve_precision
-from hpo.training.session import Result
+from hpo.training.record import Result
 
 __all__ = [
     "MLP",
@@ -27,6 +28,7 @@ __all__ = [
     "Event",
     "Failed",
     "Finished",
+    "PackedTrainer",
     "Progress",
     "Result",
     "Run",

@@ -21,7 +21,8 @@ from hpo.catalog import open_study, studies
 from hpo.errors import ArtifactError, HpoError, StorageUnavailableError, StudyNotFoundError
 from hpo.storage.engine import Storage, open_storage
 from hpo.study import Study, WorkerId
-from hpo.training import SingleTrainer, Trainer, describe_environment
+from hpo.training import PackedTrainer, SingleTrainer, Trainer, describe_environment
+from hpo.training.sizing import best_slots
 from hpo.worker.loop import Timing, Worker
 from hpo.worker.outage import Outage
 from hpo.worker.quota import Quota
@@ -133,23 +134,19 @@ def _trainer(device: str, n_slots: int) -> Trainer:
     """The engine for so many trials at once; the one for a single trial repeats it to the bit."""
     if n_slots == 1:
         return SingleTrainer(device)
-    from hpo.training.packed import PackedTrainer
-
     return PackedTrainer(device, n_slots)
 
 
 def _best_slots(studies: list[Study], store: ArtifactStore, device: torch.device) -> int:
     """How many trials at once suit the device, measured on the first study's default trial."""
-    from hpo.training.sizing import best_slots
-
     if not studies:
-        log.info("no study to measure by: 1 slot")
+        log.info("--slots 1: there is no study to measure by")
         return 1
     definition, experiment = studies[0].definition, Tables(store)[studies[0]]
     config = definition.trial_config(definition.space.default_params())
     _, data = experiment.prepared(config.preprocessing.numeric)
     n_slots = best_slots(config, data, device)
-    log.info("%s: %d trials at once suit this %s", studies[0].name, n_slots, device.type)
+    log.info("--slots %d, measured on the default trial of %s", n_slots, studies[0].name)
     return n_slots
 
 
