@@ -99,7 +99,7 @@ def test_the_version_is_printed() -> None:
 def test_status_is_a_contract(inside: Path) -> None:
     status = hpo("status", "small", "--json").document
     keys = ["name", "state", "direction", "budget", "trials", "best", "workers", "used", "silent"]
-    assert list(status) == keys
+    assert list(status) == [*keys, "per_minute", "failures"]
     assert status["state"] == "finished"
     assert status["budget"]["n_trials"] == 6
     assert status["budget"]["timeout"] is None

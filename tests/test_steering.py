@@ -6,7 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -256,18 +256,27 @@ def wait_until(is_so: Callable[[], object], seconds: float = 6.0) -> None:
         time.sleep(0.05)
 
 
+@contextmanager
+def killed_at_the_end(process: subprocess.Popen[str]) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        process.kill()
+
+
 def test_a_worker_does_within_seconds_what_is_ordered(setting: Setting) -> None:
     study = setting.study
     command = [sys.executable, "-m", "hpo.worker", study.name]
-    worker = subprocess.Popen(
-        command, env={**os.environ, **setting.environment}, stderr=subprocess.PIPE, text=True
-    )
 
     def epochs(number: int) -> int:
         trials = study.trials()
         return len(trials[number].intermediate_values) if number < len(trials) else 0
 
-    try:
+    environment = {**os.environ, **setting.environment}
+    with (
+        subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as worker,
+        killed_at_the_end(worker),
+    ):
         wait_until(lambda: epochs(0) > 20, 60.0)
         set_standing(study, "paused")
         wait_until(lambda: study.progress().counts == {"WAITING": 1})
@@ -280,8 +289,6 @@ def test_a_worker_does_within_seconds_what_is_ordered(setting: Setting) -> None:
         assert study.trials()[0].value == min(study.trials()[0].intermediate_values.values())
         set_standing(study, "stopped")
         said = worker.communicate(timeout=10.0)[1]
-    finally:
-        worker.kill()
     assert worker.returncode == 0, said
     assert "faults: trial 0 was pruned by hand" in said
     assert "belongs to another worker" not in said
