@@ -146,7 +146,7 @@ def _export_trial(
     model = Model.from_bytes(store.get(path, digest), path)
     metrics = {
         "validation": model.metrics,
-        "test": _test_metrics(study, store, experiment, row, model),
+        "test": test_metrics(study, store, experiment, row, model),
     }
     folder = out / f"trial-{row.number:05d}"
     note = f"Trial {row.number} of study {study.name} ({study.uuid})."
@@ -154,7 +154,7 @@ def _export_trial(
     return folder
 
 
-def _test_metrics(
+def test_metrics(
     study: Study, store: ArtifactStore, experiment: Experiment, row: Row, model: Model
 ) -> dict[str, float]:
     """The test metrics of a trial: read if they were ever computed, computed and kept if not."""
