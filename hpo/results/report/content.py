@@ -27,8 +27,7 @@ from hpo.results.report.comparison import (
     leaders,
 )
 from hpo.results.report.effort import Occupancy, Saved, occupancy, saved_by_pruning
-from hpo.results.report.param_figures import MIN_TRIALS, importances
-from hpo.results.report.search_figures import complete_trials
+from hpo.results.report.param_figures import importances
 from hpo.results.report.summary import TableSummary, summarise
 from hpo.status import StudyStatus
 from hpo.study import Study
@@ -43,7 +42,7 @@ class Content:
         ranked: the COMPLETE ones, best first.
         leaders: the first of them.
         contenders: the winner, the default and the baselines; empty before there is a winner.
-        importances: by param; None while there are too few COMPLETE trials.
+        importances: by param; None while there are too few COMPLETE trials, or they are level.
         reasons: why trials failed or diverged, and how many did, the most frequent first.
         written: when, in UTC.
     """
@@ -103,7 +102,7 @@ def gather(study: Study, store: ArtifactStore, top: int) -> Content:
         leaders=leaders(models, rows, top),
         contenders=_contenders(models, trials, rows),
         on_test=models.on_test(rows[0]) if rows else None,
-        importances=_importances(study, trials),
+        importances=importances(trials, definition.direction),
         saved=saved_by_pruning(trials),
         occupancy=occupancy(trials),
         reasons=_reasons(trials),
@@ -126,12 +125,6 @@ def _contenders(
             note = f"{default.state}: it has no weights"
             found.append(Contender(name="trial 0", kind="default", note=note, metrics={}))
     return found + [as_contender(each) for each in fit_baselines(models.experiment.dataset)]
-
-
-def _importances(study: Study, trials: Sequence[FrozenTrial]) -> dict[str, float] | None:
-    if len(complete_trials(trials)) < MIN_TRIALS:
-        return None
-    return importances(trials, study.definition.direction)
 
 
 def _reasons(trials: Sequence[FrozenTrial]) -> list[tuple[str, int]]:

@@ -52,7 +52,7 @@ def render(content: Content) -> str:
         counts=_counts(content),
         n_finished=sum(trial.state.is_finished() for trial in content.trials),
         params=_params(content),
-        names=text.short_names([*content.study.definition.space.tunables]),
+        names=_names_of_leaders(content),
         metrics=_metrics(content),
         verdict=verdict(content),
         figures=figures,
@@ -63,7 +63,7 @@ def render(content: Content) -> str:
             "columns": SHOWN_COLUMNS,
             "workers": SHOWN_WORKERS,
             "interval": N_WITH_INTERVAL,
-            "level": f"{LEVEL:.0%}".replace("%", " %"),
+            "level": f"{LEVEL:.0%}".replace("%", "\u00a0%"),
             "resamples": N_RESAMPLES,
             "importances": MIN_TRIALS,
             "enough": ENOUGH_TRIALS,
@@ -187,6 +187,13 @@ def _params(content: Content) -> list[dict[str, Any]]:
         }
         for name, leaf in space.tunables.items()
     ]
+
+
+def _names_of_leaders(content: Content) -> dict[str, str]:
+    """Short names of the params that any of the leaders has."""
+    held = {name for each in content.leaders for name in text.plain_params(each.row.params)}
+    names = text.short_names([*content.study.definition.space.tunables])
+    return {name: short for name, short in names.items() if name in held}
 
 
 def _metrics(content: Content) -> list[str]:

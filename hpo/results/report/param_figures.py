@@ -18,7 +18,7 @@ from optuna.trial import FrozenTrial, TrialState
 from plotly.subplots import make_subplots
 
 from hpo.ranges import Categorical, Leaf
-from hpo.results.report.search_figures import complete_trials, is_measured
+from hpo.results.report.search_figures import complete_trials, is_measured, value_of
 from hpo.results.report.style import (
     COMPLETE,
     FAINT,
@@ -63,7 +63,7 @@ def parallel_coordinates(
     if len(complete) < 2:
         return None
     names = short_names([*leaves])
-    values = [t.value for t in complete if t.value is not None]
+    values = [value_of(t) for t in complete]
     low, high = typical_range(values, min(values) if direction == "minimize" else max(values))
     height = _Objective(low=low, high=high, direction=direction)
     drawn = figure(430, margin={"l": 40, "r": 70, "t": 84, "b": 24})
@@ -124,7 +124,7 @@ def slices(
         horizontal_spacing=0.035,
         vertical_spacing=0.30 / n_rows,
     )
-    values = [t.value for t in complete if t.value is not None]
+    values = [value_of(t) for t in complete]
     best = min(values) if direction == "minimize" else max(values)
     dots = spread(complete, MAX_DOTS)
     for at, (name, leaf) in enumerate(leaves.items()):
@@ -163,20 +163,26 @@ def slices(
     return styled(drawn, 60 + 205 * n_rows, showlegend=False, margin={"t": 12, "l": 72})
 
 
-def importances(trials: Sequence[FrozenTrial], direction: Direction) -> dict[str, float]:
+def importances(trials: Sequence[FrozenTrial], direction: Direction) -> dict[str, float] | None:
     """Each param's share in reaching the best trials, by PED-ANOVA (Watanabe et al. 2023).
 
     The best tenth is looked at, and five trials at least.
 
     Args:
-        trials: of any state; `MIN_TRIALS` of them must be COMPLETE.
+        trials: of any state.
         direction: of the objective.
+
+    Returns:
+        None where fewer than `MIN_TRIALS` are COMPLETE, or no worse one sets the best apart.
     """
     complete = complete_trials(trials)
-    assert len(complete) >= MIN_TRIALS
+    quantile = max(0.1, 5 / max(5, len(complete)))
+    values = sorted((value_of(t) for t in complete), reverse=direction == "maximize")
+    n_best = math.ceil(quantile * len(complete))
+    if len(complete) < MIN_TRIALS or values[n_best - 1] == values[-1]:
+        return None
     study = optuna.create_study(direction=direction)
     study.add_trials([_bare(trial) for trial in complete])
-    quantile = max(0.1, 5 / len(complete))
     evaluator = PedAnovaImportanceEvaluator(target_quantile=quantile)
     return get_param_importances(study, evaluator=evaluator)
 
@@ -222,7 +228,7 @@ def _banded(
 ) -> list[tuple[str, str, list[FrozenTrial]]]:
     """COMPLETE trials in bands, the best last, so that it is drawn above the others."""
     sign = 1.0 if direction == "minimize" else -1.0
-    best_first = sorted(complete, key=lambda t: sign * (t.value or 0.0))
+    best_first = sorted(complete, key=lambda t: sign * value_of(t))
     cuts = [math.ceil(part * len(best_first)) for _, _, part in BANDS] + [0]
     return [
         (name, colour, spread(best_first[inner:outer], MAX_LINES))
@@ -244,7 +250,7 @@ def _paths(
             y.append(round(UNUSED if place is None else place, 4))
             text.append(f"trial {trial.number}: {label(shown(params.get(name)))}")
         x += [len(leaves), None]
-        y += [round(objective.place(trial.value or 0.0), 4), None]
+        y += [round(objective.place(value_of(trial)), 4), None]
         text += [f"trial {trial.number}: {trial.value:.5g}", ""]
     return x, y, text
 

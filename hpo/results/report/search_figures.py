@@ -45,7 +45,7 @@ def history(trials: Sequence[FrozenTrial], metric: str, direction: Direction) ->
         return None
     best = best_so_far(by_state["COMPLETE"], direction)
     scaled = [t for t in valued if t.state == TrialState.COMPLETE] or valued
-    low, high = typical_range([t.value or 0.0 for t in scaled], best[-1][1] if best else None)
+    low, high = typical_range([value_of(t) for t in scaled], best[-1][1] if best else None)
     inner = (low + 0.015 * (high - low), high - 0.015 * (high - low))
     bottom = low if direction == "maximize" else high
     drawn = figure(
@@ -58,14 +58,14 @@ def history(trials: Sequence[FrozenTrial], metric: str, direction: Direction) ->
         measured = [t for t in shown if is_measured(t)]
         drawn.add_scatter(
             x=[t.number for t in measured],
-            y=[min(max(t.value, inner[0]), inner[1]) for t in measured],
+            y=[min(max(value_of(t), inner[0]), inner[1]) for t in measured],
             mode="markers",
             name=fate,
             marker={
                 "color": BY_STATE[name],
                 "size": 7,
                 "opacity": 0.75,
-                "symbol": [_symbol(t.value, low, high) for t in measured],
+                "symbol": [_symbol(value_of(t), low, high) for t in measured],
             },
             text=[f"{t.value:.5g}" for t in measured],
             hovertemplate=f"trial %{{x}}: %{{text}}<extra>{fate}</extra>",
@@ -115,6 +115,12 @@ def _symbol(value: float, low: float, high: float) -> str:
 def is_measured(trial: FrozenTrial) -> bool:
     """Whether a trial has a finite value."""
     return trial.values is not None and trial.value is not None and math.isfinite(trial.value)
+
+
+def value_of(trial: FrozenTrial) -> float:
+    """The value of a measured trial."""
+    assert trial.value is not None
+    return trial.value
 
 
 def learning_curves(

@@ -14,15 +14,16 @@ def number(value: float | None, digits: int = 4) -> str:
     """A number to so many significant digits; a dash where there is none."""
     if value is None:
         return NONE
-    if isinstance(value, int):
-        return f"{value:,}"
+    if isinstance(value, int) or value == 0:
+        return f"{value:,.0f}"
     return f"{value:#.{digits}g}".removesuffix(".").replace("-", "\u2212")
 
 
 def share(part: float, whole: float) -> str:
     """`12 %` or `0.4 %`."""
     percent = 100 * part / whole if whole else 0.0
-    return f"{percent:.0f} %" if percent >= 10 or percent == 0 else f"{percent:.1f} %"
+    digits = 0 if percent >= 10 or percent == 0 else 1
+    return f"{percent:.{digits}f}\u00a0%"  # on one line
 
 
 def duration(seconds: float) -> str:
@@ -56,8 +57,10 @@ def plain_params(params: Mapping[str, Any]) -> dict[str, Any]:
 
 def short_names(names: Sequence[str]) -> dict[str, str]:
     """Each param's name in short: its last part, where no other ends in the same."""
-    last = {name: name.split(".")[-1] for name in names}
-    last |= {"optimizer.name": "optimizer"} if "optimizer.name" in last else {}
+    last = {name: name.removesuffix(".on").split(".")[-1] for name in names}
+    last |= {name: f"{end} on" for name, end in last.items() if name.endswith(".on")}
+    if "optimizer.name" in last:
+        last["optimizer.name"] = "optimizer"
     ends = list(last.values())
     return {name: end if ends.count(end) == 1 else name for name, end in last.items()}
 
