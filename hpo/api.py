@@ -13,7 +13,7 @@ from hpo.catalog import open_study
 from hpo.errors import HpoError, InputError
 from hpo.launch.burial import bury_worker
 from hpo.launch.creation import create_from_file
-from hpo.launch.local import local_slots
+from hpo.launch.local import local_slots, slots_argument
 from hpo.launch.search import search, worker_environment
 from hpo.parsing import parse_duration
 from hpo.results.export import export
@@ -66,6 +66,7 @@ def run(
     workers: int | str = "auto",
     gpus: str = "auto",
     per_gpu: int = 1,
+    slots: int | str = 1,
     storage: str = "sqlite:///hpo.db",
     artifacts: str = "hpo-artifacts",
 ) -> StudyResults:
@@ -78,6 +79,8 @@ def run(
         workers: worker processes; "auto" is one a GPU slot, or one a core.
         gpus: "auto", "none", or positions such as "0,1".
         per_gpu: workers that share each GPU.
+        slots: trials that each worker trains at once, as one program; "auto" measures and chooses.
+            With 1, a trial can be repeated to the bit.
         storage: where the study is kept.
         artifacts: where its table and weights are kept.
 
@@ -85,15 +88,16 @@ def run(
         InputError: the file, its table or an argument is wrong.
         HpoError: the workers failed; their log says why.
     """
-    slots = local_slots(gpus=gpus, per_gpu=per_gpu, workers=str(workers))
+    arguments = slots_argument(str(slots))
+    places = local_slots(gpus=gpus, per_gpu=per_gpu, workers=str(workers))
     study, store = create_from_file(
         Path(study_file), storage, artifacts, n_trials=n_trials, timeout=_seconds(timeout)
     )
-    study.storage.check_room(len(slots))
+    study.storage.check_room(len(places))
     supervisor = Supervisor(
-        arguments=[study.name],
+        arguments=[study.name, *arguments],
         environment=worker_environment(study, store),
-        slots=slots,
+        slots=places,
         on_death=partial(bury_worker, study.storage, store),
     )
     if code := search(study, store, supervisor, lambda status: None):

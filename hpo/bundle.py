@@ -142,8 +142,8 @@ class Model:
         schema = TableSchema.from_json(header["schema"])
         preprocessor = Preprocessor.empty(schema, config.preprocessing.numeric)
         preprocessor.load_state_dict(_under("preprocessor.", tensors))
-        network = MLP(preprocessor.n_features, n_outputs(schema), config.model)
-        network.load_state_dict(_under("network.", tensors))
+        sizes, weights = (preprocessor.n_features, n_outputs(schema)), _under("network.", tensors)
+        network = MLP.trained(*sizes, config.model, weights)
         mean, std = json.loads(header["target"])
         return cls(
             config=config,

@@ -9,6 +9,7 @@ Does not know: storage, hardware, credentials.
 
 import hashlib
 import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
@@ -17,7 +18,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, WithJsonSchema
 
-from hpo.errors import DefinitionError, nearest
+from hpo.errors import BudgetError, DefinitionError, nearest
 from hpo.parsing import Duration, read_toml, shown, validate, validate_kind
 from hpo.ranges import Categorical
 from hpo.search_space import Params, SearchSpace
@@ -75,6 +76,18 @@ class Budget(Section):
         """Whether no further trial may run after so much work."""
         is_late = self.timeout is not None and busy_seconds >= self.timeout
         return is_late or (self.device_time is not None and device_seconds >= self.device_time)
+
+    def check_raised(self, name: str, budget: "Budget") -> None:
+        """Make sure that another budget for a study of that name is no lower.
+
+        Raises:
+            BudgetError: it is, in one of its keys.
+        """
+        for key in Budget.model_fields:
+            before, after = getattr(self, key), getattr(budget, key)
+            if after is not None and after < (math.inf if before is None else before):
+                has = f"no budget.{key}" if before is None else f"budget.{key} = {before:g}"
+                raise BudgetError(f"study {name} has {has}, which cannot be lowered to {after:g}")
 
 
 class StudyFile(Section):

@@ -58,8 +58,8 @@ class Experiment:
         it again gives the same bits.
         """
         preprocessor, data = self.prepared(config.preprocessing.numeric)
-        network = MLP(preprocessor.n_features, n_outputs(self.dataset.schema), config.model)
-        network.load_state_dict(result.weights)
+        sizes = preprocessor.n_features, n_outputs(self.dataset.schema)
+        network = MLP.trained(*sizes, config.model, result.weights)
         return Model(
             config=replace(config, training=replace(config.training, precision=result.precision)),
             schema=self.dataset.schema,

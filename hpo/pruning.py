@@ -23,6 +23,7 @@ from hpo.definition import StudyDefinition
 from hpo.ranges import IntRange
 from hpo.storage.leases import Lease
 from hpo.storage.reader import Reader
+from hpo.storage.snapshot import Snapshot
 from hpo.trial import Measurement, TrainingConfig
 
 LONGEST = "training.max_epochs"
@@ -117,12 +118,26 @@ class _Columns(BasePruner):
         own = numpy.array(list(trial.intermediate_values.values()))
         if numpy.isnan(own).all():
             return True
-        others = numpy.array(completed.reported(step))
-        if len(others) < like._n_min_trials or numpy.isnan(others).all():
+        is_maximized = study.direction == StudyDirection.MAXIMIZE
+        if (limit := self._limit(completed, step, is_maximized)) is None:
             return False
-        if study.direction == StudyDirection.MAXIMIZE:
-            return bool(numpy.nanmax(own) < numpy.nanpercentile(others, 100 - like._percentile))
-        return bool(numpy.nanmin(own) > numpy.nanpercentile(others, like._percentile))
+        return bool(numpy.nanmax(own) < limit if is_maximized else numpy.nanmin(own) > limit)
+
+    def _limit(self, completed: Snapshot, step: int, is_maximized: bool) -> float | None:
+        """What is to be kept up with at a step; many trials at once ask for the same."""
+        like, reported = self._like, completed.reported(step)
+        if len(reported) < like._n_min_trials:
+            return None
+        share = 100 - like._percentile if is_maximized else like._percentile
+        key = ("percentile", share, step)
+        if key not in completed.of_complete:
+            others = numpy.array(reported)
+            is_silent = numpy.isnan(others).all()
+            completed.of_complete[key] = (
+                None if is_silent else float(numpy.nanpercentile(others, share))
+            )
+        limit: float | None = completed.of_complete[key]
+        return limit
 
 
 def _quick(pruner: BasePruner, reader: Reader) -> BasePruner:

@@ -1,12 +1,15 @@
 """Optuna's samplers as a study's definition names them, and how they are asked.
 
 A sampler is made anew for each trial, seeded by the study's seed and the trial's number: what a
-trial draws depends on the trials before it, and not on which worker asks.
+trial draws depends on the trials before it, and not on which worker asks. Of several that are drawn
+at once, each sees those before it as running.
 """
 
+import copy
 import hashlib
 import random
 import warnings
+from collections.abc import Sequence
 
 import optuna
 from optuna.distributions import BaseDistribution
@@ -18,6 +21,9 @@ from hpo import strategies
 from hpo.definition import StudyDefinition
 from hpo.ranges import Categorical, FloatRange, IntRange, Leaf, Value
 from hpo.search_space import Params
+from hpo.storage.leases import Lease
+from hpo.storage.reader import Notes, Reader
+from hpo.tpe import Columns, ColumnsTpeSampler
 
 
 class _PointSampler(optuna.samplers.QMCSampler):
@@ -41,20 +47,45 @@ class _PointSampler(optuna.samplers.QMCSampler):
         return self._number
 
 
-def make_sampler(settings: strategies.Sampler, number: int) -> BaseSampler:
-    """The sampler for one trial. A grid's points are enqueued, so it has nothing left to draw."""
+class Drawer:
+    """Asks a study's sampler for the params of trials."""
+
+    def __init__(self, study: optuna.Study, reader: Reader) -> None:
+        """Take the study as Optuna sees it, over the reader."""
+        self._study = study
+        self._reader = reader
+        self._columns = Columns()
+
+    def draw(
+        self, definition: StudyDefinition, leases: Sequence[Lease]
+    ) -> dict[Lease, tuple[Params, Notes]]:
+        """Choose trials' params by what is known now; beside them what is yet to be written."""
+        with self._reader.drafting(self._study._study_id, [lease.trial_id for lease in leases]):
+            return {lease: self._draw(definition, lease) for lease in leases}
+
+    def _draw(self, definition: StudyDefinition, lease: Lease) -> tuple[Params, Notes]:
+        study = copy.copy(self._study)  # afresh: it keeps lists of trials
+        study.sampler = make_sampler(definition.sampler, lease.number, self._columns)
+        with self._reader.held(lease.trial_id) as notes:
+            return draw(definition, Trial(study, lease.trial_id)), notes
+
+
+def make_sampler(
+    settings: strategies.Sampler, number: int, columns: Columns | None = None
+) -> BaseSampler:
+    """The sampler for one trial. A grid's points are enqueued, so it has nothing left to draw.
+
+    Args:
+        settings: the study's.
+        number: the trial's.
+        columns: what TPE knows of the study's trials; shared by those that are drawn in turn.
+    """
     seed = _seed(settings.seed, number)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
         match settings:
             case strategies.TpeSampler():
-                return optuna.samplers.TPESampler(
-                    seed=seed,
-                    n_startup_trials=settings.n_startup_trials,
-                    multivariate=True,
-                    group=True,
-                    constant_liar=True,
-                )
+                return ColumnsTpeSampler(columns or Columns(), seed, settings.n_startup_trials)
             case strategies.GpSampler():
                 return optuna.samplers.GPSampler(
                     seed=seed,

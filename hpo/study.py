@@ -6,24 +6,22 @@ what a worker writes rests on its lease; sampling and pruning are Optuna's, over
 Does not know: tensors, files.
 """
 
-import copy
 import json
-import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any
 
 import optuna
-from optuna.trial import FrozenTrial, Trial, TrialState
+from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.engine import Connection
 
 from hpo.definition import Budget, StudyDefinition
 from hpo.errors import BudgetError, InputError, LeaseLostError, StudyNotFoundError
 from hpo.pruning import Judge
 from hpo.reaper import Reaper
-from hpo.sampling import draw, make_sampler, queue
+from hpo.sampling import Drawer, queue
 from hpo.search_space import Params
 from hpo.status import StudyStatus, read_status
 from hpo.storage import leases, ledger
@@ -32,13 +30,13 @@ from hpo.storage.inventory import TrialFiles, read_inventory
 from hpo.storage.leases import Lease as Lease
 from hpo.storage.leases import WorkerId as WorkerId
 from hpo.storage.leases import worker_key as worker_key
-from hpo.storage.reader import Notes
+from hpo.storage.ledger import FinalState as FinalState
+from hpo.storage.ledger import Outcome as Outcome
 from hpo.storage.schema import NOT_FOUND, TRIAL_SYSTEM_ATTRS
 from hpo.storage.snapshot import read_study
 from hpo.trial import Measurement
 
 RELEASED = ledger.RELEASED
-FinalState = Literal["COMPLETE", "PRUNED", "FAIL"]
 DEFINITION, UUID, STORE, VERSION = "hpo:definition", "hpo:uuid", "hpo:artifacts", "hpo:version"
 FORMAT, MOVED = "hpo:format", "hpo:moved"
 """System attributes of a study's row."""
@@ -91,42 +89,60 @@ class Study:
         return Reaper(self.storage, self._id, lambda c: self._budget(c).max_attempts)
 
     def ask(self, worker: WorkerId, lease: float) -> Claim | None:
-        """Claim the oldest waiting trial, or a new one if the budget has room.
+        """Claim one trial, with its params; None when there is none to claim now."""
+        return next(iter(self.draw(self.claim(worker, lease))), None)
+
+    def claim(self, worker: WorkerId, lease: float, n: int = 1) -> list[Lease]:
+        """Put trials under leases, all in one transaction; `draw` gives them their params.
 
         Args:
             worker: who asks.
-            lease: seconds for which the trial stays the worker's without a renewal.
+            lease: seconds for which they stay the worker's without a renewal.
+            n: how many are wanted.
 
         Returns:
-            None when there is nothing to claim now.
+            As many as there are now: the oldest waiting trials, then new ones as far as the budget
+            has room.
         """
-        granted = self.claim(worker, lease)
-        return None if granted is None else self.draw(granted)
 
-    def claim(self, worker: WorkerId, lease: float) -> Lease | None:
-        """The first half of `ask`: put a trial under a lease, its params yet to be drawn."""
+        def write(connection: Connection) -> list[Lease]:
+            n_trials = self._room(connection) if ledger.lock_study(connection, self._id) else None
+            if n_trials is None:
+                return []
+            return ledger.claim(connection, self._id, n_trials, worker, lease, n)
+
         try:
-            return self.storage.write(lambda connection: self._claim(connection, worker, lease))
+            return self.storage.write(write)
         except StudyNotFoundError:  # deleted, or moved to another storage
-            return None
+            return []
 
-    def draw(self, granted: Lease) -> Claim | None:
-        """The second half of `ask`: draw the params; None when the lease was lost meanwhile."""
+    def draw(self, granted: Sequence[Lease]) -> list[Claim]:
+        """Draw the params of claimed trials, one after the other, and write them all at once.
+
+        Returns:
+            Those whose lease was not lost meanwhile.
+        """
+        if not granted:
+            return []
         try:
-            params, notes = self._draw(granted)
+            with self._reading():
+                drawn = self._drawer.draw(self.definition, granted)
         except StudyNotFoundError:
-            return None
+            return []
+        found = {lease.trial_id: notes.params for lease, (_, notes) in drawn.items()}
 
-        def write_params(connection: Connection) -> None:
-            leases.fence(connection, granted)
-            ledger.write_params(connection, granted.trial_id, notes.params)
+        def write(connection: Connection) -> set[int]:
+            held = leases.touch(connection, granted)
+            ledger.write_params(connection, {own: found[own] for own in held})
+            return held
 
-        if notes.params:  # an earlier attempt's stay
-            try:
-                self.storage.write(write_params)
-            except LeaseLostError:
-                return None
-        return Claim(**vars(granted), params=params)
+        # Params of an earlier attempt stay: there may be nothing to write.
+        held = self.storage.write(write) if any(found.values()) else set(found)
+        return [
+            Claim(**vars(lease), params=params)
+            for lease, (params, _) in drawn.items()
+            if lease.trial_id in held
+        ]
 
     def resume(self, claim: Claim, measurements: Sequence[Measurement]) -> None:
         """Begin a further attempt with what the trial measured up to its checkpoint.
@@ -164,9 +180,8 @@ class Study:
             held = {claim for claim in batch if claim.trial_id in touched}
             reports = {claim.trial_id: judged[claim].measurements for claim in held}
             ledger.write_reports(connection, reports)
-            for claim in held:
-                noted = judged[claim].system_attrs
-                ledger.write_attrs(connection, TRIAL_SYSTEM_ATTRS, claim.trial_id, noted)
+            notes = {claim.trial_id: judged[claim].system_attrs for claim in held}
+            ledger.write_attrs(connection, TRIAL_SYSTEM_ATTRS, notes)
             return held
 
         held = self.storage.write(write)
@@ -181,49 +196,61 @@ class Study:
     def finish(
         self, claim: Claim, state: FinalState, value: float | None, user_attrs: Mapping[str, Any]
     ) -> None:
-        """End a trial.
-
-        Args:
-            claim: the worker's right to do so.
-            state: how it ended.
-            value: the objective at its best epoch; None where nothing was measured.
-            user_attrs: what else to keep of it; plain JSON.
-
-        Telling again what was told already, because the storage was lost before it could answer,
-        changes nothing.
+        """End one trial; see `finish_all`.
 
         Raises:
             LeaseLostError: it is another worker's now; nothing was written.
         """
-        final = TrialState[state]
+        if self.finish_all({claim: Outcome(state=state, value=value, user_attrs=user_attrs)}):
+            raise LeaseLostError(f"trial {claim.number} belongs to another worker now")
 
-        def write(connection: Connection) -> None:
+    def finish_all(self, endings: Mapping[Claim, Outcome]) -> set[Claim]:
+        """End trials, all in one transaction.
+
+        Telling again what was told already, because the storage was lost before it could answer,
+        changes nothing.
+
+        Returns:
+            Those that are another worker's now; nothing was written of them.
+        """
+
+        def write(connection: Connection) -> set[Claim]:
             leases.tick(connection, self._id)
-            if leases.touch(connection, [claim]):
-                ledger.finish(connection, claim, final, value, user_attrs)
-            elif not ledger.has_ended(connection, claim, final):
-                raise LeaseLostError(f"trial {claim.number} belongs to another worker now")
+            touched = leases.touch(connection, endings.keys())
+            held = {own.trial_id: end for own, end in endings.items() if own.trial_id in touched}
+            ledger.finish(connection, held)
+            return {
+                claim
+                for claim, ending in endings.items()
+                if claim.trial_id not in touched
+                and not ledger.has_ended(connection, claim, ending.state)
+            }
 
-        self.storage.write(write)
-        self._judge.forget(claim)
+        lost = self.storage.write(write)
+        for claim in endings:
+            self._judge.forget(claim)
         self.storage.reader.invalidate(self._id)
+        return lost
 
-    def release(self, claim: Lease, how: str = RELEASED) -> None:
-        """Give a trial back: it waits under its number, with its params, for the next worker.
+    def release(self, *claims: Lease, how: str = RELEASED) -> None:
+        """Give trials back: each waits under its number, with its params, for the next worker.
 
         Args:
-            claim: the worker's right to do so.
-            how: the attempt ended; other than by `RELEASED` it counts as a worker that was lost.
+            claims: the worker's right to do so; one that was lost is passed over.
+            how: the attempts ended; other than by `RELEASED` they count as workers that were lost.
         """
 
         def write(connection: Connection) -> None:
             leases.tick(connection, self._id)
-            if leases.touch(connection, [claim]):
+            if touched := leases.touch(connection, claims):
                 n_max = self._budget(connection).max_attempts
-                ledger.give_back(connection, claim.trial_id, how, n_max)
+                for own in sorted(touched):
+                    ledger.give_back(connection, own, how, n_max)
 
-        self.storage.write(write)
-        self._judge.forget(claim)
+        if claims:
+            self.storage.write(write)
+        for claim in claims:
+            self._judge.forget(claim)
 
     def renew(self, held: Collection[Lease], lease: float) -> set[str]:
         """Renew leases; returns the tokens of those that are lost. Any thread may call it."""
@@ -269,7 +296,7 @@ class Study:
 
         def write(connection: Connection) -> StudyDefinition:
             ledger.lock_study(connection, self._id)
-            _check_raised(self.name, self._budget(connection), budget)
+            self._budget(connection).check_raised(self.name, budget)
             extended = replace(self.definition, budget=budget)
             ledger.set_study_attr(connection, self._id, DEFINITION, extended.to_json())
             ledger.enqueue(connection, self._id, queue(extended))
@@ -315,17 +342,15 @@ class Study:
         """
         check_store(self.name, self.artifact_store_id, store_id)
 
-    def _claim(self, connection: Connection, worker: WorkerId, lease: float) -> Lease | None:
-        if not ledger.lock_study(connection, self._id):
-            return None
+    def _room(self, connection: Connection) -> int | None:
+        """How many trials there may be now in all; None when no time is left even for those."""
         budget, clock = self._budget(connection), leases.tick(connection, self._id)
         if budget.is_out_of_time(clock.busy_ms / 1000, clock.device_ms / 1000):
             return None
-        n_trials = budget.n_trials
         if budget.no_improvement is not None:
             n_idle = ledger.count_since_best(connection, self._id, self.definition.direction)
-            n_trials = n_trials if n_idle < budget.no_improvement else 0
-        return ledger.claim(connection, self._id, n_trials, worker, lease)
+            return budget.n_trials if n_idle < budget.no_improvement else 0
+        return budget.n_trials
 
     def _budget(self, connection: Connection) -> Budget:
         """The budget as it is now.
@@ -342,17 +367,11 @@ class Study:
 
     @cached_property
     def _judge(self) -> Judge:
-        study = self._optuna(optuna.samplers.RandomSampler())
-        return Judge(self.definition, study, self.storage.reader)
+        return Judge(self.definition, self._optuna, self.storage.reader)
 
-    def _draw(self, lease: Lease) -> tuple[Params, Notes]:
-        """Choose a trial's params by what is known now; the params that are yet to be written."""
-        reader = self.storage.reader
-        reader.invalidate(self._id)
-        sampler = make_sampler(self.definition.sampler, lease.number)
-        with self._reading(), reader.held(lease.trial_id) as notes:
-            trial = Trial(self._optuna(sampler), lease.trial_id)
-            return draw(self.definition, trial), notes
+    @cached_property
+    def _drawer(self) -> Drawer:
+        return Drawer(self._optuna, self.storage.reader)
 
     @contextmanager
     def _reading(self) -> Iterator[None]:
@@ -366,15 +385,9 @@ class Study:
     def _gone(self) -> StudyNotFoundError:
         return StudyNotFoundError(f"study {self.name} is no longer in {self.storage.safe_url}")
 
-    def _optuna(self, sampler: optuna.samplers.BaseSampler) -> optuna.Study:
-        """The study as Optuna's samplers and pruners see it, afresh: it keeps lists of trials."""
-        study = copy.copy(self._bare)
-        study.sampler = sampler
-        return study
-
     @cached_property
-    def _bare(self) -> optuna.Study:
-        """What each of them is copied from; its sampler and its pruner are never asked."""
+    def _optuna(self) -> optuna.Study:
+        """The study as Optuna's samplers and pruners see it; those named here are never asked."""
         unused = optuna.samplers.RandomSampler(), optuna.pruners.NopPruner()
         return optuna.Study(self.name, self.storage.reader, *unused)
 
@@ -390,11 +403,3 @@ def check_store(name: str, own: str, given: str) -> None:
             f"study {name} keeps its artifacts in another store: name the one it was "
             "created with by --artifacts or HPO_ARTIFACTS"
         )
-
-
-def _check_raised(name: str, stored: Budget, given: Budget) -> None:
-    for key in Budget.model_fields:
-        before, after = getattr(stored, key), getattr(given, key)
-        if after is not None and after < (math.inf if before is None else before):
-            has = f"no budget.{key}" if before is None else f"budget.{key} = {before:g}"
-            raise BudgetError(f"study {name} has {has}, which cannot be lowered to {after:g}")

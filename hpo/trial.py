@@ -15,7 +15,7 @@ Numeric = Literal["quantile", "standard", "robust", "none"]
 Activation = Literal["relu", "leaky_relu", "tanh", "sigmoid", "silu", "gelu", "mish"]
 OptimizerName = Literal["sgd", "adam", "adamw", "rmsprop"]
 Loss = Literal["auto", "bce", "cross_entropy", "mse", "mae", "huber"]
-Precision = Literal["auto", "float32", "bfloat16"]
+Precision = Literal["auto", "float32", "bfloat16", "float64"]
 Direction = Literal["minimize", "maximize"]
 
 STRICT = {"extra": "forbid"}  # pydantic: an unknown key is an error

@@ -79,6 +79,10 @@ def test_a_wrong_study_or_table_is_said_in_a_sentence(
         (("create", "nowhere.toml"), "nowhere.toml: no such file"),
         (("run", "s.toml", "--timeout", "soon"), "--timeout must be a duration"),
         (("run", "s.toml", "--workers", "many"), "--workers must be auto or a number"),
+        *(
+            ((command, "s.toml", "--slots", text), f"from 1 to 1024, but got {text}\n")
+            for command, text in (("run", "0"), ("run", "-1"), ("worker", "x"), ("worker", "5000"))
+        ),
         (("run", "s.toml", "--gpus", "7"), "--gpus must be auto, none or positions"),
         (("create", "s.toml", "--storage", "hpo.db"), "--storage must be a URL"),
         (("create", "s.toml", "--storage", "oracle://x"), "must begin with sqlite:///"),

@@ -19,7 +19,7 @@ FLOORS = [
     # SQL; tensors; a study file drawn up from a table
     "storage training study_file",
     # what persists
-    "catalog study reaper sampling pruning status artifacts bundle checkpoints experiment",
+    "catalog study reaper sampling tpe pruning status artifacts bundle checkpoints experiment",
     # the loop, and what keeps it alive
     "worker",
     # where workers run, and what comes out
@@ -44,7 +44,7 @@ STRANGERS = {
     "housekeeping": "torch polars optuna sqlalchemy worker launch relocation",
     "relocation": "torch polars optuna worker launch",
 }
-OPTUNA = {"storage", "study", "sampling", "pruning", "status", "results", "dashboard"}
+OPTUNA = {"storage", "study", "sampling", "tpe", "pruning", "status", "results", "dashboard"}
 RUNS_CODE = {"pickle", "cloudpickle", "dill", "joblib", "marshal", "shelve", "pty", "code"}
 
 

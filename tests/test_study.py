@@ -348,7 +348,7 @@ class TestAttempts:
         study = make(storage, budget={"n_trials": 1, "max_attempts": 2})
         for _ in range(3):
             study.release(ask(study))
-        study.release(ask(study), "crashed: RuntimeError")
+        study.release(ask(study), how="crashed: RuntimeError")
         assert study.progress().counts == {"WAITING": 1}
         assert ask(study, OTHER).attempt == 5
         assert study.reaper.bury(OTHER.key, "killed by SIGKILL") == {0: 5}

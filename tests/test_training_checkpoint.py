@@ -84,7 +84,7 @@ def assert_same(cut: Ending, whole: Ending) -> None:
 
 
 @pytest.mark.parametrize("device", DEVICES)
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("precision", ["float32", "bfloat16", "float64"])
 @pytest.mark.parametrize("name", get_args(OptimizerName))
 def test_every_optimizer_in_every_precision(name, precision, device):
     optimizer = {"name": name, "l1": 1e-5, "weight_decay": 0.01}

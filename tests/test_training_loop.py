@@ -55,7 +55,7 @@ def test_it_learns_every_task(task, device):
 
 
 @pytest.mark.parametrize("device", DEVICES)
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("precision", ["float32", "bfloat16", "float64"])
 @pytest.mark.parametrize("name", ["sgd", "adam", "adamw", "rmsprop"])
 def test_every_optimizer_learns_in_every_precision(name, precision, device):
     optimizer = {"name": name, "learning_rate": 3e-2 if name == "sgd" else 3e-3, "l1": 1e-6}
@@ -107,7 +107,7 @@ def test_a_metric_that_stands_still_is_no_gain():
 
 
 @pytest.mark.parametrize("device", DEVICES)
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("precision", ["float32", "bfloat16", "float64"])
 def test_the_same_seed_gives_the_same_bits(precision, device):
     config = toy_config(model={"dropout": 0.2, "depth": 3}, precision=precision)
     first = train(config, toy_data(), device)
@@ -115,6 +115,18 @@ def test_the_same_seed_gives_the_same_bits(precision, device):
     assert same(first, train(config, toy_data(), device))
     other = replace(config, training=replace(config.training, seed=1))
     assert not same(first, train(other, toy_data(), device))
+
+
+def test_float64_is_float32_but_for_rounding():
+    data = toy_data()
+    single, double = (
+        train(toy_config(precision=name, model={"dropout": 0.2}), data, CPU)
+        for name in ("float32", "float64")
+    )
+    assert single.best_value != double.best_value
+    assert single.best_value == pytest.approx(double.best_value, rel=1e-4)
+    for name, weight in double.weights.items():
+        torch.testing.assert_close(weight, single.weights[name], rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.parametrize("device", DEVICES)

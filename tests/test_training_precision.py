@@ -8,9 +8,17 @@ from hpo.training import describe_environment, precision, resolve_precision
 CPU = torch.device("cpu")
 
 
-@pytest.mark.parametrize("name", ["float32", "bfloat16"])
+@pytest.mark.parametrize("name", ["float32", "bfloat16", "float64"])
 def test_what_is_asked_for_is_taken(name):
     assert resolve_precision(name, 8, CPU) == name
+
+
+@pytest.mark.parametrize(
+    ("name", "dtype"),
+    [("float32", torch.float32), ("bfloat16", torch.float32), ("float64", torch.float64)],
+)
+def test_masters_are_kept_in_float32_at_least(name, dtype):
+    assert precision.master_dtype(name) == dtype
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,16 @@ import pytest
 import torch
 from training_cases import DEVICES
 
-from hpo.training.random import DropoutMasks, Stream, key, permutation, uniform
+from hpo.training.random import (
+    DropoutMasks,
+    PackedMasks,
+    Stream,
+    dropped,
+    key,
+    permutation,
+    permutations,
+    uniform,
+)
 
 CPU = torch.device("cpu")
 
@@ -92,6 +101,33 @@ def test_numbers_are_these_and_no_others(device):
     assert drawn[0].int().tolist() == [[1, 1, 1, 0, 1, 0, 1, 1], [1] * 8]
     assert permutation(3, 2, 8, device).tolist() == [1, 6, 0, 7, 2, 5, 4, 3]
     assert key(Stream.DROPOUT, 1, 2, 3) == -1058431039
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_masks_of_a_pack_are_those_of_each_run(device):
+    seeds, rates, steps, n_layers = (
+        [3, 3, 2**31 - 1, 9],
+        [0.25, 0.0, 0.5, 0.999],
+        [7, 7, 0, 10**6],
+        3,
+    )
+    packed = PackedMasks.of(seeds, rates, 37, torch.float64, device)
+    keys = packed.keys(torch.tensor(steps, device=device), n_layers, 50)
+    x = torch.rand(4, 50, 37, dtype=torch.float64, device=device) + 1
+    for layer in range(n_layers):
+        n = 4 - layer  # deeper layers belong to the first runs alone
+        found = dropped(x[:n], keys[layer, :n], packed)
+        for slot in range(n):
+            run = masks(seeds[slot], rates[slot], n_layers, 37, torch.float64)
+            expected = x[slot] * run.draw(steps[slot], 50, device)[layer] * run.scale
+            torch.testing.assert_close(found[slot], expected, rtol=1e-15, atol=0.0)
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_orders_of_several_epochs_are_those_of_each(device):
+    epochs = [(0, 0), (5, 3), (2**31 - 1, 7)]
+    for found, epoch in zip(permutations(epochs, 101, device), epochs, strict=True):
+        assert torch.equal(found, permutation(*epoch, 101, device))
 
 
 @pytest.mark.parametrize("n_rows", [1, 2, 1000])

@@ -19,16 +19,21 @@ print(taken)
 
 def test_what_was_given_back_can_be_taken_again() -> None:
     quota = Quota.limited(2)
-    assert [quota.take(), quota.take(), quota.take()] == [True, True, False]
+    assert [quota.take(), quota.take(), quota.take()] == [1, 1, 0]
     assert quota.is_spent()
     quota.give_back()
     assert not quota.is_spent()
     assert quota.take()
 
 
+def test_many_are_taken_as_far_as_there_are_so_many() -> None:
+    quota = Quota.limited(5)
+    assert [quota.take(3), quota.take(3), quota.take(3)] == [3, 2, 0]
+
+
 def test_without_a_limit_there_is_always_one_more() -> None:
     quota = Quota()
-    assert all(quota.take() for _ in range(10))
+    assert all(quota.take(64) == 64 for _ in range(10))
     assert not quota.is_spent()
 
 

@@ -56,6 +56,17 @@ Gpus = Annotated[
     ),
 ]
 PerGpu = Annotated[int, typer.Option("--per-gpu", help="Workers that share each GPU.")]
+Slots = Annotated[
+    str,
+    typer.Option(
+        "--slots",
+        metavar="N|auto",
+        help=(
+            "Trials that each worker trains at once, as one program; auto measures and chooses. "
+            "With 1, a trial can be repeated to the bit."
+        ),
+    ),
+]
 Lease = Annotated[
     str,
     typer.Option(
@@ -108,13 +119,15 @@ def seconds(option: str, text: str) -> float:
         raise InputError(f"{option} {error}") from None
 
 
-def worker_arguments(**durations: str) -> list[str]:
-    """Options for worker processes, from durations by their name.
+def worker_arguments(slots: str, **durations: str) -> list[str]:
+    """Options for worker processes: trials at once, and durations by their name.
 
     Raises:
-        InputError: one reads as no duration.
+        InputError: one of them is none.
     """
-    arguments = []
+    from hpo.launch.local import slots_argument
+
+    arguments = slots_argument(slots)
     for name, text in durations.items():
         option = f"--{name.replace('_', '-')}"
         arguments += [option, str(seconds(option, text))]

@@ -20,6 +20,7 @@ from hpo.cli.options import (
     Lease,
     NTrials,
     PerGpu,
+    Slots,
     StorageTimeout,
     StorageUrl,
     StudyFile,
@@ -55,6 +56,7 @@ def run(
     workers: Workers = "auto",
     gpus: Gpus = "auto",
     per_gpu: PerGpu = 1,
+    slots: Slots = "1",
     lease: Lease = "60s",
     checkpoint_interval: CheckpointInterval = "60s",
     storage_timeout: StorageTimeout = "10m",
@@ -84,22 +86,23 @@ def run(
     from hpo.worker.supervisor import Supervisor
 
     arguments = worker_arguments(
+        slots,
         lease=lease,
         checkpoint_interval=checkpoint_interval,
         storage_timeout=storage_timeout,
         hang_timeout=hang_timeout,
     )
-    slots = local_slots(gpus=gpus, per_gpu=per_gpu, workers=workers)
+    places = local_slots(gpus=gpus, per_gpu=per_gpu, workers=workers)
     study, store = _create(study_file, storage, artifacts, n_trials, timeout)
-    study.storage.check_room(len(slots))
+    study.storage.check_room(len(places))
     print(study.name)
     winners = _writable(out or Path("winners") / study.name)
     _interrupt_at_sigterm()
-    with watch(study, len(slots)) as view:
+    with watch(study, len(places)) as view:
         supervisor = Supervisor(
             arguments=[study.name, *arguments],
             environment=worker_environment(study, store),
-            slots=slots,
+            slots=places,
             on_line=view.log,
             on_death=partial(bury_worker, study.storage, store),
         )
@@ -142,6 +145,7 @@ def worker(
     workers: Workers = "auto",
     gpus: Gpus = "auto",
     per_gpu: PerGpu = 1,
+    slots: Slots = "1",
     lease: Lease = "60s",
     checkpoint_interval: CheckpointInterval = "60s",
     storage_timeout: StorageTimeout = "10m",
@@ -173,6 +177,7 @@ def worker(
     from hpo.worker.supervisor import EXIT_RELEASED, Supervisor
 
     arguments = worker_arguments(
+        slots,
         lease=lease,
         checkpoint_interval=checkpoint_interval,
         storage_timeout=storage_timeout,
@@ -187,12 +192,12 @@ def worker(
         patience = seconds("--storage-timeout", storage_timeout)
         opened_storage = open_storage(storage, create=False, patience=patience)
         store = ArtifactStore(artifacts, create=False)
-        slots = local_slots(gpus=gpus, per_gpu=per_gpu, workers=workers)
-        opened_storage.check_room(len(slots))
+        places = local_slots(gpus=gpus, per_gpu=per_gpu, workers=workers)
+        opened_storage.check_room(len(places))
         supervisor = Supervisor(
             arguments=[*(names or []), *arguments],
             environment={"HPO_STORAGE": opened_storage.url, "HPO_ARTIFACTS": store.url},
-            slots=slots,
+            slots=places,
             quota=Quota() if n_trials is None else Quota.limited(n_trials),
             on_death=partial(bury_worker, opened_storage, store),
         )

@@ -17,6 +17,8 @@ from hpo.worker.supervisor import Slot
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 REPEATABLE = {"CUBLAS_WORKSPACE_CONFIG": ":4096:8"}
 """Without it cuBLAS may choose another order of summation from one run to the next."""
+MAX_SLOTS = 1024
+"""Trials that a worker may train at once."""
 
 
 def plan_slots(
@@ -79,6 +81,17 @@ def local_slots(*, gpus: str, per_gpu: int, workers: str) -> list[Slot]:
         visible=[] if gpus == "none" else visible_gpus(os.environ),
         n_cores=len(os.sched_getaffinity(0)),
     )
+
+
+def slots_argument(slots: str) -> list[str]:
+    """What a worker process is told of the trials that it trains at once.
+
+    Raises:
+        InputError: it is neither `auto` nor a number of trials.
+    """
+    if slots != "auto" and not (slots.isdecimal() and 1 <= int(slots) <= MAX_SLOTS):
+        raise InputError(f"--slots must be auto or a number from 1 to {MAX_SLOTS}, but got {slots}")
+    return ["--slots", slots]
 
 
 def _choose(gpus: str, visible: Sequence[str]) -> list[str]:

@@ -7,16 +7,15 @@ Functions take a connection inside a transaction; none commits.
 """
 
 import time
-import uuid
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.engine import Connection
 
 from hpo.errors import LeaseLostError
+from hpo.storage.rows import upsert, write_rows
 from hpo.storage.schema import CLOCKS, LEASES, TRIALS, WORKERS
 
 CLOCK = {
@@ -106,27 +105,24 @@ def now(connection: Connection) -> sa.ColumnElement[int]:
 def grant(
     connection: Connection,
     study_id: int,
-    trial_id: int,
-    number: int,
-    attempt: int,
+    leases: Collection[Lease],
     worker: WorkerId,
     lease_seconds: float,
-) -> Lease:
-    """Put a trial that has no lease under one."""
+) -> None:
+    """Put trials that have no lease under these."""
     _sign_on(connection, worker)
-    token, lease_ms = uuid.uuid4().hex, round(lease_seconds * 1000)
-    row = {
-        "trial_id": trial_id,
+    lease_ms = round(lease_seconds * 1000)
+    expires_ms = connection.execute(sa.select(now(connection) + lease_ms)).scalar_one()
+    about = {
         "study_id": study_id,
         "worker_id": worker.key,
-        "token": token,
         "beat": 0,
         "lease_ms": lease_ms,
-        "expires_ms": now(connection) + lease_ms,
+        "expires_ms": expires_ms,
     }
-    insert = upsert(connection, LEASES, ["trial_id"], list(row))  # SQLite reuses ids
-    connection.execute(insert.values(row))
-    return Lease(trial_id=trial_id, number=number, token=token, attempt=attempt)
+    rows = [{"trial_id": lease.trial_id, "token": lease.token, **about} for lease in leases]
+    insert = upsert(connection, LEASES, ["trial_id"], list(rows[0]))  # SQLite reuses ids
+    write_rows(connection, insert, rows)
 
 
 def touch(
@@ -222,22 +218,9 @@ def read_clock(connection: Connection, study_id: int) -> Clock:
     return _advanced(connection, row)
 
 
-def end(connection: Connection, trial_id: int) -> None:
-    """End a trial's lease."""
-    connection.execute(sa.delete(LEASES).where(LEASES.c.trial_id == trial_id))
-
-
-def upsert(
-    connection: Connection, table: sa.Table, key: Sequence[str], replaced: Sequence[str]
-) -> sa.Insert:
-    """An insert that replaces some columns where a row of the same key is there already."""
-    if connection.dialect.name == "mysql":
-        insert = mysql.insert(table)
-        return insert.on_duplicate_key_update({name: insert.inserted[name] for name in replaced})
-    is_sqlite = connection.dialect.name == "sqlite"
-    into = sqlite.insert(table) if is_sqlite else postgresql.insert(table)
-    set_ = {name: into.excluded[name] for name in replaced}
-    return into.on_conflict_do_update(index_elements=key, set_=set_)
+def end(connection: Connection, trial_ids: Collection[int]) -> None:
+    """End the leases of trials."""
+    connection.execute(sa.delete(LEASES).where(LEASES.c.trial_id.in_(trial_ids)))
 
 
 def _sign_on(connection: Connection, worker: WorkerId) -> None:

@@ -10,9 +10,11 @@ in this order: study, clock, leases, trials.
 """
 
 import json
+import uuid
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 import sqlalchemy as sa
 from optuna.distributions import distribution_to_json
@@ -21,8 +23,9 @@ from optuna.trial import TrialState
 from sqlalchemy.engine import Connection
 
 from hpo.storage import leases
-from hpo.storage.leases import Lease, WorkerId, upsert
+from hpo.storage.leases import Lease, WorkerId
 from hpo.storage.reader import DrawnParam
+from hpo.storage.rows import upsert, write_rows
 from hpo.storage.schema import (
     CLOCKS,
     DIRECTIONS,
@@ -51,6 +54,21 @@ N_EARLIER = 20
 """Attempts that are remembered; before them only those that cost a worker."""
 RELEASED = "released"
 """How an attempt ended whose worker handed the trial back; everything else is a loss."""
+FinalState = Literal["COMPLETE", "PRUNED", "FAIL"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """How a trial ended.
+
+    Attributes:
+        value: the objective at its best epoch; None where nothing was measured.
+        user_attrs: what else to keep of it; plain JSON.
+    """
+
+    state: FinalState
+    value: float | None
+    user_attrs: Mapping[str, Any]
 
 
 def create_study(
@@ -120,18 +138,14 @@ def add_trial(
     connection: Connection,
     study_id: int,
     number: int,
-    fixed_params: Mapping[str, Any] | None = None,
-) -> int:
-    """Create a WAITING trial with the next number; the caller holds the study's lock.
-
-    Returns:
-        Its id in the database.
-    """
+    fixed_params: Mapping[str, Any],
+) -> None:
+    """Create a WAITING trial with the next number; the caller holds the study's lock."""
     values = {"study_id": study_id, "number": number, "state": TrialState.WAITING}
     trial_id = _insert(connection, TRIALS, **values)
     if fixed_params:
-        write_attrs(connection, TRIAL_SYSTEM_ATTRS, trial_id, {FIXED_PARAMS: dict(fixed_params)})
-    return trial_id
+        attrs = {trial_id: {FIXED_PARAMS: dict(fixed_params)}}
+        write_attrs(connection, TRIAL_SYSTEM_ATTRS, attrs)
 
 
 def enqueue(connection: Connection, study_id: int, first: Sequence[Mapping[str, Any]]) -> None:
@@ -141,33 +155,48 @@ def enqueue(connection: Connection, study_id: int, first: Sequence[Mapping[str, 
 
 
 def claim(
-    connection: Connection, study_id: int, n_trials: int, worker: WorkerId, lease_seconds: float
-) -> Lease | None:
-    """Take the oldest waiting trial, or create one if the budget has room.
+    connection: Connection,
+    study_id: int,
+    n_trials: int,
+    worker: WorkerId,
+    lease_seconds: float,
+    n: int,
+) -> list[Lease]:
+    """Take the oldest waiting trials, and create further ones as far as the budget has room.
 
     The caller holds the study's lock. What an earlier attempt measured stays until `rewind`.
 
+    Args:
+        connection: in a transaction.
+        study_id: whose trials.
+        n_trials: the budget.
+        worker: who claims them.
+        lease_seconds: for which they stay the worker's without a renewal.
+        n: how many are wanted.
+
     Returns:
-        None when there is nothing to claim now.
+        As many as there are, in the order of their numbers.
     """
-    attempt = 1
-    if (waiting := _first_waiting(connection, study_id)) is not None:
-        trial_id, number = waiting
-        attempt += _attempts(connection, trial_id)
-    elif (number := count_trials(connection, study_id)) < n_trials:
-        trial_id = add_trial(connection, study_id, number)
-    else:
-        return None
-    lease = leases.grant(connection, study_id, trial_id, number, attempt, worker, lease_seconds)
+    found = _waiting(connection, study_id, n)
+    attempts = _attempts(connection, list(found))
+    found |= _create(connection, study_id, n_trials, n - len(found))
+    claimed = [
+        Lease(trial_id=own, number=number, token=uuid.uuid4().hex, attempt=1 + attempts.get(own, 0))
+        for own, number in found.items()
+    ]
+    if not claimed:
+        return []
+    leases.grant(connection, study_id, claimed, worker, lease_seconds)
     running = {"state": TrialState.RUNNING, "datetime_start": _utc(connection)}
-    connection.execute(sa.update(TRIALS).where(TRIALS.c.trial_id == trial_id).values(running))
-    visible = {"attempt": attempt, "worker": worker.key, "device": worker.device}
-    write_attrs(connection, TRIAL_USER_ATTRS, trial_id, visible)
-    return lease
+    connection.execute(sa.update(TRIALS).where(TRIALS.c.trial_id.in_(found)).values(running))
+    about = {"worker": worker.key, "device": worker.device}
+    visible = {lease.trial_id: {"attempt": lease.attempt, **about} for lease in claimed}
+    write_attrs(connection, TRIAL_USER_ATTRS, visible)
+    return claimed
 
 
-def write_params(connection: Connection, trial_id: int, params: Sequence[DrawnParam]) -> None:
-    """Write a trial's params in their order."""
+def write_params(connection: Connection, params: Mapping[int, Sequence[DrawnParam]]) -> None:
+    """Write trials' params by trial id, each trial's in their order."""
     rows = [
         {
             "trial_id": trial_id,
@@ -175,9 +204,10 @@ def write_params(connection: Connection, trial_id: int, params: Sequence[DrawnPa
             "param_value": param.value,
             "distribution_json": distribution_to_json(param.distribution),
         }
-        for param in params
+        for trial_id, drawn in params.items()
+        for param in drawn
     ]
-    connection.execute(sa.insert(TRIAL_PARAMS), rows)
+    write_rows(connection, sa.insert(TRIAL_PARAMS), rows)
 
 
 def write_reports(connection: Connection, reports: Mapping[int, Sequence[Measurement]]) -> None:
@@ -192,10 +222,8 @@ def write_reports(connection: Connection, reports: Mapping[int, Sequence[Measure
         for trial_id, measurements in reports.items()
         for measured in measurements
     ]
-    if not rows:
-        return
     insert = upsert(connection, REPORTS, ["trial_id", "step"], ["intermediate_value"])
-    connection.execute(insert, rows)
+    write_rows(connection, insert, rows)
 
 
 def rewind(connection: Connection, trial_id: int, measurements: Sequence[Measurement]) -> None:
@@ -222,38 +250,38 @@ def read_attrs(connection: Connection, table: sa.Table, trial_id: int) -> dict[s
 
 
 def write_attrs(
-    connection: Connection, table: sa.Table, trial_id: int, attrs: Mapping[str, Any]
+    connection: Connection, table: sa.Table, attrs: Mapping[int, Mapping[str, Any]]
 ) -> None:
-    """Write user or system attributes of a trial, over those of the same name."""
-    if not attrs:
-        return
+    """Write user or system attributes by trial id, over those of the same name."""
     rows = [
         {"trial_id": trial_id, "key": key, "value_json": json.dumps(value)}
-        for key, value in attrs.items()
+        for trial_id, own in attrs.items()
+        for key, value in own.items()
     ]
-    connection.execute(upsert(connection, table, ["trial_id", "key"], ["value_json"]), rows)
+    write_rows(connection, upsert(connection, table, ["trial_id", "key"], ["value_json"]), rows)
 
 
-def finish(
-    connection: Connection,
-    lease: Lease,
-    state: TrialState,
-    value: float | None,
-    user_attrs: Mapping[str, Any],
-) -> None:
-    """End a trial and its lease."""
-    _end(connection, lease.trial_id, state)
-    if value is not None:
-        row = {"objective": 0, "value": value, "value_type": FINITE_VALUE}
-        connection.execute(sa.insert(TRIAL_VALUES).values(trial_id=lease.trial_id, **row))
-    write_attrs(connection, TRIAL_USER_ATTRS, lease.trial_id, user_attrs)
+def finish(connection: Connection, endings: Mapping[int, Outcome]) -> None:
+    """End trials and their leases, by trial id."""
+    for state in {ending.state for ending in endings.values()}:
+        ids = [own for own, ending in endings.items() if ending.state == state]
+        _end(connection, ids, TrialState[state])
+    rows = [
+        {"trial_id": own, "objective": 0, "value": ending.value, "value_type": FINITE_VALUE}
+        for own, ending in endings.items()
+        if ending.value is not None
+    ]
+    write_rows(connection, sa.insert(TRIAL_VALUES), rows)
+    attrs = {own: ending.user_attrs for own, ending in endings.items()}
+    write_attrs(connection, TRIAL_USER_ATTRS, attrs)
 
 
-def has_ended(connection: Connection, lease: Lease, state: TrialState) -> bool:
+def has_ended(connection: Connection, lease: Lease, state: FinalState) -> bool:
     """Whether a trial was ended so, by this very attempt: its lease is gone because it was told."""
-    own = (TRIALS.c.trial_id == lease.trial_id) & (TRIALS.c.state == state)
+    own = (TRIALS.c.trial_id == lease.trial_id) & (TRIALS.c.state == TrialState[state])
     is_there = connection.execute(sa.select(TRIALS.c.trial_id).where(own)).one_or_none()
-    return is_there is not None and _attempts(connection, lease.trial_id) == lease.attempt
+    attempts = _attempts(connection, [lease.trial_id])
+    return is_there is not None and attempts.get(lease.trial_id) == lease.attempt
 
 
 def give_back(connection: Connection, trial_id: int, how: str, max_attempts: int) -> int:
@@ -268,29 +296,29 @@ def give_back(connection: Connection, trial_id: int, how: str, max_attempts: int
     Returns:
         The attempt that ended.
     """
-    leases.end(connection, trial_id)
+    leases.end(connection, [trial_id])
     attrs = read_attrs(connection, TRIAL_USER_ATTRS, trial_id)
     attempt = {"worker": attrs["worker"], "device": attrs["device"], "ended": how}
     before = attrs.get(EARLIER, [])
     losses = [ended for ended in before[:-N_EARLIER] if ended["ended"] != RELEASED]
     earlier = [*losses, *before[-N_EARLIER:], attempt]  # MySQL holds 64 KiB of them
-    write_attrs(connection, TRIAL_USER_ATTRS, trial_id, {EARLIER: earlier})
+    write_attrs(connection, TRIAL_USER_ATTRS, {trial_id: {EARLIER: earlier}})
     n_lost = sum(attempt["ended"] != RELEASED for attempt in earlier)
     if how != RELEASED and n_lost >= max_attempts:
-        _end(connection, trial_id, TrialState.FAIL)
+        _end(connection, [trial_id], TrialState.FAIL)
         reason = {"reason": f"cost {n_lost} workers, the last one {how}"}
-        write_attrs(connection, TRIAL_USER_ATTRS, trial_id, reason)
+        write_attrs(connection, TRIAL_USER_ATTRS, {trial_id: reason})
     else:
         waiting = {"state": TrialState.WAITING, "datetime_start": None}
         connection.execute(sa.update(TRIALS).where(TRIALS.c.trial_id == trial_id).values(waiting))
     return int(attrs["attempt"])
 
 
-def _end(connection: Connection, trial_id: int, state: TrialState) -> None:
-    """End a trial and its lease."""
+def _end(connection: Connection, trial_ids: Sequence[int], state: TrialState) -> None:
+    """End trials and their leases."""
     done = {"state": state, "datetime_complete": _utc(connection)}
-    connection.execute(sa.update(TRIALS).where(TRIALS.c.trial_id == trial_id).values(done))
-    leases.end(connection, trial_id)
+    connection.execute(sa.update(TRIALS).where(TRIALS.c.trial_id.in_(trial_ids)).values(done))
+    leases.end(connection, trial_ids)
 
 
 def _insert(connection: Connection, table: sa.Table, **values: Any) -> int:
@@ -300,23 +328,42 @@ def _insert(connection: Connection, table: sa.Table, **values: Any) -> int:
     return int(key[0])
 
 
-def _first_waiting(connection: Connection, study_id: int) -> tuple[int, int] | None:
-    """Id and number of the oldest waiting trial."""
+def _waiting(connection: Connection, study_id: int, n: int) -> dict[int, int]:
+    """Numbers of the oldest waiting trials, by id."""
     waiting = (
         sa.select(TRIALS.c.trial_id, TRIALS.c.number)
         .where(TRIALS.c.study_id == study_id, TRIALS.c.state == TrialState.WAITING)
         .order_by(TRIALS.c.number)
-        .limit(1)
+        .limit(n)
     )
-    found = connection.execute(waiting).one_or_none()
-    return None if found is None else (found.trial_id, found.number)
+    return {row.trial_id: row.number for row in connection.execute(waiting)}
 
 
-def _attempts(connection: Connection, trial_id: int) -> int:
-    """How often the trial was claimed before."""
-    own = (TRIAL_USER_ATTRS.c.trial_id == trial_id) & (TRIAL_USER_ATTRS.c.key == "attempt")
-    text = connection.execute(sa.select(TRIAL_USER_ATTRS.c.value_json).where(own)).scalar()
-    return 0 if text is None else int(text)
+def _create(connection: Connection, study_id: int, n_trials: int, n: int) -> dict[int, int]:
+    """Create up to `n` trials within a budget of `n_trials`; their numbers by id."""
+    first = count_trials(connection, study_id) if n > 0 else n_trials
+    numbers = range(first, min(n_trials, first + n))
+    if not numbers:
+        return {}
+    row = {"study_id": study_id, "state": TrialState.WAITING}
+    rows = [{**row, "number": number} for number in numbers]
+    write_rows(connection, sa.insert(TRIALS), rows)
+    made = sa.select(TRIALS.c.trial_id, TRIALS.c.number).where(
+        TRIALS.c.study_id == study_id, TRIALS.c.number.in_(numbers)
+    )
+    found = connection.execute(made.order_by(TRIALS.c.number))
+    return {row.trial_id: row.number for row in found}
+
+
+def _attempts(connection: Connection, trial_ids: Sequence[int]) -> dict[int, int]:
+    """How often trials were claimed before, by id; those that never were are left out."""
+    if not trial_ids:
+        return {}
+    own = TRIAL_USER_ATTRS.c.trial_id.in_(trial_ids) & (TRIAL_USER_ATTRS.c.key == "attempt")
+    rows = connection.execute(
+        sa.select(TRIAL_USER_ATTRS.c.trial_id, TRIAL_USER_ATTRS.c.value_json).where(own)
+    )
+    return {trial_id: int(text) for trial_id, text in rows}
 
 
 def _utc(connection: Connection) -> sa.ColumnElement[datetime]:

@@ -14,7 +14,7 @@ Does not know: whole trials as people look at them, running ones included; see `
 import copy
 import threading
 import time
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -55,6 +55,8 @@ class Reader(_CachedStorage):
         self._snapshots: dict[int, Snapshot] = {}
         self._read_at: dict[int, float] = {}
         self._notes: dict[int, Notes] = {}
+        self._drafts: dict[int, FrozenTrial] = {}
+        self._drawn: set[int] = set()
         self._reading = threading.Lock()
 
     def snapshot(self, study_id: int) -> Snapshot:
@@ -95,12 +97,31 @@ class Reader(_CachedStorage):
     ) -> list[FrozenTrial]:
         """The trials by number; of unfinished ones state, params and system attributes alone."""
         trials = self.snapshot(study_id).trials(states)
+        if self._drawn:
+            drafts = {own: self._drafts[own] for own in self._drawn}
+            trials = [drafts.get(trial._trial_id, trial) for trial in trials]
         return copy.deepcopy(trials) if deepcopy else trials
 
     def get_trial(self, trial_id: int) -> FrozenTrial:
-        """A trial that is to be drawn, as it is now: state, params and system attributes."""
+        """A trial that is to be drawn: state, params and system attributes."""
+        return self._drafts[trial_id]
+
+    @contextmanager
+    def drafting(self, study_id: int, trial_ids: Sequence[int]) -> Iterator[None]:
+        """Read some trials of a study that are to be drawn, and the others as they are now.
+
+        What was drawn of each of them, once it is `held` no more, is there for those after it.
+
+        Raises:
+            KeyError: one of them is gone; it says what Optuna's does.
+        """
+        self.invalidate(study_id)
         with self._backend.engine.connect() as connection:
-            return read_open(connection, trial_id)
+            self._drafts = read_open(connection, trial_ids)
+        try:
+            yield
+        finally:
+            self._drafts, self._drawn = {}, set()
 
     @contextmanager
     def held(self, trial_id: int) -> Iterator[Notes]:
@@ -110,6 +131,8 @@ class Reader(_CachedStorage):
             yield self._notes[trial_id]
         finally:
             del self._notes[trial_id]
+            if trial_id in self._drafts:
+                self._drawn.add(trial_id)
 
     def set_trial_param(
         self,

@@ -11,7 +11,7 @@ Does not know: when to look.
 import json
 from array import array
 from collections import defaultdict
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Container, Hashable, Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -57,7 +57,11 @@ class Snapshot:
 
     Attributes:
         n_complete: how many are COMPLETE.
+        of_complete: what whoever reads it has computed of the COMPLETE ones; emptied when there are
+            others.
     """
+
+    of_complete: dict[Hashable, Any]
 
     def __init__(self, study_id: int) -> None:
         """Know nothing yet."""
@@ -71,6 +75,7 @@ class Snapshot:
         self._curves: defaultdict[int, array[float]] = defaultdict(lambda: array("d"))
         self._lists: dict[frozenset[TrialState], list[FrozenTrial]] = {}
         self.n_complete = 0
+        self.of_complete = {}
 
     def look(self, connection: Connection) -> None:
         """Bring it up to date.
@@ -148,6 +153,7 @@ class Snapshot:
         self._finished[trial._trial_id] = trial
         if trial.state == TrialState.COMPLETE:
             self.n_complete += 1
+            self.of_complete.clear()
             for step, value in trial.intermediate_values.items():
                 self._curves[step].append(value)
 
@@ -168,20 +174,23 @@ def read_study(
     return list(read_trials(connection, wanted))
 
 
-def read_open(connection: Connection, trial_id: int) -> FrozenTrial:
-    """An unfinished trial: its state, params and system attributes.
+def read_open(connection: Connection, trial_ids: Sequence[int]) -> dict[int, FrozenTrial]:
+    """Unfinished trials by id: their state, params and system attributes.
 
     Raises:
-        KeyError: it is gone; it says what Optuna's does.
+        KeyError: one of them is gone; it says what Optuna's does.
     """
-    head = connection.execute(_HEADS.where(TRIALS.c.trial_id == trial_id)).one_or_none()
-    if head is None:
+    heads = connection.execute(_HEADS.where(TRIALS.c.trial_id.in_(_IDS)), {"ids": trial_ids}).all()
+    if len(heads) < len(trial_ids):
         raise KeyError(NOT_FOUND)
-    params, attrs = (
-        _params(connection, [trial_id]),
-        _attrs(connection, TRIAL_SYSTEM_ATTRS, [trial_id]),
-    )
-    return _frozen(head, params.get(trial_id, {}), system_attrs=attrs.get(trial_id, {}))
+    params = _params(connection, trial_ids)
+    attrs = _attrs(connection, TRIAL_SYSTEM_ATTRS, trial_ids)
+    return {
+        head.trial_id: _frozen(
+            head, params.get(head.trial_id, {}), system_attrs=attrs.get(head.trial_id, {})
+        )
+        for head in heads
+    }
 
 
 def read_trials(

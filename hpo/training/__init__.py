@@ -13,12 +13,14 @@ from hpo.training.loop import (
     Run,
     SingleTrainer,
     Trainer,
+    Unplaced,
     train,
 )
 from hpo.training.metrics import evaluate, predictions
 from hpo.training.model import MLP
+from hpo.training.packed import PackedTrainer
 from hpo.training.precision import describe_environment, resolve_precision
-from hpo.training.session import Result
+from hpo.training.record import Result
 
 __all__ = [
     "MLP",
@@ -26,12 +28,14 @@ __all__ = [
     "Event",
     "Failed",
     "Finished",
+    "PackedTrainer",
     "Progress",
     "Result",
     "Run",
     "SingleTrainer",
     "Trainer",
     "TrainingData",
+    "Unplaced",
     "describe_environment",
     "evaluate",
     "predictions",

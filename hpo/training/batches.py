@@ -70,7 +70,13 @@ class TrainingData:
 
 
 class Feed:
-    """Feeds one device with batches."""
+    """Feeds one device with batches.
+
+    Attributes:
+        x_train: where the data live, the device or the host; `x_val` alike.
+        y_train: likewise; standardised in a regression.
+        y_val: on the device, in the target's own units.
+    """
 
     def __init__(
         self,
@@ -98,8 +104,8 @@ class Feed:
         self.data = data
         self.device = device
         self._block_bytes = block_bytes
-        self._x_train, self._y_train = data.x_train.to(home), y_train.to(home)
-        self._x_val = data.x_val.to(home)
+        self.x_train, self.y_train = data.x_train.to(home), y_train.to(home)
+        self.x_val = data.x_val.to(home)
         self.y_val = data.y_val.to(device)
 
     def batches(
@@ -115,21 +121,21 @@ class Feed:
             batch_size: rows of a batch.
             start: the batch to begin with.
         """
-        order = permutation(seed, epoch, len(self._x_train), self._x_train.device)
-        row_bytes = self._x_train.element_size() * self._x_train.shape[1]
+        order = permutation(seed, epoch, len(self.x_train), self.x_train.device)
+        row_bytes = self.x_train.element_size() * self.x_train.shape[1]
         n_batches = max(1, self._block_bytes // (row_bytes * batch_size))
         n_blocks, n_skipped = divmod(start, n_batches)
         for rows in torch.split(order, n_batches * batch_size)[n_blocks:]:
             # The first block is gathered whole, so that its batches lie in memory as they always
             # do: a matrix product may depend on the alignment of its factors.
-            x, y = self._gather(self._x_train, rows), self._gather(self._y_train, rows)
+            x, y = self._gather(self.x_train, rows), self._gather(self.y_train, rows)
             batches = zip(torch.split(x, batch_size), torch.split(y, batch_size), strict=True)
             yield from islice(batches, n_skipped, None)
             n_skipped = 0
 
     def validation_blocks(self) -> Iterator[torch.Tensor]:
         """The validation inputs in order, some rows at a time."""
-        for x in torch.split(self._x_val, EVALUATION_ROWS):
+        for x in torch.split(self.x_val, EVALUATION_ROWS):
             yield x.to(self.device)
 
     def _gather(self, source: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:

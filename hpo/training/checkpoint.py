@@ -15,6 +15,7 @@ import torch
 from hpo.training.batches import TrainingData
 from hpo.training.model import n_parameters
 from hpo.training.optimizers import memory_shapes
+from hpo.training.precision import master_dtype
 from hpo.trial import Environment, Measurement, TrialConfig
 
 VALUES = "values"
@@ -27,8 +28,8 @@ class Checkpoint:
     """A run between two steps, in the middle of an epoch or at its end.
 
     Attributes:
-        tensors: float32 on the CPU: the flat parameters, those of the best epoch, and the
-            optimizer's memory, its own counter of steps included.
+        tensors: in the master type on the CPU: the flat parameters, those of the best epoch, and
+            the optimizer's memory, its own counter of steps included.
         measurements: of every finished epoch, in order.
         best_step: the epoch with the best of them; 0 before the first.
         n_steps: updates made.
@@ -74,8 +75,8 @@ class Checkpoint:
         shapes: dict[str, tuple[int, ...]] = {VALUES: (n,), BEST_VALUES: (n,)}
         shapes |= {f"{OPTIMIZER}{name}": shape for name, shape in memory.items()}
         yield "its tensors", {name: tuple(t.shape) for name, t in self.tensors.items()}, shapes
-        yield "their types", {t.dtype for t in self.tensors.values()}, {torch.float32}
         chosen, used = config.training.precision, self.environment.precision
+        yield "their types", {t.dtype for t in self.tensors.values()}, {master_dtype(used)}
         yield "its precision", used, used if chosen == "auto" else chosen
         n_batches = data.n_batches(config.training.batch_size)
         first = self.n_epochs * n_batches

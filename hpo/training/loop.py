@@ -9,7 +9,6 @@ at the end of a slice.
 Does not know: studies, files, signals.
 """
 
-import gc
 import time
 from dataclasses import dataclass
 from typing import Protocol
@@ -18,11 +17,10 @@ import torch
 
 from hpo.training.batches import Feed, TrainingData
 from hpo.training.checkpoint import Checkpoint
-from hpo.training.session import Result, Session
+from hpo.training.memory import first_line, free_memory, is_out_of_memory
+from hpo.training.record import Result
+from hpo.training.session import Session
 from hpo.trial import Measurement, TrialConfig
-
-OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "ALLOC_FAILED")
-"""How torch says it: on a GPU, on the host, in cuBLAS; only the first has an exception type."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -58,7 +56,14 @@ class Failed:
     reason: str
 
 
-Event = Progress | Finished | Failed
+@dataclass(frozen=True, kw_only=True)
+class Unplaced:
+    """There is no memory for a run beside the others; it left as it was when admitted."""
+
+    key: int
+
+
+Event = Progress | Finished | Failed | Unplaced
 
 
 class Trainer(Protocol):
@@ -120,10 +125,9 @@ class SingleTrainer:
         try:
             return self._advance(self._run, time.perf_counter() + max_seconds)
         except RuntimeError as error:
-            reason = str(error).partition("\n")[0]
-            if not any(words in reason for words in OUT_OF_MEMORY):
+            if not is_out_of_memory(error):
                 raise
-            failed = Failed(key=self._run.key, reason=f"out of memory: {reason}")
+            failed = Failed(key=self._run.key, reason=f"out of memory: {first_line(error)}")
         self._drop()  # only here, out of reach of the traceback, can memory be freed
         return [failed]
 
@@ -165,9 +169,7 @@ class SingleTrainer:
         """Forget all that takes memory, and give it back."""
         self._leave()
         self._feed = None
-        gc.collect()
-        if self.device.type == "cuda":
-            torch.cuda.empty_cache()
+        free_memory(self.device)
 
 
 def train(config: TrialConfig, data: TrainingData, device: torch.device | str) -> Result:

@@ -1,7 +1,8 @@
 """Losses, by their gradients with respect to the network's outputs.
 
-Training needs the gradient alone; each is that of PyTorch's function of the same name with its mean
-over the rows, on logits, or on the standardised target in a regression.
+Training needs the gradient alone; each is that of one row's loss as PyTorch's function of the same
+name has it, on logits, or on the standardised target in a regression, times the row's weight. With
+the weight 1 / rows it is the gradient of the mean.
 
 Does not know: where outputs come from.
 """
@@ -12,9 +13,9 @@ import torch
 
 from hpo.trial import LOSSES, Loss, Task
 
-Gradient = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
-"""From outputs (rows, n_outputs) and targets (rows,) to (rows, n_outputs), both float32 but for
-classes, which are int64."""
+Gradient = Callable[[torch.Tensor, torch.Tensor, torch.Tensor | float], torch.Tensor]
+"""From outputs (..., n_outputs), targets (...) and weights, a number or (..., 1), to a gradient as
+large as the outputs. Targets are floating but for several classes, where they are int64."""
 
 
 def loss_gradient(loss: Loss, task: Task) -> Gradient:
@@ -22,25 +23,27 @@ def loss_gradient(loss: Loss, task: Task) -> Gradient:
     return GRADIENTS[LOSSES[task][0] if loss == "auto" else loss]
 
 
-def _bce(logits: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-    return torch.sigmoid(logits).sub_(y[:, None]).div_(len(y))
+def _bce(logits: torch.Tensor, y: torch.Tensor, weight: torch.Tensor | float) -> torch.Tensor:
+    return torch.sigmoid(logits).sub_(y[..., None]).mul_(weight)
 
 
-def _cross_entropy(logits: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-    ones = logits.new_ones(()).expand(len(y), 1)
-    return torch.softmax(logits, dim=1).scatter_add_(1, y[:, None], -ones).div_(len(y))
+def _cross_entropy(
+    logits: torch.Tensor, y: torch.Tensor, weight: torch.Tensor | float
+) -> torch.Tensor:
+    ones = logits.new_ones(()).expand(*y.shape, 1)
+    return torch.softmax(logits, dim=-1).scatter_add_(-1, y[..., None], -ones).mul_(weight)
 
 
-def _mse(outputs: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-    return outputs.sub(y[:, None]).mul_(2 / len(y))
+def _mse(outputs: torch.Tensor, y: torch.Tensor, weight: torch.Tensor | float) -> torch.Tensor:
+    return outputs.sub(y[..., None]).mul_(2 * weight)
 
 
-def _mae(outputs: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-    return outputs.sub(y[:, None]).sign_().div_(len(y))
+def _mae(outputs: torch.Tensor, y: torch.Tensor, weight: torch.Tensor | float) -> torch.Tensor:
+    return outputs.sub(y[..., None]).sign_().mul_(weight)
 
 
-def _huber(outputs: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-    return outputs.sub(y[:, None]).clamp_(-1, 1).div_(len(y))
+def _huber(outputs: torch.Tensor, y: torch.Tensor, weight: torch.Tensor | float) -> torch.Tensor:
+    return outputs.sub(y[..., None]).clamp_(-1, 1).mul_(weight)
 
 
 GRADIENTS: dict[Loss, Gradient] = {

@@ -7,7 +7,7 @@ Does not know: data, training.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from itertools import pairwise
 
 import torch
@@ -34,7 +34,7 @@ class MLP(nn.Module):
     """
 
     def __init__(
-        self, n_inputs: int, n_outputs: int, config: ModelConfig, *, seed: int = 0
+        self, n_inputs: int, n_outputs: int, config: ModelConfig, *, seed: int | None = 0
     ) -> None:
         """Make a network with fresh weights.
 
@@ -45,7 +45,7 @@ class MLP(nn.Module):
             n_inputs: preprocessed features.
             n_outputs: logits: one for a binary task, one a class for several; 1 in a regression.
             config: depth, width, activation and dropout.
-            seed: of the initial weights.
+            seed: of the initial weights; None for a network without any, see `trained`.
         """
         super().__init__()
         sizes = [n_inputs, *[config.width] * config.depth]
@@ -55,6 +55,19 @@ class MLP(nn.Module):
         self.output = _linear(config.width, n_outputs, seed, config.depth)
         self.activation = ACTIVATIONS[config.activation]()
         self.dropout = nn.Dropout(config.dropout)
+
+    @classmethod
+    def trained(
+        cls,
+        n_inputs: int,
+        n_outputs: int,
+        config: ModelConfig,
+        weights: Mapping[str, torch.Tensor],
+    ) -> "MLP":
+        """A network that takes over the weights of a `state_dict`, and draws none."""
+        network = cls(n_inputs, n_outputs, config, seed=None)
+        network.load_state_dict(weights, assign=True)
+        return network
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map (rows, n_inputs) features to (rows, n_outputs)."""
@@ -70,8 +83,10 @@ def n_parameters(n_inputs: int, n_outputs: int, config: ModelConfig) -> int:
     return sum((n + 1) * m for n, m in pairwise(sizes))
 
 
-def _linear(n_inputs: int, n_outputs: int, seed: int, layer: int) -> nn.Linear:
+def _linear(n_inputs: int, n_outputs: int, seed: int | None, layer: int) -> nn.Linear:
     linear = nn.Linear(n_inputs, n_outputs, device="meta")  # torch's own draw is not wanted
+    if seed is None:
+        return linear
     bound = 1 / math.sqrt(n_inputs)
     linear.weight = nn.Parameter(uniform(seed, 2 * layer, (n_outputs, n_inputs), bound))
     linear.bias = nn.Parameter(uniform(seed, 2 * layer + 1, (n_outputs,), bound))

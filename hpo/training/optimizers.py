@@ -31,7 +31,7 @@ class Rule(Protocol):
     memory: dict[str, torch.Tensor]
 
     def update(self, values: torch.Tensor, gradients: torch.Tensor) -> None:
-        """Change `values` in place; both are (n,) float32."""
+        """Change `values` in place; both are (n,)."""
 
 
 class Sgd:
@@ -73,7 +73,7 @@ class Adam:
         self._betas = (0.0, RMSPROP_ALPHA) if is_rmsprop else ADAM_BETAS
         self._mean = torch.zeros_like(values)
         self._mean_square = torch.zeros_like(values)
-        self._step = torch.full((), FADED if is_rmsprop else 0.0, device=values.device)
+        self._step = values.new_full((), first_step(config.name))
         self.memory = {
             "mean": self._mean,
             "mean_square": self._mean_square,
@@ -106,6 +106,11 @@ RULES: dict[OptimizerName, type[Sgd] | type[Adam]] = {
     "adamw": Adam,
     "rmsprop": Adam,
 }
+
+
+def first_step(name: OptimizerName) -> float:
+    """What an optimizer's counter of steps begins with, where it has one."""
+    return FADED if name == "rmsprop" else 0.0
 
 
 def memory_shapes(name: OptimizerName, n_parameters: int) -> dict[str, tuple[int, ...]]:

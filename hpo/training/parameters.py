@@ -35,8 +35,8 @@ class FlatParameters:
     """The buffers of one network.
 
     Attributes:
-        values: (n,) float32 master parameters, of which the network's own are views.
-        gradients: (n,) float32, laid out alike.
+        values: (n,) master parameters of the network's own type, which become views of them.
+        gradients: (n,), laid out alike.
         n_weights: how many of them are weights; biases follow.
         layers: from the first to the output.
     """
@@ -60,7 +60,7 @@ class FlatParameters:
         self.gradients = torch.zeros_like(self.values)
         self._working_values = self.values[self._between].to(working)
         self._working_gradients = self.gradients[self._between].to(working)
-        self._is_mixed = working != torch.float32
+        self._is_mixed = working != self.values.dtype
         places = {id(p): (start, p.shape) for p, start in zip(parameters, ends, strict=False)}
         for parameter in parameters:
             parameter.data = self._view(self.values, *places[id(parameter)])

@@ -24,12 +24,13 @@ class Derivative:
     """An activation, and its backward pass.
 
     `backward` takes the gradient and either what went into the activation or what came out of it:
-    whichever the derivative is cheaper from.
+    whichever the derivative is cheaper from. `at_zero` is what the activation makes of 0.
     """
 
     forward: Callable[[torch.Tensor], torch.Tensor]
     backward: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
     from_output: bool = False
+    at_zero: float = 0.0
 
 
 def _tanh(z: torch.Tensor) -> torch.Tensor:
@@ -50,7 +51,9 @@ DERIVATIVES: dict[Activation, Derivative] = {
         backward=lambda gradient, z: aten.leaky_relu_backward(gradient, z, 0.01, False),
     ),
     "tanh": Derivative(forward=_tanh, backward=aten.tanh_backward, from_output=True),
-    "sigmoid": Derivative(forward=torch.sigmoid, backward=aten.sigmoid_backward, from_output=True),
+    "sigmoid": Derivative(
+        forward=torch.sigmoid, backward=aten.sigmoid_backward, from_output=True, at_zero=0.5
+    ),
     "silu": Derivative(forward=torch.nn.functional.silu, backward=aten.silu_backward),
     "gelu": Derivative(forward=torch.nn.functional.gelu, backward=aten.gelu_backward),
     "mish": Derivative(forward=torch.nn.functional.mish, backward=aten.mish_backward),
@@ -110,7 +113,7 @@ class Passes:
             trace, x = self._forward(layer, x, mask)
             traces.append(trace)
         x = x.to(output.weight.dtype)
-        gradient = self._gradient(torch.addmm(output.bias, x, output.weight_t), y)
+        gradient = self._gradient(torch.addmm(output.bias, x, output.weight_t), y, 1 / len(y))
         _write_gradients(output, x, gradient)
         above = output
         for layer, trace in zip(reversed(hidden), reversed(traces), strict=True):

@@ -39,6 +39,11 @@ def resolve_precision(precision: Precision, width: int, device: torch.device) ->
     return "bfloat16" if is_faster else "float32"
 
 
+def master_dtype(precision: Precision) -> torch.dtype:
+    """The type that parameters and the optimizer's memory are kept in."""
+    return torch.float64 if precision == "float64" else torch.float32
+
+
 def describe_environment(device: torch.device, precision: Precision) -> Environment:
     """What a run on this device depends on; `precision` is the resolved one."""
     return Environment(

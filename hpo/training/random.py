@@ -10,13 +10,18 @@ search for low bias (https://nullprogram.com/blog/2018/07/31/); integers wrap al
 Does not know: networks, data, torch's own generators.
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from enum import IntEnum
+from typing import TypeVar
 
 import torch
 
+SHIFTS = (16, 15)
 MULTIPLIERS = (0x7FEB352D, -0x7B935975)  # 0x846CA68B as a signed number
 SPREAD = -0x61C88647  # 2^32 divided by the golden ratio, odd, as a signed number
 WORD = 0xFFFFFFFF
+GOLDEN = 0x9E3779B9
 LEVELS = 2**16
 """A dropout rate is rounded to a multiple of 1 / LEVELS."""
 
@@ -29,18 +34,35 @@ class Stream(IntEnum):
     WEIGHTS = 3
 
 
+Word = TypeVar("Word", int, torch.Tensor)
+"""An unsigned 32-bit number, or a tensor of them in int64."""
+
+
 def key(stream: Stream, *counters: int) -> int:
     """Hash some counters to a signed 32-bit number."""
-    state = int(stream)
+    return _signed(state(stream, *counters))
+
+
+def state(stream: Stream, *counters: int) -> int:
+    """An unsigned 32-bit number to hash further counters into."""
+    word = int(stream)
     for counter in counters:
-        state = _scrambled((state ^ counter) + 0x9E3779B9 & WORD)
-    return state - (state >> 31 << 32)
+        word = _folded(word, counter)
+    return word
 
 
 def permutation(seed: int, epoch: int, n_rows: int, device: torch.device) -> torch.Tensor:
     """The order in which an epoch visits the training rows: (n_rows,) int64 on `device`."""
-    hashes = _hashes(key(Stream.ORDER, seed, epoch), n_rows, device)
-    return hashes.argsort(stable=True)
+    return permutations([(seed, epoch)], n_rows, device)[0]
+
+
+def permutations(
+    epochs: Sequence[tuple[int, int]], n_rows: int, device: torch.device
+) -> torch.Tensor:
+    """The orders of several epochs by seed and number: (len(epochs), n_rows) int64."""
+    keys = torch.tensor([key(Stream.ORDER, *epoch) for epoch in epochs], dtype=torch.int32)
+    hashes = _hashes(keys.to(device, non_blocking=True)[:, None], n_rows, device)
+    return hashes.argsort(dim=1, stable=True)
 
 
 def uniform(seed: int, layer: int, shape: tuple[int, ...], bound: float) -> torch.Tensor:
@@ -70,7 +92,7 @@ class DropoutMasks:
             dtype: of the masks.
         """
         self._seed = seed
-        self._level = min(round(rate * LEVELS), LEVELS - 1)
+        self._level = _level(rate)
         self._n_layers = n_layers
         self._n_units = n_units
         self._dtype = dtype
@@ -79,7 +101,7 @@ class DropoutMasks:
     @property
     def scale(self) -> float:
         """What kept units are multiplied by, so that the expected sum stays the same."""
-        return LEVELS / (LEVELS - self._level)
+        return _scale(self._level)
 
     def draw(self, step: int, n_rows: int, device: torch.device) -> torch.Tensor:
         """1 where a unit is kept and 0 where it is dropped, (n_layers, n_rows, n_units).
@@ -113,9 +135,93 @@ class DropoutMasks:
         self._kept = torch.empty(shape, dtype=self._dtype, device=device)
 
 
-def _hashes(offset: int, n: int, device: torch.device) -> torch.Tensor:
-    """Hash the counters from 0 to n, (n,) int32."""
-    hashes = torch.arange(n, device=device).to(torch.int32).mul_(SPREAD).add_(offset)
+@dataclass(frozen=True, kw_only=True, eq=False)
+class PackedMasks:
+    """What the same masks are made from for many runs at once, which may be at different steps.
+
+    Attributes:
+        states: of each run, (slots,) int64, to hash the step and the layer into.
+        scales: what kept units are multiplied by, (slots, 1, 1).
+        thresholds: from which half of a hash on a unit is kept, (slots, 1, 1) int32.
+        pairs: the hash of each unit's pair, (n_units,) int32.
+        lefts: what brings a unit's half of a hash to the top, (n_units,) int32.
+    """
+
+    states: torch.Tensor
+    scales: torch.Tensor
+    thresholds: torch.Tensor
+    pairs: torch.Tensor
+    lefts: torch.Tensor
+
+    @classmethod
+    def of(
+        cls,
+        seeds: Sequence[int],
+        rates: Sequence[float],
+        n_units: int,
+        dtype: torch.dtype,
+        device: torch.device,
+    ) -> "PackedMasks":
+        """Those of some runs, a slot each.
+
+        Args:
+            seeds: of the runs.
+            rates: of dropout.
+            n_units: of a layer, padding included.
+            dtype: of the scales.
+            device: where masks are made.
+        """
+        levels = [_level(rate) for rate in rates]
+        scales = [_scale(level) for level in levels]
+        thresholds = [level - LEVELS // 2 for level in levels]
+        units = torch.arange(n_units, dtype=torch.int32, device=device)
+        return cls(
+            states=torch.tensor([state(Stream.DROPOUT, seed) for seed in seeds], device=device),
+            scales=torch.tensor(scales, dtype=dtype, device=device).view(-1, 1, 1),
+            thresholds=torch.tensor(thresholds, dtype=torch.int32, device=device).view(-1, 1, 1),
+            pairs=_hashes(key(Stream.DROPOUT, 1), (n_units + 1) // 2, device)[units // 2],
+            lefts=16 * (1 - units % 2),  # the lower half of a hash serves the even unit
+        )
+
+    def keys(self, steps: torch.Tensor, n_layers: int, n_rows: int) -> torch.Tensor:
+        """What the rows' hashes start from, (n_layers, slots, n_rows) int32.
+
+        Args:
+            steps: of each run, (slots,) int64.
+            n_layers: with dropout.
+            n_rows: of a batch.
+        """
+        layers = torch.arange(n_layers, device=steps.device)[:, None]
+        keys = _signed(_folded(_folded(self.states, steps), layers)).to(torch.int32)
+        return keys[:, :, None] + _hashes(key(Stream.DROPOUT, 0), n_rows, steps.device)
+
+
+def dropped(x: torch.Tensor, keys: torch.Tensor, masks: PackedMasks) -> torch.Tensor:
+    """Dropout of a layer of the first slots; its backward pass is the same.
+
+    Args:
+        x: units (slots, n_rows, n_units).
+        keys: of the layer, (slots, n_rows).
+        masks: of the pack.
+    """
+    hashes = keys[:, :, None] ^ masks.pairs
+    for shift, multiplier in zip(SHIFTS, MULTIPLIERS, strict=True):
+        hashes = (hashes ^ hashes >> shift) * multiplier
+    is_kept = hashes << masks.lefts >> 16 >= masks.thresholds[: len(x)]
+    return torch.where(is_kept, x * masks.scales[: len(x)], 0.0).to(x.dtype)
+
+
+def _level(rate: float) -> int:
+    return min(round(rate * LEVELS), LEVELS - 1)
+
+
+def _scale(level: int) -> float:
+    return LEVELS / (LEVELS - level)
+
+
+def _hashes(offset: int | torch.Tensor, n: int, device: torch.device) -> torch.Tensor:
+    """Hash the counters from 0 to n, (n,) int32, or (k, n) for offsets (k, 1)."""
+    hashes = torch.arange(n, device=device).to(torch.int32).mul_(SPREAD).add(offset)
     scratch = torch.empty_like(hashes)
     _scramble(hashes, scratch)
     _scramble(hashes, scratch)
@@ -124,13 +230,22 @@ def _hashes(offset: int, n: int, device: torch.device) -> torch.Tensor:
 
 def _scramble(hashes: torch.Tensor, scratch: torch.Tensor) -> None:
     """Mix the bits of int32 numbers in place."""
-    for shift, multiplier in zip((16, 15), MULTIPLIERS, strict=True):
+    for shift, multiplier in zip(SHIFTS, MULTIPLIERS, strict=True):
         torch.bitwise_right_shift(hashes, shift, out=scratch)
         hashes.bitwise_xor_(scratch).mul_(multiplier)
 
 
-def _scrambled(word: int) -> int:
-    """Mix the bits of one unsigned 32-bit number, to the last."""
+def _folded(word: Word, counter: Word) -> Word:
+    """Hash a counter into an unsigned 32-bit number."""
+    return _scrambled((word ^ counter) + GOLDEN & WORD)
+
+
+def _signed(word: Word) -> Word:
+    return word - (word >> 31 << 32)
+
+
+def _scrambled(word: Word) -> Word:
+    """Mix the bits of an unsigned 32-bit number, to the last."""
     word = (word ^ word >> 16) * 0x7FEB352D & WORD
     word = (word ^ word >> 15) * 0x846CA68B & WORD
     return word ^ word >> 16

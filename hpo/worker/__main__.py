@@ -21,11 +21,13 @@ from hpo.catalog import open_study, studies
 from hpo.errors import ArtifactError, HpoError, StorageUnavailableError, StudyNotFoundError
 from hpo.storage.engine import Storage, open_storage
 from hpo.study import Study, WorkerId
-from hpo.training import SingleTrainer, describe_environment
+from hpo.training import PackedTrainer, SingleTrainer, Trainer, describe_environment
+from hpo.training.sizing import best_slots
 from hpo.worker.loop import Timing, Worker
 from hpo.worker.outage import Outage
 from hpo.worker.quota import Quota
 from hpo.worker.supervisor import CRASHED, EXIT_RELEASED
+from hpo.worker.tables import Tables
 
 POLL_SECONDS = 0.2
 log = logging.getLogger("hpo.worker")
@@ -54,6 +56,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--share", type=float, default=1.0)
     parser.add_argument("--nonce", default="")
+    parser.add_argument("--slots", default="1", help="trials in training at once, or auto")
     parser.add_argument("--lease", type=float, default=60.0)
     parser.add_argument("--checkpoint-interval", type=float, default=60.0)
     parser.add_argument("--storage-timeout", type=float, default=600.0)
@@ -81,11 +84,16 @@ def _work(options: argparse.Namespace, stop: "Stop") -> int:
         opened.update(kept)
         return list(kept.values())
 
-    trainer = SingleTrainer(options.device)
+    if options.slots == "auto":
+        n_slots = _best_slots(named or open_studies(), store, torch.device(options.device))
+    else:
+        n_slots = int(options.slots)
+    trainer = _trainer(options.device, n_slots)
     worker = Worker(
         studies=(lambda: named) if named else open_studies,
         store=store,
         trainer=trainer,
+        slots=n_slots,
         identity=WorkerId(
             host=platform.node(),
             pid=os.getpid(),
@@ -120,6 +128,26 @@ def _open(names: list[str], patience: float) -> tuple[Storage, ArtifactStore, li
         while not outage.is_due:
             time.sleep(POLL_SECONDS)
     return found
+
+
+def _trainer(device: str, n_slots: int) -> Trainer:
+    """The engine for so many trials at once; the one for a single trial repeats it to the bit."""
+    if n_slots == 1:
+        return SingleTrainer(device)
+    return PackedTrainer(device, n_slots)
+
+
+def _best_slots(studies: list[Study], store: ArtifactStore, device: torch.device) -> int:
+    """How many trials at once suit the device, measured on the first study's default trial."""
+    if not studies:
+        log.info("no study to measure by: 1 slot")
+        return 1
+    definition, experiment = studies[0].definition, Tables(store)[studies[0]]
+    config = definition.trial_config(definition.space.default_params())
+    _, data = experiment.prepared(config.preprocessing.numeric)
+    n_slots = best_slots(config, data, device)
+    log.info("%s: %d trials at once suit this %s", studies[0].name, n_slots, device.type)
+    return n_slots
 
 
 def _is_open(study: Study, store: ArtifactStore) -> bool:

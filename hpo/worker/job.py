@@ -5,13 +5,13 @@ Does not know: how it is trained, where it is told.
 
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 from hpo.artifacts import trial_path
-from hpo.study import Claim, FinalState, Study
+from hpo.study import Claim, FinalState, Outcome, Study
 from hpo.training import Run
 from hpo.trial import Measurement
 
@@ -24,12 +24,13 @@ class Ending:
     """How a trial ended, to be told.
 
     Attributes:
+        state: WAITING where there was no place for it, and it goes back to its study.
         attrs: what else to keep of it; plain JSON.
         weights: the model's file, to be made durable before the trial is told.
     """
 
-    state: FinalState
-    attrs: dict[str, Any]
+    state: FinalState | Literal["WAITING"]
+    attrs: dict[str, Any] = field(default_factory=dict)
     weights: bytes | None = None
 
 
@@ -65,6 +66,15 @@ class Job:
     def log(self, line: str) -> None:
         """Add a line to the trial's log."""
         self.lines.append(f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} {line}")
+
+    def outcome(self, attrs: Mapping[str, Any]) -> Outcome:
+        """What to tell of its end, with further attributes."""
+        assert self.ending is not None
+        assert self.ending.state != "WAITING"
+        is_failed = self.ending.state == "FAIL"
+        value = None if is_failed or self.best is None else self.best.value
+        attrs = {**self.ending.attrs, **attrs}
+        return Outcome(state=self.ending.state, value=value, user_attrs=attrs)
 
     def path(self, name: str) -> str:
         """Where this attempt keeps a file in the artifact store."""

@@ -4,6 +4,8 @@ One loop whether the trainer holds one trial or many: fill its free slots from t
 advance a slice, hand what happened to the outbox, drop what is over. Now and then a checkpoint of
 each trial goes to the artifact store, and whoever takes the trial up again goes on from there. A
 signal is looked for between slices; trials in progress are then kept and go back to their study.
+A trial for which the trainer has no memory beside the others goes back as well, and the worker
+makes do with fewer slots.
 
 Does not know: what a trainer does inside, how processes are started.
 """
@@ -19,19 +21,23 @@ from functools import partial
 from typing import Any
 
 from hpo.artifacts import ArtifactStore
-from hpo.checkpoints import latest, remove, save
-from hpo.errors import (
-    ArtifactError,
-    HpoError,
-    LeaseLostError,
-    StorageUnavailableError,
-    StudyNotFoundError,
+from hpo.checkpoints import save
+from hpo.errors import ArtifactError, HpoError, StudyNotFoundError
+from hpo.study import RELEASED, Study, WorkerId
+from hpo.training import (
+    Checkpoint,
+    Event,
+    Failed,
+    Finished,
+    Progress,
+    Result,
+    Trainer,
+    Unplaced,
 )
-from hpo.study import RELEASED, Claim, Study, WorkerId
-from hpo.training import Checkpoint, Event, Failed, Finished, Progress, Result, Run, Trainer
+from hpo.worker.claims import Claims
 from hpo.worker.heart import Heart
 from hpo.worker.job import Ending, Job
-from hpo.worker.outbox import Outbox
+from hpo.worker.outbox import Outbox, by_study
 from hpo.worker.quota import Quota
 from hpo.worker.stopwatch import Stopwatch
 from hpo.worker.tables import Tables
@@ -42,6 +48,8 @@ SLICE_SECONDS = 0.5
 POLL_SECONDS = 1.0
 BUDGET_SECONDS = 2.0
 """How often a worker looks whether its studies' time is used up."""
+STUDIES_SECONDS = 5.0
+"""How often a busy worker looks which studies there are."""
 MAX_FAILURES = 5
 """Failed trials in a row, without a success between them, after which a worker gives up."""
 
@@ -75,6 +83,7 @@ class Worker:
         identity: WorkerId,
         quota: Quota,
         timing: Timing,
+        slots: int = 1,
         deadline: float = math.inf,
         until_finished: bool = True,
     ) -> None:
@@ -87,24 +96,36 @@ class Worker:
             identity: what the storage shows of this worker.
             quota: how many trials may be claimed.
             timing: how patient it is.
+            slots: trials to have in training at once; the trainer has room for so many.
             deadline: `time.monotonic()` at which to hand everything back.
             until_finished: end when every study is finished, rather than wait for new ones.
         """
         self._studies = studies
         self._store = store
         self._trainer = trainer
-        self._identity = identity
         self._quota = quota
         self._timing = timing
+        self._slots = slots
         self._deadline = deadline
         self._until_finished = until_finished
         self._heart = Heart(timing.lease, timing.hang)
         self._jobs: dict[int, Job] = {}
         self._tables = Tables(store)
         self._n_failures = 0
-        self._next_look = 0.0
+        self._known: Sequence[Study] = ()
+        self._next_fill = self._next_look = self._next_studies = 0.0
         self.stopwatch = Stopwatch()
         self._outbox = Outbox(store, timing.outage, self.stopwatch)
+        self._claims = Claims(
+            identity=identity,
+            lease=timing.lease,
+            quota=quota,
+            heart=self._heart,
+            store=store,
+            tables=self._tables,
+            store_outage=self._outbox.store_outage,
+            stopwatch=self.stopwatch,
+        )
 
     def work(self, stop: threading.Event) -> bool:
         """Run until there is nothing left to do, or `stop` is set.
@@ -130,7 +151,8 @@ class Worker:
 
     def _work(self, stop: threading.Event) -> bool:
         while not stop.is_set() and time.monotonic() < self._deadline:
-            if not self._jobs and not self._fill():
+            self._fill()
+            if not self._jobs:
                 if self._is_done():
                     return True
                 stop.wait(POLL_SECONDS)
@@ -141,96 +163,29 @@ class Worker:
             self._watch_time()
         return not (stop.is_set() or self._jobs)
 
-    def _fill(self) -> bool:
-        """Claim a trial for the trainer; whether there was one."""
+    def _fill(self) -> None:
+        """Claim trials for all free slots; after a look that found too few, not for a while."""
+        n_free = self._slots - len(self._jobs)
+        is_due = not self._jobs or time.monotonic() >= self._next_fill
         outage = self._outbox.storage_outage
-        if not (outage.is_due and self._outbox.store_outage.is_due):
-            return False
-        is_found = False
+        if not (n_free > 0 and is_due and outage.is_due and self._outbox.store_outage.is_due):
+            return
         with outage.ridden_out():
-            studies = self._studies()
-            self._tables.retain(studies)
-            is_found = any(self._take(study) for study in studies)
-        return is_found
+            self._look_for_studies()
+            if self._claims.take(self._known, n_free, self._begin) < n_free:
+                self._next_fill = time.monotonic() + POLL_SECONDS
 
-    def _take(self, study: Study) -> bool:
-        """Claim a trial of this study within the quota, and admit it."""
-        with self.stopwatch("ask"):
-            study.reaper.reap()
-        if not (self._has_table(study) and self._quota.take()):
-            return False
-        is_admitted = False
-        try:
-            is_admitted = self._claim(study)
-        finally:
-            if not is_admitted:
-                self._quota.give_back()
-        return is_admitted
+    def _look_for_studies(self) -> None:
+        now = time.monotonic()
+        if not self._jobs or now >= self._next_studies:
+            self._known, self._next_studies = self._studies(), now + STUDIES_SECONDS
+            self._tables.retain({*self._known, *(job.study for job in self._jobs.values())})
 
-    def _has_table(self, study: Study) -> bool:
-        """Whether the study's table is at hand; a trial is not claimed before."""
-        if study not in self._tables:
-            with self._outbox.store_outage.ridden_out(), self.stopwatch("prepare"):
-                self._tables[study]
-        return study in self._tables
-
-    def _claim(self, study: Study) -> bool:
-        """Claim a trial, under a lease that is renewed from the first moment, and admit it."""
-        with self.stopwatch("ask"):
-            lease = study.claim(self._identity, self._timing.lease)
-        if lease is None:
-            return False
-        self._heart.hold(lease, study)
-        is_admitted = False
-        try:
-            with self.stopwatch("ask"):
-                claim = study.draw(lease)
-            if claim is not None:
-                with self._outbox.store_outage.ridden_out():
-                    self._admit(claim, study)
-                    is_admitted = True
-        except LeaseLostError:
-            pass
-        finally:
-            if not is_admitted:
-                self._heart.drop(lease)
-                with suppress(StorageUnavailableError):  # its lease then runs out by itself
-                    study.release(lease)
-        return is_admitted
-
-    def _admit(self, claim: Claim, study: Study) -> None:
-        """Begin a claimed trial, or go on with it from its last checkpoint."""
-        config = study.definition.trial_config(claim.params)
-        with self.stopwatch("prepare"):
-            _, data = self._tables[study].prepared(config.preprocessing.numeric)
-        run = Run(key=claim.trial_id, config=config, data=data)
-        self._start(Job(claim=claim, study=study, run=run))
-
-    def _start(self, job: Job) -> None:
-        claim, checkpoint = job.claim, None
-        if claim.attempt > 1:
-            with self.stopwatch("resume"):
-                checkpoint = self._latest(job)
-                measurements = checkpoint.measurements if checkpoint else ()
-                job.study.resume(claim, measurements)
-                job.note(measurements)
-                job.is_kept = checkpoint is not None
-        epoch = len(checkpoint.measurements) if checkpoint else 0
-        job.log(f"attempt {claim.attempt} by {self._identity.key}, from epoch {epoch}")
+    def _begin(self, job: Job, checkpoint: Checkpoint | None) -> None:
         self._jobs[job.run.key] = job
-        self._trainer.admit(job.run, checkpoint)
-
-    def _latest(self, job: Job) -> Checkpoint | None:
-        """Where to go on from; a checkpoint of another run is worth no more than none."""
-        checkpoint = latest(self._store, job.study.uuid, job.claim.number)
-        try:
-            if checkpoint is not None:
-                checkpoint.check(job.run.config, job.run.data)
-        except ValueError as error:
-            log.warning("trial %d begins anew: %s", job.claim.number, error)
-            remove(self._store, job.study.uuid, job.claim.number)
-            return None
-        return checkpoint
+        if not self._trainer.admit(job.run, checkpoint):
+            job.ending = Ending(state="WAITING")
+            self._next_fill = time.monotonic() + POLL_SECONDS
 
     def _advance(self, stop: threading.Event) -> None:
         """Train for a slice and note what happened in it."""
@@ -255,11 +210,18 @@ class Worker:
                 job.ending = Ending(state="PRUNED", attrs=attrs)
             case Finished():
                 job.ending = self._completed(job, event.result)
+            case Unplaced():
+                job.ending = Ending(state="WAITING")
+                placed = [j for j in self._jobs.values() if not _is_waiting(j)]
+                self._slots = max(1, len(placed))
+                number = job.claim.number
+                log.warning("no memory for trial %d: from now on %d slots", number, self._slots)
 
     def _completed(self, job: Job, result: Result) -> Ending:
-        model = self._tables[job.study].model(job.run.config, result, self._trainer.device)
-        attrs = {**_measured(result), **asdict(model.environment), "metrics": result.metrics}
-        return Ending(state="COMPLETE", attrs=attrs, weights=model.to_bytes())
+        with self.stopwatch("save"):
+            model = self._tables[job.study].model(job.run.config, result, self._trainer.device)
+            attrs = {**_measured(result), **asdict(model.environment), "metrics": result.metrics}
+            return Ending(state="COMPLETE", attrs=attrs, weights=model.to_bytes())
 
     def _deliver(self, *, at_once: bool = False) -> None:
         """Send what the storage does not know yet, and drop what is over."""
@@ -271,7 +233,7 @@ class Worker:
                 self._drop(job)
         for job in self._outbox.deliver(self._jobs.values(), at_once=at_once):
             self._drop(job)
-            if job.ending is not None:
+            if job.ending is not None and not _is_waiting(job):
                 self._count_failures(job.ending)
         for job in self._jobs.values():
             if job.ending is not None:  # by the pruner, and not told yet
@@ -317,17 +279,20 @@ class Worker:
             for study in {job.study for job in self._jobs.values()}:
                 with suppress(StudyNotFoundError):  # deleted: the next report finds no lease
                     if study.is_out_of_time():
-                        for job in [job for job in self._jobs.values() if job.study is study]:
+                        own = [job for job in self._jobs.values() if job.study is study]
+                        for job in own:
                             self._keep(job)
-                            self._give_back(job)
+                        self._give_back(study, own)
 
-    def _give_back(self, job: Job, how: str = RELEASED) -> None:
-        """Return a trial to its study."""
-        job.log(f"goes back to the study: {how}")
-        self._outbox.keep_log(job)
-        self._drop(job)
-        job.study.release(job.claim, how)
-        log.info("%s: trial %d goes back to the study", job.study.name, job.claim.number)
+    def _give_back(self, study: Study, jobs: list[Job], how: str = RELEASED) -> None:
+        """Return trials to their study."""
+        for job in jobs:
+            job.log(f"goes back to the study: {how}")
+            self._outbox.keep_log(job)
+            self._drop(job)
+        study.release(*(job.claim for job in jobs), how=how)
+        for job in jobs:
+            log.info("%s: trial %d goes back to the study", study.name, job.claim.number)
 
     def _release_all(self, how: str = RELEASED) -> None:
         """Keep everything, then give it back; where the storage is away, leases run out.
@@ -344,8 +309,8 @@ class Worker:
                 log.warning("%s", error)
 
     def _give_all_back(self, how: str) -> None:
-        for job in list(self._jobs.values()):
-            self._give_back(job, how)
+        for study, jobs in by_study(self._jobs.values()).items():
+            self._give_back(study, jobs, how)
 
     def _is_done(self) -> bool:
         if self._quota.is_spent():
@@ -362,6 +327,10 @@ def _is_finished(study: Study) -> bool:
     except StudyNotFoundError as error:
         log.info("%s", error)
         return True
+
+
+def _is_waiting(job: Job) -> bool:
+    return job.ending is not None and job.ending.state == "WAITING"
 
 
 def _measured(result: Result) -> dict[str, Any]:

@@ -1,31 +1,35 @@
 """The outbox: what trials measured and how they ended, until the storage has it.
 
-Reports go in one transaction for all the trials of a study, endings follow, each with its weights
-durable before it is told. When the storage or the artifact store is out of reach, everything stays
-with its job and is delivered later: pruning is judged epoch by epoch, so that a late report ends a
-trial where a timely one would have.
+Reports go in one transaction for all the trials of a study, and endings follow in another, each
+with its weights durable before it is told. Reports of trials that go on keep a pace; one that has
+ended is told at once, for its place is wanted. When the storage or the artifact store is out of
+reach, everything stays with its job and is delivered later: pruning is judged epoch by epoch, so
+that a late report ends a trial where a timely one would have.
 
 Does not know: how trials are trained.
 """
 
 import logging
 import math
-from collections.abc import Collection, Sequence
-from contextlib import suppress
-from typing import Any
+from collections.abc import Collection, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext, suppress
 
 from hpo.artifacts import LOG, ArtifactStore, trial_path
 from hpo.checkpoints import remove
-from hpo.errors import ArtifactError, LeaseLostError, StorageUnavailableError
-from hpo.study import Claim, Study
+from hpo.errors import ArtifactError, StorageUnavailableError
+from hpo.study import Claim, Outcome, Study
 from hpo.trial import Measurement
 from hpo.worker.job import Ending, Job
 from hpo.worker.outage import Outage
+from hpo.worker.pace import Pace
 from hpo.worker.stopwatch import Stopwatch
 
 log = logging.getLogger(__name__)
 
 WEIGHTS = "model.safetensors"
+MAX_WRITERS = 8
+"""Files that are written at once: each waits for its disk or its object store most of the time."""
 
 
 class Outbox:
@@ -35,6 +39,7 @@ class Outbox:
         """Write to `store`; ride out outages of `patience` seconds."""
         self._store = store
         self._stopwatch = stopwatch
+        self._pace = Pace()
         self.storage_outage = Outage(StorageUnavailableError, patience=patience)
         self.store_outage = Outage(ArtifactError, patience=patience)
 
@@ -45,10 +50,10 @@ class Outbox:
 
         Args:
             jobs: those in hand.
-            at_once: try even if the last try failed a moment ago.
+            at_once: all of it, even if the last try failed a moment ago.
 
         Returns:
-            Jobs that are over: told, or another worker's now.
+            Jobs that are over: told, given back, or another worker's now.
 
         Raises:
             StorageUnavailableError: the storage has been away for longer than patience allows.
@@ -56,9 +61,14 @@ class Outbox:
         """
         over: list[Job] = []
         if at_once or self.storage_outage.is_due:
+            is_due = at_once or self._pace.is_due
             with self.storage_outage.ridden_out():
-                over += self._report(jobs)
-                over += [job for job in jobs if job not in over and self._tell(job)]
+                with self._pace.timed() if is_due else nullcontext():
+                    over += self._report([job for job in jobs if is_due or job.ending])
+                ended = by_study(job for job in jobs if job.ending and job not in over)
+                for study, own in ended.items():
+                    over += self._give_back(study, own)
+                    over += self._tell(study, own)
         return over
 
     def keep_log(self, job: Job) -> None:
@@ -69,13 +79,10 @@ class Outbox:
 
     def _report(self, jobs: Collection[Job]) -> list[Job]:
         """Report, and set what the pruner ended; the jobs that belong to others now."""
-        batches: dict[Study, dict[Claim, Sequence[Measurement]]] = {}
         by_claim = {job.claim: job for job in jobs}
-        for job in jobs:
-            if job.reports:
-                batches.setdefault(job.study, {})[job.claim] = list(job.reports)
         lost = []
-        for study, batch in batches.items():
+        for study, own in by_study(job for job in jobs if job.reports).items():
+            batch: dict[Claim, Sequence[Measurement]] = {j.claim: list(j.reports) for j in own}
             with self._stopwatch("report"):
                 verdicts = study.report(batch)
             for claim in batch:
@@ -93,41 +100,63 @@ class Outbox:
             log.info("trial %d belongs to another worker now", job.claim.number)
         return lost
 
-    def _tell(self, job: Job) -> bool:
-        """Tell how a job ended; whether it is over."""
-        if job.ending is None or (saved := self._saved(job, job.ending)) is None:
-            return False
-        state, value = job.ending.state, job.best.value if job.best else None
-        try:
-            with self._stopwatch("tell"):
-                job.study.finish(job.claim, state, None if state == "FAIL" else value, saved)
-        except LeaseLostError:
-            log.info("trial %d belongs to another worker now", job.claim.number)
-            self._clear(job, own=True)
-            return True
-        self._say(job, job.ending, value)
-        self._clear(job, own=False)
-        return True
+    def _give_back(self, study: Study, jobs: list[Job]) -> list[Job]:
+        """Return those of a study's jobs that found no place; which these were."""
+        unplaced = [job for job in jobs if job.ending and job.ending.state == "WAITING"]
+        study.release(*(job.claim for job in unplaced))
+        for job in unplaced:
+            log.info("%s: trial %d goes back to the study", study.name, job.claim.number)
+        return unplaced
 
-    def _saved(self, job: Job, ending: Ending) -> dict[str, Any] | None:
-        """The attributes to tell, the weights durable; None while the store is away."""
-        if ending.weights is None:
-            return ending.attrs
+    def _tell(self, study: Study, jobs: list[Job]) -> list[Job]:
+        """Tell how a study's jobs ended, those whose weights could be saved; which these are."""
+        saved = self._saved(jobs)
+        if not saved:
+            return []
+        with self._stopwatch("tell"):
+            lost = study.finish_all({job.claim: outcome for job, outcome in saved.items()})
+        for job, outcome in saved.items():
+            if job.claim in lost:
+                log.info("trial %d belongs to another worker now", job.claim.number)
+            else:
+                self._say(job, outcome)
+            self._clear(job, own=job.claim in lost)
+        return list(saved)
+
+    def _saved(self, jobs: list[Job]) -> dict[Job, Outcome]:
+        """What to tell of those jobs that ended, with their weights durable."""
+        saved, heavy = {}, []
+        for job in jobs:
+            match job.ending:
+                case Ending(state="COMPLETE" | "PRUNED" | "FAIL", weights=None):
+                    saved[job] = job.outcome({})
+                case Ending(weights=bytes()):
+                    heavy.append(job)
+        if heavy and self.store_outage.is_due:
+            with (
+                self.store_outage.ridden_out(),
+                self._stopwatch("save"),
+                ThreadPoolExecutor(min(len(heavy), MAX_WRITERS)) as writers,
+            ):
+                for job, attrs in zip(heavy, writers.map(self._put, heavy), strict=True):
+                    saved[job] = job.outcome(attrs)
+        return saved
+
+    def _put(self, job: Job) -> dict[str, str]:
+        """Write a job's weights; what names them."""
+        assert job.ending is not None
+        assert job.ending.weights is not None
         path = job.path(WEIGHTS)
-        if self.store_outage.is_due:
-            with self.store_outage.ridden_out(), self._stopwatch("save"):
-                digest = self._store.put(path, ending.weights)
-                return {**ending.attrs, "artifact": path, "sha256": digest}
-        return None
+        return {"artifact": path, "sha256": self._store.put(path, job.ending.weights)}
 
-    def _say(self, job: Job, ending: Ending, value: float | None) -> None:
-        definition = job.study.definition
-        shown = "" if value is None else f" {definition.objective.metric} {value:.5g}"
-        reason = f" ({ending.attrs['reason']})" if "reason" in ending.attrs else ""
-        line = f"trial {job.claim.number} {ending.state}{shown}{reason}"
+    def _say(self, job: Job, outcome: Outcome) -> None:
+        metric, value = job.study.definition.objective.metric, outcome.value
+        shown = "" if value is None else f" {metric} {value:.5g}"
+        reason = f" ({outcome.user_attrs['reason']})" if "reason" in outcome.user_attrs else ""
+        line = f"trial {job.claim.number} {outcome.state}{shown}{reason}"
         log.info("%s: %s", job.study.name, line)
         job.log(line)
-        if ending.state == "FAIL":
+        if outcome.state == "FAIL":
             self.keep_log(job)
 
     def _clear(self, job: Job, *, own: bool) -> None:
@@ -144,3 +173,11 @@ class Outbox:
                 self._store.delete(trial_path(uuid, number, earlier, WEIGHTS))
             if not own and (job.is_kept or attempt > 1):
                 remove(self._store, uuid, number)
+
+
+def by_study(jobs: Iterable[Job]) -> dict[Study, list[Job]]:
+    """Jobs by their study."""
+    found: dict[Study, list[Job]] = {}
+    for job in jobs:
+        found.setdefault(job.study, []).append(job)
+    return found

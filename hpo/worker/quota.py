@@ -33,16 +33,16 @@ class Quota:
         quota.give_back(n_trials)
         return quota
 
-    def take(self) -> bool:
-        """Take one claim; False when none is left."""
+    def take(self, n_trials: int = 1) -> int:
+        """Take up to so many claims; how many there were."""
         if self.pipe is None:
-            return True
+            return n_trials
         reader, _ = self.pipe
         os.set_blocking(reader, False)  # between a look and a read another process may be first
         try:
-            return len(os.read(reader, 1)) == 1
+            return len(os.read(reader, n_trials))
         except BlockingIOError:
-            return False
+            return 0
 
     def give_back(self, n_trials: int = 1) -> None:
         """Return claims that found no trial."""

@@ -1,16 +1,18 @@
-"""Benchmarks: scripts/bench throughput | overhead | quality | storage | faults, each with --help.
+"""Benchmarks: scripts/bench throughput | overhead | quality | storage | faults | packed | gpu.
 
-They compare within one run, on the machine they run on.
+Each has --help. They compare within one run, on the machine they run on.
 """
 
 import importlib
 import os
 import platform
 import sys
-from importlib.metadata import version
+from collections.abc import Iterator
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-BENCHES = ("throughput", "overhead", "quality", "storage", "faults")
+BENCHES = ("throughput", "overhead", "quality", "storage", "faults", "packed", "gpu")
 
 
 def machine() -> str:
@@ -24,9 +26,15 @@ def machine() -> str:
     return f"{name}, {cores} cores, Linux {platform.release()}"
 
 
+def versions() -> Iterator[str]:
+    """Of what counts here and is installed."""
+    for name in ("torch", "optuna", "sqlalchemy"):
+        with suppress(PackageNotFoundError):
+            yield f"{name} {version(name)}"
+
+
 if __name__ == "__main__":
     if len(sys.argv) < 2 or sys.argv[1] not in BENCHES:
         sys.exit(__doc__)
-    versions = ", ".join(f"{name} {version(name)}" for name in ("torch", "optuna", "sqlalchemy"))
-    print(f"{machine()}; {versions}")
+    print(f"{machine()}; {', '.join(versions())}")
     importlib.import_module(f"benches.{sys.argv[1]}").main(sys.argv[2:])

@@ -1,48 +1,74 @@
 """Where a worker's time goes: 100 trials of 20 epochs on California Housing, over SQLite.
 
 One worker, one thread, the default space, no pruning, so that every trial has its 20 epochs.
+
+With --curve training is replaced by trials of 40 epochs, each of which takes so many seconds: what
+is left is what a worker with many slots spends on its storage and its store, asked for params by
+TPE and for a verdict on each epoch by the median pruner, without a GPU.
 """
 
 import argparse
 import os
 import tempfile
 import threading
+import time
 from pathlib import Path
 
 import torch
+from benches.curves import CurveTrainer
+from benches.storage import databases
 
 from hpo.launch.creation import create_from_file
 from hpo.study import WorkerId
-from hpo.training import SingleTrainer
+from hpo.training import SingleTrainer, Trainer
 from hpo.worker.loop import Timing, Worker
 from hpo.worker.quota import Quota
 
 STUDIES = Path(__file__).parents[2] / "studies"
+CURVE_EPOCHS = 40
 
 
 def main(arguments: list[str]) -> None:
     """Run the worker and print the shares of its time."""
     parser = argparse.ArgumentParser(prog="scripts/bench overhead", description=__doc__)
     parser.add_argument("--n-trials", type=int, default=100)
+    parser.add_argument("--slots", type=int, default=1, help="trials in training at once")
+    parser.add_argument("--storage", default="sqlite", help="sqlite, postgresql, mariadb or a URL")
+    parser.add_argument("--curve", type=float, metavar="SECONDS", help="an epoch, without training")
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
+    if "://" in options.storage:
+        measure(options, options.storage)
+        return
+    with databases(options.storage) as fresh:
+        if fresh is None:
+            raise SystemExit(f"the server of {options.storage} is not installed here")
+        measure(options, fresh())
+
+
+def measure(options: argparse.Namespace, url: str) -> None:
+    """Run a worker over a storage, and print."""
+    n_epochs = 20 if options.curve is None else CURVE_EPOCHS
     with tempfile.TemporaryDirectory() as folder:
-        seconds = work(Path(folder), options.n_trials)
+        seconds = work(Path(folder), url, options, n_epochs)
     total = sum(seconds.values())
-    print(f"{options.n_trials} trials of 20 epochs in {total:.0f} s, by what the worker did:")
+    print(
+        f"{options.n_trials} trials of {n_epochs} epochs, {options.slots} at once, in {total:.0f} s"
+        f" over {options.storage.partition(':')[0]}, by what the worker did:"
+    )
     for name, spent in sorted(seconds.items(), key=lambda item: -item[1]):
         each = 1000 * spent / options.n_trials
         print(f"  {name:8} {spent / total:6.1%}  {each:8.1f} ms a trial")
     print(f"outside training: {1 - seconds['train'] / total:.1%}")
 
 
-def work(folder: Path, n_trials: int) -> dict[str, float]:
+def work(folder: Path, url: str, options: argparse.Namespace, n_epochs: int) -> dict[str, float]:
     """Seconds by what the worker did."""
     text = (STUDIES / "california_housing.toml").read_text()
     for old, new in (
-        ("max_epochs = 200", "max_epochs = 20"),
-        ("patience   = 16", "patience   = 20"),
-        ('name = "median"\nn_startup_trials = 5\nn_warmup_steps   = 5', 'name = "none"'),
+        ("max_epochs = 200", f"max_epochs = {n_epochs}"),
+        ("patience   = 16", f"patience   = {n_epochs}"),
+        ('name = "median"\nn_startup_trials = 5\nn_warmup_steps   = 5', _pruner(options)),
         ('source = "', f'source = "{STUDIES}/'),
         ('search_space = "mlp"', f'search_space = "{STUDIES.parent}/search_spaces/mlp.toml"'),
     ):
@@ -50,15 +76,33 @@ def work(folder: Path, n_trials: int) -> dict[str, float]:
         text = text.replace(old, new)
     (folder / "study.toml").write_text(text)
     study, store = create_from_file(
-        folder / "study.toml", f"sqlite:///{folder}/hpo.db", f"{folder}/store", n_trials=n_trials
+        folder / "study.toml", url, f"{folder}/store", n_trials=options.n_trials
     )
     worker = Worker(
         studies=lambda: [study],
         store=store,
-        trainer=SingleTrainer("cpu"),
+        trainer=_trainer(options),
+        slots=options.slots,
         identity=WorkerId(host="bench", pid=os.getpid(), device="cpu"),
         quota=Quota(),
         timing=Timing(),
     )
+    start = time.perf_counter()
     worker.work(threading.Event())
-    return dict(worker.stopwatch.seconds)
+    passed = time.perf_counter() - start
+    seconds = dict(worker.stopwatch.seconds)
+    return {**seconds, "other": passed - sum(seconds.values())}
+
+
+def _pruner(options: argparse.Namespace) -> str:
+    return 'name = "none"' if options.curve is None else 'name = "median"'
+
+
+def _trainer(options: argparse.Namespace) -> Trainer:
+    if options.curve is not None:
+        return CurveTrainer(options.slots, options.curve, CURVE_EPOCHS)
+    if options.slots == 1:
+        return SingleTrainer("cpu")
+    from hpo.training.packed import PackedTrainer
+
+    return PackedTrainer("cpu", options.slots)

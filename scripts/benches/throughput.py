@@ -14,13 +14,11 @@ import multiprocessing
 import random
 import statistics
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
-from torch.utils.data import DataLoader, TensorDataset
+from benches import examples
 
 from hpo.data.sources import fingerprint, read_table
 from hpo.definition import StudyDefinition, load_definition
@@ -131,79 +129,7 @@ def worker(
     data = TrainingData(
         task="regression", n_classes=0, x_train=x_train, y_train=y_train, x_val=x_val, y_val=y_val
     )
-    trained: Callable[[TrialConfig, TrainingData], object] = (
-        (lambda config, data: train(config, data, "cpu")) if engine == "hpo" else train_as_examples
-    )
+    trained = train if engine == "hpo" else examples.train
     barrier.wait()
     while (config := queue.get()) is not None:
-        trained(config, data)
-
-
-def train_as_examples(config: TrialConfig, data: TrainingData) -> float:
-    """Train as Optuna's PyTorch examples do; the last epoch's validation RMSE."""
-    torch.manual_seed(config.training.seed)
-    model = build(config, data.x_train.shape[1])
-    optimizer = build_optimizer(config, model)
-    y_train = (data.y_train - data.target_mean) / data.target_std
-    train_set = TensorDataset(data.x_train, y_train)
-    loader = DataLoader(train_set, batch_size=config.training.batch_size, shuffle=True)
-    val_loader = DataLoader(TensorDataset(data.x_val, data.y_val), batch_size=1024)
-    l1, clip = config.optimizer.l1, config.training.gradient_clip
-    rmse = float("nan")
-    for _ in range(config.training.max_epochs):
-        model.train()
-        for x, y in loader:
-            optimizer.zero_grad()
-            loss = nn.functional.mse_loss(model(x).squeeze(1), y)
-            if l1:
-                loss = loss + l1 * sum(p.abs().sum() for p in model.parameters() if p.ndim == 2)
-            loss.backward()
-            if clip:
-                nn.utils.clip_grad_norm_(model.parameters(), clip)
-            optimizer.step()
-        model.eval()
-        with torch.no_grad():
-            squares = [
-                (model(x).squeeze(1) * data.target_std + data.target_mean - y).square().sum()
-                for x, y in val_loader
-            ]
-        rmse = (torch.stack(squares).sum() / len(data.y_val)).sqrt().item()
-    return rmse
-
-
-class Activation(nn.Module):
-    """An activation by its name in the search space."""
-
-    def __init__(self, name: str) -> None:
-        super().__init__()
-        self.function = getattr(nn.functional, name)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Apply it."""
-        return self.function(x)
-
-
-def build(config: TrialConfig, n_inputs: int) -> nn.Sequential:
-    """The network as a user would write it."""
-    layers: list[nn.Module] = []
-    width = n_inputs
-    for _ in range(config.model.depth):
-        layers += [nn.Linear(width, config.model.width), Activation(config.model.activation)]
-        layers += [nn.Dropout(config.model.dropout)] if config.model.dropout else []
-        width = config.model.width
-    return nn.Sequential(*layers, nn.Linear(width, 1))
-
-
-def build_optimizer(config: TrialConfig, model: nn.Module) -> torch.optim.Optimizer:
-    """The optimizer from torch.optim."""
-    settings = config.optimizer
-    options = {"lr": settings.learning_rate, "weight_decay": settings.weight_decay}
-    match settings.name:
-        case "sgd":
-            return torch.optim.SGD(model.parameters(), momentum=settings.momentum, **options)
-        case "adam":
-            return torch.optim.Adam(model.parameters(), **options)
-        case "adamw":
-            return torch.optim.AdamW(model.parameters(), **options)
-        case _:
-            return torch.optim.RMSprop(model.parameters(), **options)
+        trained(config, data, torch.device("cpu"))

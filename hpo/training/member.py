@@ -1,0 +1,98 @@
+"""A member of a pack: a run with its record, and its tensors as one network alone keeps them.
+
+In a pack the tensors lie scattered and padded among those of others; outside they are flat, in the
+order of `hpo.training.parameters`, under the names of a checkpoint. That is how a run comes into a
+pack, and how it goes on elsewhere.
+
+Does not know: how a pack trains.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from hpo.training.checkpoint import BEST_VALUES, OPTIMIZER, VALUES, Checkpoint
+from hpo.training.loop import Run
+from hpo.training.model import MLP
+from hpo.training.optimizers import first_step, memory_shapes
+from hpo.training.parameters import FlatParameters
+from hpo.training.precision import master_dtype, resolve_precision
+from hpo.training.record import Record
+from hpo.trial import OptimizerName
+
+MEAN, MEAN_SQUARE, STEP = f"{OPTIMIZER}mean", f"{OPTIMIZER}mean_square", f"{OPTIMIZER}step"
+VELOCITY = f"{OPTIMIZER}velocity"
+STATE = (VALUES, BEST_VALUES, MEAN, MEAN_SQUARE)
+"""What a pack keeps of each member; the velocity of SGD is kept as a mean."""
+
+State = Mapping[str, Sequence[torch.Tensor]]
+"""By the names of `STATE`, each cut into the tensors of the network's parameters."""
+
+
+@dataclass(kw_only=True, eq=False)
+class Member:
+    """A run in a trainer of many.
+
+    Attributes:
+        start: where it goes on from; None when it begins, and once it is in a pack.
+    """
+
+    run: Run
+    record: Record
+    start: Checkpoint | None
+
+    @classmethod
+    def of(cls, run: Run, checkpoint: Checkpoint | None, device: torch.device) -> "Member":
+        """A run that is to be trained on a device."""
+        if checkpoint:
+            return cls(run=run, record=Record.resumed(run.config, checkpoint), start=checkpoint)
+        model, training = run.config.model, run.config.training
+        precision = resolve_precision(training.precision, model.width, device)
+        return cls(run=run, record=Record(config=run.config, precision=precision), start=None)
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """The flat tensors to begin with, on the CPU, by the names of `STATE`."""
+        if self.start:
+            found = self.start.tensors
+            mean = found[VELOCITY if VELOCITY in found else MEAN]
+            square = found.get(MEAN_SQUARE, torch.zeros_like(mean))
+            flat = (found[VALUES], found[BEST_VALUES], mean, square)
+        else:
+            config, data = self.run.config, self.run.data
+            inputs, outputs = data.x_train.shape[1], data.n_outputs
+            network = MLP(inputs, outputs, config.model, seed=config.training.seed)
+            network.to(master_dtype(self.record.precision))
+            values = FlatParameters(network, torch.float32).values
+            flat = (values, values, torch.zeros_like(values), torch.zeros_like(values))
+        return dict(zip(STATE, flat, strict=True))
+
+    def checkpoint(self, state: State, device: torch.device) -> Checkpoint | None:
+        """Where the run stands, from its tensors in a pack; None before the first step."""
+        flat = {name: joined(state[name]) for name in STATE}
+        name, n_steps = self.run.config.optimizer.name, self.record.n_steps
+        return self.record.checkpoint(_named(name, flat, n_steps), device)
+
+
+def joined(parts: Iterable[torch.Tensor]) -> torch.Tensor:
+    """One flat tensor of a network's parameters."""
+    return torch.cat([part.flatten() for part in parts])
+
+
+def _named(
+    optimizer: OptimizerName, flat: Mapping[str, torch.Tensor], n_steps: int
+) -> dict[str, torch.Tensor]:
+    """The tensors of a checkpoint."""
+    values = flat[VALUES]
+    memory = {
+        VELOCITY: flat[MEAN],
+        MEAN: flat[MEAN],
+        MEAN_SQUARE: flat[MEAN_SQUARE],
+        STEP: values.new_full((), first_step(optimizer) + n_steps),
+    }
+    names = [f"{OPTIMIZER}{name}" for name in memory_shapes(optimizer, len(values))]
+    return {
+        VALUES: values,
+        BEST_VALUES: flat[BEST_VALUES],
+        **{name: memory[name] for name in names},
+    }

@@ -1,0 +1,351 @@
+"""A pack: many runs of one kind in training at once, as one program.
+
+Its runs share the data, batch size, loss, metric and precision; in all else they differ. A step
+makes an update of every run, wherever in its epoch it is. When a run ends an epoch its parameters
+are set aside, and those of all runs are validated together as soon as each has ended one; what is
+better than the best is kept on the device, and the host learns of it at the end of a slice. A run
+that is over goes on unheeded until then.
+
+Does not know: who comes and goes, time.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from hpo.training.batches import Feed
+from hpo.training.checkpoint import VALUES
+from hpo.training.losses import Gradient
+from hpo.training.member import STATE, Member, State
+from hpo.training.metrics import measure
+from hpo.training.pack_blocks import Linear, Shape, blocks, cut, zeros
+from hpo.training.pack_passes import PackPasses
+from hpo.training.pack_program import Program
+from hpo.training.pack_update import PackOptimizer
+from hpo.training.precision import master_dtype
+from hpo.training.random import PackedMasks, permutations
+from hpo.trial import METRICS, Measurement, MetricName, ModelConfig, Precision
+
+METRIC_SLOTS = 16
+"""Members whose metrics are computed at once; they take memory."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kind:
+    """What the runs of a pack have in common; equal when the feed is the same object.
+
+    Attributes:
+        gradient: of the loss.
+        width: up to which hidden layers are padded.
+    """
+
+    feed: Feed
+    batch_size: int
+    gradient: Gradient
+    metric: MetricName
+    precision: Precision
+    width: int
+
+
+class Pack:
+    """Trains its members together.
+
+    Attributes:
+        kind: what its members have in common.
+        members: by slot.
+    """
+
+    def __init__(self, kind: Kind, members: Sequence[Member]) -> None:
+        """Make room for the members, and rehearse: lack of memory shows before anyone is in.
+
+        Raises:
+            RuntimeError: there is too little memory.
+        """
+        self.members = sorted(members, key=lambda member: _order(member.run.config.model))
+        self.kind, self._feed, self._device = kind, kind.feed, kind.feed.device
+        data, configs = self._feed.data, [member.run.config for member in self.members]
+        self._shape = Shape(
+            n_inputs=data.x_train.shape[1],
+            n_outputs=data.n_outputs,
+            width=min(kind.width, max(-(-c.model.width // 8) * 8 for c in configs)),
+            models=tuple(config.model for config in configs),
+        )
+        self._n_batches = data.n_batches(kind.batch_size)
+        self._master = master_dtype(kind.precision)
+        self._working = getattr(torch, kind.precision)
+        self._make_buffers()
+        self._optimizer = PackOptimizer(configs, self._blocks, self._master, self._device)
+        seeds = [config.training.seed for config in configs]
+        rates = [config.model.dropout for config in configs]
+        self._passes = PackPasses(
+            self._shape,
+            PackedMasks.of(seeds, rates, self._shape.width, self._master, self._device)
+            if any(rates)
+            else None,
+            kind.gradient,
+            self._working,
+            self._device,
+        )
+        self._make_counters()
+        self._program = Program(self._device)
+        with torch.no_grad(), self._program.on_stream():
+            self._validate()
+            self._program.rehearse(self._step)
+            self._forget()
+
+    def enter(self, slot: int, state: State, orders: torch.Tensor | None = None) -> None:
+        """Bring a member in, before `begin`.
+
+        Args:
+            slot: the member's.
+            state: its tensors.
+            orders: of the rows in its epochs, from another pack; without them they are drawn.
+        """
+        with torch.no_grad(), self._program.on_stream():
+            for name, parts in self.state(slot).items():
+                for part, given in zip(parts, state[name], strict=True):
+                    part.copy_(given)
+            if orders is not None:
+                self.orders(slot).copy_(orders)
+        if orders is None:
+            epoch = self.members[slot].record.n_epochs
+            self._undrawn += [(slot, epoch), (slot, epoch + 1)]
+
+    def begin(self) -> None:
+        """Take up every member where its record says it is."""
+        records = [member.record for member in self.members]
+        counted = [(r.n_steps, r.n_epochs, r.best.step, r.best.value) for r in records]
+        with torch.no_grad(), self._program.on_stream():
+            found = torch.tensor(counted, dtype=torch.float64).to(self._device).unbind(dim=1)
+            counters = (self._steps, self._epochs, self._best_epochs, self._best)
+            for counter, column in zip(counters, found, strict=True):
+                counter.copy_(column)
+            self._draw_orders(self._undrawn)
+            for copies, values in zip(self._copies, self._values, strict=True):
+                if copies is not None:
+                    copies.copy_(values)
+        for slot, record in enumerate(records):
+            self._ends.setdefault(-record.n_steps % self._n_batches, []).append(slot)
+        self._n_ended = [record.n_epochs for record in records]
+        self._starts = [record.n_steps for record in records]
+        # The engine of one run may stop after an epoch's last step, before it validates.
+        is_owed = [r.n_steps == (r.n_epochs + 1) * self._n_batches for r in records]
+        if owed := [slot for slot, owes in enumerate(is_owed) if owes]:
+            with torch.no_grad(), self._program.on_stream():
+                self._end_epoch(owed)
+        self._program.join()
+
+    def flat(self, slot: int, tensors: Mapping[str, torch.Tensor]) -> State:
+        """A member's flat tensors, brought to the device and cut as `enter` takes them."""
+        shapes = [part.shape for part in self.state(slot)[VALUES]]
+        sizes = [shape.numel() for shape in shapes]
+        with self._program.on_stream():  # whose memory is not used again before `enter` is done
+            moved = {name: tensor.to(self._device) for name, tensor in tensors.items()}
+        return {
+            name: [p.view(s) for p, s in zip(torch.split(tensor, sizes), shapes, strict=True)]
+            for name, tensor in moved.items()
+        }
+
+    def state(self, slot: int) -> State:
+        """Views of a member's tensors."""
+        optimizer = self._optimizer
+        buffers = (self._values, self._best_values, optimizer.mean, optimizer.mean_square)
+        return {
+            name: cut(self._shape, self._blocks, found, slot)
+            for name, found in zip(STATE, buffers, strict=True)
+        }
+
+    def orders(self, slot: int) -> torch.Tensor:
+        """The orders of rows in a member's even and odd epochs, this one's and the next: (2, n)."""
+        return self._orders[:, slot]
+
+    def __str__(self) -> str:
+        """Its size, and the share of its parameters that is padding."""
+        own = sum(
+            part.numel() for slot in range(len(self.members)) for part in self.state(slot)[VALUES]
+        )
+        padding = 1 - own / sum(values.numel() for values in self._values)
+        return (
+            f"{len(self.members)} of width {self._shape.width} and depth to {self._shape.depth}, "
+            f"{self.kind.precision}, batches of {self.kind.batch_size}: {padding:.0%} padding"
+        )
+
+    def step(self) -> None:
+        """Make an update of every member, and look after those that end an epoch by it."""
+        with torch.no_grad(), self._program.on_stream():
+            self._program.run(self._step)
+            self._n_steps += 1
+            if ended := self._ends.get(self._n_steps % self._n_batches):
+                self._end_epoch(ended)
+
+    def read(self) -> dict[int, list[Measurement]]:
+        """Wait for the device, and note in the members' records what was measured, by slot."""
+        with torch.no_grad(), self._program.on_stream():
+            if self._pending:
+                self._end_pending()
+            found = torch.stack([each for _, each in self._log]).tolist() if self._log else []
+        measured: dict[int, list[Measurement]] = {}
+        for (slots, _), (values, is_finite) in zip(self._log, found, strict=True):
+            for slot in slots:
+                record = self.members[slot].record
+                if not record.is_over:
+                    noted = record.note(values[slot], is_finite=bool(is_finite[slot]))
+                    measured.setdefault(slot, []).extend([noted] if noted else [])
+        for slot, start in enumerate(self._starts):
+            record = self.members[slot].record
+            n_steps = record.n_epochs * self._n_batches
+            record.n_steps = n_steps if record.is_over else start + self._n_steps
+        self._log.clear()
+        return measured
+
+    def _make_buffers(self) -> None:
+        self._blocks = blocks(self._shape)
+        of, device = self._blocks, self._device
+        self._values, self._best_values, self._aside = (
+            zeros(of, self._master, device) for _ in range(3)
+        )
+        self._gradients = zeros(of[:1], self._master, device) + zeros(of[1:], self._working, device)
+        is_mixed = self._working != self._master
+        n_between = len(of) - 1
+        between = zeros(of[1:], self._working, device) if is_mixed else self._values[1:]
+        self._copies = [None, *(between if is_mixed else [None] * n_between)]
+        self._layers = self._linears([self._values[0], *between])
+        self._gradient_layers = self._linears(self._gradients)
+
+    def _make_counters(self) -> None:
+        n, device = len(self.members), self._device
+        n_rows = len(self._feed.x_train)
+        self._slots = torch.arange(n, device=device)
+        self._rows = torch.arange(min(self.kind.batch_size, n_rows), device=device)
+        self._orders = torch.zeros(2, n, n_rows, dtype=torch.int32, device=device)
+        self._steps, self._epochs = torch.zeros_like(self._slots), torch.zeros_like(self._slots)
+        self._best_epochs = torch.zeros_like(self._slots)
+        self._best = torch.zeros(n, dtype=torch.float64, device=device)
+        self._has_diverged = torch.zeros(n, dtype=torch.bool, device=device)
+        training = [member.run.config.training for member in self.members]
+        self._patience = torch.tensor([each.patience for each in training], device=device)
+        self._max_epochs = torch.tensor([each.max_epochs for each in training], device=device)
+
+    def _forget(self) -> None:
+        """Begin with no member, as if nothing had been rehearsed; what counts is set by `begin`."""
+        self._has_diverged.zero_()
+        self._n_steps = 0
+        self._ends: dict[int, list[int]] = {}
+        self._n_ended = []
+        self._starts = []
+        self._undrawn: list[tuple[int, int]] = []
+        self._pending: list[int] = []
+        self._log: list[tuple[list[int], torch.Tensor]] = []
+
+    def _linears(self, buffers: Sequence[torch.Tensor]) -> list[Linear]:
+        """The layers in some buffers: first, output, between."""
+        pairs = zip(self._blocks, buffers, strict=True)
+        return [linear for block, buffer in pairs for linear in block.linears(buffer)]
+
+    def _step(self) -> None:
+        x, y, weights = self._batch()
+        self._passes.run(
+            self._layers, self._gradient_layers, x, y, weights, self._steps, self._program.dropped
+        )
+        self._optimizer.step(
+            self._values, self._copies, self._gradients, self._steps, self._program.update
+        )
+        self._steps.add_(1)
+
+    def _batch(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Each member's next batch; rows beyond the end of its epoch weigh nothing."""
+        n_rows, n = len(self._feed.x_train), len(self.members)
+        epochs, batches = self._steps // self._n_batches, self._steps % self._n_batches
+        rows = batches[:, None] * self.kind.batch_size + self._rows
+        is_row = rows < n_rows
+        places = (epochs % 2 * n + self._slots)[:, None] * n_rows + rows.clamp(max=n_rows - 1)
+        index = self._orders.view(-1).index_select(0, places.view(-1))
+        x = self._feed.x_train.index_select(0, index).view(*rows.shape, -1)
+        y = self._feed.y_train.index_select(0, index).view(rows.shape)
+        weights = is_row.to(self._master) / is_row.sum(dim=1, keepdim=True)
+        return x, y, weights[..., None]
+
+    def _end_epoch(self, ended: list[int]) -> None:
+        """Set the parameters of these slots aside; validate when all have some aside."""
+        if not set(self._pending).isdisjoint(ended):
+            self._end_pending()
+        index = self._index(ended)
+        for aside, values in zip(self._aside, self._values, strict=True):
+            own = index[: sum(slot < len(values) for slot in ended)]  # both in order of slots
+            aside.index_copy_(0, own, values.index_select(0, own))
+        for slot in ended:
+            self._n_ended[slot] += 1
+        self._pending += ended
+        if len(self._pending) == len(self.members):
+            self._end_pending()
+
+    def _end_pending(self) -> None:
+        """Validate what is aside, and draw the orders of the epochs after the next."""
+        pending, self._pending = self._pending, []
+        is_pending = torch.zeros_like(self._has_diverged)
+        is_pending.index_fill_(0, self._index(pending), value=True)
+        found = self._validate()
+        self._note_best(is_pending, found[0], found[1] > 0)
+        self._log.append((pending, found))
+        self._draw_orders([(slot, self._n_ended[slot] + 1) for slot in pending])
+
+    def _validate(self) -> torch.Tensor:
+        """The metric of what is aside, and whether all outputs are finite: (2, slots) float64."""
+        linears = self._linears(self._aside[:1] + [a.to(self._working) for a in self._aside[1:]])
+        feed, data = self._feed, self._feed.data
+        blocks = [self._passes.outputs(linears, x) for x in feed.validation_blocks()]
+        logits = torch.cat(blocks, dim=1)
+
+        def measured(logits: torch.Tensor) -> torch.Tensor:
+            return measure(
+                self.kind.metric,
+                data.task,
+                data.n_classes,
+                logits,
+                feed.y_val,
+                data.target_mean,
+                data.target_std,
+            )
+
+        values = torch.vmap(measured, chunk_size=METRIC_SLOTS)(logits)
+        return torch.stack([values, logits.isfinite().flatten(1).all(dim=1).double()])
+
+    def _note_best(
+        self, is_pending: torch.Tensor, values: torch.Tensor, is_finite: torch.Tensor
+    ) -> None:
+        """Keep what is aside where it is the best so far, as `Record.note` does for the host."""
+        sign = -1 if METRICS[self.kind.metric].direction == "minimize" else 1
+        is_over = self._has_diverged | (self._epochs - self._best_epochs >= self._patience)
+        is_over |= self._epochs >= self._max_epochs
+        is_gain = (self._best_epochs == 0) | (sign * (values - self._best) > 0)
+        is_sound = is_finite & values.isfinite()
+        is_best = is_pending & ~is_over & is_sound & is_gain
+        self._has_diverged |= is_pending & ~is_sound
+        self._epochs += is_pending
+        self._best.copy_(torch.where(is_best, values, self._best))
+        self._best_epochs.copy_(torch.where(is_best, self._epochs, self._best_epochs))
+        for best, aside in zip(self._best_values, self._aside, strict=True):
+            best.copy_(torch.where(is_best[: len(best), None], aside, best))
+
+    def _draw_orders(self, epochs: Sequence[tuple[int, int]]) -> None:
+        """Draw the order of rows for some slots' epochs."""
+        if not epochs:
+            return
+        n = len(self.members)
+        seeds = [self.members[slot].run.config.training.seed for slot, _ in epochs]
+        numbers = [epoch for _, epoch in epochs]
+        drawn = permutations(
+            list(zip(seeds, numbers, strict=True)), len(self._feed.x_train), self._device
+        )
+        places = self._index([epoch % 2 * n + slot for slot, epoch in epochs])
+        self._orders.view(2 * n, -1).index_copy_(0, places, drawn.to(torch.int32))
+
+    def _index(self, slots: Sequence[int]) -> torch.Tensor:
+        return torch.tensor(slots).to(self._device, non_blocking=True)
+
+
+def _order(model: ModelConfig) -> tuple[int, str | tuple[int, ...]]:
+    """Deepest first; then by activation, there and back, so that few neighbours differ."""
+    name = [ord(letter) for letter in model.activation]
+    return -model.depth, tuple(name if model.depth % 2 else [-letter for letter in name])

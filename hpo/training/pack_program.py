@@ -1,0 +1,136 @@
+"""How a device runs a pack's step: recorded as one CUDA graph, or function by function.
+
+On a GPU the elementwise parts, update and dropout, are compiled into one kernel each, and the whole
+step is recorded once and replayed, so that hundreds of kernels cost one launch. Where the compiler
+or the recording fails, the same functions run one by one, and a warning says so. A processor always
+runs them so: launches cost it nothing.
+
+Does not know: what a step computes.
+"""
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import cache
+from typing import Any, ClassVar
+
+import torch
+
+from hpo.training.memory import first_line, free_memory, is_out_of_memory
+from hpo.training.pack_update import update
+from hpo.training.random import dropped
+
+log = logging.getLogger(__name__)
+
+
+class Program:
+    """Runs a pack's step.
+
+    Attributes:
+        update: `hpo.training.pack_update.update`, compiled where that is possible.
+        dropped: likewise `hpo.training.random.dropped`.
+        can_compile: False once the compiler has failed in this process.
+    """
+
+    can_compile: ClassVar[bool] = True
+
+    def __init__(self, device: torch.device) -> None:
+        """Choose how to run on a device."""
+        self.update: Callable[..., Any] = update
+        self.dropped: Callable[..., Any] = dropped
+        self._graph: torch.cuda.CUDAGraph | None = None
+        self._stream: torch.cuda.Stream | None = None
+        if device.type == "cuda":
+            self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+            self._stream.wait_stream(torch.cuda.current_stream(device))
+            if self.can_compile:
+                self.update, self.dropped = _compiled()
+
+    def on_stream(self) -> AbstractContextManager[Any]:
+        """Where all of the pack's work goes: several packs share a GPU, each on its stream."""
+        return torch.cuda.stream(self._stream) if self._stream else nullcontext()
+
+    def join(self) -> None:
+        """Let other work wait for what was begun here, such as reading memory that is given up."""
+        if self._stream:
+            torch.cuda.current_stream(self._stream.device).wait_stream(self._stream)
+
+    def rehearse(self, step: Callable[[], None]) -> None:
+        """Make a step once, and record it where the device can.
+
+        Args:
+            step: works on fixed tensors, without a look at their values.
+
+        Raises:
+            RuntimeError: there is too little memory.
+        """
+        if self._stream is None:
+            step()
+            return
+        self._warm_up(step)
+        for is_last in (False, True):
+            try:
+                self._graph = _recorded(step)
+                return
+            except RuntimeError as error:
+                if not is_out_of_memory(error):
+                    log.warning("packs train without a CUDA graph: %s", first_line(error))
+                    return
+                if is_last:
+                    raise
+            # During a recording the allocator gives back nothing of what it keeps in store.
+            free_memory(self._stream.device)
+
+    def _warm_up(self, step: Callable[[], None]) -> None:
+        """Make a step as it will be recorded: libraries load, and kernels are compiled."""
+        from torch._dynamo.exc import TorchDynamoException  # a second's import, for a GPU alone
+
+        try:
+            with _for_any_size():
+                step()
+        except TorchDynamoException as error:
+            log.warning("packs train without compiled kernels: %s", first_line(error))
+            Program.can_compile = False
+            self.update, self.dropped = update, dropped
+            step()
+
+    def run(self, step: Callable[[], None]) -> None:
+        """Make the step that was rehearsed; it refers to the pack, so that it is not kept here."""
+        if self._graph:
+            self._graph.replay()
+        else:
+            step()
+
+
+@cache
+def _compiled() -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """One kernel each, for packs of any size."""
+    return torch.compile(update, dynamic=True), torch.compile(dropped, dynamic=True)
+
+
+@contextmanager
+def _for_any_size() -> Iterator[None]:
+    """Compile so that sizes may differ later that happen to be equal now.
+
+    Every pack has sizes of its own, and after some variants of a function, 8 by default, the
+    compiler gives up on it.
+    """
+    from torch._dynamo import config
+    from torch.fx.experimental import _config as shapes
+
+    with config.patch(recompile_limit=64), shapes.patch(use_duck_shape=False):  # type: ignore[attr-defined]
+        yield
+
+
+def _recorded(step: Callable[[], None]) -> torch.cuda.CUDAGraph:
+    """A step as one graph on the current stream."""
+    graph = torch.cuda.CUDAGraph()
+    torch.cuda.synchronize()
+    # Other threads of the process may use the device meanwhile; `torch.cuda.graph` would collect
+    # garbage and empty the allocator's cache each time besides.
+    graph.capture_begin(capture_error_mode="thread_local")
+    try:
+        step()
+    finally:
+        graph.capture_end()
+    return graph

@@ -1,0 +1,176 @@
+"""One update rule for networks with different optimizers, a row of coefficients each.
+
+SGD with momentum, Adam, AdamW and RMSprop are one elementwise formula, with PyTorch's semantics and
+its default constants. For a slot with gradient g, parameters p and running means m and v:
+
+    g <- clipped g + l2 * p + l1 * sign(p)      p <- p * (1 - learning rate * decay)
+    m <- a * m + b * g                          v <- c * v + e * g^2
+    p <- p - learning rate / bias1 * m / d      d = sqrt(v / bias2) + eps, or 1 for SGD
+
+e is 1 - c before that is rounded. L2, L1 and decay act on weights alone. Bias corrections are 1 but
+for Adam and AdamW.
+
+Does not know: how gradients come about.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import torch
+
+from hpo.training.optimizers import ADAM_BETAS, EPS, RMSPROP_ALPHA
+from hpo.training.pack_blocks import Block, zeros
+from hpo.trial import TrialConfig
+
+
+class Coefficients(NamedTuple):
+    """What tells optimizers apart: a number each, or (slots, 1) of them."""
+
+    clip: Any
+    is_corrected: Any
+    learning_rate: Any
+    l2: Any
+    l1: Any
+    decay: Any
+    a: Any
+    b: Any
+    c: Any
+    e: Any
+    is_adaptive: Any
+
+
+class PackOptimizer:
+    """Updates all parameters of a pack by their gradients.
+
+    Attributes:
+        mean: of gradients, a buffer for each block; SGD's velocity.
+        mean_square: of their squares, likewise.
+    """
+
+    def __init__(
+        self,
+        configs: Sequence[TrialConfig],
+        blocks: Sequence[Block],
+        dtype: torch.dtype,
+        device: torch.device,
+    ) -> None:
+        """Start at rest.
+
+        Args:
+            configs: of the trials, by slot.
+            blocks: of their parameters.
+            dtype: the master type.
+            device: where the parameters are.
+        """
+        self.mean, self.mean_square = zeros(blocks, dtype, device), zeros(blocks, dtype, device)
+        rows = torch.tensor([_coefficients(config) for config in configs], dtype=torch.float64)
+        c = Coefficients(*rows.to(device).T[..., None])
+        self._coefficients = Coefficients(*[column.to(dtype) for column in c])
+        # Powers of what is near 1 want all digits.
+        self._rate, self._a, self._c = c.learning_rate, c.a, c.c
+        self._is_weight = [
+            (torch.arange(block.n, device=device) < block.n_weights).to(dtype) for block in blocks
+        ]
+
+    def step(
+        self,
+        values: Sequence[torch.Tensor],
+        copies: Sequence[torch.Tensor | None],
+        gradients: Sequence[torch.Tensor],
+        steps: torch.Tensor,
+        apply: Callable[..., None],
+    ) -> None:
+        """Change `values` in place, and their copies with them.
+
+        Args:
+            values: master parameters, a buffer for each block.
+            copies: likewise, in the working type, where that is another.
+            gradients: likewise, in the type they were computed in.
+            steps: updates that each trial has made before, (slots,) int64.
+            apply: `update`, as it is or compiled.
+        """
+        c = self._coefficients
+        squares = torch.zeros_like(c.clip)
+        for found in gradients:
+            norms = torch.linalg.vector_norm(found, dim=1, keepdim=True, dtype=squares.dtype)
+            squares[: len(norms)] += norms.square()
+        factor = torch.where(c.clip > 0, (c.clip / (squares.sqrt() + 1e-6)).clamp(max=1.0), 1.0)
+        t, is_corrected = steps[:, None] + 1, c.is_corrected > 0
+        size = self._rate / torch.where(is_corrected, 1 - self._a**t, 1.0)
+        bias2 = torch.where(is_corrected, 1 - self._c**t, 1.0)
+        scales = [factor, size.to(factor.dtype), bias2.to(factor.dtype)]
+        for index, own in enumerate(values):
+            n = len(own)
+            apply(
+                own,
+                copies[index],
+                gradients[index],
+                self.mean[index],
+                self.mean_square[index],
+                self._is_weight[index],
+                tuple(scale[:n] for scale in scales),
+                Coefficients(*[each[:n] for each in c]),
+            )
+
+
+def update(
+    values: torch.Tensor,
+    copies: torch.Tensor | None,
+    gradients: torch.Tensor,
+    mean: torch.Tensor,
+    mean_square: torch.Tensor,
+    is_weight: torch.Tensor,
+    scales: tuple[torch.Tensor, torch.Tensor, torch.Tensor],
+    coefficients: Coefficients,
+) -> None:
+    """Change a block's values and running means in place, all (slots, n).
+
+    Args:
+        values: parameters.
+        copies: of them, in the working type.
+        gradients: before clipping, in the master or the working type.
+        mean: of gradients.
+        mean_square: of their squares.
+        is_weight: 1 for weights and 0 for biases, (n,).
+        scales: the factor of clipping, the learning rate over the first bias correction, and the
+            second bias correction, (slots, 1) each.
+        coefficients: (slots, 1) each.
+    """
+    factor, size, bias2 = scales
+    _, _, rate, l2, l1, decay, a, b, c, e, is_adaptive = coefficients
+    g = gradients * factor
+    g = g + is_weight * (l2 * values + l1 * values.sign())
+    decayed = values * (1 - rate * decay * is_weight)
+    m = a * mean + b * g
+    v = c * mean_square + e * g * g
+    d = torch.where(is_adaptive > 0, (v / bias2).sqrt() + EPS, 1.0)
+    mean.copy_(m)
+    mean_square.copy_(v)
+    updated = decayed - size * m / d
+    values.copy_(updated)
+    if copies is not None:
+        copies.copy_(updated)
+
+
+def _coefficients(config: TrialConfig) -> Coefficients:
+    optimizer = config.optimizer
+    a, b, c = {
+        "sgd": (optimizer.momentum, 1.0, 0.0),
+        "adam": (ADAM_BETAS[0], 1 - ADAM_BETAS[0], ADAM_BETAS[1]),
+        "adamw": (ADAM_BETAS[0], 1 - ADAM_BETAS[0], ADAM_BETAS[1]),
+        "rmsprop": (0.0, 1.0, RMSPROP_ALPHA),
+    }[optimizer.name]
+    is_decoupled = optimizer.name == "adamw"
+    return Coefficients(
+        clip=config.training.gradient_clip,
+        is_corrected=optimizer.name in ("adam", "adamw"),
+        learning_rate=optimizer.learning_rate,
+        l2=0.0 if is_decoupled else optimizer.weight_decay,
+        l1=optimizer.l1,
+        decay=optimizer.weight_decay if is_decoupled else 0.0,
+        a=a,
+        b=b,
+        c=c,
+        e=1 - c,
+        is_adaptive=optimizer.name != "sgd",
+    )

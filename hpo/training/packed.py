@@ -1,0 +1,260 @@
+"""The engine that trains many runs at once, as one program for each kind of them.
+
+Runs come and go between slices. What they must share, and a width to be padded to, makes a kind;
+the runs of a kind form a pack, which is made anew when one comes or goes: the others take their
+tensors along. All packs make a step in turn. Results are those of the engine of one run but for
+rounding.
+
+Does not know: studies, files, signals.
+"""
+
+import math
+import time
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from hpo.training.batches import Feed
+from hpo.training.checkpoint import BEST_VALUES, Checkpoint
+from hpo.training.loop import Event, Failed, Finished, Progress, Run, Unplaced
+from hpo.training.losses import loss_gradient
+from hpo.training.member import Member, State, joined
+from hpo.training.memory import first_line, free_memory, is_out_of_memory
+from hpo.training.pack import Kind, Pack
+
+GROWTH = 2
+"""How many times as many steps as the last round's a round may have."""
+ROUND_SECONDS = 1.0
+"""The longest round, when nobody waits."""
+
+
+@dataclass(kw_only=True, eq=False)
+class Place:
+    """Where a member is: its pack, and the slot in it."""
+
+    pack: Pack
+    slot: int
+
+    def state(self) -> State:
+        """Views of the member's tensors."""
+        return self.pack.state(self.slot)
+
+
+class PackedTrainer:
+    """Trains up to so many runs at a time."""
+
+    def __init__(self, device: torch.device | str, slots: int) -> None:
+        """Bind a device, such as `cpu` or `cuda:0`."""
+        self.device = torch.device(device)
+        self._n_slots = slots
+        self._members: dict[int, Member] = {}
+        self._places: dict[int, Place] = {}
+        self._packs: dict[Kind, Pack] = {}
+        self._vacant: set[Kind] = set()
+        self._feeds: dict[int, Feed] = {}
+        self._round = 1
+        self._step_seconds = 0.0
+
+    def admit(self, run: Run, checkpoint: Checkpoint | None = None) -> bool:
+        """Take a run, to go on from a checkpoint of it; False when all slots are taken.
+
+        Raises:
+            ValueError: the checkpoint is of another run.
+        """
+        if len(self._members) >= self._n_slots:
+            return False
+        if checkpoint is not None:
+            checkpoint.check(run.config, run.data)
+        self._members[run.key] = Member.of(run, checkpoint, self.device)
+        return True
+
+    def advance(self, max_seconds: float) -> list[Event]:
+        """Train for about so long; what happened, in order.
+
+        Steps are made in rounds, between which the device is waited for; in the long run a slice is
+        one round.
+        """
+        deadline = time.perf_counter() + max_seconds
+        events = self._settle()
+        while self._places:
+            start = time.perf_counter()
+            n_steps = self._n_steps(deadline - start)
+            events += self._run(n_steps)
+            now = time.perf_counter()
+            for key in self._places:
+                self._members[key].record.seconds += now - start
+            self._round, self._step_seconds = n_steps, (now - start) / n_steps
+            finished = self._finished()
+            events += finished
+            if finished or now >= deadline:
+                break
+        return events
+
+    def checkpoint(self, key: int) -> Checkpoint | None:
+        """Where a run stands; None when it is not here or nothing was trained of it yet."""
+        if (member := self._members.get(key)) is None:
+            return None
+        if (place := self._places.get(key)) is None:
+            return member.start
+        return member.checkpoint(place.state(), self.device)
+
+    def evict(self, key: int) -> None:
+        """Drop a run without a result."""
+        self._members.pop(key, None)
+        if (place := self._places.pop(key, None)) is None:
+            return
+        if all(other.pack is not place.pack for other in self._places.values()):
+            del self._packs[place.pack.kind]
+        else:
+            self._vacant.add(place.pack.kind)
+
+    def describe(self) -> list[str]:
+        """A line for each pack: its size, and how much of it is padding."""
+        return [str(pack) for pack in self._packs.values()]
+
+    def _settle(self) -> list[Event]:
+        """Make the packs anew that runs have come to or gone from."""
+        events: list[Event] = []
+        newcomers: dict[Kind, list[Member]] = defaultdict(list)
+        for member in [m for key, m in self._members.items() if key not in self._places]:
+            try:
+                newcomers[self._kind(member)].append(member)
+            except RuntimeError as error:
+                events += self._refused([member], error)
+        for kind in {**newcomers, **dict.fromkeys(self._vacant)}:
+            if kind in newcomers or kind in self._packs:
+                events += self._repack(kind, newcomers[kind])
+        self._vacant.clear()
+        used = {id(member.run.data) for member in self._members.values()}
+        self._feeds = {k: feed for k, feed in self._feeds.items() if k in used}
+        return events
+
+    def _kind(self, member: Member) -> Kind:
+        """What the member shares with others of its pack, its data on the device."""
+        data, config = member.run.data, member.run.config
+        if id(data) not in self._feeds:
+            self._feeds[id(data)] = Feed(data, self.device, resident_bytes=math.inf)
+        return Kind(
+            feed=self._feeds[id(data)],
+            batch_size=config.training.batch_size,
+            gradient=loss_gradient(config.training.loss, data.task),
+            metric=config.objective.metric,
+            precision=member.record.precision,
+            width=padded_width(config.model.width),
+        )
+
+    def _repack(self, kind: Kind, newcomers: list[Member]) -> list[Event]:
+        """Make a pack anew, of those in it and of as many newcomers as there is memory for."""
+        events: list[Event] = []
+        old = self._packs.get(kind)
+        residents = [self._members[key] for key, place in self._places.items() if place.pack is old]
+        while newcomers or (residents and kind in self._vacant):
+            try:
+                self._replace(kind, [*residents, *newcomers])
+                break
+            except RuntimeError as error:
+                n_fewer = len(newcomers) // 2
+                refused, newcomers = newcomers[n_fewer:], newcomers[:n_fewer]
+                events += self._refused(refused, error)
+            free_memory(self.device)
+            if not refused:
+                break  # the old pack goes on as it is
+        return events
+
+    def _replace(self, kind: Kind, members: Sequence[Member]) -> None:
+        """Put a new pack in the place of a kind's old one, if there is memory for both."""
+        pack = Pack(kind, members)
+        for slot, member in enumerate(pack.members):
+            if place := self._places.get(member.run.key):
+                pack.enter(slot, place.state(), place.pack.orders(place.slot))
+            else:
+                pack.enter(slot, pack.flat(slot, member.tensors()))
+        pack.begin()
+        self._packs[kind] = pack
+        for slot, member in enumerate(pack.members):
+            self._places[member.run.key] = Place(pack=pack, slot=slot)
+            member.start = None
+
+    def _refused(self, members: Sequence[Member], error: RuntimeError) -> list[Event]:
+        """Turn members away for whom there is no memory; one that is all alone has failed.
+
+        Raises:
+            RuntimeError: it was another error.
+        """
+        if not is_out_of_memory(error):
+            raise error
+        is_alone = len(members) == 1 and not self._places
+        events: list[Event] = []
+        for member in members:
+            key = member.run.key
+            reason = f"out of memory: {first_line(error)}"
+            events.append(Failed(key=key, reason=reason) if is_alone else Unplaced(key=key))
+            self.evict(key)
+        return events
+
+    def _n_steps(self, seconds: float) -> int:
+        """How many steps a round may have that is to last so long at most."""
+        if not self._step_seconds:
+            return 1
+        wanted = min(seconds, ROUND_SECONDS) / self._step_seconds
+        return max(1, min(int(wanted), GROWTH * self._round))
+
+    def _run(self, n_steps: int) -> list[Event]:
+        """Make a round of steps in every pack, and say what was measured."""
+        events: list[Event] = []
+        for _ in range(n_steps):
+            for pack in list(self._packs.values()):
+                events += self._attempted(pack, _step)
+        for pack in list(self._packs.values()):
+            events += self._attempted(pack, self._progress)
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+        return events
+
+    def _progress(self, pack: Pack) -> list[Event]:
+        """What a pack's members measured in a round."""
+        events: list[Event] = []
+        for slot, measurements in pack.read().items():
+            key = pack.members[slot].run.key
+            place = self._places.get(key)
+            if measurements and place is not None and place.pack is pack:
+                events.append(Progress(key=key, measurements=tuple(measurements)))
+        return events
+
+    def _attempted(self, pack: Pack, action: Callable[[Pack], list[Event]]) -> list[Event]:
+        """Do something with a pack; without the memory for it, its members have to leave.
+
+        It was rehearsed: this happens when others have taken what was free on the device.
+        """
+        try:
+            return action(pack)
+        except RuntimeError as error:
+            members = [self._members[k] for k, place in self._places.items() if place.pack is pack]
+            for member in members:
+                del self._places[member.run.key]
+            del self._packs[pack.kind]
+            return self._refused(members, error)
+
+    def _finished(self) -> list[Event]:
+        """The results of those that are over, who leave."""
+        events: list[Event] = []
+        for key in [key for key in self._places if self._members[key].record.is_over]:
+            member, place = self._members[key], self._places[key]
+            feed = place.pack.kind.feed
+            result = member.record.result(feed, joined(place.state()[BEST_VALUES]))
+            events.append(Finished(key=key, result=result))
+            self.evict(key)
+        return events
+
+
+def _step(pack: Pack) -> list[Event]:
+    pack.step()
+    return []
+
+
+def padded_width(width: int) -> int:
+    """The next of 16, 24, 32, 48, 64, 96, ...: at most half as wide again, from 16 on."""
+    power = max(16, 1 << (width - 1).bit_length())
+    return power * 3 // 4 if power > 16 and width <= power * 3 // 4 else power

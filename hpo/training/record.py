@@ -1,0 +1,178 @@
+"""What a run has achieved: its measurements, its best epoch, whether it is over.
+
+Owns patience and what counts as divergence, for both engines.
+
+Does not know: networks, optimizers, other runs.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+import torch
+
+from hpo.training.batches import Feed
+from hpo.training.checkpoint import Checkpoint
+from hpo.training.metrics import evaluate
+from hpo.training.model import MLP
+from hpo.training.parameters import FlatParameters
+from hpo.training.precision import describe_environment
+from hpo.trial import METRICS, Measurement, Precision, TrialConfig
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Result:
+    """How a run ended.
+
+    Attributes:
+        status: "diverged" when weights or outputs stopped being finite numbers.
+        reason: what diverged and when; empty when complete.
+        best_step: the epoch with the best validation metric, from 1; 0 when there was none.
+        best_value: that metric as training measured it, in its own precision; NaN without one.
+        metrics: every metric of the task on the validation part at the best epoch, in float32.
+        weights: the network's `state_dict` at the best epoch, float32 on the CPU; like `metrics`
+            empty when diverged.
+        n_epochs: epochs finished, the one that diverged included.
+        n_steps: updates made.
+        seconds: spent training and validating.
+        precision: what `auto` was resolved to.
+    """
+
+    status: Literal["complete", "diverged"]
+    reason: str
+    best_step: int
+    best_value: float
+    metrics: dict[str, float]
+    weights: dict[str, torch.Tensor]
+    n_epochs: int
+    n_steps: int
+    seconds: float
+    precision: Precision
+
+
+@dataclass(kw_only=True, eq=False)
+class Record:
+    """The history of one run, in this process and before.
+
+    Attributes:
+        precision: that it is trained in.
+        n_steps: updates made.
+        n_epochs: epochs finished, the one that diverged included.
+        measurements: of every epoch that measured a finite number, in order.
+        best: the best of them; step 0 and NaN before the first.
+        reason: what diverged and when; empty while nothing did.
+        seconds: spent training and validating.
+    """
+
+    config: TrialConfig
+    precision: Precision
+    n_steps: int = 0
+    n_epochs: int = 0
+    measurements: list[Measurement] = field(default_factory=list)
+    best: Measurement = field(default_factory=lambda: Measurement(step=0, value=float("nan")))
+    reason: str = ""
+    seconds: float = 0.0
+
+    @classmethod
+    def resumed(cls, config: TrialConfig, checkpoint: Checkpoint) -> "Record":
+        """The history up to a checkpoint."""
+        return cls(
+            config=config,
+            precision=checkpoint.environment.precision,
+            n_steps=checkpoint.n_steps,
+            n_epochs=checkpoint.n_epochs,
+            measurements=list(checkpoint.measurements),
+            best=checkpoint.best,
+            seconds=checkpoint.seconds,
+        )
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the run is at its end: diverged, out of patience or of epochs."""
+        training = self.config.training
+        is_late = self.n_epochs - self.best.step >= training.patience
+        return bool(self.reason) or is_late or self.n_epochs >= training.max_epochs
+
+    def note(self, value: float, *, is_finite: bool) -> Measurement | None:
+        """Add an epoch.
+
+        Args:
+            value: its validation metric.
+            is_finite: whether all outputs on the validation part are finite numbers.
+
+        Returns:
+            Its measurement; None when the run has diverged.
+        """
+        self.n_epochs += 1
+        metric = self.config.objective.metric
+        if not (is_finite and math.isfinite(value)):
+            self.reason = f"outputs or {metric} are no finite numbers after epoch {self.n_epochs}"
+            return None
+        measurement = Measurement(step=self.n_epochs, value=value)
+        self.measurements.append(measurement)
+        gain = value - self.best.value
+        if METRICS[metric].direction == "minimize":
+            gain = -gain
+        if not self.best.step or gain > 0:
+            self.best = measurement
+        return measurement
+
+    def checkpoint(
+        self, tensors: Mapping[str, torch.Tensor], device: torch.device
+    ) -> Checkpoint | None:
+        """The run as it stands; None before the first step.
+
+        Args:
+            tensors: what `Checkpoint.tensors` is made of.
+            device: where it is trained.
+        """
+        if not self.n_steps:
+            return None
+        return Checkpoint(
+            tensors={name: tensor.to("cpu", copy=True) for name, tensor in tensors.items()},
+            measurements=tuple(self.measurements),
+            best_step=self.best.step,
+            n_steps=self.n_steps,
+            n_epochs=self.n_epochs,
+            seconds=self.seconds,
+            environment=describe_environment(device, self.precision),
+        )
+
+    def result(self, feed: Feed, best_values: torch.Tensor) -> Result:
+        """How the run ended, once it is over.
+
+        Args:
+            feed: its data.
+            best_values: the flat parameters of the best epoch.
+        """
+        metrics, weights = ({}, {}) if self.reason else _winner(self.config, feed, best_values)
+        return Result(
+            status="diverged" if self.reason else "complete",
+            reason=self.reason,
+            best_step=self.best.step,
+            best_value=self.best.value,
+            metrics=metrics,
+            weights=weights,
+            n_epochs=self.n_epochs,
+            n_steps=self.n_steps,
+            seconds=self.seconds,
+            precision=self.precision,
+        )
+
+
+@torch.no_grad()
+def _winner(
+    config: TrialConfig, feed: Feed, best_values: torch.Tensor
+) -> tuple[dict[str, float], dict[str, torch.Tensor]]:
+    """Metrics and weights of the best epoch, by the network as it is exported."""
+    data = feed.data
+    sizes = data.x_train.shape[1], data.n_outputs
+    network = MLP(*sizes, config.model, seed=None).to_empty(device=feed.device).eval()
+    FlatParameters(network, torch.float32).values.copy_(best_values)
+    logits = torch.cat([network(x) for x in feed.validation_blocks()])
+    metrics = evaluate(
+        data.task, data.n_classes, logits, feed.y_val, data.target_mean, data.target_std
+    )
+    weights = network.state_dict()
+    return metrics, {name: value.cpu().clone() for name, value in weights.items()}

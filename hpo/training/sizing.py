@@ -1,0 +1,79 @@
+"""How many runs to train at once on a device: measured, briefly.
+
+Does not know: studies, workers.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+
+from hpo.training.batches import TrainingData
+from hpo.training.loop import Finished, Progress, Run, SingleTrainer, Trainer
+from hpo.training.packed import PackedTrainer
+from hpo.trial import TrialConfig
+
+SIZES = (4, 16, 64, 256)
+MIN_GAIN = 1.15
+"""How many times as many updates a second a larger pack must make, to be worth its memory."""
+SECONDS = 0.5
+
+
+def best_slots(config: TrialConfig, data: TrainingData, device: torch.device) -> int:
+    """The size of pack beyond which a device gains little, or has no memory.
+
+    Args:
+        config: of a typical trial.
+        data: of the study.
+        device: to train on.
+
+    Returns:
+        1 where the engine of one run is as fast: mostly on processors.
+    """
+    best, best_speed = 1, speed(SingleTrainer(device), [config], data)
+    for n_runs in SIZES:
+        trainer = PackedTrainer(device, n_runs)
+        found = speed(trainer, [config] * n_runs, data)
+        if found <= MIN_GAIN * best_speed or not _is_refilled(trainer, config, data):
+            break
+        best, best_speed = n_runs, found
+    return best
+
+
+def _is_refilled(trainer: Trainer, config: TrialConfig, data: TrainingData) -> bool:
+    """Whether there is memory for another run in the place of one; the old pack is there as long.
+
+    Without it a worker's refills would be sent away until the pack has shrunk.
+    """
+    trainer.evict(0)
+    trainer.admit(Run(key=0, config=config, data=data))
+    return all(isinstance(event, Progress | Finished) for event in trainer.advance(0.0))
+
+
+def speed(
+    trainer: Trainer,
+    configs: Sequence[TrialConfig],
+    data: TrainingData,
+    seconds: float = SECONDS,
+) -> float:
+    """Updates a second of all runs together; 0 where there is no memory for them.
+
+    What a trainer does once, at its first step, is left out.
+    """
+    for key, config in enumerate(configs):
+        endless = replace(config.training, max_epochs=100_000, patience=100_000)
+        trainer.admit(Run(key=key, config=replace(config, training=endless), data=data))
+    events = trainer.advance(0.0)
+    before, start = _n_steps(trainer), time.perf_counter()
+    while time.perf_counter() < start + seconds:
+        events += trainer.advance(start + seconds - time.perf_counter())
+    seconds = time.perf_counter() - start
+    is_whole = all(isinstance(event, Progress) for event in events)
+    return len(configs) * (_n_steps(trainer) - before) / seconds if is_whole else 0.0
+
+
+def _n_steps(trainer: Trainer) -> int:
+    """Of the first run, which all others keep pace with."""
+    checkpoint = trainer.checkpoint(0)
+    return checkpoint.n_steps if checkpoint else 0

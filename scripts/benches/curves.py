@@ -1,0 +1,91 @@
+"""A trainer that trains nothing: each of its runs has an epoch every so many seconds.
+
+The curves are like one another and later runs are a little better, so that no pruner ends one and
+all are the same work for whoever reports them.
+"""
+
+import math
+import time
+from dataclasses import dataclass
+
+import torch
+
+from hpo.training import MLP, Checkpoint, Event, Finished, Progress, Result, Run
+from hpo.trial import METRICS, Measurement
+
+
+@dataclass(kw_only=True)
+class _Member:
+    run: Run
+    admitted: float
+    n_epochs: int = 0
+
+
+class CurveTrainer:
+    """Many runs at a time, by the clock."""
+
+    def __init__(self, slots: int, epoch_seconds: float, n_epochs: int) -> None:
+        """Have room for `slots` runs of `n_epochs` epochs each."""
+        self.device = torch.device("cpu")
+        self._slots = slots
+        self._epoch_seconds = epoch_seconds
+        self._n_epochs = n_epochs
+        self._members: dict[int, _Member] = {}
+        self._trained = 0.0
+
+    def admit(self, run: Run, checkpoint: Checkpoint | None = None) -> bool:
+        """Take a run."""
+        if len(self._members) >= self._slots:
+            return False
+        self._members[run.key] = _Member(run=run, admitted=self._trained)
+        return True
+
+    def advance(self, max_seconds: float) -> list[Event]:
+        """Let time pass; the epochs that ended in it."""
+        time.sleep(max_seconds)
+        self._trained += max_seconds
+        return [event for member in list(self._members.values()) for event in self._ended(member)]
+
+    def checkpoint(self, key: int) -> Checkpoint | None:
+        """There is nothing to keep."""
+        return None
+
+    def evict(self, key: int) -> None:
+        """Drop a run."""
+        self._members.pop(key, None)
+
+    def _ended(self, member: _Member) -> list[Event]:
+        key, first = member.run.key, member.n_epochs
+        due = int((self._trained - member.admitted) / self._epoch_seconds + 1e-6)
+        member.n_epochs = min(self._n_epochs, due)
+        measured = tuple(_measured(key, step + 1) for step in range(first, member.n_epochs))
+        events: list[Event] = [Progress(key=key, measurements=measured)] if measured else []
+        if member.n_epochs == self._n_epochs:
+            del self._members[key]
+            events.append(Finished(key=key, result=self._result(member.run)))
+        return events
+
+    def _result(self, run: Run) -> Result:
+        data, best = run.data, _measured(run.key, self._n_epochs)
+        n_outputs = data.n_classes if data.task == "multiclass" else 1
+        sizes = data.x_train.shape[1], n_outputs
+        names = [name for name, metric in METRICS.items() if data.task in metric.tasks]
+        return Result(
+            status="complete",
+            reason="",
+            best_step=best.step,
+            best_value=best.value,
+            metrics=dict.fromkeys(names, best.value),
+            weights={
+                name: torch.zeros(tensor.shape)
+                for name, tensor in MLP(*sizes, run.config.model, seed=None).state_dict().items()
+            },
+            n_epochs=self._n_epochs,
+            n_steps=self._n_epochs,
+            seconds=self._n_epochs * self._epoch_seconds,
+            precision="float32",
+        )
+
+
+def _measured(key: int, step: int) -> Measurement:
+    return Measurement(step=step, value=0.5 + math.exp(-step / 8) - 1e-7 * key)

@@ -1,0 +1,122 @@
+"""Training as Optuna's PyTorch examples write it: DataLoader, nn.Sequential, torch.optim.
+
+Needs torch alone.
+"""
+
+import time
+
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+
+from hpo.training import TrainingData
+from hpo.trial import TrialConfig
+
+
+def train(config: TrialConfig, data: TrainingData, device: torch.device) -> float:
+    """Train a configuration to its end; the last epoch's validation RMSE."""
+    step = Stepper(config, data, device)
+    loader = DataLoader(TensorDataset(data.x_val, data.y_val), batch_size=1024)
+    rmse = float("nan")
+    for _ in range(config.training.max_epochs):
+        step.epoch()
+        step.model.eval()
+        with torch.no_grad():
+            squares = [(step.predicted(x) - y.to(device)).square().sum() for x, y in loader]
+        rmse = (torch.stack(squares).sum() / len(data.y_val)).sqrt().item()
+    return rmse
+
+
+def speed(config: TrialConfig, data: TrainingData, device: torch.device, seconds: float) -> float:
+    """Updates a second, of about so many seconds."""
+    step = Stepper(config, data, device)
+    step.epoch(seconds / 4)
+    start = time.perf_counter()
+    n_steps = 0
+    while time.perf_counter() < start + seconds:
+        n_steps += step.epoch(start + seconds - time.perf_counter())
+    return n_steps / (time.perf_counter() - start)
+
+
+class Stepper:
+    """A model in training."""
+
+    def __init__(self, config: TrialConfig, data: TrainingData, device: torch.device) -> None:
+        """Build model, optimizer and loader."""
+        torch.manual_seed(config.training.seed)
+        self.model = build(config, data.x_train.shape[1]).to(device)
+        self._config, self._data, self._device = config, data, device
+        self._optimizer = build_optimizer(config, self.model)
+        y_train = (data.y_train - data.target_mean) / data.target_std
+        self._loader = DataLoader(
+            TensorDataset(data.x_train, y_train),
+            batch_size=config.training.batch_size,
+            shuffle=True,
+        )
+
+    def epoch(self, seconds: float = float("inf")) -> int:
+        """Train an epoch, or as much of it as so many seconds allow; updates made."""
+        deadline = time.perf_counter() + seconds
+        l1, clip = self._config.optimizer.l1, self._config.training.gradient_clip
+        n_steps = 0
+        self.model.train()
+        for x, y in self._loader:
+            self._optimizer.zero_grad()
+            outputs = self.model(x.to(self._device)).squeeze(1)
+            loss = nn.functional.mse_loss(outputs, y.to(self._device))
+            if l1:
+                weights = [p for p in self.model.parameters() if p.ndim == 2]
+                loss = loss + l1 * sum(p.abs().sum() for p in weights)
+            loss.backward()
+            if clip:
+                nn.utils.clip_grad_norm_(self.model.parameters(), clip)
+            self._optimizer.step()
+            n_steps += 1
+            if time.perf_counter() >= deadline:
+                break
+        if self._device.type == "cuda":
+            torch.cuda.synchronize()
+        return n_steps
+
+    def predicted(self, x: torch.Tensor) -> torch.Tensor:
+        """In the target's own units."""
+        outputs: torch.Tensor = self.model(x.to(self._device)).squeeze(1)
+        return outputs * self._data.target_std + self._data.target_mean
+
+
+class Activation(nn.Module):
+    """An activation by its name in the search space."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.function = getattr(nn.functional, name)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Apply it."""
+        return self.function(x)
+
+
+def build(config: TrialConfig, n_inputs: int) -> nn.Sequential:
+    """The network as a user would write it."""
+    layers: list[nn.Module] = []
+    width = n_inputs
+    for _ in range(config.model.depth):
+        layers += [nn.Linear(width, config.model.width), Activation(config.model.activation)]
+        layers += [nn.Dropout(config.model.dropout)] if config.model.dropout else []
+        width = config.model.width
+    return nn.Sequential(*layers, nn.Linear(width, 1))
+
+
+def build_optimizer(config: TrialConfig, model: nn.Module) -> torch.optim.Optimizer:
+    """The optimizer from torch.optim."""
+    settings = config.optimizer
+    options = {"lr": settings.learning_rate, "weight_decay": settings.weight_decay}
+    match settings.name:
+        case "sgd":
+            return torch.optim.SGD(model.parameters(), momentum=settings.momentum, **options)
+        case "adam":
+            return torch.optim.Adam(model.parameters(), **options)
+        case "adamw":
+            return torch.optim.AdamW(model.parameters(), **options)
+        case _:
+            return torch.optim.RMSprop(model.parameters(), **options)

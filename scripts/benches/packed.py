@@ -1,0 +1,158 @@
+"""Updates a second of packs of trials trained as one program, each with other settings.
+
+  (a)   the engine of one trial
+  (b)   the pattern of Optuna's PyTorch examples, DataLoader and torch.optim
+  (c)   the ceiling: the matrix products between hidden layers alone, for as many networks
+
+Needs torch alone. On a processor the defaults are smaller, and packs may not pay: what `--slots
+auto` would choose is shown as well.
+"""
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+
+import torch
+from benches import examples
+
+from hpo.training import PackedTrainer, SingleTrainer, TrainingData, resolve_precision
+from hpo.training.memory import free_memory
+from hpo.training.sizing import best_slots, speed
+from hpo.trial import (
+    DataConfig,
+    ModelConfig,
+    ObjectiveConfig,
+    OptimizerConfig,
+    TrainingConfig,
+    TrialConfig,
+)
+
+N_INPUTS = 16
+BATCH_SIZE = 256
+N_VALIDATION = 10_000
+ACTIVATIONS = ("relu", "silu", "tanh", "gelu")
+OPTIMIZERS = ("adamw", "sgd", "rmsprop", "adam")
+GPU = ((64, 256, 512, 1024), (1, 8, 32, 64, 128))
+CPU = ((64, 256), (1, 8))
+"""Widths, and sizes of packs."""
+
+
+def main(arguments: list[str]) -> None:
+    """Print a row for each width and size of pack."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    widths, packs = GPU if device.type == "cuda" else CPU
+    parser = argparse.ArgumentParser(prog="scripts/bench packed", description=__doc__)
+    parser.add_argument("--widths", type=int, nargs="+", default=widths)
+    parser.add_argument("--packs", type=int, nargs="+", default=packs)
+    parser.add_argument("--depth", type=int, default=4)
+    parser.add_argument("--rows", type=int, default=100_000)
+    parser.add_argument("--seconds", type=float, default=2.0, help="for each figure")
+    options = parser.parse_args(arguments)
+    torch.set_num_threads(1)
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU, one thread"
+    print(f"{name}: {options.rows} rows, depth {options.depth}, batches of {BATCH_SIZE}")
+    print("width  trials  updates/s  x (a)  x (b)  of (c)")
+    data = table(options.rows)
+    for width in options.widths:
+        row(width, options, data, device)
+
+
+def row(width: int, options: argparse.Namespace, data: TrainingData, device: torch.device) -> None:
+    """Measure one width."""
+    seconds, runs = options.seconds, [config(i, width, options.depth) for i in range(4)]
+    alone = statistics.mean(
+        speed(SingleTrainer(device), [run], data, seconds=seconds / 2) for run in runs
+    )
+    by_examples = statistics.mean(examples.speed(run, data, device, seconds / 2) for run in runs)
+    print(f"{width:5}   alone  {alone:9.0f}  {1:5.1f}  {alone / by_examples:5.1f}")
+    for n in options.packs:
+        trainer = PackedTrainer(device, n)
+        packed = speed(
+            trainer, [config(i, width, options.depth) for i in range(n)], data, seconds=seconds
+        )
+        shapes = "; ".join(trainer.describe())
+        del trainer
+        free_memory(device)
+        if not packed:
+            print(f"{width:5}  {n:6}  no memory")
+            continue
+        ceiling = products(n, width, options.depth, device, seconds / 4)
+        print(
+            f"{width:5}  {n:6}  {packed:9.0f}  {packed / alone:5.1f}  {packed / by_examples:5.1f}"
+            f"  {packed / ceiling:5.0%}   {shapes}",
+            flush=True,
+        )
+    print(f"{width:5}    auto  {best_slots(runs[0], data, device):9} at once")
+
+
+def table(n_rows: int) -> TrainingData:
+    """A regression of random numbers."""
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(n_rows + N_VALIDATION, N_INPUTS, generator=generator)
+    y = torch.sin(x).sum(dim=1)
+    return TrainingData(
+        task="regression",
+        n_classes=0,
+        x_train=x[:n_rows],
+        y_train=y[:n_rows],
+        x_val=x[n_rows:],
+        y_val=y[n_rows:],
+    )
+
+
+def config(index: int, width: int, depth: int) -> TrialConfig:
+    """One of many different trials."""
+    return TrialConfig(
+        data=DataConfig(source="random", target="y", task="regression"),
+        objective=ObjectiveConfig(metric="rmse"),
+        model=ModelConfig(
+            depth=depth,
+            width=width,
+            activation=ACTIVATIONS[index % 4],
+            dropout=0.1 if index % 3 == 0 else 0.0,
+        ),
+        optimizer=OptimizerConfig(
+            name=OPTIMIZERS[index // 4 % 4],
+            learning_rate=1e-4 * 1.5 ** (index % 7),
+            weight_decay=1e-4 if index % 2 else 0.0,
+        ),
+        training=TrainingConfig(batch_size=BATCH_SIZE, seed=index),
+    )
+
+
+def products(n: int, width: int, depth: int, device: torch.device, seconds: float) -> float:
+    """Updates a second, were there nothing but the products between hidden layers."""
+    dtype = getattr(torch, resolve_precision("auto", width, device))
+    x = torch.randn(n, BATCH_SIZE, width, device=device).to(dtype)
+    weight = torch.randn(n, width, width, device=device).to(dtype)
+    out, found = torch.empty_like(x), torch.empty_like(weight)
+
+    def step() -> None:
+        for _ in range(depth - 1):
+            torch.bmm(x, weight.transpose(1, 2), out=out)
+            torch.bmm(x, weight, out=out)
+            torch.bmm(x.transpose(1, 2), x, out=found)
+
+    return n * rate(step, device, seconds)
+
+
+def rate(step: Callable[[], None], device: torch.device, seconds: float) -> float:
+    """Calls a second."""
+    step()
+    n, elapsed = 1, 0.0
+    while elapsed < seconds:
+        n *= 2
+        synchronize(device)
+        start = time.perf_counter()
+        for _ in range(n):
+            step()
+        synchronize(device)
+        elapsed = time.perf_counter() - start
+    return n / elapsed
+
+
+def synchronize(device: torch.device) -> None:
+    """Wait for the device."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

@@ -1,0 +1,264 @@
+"""A worker with several trials in training at once."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from hpo.artifacts import ArtifactStore
+from hpo.catalog import bury, open_study
+from hpo.launch.creation import create_from_file
+from hpo.storage.engine import open_storage
+from hpo.study import Study, WorkerId
+from hpo.worker import pace
+from hpo.worker.loop import Timing, Worker
+from hpo.worker.quota import Quota
+from tests.pack import Pack
+from tests.test_worker_loop import STUDY
+
+ME = WorkerId(host="here", pid=1, device="cpu")
+
+Make = Callable[..., Study]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> ArtifactStore:
+    return ArtifactStore(str(tmp_path / "artifacts"))
+
+
+@pytest.fixture
+def make_study(tmp_path: Path, store: ArtifactStore) -> Make:
+    def make(n_trials: int, max_epochs: int = 2, url: str = "") -> Study:
+        rows = [f"{i % 13},{(i * 7) % 29},{i % 13 * 0.5 + i % 29}" for i in range(200)]
+        (tmp_path / "table.csv").write_text("\n".join(["a,b,y", *rows]))
+        text = STUDY.format(name="small", n_trials=n_trials, max_epochs=max_epochs, high=1e-2)
+        (tmp_path / "small.toml").write_text(f'{text}[pruner]\nname = "none"\n')
+        url = url or f"sqlite:///{tmp_path}/hpo.db"
+        study, _ = create_from_file(tmp_path / "small.toml", url, store.url)
+        return study
+
+    return make
+
+
+def make_worker(study: Study, store: ArtifactStore, pack: Pack, **changes: object) -> Worker:
+    given = {
+        "studies": lambda: [study],
+        "store": store,
+        "trainer": pack,
+        "slots": 4,
+        "identity": ME,
+        "quota": Quota(),
+        "timing": Timing(),
+    }
+    return Worker(**{**given, **changes})  # type: ignore[arg-type]
+
+
+def test_slots_are_full_until_the_budget_is_used_up(
+    make_study: Make, store: ArtifactStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study, pack = make_study(n_trials=10, max_epochs=100), Pack(4)
+    claim, n_wanted = Study.claim, list[int]()
+
+    def noted(study: Study, worker: WorkerId, lease: float, n: int) -> object:
+        n_wanted.append(n)
+        return claim(study, worker, lease, n)
+
+    monkeypatch.setattr(Study, "claim", noted)
+    start = time.monotonic()
+    assert make_worker(study, store, pack).work(threading.Event())
+    assert study.progress().counts == {"COMPLETE": 10}
+    assert all(trial.user_attrs["attempt"] == 1 for trial in study.trials())
+    assert pack.sizes[0] == 4
+    assert pack.sizes == sorted(pack.sizes, reverse=True)
+    assert n_wanted[0] == 4
+    # Each trial that ended freed a slot, and looks in vain are a second apart.
+    assert len(n_wanted) <= 10 + 2 + (time.monotonic() - start) / 1.0
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_two_workers_keep_the_budget_exactly(
+    make_study: Make,
+    store: ArtifactStore,
+    tmp_path: Path,
+    request: pytest.FixtureRequest,
+    kind: str,
+) -> None:
+    if kind == "sqlite":
+        url = f"sqlite:///{tmp_path}/two.db"
+    else:
+        url = request.getfixturevalue("postgresql_url")
+    study = make_study(n_trials=11, max_epochs=20, url=url)
+
+    def work(pid: int) -> None:
+        with closing(open_storage(url)) as storage:
+            own = open_study(storage, "small")
+            identity = WorkerId(host="here", pid=pid, device="cpu")
+            make_worker(own, store, Pack(4), identity=identity).work(threading.Event())
+
+    workers = [threading.Thread(target=work, args=(pid,)) for pid in range(2)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(60)
+    trials = study.trials()
+    assert [trial.number for trial in trials] == list(range(11))
+    assert {(trial.state.name, trial.user_attrs["attempt"]) for trial in trials} == {
+        ("COMPLETE", 1)
+    }
+    study.storage.close()
+
+
+KILLED = """
+import os, sys, threading, time
+from hpo.artifacts import ArtifactStore
+from hpo.catalog import open_study
+from hpo.storage.engine import open_storage
+from hpo.study import WorkerId
+from hpo.worker.loop import Timing, Worker
+from hpo.worker.quota import Quota
+from tests.pack import Pack
+
+study = open_study(open_storage(sys.argv[1]), "small")
+store = ArtifactStore(sys.argv[2])
+
+def die_when_all_are_kept():
+    folder = f"studies/{study.uuid}"
+    if sum("/checkpoints/" in path for path in store.list(folder)) >= 4:
+        os.kill(os.getpid(), 9)
+
+Worker(
+    studies=lambda: [study],
+    store=store,
+    trainer=Pack(4, on_slice=die_when_all_are_kept),
+    slots=4,
+    identity=WorkerId(host="dead", pid=1, device="cpu"),
+    quota=Quota(),
+    timing=Timing(checkpoint=0.1),
+).work(threading.Event())
+"""
+
+
+def test_all_trials_of_a_killed_worker_go_on_from_their_checkpoints(
+    make_study: Make, store: ArtifactStore
+) -> None:
+    study = make_study(n_trials=4, max_epochs=400)
+    command = [sys.executable, "-c", KILLED, study.storage.url, store.url]
+    path = os.pathsep.join([str(Path(__file__).parent.parent), os.environ.get("PYTHONPATH", "")])
+    done = subprocess.run(command, env={**os.environ, "PYTHONPATH": path}, timeout=60)
+    assert done.returncode == -signal.SIGKILL
+    assert study.progress().counts == {"RUNNING": 4}
+    bury(study.storage, "dead:1", "killed by SIGKILL")
+    logged = [store.list(f"studies/{study.uuid}/trial-{n:05d}/checkpoints") for n in range(4)]
+    assert all(logged)
+    resumed = list[int]()
+    pack = Pack(4, on_slice=lambda: resumed.append(len(study.trials()[3].intermediate_values)))
+    assert make_worker(study, store, pack).work(threading.Event())
+    assert resumed[0] > 0
+    for trial in study.trials():
+        assert (trial.state.name, trial.user_attrs["attempt"]) == ("COMPLETE", 2)
+        assert list(trial.intermediate_values) == list(range(1, 401))
+
+
+def test_trials_without_a_place_go_back_and_the_worker_makes_do(
+    make_study: Make, store: ArtifactStore
+) -> None:
+    study, pack = make_study(n_trials=6, max_epochs=200), Pack(4, room=2)
+    worker = make_worker(study, store, pack)
+    assert worker.work(threading.Event())
+    assert max(pack.sizes) == 2
+    trials = study.trials()
+    assert {trial.state.name for trial in trials} == {"COMPLETE"}
+    assert [trial.user_attrs["attempt"] for trial in trials] == [1, 1, 2, 2, 1, 1]
+    for trial in trials[2:4]:
+        (earlier,) = trial.user_attrs["earlier_attempts"]
+        assert earlier["ended"] == "released"
+
+
+def test_a_trial_that_is_not_admitted_goes_back(make_study: Make, store: ArtifactStore) -> None:
+    study, pack = make_study(n_trials=3, max_epochs=200), Pack(2)
+    assert make_worker(study, store, pack).work(threading.Event())
+    assert study.progress().counts == {"COMPLETE": 3}
+    attempts = study.trials()[2].user_attrs["earlier_attempts"]
+    assert {attempt["ended"] for attempt in attempts} == {"released"}
+
+
+def test_a_quota_limits_what_is_claimed_at_once(make_study: Make, store: ArtifactStore) -> None:
+    study, pack, quota = make_study(n_trials=10), Pack(4), Quota.limited(6)
+    make_worker(study, store, pack, quota=quota).work(threading.Event())
+    assert study.progress().counts == {"COMPLETE": 6}
+    other = make_study(n_trials=10)
+    quota = Quota.limited(50)
+    make_worker(other, store, Pack(4), quota=quota).work(threading.Event())
+    assert quota.take(100) == 46
+
+
+def test_a_lost_lease_leaves_the_others_alone(make_study: Make, store: ArtifactStore) -> None:
+    study = make_study(n_trials=4, max_epochs=300)
+    taken = list[dict[int, int]]()
+
+    def take_one() -> None:
+        if len(pack.sizes) == 2:  # as if it had been silent
+            (first, *_) = [trial for trial in study.trials() if trial.state.name == "RUNNING"]
+            sql = f"UPDATE hpo_leases SET worker_id = 'x' WHERE trial_id = {first._trial_id}"
+            study.storage.write(lambda connection: connection.exec_driver_sql(sql))
+            taken.append(study.reaper.bury("x", "lost"))
+
+    pack = Pack(4, on_slice=take_one)
+    assert make_worker(study, store, pack).work(threading.Event())
+    assert taken == [{0: 1}]
+    trials = study.trials()
+    assert {trial.state.name for trial in trials} == {"COMPLETE"}
+    assert [trial.user_attrs["attempt"] for trial in trials] == [2, 1, 1, 1]
+
+
+def test_a_stop_gives_all_of_them_back(make_study: Make, store: ArtifactStore) -> None:
+    study, stop = make_study(n_trials=9, max_epochs=100_000), threading.Event()
+    pack = Pack(4, on_slice=lambda: stop.set() if len(pack.sizes) == 3 else None)
+    assert not make_worker(study, store, pack).work(stop)
+    assert study.progress().counts == {"WAITING": 4}
+    for number in range(4):
+        assert store.list(f"studies/{study.uuid}/trial-{number:05d}/checkpoints")
+
+
+class TestPace:
+    def test_reports_wait_as_long_as_sending_them_is_worth(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        now = 100.0
+        monkeypatch.setattr(pace.time, "monotonic", lambda: now)
+        reports = pace.Pace()
+        for took, waits in ((0.01, 0.2), (1.0, 5.0)):
+            assert reports.is_due
+            with reports.timed():
+                now += took
+            now += 0.99 * waits
+            assert not reports.is_due
+            now += 0.02 * waits
+
+    def test_slow_reports_are_few_and_lose_nothing(
+        self, make_study: Make, store: ArtifactStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        study, stop = make_study(n_trials=4, max_epochs=100_000), threading.Event()
+        pack = Pack(4, on_slice=lambda: stop.set() if len(pack.sizes) == 30 else None)
+        report, sent = Study.report, list[int]()
+
+        def slow(study: Study, batch: object) -> object:
+            time.sleep(0.05)
+            sent.append(len(batch))  # type: ignore[arg-type]
+            return report(study, batch)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(Study, "report", slow)
+        start = time.monotonic()
+        make_worker(study, store, pack).work(stop)
+        assert len(sent) <= 2 + (time.monotonic() - start) / (20 * 0.05)
+        for trial in study.trials():
+            steps = list(trial.intermediate_values)
+            assert steps == list(range(1, len(steps) + 1))
+            assert len(steps) > 30
