@@ -290,7 +290,8 @@ def _ticks(leaf: Leaf, has_zero: bool) -> list[tuple[float, str]]:
         return _ends(leaf)
     if leaf.log:
         first, last = math.ceil(math.log10(leaf.low)), math.floor(math.log10(leaf.high))
-        values = [10.0**power for power in range(first, last + 1)]
+        every = 1 if last - first < 4 else 2
+        values = [10.0**power for power in range(first, last + 1, every)]
     else:
         values = [float(v) for v in np.linspace(leaf.low, leaf.high, 5)]
         if leaf.type == "int":
