@@ -219,8 +219,11 @@ def test_test_metrics_are_computed_once(page: Path, inside: Path) -> None:
         assert hpo("report", "mean", "--top", 1).out == "mean.html\n"
     finally:
         kept.write_bytes(before)
-    text = Reader((inside / "mean.html").read_text(encoding="utf-8")).text
-    assert "On the test part its accuracy is 0.1239:" in text
+    reader = Reader((inside / "mean.html").read_text(encoding="utf-8"))
+    assert "On the test part its accuracy is 0.1239:" in reader.text
+    assert first["number"] != 0
+    drawn = {trace["y"][0] for trace in figures(reader)["leaders"]["data"]}
+    assert drawn == {f"trial {first['number']}", "trial 0 (default)"}
 
 
 def test_no_password_is_told(home: Path) -> None:
@@ -272,10 +275,20 @@ def test_weights_that_are_gone_leave_the_rest(home: Path, page: Path) -> None:
 
 @pytest.mark.parametrize("out", ["none/report.html", "artifacts", "/proc/report.html"])
 def test_a_place_that_cannot_be_written_is_said_in_a_sentence(inside: Path, out: str) -> None:
+    ArtifactStore(str(inside / "other"))
     before = sorted(inside.iterdir())
-    done = hpo("report", "early", "--out", out)
+    done = hpo("report", "mean", "--out", out, "--artifacts", "other")  # the work comes later
     assert (done.code, done.out) == (2, "")
     assert re.fullmatch(rf"hpo: {out}: cannot be written \([A-Za-z ]+\)\n", done.err)
+    assert sorted(inside.iterdir()) == before
+
+
+def test_what_fails_leaves_no_draft(inside: Path) -> None:
+    ArtifactStore(str(inside / "other"))
+    before = sorted(inside.iterdir())
+    done = hpo("report", "mean", "--out", "other.html", "--artifacts", "other")
+    assert done.code == 2
+    assert "study mean keeps its artifacts in another store" in done.err
     assert sorted(inside.iterdir()) == before
 
 

@@ -154,6 +154,7 @@ def slices(
             col=column + 1,
             title={"text": label(names[name]), "standoff": 4},
             tickvals=[place for place, _ in ticks],
+            tickangle=None if isinstance(leaf, Categorical) else 0,
             ticktext=[label(said, 12) for _, said in ticks],
             range=[-0.2 if ticks and ticks[0][0] == UNUSED else -0.06, 1.06],
         )
@@ -262,12 +263,12 @@ def _place(leaf: Leaf, value: Any, number: int) -> float | None:
     """
     if value is None:
         return None
+    if not leaf.admits(value):
+        return UNUSED if value == 0 and leaf.or_zero else None
     if isinstance(leaf, Categorical):
         n = len(leaf.choices)
         apart = ((number * 0.618034) % 1.0 - 0.5) * min(0.1, 0.5 / n)
         return (leaf.choices.index(value) / (n - 1) if n > 1 else 0.5) + apart
-    if value == 0 and leaf.or_zero and (leaf.log or not leaf.admits(0)):
-        return UNUSED
     if leaf.low == leaf.high:
         return 0.5
     if leaf.log:
@@ -291,11 +292,11 @@ def _ticks(leaf: Leaf, has_zero: bool) -> list[tuple[float, str]]:
     if leaf.log:
         first, last = math.ceil(math.log10(leaf.low)), math.floor(math.log10(leaf.high))
         every = 1 if last - first < 4 else 2
-        values = [10.0**power for power in range(first, last + 1, every)]
+        values: list[float] = [10.0**power for power in range(first, last + 1, every)]
     else:
-        values = [float(v) for v in np.linspace(leaf.low, leaf.high, 5)]
-        if leaf.type == "int":
-            values = sorted({float(round(value)) for value in values})
+        values = spread(leaf.grid() or np.linspace(leaf.low, leaf.high, 5).tolist(), 5)
+    if leaf.type == "int":
+        values = [round(value) for value in values]
     places = [(_place(leaf, value, 0), f"{value:.3g}") for value in values if value or not leaf.log]
     known = [(place, said) for place, said in places if place is not None and place != UNUSED]
     if len(known) < 2:

@@ -5,7 +5,8 @@ Does not know: what it says.
 
 import os
 import uuid
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from hpo.artifacts import ArtifactStore
@@ -35,14 +36,24 @@ def write_report(study: Study, store: ArtifactStore, out: Path, *, top: int = TO
     """
     draft = out.with_name(f".{out.name}.{uuid.uuid4().hex}")
     try:
-        if out.is_dir():
-            raise IsADirectoryError(None, "Is a directory")
-        draft.touch(exist_ok=False)  # before the work, not after it
-        draft.write_text(render(gather(study, store, top)), encoding="utf-8")
-        os.replace(draft, out)
-    except OSError as error:
-        raise InputError(f"{out}: cannot be written ({error.strerror or error})") from None
+        with _said(out):  # before the work, not after it
+            if out.is_dir():
+                raise IsADirectoryError(None, "Is a directory")
+            draft.touch(exist_ok=False)
+        text = render(gather(study, store, top))
+        with _said(out):
+            draft.write_text(text, encoding="utf-8")
+            os.replace(draft, out)
     finally:
         with suppress(OSError):
             draft.unlink(missing_ok=True)
     return out
+
+
+@contextmanager
+def _said(out: Path) -> Iterator[None]:
+    """Why a file cannot be written, as a sentence."""
+    try:
+        yield
+    except OSError as error:
+        raise InputError(f"{out}: cannot be written ({error.strerror or error})") from None
