@@ -22,8 +22,8 @@ from hpo.trial import Measurement
 from hpo.worker.loop import Timing, Worker
 from hpo.worker.quota import Quota
 from tests.command_line import hpo
-from tests.test_dashboard import CHROMIUM, CHROMIUM_ARGS
 
+CHROMIUM = Path("/usr/bin/chromium")
 SCRIPT = "<script>document.title='owned'</script>"
 IMAGE = "</script><img src=x onerror=\"document.title='owned'\">"
 LABEL = "<a href='javascript:alert(1)'>yes</a>"
@@ -299,7 +299,9 @@ def test_a_browser_draws_it_all_without_a_network(page: Path) -> None:
     sync_api = pytest.importorskip("playwright.sync_api")
     asked, said = [], []
     with sync_api.sync_playwright() as p:
-        browser = p.chromium.launch(executable_path=str(CHROMIUM), args=CHROMIUM_ARGS)
+        browser = p.chromium.launch(
+            executable_path=str(CHROMIUM), args=["--no-sandbox", "--disable-gpu"]
+        )
         tab = browser.new_context(offline=True).new_page()
         tab.on("request", lambda request: asked.append(request.url))
         tab.on("console", lambda message: said.append(message.text))

@@ -140,13 +140,13 @@ def _trainer(device: str, n_slots: int) -> Trainer:
 def _best_slots(studies: list[Study], store: ArtifactStore, device: torch.device) -> int:
     """How many trials at once suit the device, measured on the first study's default trial."""
     if not studies:
-        log.info("no study to measure by: 1 slot")
+        log.info("--slots 1: there is no study to measure by")
         return 1
     definition, experiment = studies[0].definition, Tables(store)[studies[0]]
     config = definition.trial_config(definition.space.default_params())
     _, data = experiment.prepared(config.preprocessing.numeric)
     n_slots = best_slots(config, data, device)
-    log.info("%s: %d trials at once suit this %s", studies[0].name, n_slots, device.type)
+    log.info("--slots %d, measured on the default trial of %s", n_slots, studies[0].name)
     return n_slots
 
 

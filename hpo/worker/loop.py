@@ -220,7 +220,8 @@ class Worker:
     def _completed(self, job: Job, result: Result) -> Ending:
         with self.stopwatch("save"):
             model = self._tables[job.study].model(job.run.config, result, self._trainer.device)
-            attrs = {**_measured(result), **asdict(model.environment), "metrics": result.metrics}
+            environment = {**asdict(model.environment), "slots": self._slots}
+            attrs = {**_measured(result), **environment, "metrics": result.metrics}
             return Ending(state="COMPLETE", attrs=attrs, weights=model.to_bytes())
 
     def _deliver(self, *, at_once: bool = False) -> None:

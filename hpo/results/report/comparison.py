@@ -17,10 +17,10 @@ from hpo.artifacts import ArtifactStore
 from hpo.bundle import Model
 from hpo.errors import ArtifactError
 from hpo.experiment import Experiment
-from hpo.results.export import test_metrics
 from hpo.results.leaderboard import Row
 from hpo.results.report.baselines import Baseline
 from hpo.results.report.intervals import Interval, interval, resampled
+from hpo.results.stored import stored_model, test_metrics
 from hpo.study import Study
 
 Array = NDArray[Any]
@@ -83,11 +83,10 @@ class Models:
 
     def load(self, row: Row) -> Model | None:
         """A COMPLETE trial's model; None where its weights are gone."""
-        path, digest = row.user_attrs.get("artifact"), row.user_attrs.get("sha256")
-        if path is None:
+        if "artifact" not in row.user_attrs:  # another program told it
             return None
         try:
-            return Model.from_bytes(self.store.get(path, digest), path)
+            return stored_model(self.store, row)
         except ArtifactError:
             return None
 
