@@ -18,6 +18,7 @@ from hpo.launch.search import search, worker_environment
 from hpo.parsing import parse_duration
 from hpo.results.export import export
 from hpo.results.leaderboard import leaderboard, to_table
+from hpo.results.stored import stored_model
 from hpo.status import StudyStatus
 from hpo.storage.engine import open_storage
 from hpo.study import Study
@@ -50,12 +51,39 @@ class StudyResults:
         """
         if not (rows := leaderboard(self.study)):
             raise HpoError(f"study {self.study.name} has no COMPLETE trial yet")
-        path, digest = rows[0].user_attrs["artifact"], rows[0].user_attrs["sha256"]
-        return Model.from_bytes(self.store.get(path, digest), path)
+        return stored_model(self.store, rows[0])
 
-    def export(self, out: str | Path, *, top: int = 1, trials: Sequence[int] = ()) -> list[Path]:
-        """Write the folders of the best trials, or of those named; return them."""
-        return export(self.study, self.store, Path(out), top=top, numbers=trials)
+    def export(
+        self,
+        out: str | Path,
+        *,
+        top: int = 1,
+        trials: Sequence[int] = (),
+        ensemble: int | None = None,
+        torch_program: bool = False,
+    ) -> list[Path]:
+        """Write the folders of the best trials, or of those named; return them.
+
+        Args:
+            out: the folder to write into.
+            top: how many of the best.
+            trials: numbers of trials to export instead.
+            ensemble: make one of so many members too; its folder is the last.
+            torch_program: whether each folder gets a `model.pt2` of `torch.export`.
+
+        Raises:
+            InputError: there is no such COMPLETE trial, or `out` cannot be written.
+            ExportError: a file would not predict as the model does.
+        """
+        return export(
+            self.study,
+            self.store,
+            Path(out),
+            top=top,
+            numbers=trials,
+            ensemble=ensemble,
+            torch_program=torch_program,
+        )
 
 
 def run(

@@ -153,7 +153,7 @@ def listing(storage: Storage) -> list[Listed]:
     with storage.errors():
         found = storage.reader.get_all_studies()
     return [
-        _listed(storage, study._study_id, study.study_name, study.system_attrs) for study in found
+        listed(storage, study._study_id, study.study_name, study.system_attrs) for study in found
     ]
 
 
@@ -240,7 +240,8 @@ def _lock(connection: Connection, row: Listed, where: str) -> None:
         raise StudyNotFoundError(f"study {row.name} is no longer in {where}")
 
 
-def _listed(storage: Storage, study_id: int, name: str, attrs: Mapping[str, Any]) -> Listed:
+def listed(storage: Storage, study_id: int, name: str, attrs: Mapping[str, Any]) -> Listed:
+    """A study's row by its system attributes."""
     moved, made_by = attrs.get(MOVED), attrs.get(VERSION, "another version")
     obstacle = None
     if moved is not None:

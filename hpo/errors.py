@@ -11,6 +11,7 @@
     ├── StorageError            the database refused
     │   └── StorageUnavailableError  it is out of reach now; trying again can help
     ├── ArtifactError           an artifact is missing, damaged or cannot be written
+    ├── ExportError             an exported file would not predict as the model does
     └── LeaseLostError          the trial belongs to another worker now
 
 The command line catches `HpoError` alone and prints its one sentence; anything else is a bug and
@@ -67,6 +68,10 @@ class StorageUnavailableError(StorageError):
 
 class ArtifactError(HpoError):
     """An artifact is missing, does not match its digest, or cannot be written."""
+
+
+class ExportError(HpoError):
+    """An exported file would not predict as the model does; the message says where, how far."""
 
 
 class LeaseLostError(HpoError):

@@ -1,19 +1,20 @@
 """Where data and training meet: a data set, made ready once, on which trials are trained.
 
 Owns the choice of what is computed once and shared: the encoded table, and one preprocessed copy a
-`numeric` choice. Preprocessors are fitted on the training part alone; the test part is read by
-`test_metrics` and nothing else.
+`numeric` choice. Preprocessors are fitted on the training part alone; the targets of the test part
+are read by `test_metrics` and nothing else.
 
 Does not know: studies, SQL, files, signals.
 """
 
 from dataclasses import replace
 from functools import cached_property
+from typing import Literal
 
 import polars
 import torch
 
-from hpo.bundle import Model, n_outputs
+from hpo.bundle import Model, Predictor, n_outputs
 from hpo.data.dataset import Dataset, load_dataset
 from hpo.data.preprocessing import Preprocessor
 from hpo.data.sources import fingerprint
@@ -71,15 +72,25 @@ class Experiment:
             environment=describe_environment(device, result.precision),
         )
 
-    def test_metrics(self, model: Model) -> dict[str, float]:
+    def test_metrics(self, model: Predictor) -> dict[str, float]:
         """Every metric of the task on the test part, in the target's own units."""
-        part = self.dataset.part("test")
-        with torch.inference_mode():
-            logits = model.network.eval()(model.preprocessor(part.x_num, part.x_cat))
-        schema = self.dataset.schema
-        return evaluate(
-            schema.task, len(schema.classes), logits, part.y, model.target_mean, model.target_std
-        )
+        return self._metrics(model, "test")
+
+    def validation_metrics(self, model: Predictor) -> dict[str, float]:
+        """Likewise on the validation part."""
+        return self._metrics(model, "val")
+
+    def held_rows(self, n: int) -> polars.DataFrame:
+        """Raw rows of the validation and test parts, n of them at most, evenly spaced."""
+        split = self.dataset.split
+        rows = torch.cat([split.val, split.test]).sort().values
+        picked = torch.linspace(0, len(rows) - 1, min(n, len(rows))).round().long()
+        return self._frame[rows[picked].numpy()]
+
+    def _metrics(self, model: Predictor, name: Literal["val", "test"]) -> dict[str, float]:
+        part, schema = self.dataset.part(name), self.dataset.schema
+        logits = model.logits(part.x_num, part.x_cat)
+        return evaluate(schema.task, len(schema.classes), logits, part.y, 0.0, 1.0)
 
     def _prepare(self, numeric: Numeric) -> tuple[Preprocessor, TrainingData]:
         dataset = self.dataset

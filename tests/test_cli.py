@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import time
+import tomllib
 from pathlib import Path
 
 import optuna
@@ -150,7 +151,14 @@ def test_export_and_predict_agree_with_the_metrics(inside: Path) -> None:
     assert hpo("export", "small", "--out", "exported", "--top", 2).code == 0
     folder = inside / "exported" / f"trial-{leaderboard()[0]['number']:05d}"
     files = {path.name for path in folder.iterdir()}
-    assert files == {"config.toml", "model.safetensors", "schema.json", "metrics.json", "README.md"}
+    assert files == {
+        "README.md",
+        "config.toml",
+        "metrics.json",
+        "model.onnx",
+        "model.safetensors",
+        "schema.json",
+    }
     polars.read_csv("houses.csv").select("sold", "colour", "size").write_csv("shuffled.csv")
     assert hpo("predict", folder, "shuffled.csv", "--out", "predictions.csv").code == 0
     predictions = polars.read_csv("predictions.csv")
@@ -160,6 +168,25 @@ def test_export_and_predict_agree_with_the_metrics(inside: Path) -> None:
     metrics = json.loads((folder / "metrics.json").read_text())
     assert metrics["validation"] == leaderboard()[0]["metrics"]
     assert set(metrics["test"]) == set(metrics["validation"])
+
+
+def test_an_ensemble_is_exported_and_predicts_like_any_model(inside: Path) -> None:
+    done = hpo("export", "small", "--ensemble", 4, "--out", "together")
+    assert (done.code, done.out.splitlines()[1:]) == (0, ["together/ensemble"]), done.err
+    predicted = hpo("predict", "together/ensemble", "houses.csv")
+    assert (predicted.code, len(predicted.out.splitlines())) == (0, 161)
+    best = json.loads((inside / done.out.splitlines()[0] / "metrics.json").read_text())
+    own = json.loads((inside / "together/ensemble/metrics.json").read_text())
+    assert own["validation"]["accuracy"] >= best["validation"]["accuracy"]
+    card = (inside / "together/ensemble/README.md").read_text()
+    assert f"| {own['test']['accuracy']:.6g} | {best['validation']['accuracy']:.6g} |" in card
+    members = tomllib.loads((inside / "together/ensemble/config.toml").read_text())["members"]
+    assert sum(member["weight"] for member in members) == pytest.approx(1)
+    kept = list(inside.glob("hpo-artifacts/**/ensemble_*_test_metrics.json"))
+    assert json.loads(kept[0].read_text()) == own["test"]
+    refused = hpo("export", "small", "--ensemble", 0, "--out", "none")
+    assert (refused.code, refused.err) == (2, "hpo: ensemble must be at least 1, but got 0\n")
+    assert not Path("none").exists()
 
 
 def test_no_rows_are_no_predictions(inside: Path) -> None:

@@ -35,17 +35,17 @@ def test_a_configuration_written_by_hand_is_trained_and_told_of(
 ) -> None:
     monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
     lines: list[str] = []
-    model, metrics = train_config(config, seed=None, device="cpu", log=lines.append)
+    done = train_config(config, seed=None, device="cpu", log=lines.append)
     assert [line.split(":")[0] for line in lines] == ["epoch 1", "epoch 2"]
-    assert metrics["validation"] == model.metrics
-    assert set(metrics["test"]) == {"rmse", "mae", "r2"}
-    assert model.config.data.task == "regression"
+    assert done.metrics["validation"] == done.model.metrics
+    assert set(done.metrics["test"]) == {"rmse", "mae", "r2"}
+    assert done.model.config.data.task == "regression"
     assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"  # as for a worker: the same bits
 
 
 def test_a_seed_changes_the_model(config: Path) -> None:
     found = {
-        train_config(config, seed=seed, device="cpu", log=lambda line: None)[0].metrics["rmse"]
+        train_config(config, seed=seed, device="cpu", log=lambda line: None).model.metrics["rmse"]
         for seed in (None, 0, 1)
     }
     assert len(found) == 2  # none is the configuration's own, which is 0

@@ -13,14 +13,14 @@ PACKAGE = Path(__file__).parent.parent / "hpo"
 
 FLOORS = [
     # pure values
-    "errors urls trial parsing ranges strategies search_space definition json_schema",
+    "errors urls trial trial_file parsing ranges strategies search_space definition json_schema",
     # tables in, tensors out
     "data",
     # SQL; tensors; a study file drawn up from a table
     "storage training study_file",
     # what persists
     "catalog study settings steering reaper sampling tpe pruning status trend artifacts bundle "
-    "checkpoints experiment",
+    "checkpoints experiment onnx_graph torch_program",
     # the loop, and what keeps it alive
     "worker",
     # where workers run, and what comes out
@@ -37,6 +37,8 @@ STRANGERS = {
     "study": "artifacts training torch polars",
     "artifacts": "study storage sqlalchemy optuna torch",
     "bundle": "study artifacts sqlalchemy optuna signal",
+    "onnx_graph": "study artifacts experiment sqlalchemy optuna signal onnxruntime",
+    "torch_program": "study artifacts experiment sqlalchemy optuna polars signal onnx",
     "checkpoints": "study storage sqlalchemy optuna polars signal",
     "experiment": "study artifacts sqlalchemy optuna signal",
     "worker": "optuna sqlalchemy results launch",
@@ -180,6 +182,7 @@ def test_the_command_line_loads_what_it_needs_when_it_runs():
 @pytest.mark.parametrize(
     ("module", "absent"),
     [
+        ("hpo.api", {"onnx", "onnxruntime"}),
         ("hpo", {"torch", "optuna", "polars", "pydantic"}),
         ("hpo.cli", {"torch", "optuna", "polars", "pydantic", "sqlalchemy"}),
         ("hpo.definition", {"torch", "optuna", "polars", "sqlalchemy"}),

@@ -13,13 +13,15 @@ from hpo.data.sources import as_frame, fingerprint
 from hpo.errors import InputError
 from hpo.experiment import Experiment
 from hpo.launch.creation import create_from_file
-from hpo.results.export import export, write_model
+from hpo.results.export import export
+from hpo.results.folder import write_model
 from hpo.training import train
 from hpo.trial import DataConfig, ModelConfig, ObjectiveConfig, TrainingConfig, TrialConfig
 from tests.test_cli import write_study
 
 METRICS = {"validation": {"accuracy": 0.75}, "test": {"accuracy": 0.5}}
-FILES = ["README.md", "config.toml", "metrics.json", "model.safetensors", "schema.json"]
+FILES = ["README.md", "config.toml", "metrics.json", "model.onnx", "model.safetensors"]
+FILES += ["schema.json"]
 ROWS = {
     "größe": [None if i % 9 == 0 else i * 0.5 for i in range(60)],
     "colour": ["red", "blue", None] * 20,
@@ -48,7 +50,7 @@ def names(folder: Path) -> list[str]:
 
 
 def write(folder: Path, model: Model) -> None:
-    write_model(folder, model, METRICS, "Title", "A note.")
+    write_model(folder, model, METRICS, "Title", "A note.", held=as_frame(ROWS))
 
 
 def test_a_folder_stands_alone(tmp_path: Path, model: Model) -> None:

@@ -14,7 +14,16 @@ from typing import Annotated, NoReturn
 import typer
 
 from hpo import __version__
-from hpo.cli import housekeeping, inspect, models, search, setup, steering, storage
+from hpo.cli import (
+    housekeeping,
+    inspect,
+    models,
+    report,
+    search,
+    setup,
+    steering,
+    storage,
+)
 from hpo.errors import HpoError
 
 app = typer.Typer(
@@ -44,7 +53,7 @@ def options(version: Version = False) -> None:
     """Hyperparameter search for PyTorch MLPs on tables."""
 
 
-for module in (search, steering, inspect, models, housekeeping, setup, storage):
+for module in (search, steering, inspect, models, report, housekeeping, setup, storage):
     module.register(app)
 
 

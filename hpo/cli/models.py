@@ -33,20 +33,47 @@ def export(
     trial: Annotated[
         list[int] | None, typer.Option("--trial", help="This trial instead; may be repeated.")
     ] = None,
+    ensemble: Annotated[
+        int | None,
+        typer.Option(
+            "--ensemble",
+            metavar="K",
+            help="Also an ensemble of up to K members, chosen by validation from all trials.",
+        ),
+    ] = None,
+    torch_export: Annotated[
+        bool, typer.Option("--torch-export", help="Also model.pt2, a program of torch.export.")
+    ] = False,
     storage: StorageUrl = DEFAULT_STORAGE,
     artifacts: ArtifactsUrl = DEFAULT_ARTIFACTS,
 ) -> None:
     """Write the winners' folders: weights with preprocessing, configuration, metrics, model card.
 
-    Example:
+    Each has the model twice: model.safetensors for hpo, and model.onnx, which
+    takes raw columns and needs onnxruntime alone. Before a folder appears both
+    are run on held-out and on awkward rows (missing values, unseen categories,
+    extreme numbers), and must predict as the trained model does.
+
+    Examples:
         hpo export california-housing --top 3 --out winners
+        hpo export california-housing --ensemble 8 --out winners
+        hpo export california-housing --trial 17 --torch-export --out winners
     """
     from hpo.artifacts import ArtifactStore
     from hpo.results.export import export as write
 
     study = opened(name, storage)
     store = ArtifactStore(artifacts, create=False)
-    for folder in write(study, store, out, top=top, numbers=trial or ()):
+    folders = write(
+        study,
+        store,
+        out,
+        top=top,
+        numbers=trial or (),
+        ensemble=ensemble,
+        torch_program=torch_export,
+    )
+    for folder in folders:
         print(folder)
 
 
@@ -97,15 +124,18 @@ def train(
     import json
 
     from hpo.launch.single import train_config
-    from hpo.results.export import check_replaceable, write_model
+    from hpo.results.folder import check_replaceable, write_model
+    from hpo.results.proof import N_HELD
 
     if out is not None:
         check_replaceable(out)
-    model, metrics = train_config(config, seed=seed, device=device, log=_log)
+    done = train_config(config, seed=seed, device=device, log=_log)
     if out is not None:
-        write_model(out, model, metrics, out.name, f"Trained from {config.name} by `hpo train`.")
+        note = f"Trained from {config.name} by `hpo train`."
+        held = done.experiment.held_rows(N_HELD)
+        write_model(out, done.model, done.metrics, out.name, note, held=held)
         _log(str(out))
-    print(json.dumps(metrics, indent=2))
+    print(json.dumps(done.metrics, indent=2))
 
 
 def _log(line: str) -> None:

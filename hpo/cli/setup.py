@@ -101,20 +101,49 @@ def dashboard(
     port: Annotated[
         int, typer.Option("--port", min=0, max=65535, help="0 picks a free one.")
     ] = 8080,
+    password_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--password-file", metavar="FILE", help="The password; else HPO_DASHBOARD_PASSWORD."
+        ),
+    ] = None,
+    tls_cert: Annotated[
+        Path | None, typer.Option("--tls-cert", metavar="FILE", help="A PEM certificate, for TLS.")
+    ] = None,
+    tls_key: Annotated[
+        Path | None, typer.Option("--tls-key", metavar="FILE", help="Its private key.")
+    ] = None,
+    read_only: Annotated[bool, typer.Option("--read-only", help="Refuse every change.")] = False,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option("--allow-host", metavar="NAME", help="A name by which a proxy calls it."),
+    ] = None,
     storage: StorageUrl = DEFAULT_STORAGE,
+    artifacts: ArtifactsUrl = DEFAULT_ARTIFACTS,
 ) -> None:
     """Serve optuna-dashboard for the storage, on this machine alone unless told otherwise.
 
-    The password for other addresses comes from HPO_DASHBOARD_PASSWORD.
-
     Example:
-        hpo dashboard --port 8080
+        hpo dashboard --host 0.0.0.0 --password-file password.txt --tls-cert c.pem --tls-key k.pem
     """
     import os
 
-    from hpo.dashboard import serve
+    from hpo.artifacts import ArtifactStore
+    from hpo.dashboard.password import read_password
+    from hpo.dashboard.server import Settings, serve
 
-    serve(storage, host, port, os.environ.get("HPO_DASHBOARD_PASSWORD"))
+    settings = Settings(
+        host=host,
+        port=port,
+        password=read_password(password_file, os.environ.get("HPO_DASHBOARD_PASSWORD")),
+        certificate=tls_cert,
+        key=tls_key,
+        read_only=read_only,
+        allowed_hosts=tuple(allow_host or ()),
+    )
+    has_store = artifacts != DEFAULT_ARTIFACTS or Path(artifacts).is_dir()
+    store = ArtifactStore(artifacts, create=False) if has_store else None
+    serve(storage, store, settings)
 
 
 def _relative(table: str, base: Path) -> str:

@@ -2,7 +2,7 @@
 
 All that it learned lies in buffers, so that it is saved and exported with the network. It sees
 tensors only: missing numbers as NaN, categories as codes. Running it takes gathers, comparisons and
-arithmetic, which every runtime of exported models has.
+arithmetic, which every runtime of exported models has; `hpo.onnx_graph` does the same in ONNX.
 
 Does not know: strings, splits, files.
 """

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -20,9 +20,18 @@ from hpo.trial import TrialConfig
 SLICE_SECONDS = 1.0
 
 
+@dataclass(frozen=True, kw_only=True)
+class Trained:
+    """A model, its validation and test metrics, and the table that it was trained on."""
+
+    model: Model
+    metrics: dict[str, dict[str, float]]
+    experiment: Experiment
+
+
 def train_config(
     path: Path, *, seed: int | None, device: str, log: Callable[[str], None]
-) -> tuple[Model, dict[str, dict[str, float]]]:
+) -> Trained:
     """Train the configuration in a file.
 
     Args:
@@ -30,9 +39,6 @@ def train_config(
         seed: instead of the configuration's own.
         device: a torch device, or `auto` for a GPU where there is one.
         log: takes a line an epoch.
-
-    Returns:
-        The model, and its validation and test metrics.
 
     Raises:
         DefinitionError: the file is wrong.
@@ -59,7 +65,8 @@ def train_config(
                 case Finished():
                     model = experiment.model(config, event.result, trainer.device)
                     test = experiment.test_metrics(model)
-                    return model, {"validation": model.metrics, "test": test}
+                    metrics = {"validation": model.metrics, "test": test}
+                    return Trained(model=model, metrics=metrics, experiment=experiment)
 
 
 def choose_device(name: str) -> torch.device:

@@ -1,37 +1,26 @@
 """Export: the winners of a study as folders that stand alone.
 
-A folder appears whole or not at all. Test metrics are computed here and nowhere else, once a trial:
-they are kept beside the trial's weights and read from there the next time.
+Test metrics are computed here and nowhere else, once a trial or ensemble: they are kept beside the
+trial's weights and read from there the next time.
 
-Does not know: how to train.
+Does not know: how to train, what is in a folder.
 """
 
-import errno
-import json
-import os
-import shutil
-import uuid
 from collections.abc import Sequence
-from contextlib import suppress
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
-import tomli_w
+import polars
 
-import hpo
-from hpo.artifacts import ArtifactStore, table_path, trial_path
-from hpo.bundle import Model
+from hpo.artifacts import ArtifactStore, table_path
 from hpo.data.sources import read_typed
 from hpo.errors import HpoError, InputError
 from hpo.experiment import Experiment
-from hpo.results.card import model_card
+from hpo.results.ensemble import choose_ensemble
+from hpo.results.folder import write_model
 from hpo.results.leaderboard import Row, find_row, leaderboard, to_table
+from hpo.results.proof import N_HELD
+from hpo.results.stored import ensemble_test_metrics, stored_model, test_metrics
 from hpo.study import Study
-from hpo.trial import TrialConfig
-
-MAX_RENAMES = 100
-"""How often a folder is put in place, against others that export the same trial meanwhile."""
 
 
 def export(
@@ -41,6 +30,8 @@ def export(
     *,
     top: int = 1,
     numbers: Sequence[int] = (),
+    ensemble: int | None = None,
+    torch_program: bool = False,
 ) -> list[Path]:
     """Write the leaderboard and the folders of the best trials, or of those named.
 
@@ -50,83 +41,88 @@ def export(
         out: the folder to write into; made when missing, folders of the same trials replaced.
         top: how many of the leaderboard's first.
         numbers: trials to export instead.
+        ensemble: make one of so many members too, chosen from all COMPLETE trials.
+        torch_program: whether each folder gets a `model.pt2`.
 
     Returns:
-        The trials' folders, best first or as named.
+        The trials' folders, best first or as named, and the ensemble's.
 
     Raises:
         InputError: there is no such COMPLETE trial, `out` cannot be written, or `store` is not the
             study's.
         ArtifactError: weights are missing or damaged.
+        ExportError: a file would not predict as the model does.
     """
+    if ensemble is not None and ensemble < 1:
+        raise InputError(f"ensemble must be at least 1, but got {ensemble}")
     study.check_store(store.id)
     if not (ranked := leaderboard(study)):
         raise HpoError(f"study {study.name} has no COMPLETE trial to export yet")
     rows = [_complete(study, number) for number in numbers] or ranked[:top]
     content = store.get(table_path(study.definition.data.fingerprint), digest=None)
-    experiment = Experiment(read_typed(content), study.definition.data)
+    writer = _Writer(study, store, read_typed(content), torch_program=torch_program)
     try:
         out.mkdir(parents=True, exist_ok=True)
-        folders = [_export_trial(study, store, experiment, row, out) for row in rows]
+        folders = [writer.write_trial(row, out) for row in rows]
+        if ensemble is not None:
+            folders.append(writer.write_ensemble(ranked, ensemble, out))
         to_table(ranked).write_csv(out / "leaderboard.csv")
     except OSError as error:
         raise InputError(f"{out}: cannot be written ({error.strerror or error})") from None
     return folders
 
 
-def write_model(
-    folder: Path, model: Model, metrics: dict[str, dict[str, float]], title: str, note: str
-) -> None:
-    """Write a model's folder, whole or not at all.
+class _Writer:
+    """Writes folders of one study."""
 
-    Args:
-        folder: replaced when it holds an earlier model.
-        model: what is written.
-        metrics: `validation` and `test`, each by metric.
-        title: heading of the model card.
-        note: one line on where the model comes from.
+    def __init__(
+        self, study: Study, store: ArtifactStore, frame: polars.DataFrame, *, torch_program: bool
+    ) -> None:
+        self._study = study
+        self._store = store
+        self._experiment = Experiment(frame, study.definition.data)
+        self._torch_program = torch_program
 
-    Raises:
-        InputError: the folder exists and holds something else, or cannot be written.
-    """
-    check_replaceable(folder)
-    draft = _beside(folder)
-    try:
-        draft.mkdir(parents=True)
-        _write_files(
-            draft, model, metrics, model_card(model, metrics, title, note, folder.name), note
+    def write_trial(self, row: Row, out: Path) -> Path:
+        study = self._study
+        model = stored_model(self._store, row)
+        write_model(
+            folder := out / f"trial-{row.number:05d}",
+            model,
+            {
+                "validation": model.metrics,
+                "test": test_metrics(study, self._store, self._experiment, row, model),
+            },
+            f"{study.name}, trial {row.number}",
+            f"Trial {row.number} of study {study.name} ({study.uuid}).",
+            held=self._experiment.held_rows(N_HELD),
+            torch_program=self._torch_program,
         )
-        _put_in_place(draft, folder)
-    except OSError as error:
-        raise InputError(f"{folder}: cannot be written ({error.strerror})") from None
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
+        return folder
 
-
-def check_replaceable(folder: Path) -> None:
-    """Accept a folder that is not there, is empty, or holds an exported model.
-
-    Raises:
-        InputError: it holds something else, or is no folder.
-    """
-    try:
-        names = os.listdir(folder)
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        raise InputError(f"{folder}: cannot be written ({error.strerror})") from None
-    if not folder.name or (names and "model.safetensors" not in names):
-        raise InputError(f"{folder}: exists and is no exported model, so it is not replaced")
-
-
-def config_toml(config: TrialConfig, note: str) -> str:
-    """A trial's configuration as the file that `hpo train` takes."""
-    tree = asdict(config)
-    if config.data.split.column is None:
-        del tree["data"]["split"]["column"]
-    else:
-        tree["data"]["split"] = {"column": config.data.split.column}
-    return f"# {note}\n# `hpo train config.toml` trains it again.\n\n{tomli_w.dumps(tree)}"
+    def write_ensemble(self, ranked: list[Row], size: int, out: Path) -> Path:
+        study, store, experiment = self._study, self._store, self._experiment
+        made = choose_ensemble(study, store, experiment, ranked, size)
+        by_number = {row.number: row for row in ranked}
+        rows = [by_number[member.number] for member in made.members]
+        best = made.members[0].model
+        write_model(
+            folder := out / "ensemble",
+            made,
+            {
+                "validation": made.metrics,
+                "test": ensemble_test_metrics(study, store, experiment, rows, made),
+            },
+            f"{study.name}, ensemble",
+            f"Of {len(ranked)} COMPLETE trials of study {study.name} ({study.uuid}).",
+            held=experiment.held_rows(N_HELD),
+            alone={
+                "validation": experiment.validation_metrics(best),
+                "test": test_metrics(study, store, experiment, rows[0], best),
+            },
+            torch_program=self._torch_program,
+        )
+        return folder
 
 
 def _complete(study: Study, number: int) -> Row:
@@ -137,75 +133,3 @@ def _complete(study: Study, number: int) -> Row:
             "only COMPLETE trials have weights"
         )
     return row
-
-
-def _export_trial(
-    study: Study, store: ArtifactStore, experiment: Experiment, row: Row, out: Path
-) -> Path:
-    path, digest = row.user_attrs["artifact"], row.user_attrs["sha256"]
-    model = Model.from_bytes(store.get(path, digest), path)
-    metrics = {
-        "validation": model.metrics,
-        "test": _test_metrics(study, store, experiment, row, model),
-    }
-    folder = out / f"trial-{row.number:05d}"
-    note = f"Trial {row.number} of study {study.name} ({study.uuid})."
-    write_model(folder, model, metrics, f"{study.name}, trial {row.number}", note)
-    return folder
-
-
-def _test_metrics(
-    study: Study, store: ArtifactStore, experiment: Experiment, row: Row, model: Model
-) -> dict[str, float]:
-    """The test metrics of a trial: read if they were ever computed, computed and kept if not."""
-    attempt = row.user_attrs["attempt"]
-    path = trial_path(study.uuid, row.number, attempt, "test_metrics.json")
-    if not store.exists(path):
-        store.put(path, json.dumps(experiment.test_metrics(model)).encode())
-    metrics: dict[str, float] = json.loads(store.get(path, digest=None))
-    return metrics
-
-
-def _beside(folder: Path) -> Path:
-    """A name for a hidden folder that nobody else uses."""
-    return folder.with_name(f".{folder.name}.{uuid.uuid4().hex}")
-
-
-def _put_in_place(draft: Path, folder: Path) -> None:
-    """Rename a finished folder; an earlier one of the name makes room, whoever wrote it."""
-    for _ in range(MAX_RENAMES):
-        aside = _beside(folder)
-        with suppress(FileNotFoundError):
-            os.rename(folder, aside)
-            shutil.rmtree(aside)
-        try:
-            os.rename(draft, folder)
-        except OSError as error:
-            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
-                raise
-        else:
-            return
-    raise InputError(f"{folder}: is being written by others at the same time")
-
-
-def _write_files(
-    folder: Path, model: Model, metrics: dict[str, dict[str, float]], card: str, note: str
-) -> None:
-    (folder / "config.toml").write_text(config_toml(model.config, note), encoding="utf-8")
-    (folder / "model.safetensors").write_bytes(model.to_bytes())
-    (folder / "schema.json").write_text(_dump(_schema(model)), encoding="utf-8")
-    (folder / "metrics.json").write_text(_dump(metrics), encoding="utf-8")
-    (folder / "README.md").write_text(card, encoding="utf-8")
-
-
-def _schema(model: Model) -> dict[str, Any]:
-    versions = {"hpo": hpo.__version__, "torch": model.environment.torch}
-    return {
-        **json.loads(model.schema.to_json()),
-        "versions": versions,
-        "environment": asdict(model.environment),
-    }
-
-
-def _dump(tree: Any) -> str:
-    return json.dumps(tree, indent=2, ensure_ascii=False) + "\n"

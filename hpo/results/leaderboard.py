@@ -6,6 +6,7 @@ hang on its keys.
 Does not know: how rows are shown, weights, the test part.
 """
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -14,6 +15,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from hpo.errors import InputError
 from hpo.study import Study
+from hpo.trial import Direction
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,14 +43,18 @@ class Row:
 def leaderboard(study: Study, *, every_state: bool = False) -> list[Row]:
     """The study's COMPLETE trials, or all of them, best first; those without a value come last."""
     states = None if every_state else (TrialState.COMPLETE,)
-    rows = [row(trial) for trial in study.trials(states)]
-    sign = 1.0 if study.definition.direction == "minimize" else -1.0
+    return ranked(study.trials(states), study.definition.direction)
+
+
+def ranked(trials: Iterable[FrozenTrial], direction: Direction) -> list[Row]:
+    """Trials of any state, best first as the leaderboard has them."""
+    sign = 1.0 if direction == "minimize" else -1.0
 
     def rank(row: Row) -> tuple[bool, bool, float, int]:
         value = float("inf") if row.value is None else sign * row.value
         return row.state != "COMPLETE", row.value is None, value, row.number
 
-    return sorted(rows, key=rank)
+    return sorted(map(row, trials), key=rank)
 
 
 def learning_curve(study: Study, number: int) -> dict[int, float]:

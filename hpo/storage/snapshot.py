@@ -173,12 +173,22 @@ def read_study(
     Raises:
         KeyError: the study is gone; it says what Optuna's does.
     """
+    heads = read_heads(connection, study_id)
+    wanted = [head for head in heads if states is None or head.state in states]
+    return list(read_trials(connection, wanted))
+
+
+def read_heads(connection: Connection, study_id: int) -> Sequence[Row[Any]]:
+    """The trials' own rows, by number: `trial_id`, `number`, `state` and when it began and ended.
+
+    Raises:
+        KeyError: the study is gone; it says what Optuna's does.
+    """
     query = _HEADS.where(TRIALS.c.study_id == study_id).order_by(TRIALS.c.number)
     heads = connection.execute(query).all()
     if not heads:
         check_exists(connection, study_id)
-    wanted = [head for head in heads if states is None or head.state in states]
-    return list(read_trials(connection, wanted))
+    return heads
 
 
 def read_open(connection: Connection, trial_ids: Sequence[int]) -> dict[int, FrozenTrial]:

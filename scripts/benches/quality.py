@@ -47,5 +47,5 @@ def five_seeds(config: Path) -> list[float]:
 
 def test_rmse(config: Path, seed: int) -> float:
     """Train once; the test RMSE."""
-    _, metrics = train_config(config, seed=seed, device="auto", log=lambda line: None)
+    metrics = train_config(config, seed=seed, device="auto", log=lambda line: None).metrics
     return metrics["test"]["rmse"]

@@ -1,0 +1,1 @@
+"""optuna-dashboard for the studies of a storage, behind a guard and a login."""

@@ -1,0 +1,78 @@
+"""A learning curve as a picture.
+
+Does not know: whose curve it is.
+"""
+
+import math
+from collections.abc import Iterator, Mapping
+from html import escape
+
+from hpo.trial import Direction
+
+WIDTH, HEIGHT = 400, 300
+LEFT, RIGHT, TOP, BOTTOM = 64, 16, 50, 44
+"""Margins around the axes, in pixels."""
+N_TICKS = 5
+LINE, MARK, GRID, INK = "#1976d2", "#d81b60", "#e0e0e0", "#424242"
+
+
+def curve_svg(curve: Mapping[int, float], metric: str, direction: Direction, title: str) -> str:
+    """Draw a metric by epoch, its best epoch marked; values that are not finite are left out."""
+    points = sorted((step, value) for step, value in curve.items() if math.isfinite(value))
+    nothing = [_text(WIDTH / 2, HEIGHT / 2, "no finite value")]
+    body = list(_drawing(points, metric, direction)) if points else nothing
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" '
+        f'height="{HEIGHT}" font-family="sans-serif" font-size="12" role="img">\n'
+        f"<title>{escape(f'{title}: {metric} by epoch')}</title>\n"
+        f'<rect width="{WIDTH}" height="{HEIGHT}" fill="#ffffff"/>\n'
+        + "\n".join([_text(WIDTH / 2, 20, title), *body])
+        + "\n</svg>\n"
+    )
+
+
+def _drawing(points: list[tuple[int, float]], metric: str, direction: Direction) -> Iterator[str]:
+    across = _Axis([step for step, _ in points], LEFT, WIDTH - RIGHT)
+    up = _Axis([value for _, value in points], HEIGHT - BOTTOM, TOP)
+    for value in up.ticks():
+        at = up(value)
+        yield f'<path d="M{LEFT} {at:.1f}H{WIDTH - RIGHT}" stroke="{GRID}"/>'
+        yield _text(LEFT - 6, at + 4, f"{value:.6g}", "end")
+    for step in across.ticks(whole=True):
+        yield _text(across(step), HEIGHT - BOTTOM + 18, f"{step:.0f}")
+    yield _text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 8, "epoch")
+    placed = " ".join(f"{across(step):.1f},{up(value):.1f}" for step, value in points)
+    yield f'<polyline points="{placed}" fill="none" stroke="{LINE}" stroke-width="2"/>'
+    sign = 1 if direction == "minimize" else -1
+    step, value = min(points, key=lambda point: sign * point[1])
+    yield f'<circle cx="{across(step):.1f}" cy="{up(value):.1f}" r="4" fill="{MARK}"/>'
+    yield _text(WIDTH - RIGHT, TOP - 10, f"best {metric} {value:.6g}, epoch {step}", "end", MARK)
+
+
+class _Axis:
+    """Places values between two pixels."""
+
+    def __init__(self, values: list[int] | list[float], first: float, last: float) -> None:
+        self._low, self._high = min(values), max(values)
+        if self._low == self._high:
+            margin = abs(self._low) * 0.1 or 1.0
+            self._low, self._high = self._low - margin, self._high + margin
+        self._first, self._length = first, last - first
+
+    def __call__(self, value: float) -> float:
+        share = (value - self._low) / (self._high - self._low)
+        return self._first + share * self._length
+
+    def ticks(self, *, whole: bool = False) -> Iterator[float]:
+        """Round values on the axis, about `N_TICKS` of them."""
+        rough = (self._high - self._low) / N_TICKS
+        power = 10.0 ** math.floor(math.log10(rough))
+        step = next(power * nice for nice in (1, 2, 5, 10) if power * nice >= rough)
+        step = max(1.0, step) if whole else step
+        for at in range(math.ceil(self._low / step), math.floor(self._high / step) + 1):
+            yield at * step
+
+
+def _text(x: float, y: float, text: str, anchor: str = "middle", fill: str = INK) -> str:
+    place = f'x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" fill="{fill}"'
+    return f"<text {place}>{escape(text)}</text>"

@@ -1,0 +1,84 @@
+"""The note on a study's page: how far it is, by which budget, on which data, what it searches.
+
+Markdown, as optuna-dashboard shows it. Passwords in the source's URL are left out.
+
+Does not know: where the note is kept.
+"""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import tomli_w
+
+from hpo.catalog import Listed
+from hpo.definition import StudyDefinition
+from hpo.errors import HpoError
+from hpo.status import StudyStatus
+from hpo.storage.engine import Storage
+from hpo.study import Study
+from hpo.urls import shown
+
+FENCE = "~~~~~~"
+"""Around the definition: its texts hold no such line, for TOML would have to quote it."""
+
+
+def note(storage: Storage, row: Listed) -> str:
+    """Write the note on a study that hpo made, or why there is none, in a sentence."""
+    if row.obstacle is not None:
+        return row.obstacle
+    try:
+        study = Study(storage, row.id, row.attrs)
+        status = study.progress()
+    except HpoError as error:
+        return str(error)
+    lines = "\n".join(f"| {what} | {text} |" for what, text in _rows(study, status))
+    return (
+        f"| | |\n|---|---|\n{lines}\n\n"
+        "What it searches is below. A note of your own takes the place of this one, until you "
+        "empty it.\n\n"
+        f"{FENCE}toml\n{definition_toml(study.definition)}{FENCE}\n"
+    )
+
+
+def definition_toml(definition: StudyDefinition) -> str:
+    """A definition as its study file would say it, without passwords."""
+    tree: dict[str, Any] = _pruned(definition.to_tree())
+    tree["data"]["source"] = shown(definition.data.source)
+    space = tree.pop("search_space")
+    return tomli_w.dumps({**tree, "search_space": space})
+
+
+def _rows(study: Study, status: StudyStatus) -> Iterator[tuple[str, str]]:
+    definition, budget = study.definition, status.budget
+    yield "state", status.state
+    yield "objective", f"{definition.direction} {definition.objective.metric} on validation"
+    if status.best is not None:
+        yield "best", f"{status.best.value:.6g} (trial {status.best.number})"
+    counts = ", ".join(f"{n} {state.lower()}" for state, n in sorted(status.counts.items()))
+    yield "trials", f"{sum(status.counts.values())} of {budget.n_trials}: {counts or 'none yet'}"
+    for what, used, limit in (
+        ("time at work", status.busy_seconds, budget.timeout),
+        ("device-time", status.device_seconds, budget.device_time),
+    ):
+        of = "" if limit is None else f" of {_time(limit)}"
+        yield what, f"{_time(used)}{of}"
+    if budget.no_improvement is not None:
+        yield "since the best", f"{status.n_since_best} of {budget.no_improvement} trials"
+    if status.workers:
+        hosts = sorted({worker.host for worker in status.workers})
+        yield "workers", f"{len(status.workers)} on {', '.join(hosts)}"
+    if status.silent:
+        yield "silent trials", ", ".join(map(str, status.silent))
+    yield "data fingerprint", f"`{definition.data.fingerprint}`"
+
+
+def _time(seconds: float) -> str:
+    return str(timedelta(seconds=round(seconds)))
+
+
+def _pruned(tree: Any) -> Any:
+    """Without what is None, which TOML cannot say."""
+    if not isinstance(tree, dict):
+        return tree
+    return {key: _pruned(value) for key, value in tree.items() if value is not None}

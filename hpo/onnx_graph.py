@@ -1,0 +1,301 @@
+"""The ONNX graph of a predictor: raw columns in, predictions out, preprocessing inside.
+
+Every operator is of sets that ONNX Runtime reads since 1.17. The nodes do what
+`hpo.data.preprocessing` and `hpo.training.model` do, in the same order: whoever changes one changes
+the other, and exports fail until then.
+
+Does not know: files, how the graph is run.
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from onnx import helper, numpy_helper
+
+import hpo
+from hpo.bundle import Model, Predictor
+from hpo.data.preprocessing import TINY, Preprocessor
+from hpo.data.schema import Categories, TableSchema
+from hpo.data.spellings import spellings
+from hpo.errors import ExportError
+from hpo.trial import Activation
+
+FORMAT = 1
+"""Of the graph's inputs and outputs; raise by one when their names or meaning change."""
+
+IR_VERSION, OPSET, ML_OPSET = 8, 17, 3
+ML = "ai.onnx.ml"
+OUTPUTS = ("prediction", "probabilities")
+MAX_BYTES = 2**31 - 2**20  # what fits a protocol buffer, with room for all but the weights
+
+
+def to_onnx(model: Predictor) -> bytes:
+    """The content of `model.onnx`; the same model gives the same bytes.
+
+    Inputs are one a column, `(rows, 1)`: float with NaN for missing, or string with "" for missing.
+    Outputs are `prediction`, `(rows,)`, and for classes `probabilities`, `(rows, n_classes)`.
+
+    Raises:
+        ExportError: it is too large for an ONNX file.
+    """
+    schema = model.schema
+    names = input_names(schema)
+    graph = _Graph(names.values())
+    x_num, codes = _columns(graph, schema, names)
+    outputs = _mixed(graph, model, x_num, codes)
+    if schema.task == "regression":
+        graph.add("Identity", outputs, name="prediction")
+    else:
+        graph.add("Identity", outputs, name="probabilities")
+        place = graph.add("ArgMax", "probabilities", axis=1, keepdims=0)
+        numbered = {"keys_int64s": range(len(schema.classes)), "values_strings": schema.classes}
+        graph.add("LabelEncoder", place, domain=ML, name="prediction", **numbered)
+    return graph.to_bytes(schema, names)
+
+
+def input_names(schema: TableSchema) -> dict[str, str]:
+    """The graph's input for each column: the column's own name, or an output's with a "_" more."""
+    columns = [*schema.numeric, *(column.name for column in schema.categorical)]
+    names: dict[str, str] = {}
+    for column in columns:
+        name = column
+        while name in OUTPUTS or (name != column and name in columns):
+            name += "_"
+        names[column] = name
+    return names
+
+
+class _Graph:
+    """Nodes and constants, named as no column is."""
+
+    def __init__(self, columns: Sequence[str] | Any) -> None:
+        self._prefix = "."
+        while any(column.startswith(self._prefix) for column in columns):
+            self._prefix += "."
+        self._nodes: list[onnx.NodeProto] = []
+        self._constants: list[onnx.TensorProto] = []
+
+    def add(
+        self, operator: str, *inputs: str, domain: str = "", name: str = "", **attributes: Any
+    ) -> str:
+        """Append a node; its output's name."""
+        name = name or f"{self._prefix}{operator}_{len(self._nodes)}"
+        node = helper.make_node(operator, inputs, [name], name, domain=domain, **attributes)
+        self._nodes.append(node)
+        return name
+
+    def constant(self, values: Any, kind: str = "f4") -> str:
+        """Append a constant; its name."""
+        array = np.ascontiguousarray(np.asarray(values, dtype=kind))
+        name = f"{self._prefix}constant_{len(self._constants)}"
+        self._constants.append(numpy_helper.from_array(array, name))
+        return name
+
+    def to_bytes(self, schema: TableSchema, names: dict[str, str]) -> bytes:
+        """The file's content."""
+        if sum(len(constant.raw_data) for constant in self._constants) > MAX_BYTES:
+            raise ExportError("model.onnx: a file of ONNX holds 2 GiB, and the weights are more")
+        numbers = {names[column]: onnx.TensorProto.FLOAT for column in schema.numeric}
+        texts = {names[column.name]: onnx.TensorProto.STRING for column in schema.categorical}
+        is_number = schema.task == "regression"
+        kind = onnx.TensorProto.FLOAT if is_number else onnx.TensorProto.STRING
+        outputs = [helper.make_tensor_value_info("prediction", kind, ["rows"])]
+        if not is_number:
+            shape: list[str | int | None] = ["rows", len(schema.classes)]
+            kind = onnx.TensorProto.FLOAT
+            outputs.append(helper.make_tensor_value_info("probabilities", kind, shape))
+        graph = helper.make_graph(
+            self._nodes,
+            "hpo",
+            [
+                helper.make_tensor_value_info(name, kind, ["rows", 1])
+                for name, kind in (numbers | texts).items()
+            ],
+            outputs,
+            self._constants,
+        )
+        made = helper.make_model(
+            graph,
+            producer_name="hpo",
+            producer_version=hpo.__version__,
+            ir_version=IR_VERSION,
+            opset_imports=[helper.make_opsetid("", OPSET), helper.make_opsetid(ML, ML_OPSET)],
+        )
+        about = {
+            "format": str(FORMAT),
+            "hpo": hpo.__version__,
+            "task": schema.task,
+            "target": schema.target,
+            "classes": json.dumps(schema.classes, ensure_ascii=False),
+            "inputs": json.dumps(names, ensure_ascii=False),
+        }
+        helper.set_model_props(made, about)
+        return bytes(made.SerializeToString(deterministic=True))
+
+
+def _columns(
+    graph: _Graph, schema: TableSchema, names: dict[str, str]
+) -> tuple[str | None, str | None]:
+    """`TableSchema.encode`: (rows, n_numeric) numbers, (rows, n_categorical) codes, if any."""
+    x_num = [names[column] for column in schema.numeric]
+    codes = [_codes(graph, column, names[column.name]) for column in schema.categorical]
+    return _side_by_side(graph, x_num), _side_by_side(graph, codes)
+
+
+def _codes(graph: _Graph, column: Categories, name: str) -> str:
+    known = {word: place for place, value in enumerate(column.values) for word in spellings(value)}
+    return graph.add(
+        "LabelEncoder",
+        name,
+        domain=ML,
+        keys_strings=list(known),
+        values_int64s=list(known.values()),
+        default_int64=len(column.values),
+    )
+
+
+def _side_by_side(graph: _Graph, columns: list[str]) -> str | None:
+    return graph.add("Concat", *columns, axis=1) if columns else None
+
+
+def _mixed(graph: _Graph, model: Predictor, x_num: str | None, codes: str | None) -> str:
+    """The weighted mean of the parts' predictions; preprocessing that parts share is done once."""
+    features: list[tuple[Preprocessor, str]] = []
+    outputs = []
+    for weight, part in model.parts:
+        found = [name for fitted, name in features if _is_same(fitted, part.preprocessor)]
+        if not found:
+            found = [_features(graph, part.preprocessor, x_num, codes)]
+            features.append((part.preprocessor, found[0]))
+        output = _predictions(graph, part, _logits(graph, part, found[0]))
+        outputs.append(output if weight == 1 else _times(graph, output, weight))
+    mixed = outputs[0]
+    for output in outputs[1:]:
+        mixed = graph.add("Add", mixed, output)
+    return mixed
+
+
+def _is_same(one: Preprocessor, other: Preprocessor) -> bool:
+    states = one.state_dict(), other.state_dict()
+    return one.numeric == other.numeric and all(
+        torch.equal(states[0][name], states[1][name]) for name in states[0]
+    )
+
+
+def _features(graph: _Graph, fitted: Preprocessor, x_num: str | None, codes: str | None) -> str:
+    """`Preprocessor.forward`: (rows, n_features)."""
+    features = []
+    if x_num is not None:
+        gaps = graph.add("IsNaN", x_num)
+        nothing = graph.constant(0.0)
+        centered = graph.add("Sub", x_num, graph.constant(fitted.center))
+        centered = graph.add("Where", gaps, nothing, centered)
+        if fitted.numeric == "quantile":
+            scaled = _quantile(graph, fitted, centered)
+        else:
+            scaled = graph.add("Div", centered, graph.constant(fitted.scale))
+        features.append(graph.add("Where", gaps, nothing, scaled))
+        if len(fitted.missing):
+            missing = graph.add("Gather", gaps, graph.constant(fitted.missing, "i8"), axis=1)
+            features.append(graph.add("Cast", missing, to=onnx.TensorProto.FLOAT))
+    if codes is not None:
+        features.append(_one_hot(graph, fitted.sizes.tolist(), codes))
+    return graph.add("Concat", *features, axis=1)
+
+
+def _quantile(graph: _Graph, fitted: Preprocessor, x: str) -> str:
+    """Normal scores, linear between knots, which are found by binary search."""
+    n_columns, n_knots = fitted.knots.shape
+    knots, scores = graph.constant(fitted.knots.flatten()), graph.constant(fitted.scores)
+    starts = graph.constant(np.arange(n_columns) * n_knots, "i8")
+    one, last = graph.constant(1, "i8"), graph.constant(n_knots - 1, "i8")
+
+    def knot(index: str) -> str:
+        return graph.add("Gather", knots, graph.add("Add", index, starts))
+
+    found = graph.constant(np.zeros((1, n_columns)), "i8")
+    step = 1 << (n_knots.bit_length() - 1)
+    while step:
+        probe = graph.add("Add", found, graph.constant(step, "i8"))
+        within = graph.add("Min", graph.add("Sub", probe, one), last)
+        found = graph.add("Where", graph.add("Less", knot(within), x), probe, found)
+        step //= 2
+    index = graph.add("Min", graph.add("Max", found, one), last)
+    before = graph.add("Sub", index, one)
+    low, high = knot(before), knot(index)
+    width = graph.add("Max", graph.add("Sub", high, low), graph.constant(TINY))
+    share = graph.add("Div", graph.add("Sub", x, low), width)
+    share = graph.add("Clip", share, graph.constant(0.0), graph.constant(1.0))
+    start, end = graph.add("Gather", scores, before), graph.add("Gather", scores, index)
+    return graph.add("Add", start, graph.add("Mul", share, graph.add("Sub", end, start)))
+
+
+def _one_hot(graph: _Graph, sizes: list[int], codes: str) -> str:
+    """(rows, n_categories): for each category, whether its column's code is this one's."""
+    columns = np.repeat(np.arange(len(sizes)), sizes)
+    values = np.concatenate([np.arange(size) for size in sizes])
+    spread = graph.add("Gather", codes, graph.constant(columns, "i8"), axis=1)
+    equal = graph.add("Equal", spread, graph.constant(values, "i8"))
+    return graph.add("Cast", equal, to=onnx.TensorProto.FLOAT)
+
+
+def _logits(graph: _Graph, model: Model, x: str) -> str:
+    """`MLP.forward` without dropout: (rows, n_outputs)."""
+    activate = ACTIVATIONS[model.config.model.activation]
+    for layer in model.network.hidden:
+        x = activate(graph, _linear(graph, layer, x))
+    return _linear(graph, model.network.output, x)
+
+
+def _linear(graph: _Graph, layer: Any, x: str) -> str:
+    weight, bias = graph.constant(layer.weight.detach()), graph.constant(layer.bias.detach())
+    return graph.add("Gemm", x, weight, bias, transB=1)
+
+
+def _predictions(graph: _Graph, model: Model, logits: str) -> str:
+    """`hpo.training.predictions`: (rows,) values or (rows, n_classes) probabilities."""
+    task = model.schema.task
+    if task == "regression":
+        column = graph.add("Squeeze", logits, graph.constant([1], "i8"))
+        scaled = _times(graph, column, model.target_std)
+        return graph.add("Add", scaled, graph.constant(model.target_mean))
+    if task == "binary":
+        logits = graph.add("Pad", logits, graph.constant([0, 1, 0, 0], "i8"))
+    return graph.add("Softmax", logits, axis=1)
+
+
+def _times(graph: _Graph, x: str, factor: float) -> str:
+    return graph.add("Mul", x, graph.constant(factor))
+
+
+def _silu(graph: _Graph, x: str) -> str:
+    """By x / (1 + exp(-x)): the runtime's Sigmoid stays above 1e-8, which large x multiply."""
+    grown = graph.add("Exp", graph.add("Neg", x))
+    return graph.add("Div", x, graph.add("Add", grown, graph.constant(1.0)))
+
+
+def _gelu(graph: _Graph, x: str) -> str:
+    """By x (1 + erf(x / sqrt 2)) / 2."""
+    share = graph.add("Erf", _times(graph, x, 0.5**0.5))
+    share = graph.add("Add", share, graph.constant(1.0))
+    return graph.add("Mul", _times(graph, x, 0.5), share)
+
+
+def _mish(graph: _Graph, x: str) -> str:
+    """By x tanh(log(1 + exp x))."""
+    return graph.add("Mul", x, graph.add("Tanh", graph.add("Softplus", x)))
+
+
+ACTIVATIONS: dict[Activation, Callable[[_Graph, str], str]] = {
+    "relu": lambda graph, x: graph.add("Relu", x),
+    "leaky_relu": lambda graph, x: graph.add("LeakyRelu", x, alpha=0.01),
+    "tanh": lambda graph, x: graph.add("Tanh", x),
+    "sigmoid": lambda graph, x: graph.add("Sigmoid", x),
+    "silu": _silu,
+    "gelu": _gelu,
+    "mish": _mish,
+}

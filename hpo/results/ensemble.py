@@ -1,0 +1,102 @@
+"""Which of a study's models predict best together, by the validation part.
+
+Greedy forward selection with replacement (Caruana et al. 2004, "Ensemble selection from libraries
+of models"): begin with the best model, add again and again whichever makes the ensemble best, and
+keep the ensemble that was the best on the way. A model that is added twice weighs twice.
+
+Does not know: folders, the test part.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from math import isnan
+
+import torch
+
+from hpo.artifacts import ArtifactStore
+from hpo.bundle import Ensemble, Member
+from hpo.bundle.ensemble import as_logits, exact_outputs
+from hpo.errors import HpoError
+from hpo.experiment import Experiment
+from hpo.results.leaderboard import Row
+from hpo.results.stored import stored_model
+from hpo.study import Study
+from hpo.training.metrics import measure
+
+
+def choose_ensemble(
+    study: Study, store: ArtifactStore, experiment: Experiment, rows: Sequence[Row], size: int
+) -> Ensemble:
+    """The ensemble of at most `size` members, repeated ones counted.
+
+    Args:
+        study: whose metric decides.
+        store: where the weights are.
+        experiment: the study's table.
+        rows: its COMPLETE trials; those without weights are passed over.
+        size: at least 1.
+
+    Raises:
+        HpoError: no trial has weights.
+        ArtifactError: weights are damaged.
+    """
+    kept = {row.number: row for row in sorted(rows, key=lambda r: r.number) if _is_kept(store, row)}
+    if not kept:
+        raise HpoError(f"study {study.name} has no COMPLETE trial whose weights are there")
+    part = experiment.dataset.part("val")
+    outputs = [
+        exact_outputs(stored_model(store, row), part.x_num, part.x_cat) for row in kept.values()
+    ]
+    chosen = select(outputs, _score(study, experiment), size)
+    numbers = [list(kept)[place] for place in chosen]
+    members = tuple(
+        Member(number=number, weight=n / len(chosen), model=stored_model(store, kept[number]))
+        for number, n in Counter(numbers).items()
+    )
+    made = Ensemble(schema=members[0].model.schema, metrics={}, members=members)
+    if any(member.model.schema != made.schema for member in members):
+        raise HpoError(f"study {study.name}: its trials were trained on tables of other schemas")
+    return replace(made, metrics=experiment.validation_metrics(made))
+
+
+def select(
+    outputs: Sequence[torch.Tensor], score: Callable[[torch.Tensor], float], size: int
+) -> list[int]:
+    """The places of the members, in the order of their choice, with repetition.
+
+    Args:
+        outputs: each candidate's predictions on the validation part; of equals the first is taken.
+        score: of predictions; greater is better.
+        size: at least 1.
+    """
+    chosen: list[int] = []
+    total = torch.zeros_like(outputs[0])
+    best, best_size = float("-inf"), 1
+    for n in range(1, size + 1):
+        scores = [_rank(score((total + output) / n)) for output in outputs]
+        place = max(range(len(outputs)), key=scores.__getitem__)
+        chosen.append(place)
+        total = total + outputs[place]
+        if scores[place] > best:
+            best, best_size = scores[place], n
+    return chosen[:best_size]
+
+
+def _rank(score: float) -> float:
+    return float("-inf") if isnan(score) else score
+
+
+def _score(study: Study, experiment: Experiment) -> Callable[[torch.Tensor], float]:
+    """The study's metric of predictions on the validation part, greater is better."""
+    metric = study.definition.objective.metric
+    sign = -1.0 if study.definition.direction == "minimize" else 1.0
+    schema, y = experiment.dataset.schema, experiment.dataset.part("val").y
+    task, n_classes = schema.task, len(schema.classes)
+    return lambda outputs: (
+        sign * measure(metric, task, n_classes, as_logits(task, outputs), y, 0.0, 1.0).item()
+    )
+
+
+def _is_kept(store: ArtifactStore, row: Row) -> bool:
+    return "artifact" in row.user_attrs and store.exists(row.user_attrs["artifact"])

@@ -1,0 +1,97 @@
+"""Small models of every kind, with random weights: what they predict is of no interest."""
+
+import numpy as np
+import polars
+
+from hpo.bundle import Ensemble, Member, Model, n_outputs
+from hpo.data.sources import as_frame, fingerprint
+from hpo.experiment import Experiment
+from hpo.training import MLP
+from hpo.trial import (
+    Activation,
+    DataConfig,
+    Environment,
+    ModelConfig,
+    Numeric,
+    ObjectiveConfig,
+    PreprocessingConfig,
+    Task,
+    TrialConfig,
+)
+
+N_ROWS = 300
+
+
+def table(task: Task) -> polars.DataFrame:
+    """Columns as people have them: gaps, long tails, constants, odd names, codes in text."""
+    generator = np.random.default_rng(0)
+    area = generator.normal(size=N_ROWS) * 3 + 7
+    colours = np.array(["red", "blue", None, "3", "true", "größe"], dtype=object)
+    colour = colours[generator.integers(0, len(colours), N_ROWS)]
+    target = area + (colour == "red") * 4
+    targets = {
+        "regression": target * 1000,
+        "binary": np.where(target > np.median(target), "jä", "nein"),
+        "multiclass": np.digitize(target, np.quantile(target, [0.3, 0.6])),
+    }
+    return as_frame(
+        {
+            "a column": [None if i % 7 == 0 else value for i, value in enumerate(area.tolist())],
+            "price, €": np.exp(generator.normal(size=N_ROWS) * 3).tolist(),
+            "year": generator.integers(1990, 2020, N_ROWS).tolist(),
+            "prediction": [5.0] * N_ROWS,
+            ".dotted": colour.tolist(),
+            "always": ["so"] * N_ROWS,
+            "target": targets[task].tolist(),
+        }
+    )
+
+
+def experiment(task: Task) -> Experiment:
+    """The table, split."""
+    frame = table(task)
+    data = DataConfig(source="t.csv", target="target", task=task, fingerprint=fingerprint(frame))
+    return Experiment(frame, data)
+
+
+def model(
+    made: Experiment,
+    numeric: Numeric = "quantile",
+    activation: Activation = "relu",
+    depth: int = 2,
+    seed: int = 0,
+) -> Model:
+    """A model of that table."""
+    schema = made.dataset.schema
+    metric = "rmse" if schema.task == "regression" else "accuracy"
+    data = DataConfig(source="t.csv", target="target", task=schema.task)
+    config = TrialConfig(
+        data=data,
+        objective=ObjectiveConfig(metric=metric),
+        preprocessing=PreprocessingConfig(numeric=numeric),
+        model=ModelConfig(depth=depth, width=16, activation=activation),
+    )
+    preprocessor, prepared = made.prepared(numeric)
+    return Model(
+        config=config,
+        schema=schema,
+        preprocessor=preprocessor,
+        network=MLP(preprocessor.n_features, n_outputs(schema), config.model, seed=seed),
+        target_mean=prepared.target_mean,
+        target_std=prepared.target_std,
+        metrics={metric: 0.5},
+        environment=Environment(device="cpu", n_threads=1, precision="float32", torch="2"),
+    )
+
+
+def ensemble(made: Experiment) -> Ensemble:
+    """One whose members differ in preprocessing, depth and weight."""
+    return Ensemble(
+        schema=made.dataset.schema,
+        metrics={"accuracy": 0.75},
+        members=(
+            Member(number=4, weight=0.5, model=model(made, "quantile", "silu", seed=1)),
+            Member(number=0, weight=0.25, model=model(made, "robust", "tanh", depth=1)),
+            Member(number=7, weight=0.25, model=model(made, "quantile", "gelu", seed=2)),
+        ),
+    )

@@ -1,0 +1,62 @@
+"""Model files: of every format there ever was, and ensembles."""
+
+from pathlib import Path
+
+import numpy as np
+import polars
+import pytest
+import safetensors.torch
+import torch
+
+from hpo.bundle import Ensemble, Member, Model, load_model
+from hpo.data.sources import read_table
+from hpo.errors import InputError
+from hpo.trial import Task
+from tests.model_cases import ensemble, experiment
+
+STORED = Path(__file__).parent / "bundles"
+
+
+@pytest.mark.parametrize(("version", "kind"), [(1, Model), (2, Ensemble)])
+def test_a_stored_file_of_every_format_predicts_what_it_did(version: int, kind: type) -> None:
+    folder = STORED / f"format_{version}"
+    model = load_model(folder)
+    assert isinstance(model, kind)
+    predictions = model.predict(read_table("rows.csv", folder))
+    stored = polars.read_csv(folder / "predictions.csv")
+    assert predictions.columns == stored.columns
+    assert predictions["prediction"].to_list() == stored["prediction"].to_list()
+    close = np.allclose(predictions[:, 1:], stored[:, 1:], rtol=1e-4, atol=1e-7)
+    assert close, predictions
+
+
+def test_every_format_has_a_stored_file() -> None:
+    assert {path.name for path in STORED.iterdir()} == {"format_1", "format_2"}
+
+
+@pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
+def test_an_ensemble_predicts_the_weighted_mean_and_metrics_agree(task: Task) -> None:
+    made = experiment(task)
+    mixed = ensemble(made)
+    again = Ensemble.from_bytes(mixed.to_bytes(), "it")
+    assert [(m.number, m.weight) for m in again.members] == [(4, 0.5), (0, 0.25), (7, 0.25)]
+    rows = made.held_rows(20)
+    encoded = mixed.schema.encode(rows)
+    first, second, third = (member.model.outputs(*encoded) for member in mixed.members)
+    assert torch.allclose(mixed.outputs(*encoded), first / 2 + second / 4 + third / 4)
+    assert again.predict(rows).equals(mixed.predict(rows))
+    # Metrics come from logits: of one member they are that member's own.
+    model = mixed.members[0].model
+    member = Member(number=4, weight=1.0, model=model)
+    alone = Ensemble(schema=mixed.schema, metrics={}, members=(member,))
+    metrics = made.test_metrics(model)
+    assert made.test_metrics(alone) == pytest.approx(metrics, rel=1e-9)
+
+
+def test_a_newer_format_is_refused_with_those_there_are(tmp_path: Path) -> None:
+    content = safetensors.torch.save({}, {"format": "3"})
+    (tmp_path / "model.safetensors").write_bytes(content)
+    with pytest.raises(InputError, match="must be a model of format 1 or 2, but got 3"):
+        load_model(tmp_path)
+    with pytest.raises(InputError, match="must be a model of format 1, but got 3"):
+        Model.from_bytes(content, "it")

@@ -1,0 +1,91 @@
+"""The graph that takes raw columns: what ONNX Runtime makes of it equals the model."""
+
+from pathlib import Path
+from typing import get_args
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+
+from hpo.bundle import Predictor
+from hpo.onnx_graph import to_onnx
+from hpo.results.proof import Proof, prove
+from hpo.trial import Activation, Numeric, Task
+from tests import model_cases
+from tests.model_cases import ensemble, experiment, model
+
+TASKS = get_args(Task)
+WAYS = [(get_args(Numeric)[i % 4], kind) for i, kind in enumerate(get_args(Activation))]
+
+
+def proven(folder: Path, made: model_cases.Experiment, what: Predictor) -> Proof:
+    (folder / "model.onnx").write_bytes(to_onnx(what))
+    return prove(what, folder, made.held_rows(50))
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_every_preprocessing_and_activation_predicts_as_the_model(
+    task: Task, tmp_path: Path
+) -> None:
+    made = experiment(task)
+    for numeric, activation in WAYS:
+        proof = proven(tmp_path, made, model(made, numeric, activation))
+        assert list(proof.largest) == ["model.onnx"]
+        assert max(proof.largest["model.onnx"].values()) < 2e-6, (numeric, activation)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_an_ensemble_is_one_graph(task: Task, tmp_path: Path) -> None:
+    made = experiment(task)
+    proven(tmp_path, made, ensemble(made))
+    graph = onnx.load(tmp_path / "model.onnx").graph
+    n_searches = sum(node.op_type == "Clip" for node in graph.node)
+    assert n_searches == 1  # two members share their preprocessing
+
+
+def test_inputs_are_columns_and_outputs_are_named() -> None:
+    made = experiment("multiclass")
+    content = to_onnx(model(made))
+    onnx.checker.check_model(content, full_check=True)
+    session = onnxruntime.InferenceSession(content)
+    # What is an output's name is left to the output.
+    assert {node.name: (node.shape, node.type) for node in session.get_inputs()} == {
+        "a column": (["rows", 1], "tensor(float)"),
+        "price, €": (["rows", 1], "tensor(float)"),
+        "year": (["rows", 1], "tensor(float)"),
+        "prediction_": (["rows", 1], "tensor(float)"),
+        ".dotted": (["rows", 1], "tensor(string)"),
+        "always": (["rows", 1], "tensor(string)"),
+    }
+    assert {node.name: (node.shape, node.type) for node in session.get_outputs()} == {
+        "prediction": (["rows"], "tensor(string)"),
+        "probabilities": (["rows", 3], "tensor(float)"),
+    }
+    about = session.get_modelmeta().custom_metadata_map
+    assert (about["format"], about["task"], about["classes"]) == (
+        "1",
+        "multiclass",
+        '["0", "1", "2"]',
+    )
+
+
+@pytest.mark.parametrize("task", ["multiclass", "regression"])
+def test_no_rows_are_no_predictions(task: Task) -> None:
+    session = onnxruntime.InferenceSession(to_onnx(model(experiment(task))))
+    feeds = {
+        node.name: np.empty((0, 1), np.float32 if node.type == "tensor(float)" else object)
+        for node in session.get_inputs()
+    }
+    assert [len(output) for output in session.run(None, feeds)] == [0] * len(session.get_outputs())
+
+
+def test_the_same_model_gives_the_same_bytes() -> None:
+    made = experiment("binary")
+    assert to_onnx(ensemble(made)) == to_onnx(ensemble(made))
+
+
+def test_runtimes_since_1_17_read_it() -> None:
+    made = onnx.load_from_string(to_onnx(model(experiment("binary"))))
+    opsets = {opset.domain: opset.version for opset in made.opset_import}
+    assert (made.ir_version, opsets) == (8, {"": 17, "ai.onnx.ml": 3})
