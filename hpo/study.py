@@ -83,6 +83,11 @@ class Study:
         self.artifact_store_id: str = attrs[STORE]
         self._id = study_id
 
+    @property
+    def id(self) -> int:
+        """The key of its row."""
+        return self._id
+
     @cached_property
     def reaper(self) -> Reaper:
         """What takes back the trials of dead workers."""

@@ -13,13 +13,14 @@ PACKAGE = Path(__file__).parent.parent / "hpo"
 
 FLOORS = [
     # pure values
-    "errors urls trial parsing ranges strategies search_space definition json_schema",
+    "errors urls trial parsing ranges strategies search_space definition confirmation json_schema",
     # tables in, tensors out
     "data",
     # SQL; tensors; a study file drawn up from a table
     "storage training study_file",
     # what persists
-    "catalog study reaper sampling tpe pruning status artifacts bundle checkpoints experiment",
+    "catalog study retraining reaper sampling tpe pruning status artifacts bundle checkpoints "
+    "experiment",
     # the loop, and what keeps it alive
     "worker",
     # where workers run, and what comes out
@@ -44,7 +45,17 @@ STRANGERS = {
     "housekeeping": "torch polars optuna sqlalchemy worker launch relocation",
     "relocation": "torch polars optuna worker launch",
 }
-OPTUNA = {"storage", "study", "sampling", "tpe", "pruning", "status", "results", "dashboard"}
+OPTUNA = {
+    "storage",
+    "study",
+    "retraining",
+    "sampling",
+    "tpe",
+    "pruning",
+    "status",
+    "results",
+    "dashboard",
+}
 RUNS_CODE = {"pickle", "cloudpickle", "dill", "joblib", "marshal", "shelve", "pty", "code"}
 
 

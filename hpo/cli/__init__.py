@@ -14,7 +14,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from hpo import __version__
-from hpo.cli import housekeeping, inspect, models, search, setup, storage
+from hpo.cli import confirm, housekeeping, inspect, models, search, setup, storage
 from hpo.errors import HpoError
 
 app = typer.Typer(
@@ -44,7 +44,7 @@ def options(version: Version = False) -> None:
     """Hyperparameter search for PyTorch MLPs on tables."""
 
 
-for module in (search, inspect, models, housekeeping, setup, storage):
+for module in (search, confirm, inspect, models, housekeeping, setup, storage):
     module.register(app)
 
 
