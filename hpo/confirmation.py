@@ -65,11 +65,13 @@ class Estimate:
         half = _quantile(n - 1) * sd / math.sqrt(n)
         return cls(n_seeds=n, mean=mean, sd=sd, low=mean - half, high=mean + half)
 
-    def __str__(self) -> str:
-        """`0.4817 ± 0.0028`."""
-        if self.low is None:
-            return f"{self.mean:.4g}"
-        return f"{self.mean:.4g} ± {self.mean - self.low:.2g}"
+    def text(self, *, sign: str = "") -> str:
+        """`0.4817 ± 0.0028`: to two digits of the interval; `sign = "+"` shows one always."""
+        if self.low is None or self.low == self.mean:
+            return f"{self.mean:{sign}.4g}"
+        half = self.mean - self.low
+        n_decimals = max(0, 1 - math.floor(math.log10(half)))
+        return f"{self.mean:{sign}.{n_decimals}f} ± {half:.{n_decimals}f}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,11 +153,11 @@ class Confirmation:
         if self.is_better_than_default:
             return (
                 f"Trial {winner.number} is better than the default configuration: "
-                f"by {found} in pairs, {of_seeds}."
+                f"by {found.text(sign='+')} in pairs, {of_seeds}."
             )
         return (
             f"Trial {winner.number} has the best mean, but is not better than the default "
-            f"configuration beyond noise: {found} in pairs, {of_seeds}."
+            f"configuration beyond noise: {found.text(sign='+')} in pairs, {of_seeds}."
         )
 
     def to_json(self, *, values: bool = True) -> dict[str, Any]:

@@ -73,7 +73,7 @@ def test_its_numbers_are_those_of_its_trials(shown: Outcome) -> None:
 
 def test_it_is_shown_in_80_columns(shown: Outcome) -> None:
     lines = shown.out.splitlines()
-    assert lines[1].split() == "trial accuracy, 2 seeds sd to default better".split()
+    assert " ".join(lines[1].split()) == "trial accuracy, 2 seeds sd to default better"
     assert max(map(len, lines[:-1])) <= 80
     assert "…" not in shown.out
     assert "0 (default)" in shown.out

@@ -49,7 +49,8 @@ def test_an_interval_is_students() -> None:
     assert (found.n_seeds, found.mean, found.sd) == (3, 3.0, pytest.approx(math.sqrt(7)))
     half = T_2 * math.sqrt(7) / math.sqrt(3)
     assert (found.low, found.high) == (pytest.approx(3 - half), pytest.approx(3 + half))
-    assert str(found) == "3 ± 6.6"
+    assert (found.text(), found.text(sign="+")) == ("3.0 ± 6.6", "+3.0 ± 6.6")
+    assert Estimate.of([2.0, 2.0]).text() == "2"
     assert Estimate.of([2.0]) == Estimate(n_seeds=1, mean=2.0, sd=None, low=None, high=None)
 
 
@@ -65,7 +66,7 @@ def test_each_is_compared_with_the_default_seed_by_seed() -> None:
     assert (default.difference, default.n_better) == (None, 0)
     assert found.is_better_than_default
     assert found.verdict == (
-        "Trial 9 is better than the default configuration: by -2 ± 0.25 in pairs, "
+        "Trial 9 is better than the default configuration: by -2.00 ± 0.25 in pairs, "
         "better with 3 of 3 seeds."
     )
 
@@ -78,10 +79,10 @@ def test_more_is_better_where_the_metric_says_so() -> None:
 
 
 def test_a_winner_within_noise_is_called_so() -> None:
-    found = outcome({0: [5.0, 6.0], 4: [4.0, 5.9]})
+    found = outcome({0: [5.0, 6.0], 4: [4.0, 5.8]})
     assert not found.is_better_than_default
     assert "Trial 4 has the best mean, but is not better" in found.verdict
-    assert f"-0.55 ± {T_1 * 0.45:.2g} in pairs, better with 2 of 2 seeds" in found.verdict
+    assert f"-0.6 ± {T_1 * 0.4:.1f} in pairs, better with 2 of 2 seeds" in found.verdict
 
 
 def test_the_default_may_win_and_wins_ties() -> None:

@@ -67,7 +67,7 @@ def print_leaderboard(study: Study, rows: list[Row]) -> None:
     for rank, row in enumerate(rows, start=1):
         number = f"{row.number} (default)" if row.number == 0 else str(row.number)
         value = "" if row.value is None else f"{row.value:.5g}"
-        over_seeds = [str(row.confirmed or "")] if is_confirmed else []
+        over_seeds = [row.confirmed.text() if row.confirmed else ""] if is_confirmed else []
         epochs = str(row.user_attrs.get("n_epochs", ""))
         params = params_text(row.params)
         table.add_row(str(rank), number, value, *over_seeds, row.state.lower(), epochs, params)
@@ -89,9 +89,9 @@ def print_confirmation(found: Confirmation) -> None:
         table.add_row(
             str(rank) if each.is_whole else "",
             f"{each.number} (default)" if each.number == 0 else str(each.number),
-            str(own) if each.is_whole else part,
+            part if own is None or not each.is_whole else own.text(),
             "" if own is None or own.sd is None else f"{own.sd:.2g}",
-            "" if paired is None else str(paired),
+            "" if paired is None else paired.text(sign="+"),
             "" if paired is None else f"{each.n_better} of {paired.n_seeds}",
         )
     _print(table)
