@@ -15,6 +15,7 @@ import typer
 
 from hpo import __version__
 from hpo.cli import (
+    confirm,
     housekeeping,
     inspect,
     models,
@@ -53,7 +54,7 @@ def options(version: Version = False) -> None:
     """Hyperparameter search for PyTorch MLPs on tables."""
 
 
-for module in (search, steering, inspect, models, report, housekeeping, setup, storage):
+for module in (search, confirm, steering, inspect, models, report, housekeeping, setup, storage):
     module.register(app)
 
 

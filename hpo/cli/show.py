@@ -10,6 +10,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from hpo.confirmation import Confirmation
 from hpo.results.leaderboard import Row
 from hpo.status import StudyStatus
 from hpo.study import Study
@@ -66,14 +67,41 @@ def print_status(status: StudyStatus) -> None:
 
 
 def print_leaderboard(study: Study, rows: list[Row]) -> None:
-    """Trials by their objective, the default configuration marked."""
+    """Trials by their objective, the default configuration marked; means of those confirmed."""
     metric = study.definition.objective.metric
-    table = _table("", "trial", metric, "state", "epochs", "params")
+    is_confirmed = any(row.confirmed for row in rows)
+    mean = ["confirmed"] if is_confirmed else []
+    table = _table("", "trial", metric, *mean, "state", "epochs", "params")
     for rank, row in enumerate(rows, start=1):
         number = f"{row.number} (default)" if row.number == 0 else str(row.number)
         value = "" if row.value is None else f"{row.value:.5g}"
+        over_seeds = [row.confirmed.text() if row.confirmed else ""] if is_confirmed else []
         epochs = str(row.user_attrs.get("n_epochs", ""))
-        table.add_row(str(rank), number, value, row.state.lower(), epochs, params_text(row.params))
+        params = params_text(row.params)
+        table.add_row(str(rank), number, value, *over_seeds, row.state.lower(), epochs, params)
+    if is_confirmed:
+        table.caption = (
+            "Confirmed: mean over seeds and its 95 % interval. The others were trained once; "
+            f"after further search, run hpo confirm {study.name} again."
+        )
+    _print(table)
+
+
+def print_confirmation(found: Confirmation) -> None:
+    """Configurations by their means over seeds, each beside the default in pairs."""
+    n_seeds = len(found.seeds)
+    table = _table("", "trial", f"{found.metric}, {n_seeds} seeds", "sd", "to default", "better")
+    for rank, each in enumerate(found.contenders, start=1):
+        own, paired = each.estimate, each.difference
+        part = f"{len(each.values)} of {n_seeds} seeds finished"
+        table.add_row(
+            str(rank) if each.is_whole else "",
+            f"{each.number} (default)" if each.number == 0 else str(each.number),
+            part if own is None or not each.is_whole else own.text(),
+            "" if own is None or own.sd is None else f"{own.sd:.2g}",
+            "" if paired is None else paired.text(sign="+"),
+            "" if paired is None else f"{each.n_better} of {paired.n_seeds}",
+        )
     _print(table)
 
 

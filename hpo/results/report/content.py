@@ -29,6 +29,7 @@ from hpo.results.report.comparison import (
 from hpo.results.report.effort import Occupancy, Saved, occupancy, saved_by_pruning
 from hpo.results.report.param_figures import importances
 from hpo.results.report.summary import TableSummary, summarise
+from hpo.retraining import read_confirmed
 from hpo.status import StudyStatus
 from hpo.study import Study
 
@@ -91,7 +92,8 @@ def gather(study: Study, store: ArtifactStore, top: int) -> Content:
     frame = read_typed(store.get(table_path(definition.data.fingerprint), digest=None))
     experiment = Experiment(frame, definition.data)
     models = Models(study=study, store=store, experiment=experiment)
-    rows = [row for row in ranked(trials, definition.direction) if row.state == "COMPLETE"]
+    found = ranked(trials, definition.direction, read_confirmed(study))
+    rows = [row for row in found if row.state == "COMPLETE"]
     return Content(
         study=study,
         status=status,
