@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from hpo.artifacts import ArtifactStore, table_path
+from hpo.artifacts import ArtifactStore, study_path, table_path
 from hpo.catalog import create_study, open_study
 from hpo.confirmation import SEED, Estimate
 from hpo.errors import HpoError, InputError
-from hpo.housekeeping import collect, delete_with_confirmation
+from hpo.housekeeping import OWNER, collect, delete_with_confirmation
 from hpo.launch.confirming import conclude, prepare
 from hpo.results.leaderboard import leaderboard, ranked, to_table
 from hpo.search_space import Params
@@ -144,11 +144,15 @@ def test_what_failed_is_tried_again_and_what_diverged_is_not(
     ]
 
 
-def test_a_winner_is_needed_for_an_outcome_to_be_kept(study: Study, store: ArtifactStore) -> None:
+def test_an_outcome_without_a_winner_replaces_none(study: Study, store: ArtifactStore) -> None:
     again = prepare(study, store, top=1, seeds=2)
-    work(again, lambda params: "PRUNED")
+    work(again, over_seeds)
+    conclude(study, again)
+    before = leaderboard(study)
+    assert before[0].confirmed is not None
+    work(prepare(study, store, top=1, seeds=3), lambda params: "PRUNED")
     assert conclude(study, again).winner is None
-    assert [row.confirmed for row in leaderboard(study)] == [None] * 5
+    assert leaderboard(study) == before
 
 
 @pytest.mark.parametrize(
@@ -188,9 +192,16 @@ def test_it_goes_with_its_study_and_leaves_the_table_to_it(
     create_study(study.storage, definition(name="x"), store.id)
     grow_old(store)
     assert not collect(study.storage, store).files
+    assert store.exists(study_path(again.uuid, OWNER))
+    study.extend(study.definition.budget.model_copy(update={"n_trials": 6}))
+    for busy in (study, again):
+        claim = busy.ask(ME, 60.0)
+        assert claim is not None
+        with pytest.raises(InputError, match=f"study {busy.name} is being worked on"):
+            list(delete_with_confirmation(study.storage, store, "study"))
+        assert again.progress().counts == {"WAITING": 4} or busy is again
+        busy.release(claim)
     assert again.ask(ME, 60.0) is not None
-    with pytest.raises(InputError, match="study study@confirm is being worked on"):
-        list(delete_with_confirmation(study.storage, store, "study"))
     gone = list(delete_with_confirmation(study.storage, store, "study", force=True))
     assert [deleted.row.name for deleted, _ in gone] == ["study@confirm", "study"]
     assert [d.row.name for d, _ in delete_with_confirmation(study.storage, store, "x")] == ["x"]

@@ -67,23 +67,35 @@ def print_status(status: StudyStatus) -> None:
 
 
 def print_leaderboard(study: Study, rows: list[Row]) -> None:
-    """Trials by their objective, the default configuration marked; means of those confirmed."""
+    """Trials by their objective, the default configuration marked."""
+    if any(row.confirmed for row in rows):
+        _print_confirmed(study, rows)
+        return
     metric = study.definition.objective.metric
-    is_confirmed = any(row.confirmed for row in rows)
-    mean = ["confirmed"] if is_confirmed else []
-    table = _table("", "trial", metric, *mean, "state", "epochs", "params")
+    table = _table("", "trial", metric, "state", "epochs", "params")
     for rank, row in enumerate(rows, start=1):
-        number = f"{row.number} (default)" if row.number == 0 else str(row.number)
         value = "" if row.value is None else f"{row.value:.5g}"
-        over_seeds = [row.confirmed.text() if row.confirmed else ""] if is_confirmed else []
         epochs = str(row.user_attrs.get("n_epochs", ""))
         params = params_text(row.params)
-        table.add_row(str(rank), number, value, *over_seeds, row.state.lower(), epochs, params)
-    if is_confirmed:
-        table.caption = (
-            "Confirmed: mean over seeds and its 95 % interval. The others were trained once; "
-            f"after further search, run hpo confirm {study.name} again."
-        )
+        table.add_row(str(rank), _number(row.number), value, row.state.lower(), epochs, params)
+    _print(table)
+
+
+def _print_confirmed(study: Study, rows: list[Row]) -> None:
+    """The leaderboard with means over seeds; states where they differ, to leave room for params."""
+    states = {row.state for row in rows} != {"COMPLETE"}
+    metric = study.definition.objective.metric
+    table = _table("", "trial", metric, "confirmed", *(["state"] if states else []), "params")
+    for rank, row in enumerate(rows, start=1):
+        value = "" if row.value is None else f"{row.value:.5g}"
+        mean = "" if row.confirmed is None else row.confirmed.text()
+        state = [row.state.lower()] if states else []
+        params = params_text(row.params)
+        table.add_row(str(rank), _number(row.number), value, mean, *state, params)
+    table.caption = (
+        "Confirmed: mean over seeds and its 95 % interval. The others were trained once; "
+        f"after further search, run hpo confirm {study.name} again."
+    )
     _print(table)
 
 
@@ -96,7 +108,7 @@ def print_confirmation(found: Confirmation) -> None:
         part = f"{len(each.values)} of {n_seeds} seeds finished"
         table.add_row(
             str(rank) if each.is_whole else "",
-            f"{each.number} (default)" if each.number == 0 else str(each.number),
+            _number(each.number),
             part if own is None or not each.is_whole else own.text(),
             "" if own is None or own.sd is None else f"{own.sd:.2g}",
             "" if paired is None else paired.text(sign="+"),
@@ -211,6 +223,10 @@ def _table(*columns: str) -> Table:
     for column in columns:
         table.add_column(column, no_wrap=column != "params")
     return table
+
+
+def _number(number: int) -> str:
+    return f"{number} (default)" if number == 0 else str(number)
 
 
 def _when(moment: datetime | None) -> str:
