@@ -18,6 +18,7 @@ from hpo.cli import (
     confirm,
     housekeeping,
     inspect,
+    launch,
     models,
     report,
     search,
@@ -54,7 +55,18 @@ def options(version: Version = False) -> None:
     """Hyperparameter search for PyTorch MLPs on tables."""
 
 
-for module in (search, confirm, steering, inspect, models, report, housekeeping, setup, storage):
+for module in (
+    search,
+    confirm,
+    launch,
+    steering,
+    inspect,
+    models,
+    report,
+    housekeeping,
+    setup,
+    storage,
+):
     module.register(app)
 
 
