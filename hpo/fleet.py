@@ -7,7 +7,6 @@ statements over all studies together.
 Does not know: how trials are trained, where workers run.
 """
 
-import json
 import random
 import time
 from collections import Counter
@@ -18,6 +17,7 @@ from dataclasses import dataclass
 from hpo.catalog import listed
 from hpo.definition import Budget
 from hpo.errors import StudyNotFoundError
+from hpo.settings import GIVEN, STANDING, Settings
 from hpo.storage import ledger
 from hpo.storage.engine import Storage
 from hpo.storage.overview import Work, count_work, read_attrs
@@ -25,7 +25,7 @@ from hpo.study import DEFINITION, FORMAT, MOVED, STORE, UUID, VERSION, Study
 
 PRIORITY = "hpo:priority"
 """System attribute of a study; 0 where there is none."""
-KEYS = (DEFINITION, UUID, STORE, VERSION, FORMAT, MOVED, PRIORITY)
+KEYS = (DEFINITION, UUID, STORE, VERSION, FORMAT, MOVED, STANDING, GIVEN, PRIORITY)
 FRESH_SECONDS = 0.2
 """For so long what a look found is good enough to share out trials by."""
 
@@ -58,7 +58,7 @@ class Fleet:
         self._looked_at = 0.0
 
     def studies(self) -> list[Study]:
-        """Every unfinished study, each opened once, the first in line first."""
+        """Every study with something to do, each opened once, the first in line first."""
         with self._storage.read() as connection:
             rows = read_attrs(connection, KEYS)
             found = [listed(self._storage, key, name, attrs) for key, name, attrs in rows]
@@ -69,9 +69,10 @@ class Fleet:
         for row in fitting:
             study = self._opened.get(str(row.uuid)) or Study(self._storage, row.id, row.attrs)
             opened[study.uuid] = study
-            budget = Budget.model_validate(json.loads(row.attrs[DEFINITION])["budget"])
-            opening = _opening(study, budget, row.attrs.get(PRIORITY, 0), counts.get(row.id))
-            if opening is not None and not _is_spent(study, budget):
+            settings = Settings.from_attrs(row.attrs)
+            budget, priority = settings.budget, row.attrs.get(PRIORITY, 0)
+            opening = _opening(study, budget, priority, counts.get(row.id))
+            if settings.standing == "open" and opening and not _is_spent(study, budget):
                 openings.append(opening)
         self._opened = opened
         self._openings, self._looked_at = _in_line(openings), time.monotonic()

@@ -1,9 +1,14 @@
 """The doctor: looks, and leaves no trace where nothing is."""
 
+import re
+import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from hpo.storage.condition import look
+from hpo.storage.engine import open_storage
 from tests.command_line import hpo
 from tests.test_cli import write_study
 
@@ -39,3 +44,35 @@ def test_what_is_wrong_is_said_and_ends_with_1(
     done = hpo("doctor", "--artifacts", "file/artifacts", "--storage", "sqlite:///file/hpo.db")
     assert done.code == 1
     assert done.out.count("WRONG") == 2
+
+
+def test_a_server_is_examined_for_what_several_machines_need(
+    postgresql_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HPO_STORAGE", postgresql_url)
+    monkeypatch.setenv("HPO_ARTIFACTS", str(tmp_path / "artifacts"))
+    assert hpo("create", write_study(tmp_path)).code == 0
+
+    found = {each["what"]: each for each in hpo("doctor", "--json").document}
+    assert found["storage"]["detail"].endswith("1 studies")
+    assert found["tables"]["detail"].startswith("version 2, Optuna's v")
+    assert found["clock"]["ok"]
+    assert "the tables hold UTC" in found["time zone"]["detail"]
+    assert found["connections"]["ok"]
+
+    right = time.time
+    monkeypatch.setattr(time, "time", lambda: right() - 3600)
+    done = hpo("doctor", "--workers", "5000")
+    assert done.code == 1
+    assert done.out.count("WRONG") == 2
+    assert "too few for 5000; raise max_connections" in done.out
+    assert re.search(r"the database's is (3600|3599)\.\d s ahead of this machine's", done.out)
+
+
+def test_the_clock_is_asked_and_the_zone_named_on_mariadb(mariadb_url: str, tmp_path: Path) -> None:
+    with closing(open_storage(mariadb_url)) as storage:
+        condition = look(storage)
+    assert condition.time_zone == "+09:00"
+    assert condition.ahead_seconds is not None
+    assert abs(condition.ahead_seconds) < 5
+    assert condition.connections_left

@@ -15,13 +15,16 @@ import typer
 
 from hpo import __version__
 from hpo.cli import (
+    confirm,
     housekeeping,
     inspect,
     launch,
     launch_ray,
     models,
+    report,
     search,
     setup,
+    steering,
     storage,
     workers,
 )
@@ -54,7 +57,20 @@ def options(version: Version = False) -> None:
     """Hyperparameter search for PyTorch MLPs on tables."""
 
 
-for module in (search, launch, launch_ray, inspect, models, housekeeping, setup, storage, workers):
+for module in (
+    search,
+    confirm,
+    launch,
+    launch_ray,
+    steering,
+    inspect,
+    models,
+    report,
+    housekeeping,
+    setup,
+    storage,
+    workers,
+):
     module.register(app)
 
 

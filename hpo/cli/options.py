@@ -33,6 +33,7 @@ ArtifactsUrl = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 StudyName = Annotated[str, typer.Argument(metavar="NAME", help="The study's name.")]
+TrialNumber = Annotated[int, typer.Argument(metavar="NUMBER", help="The trial's number.")]
 StudyFile = Annotated[Path, typer.Argument(metavar="STUDY.toml", help="The study file.")]
 NTrials = Annotated[
     int | None,

@@ -3,6 +3,7 @@
 import signal
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 
     from hpo.artifacts import ArtifactStore
     from hpo.study import Study
+    from hpo.worker.supervisor import Slot
 
 
 def register(app: typer.Typer) -> None:
@@ -77,14 +79,10 @@ def run(
     Example:
         hpo run studies/california_housing.toml --n-trials 40 --timeout 10m
     """
-    from hpo.cli.live import watch
     from hpo.cli.show import print_leaderboard
-    from hpo.launch.burial import bury_worker
     from hpo.launch.local import local_slots
-    from hpo.launch.search import search, worker_environment
     from hpo.results.export import export
     from hpo.results.leaderboard import leaderboard
-    from hpo.worker.supervisor import Supervisor
 
     arguments = worker_arguments(
         slots,
@@ -98,22 +96,9 @@ def run(
     study.storage.check_room(len(places))
     print(study.name)
     winners = _writable(out or Path("winners") / study.name)
-    interrupt_at_sigterm()
-    with watch(study, len(places)) as view:
-        supervisor = Supervisor(
-            arguments=[study.name, *arguments],
-            environment=worker_environment(study, store),
-            slots=places,
-            on_line=view.log,
-            on_death=partial(bury_worker, study.storage, store),
-        )
-        try:
-            code = search(study, store, supervisor, view.update)
-        except KeyboardInterrupt:
-            view.log("Interrupted. What is finished is kept; the same command goes on.")
-            raise typer.Exit(130) from None
-    if code != 0:
-        raise typer.Exit(code)
+    search_here(study, store, places, arguments)
+    if study.progress().state == "stopped":
+        print(f"{study.name} is stopped: hpo resume {study.name} opens it", file=sys.stderr)
     folders = export(study, store, winners, top=top)
     print_leaderboard(study, leaderboard(study)[:10])
     for folder in folders:
@@ -244,6 +229,40 @@ def reap(name: StudyName, storage: StorageUrl = DEFAULT_STORAGE) -> None:
     """
     for number in opened(name, storage).reaper.reap_patiently():
         print(number)
+
+
+def search_here(
+    study: "Study", store: "ArtifactStore", places: "Sequence[Slot]", arguments: Sequence[str]
+) -> None:
+    """Search with this machine's workers in a live view; end the command where that fails.
+
+    Args:
+        study: what is searched.
+        store: where its weights are.
+        places: the workers', one each.
+        arguments: further ones of each worker.
+    """
+    from hpo.cli.live import watch
+    from hpo.launch.burial import bury_worker
+    from hpo.launch.search import search, worker_environment
+    from hpo.worker.supervisor import Supervisor
+
+    interrupt_at_sigterm()
+    with watch(study, len(places)) as view:
+        supervisor = Supervisor(
+            arguments=[study.name, *arguments],
+            environment=worker_environment(study, store),
+            slots=places,
+            on_line=view.log,
+            on_death=partial(bury_worker, study.storage, store),
+        )
+        try:
+            code = search(study, store, supervisor, view.update)
+        except KeyboardInterrupt:
+            view.log("Interrupted. What is finished is kept; the same command goes on.")
+            raise typer.Exit(130) from None
+    if code != 0:
+        raise typer.Exit(code)
 
 
 def _create(

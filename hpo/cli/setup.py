@@ -70,6 +70,9 @@ def schema(
 
 def doctor(
     as_json: AsJson = False,
+    workers: Annotated[
+        int, typer.Option("--workers", min=1, help="Workers that the storage is to have room for.")
+    ] = 1,
     storage: StorageUrl = DEFAULT_STORAGE,
     artifacts: ArtifactsUrl = DEFAULT_ARTIFACTS,
 ) -> None:
@@ -78,11 +81,11 @@ def doctor(
     Ends with code 1 when something is.
 
     Example:
-        hpo doctor --storage postgresql://me@db/hpo
+        hpo doctor --storage postgresql://me@db/hpo --workers 64
     """
     from hpo.launch.doctor import examine
 
-    findings = examine(storage, artifacts)
+    findings = examine(storage, artifacts, workers)
     if as_json:
         print(json.dumps([{**vars(finding)} for finding in findings], indent=2))
     else:

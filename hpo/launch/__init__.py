@@ -1,1 +1,1 @@
-"""Where workers run: the slots of this machine, and the studies they are started for."""
+"""Where workers run: the slots of this machine, or a cluster; and the studies they are for."""

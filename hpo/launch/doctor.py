@@ -3,7 +3,9 @@
 import os
 import platform
 import shutil
+import time
 import uuid
+from contextlib import closing
 from dataclasses import dataclass
 
 import torch
@@ -13,10 +15,13 @@ import hpo
 from hpo.artifacts import ArtifactStore
 from hpo.catalog import list_studies
 from hpo.errors import HpoError
+from hpo.storage.condition import Condition, look
 from hpo.storage.engine import open_storage
 from hpo.training import resolve_precision
 
 FREE_BYTES = 2**30
+CLOCK_SECONDS = 5.0
+"""How far a machine's clock may be from the database's."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,8 +33,14 @@ class Finding:
     detail: str
 
 
-def examine(storage: str, artifacts: str) -> list[Finding]:
-    """Look at the software, the devices, the storage and the artifact store."""
+def examine(storage: str, artifacts: str, n_workers: int = 1) -> list[Finding]:
+    """Look at the software, the devices, the storage and the artifact store.
+
+    Args:
+        storage: URL of where studies are kept.
+        artifacts: URL of where their tables and weights are kept.
+        n_workers: workers that are to be started, on whatever machines.
+    """
     return [
         Finding(
             what="hpo", ok=True, detail=f"{hpo.__version__}, Python {platform.python_version()}"
@@ -37,7 +48,7 @@ def examine(storage: str, artifacts: str) -> list[Finding]:
         Finding(what="torch", ok=True, detail=torch.__version__),
         _cores(),
         *_gpus(),
-        _storage(storage),
+        *_storage(storage, n_workers),
         _artifacts(artifacts),
     ]
 
@@ -59,14 +70,60 @@ def _gpus() -> list[Finding]:
     return found
 
 
-def _storage(url: str) -> Finding:
+def _storage(url: str, n_workers: int) -> list[Finding]:
     """Open the storage, unless it is a SQLite file that no study has made yet."""
     try:
-        opened = open_storage(url, create=False)
-        studies = list_studies(opened)
+        with closing(open_storage(url, create=False)) as opened:
+            detail = f"{opened.safe_url}, {len(list_studies(opened))} studies"
+            condition = look(opened)
     except HpoError as error:
-        return Finding(what="storage", ok=_is_future_file(url), detail=str(error))
-    return Finding(what="storage", ok=True, detail=f"{opened.safe_url}, {len(studies)} studies")
+        return [Finding(what="storage", ok=_is_future_file(url), detail=str(error))]
+    return [
+        Finding(what="storage", ok=True, detail=detail),
+        _tables(condition),
+        _clock(condition),
+        _time_zone(condition),
+        _connections(condition, n_workers),
+    ]
+
+
+def _tables(condition: Condition) -> Finding:
+    """Others than those this hpo knows do not open."""
+    detail = f"version {condition.version}, Optuna's {condition.optuna_version}"
+    return Finding(what="tables", ok=True, detail=detail)
+
+
+def _clock(condition: Condition) -> Finding:
+    """Leases go by the database's clock; logs, deadlines and people by each machine's own."""
+    ahead = condition.ahead_seconds
+    if ahead is None:
+        return Finding(what="clock", ok=True, detail="SQLite goes by this machine's")
+    detail = (
+        f"the database's is {abs(ahead):.1f} s {'ahead of' if ahead > 0 else 'behind'} this "
+        f"machine's, to within {condition.off_by_seconds:.1f} s"
+    )
+    ok = abs(ahead) <= CLOCK_SECONDS + condition.off_by_seconds
+    if not ok:
+        detail += ": have both set by NTP"
+    return Finding(what="clock", ok=ok, detail=detail)
+
+
+def _time_zone(condition: Condition) -> Finding:
+    """No zone is wrong; whoever reads the tables by other tools wants to know which is meant."""
+    here = f"here {time.strftime('%Z')}; the tables hold UTC whatever they are"
+    there = "" if condition.time_zone is None else f"the database's {condition.time_zone}, "
+    return Finding(what="time zone", ok=True, detail=there + here)
+
+
+def _connections(condition: Condition, n_workers: int) -> Finding:
+    """Each worker keeps one, and opens a second for moments."""
+    left = condition.connections_left
+    if left is None:
+        return Finding(what="connections", ok=True, detail="SQLite does not limit them")
+    detail = f"{left} left, and each worker keeps one"
+    if left < n_workers:
+        detail += f": too few for {n_workers}; raise max_connections, or put a pooler before it"
+    return Finding(what="connections", ok=left >= n_workers, detail=detail)
 
 
 def _is_future_file(url: str) -> bool:

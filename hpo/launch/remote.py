@@ -3,8 +3,14 @@
 Does not know: what starts them there.
 """
 
+from collections.abc import Sequence
+from contextlib import closing
+
+from hpo.artifacts import ArtifactStore
+from hpo.catalog import open_study
 from hpo.errors import InputError
 from hpo.storage import dialects
+from hpo.storage.engine import open_storage
 
 
 def check_storage(url: str) -> None:
@@ -27,3 +33,36 @@ def artifacts_warning(url: str) -> str | None:
     if "://" in url and not url.startswith(("file://", "local://")):
         return None
     return f"artifacts {url}: a folder; every machine must see the same one there, as on NFS"
+
+
+def storage_warning(url: str) -> str | None:
+    """What to see to where a storage's host is every machine itself, in a sentence."""
+    parsed = dialects.parse(url)
+    if parsed.host not in (None, "", "localhost", "127.0.0.1", "::1"):
+        return None
+    return f"storage {dialects.safe(parsed)}: names this machine; others would look on themselves"
+
+
+def prepare(
+    names: Sequence[str], storage: str, artifacts: str, n_workers: int
+) -> dict[str, str] | None:
+    """See that workers elsewhere will find what they need.
+
+    Returns:
+        The environment by which they find it, passwords included; None where every study is
+        finished.
+
+    Raises:
+        StudyNotFoundError: there is no such study.
+        InputError: the artifact store is another one, or the server has too few connections.
+        StorageError: the storage is not there, or out of reach.
+    """
+    store = ArtifactStore(artifacts, create=False)
+    with closing(open_storage(storage, create=False)) as opened:
+        studies = [open_study(opened, name) for name in names]
+        for study in studies:
+            study.check_store(store.id)
+        if all(study.progress().is_finished for study in studies):
+            return None
+        opened.check_room(n_workers)
+        return {"HPO_STORAGE": opened.url, "HPO_ARTIFACTS": store.url}

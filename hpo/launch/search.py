@@ -16,6 +16,7 @@ from hpo.errors import ArtifactError, StorageUnavailableError
 from hpo.housekeeping import sweep
 from hpo.status import StudyStatus
 from hpo.study import Study
+from hpo.trend import Trend
 
 LOOK_SECONDS = 1.0
 
@@ -55,16 +56,17 @@ def search(
     """
     if study.progress().is_finished:
         return 0
+    trend = Trend()
     try:
         with supervisor:
             while supervisor.n_alive():
                 with suppress(StorageUnavailableError):  # the workers say so, and ride it out
                     study.reaper.reap()
-                    observe(study.progress())
+                    observe(study.progress(trend))
                 time.sleep(LOOK_SECONDS)
     finally:
         with suppress(StorageUnavailableError):
-            observe(study.progress())
+            observe(study.progress(trend))
     if not study.progress().is_finished:
         return supervisor.exit_code()
     with suppress(ArtifactError):  # `hpo gc` removes what stays
