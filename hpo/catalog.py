@@ -97,7 +97,7 @@ def create_study(storage: Storage, definition: StudyDefinition, artifact_store_i
 
     def write(connection: Connection) -> int:
         study_id = ledger.create_study(connection, definition.name, definition.direction, attrs)
-        ledger.enqueue(connection, study_id, queue(definition))
+        ledger.enqueue(connection, study_id, queue(definition), definition.budget.n_trials)
         return study_id
 
     try:

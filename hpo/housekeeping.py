@@ -21,15 +21,16 @@ Does not know: how rows are copied, what the files hold.
 import json
 import posixpath
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
 
 import hpo
 from hpo.artifacts import LOG, ArtifactStore, study_path, table_path
-from hpo.catalog import Deleted, Listed, delete_study, find, listing, studies
+from hpo.catalog import Deleted, Listed, check_unused, delete_study, find, listing, studies
 from hpo.errors import ArtifactError, StudyNotFoundError
+from hpo.retraining import find_confirming
 from hpo.storage.engine import Storage
 from hpo.storage.inventory import TrialFiles
 from hpo.storage.removal import deleted
@@ -167,6 +168,24 @@ def delete(
     if row.fingerprint is not None:
         files += _remove(store, _lonely_table(storage, store, row.fingerprint), dry_run=False)
     return gone, Swept(files=files, unknown={})
+
+
+def delete_with_confirmation(
+    storage: Storage, store: ArtifactStore | None, name: str, *, force: bool = False
+) -> Iterator[tuple[Deleted, Swept]]:
+    """Delete a study as `delete` does, behind the one that confirms it.
+
+    Without the study that it confirms, that one is of no use.
+    """
+    rows = [find(storage, name)]
+    if (also := find_confirming(storage, name)) is not None:
+        rows.insert(0, also)
+    if not force:
+        with storage.read() as connection:  # before the first is deleted
+            for row in rows:
+                check_unused(connection, row, "or delete it all the same by --force")
+    for row in rows:
+        yield delete(storage, store, row.name, force=force)
 
 
 def _lonely_table(

@@ -171,6 +171,33 @@ class SearchSpace:
             if not known[name].admits(value):
                 raise InputError(f"{name} must be {known[name].allowed()}, but got {shown(value)}")
 
+    def check_active(self, params: Mapping[str, Value]) -> None:
+        """Accept params of one trial that all have a place in it, whatever is drawn beside them.
+
+        Raises:
+            InputError: one is turned off, or another param that its `when` names has, or may get,
+                a value with which it does not exist.
+        """
+        for name in params:
+            path = name.removesuffix(".on")
+            if name == path and params.get(f"{path}.on") is False:
+                raise InputError(f"{name} is turned off by {name}.on = false")
+            for other, wanted in self.tunables[path].when.items():
+                allowed = _listed(wanted)
+                if not self._is_sure(other, allowed, params):
+                    only = " or ".join(shown(value) for value in allowed)
+                    value = self._value(other, params)
+                    told = "not given" if value is None else shown(value)
+                    raise InputError(f"{name} exists only where {other} is {only}, which is {told}")
+
+    def _is_sure(self, path: str, allowed: Sequence[Value], params: Mapping[str, Value]) -> bool:
+        """Whether a leaf has one of some values in every trial with these params."""
+        value = self._value(path, params)
+        leaf = self.tunables.get(path)
+        if value is None and isinstance(leaf, Categorical) and not leaf.when:
+            return set(leaf.choices) <= set(allowed)
+        return value in allowed
+
     def switched(self, params: Mapping[str, Value]) -> Params:
         """Params as a person says them: `x = 0` turns an `or_zero` leaf off, another value on."""
         found: Params = {}

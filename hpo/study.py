@@ -6,7 +6,6 @@ what a worker writes rests on its lease; sampling and pruning are Optuna's, over
 Does not know: tensors, files.
 """
 
-import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -21,8 +20,10 @@ from hpo.definition import Budget, StudyDefinition
 from hpo.errors import BudgetError, InputError, LeaseLostError, StudyNotFoundError
 from hpo.pruning import Judge
 from hpo.reaper import Reaper
-from hpo.sampling import Drawer, queue
+from hpo.sampling import Drawer
 from hpo.search_space import Params
+from hpo.settings import DEFINITION as DEFINITION
+from hpo.settings import GIVEN, STANDING, Settings, raise_by_file
 from hpo.status import StudyStatus, read_status
 from hpo.storage import leases, ledger
 from hpo.storage.engine import Storage
@@ -34,12 +35,13 @@ from hpo.storage.ledger import FinalState as FinalState
 from hpo.storage.ledger import Outcome as Outcome
 from hpo.storage.schema import NOT_FOUND, TRIAL_SYSTEM_ATTRS
 from hpo.storage.snapshot import read_study
+from hpo.trend import Trend
 from hpo.trial import Measurement
 
 RELEASED = ledger.RELEASED
-DEFINITION, UUID, STORE, VERSION = "hpo:definition", "hpo:uuid", "hpo:artifacts", "hpo:version"
+UUID, STORE, VERSION = "hpo:uuid", "hpo:artifacts", "hpo:version"
 FORMAT, MOVED = "hpo:format", "hpo:moved"
-"""System attributes of a study's row."""
+"""System attributes of a study's row, beside those of its settings."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,10 +85,15 @@ class Study:
         self.artifact_store_id: str = attrs[STORE]
         self._id = study_id
 
+    @property
+    def id(self) -> int:
+        """The key of its row."""
+        return self._id
+
     @cached_property
     def reaper(self) -> Reaper:
         """What takes back the trials of dead workers."""
-        return Reaper(self.storage, self._id, lambda c: self._budget(c).max_attempts)
+        return Reaper(self.storage, self._id, lambda c: self.settings(c).budget.max_attempts)
 
     def ask(self, worker: WorkerId, lease: float) -> Claim | None:
         """Claim one trial, with its params; None when there is none to claim now."""
@@ -243,7 +250,7 @@ class Study:
         def write(connection: Connection) -> None:
             leases.tick(connection, self._id)
             if touched := leases.touch(connection, claims):
-                n_max = self._budget(connection).max_attempts
+                n_max = self.settings(connection).budget.max_attempts
                 for own in sorted(touched):
                     ledger.give_back(connection, own, how, n_max)
 
@@ -269,18 +276,20 @@ class Study:
             Its number.
 
         Raises:
-            InputError: an unknown param or a value outside its range.
+            InputError: an unknown param, a value outside its range, or a param that may have no
+                place in the trial.
             BudgetError: the budget has no room for it.
         """
         self.definition.space.check_params(params)
+        self.definition.space.check_active(params)
 
         def write(connection: Connection) -> int:
             ledger.lock_study(connection, self._id)
-            n_trials = self._budget(connection).n_trials
+            n_trials = self.settings(connection).budget.n_trials
             if (number := ledger.count_trials(connection, self._id)) >= n_trials:
                 raise BudgetError(
-                    f"study {self.name} has all of its {n_trials} trials: raise budget.n_trials "
-                    "in its file, or pass --n-trials to hpo create, and try again"
+                    f"study {self.name} has all of its budget's {n_trials} trials: "
+                    f"hpo extend {self.name} --n-trials +1 makes room for another"
                 )
             ledger.add_trial(connection, self._id, number, params)
             return number
@@ -288,7 +297,7 @@ class Study:
         return self.storage.write(write)
 
     def extend(self, budget: Budget) -> None:
-        """Raise the budget.
+        """Raise the budget to that of a study file; see `raise_by_file`.
 
         Raises:
             BudgetError: it is lower than the study's.
@@ -296,33 +305,24 @@ class Study:
 
         def write(connection: Connection) -> StudyDefinition:
             ledger.lock_study(connection, self._id)
-            self._budget(connection).check_raised(self.name, budget)
-            extended = replace(self.definition, budget=budget)
-            ledger.set_study_attr(connection, self._id, DEFINITION, extended.to_json())
-            ledger.enqueue(connection, self._id, queue(extended))
-            return extended
+            settings = self.settings(connection)
+            return raise_by_file(connection, self._id, self.definition, settings, budget)
 
         self.definition = self.storage.write(write)
 
-    def progress(self) -> StudyStatus:
+    def progress(self, trend: Trend | None = None) -> StudyStatus:
         """Budget, trials by state, best value and workers, as they are now.
 
-        Raises:
-            StudyNotFoundError: the study was deleted.
-        """
-        with self.storage.read() as connection:
-            budget = self._budget(connection)
-            return read_status(connection, self._id, replace(self.definition, budget=budget))
-
-    def is_out_of_time(self) -> bool:
-        """Whether the budget's time is used up.
+        Args:
+            trend: brought up to date as well; whoever looks again passes it again.
 
         Raises:
             StudyNotFoundError: the study was deleted.
         """
         with self.storage.read() as connection:
-            budget, clock = self._budget(connection), leases.read_clock(connection, self._id)
-        return budget.is_out_of_time(clock.busy_ms / 1000, clock.device_ms / 1000)
+            settings = self.settings(connection)
+            definition = replace(self.definition, budget=settings.budget)
+            return read_status(connection, self._id, definition, settings.standing, trend)
 
     def trials(self, states: tuple[TrialState, ...] | None = None) -> list[FrozenTrial]:
         """The trials by number, whole and as they are now."""
@@ -343,27 +343,30 @@ class Study:
         check_store(self.name, self.artifact_store_id, store_id)
 
     def _room(self, connection: Connection) -> int | None:
-        """How many trials there may be now in all; None when no time is left even for those."""
-        budget, clock = self._budget(connection), leases.tick(connection, self._id)
-        if budget.is_out_of_time(clock.busy_ms / 1000, clock.device_ms / 1000):
+        """How many trials there may be now in all; None when not even those may run now."""
+        settings, clock = self.settings(connection), leases.tick(connection, self._id)
+        budget = settings.budget
+        is_late = budget.is_out_of_time(clock.busy_ms / 1000, clock.device_ms / 1000)
+        if is_late or settings.standing != "open":
             return None
         if budget.no_improvement is not None:
             n_idle = ledger.count_since_best(connection, self._id, self.definition.direction)
             return budget.n_trials if n_idle < budget.no_improvement else 0
         return budget.n_trials
 
-    def _budget(self, connection: Connection) -> Budget:
-        """The budget as it is now.
+    def settings(self, connection: Connection) -> Settings:
+        """Budget and standing as they are now.
 
         Raises:
             StudyNotFoundError: the study was deleted, and SQLite may have given its id to another,
                 or it moved to another storage.
         """
-        attrs = ledger.get_study_attrs(connection, self._id, (DEFINITION, UUID))
+        keys = (DEFINITION, UUID, STANDING, GIVEN)
+        attrs = ledger.get_study_attrs(connection, self._id, keys)
         if attrs.get(UUID) != self.uuid or DEFINITION not in attrs:
             self.storage.reader.forget(self._id)
             raise self._gone()
-        return Budget.model_validate(json.loads(attrs[DEFINITION])["budget"])
+        return Settings.from_attrs(attrs)
 
     @cached_property
     def _judge(self) -> Judge:

@@ -100,7 +100,7 @@ def test_the_version_is_printed() -> None:
 def test_status_is_a_contract(inside: Path) -> None:
     status = hpo("status", "small", "--json").document
     keys = ["name", "state", "direction", "budget", "trials", "best", "workers", "used", "silent"]
-    assert list(status) == keys
+    assert list(status) == [*keys, "per_minute", "failures"]
     assert status["state"] == "finished"
     assert status["budget"]["n_trials"] == 6
     assert status["budget"]["timeout"] is None
@@ -111,7 +111,7 @@ def test_status_is_a_contract(inside: Path) -> None:
 def test_leaderboard_is_a_contract_and_is_ranked(inside: Path) -> None:
     rows = leaderboard()
     assert {tuple(row) for row in rows} == {
-        ("number", "value", "state", "params", "metrics", "user_attrs")
+        ("number", "value", "state", "params", "metrics", "user_attrs", "confirmed")
     }
     values = [row["value"] for row in rows]
     assert values == sorted(values, reverse=True)

@@ -1,20 +1,31 @@
 """The view of a search: what it says, in a terminal of 80 columns and in a pipe."""
 
+import dataclasses
 import io
+import json
+import re
+import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+from rich.cells import cell_len
 from rich.console import Console
 
 from hpo.catalog import create_study
 from hpo.cli import live
-from hpo.cli.live import PLAIN_SECONDS, Pace, watch
+from hpo.cli.live import PLAIN_SECONDS, watch
+from hpo.cli.panel import StatusPanel
+from hpo.cli.show import time_left
 from hpo.definition import Budget
-from hpo.status import Best, StudyStatus
+from hpo.status import Best, Failure, Hand, StudyStatus
 from hpo.storage.engine import open_storage
-from hpo.study import Study
+from hpo.study import Study, WorkerId
+from tests.command_line import hpo
 from tests.study_process import definition
 
 PARAMS = {
@@ -29,7 +40,15 @@ PARAMS = {
 }
 
 
-def status(n_complete: int, n_pruned: int, busy_seconds: float = 0.0) -> StudyStatus:
+def hand(pid: int, *trials: int, host: str = "here", device: str = "cpu") -> Hand:
+    """A worker that holds some trials."""
+    worker = WorkerId(host=host, pid=pid, device=device)
+    return Hand(worker=worker, trials=trials or (pid,), silent_seconds=2.0)
+
+
+def status(
+    n_complete: int, n_pruned: int, busy_seconds: float = 0.0, **changes: Any
+) -> StudyStatus:
     """A study of 20 trials, so many of them ended."""
     is_over = n_complete + n_pruned == 20
     return StudyStatus(
@@ -41,9 +60,11 @@ def status(n_complete: int, n_pruned: int, busy_seconds: float = 0.0) -> StudySt
         busy_seconds=busy_seconds,
         device_seconds=busy_seconds,
         n_since_best=0,
-        workers=(),
+        hands=() if is_over else (hand(7),),
         silent=(),
         started=None,
+        per_minute=4.0,
+        **changes,
     )
 
 
@@ -75,14 +96,15 @@ def test_a_terminal_sees_where_the_search_is(
     with watch(study, 2) as view:
         view.log("a worker's line")
         view.update(status(6, 2))
-    shown = " ".join(file.getvalue().split())
+    shown = " ".join(re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", file.getvalue()).split())
     for words in (
-        "study: rmse, minimize, 2 workers",
+        "study, rmse minimized, 2 workers here: running",
         "8/20 trials",
         "6 complete, 2 pruned, 2 running; 25% pruned",
         "best 0.51235 (trial 1)",
         "a worker's line",
-        "at most 10 min 0 s left",
+        "4.0 a minute, at most 3 min 0 s left",
+        "here:7 cpu 7 2 s ago",
     ):
         assert words in shown
     for name in ("depth=3", "dropout=0.125", "weight_decay=0", "gradient_clip=1.5"):
@@ -105,17 +127,50 @@ def test_a_pipe_gets_a_line_now_and_then_and_one_at_the_end(
         "6/20 trials",
         "20/20 trials",
     ]
-    assert "best rmse 0.51235 (trial 1) | 36.0 trials/min | at most" in file.getvalue()
+    assert "best rmse 0.51235 (trial 1) | 4.0 trials/min | at most" in file.getvalue()
 
 
-def test_the_pace_is_of_this_view_and_time_runs_out_first(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    now = 0.0
-    monkeypatch.setattr(time, "monotonic", lambda: now)
-    pace = Pace()
-    assert pace.per_minute(status(8, 0)) == 0
-    now = 30.0
-    assert pace.per_minute(status(9, 1)) == 4
-    assert pace.left(status(9, 1)) == 150
-    assert pace.left(status(9, 1, busy_seconds=500)) == 100
+def test_time_or_trials_run_out_first_and_nothing_tells_without_workers() -> None:
+    assert time_left(status(9, 1)) == 150
+    assert time_left(status(9, 1, busy_seconds=500)) == 100
+    assert time_left(dataclasses.replace(status(9, 1), hands=())) is None
+
+
+def test_a_terminal_is_not_overfull_whatever_there_is_to_show() -> None:
+    host, device = "a-host-with-a-very-long-name.example.org", "NVIDIA H100 80GB HBM3 with more"
+    crew = [hand(100_000 + n, *range(2 * n, 300, 2), host=host, device=device) for n in range(40)]
+    crowded = dataclasses.replace(
+        status(9, 2),
+        hands=tuple(crew),
+        silent=tuple(range(1, 99, 2)),
+        failures=tuple(Failure(number=n, reason="no\nmemory " * 20) for n in range(5)),
+        curve=tuple(1 / (1 + n) for n in range(500)),
+    )
+    console = Console(file=io.StringIO(), width=80, height=24)
+    console.print(StatusPanel(crowded, "study, " * 20, spare=1))
+    lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    assert len(lines) == 23
+    assert max(cell_len(line) for line in lines) == 80
+    assert lines[3] == "time 0 s of 10 min 0 s"
+    assert lines[4].endswith("█" + "▁" * 39)
+    name, device = "a-host-with-a-ve…:100000", "NVIDIA H100 80GB HB…"
+    assert lines[8] == f"{name}  {device}  150: 0, 2, 4, 6, 8, 10…  2 s ago"
+    assert lines[18] == "and 30 more workers"
+    assert lines[19].startswith("trial 0 FAIL: no memory no memory")
+
+
+def test_whoever_watches_sees_it_end_and_may_leave_before(study: Study, tmp_path: Path) -> None:
+    storage = f"sqlite:///{tmp_path}/hpo.db"
+    command = [sys.executable, "-m", "hpo", "status", "study", "--watch", "--json"]
+    command += ["--storage", storage]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as watcher:
+        assert watcher.stdout is not None
+        assert json.loads(watcher.stdout.readline())["state"] == "waiting"
+        watcher.send_signal(signal.SIGINT)
+    assert watcher.returncode == 0
+    assert hpo("stop", "study", "--storage", storage).code == 0
+    seen = hpo("status", "study", "--watch", "--storage", storage)
+    assert (seen.code, seen.out.strip()) == (
+        0,
+        "0/10 trials | 1 waiting | 0.0 trials/min | stopped",
+    )

@@ -13,14 +13,15 @@ PACKAGE = Path(__file__).parent.parent / "hpo"
 
 FLOORS = [
     # pure values
-    "errors urls trial trial_file parsing ranges strategies search_space definition json_schema",
+    "errors urls trial trial_file parsing ranges strategies search_space definition confirmation "
+    "json_schema",
     # tables in, tensors out
     "data",
     # SQL; tensors; a study file drawn up from a table
     "storage training study_file",
     # what persists
-    "catalog study reaper sampling tpe pruning status artifacts bundle checkpoints experiment "
-    "onnx_graph torch_program",
+    "catalog study settings steering retraining reaper sampling tpe pruning status trend artifacts "
+    "bundle checkpoints experiment onnx_graph torch_program fleet",
     # the loop, and what keeps it alive
     "worker",
     # where workers run, and what comes out
@@ -35,6 +36,7 @@ STRANGERS = {
     "training": "data storage sqlalchemy optuna polars signal",
     "storage": "data training torch polars",
     "study": "artifacts training torch polars",
+    "fleet": "artifacts training torch polars",
     "artifacts": "study storage sqlalchemy optuna torch",
     "bundle": "study artifacts sqlalchemy optuna signal",
     "onnx_graph": "study artifacts experiment sqlalchemy optuna signal onnxruntime",
@@ -47,7 +49,18 @@ STRANGERS = {
     "housekeeping": "torch polars optuna sqlalchemy worker launch relocation",
     "relocation": "torch polars optuna worker launch",
 }
-OPTUNA = {"storage", "study", "sampling", "tpe", "pruning", "status", "results", "dashboard"}
+OPTUNA = {
+    "storage",
+    "study",
+    "retraining",
+    "sampling",
+    "tpe",
+    "pruning",
+    "status",
+    "trend",
+    "results",
+    "dashboard",
+}
 RUNS_CODE = {"pickle", "cloudpickle", "dill", "joblib", "marshal", "shelve", "pty", "code"}
 
 

@@ -128,11 +128,11 @@ def test_a_look_reads_what_is_new(storage: Storage, rival: Storage) -> None:
     reads = [statement for statement in sent if "trial_intermediate_values" in statement]
     assert len(reads) == 1
     assert reads[0].rstrip().endswith(f"IN ({claims[20].trial_id})")
-    assert len(sent) == 8
+    assert len(sent) == 9
     storage.reader.invalidate(1)
     with statements(storage) as sent:
         assert len(states(storage)) == 30
-    assert len(sent) == 3
+    assert len(sent) == 4
 
 
 def test_what_unfinished_trials_report_is_not_read(storage: Storage) -> None:
@@ -231,7 +231,7 @@ def test_many_trials_are_read_in_few_statements(
     with statements(storage) as sent:
         trials = storage.reader.get_all_trials(1)
     assert [trial.intermediate_values for trial in trials] == [{1: float(n)} for n in range(10)]
-    assert len(sent) == 2 + 3 * 4
+    assert len(sent) == 3 + 3 * 4
 
 
 def test_a_sampler_sees_what_others_told_just_now(storage: Storage, rival: Storage) -> None:

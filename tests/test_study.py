@@ -170,7 +170,7 @@ class TestBudget:
         claims = [ask(study, worker) for worker in (ME, OTHER, half)]
         time.sleep(0.5)
         assert study.progress().device_seconds >= 2 * study.progress().busy_seconds
-        assert study.is_out_of_time()
+        assert study.progress().is_out_of_time
         assert study.ask(ME, 60.0) is None
         for claim in claims:
             study.release(claim)
@@ -191,7 +191,7 @@ class TestBudget:
 
     def test_refuses_to_queue_beyond_it(self, storage: Storage) -> None:
         study = make(storage, n_trials=1)
-        with pytest.raises(BudgetError, match=r"all of its 1 trials: raise budget.n_trials"):
+        with pytest.raises(BudgetError, match=r"budget's 1 trials: hpo extend study --n-trials"):
             study.enqueue({})
 
 

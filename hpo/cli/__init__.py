@@ -14,7 +14,20 @@ from typing import Annotated, NoReturn
 import typer
 
 from hpo import __version__
-from hpo.cli import housekeeping, inspect, launch, models, search, setup, storage
+from hpo.cli import (
+    confirm,
+    housekeeping,
+    inspect,
+    launch,
+    launch_ray,
+    models,
+    report,
+    search,
+    setup,
+    steering,
+    storage,
+    workers,
+)
 from hpo.errors import HpoError
 
 app = typer.Typer(
@@ -44,7 +57,20 @@ def options(version: Version = False) -> None:
     """Hyperparameter search for PyTorch MLPs on tables."""
 
 
-for module in (search, launch, inspect, models, housekeeping, setup, storage):
+for module in (
+    search,
+    confirm,
+    launch,
+    launch_ray,
+    steering,
+    inspect,
+    models,
+    report,
+    housekeeping,
+    setup,
+    storage,
+    workers,
+):
     module.register(app)
 
 

@@ -44,24 +44,29 @@ def delete(
 ) -> None:
     """Delete a study: its trials, its weights, and its table where no other study uses it.
 
+    The study by which hpo confirm confirmed it goes as well.
+
     Example:
         hpo delete california-housing --yes
     """
     from hpo.artifacts import ArtifactStore
     from hpo.catalog import find
-    from hpo.housekeeping import delete as delete_all
+    from hpo.housekeeping import delete_with_confirmation
+    from hpo.retraining import find_confirming
     from hpo.storage.engine import open_storage
 
     opened = open_storage(storage, create=False)
     find(opened, name)
     if not yes:
-        _ask(f"Delete study {name} of {opened.safe_url}, with all its trials and weights?")
+        also = find_confirming(opened, name)
+        named = name if also is None else f"{name} and {also.name}"
+        _ask(f"Delete study {named} of {opened.safe_url}, with all its trials and weights?")
     try:
         store = None if keep_artifacts else ArtifactStore(artifacts, create=False)
     except ArtifactError as error:
         raise ArtifactError(f"{error}; or leave the files by --keep-artifacts") from None
-    gone, swept = delete_all(opened, store, name, force=force)
-    print(f"deleted {name}: {gone.n_trials} trials, {_total(swept)}")
+    for gone, swept in delete_with_confirmation(opened, store, name, force=force):
+        print(f"deleted {gone.row.name}: {gone.n_trials} trials, {_total(swept)}")
 
 
 def gc(

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from dataclasses import asdict
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -14,11 +14,12 @@ from hpo.cli.options import (
     AsJson,
     StorageUrl,
     StudyName,
+    TrialNumber,
     opened,
 )
 
 if TYPE_CHECKING:
-    from hpo.status import StudyStatus
+    from hpo.study import Study
 
 
 def register(app: typer.Typer) -> None:
@@ -37,33 +38,62 @@ def studies(as_json: AsJson = False, storage: StorageUrl = DEFAULT_STORAGE) -> N
         hpo studies --storage sqlite:///hpo.db
     """
     from hpo.catalog import list_studies, listing
-    from hpo.cli.show import print_studies
+    from hpo.cli.show import print_studies, status_json
+    from hpo.fleet import priorities
     from hpo.storage.engine import open_storage
 
     looked_at = open_storage(storage, create=False)
-    found = list_studies(looked_at)
+    found, ranks = list_studies(looked_at), priorities(looked_at)
     if as_json:
-        _print_json([status_json(status) for status in found])
+        documents = [status_json(status) for status in found]
+        _print_json([{**each, "priority": ranks.get(each["name"], 0)} for each in documents])
     else:
-        print_studies(found)
+        print_studies(found, ranks)
     for row in listing(looked_at):
         if row.uuid is not None and row.obstacle is not None:
             print(f"hpo: {row.obstacle}", file=sys.stderr)
 
 
-def status(name: StudyName, as_json: AsJson = False, storage: StorageUrl = DEFAULT_STORAGE) -> None:
+def status(
+    name: StudyName,
+    as_json: AsJson = False,
+    watch: Annotated[
+        bool,
+        typer.Option(
+            "--watch",
+            help="Look on until it is finished, or Ctrl-C; with --json a document a line.",
+        ),
+    ] = False,
+    storage: StorageUrl = DEFAULT_STORAGE,
+) -> None:
     """Show how far a study is, and who works for it.
 
     Example:
-        hpo status california-housing --json
+        hpo status california-housing --watch
     """
-    from hpo.cli.show import print_status
+    from hpo.cli.show import print_status, status_json
+    from hpo.trend import Trend
 
-    progress = opened(name, storage).progress()
+    study = opened(name, storage)
+    if watch:
+        with suppress(KeyboardInterrupt):
+            _watch(study, as_json)
+        return
+    progress = study.progress(Trend())
     if as_json:
         _print_json(status_json(progress))
     else:
         print_status(progress)
+
+
+def _watch(study: "Study", as_json: bool) -> None:
+    from hpo.cli.live import JsonView, follow, watch
+
+    if as_json:
+        follow(study, JsonView())
+        return
+    with watch(study) as view:
+        follow(study, view)
 
 
 def leaderboard(
@@ -93,7 +123,7 @@ def leaderboard(
 
 def trial(
     name: StudyName,
-    number: Annotated[int, typer.Argument(metavar="NUMBER", help="The trial's number.")],
+    number: TrialNumber,
     as_json: AsJson = False,
     storage: StorageUrl = DEFAULT_STORAGE,
 ) -> None:
@@ -115,7 +145,7 @@ def trial(
 
 def logs(
     name: StudyName,
-    number: Annotated[int, typer.Argument(metavar="NUMBER", help="The trial's number.")],
+    number: TrialNumber,
     attempt: Annotated[
         int | None, typer.Option("--attempt", min=1, help="Of this attempt alone.")
     ] = None,
@@ -135,21 +165,6 @@ def logs(
     for each, text in read_logs(study, store, number, attempt).items():
         print(f"attempt {each}:", file=sys.stderr)
         print(text, end="" if text.endswith("\n") else "\n", flush=True)
-
-
-def status_json(status: "StudyStatus") -> dict[str, Any]:
-    """A study's status as scripts read it."""
-    return {
-        "name": status.name,
-        "state": status.state,
-        "direction": status.direction,
-        "budget": status.budget.model_dump(),
-        "trials": status.counts,
-        "best": None if status.best is None else asdict(status.best),
-        "workers": [asdict(worker) for worker in status.workers],
-        "used": {"busy_seconds": status.busy_seconds, "device_seconds": status.device_seconds},
-        "silent": list(status.silent),
-    }
 
 
 def _print_json(document: Any) -> None:

@@ -1,23 +1,26 @@
-"""The live view of `hpo run`: a panel in a terminal, plain lines elsewhere."""
+"""Watching a study: a panel that stays in its place in a terminal, plain lines elsewhere."""
 
+import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Console
 from rich.live import Live
-from rich.padding import Padding
-from rich.progress_bar import ProgressBar
-from rich.table import Table
-from rich.text import Text
 
-from hpo.cli.show import count_text, duration, params_text
+from hpo.cli.panel import StatusPanel
+from hpo.cli.show import count_text, duration, status_json, time_left
+from hpo.errors import StorageUnavailableError
 from hpo.status import StudyStatus
 from hpo.study import Study
+from hpo.trend import Trend
 
+LOOK_SECONDS = 1.0
 PLAIN_SECONDS = 10.0
 """How often a plain view says where the study is."""
+LOG_LINES = 8
+"""Lines of a terminal that are left to what workers log."""
 
 
 class View(Protocol):
@@ -30,106 +33,96 @@ class View(Protocol):
         """Show a line that a worker wrote."""
 
 
-class Pace:
-    """How fast trials end, and when the budget will be used up at that pace."""
-
-    def __init__(self) -> None:
-        """Start counting at the first status."""
-        self._first: tuple[float, int] | None = None
-
-    def per_minute(self, status: StudyStatus) -> float:
-        """Trials that ended a minute, since the first one looked at."""
-        now, n_ended = time.monotonic(), ended(status)
-        if self._first is None:
-            self._first = (now, n_ended)
-        start, before = self._first
-        return 60 * (n_ended - before) / max(now - start, 1e-9) if n_ended > before else 0.0
-
-    def left(self, status: StudyStatus) -> float | None:
-        """Seconds until trials or time are used up; None while nothing tells."""
-        rate = self.per_minute(status)
-        bounds = [60 * (status.budget.n_trials - ended(status)) / rate] if rate else []
-        budget, share = status.budget, sum(worker.share for worker in status.workers)
-        if budget.timeout is not None:
-            bounds.append(max(0.0, budget.timeout - status.busy_seconds))
-        if budget.device_time is not None and share:
-            bounds.append(max(0.0, (budget.device_time - status.device_seconds) / share))
-        return min(bounds, default=None)
-
-
 @contextmanager
-def watch(study: Study, n_workers: int) -> Iterator[View]:
-    """A view on standard error, of the kind that suits it."""
-    console = Console(stderr=True)
+def watch(study: Study, n_workers: int | None = None) -> Iterator[View]:
+    """A view of the kind that suits the terminal or pipe.
+
+    Args:
+        study: what is watched.
+        n_workers: of the search that shows itself, on standard error beside what they log; None
+            for whoever only looks on, on standard output.
+    """
+    console = Console(stderr=n_workers is not None)
     if not console.is_terminal:
-        yield PlainView(console, study)
+        yield PlainView(console, study, tells_failures=n_workers is None)
         return
-    title = f"{study.name}: {study.definition.objective.metric}, {study.definition.direction}"
-    with Live(console=console, refresh_per_second=4, transient=False) as live:
-        yield Panel(live, f"{title}, {n_workers} workers")
+    title = f"{study.name}, {study.definition.objective.metric} {study.definition.direction}d"
+    if n_workers is not None:
+        title += f", {n_workers} worker{'s' if n_workers > 1 else ''} here"
+    with Live(console=console, auto_refresh=False) as live:
+        yield Panel(live, title, spare=1 if n_workers is None else LOG_LINES)
+
+
+def follow(study: Study, view: View) -> None:
+    """Show a study as it goes on, until it is finished and its workers are gone.
+
+    Raises:
+        StudyNotFoundError: it was deleted.
+    """
+    trend, is_away = Trend(), False
+    while True:
+        try:
+            status = study.progress(trend)
+        except StorageUnavailableError as error:
+            if not is_away:
+                view.log(f"{error}; looking again until it is back")
+            is_away = True
+        else:
+            is_away = False
+            view.update(status)
+            if status.is_finished and not status.hands:
+                return
+        time.sleep(LOOK_SECONDS)
 
 
 class Panel:
     """A few lines that stay at the bottom while the workers' lines scroll by above."""
 
-    def __init__(self, live: Live, title: str) -> None:
-        """Draw into `live`, under a title."""
+    def __init__(self, live: Live, title: str, spare: int) -> None:
+        """Draw into `live`, under a title, and leave `spare` lines to others."""
         self._live = live
         self._title = title
-        self._pace = Pace()
+        self._spare = spare
 
     def update(self, status: StudyStatus) -> None:
         """Redraw."""
-        self._live.update(self._render(status))
+        self._live.update(StatusPanel(status, self._title, self._spare), refresh=True)
 
     def log(self, line: str) -> None:
         """Print above the panel."""
         self._live.console.print(line, style="dim", highlight=False, markup=False)
 
-    def _render(self, status: StudyStatus) -> RenderableType:
-        bar = ProgressBar(total=status.budget.n_trials, completed=ended(status), width=40)
-        head = Table.grid(padding=(0, 1))
-        head.add_row(bar, f"{ended(status)}/{status.budget.n_trials} trials")
-        return Group(Text(self._title, style="bold"), head, *self._lines(status))
-
-    def _lines(self, status: StudyStatus) -> list[RenderableType]:
-        pace, left = self._pace.per_minute(status), self._pace.left(status)
-        lines: list[RenderableType] = [
-            Text(f"{count_text(status.counts)}; {pruned_share(status):.0%} pruned")
-        ]
-        if status.best is not None:
-            lines.append(Text(f"best {status.best.value:.5g} (trial {status.best.number})"))
-            lines.append(Padding(Text(params_text(status.best.params)), (0, 0, 0, 2)))
-        time_left = "" if left is None else f", at most {duration(left)} left"
-        lines.append(Text(f"{pace:.1f} trials a minute{time_left}"))
-        return lines
-
 
 class PlainView:
     """Lines for logs and pipes: the workers' own, and now and then where the study is."""
 
-    def __init__(self, console: Console, study: Study) -> None:
-        """Print to `console`."""
+    def __init__(self, console: Console, study: Study, *, tells_failures: bool) -> None:
+        """Print to `console`; workers that log there tell of their failures themselves."""
         self._console = console
         self._metric = study.definition.objective.metric
-        self._pace = Pace()
+        self._tells_failures = tells_failures
+        self._told: set[int] = set()
         self._next = 0.0
-        self._is_over = False
+        self._state = ""
 
     def update(self, status: StudyStatus) -> None:
-        """Print a line when the last is some seconds old or the study is finished."""
-        self._pace.per_minute(status)
-        if time.monotonic() < self._next and (self._is_over or not status.is_finished):
+        """Print a line when the last is some seconds old, or the study's state another."""
+        is_new = status.state != self._state and status.state not in ("running", "waiting")
+        if self._tells_failures:
+            self._tell_failures(status)
+        if time.monotonic() < self._next and not is_new:
             return
-        self._is_over = status.is_finished
+        self._state = status.state
         self._next = time.monotonic() + PLAIN_SECONDS
-        parts = [f"{ended(status)}/{status.budget.n_trials} trials", count_text(status.counts)]
+        parts = [f"{status.n_ended}/{status.budget.n_trials} trials", count_text(status.counts)]
         if status.best is not None:
             parts.append(
                 f"best {self._metric} {status.best.value:.5g} (trial {status.best.number})"
             )
-        parts.append(f"{self._pace.per_minute(status):.1f} trials/min")
-        if (left := self._pace.left(status)) is not None and not status.is_finished:
+        parts.append(f"{status.per_minute:.1f} trials/min")
+        if status.state in ("paused", "stopped"):
+            parts.append(status.state)
+        elif (left := time_left(status)) is not None:
             parts.append(f"at most {duration(left)} left")
         self.log(" | ".join(parts))
 
@@ -137,12 +130,19 @@ class PlainView:
         """Print a line."""
         self._console.print(line, soft_wrap=True, highlight=False, markup=False)
 
+    def _tell_failures(self, status: StudyStatus) -> None:
+        for failure in reversed(status.failures):
+            if failure.number not in self._told:
+                self._told.add(failure.number)
+                self.log(f"trial {failure.number} FAIL: {failure.reason}")
 
-def ended(status: StudyStatus) -> int:
-    """Trials that reached a final state."""
-    return sum(status.counts.get(state, 0) for state in ("COMPLETE", "PRUNED", "FAIL"))
 
+class JsonView:
+    """A JSON document a line, for scripts."""
 
-def pruned_share(status: StudyStatus) -> float:
-    """Share of the ended trials that were pruned."""
-    return status.counts.get("PRUNED", 0) / max(1, ended(status))
+    def update(self, status: StudyStatus) -> None:
+        """Print it."""
+        print(json.dumps(status_json(status), ensure_ascii=False, default=str), flush=True)
+
+    def log(self, line: str) -> None:
+        """Leave it out."""

@@ -33,6 +33,7 @@ ArtifactsUrl = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 StudyName = Annotated[str, typer.Argument(metavar="NAME", help="The study's name.")]
+TrialNumber = Annotated[int, typer.Argument(metavar="NUMBER", help="The trial's number.")]
 StudyFile = Annotated[Path, typer.Argument(metavar="STUDY.toml", help="The study file.")]
 NTrials = Annotated[
     int | None,
@@ -42,6 +43,17 @@ Timeout = Annotated[
     str | None,
     typer.Option(
         "--timeout", metavar="DURATION", help="Time, such as 90s, 30m or 2h; overrides the file."
+    ),
+]
+Priority = Annotated[
+    int | None,
+    typer.Option(
+        "--priority",
+        metavar="N",
+        help=(
+            "Workers without a name serve higher ones first, equal ones in turn; 0 unless it is "
+            "set, and kept where it is not given."
+        ),
     ),
 ]
 Workers = Annotated[

@@ -3,6 +3,7 @@
 import signal
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -20,6 +21,7 @@ from hpo.cli.options import (
     Lease,
     NTrials,
     PerGpu,
+    Priority,
     Slots,
     StorageTimeout,
     StorageUrl,
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
 
     from hpo.artifacts import ArtifactStore
     from hpo.study import Study
+    from hpo.worker.supervisor import Slot
 
 
 def register(app: typer.Typer) -> None:
@@ -76,14 +79,10 @@ def run(
     Example:
         hpo run studies/california_housing.toml --n-trials 40 --timeout 10m
     """
-    from hpo.cli.live import watch
     from hpo.cli.show import print_leaderboard
-    from hpo.launch.burial import bury_worker
     from hpo.launch.local import local_slots
-    from hpo.launch.search import search, worker_environment
     from hpo.results.export import export
     from hpo.results.leaderboard import leaderboard
-    from hpo.worker.supervisor import Supervisor
 
     arguments = worker_arguments(
         slots,
@@ -97,22 +96,9 @@ def run(
     study.storage.check_room(len(places))
     print(study.name)
     winners = _writable(out or Path("winners") / study.name)
-    _interrupt_at_sigterm()
-    with watch(study, len(places)) as view:
-        supervisor = Supervisor(
-            arguments=[study.name, *arguments],
-            environment=worker_environment(study, store),
-            slots=places,
-            on_line=view.log,
-            on_death=partial(bury_worker, study.storage, store),
-        )
-        try:
-            code = search(study, store, supervisor, view.update)
-        except KeyboardInterrupt:
-            view.log("Interrupted. What is finished is kept; the same command goes on.")
-            raise typer.Exit(130) from None
-    if code != 0:
-        raise typer.Exit(code)
+    search_here(study, store, places, arguments)
+    if study.progress().state == "stopped":
+        print(f"{study.name} is stopped: hpo resume {study.name} opens it", file=sys.stderr)
     folders = export(study, store, winners, top=top)
     print_leaderboard(study, leaderboard(study)[:10])
     for folder in folders:
@@ -123,6 +109,7 @@ def create(
     study_file: StudyFile,
     n_trials: NTrials = None,
     timeout: Timeout = None,
+    priority: Priority = None,
     storage: StorageUrl = DEFAULT_STORAGE,
     artifacts: ArtifactsUrl = DEFAULT_ARTIFACTS,
 ) -> None:
@@ -133,7 +120,11 @@ def create(
     Example:
         hpo create studies/adult.toml --storage postgresql://me@db/hpo --artifacts s3://bucket/hpo
     """
+    from hpo.fleet import prioritize
+
     study, _ = _create(study_file, storage, artifacts, n_trials, timeout)
+    if priority is not None:
+        prioritize(study, priority)
     print(study.name)
 
 
@@ -186,7 +177,7 @@ def worker(
     if timeout is not None:
         deadline = time.time() + seconds("--timeout", timeout)
         arguments += ["--deadline", str(deadline)]  # of this command, however often a worker dies
-    _interrupt_at_sigterm()
+    interrupt_at_sigterm()
     code = EXIT_RELEASED
     with suppress(KeyboardInterrupt):
         patience = seconds("--storage-timeout", storage_timeout)
@@ -240,6 +231,40 @@ def reap(name: StudyName, storage: StorageUrl = DEFAULT_STORAGE) -> None:
         print(number)
 
 
+def search_here(
+    study: "Study", store: "ArtifactStore", places: "Sequence[Slot]", arguments: Sequence[str]
+) -> None:
+    """Search with this machine's workers in a live view; end the command where that fails.
+
+    Args:
+        study: what is searched.
+        store: where its weights are.
+        places: the workers', one each.
+        arguments: further ones of each worker.
+    """
+    from hpo.cli.live import watch
+    from hpo.launch.burial import bury_worker
+    from hpo.launch.search import search, worker_environment
+    from hpo.worker.supervisor import Supervisor
+
+    interrupt_at_sigterm()
+    with watch(study, len(places)) as view:
+        supervisor = Supervisor(
+            arguments=[study.name, *arguments],
+            environment=worker_environment(study, store),
+            slots=places,
+            on_line=view.log,
+            on_death=partial(bury_worker, study.storage, store),
+        )
+        try:
+            code = search(study, store, supervisor, view.update)
+        except KeyboardInterrupt:
+            view.log("Interrupted. What is finished is kept; the same command goes on.")
+            raise typer.Exit(130) from None
+    if code != 0:
+        raise typer.Exit(code)
+
+
 def _create(
     study_file: Path, storage: str, artifacts: str, n_trials: int | None, timeout: str | None
 ) -> "tuple[Study, ArtifactStore]":
@@ -272,7 +297,7 @@ def _writable(folder: Path) -> Path:
     return folder
 
 
-def _interrupt_at_sigterm() -> None:
+def interrupt_at_sigterm() -> None:
     """Let a SIGTERM end the command as Ctrl-C does."""
 
     def interrupt(number: int, frame: "FrameType | None") -> NoReturn:

@@ -1,12 +1,16 @@
 """How studies and trials look in a terminal."""
 
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import datetime
+from itertools import groupby
 from typing import Any
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from hpo.confirmation import Confirmation
 from hpo.results.leaderboard import Row
 from hpo.status import StudyStatus
 from hpo.study import Study
@@ -14,16 +18,16 @@ from hpo.study import Study
 ORDER = ("COMPLETE", "PRUNED", "FAIL", "RUNNING", "WAITING")
 
 
-def print_studies(found: list[StudyStatus]) -> None:
+def print_studies(found: list[StudyStatus], priorities: Mapping[str, int]) -> None:
     """A line a study."""
-    table = _table("study", "state", "trials", "best", "started")
+    table = _table("study", "state", "priority", "trials", "best", "started")
     for status in found:
         best = "" if status.best is None else f"{status.best.value:.5g}"
-        n_done = sum(status.counts.get(state, 0) for state in ORDER[:3])
         table.add_row(
             status.name,
             status.state,
-            f"{n_done}/{status.budget.n_trials}",
+            str(priorities.get(status.name, 0)),
+            f"{status.n_ended}/{status.budget.n_trials}",
             best,
             _when(status.started),
         )
@@ -46,26 +50,71 @@ def print_status(status: StudyStatus) -> None:
     if budget.no_improvement is not None:
         table.add_row("since the best", f"{status.n_since_best} of {budget.no_improvement} trials")
     if status.best is not None:
-        table.add_row("best", f"{status.best.value:.5g} (trial {status.best.number})")
+        drawn = sparkline(list(status.curve)) if status.curve else ""
+        table.add_row("best", f"{status.best.value:.5g} (trial {status.best.number})  {drawn}")
         table.add_row("", params_text(status.best.params))
-    for worker in status.workers:
+    if status.hands:
+        table.add_row("throughput", f"{status.per_minute:.1f} trials a minute")
+    for hand in status.hands:
+        worker, seen = hand.worker, duration(hand.silent_seconds)
         table.add_row("worker", f"{worker.host}, process {worker.pid}, {worker.device}")
+        table.add_row("", f"trials {ranges(hand.trials)}, seen {seen} ago")
+    for failure in status.failures:
+        table.add_row("failed", f"trial {failure.number}: {failure.reason}")
     if status.silent:
-        numbers = ", ".join(map(str, status.silent))
-        reap = f"{numbers}: no sign of life; workers take them over, or: hpo reap {status.name}"
-        table.add_row("silent trials", reap)
+        told = f"{ranges(status.silent)}: no sign of life; workers take them over"
+        table.add_row("silent trials", f"{told}, or: hpo reap {status.name}")
     _print(table)
 
 
 def print_leaderboard(study: Study, rows: list[Row]) -> None:
     """Trials by their objective, the default configuration marked."""
+    if any(row.confirmed for row in rows):
+        _print_confirmed(study, rows)
+        return
     metric = study.definition.objective.metric
     table = _table("", "trial", metric, "state", "epochs", "params")
     for rank, row in enumerate(rows, start=1):
-        number = f"{row.number} (default)" if row.number == 0 else str(row.number)
         value = "" if row.value is None else f"{row.value:.5g}"
         epochs = str(row.user_attrs.get("n_epochs", ""))
-        table.add_row(str(rank), number, value, row.state.lower(), epochs, params_text(row.params))
+        params = params_text(row.params)
+        table.add_row(str(rank), _number(row.number), value, row.state.lower(), epochs, params)
+    _print(table)
+
+
+def _print_confirmed(study: Study, rows: list[Row]) -> None:
+    """The leaderboard with means over seeds; states where they differ, to leave room for params."""
+    states = {row.state for row in rows} != {"COMPLETE"}
+    metric = study.definition.objective.metric
+    table = _table("", "trial", metric, "confirmed", *(["state"] if states else []), "params")
+    for rank, row in enumerate(rows, start=1):
+        value = "" if row.value is None else f"{row.value:.5g}"
+        mean = "" if row.confirmed is None else row.confirmed.text()
+        state = [row.state.lower()] if states else []
+        params = params_text(row.params)
+        table.add_row(str(rank), _number(row.number), value, mean, *state, params)
+    table.caption = (
+        "Confirmed: mean over seeds and its 95 % interval. The others were trained once; "
+        f"after further search, run hpo confirm {study.name} again."
+    )
+    _print(table)
+
+
+def print_confirmation(found: Confirmation) -> None:
+    """Configurations by their means over seeds, each beside the default in pairs."""
+    n_seeds = len(found.seeds)
+    table = _table("", "trial", f"{found.metric}, {n_seeds} seeds", "sd", "to default", "better")
+    for rank, each in enumerate(found.contenders, start=1):
+        own, paired = each.estimate, each.difference
+        part = f"{len(each.values)} of {n_seeds} seeds finished"
+        table.add_row(
+            str(rank) if each.is_whole else "",
+            _number(each.number),
+            part if own is None or not each.is_whole else own.text(),
+            "" if own is None or own.sd is None else f"{own.sd:.2g}",
+            "" if paired is None else paired.text(sign="+"),
+            "" if paired is None else f"{each.n_better} of {paired.n_seeds}",
+        )
     _print(table)
 
 
@@ -98,6 +147,30 @@ def params_text(params: dict[str, Any]) -> str:
     return " ".join(shown)
 
 
+def status_json(status: StudyStatus) -> dict[str, Any]:
+    """A study's status as scripts read it."""
+    return {
+        "name": status.name,
+        "state": status.state,
+        "direction": status.direction,
+        "budget": status.budget.model_dump(),
+        "trials": status.counts,
+        "best": None if status.best is None else asdict(status.best),
+        "workers": [
+            {
+                **asdict(hand.worker),
+                "trials": list(hand.trials),
+                "silent_seconds": hand.silent_seconds,
+            }
+            for hand in status.hands
+        ],
+        "used": {"busy_seconds": status.busy_seconds, "device_seconds": status.device_seconds},
+        "silent": list(status.silent),
+        "per_minute": status.per_minute,
+        "failures": [asdict(failure) for failure in status.failures],
+    }
+
+
 def count_text(counts: dict[str, int]) -> str:
     """`12 complete, 3 pruned`: the states that occur, in the order of a trial's life."""
     present = [(state, counts[state]) for state in ORDER if counts.get(state)]
@@ -114,9 +187,33 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
+def ranges(numbers: Sequence[int]) -> str:
+    """Numbers in their order, neighbours in a row as `4-7`."""
+    rows = groupby(enumerate(numbers), key=lambda pair: pair[1] - pair[0])
+    runs = [[number for _, number in run] for _, run in rows]
+    return ", ".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs)
+
+
+def time_left(status: StudyStatus) -> float | None:
+    """Seconds until trials or time are used up at the present pace; None while nothing tells."""
+    budget, share = status.budget, sum(worker.share for worker in status.workers)
+    bounds = []
+    if status.is_finished or not share:
+        return None
+    if status.per_minute:
+        bounds.append(60 * (budget.n_trials - status.n_ended) / status.per_minute)
+    if budget.timeout is not None:
+        bounds.append(max(0.0, budget.timeout - status.busy_seconds))
+    if budget.device_time is not None:
+        bounds.append(max(0.0, (budget.device_time - status.device_seconds) / share))
+    return min(bounds, default=None)
+
+
 def sparkline(values: list[float], width: int = 40) -> str:
-    """A curve in block characters, `width` at most."""
-    picked = values[:: max(1, -(-len(values) // width))]
+    """A curve in block characters, `width` at most, from its first value to its last."""
+    n_shown = min(width, len(values))
+    step = (len(values) - 1) / max(1, n_shown - 1)
+    picked = [values[round(index * step)] for index in range(n_shown)]
     low, high = min(picked), max(picked)
     scale = (high - low) or 1.0
     return "".join("▁▂▃▄▅▆▇█"[round((value - low) / scale * 7)] for value in picked)
@@ -127,6 +224,10 @@ def _table(*columns: str) -> Table:
     for column in columns:
         table.add_column(column, no_wrap=column != "params")
     return table
+
+
+def _number(number: int) -> str:
+    return f"{number} (default)" if number == 0 else str(number)
 
 
 def _when(moment: datetime | None) -> str:

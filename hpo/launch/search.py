@@ -8,16 +8,27 @@ Does not know: how progress is shown.
 
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
+from typing import Protocol
 
 from hpo.artifacts import ArtifactStore
 from hpo.errors import ArtifactError, StorageUnavailableError
 from hpo.housekeeping import sweep
 from hpo.status import StudyStatus
 from hpo.study import Study
-from hpo.worker.supervisor import Supervisor
+from hpo.trend import Trend
 
 LOOK_SECONDS = 1.0
+
+
+class Crew(AbstractContextManager["Crew"], Protocol):
+    """Workers that somebody keeps alive: started by `with`, stopped at its end."""
+
+    def n_alive(self) -> int:
+        """Start dead workers again; how many are at work."""
+
+    def exit_code(self) -> int:
+        """The most serious of the workers' exit codes."""
 
 
 def worker_environment(study: Study, store: ArtifactStore) -> dict[str, str]:
@@ -28,10 +39,10 @@ def worker_environment(study: Study, store: ArtifactStore) -> dict[str, str]:
 def search(
     study: Study,
     store: ArtifactStore,
-    supervisor: Supervisor,
+    supervisor: Crew,
     observe: Callable[[StudyStatus], None],
 ) -> int:
-    """Run the supervisor's workers until none is left; sweep up what killed ones left behind.
+    """Run a crew's workers until none is left; sweep up what killed ones left behind.
 
     Args:
         study: what they work for.
@@ -45,16 +56,17 @@ def search(
     """
     if study.progress().is_finished:
         return 0
+    trend = Trend()
     try:
         with supervisor:
             while supervisor.n_alive():
                 with suppress(StorageUnavailableError):  # the workers say so, and ride it out
                     study.reaper.reap()
-                    observe(study.progress())
+                    observe(study.progress(trend))
                 time.sleep(LOOK_SECONDS)
     finally:
         with suppress(StorageUnavailableError):
-            observe(study.progress())
+            observe(study.progress(trend))
     if not study.progress().is_finished:
         return supervisor.exit_code()
     with suppress(ArtifactError):  # `hpo gc` removes what stays

@@ -94,7 +94,7 @@ class _Writer:
                 "test": test_metrics(study, self._store, self._experiment, row, model),
             },
             f"{study.name}, trial {row.number}",
-            f"Trial {row.number} of study {study.name} ({study.uuid}).",
+            _note(study, row),
             held=self._experiment.held_rows(N_HELD),
             torch_program=self._torch_program,
         )
@@ -133,3 +133,14 @@ def _complete(study: Study, number: int) -> Row:
             "only COMPLETE trials have weights"
         )
     return row
+
+
+def _note(study: Study, row: Row) -> str:
+    """Where a model comes from, and what its configuration gives with other seeds."""
+    note = f"Trial {row.number} of study {study.name} ({study.uuid})."
+    if row.confirmed is None:
+        return note
+    return (
+        f"{note} Trained again with {row.confirmed.n_seeds} other seeds, its configuration has a "
+        f"validation {study.definition.objective.metric} of {row.confirmed.text()} (95 % interval)."
+    )

@@ -1,19 +1,28 @@
 """The leaderboard: a study's finished trials, best first.
 
-Ranking uses the validation metric alone. A row is what `hpo leaderboard --json` prints; scripts
-hang on its keys.
+Ranking uses the validation metric alone. Trials whose configuration was confirmed (`hpo confirm`)
+come first, by their mean over seeds. The others follow by the one value that the search has of
+each: a mean of several trainings and the luckiest of many single ones are not numbers to be
+compared, and what was tested goes before what was not. The default configuration is confirmed as
+the yardstick and not as a leader: where every confirmed leader is better, it stands among the
+others, by its mean. A row is what `hpo leaderboard --json` prints; scripts hang on its keys.
 
 Does not know: how rows are shown, weights, the test part.
 """
 
+import math
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import polars
 from optuna.trial import FrozenTrial, TrialState
 
+from hpo.confirmation import DEFAULT, Estimate
 from hpo.errors import InputError
+from hpo.retraining import read_confirmed
 from hpo.study import Study
+from hpo.trial import Direction
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +33,7 @@ class Row:
         value: the objective at the best epoch; None where nothing was measured.
         metrics: every validation metric of the task at that epoch.
         user_attrs: what else the worker recorded.
+        confirmed: the objective over seeds, where `hpo confirm` has trained it again.
     """
 
     number: int
@@ -32,6 +42,7 @@ class Row:
     params: dict[str, Any]
     metrics: dict[str, float]
     user_attrs: dict[str, Any]
+    confirmed: Estimate | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The row as a plain dict, its keys in their documented order."""
@@ -41,14 +52,33 @@ class Row:
 def leaderboard(study: Study, *, every_state: bool = False) -> list[Row]:
     """The study's COMPLETE trials, or all of them, best first; those without a value come last."""
     states = None if every_state else (TrialState.COMPLETE,)
-    rows = [row(trial) for trial in study.trials(states)]
-    sign = 1.0 if study.definition.direction == "minimize" else -1.0
+    return ranked(study.trials(states), study.definition.direction, read_confirmed(study))
 
-    def rank(row: Row) -> tuple[bool, bool, float, int]:
-        value = float("inf") if row.value is None else sign * row.value
-        return row.state != "COMPLETE", row.value is None, value, row.number
 
-    return sorted(rows, key=rank)
+def ranked(
+    trials: Iterable[FrozenTrial],
+    direction: Direction,
+    confirmed: Mapping[int, Estimate] | None = None,
+) -> list[Row]:
+    """Trials of any state, best first as the leaderboard has them.
+
+    Args:
+        trials: in any order.
+        direction: of the objective.
+        confirmed: means over seeds by number; without, the search alone counts.
+    """
+    confirmed = confirmed or {}
+    sign = 1.0 if direction == "minimize" else -1.0
+    means = {number: sign * estimate.mean for number, estimate in confirmed.items()}
+    worst = max((mean for number, mean in means.items() if number != DEFAULT), default=-math.inf)
+
+    def rank(row: Row) -> tuple[bool, bool, bool, float, int]:
+        value = math.inf if row.value is None else sign * row.value
+        value = means.get(row.number, value)
+        is_ahead = row.number in means and value <= worst
+        return row.state != "COMPLETE", not is_ahead, row.value is None, value, row.number
+
+    return sorted((row(trial, confirmed.get(trial.number)) for trial in trials), key=rank)
 
 
 def learning_curve(study: Study, number: int) -> dict[int, float]:
@@ -66,10 +96,10 @@ def find_row(study: Study, number: int) -> Row:
     if not 0 <= number < len(trials):
         has = f"has trials 0 to {len(trials) - 1}" if trials else "has no trials yet"
         raise InputError(f"study {study.name} {has}, but got {number}")
-    return row(trials[number])
+    return row(trials[number], read_confirmed(study).get(number))
 
 
-def row(trial: FrozenTrial) -> Row:
+def row(trial: FrozenTrial, confirmed: Estimate | None = None) -> Row:
     """What the leaderboard says of one of Optuna's trials."""
     attrs = dict(trial.user_attrs)
     return Row(
@@ -79,11 +109,16 @@ def row(trial: FrozenTrial) -> Row:
         params=dict(trial.params),
         metrics=attrs.pop("metrics", {}),
         user_attrs=attrs,
+        confirmed=confirmed,
     )
 
 
 def to_table(rows: list[Row]) -> polars.DataFrame:
-    """Rows with a column each for the value, the metrics and the params."""
+    """Rows with a column each for the value, the metrics and the params.
+
+    Where trials were confirmed, their means and intervals have columns as well.
+    """
+    is_confirmed = any(row.confirmed for row in rows)
     return polars.DataFrame(
         [
             {
@@ -91,6 +126,7 @@ def to_table(rows: list[Row]) -> polars.DataFrame:
                 "number": row.number,
                 "state": row.state,
                 "value": row.value,
+                **(_interval(row) if is_confirmed else {}),
                 **row.metrics,
                 **row.params,
             }
@@ -99,3 +135,12 @@ def to_table(rows: list[Row]) -> polars.DataFrame:
         infer_schema_length=None,
         strict=False,
     )
+
+
+def _interval(row: Row) -> dict[str, float | None]:
+    found = row.confirmed
+    return {
+        "confirmed": None if found is None else found.mean,
+        "confirmed_low": None if found is None else found.low,
+        "confirmed_high": None if found is None else found.high,
+    }

@@ -139,8 +139,13 @@ def touch(
     ids, tokens = [lease.trial_id for lease in leases], [lease.token for lease in leases]
     own = LEASES.c.trial_id.in_(ids) & LEASES.c.token.in_(tokens)
     touched = connection.execute(sa.update(LEASES).where(own).values(values))
-    if touched.rowcount == len(ids):
-        return set(ids)
+    return set(ids) if touched.rowcount == len(ids) else still_held(connection, leases)
+
+
+def still_held(connection: Connection, leases: Collection[Lease]) -> set[int]:
+    """Ids of the trials whose lease is as these say; touches none."""
+    ids, tokens = [lease.trial_id for lease in leases], [lease.token for lease in leases]
+    own = LEASES.c.trial_id.in_(ids) & LEASES.c.token.in_(tokens)
     return set(connection.execute(sa.select(LEASES.c.trial_id).where(own)).scalars())
 
 

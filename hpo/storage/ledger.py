@@ -50,6 +50,8 @@ FIXED_PARAMS = "fixed_params"
 """Optuna's name for the params that an enqueued trial comes with."""
 EARLIER = "earlier_attempts"
 """User attribute: who held a trial before, and how each of these attempts ended."""
+FORGIVEN = "forgiven"
+"""Marks those of them that came before the trial was retried by hand."""
 N_EARLIER = 20
 """Attempts that are remembered; before them only those that cost a worker."""
 RELEASED = "released"
@@ -148,10 +150,24 @@ def add_trial(
         write_attrs(connection, TRIAL_SYSTEM_ATTRS, attrs)
 
 
-def enqueue(connection: Connection, study_id: int, first: Sequence[Mapping[str, Any]]) -> None:
-    """Create those of a study's first trials that are not there yet; the caller holds its lock."""
-    for number in range(count_trials(connection, study_id), len(first)):
-        add_trial(connection, study_id, number, first[number])
+def enqueue(
+    connection: Connection, study_id: int, first: Sequence[Mapping[str, Any]], n_trials: int
+) -> None:
+    """Create those of a study's first trials that are not there yet; the caller holds its lock.
+
+    Args:
+        connection: in a transaction.
+        study_id: whose trials.
+        first: their params.
+        n_trials: the budget, of which a person's own trials may have taken a part.
+    """
+    n_there = count_trials(connection, study_id)
+    if n_there >= n_trials:
+        return
+    queued = _fixed_params(connection, study_id) if n_there else []
+    missing = [params for params in first if params not in queued]
+    for number, params in zip(range(n_there, n_trials), missing, strict=False):
+        add_trial(connection, study_id, number, params)
 
 
 def claim(
@@ -300,10 +316,10 @@ def give_back(connection: Connection, trial_id: int, how: str, max_attempts: int
     attrs = read_attrs(connection, TRIAL_USER_ATTRS, trial_id)
     attempt = {"worker": attrs["worker"], "device": attrs["device"], "ended": how}
     before = attrs.get(EARLIER, [])
-    losses = [ended for ended in before[:-N_EARLIER] if ended["ended"] != RELEASED]
+    losses = [ended for ended in before[:-N_EARLIER] if _is_loss(ended)]
     earlier = [*losses, *before[-N_EARLIER:], attempt]  # MySQL holds 64 KiB of them
     write_attrs(connection, TRIAL_USER_ATTRS, {trial_id: {EARLIER: earlier}})
-    n_lost = sum(attempt["ended"] != RELEASED for attempt in earlier)
+    n_lost = sum(_is_loss(attempt) for attempt in earlier)
     if how != RELEASED and n_lost >= max_attempts:
         _end(connection, [trial_id], TrialState.FAIL)
         reason = {"reason": f"cost {n_lost} workers, the last one {how}"}
@@ -312,6 +328,11 @@ def give_back(connection: Connection, trial_id: int, how: str, max_attempts: int
         waiting = {"state": TrialState.WAITING, "datetime_start": None}
         connection.execute(sa.update(TRIALS).where(TRIALS.c.trial_id == trial_id).values(waiting))
     return int(attrs["attempt"])
+
+
+def _is_loss(attempt: Mapping[str, Any]) -> bool:
+    """Whether an attempt counts as one that cost a worker; before a retry by hand none does."""
+    return attempt["ended"] != RELEASED and not attempt.get(FORGIVEN, False)
 
 
 def _end(connection: Connection, trial_ids: Sequence[int], state: TrialState) -> None:
@@ -353,6 +374,16 @@ def _create(connection: Connection, study_id: int, n_trials: int, n: int) -> dic
     )
     found = connection.execute(made.order_by(TRIALS.c.number))
     return {row.trial_id: row.number for row in found}
+
+
+def _fixed_params(connection: Connection, study_id: int) -> list[dict[str, Any]]:
+    """The params with which trials of a study were queued."""
+    query = (
+        sa.select(TRIAL_SYSTEM_ATTRS.c.value_json)
+        .join(TRIALS, TRIALS.c.trial_id == TRIAL_SYSTEM_ATTRS.c.trial_id)
+        .where(TRIALS.c.study_id == study_id, TRIAL_SYSTEM_ATTRS.c.key == FIXED_PARAMS)
+    )
+    return [json.loads(text) for text in connection.execute(query).scalars()]
 
 
 def _attempts(connection: Connection, trial_ids: Sequence[int]) -> dict[int, int]:

@@ -47,6 +47,9 @@ OPTUNAS_VERSION = models.VersionInfoModel.__tablename__
 NOT_FOUND = models.NOT_FOUND_MSG
 """What Optuna's KeyError says when a study or a trial is gone."""
 
+REVISION = "hpo:revision"
+"""A study's system attribute: it changes when a finished trial does, and all is to be read anew."""
+
 OPEN_TRIALS = "hpo_open_trials"
 
 metadata = sa.MetaData()

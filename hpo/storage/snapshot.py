@@ -1,9 +1,10 @@
 """A study's trials as Optuna's samplers and pruners need them, read in few statements.
 
-A finished trial is read once; one that is taken up again makes all be read anew. Of an unfinished
-trial they look at its state, its params, which are written together and once, and its system
-attributes; what it reports is not read. So a look costs what is new, and not what is there: neither
-ten thousand finished trials nor a thousand that dead workers left behind.
+A finished trial is read once; one that is taken up again, or changed by hand, which the study's
+revision tells, makes all be read anew. Of an unfinished trial they look at its state, its params,
+which are written together and once, and its system attributes; what it reports is not read. So a
+look costs what is new, and not what is there: neither ten thousand finished trials nor a thousand
+that dead workers left behind.
 
 Does not know: when to look.
 """
@@ -25,7 +26,9 @@ from hpo.storage.schema import (
     NOT_FINITE_VALUE,
     NOT_FOUND,
     REPORTS,
+    REVISION,
     STUDIES,
+    STUDY_ATTRS,
     TRIAL_PARAMS,
     TRIAL_SYSTEM_ATTRS,
     TRIAL_USER_ATTRS,
@@ -66,6 +69,7 @@ class Snapshot:
     def __init__(self, study_id: int) -> None:
         """Know nothing yet."""
         self._study_id = study_id
+        self._revision = 0
         self._clear()
 
     def _clear(self) -> None:
@@ -83,6 +87,9 @@ class Snapshot:
         Raises:
             KeyError: the study is gone; it says what Optuna's does.
         """
+        if (revision := read_revision(connection, self._study_id)) != self._revision:
+            self._revision = revision  # read before the trials: a later change is seen next time
+            self._clear()
         own = TRIALS.c.study_id == self._study_id
         new = connection.execute(_HEADS.where(own, TRIALS.c.trial_id > self._last_id)).all()
         opened = connection.execute(_HEADS.where(own, TRIALS.c.state.in_(OPEN))).all()
@@ -224,6 +231,13 @@ def read_trials(
                 system_attrs=system.get(own, {}),
                 user_attrs=user.get(own, {}),
             )
+
+
+def read_revision(connection: Connection, study_id: int) -> int:
+    """How often finished trials of a study were changed."""
+    own = (STUDY_ATTRS.c.study_id == study_id) & (STUDY_ATTRS.c.key == REVISION)
+    text = connection.execute(sa.select(STUDY_ATTRS.c.value_json).where(own)).scalar()
+    return 0 if text is None else int(text)
 
 
 def check_exists(connection: Connection, study_id: int) -> None:

@@ -17,12 +17,14 @@ from types import FrameType
 import torch
 
 from hpo.artifacts import ArtifactStore
-from hpo.catalog import open_study, studies
-from hpo.errors import ArtifactError, HpoError, StorageUnavailableError, StudyNotFoundError
+from hpo.catalog import open_study
+from hpo.errors import ArtifactError, HpoError, StorageUnavailableError
+from hpo.fleet import Fleet
 from hpo.storage.engine import Storage, open_storage
 from hpo.study import Study, WorkerId
 from hpo.training import PackedTrainer, SingleTrainer, Trainer, describe_environment
 from hpo.training.sizing import best_slots
+from hpo.worker.claims import all_of_the_first
 from hpo.worker.loop import Timing, Worker
 from hpo.worker.outage import Outage
 from hpo.worker.quota import Quota
@@ -70,27 +72,20 @@ def _parse() -> argparse.Namespace:
 def _work(options: argparse.Namespace, stop: "Stop") -> int:
     deadline = time.monotonic() + options.deadline - time.time()
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
+    device = _device(options.device)
     storage, store, named = _open(options.names, patience=options.storage_timeout)
     for study in named:
         study.check_store(store.id)
     stop.hand_back()
-    opened: dict[str, Study] = {}
-
-    def open_studies() -> list[Study]:
-        """Every unfinished study whose artifacts are in this store; each opened once."""
-        found = {study.uuid: study for study in studies(storage) if _is_open(study, store)}
-        kept = {uuid: opened.get(uuid, study) for uuid, study in found.items()}
-        opened.clear()
-        opened.update(kept)
-        return list(kept.values())
-
+    fleet = Fleet(storage, store.id)
     if options.slots == "auto":
-        n_slots = _best_slots(named or open_studies(), store, torch.device(options.device))
+        n_slots = _best_slots(named or fleet.studies(), store, torch.device(device))
     else:
         n_slots = int(options.slots)
-    trainer = _trainer(options.device, n_slots)
+    trainer = _trainer(device, n_slots)
     worker = Worker(
-        studies=(lambda: named) if named else open_studies,
+        studies=(lambda: named) if named else fleet.studies,
+        shares=all_of_the_first if named else fleet.shares,
         store=store,
         trainer=trainer,
         slots=n_slots,
@@ -130,6 +125,16 @@ def _open(names: list[str], patience: float) -> tuple[Storage, ArtifactStore, li
     return found
 
 
+def _device(name: str) -> str:
+    """The torch device of a name; `auto` is the GPU that this process sees, if torch can use it."""
+    if name != "auto":
+        return name
+    if torch.cuda.is_available():
+        return "cuda"
+    log.info("no GPU that torch can use on %s: trains on the processor", platform.node())
+    return "cpu"
+
+
 def _trainer(device: str, n_slots: int) -> Trainer:
     """The engine for so many trials at once; the one for a single trial repeats it to the bit."""
     if n_slots == 1:
@@ -148,14 +153,6 @@ def _best_slots(studies: list[Study], store: ArtifactStore, device: torch.device
     n_slots = best_slots(config, data, device)
     log.info("--slots %d, measured on the default trial of %s", n_slots, studies[0].name)
     return n_slots
-
-
-def _is_open(study: Study, store: ArtifactStore) -> bool:
-    """Whether a study is one to work for."""
-    try:
-        return study.artifact_store_id == store.id and not study.progress().is_finished
-    except StudyNotFoundError:  # deleted a moment ago
-        return False
 
 
 def _pipe(quota: str | None) -> tuple[int, int] | None:

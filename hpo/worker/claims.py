@@ -26,6 +26,13 @@ from hpo.worker.tables import Tables
 log = logging.getLogger(__name__)
 
 Begin = Callable[[Job, Checkpoint | None], None]
+Shares = Callable[[Sequence[Study], int], Sequence[tuple[Study, int]]]
+"""How many of so many trials to ask each study for, in the order to ask."""
+
+
+def all_of_the_first(studies: Sequence[Study], n: int) -> Sequence[tuple[Study, int]]:
+    """Ask the first study for all; what it has not, the next is asked for."""
+    return [(study, n) for study in studies[:1]]
 
 
 class Claims:
@@ -42,8 +49,10 @@ class Claims:
         tables: Tables,
         store_outage: Outage,
         stopwatch: Stopwatch,
+        shares: Shares = all_of_the_first,
     ) -> None:
         """Claim as `identity` within a quota, under leases of `lease` seconds."""
+        self._shares = shares
         self._identity = identity
         self._lease = lease
         self._quota = quota
@@ -54,19 +63,24 @@ class Claims:
         self._stopwatch = stopwatch
 
     def take(self, studies: Sequence[Study], n: int, begin: Begin) -> int:
-        """Take up to `n` trials from the first studies that have some.
+        """Take up to `n` trials, of each study its share, then from the first that have some.
 
         Args:
-            studies: in the order to look.
+            studies: in the order to look once each had its share.
             n: how many are wanted.
             begin: called with each trial that was taken, and with its checkpoint.
 
         Returns:
             How many were begun.
         """
-        n_begun = 0
+        n_begun, short = 0, set[Study]()
+        for study, n_wanted in self._shares(studies, n):
+            n_got = self._take(study, n_wanted, begin)
+            n_begun += n_got
+            if n_got < n_wanted:
+                short.add(study)
         for study in studies:
-            if n_begun < n:
+            if n_begun < n and study not in short:
                 n_begun += self._take(study, n - n_begun, begin)
         return n_begun
 

@@ -23,6 +23,7 @@ from typing import Any
 from hpo.artifacts import ArtifactStore
 from hpo.checkpoints import save
 from hpo.errors import ArtifactError, HpoError, StudyNotFoundError
+from hpo.steering import Orders, look
 from hpo.study import RELEASED, Study, WorkerId
 from hpo.training import (
     Checkpoint,
@@ -34,7 +35,7 @@ from hpo.training import (
     Trainer,
     Unplaced,
 )
-from hpo.worker.claims import Claims
+from hpo.worker.claims import Claims, Shares, all_of_the_first
 from hpo.worker.heart import Heart
 from hpo.worker.job import Ending, Job
 from hpo.worker.outbox import Outbox, by_study
@@ -46,8 +47,8 @@ log = logging.getLogger(__name__)
 
 SLICE_SECONDS = 0.5
 POLL_SECONDS = 1.0
-BUDGET_SECONDS = 2.0
-"""How often a worker looks whether its studies' time is used up."""
+ORDERS_SECONDS = 2.0
+"""How often a worker looks what it is to do with its trials: by their studies' time, by hand."""
 STUDIES_SECONDS = 5.0
 """How often a busy worker looks which studies there are."""
 MAX_FAILURES = 5
@@ -86,6 +87,7 @@ class Worker:
         slots: int = 1,
         deadline: float = math.inf,
         until_finished: bool = True,
+        shares: Shares = all_of_the_first,
     ) -> None:
         """Gather what a worker needs.
 
@@ -99,6 +101,7 @@ class Worker:
             slots: trials to have in training at once; the trainer has room for so many.
             deadline: `time.monotonic()` at which to hand everything back.
             until_finished: end when every study is finished, rather than wait for new ones.
+            shares: how many trials to ask which study for.
         """
         self._studies = studies
         self._store = store
@@ -125,6 +128,7 @@ class Worker:
             tables=self._tables,
             store_outage=self._outbox.store_outage,
             stopwatch=self.stopwatch,
+            shares=shares,
         )
 
     def work(self, stop: threading.Event) -> bool:
@@ -160,7 +164,7 @@ class Worker:
             self._advance(stop)
             self._deliver()
             self._keep_due()
-            self._watch_time()
+            self._take_orders()
         return not (stop.is_set() or self._jobs)
 
     def _fill(self) -> None:
@@ -230,8 +234,7 @@ class Worker:
         for job in list(self._jobs.values()):
             # One that has ended is told all the same: it may be our own word that ended its lease.
             if job.claim.token in lost and job.ending is None:
-                log.info("trial %d belongs to another worker now", job.claim.number)
-                self._drop(job)
+                self._let_go(job)
         for job in self._outbox.deliver(self._jobs.values(), at_once=at_once):
             self._drop(job)
             if job.ending is not None and not _is_waiting(job):
@@ -271,19 +274,32 @@ class Worker:
         job.is_kept = True
         self._outbox.keep_log(job)
 
-    def _watch_time(self) -> None:
-        """Give back the trials of studies whose time is used up; looked at now and then."""
+    def _take_orders(self) -> None:
+        """Give back the trials of studies that are not to go on; looked at now and then."""
         if time.monotonic() < self._next_look or not self._outbox.storage_outage.is_due:
             return
-        self._next_look = time.monotonic() + BUDGET_SECONDS
+        self._next_look = time.monotonic() + ORDERS_SECONDS
         with self._outbox.storage_outage.ridden_out():
-            for study in {job.study for job in self._jobs.values()}:
+            for study, jobs in by_study(self._jobs.values()).items():
+                own = [job for job in jobs if job.ending is None]
                 with suppress(StudyNotFoundError):  # deleted: the next report finds no lease
-                    if study.is_out_of_time():
-                        own = [job for job in self._jobs.values() if job.study is study]
-                        for job in own:
-                            self._keep(job)
-                        self._give_back(study, own)
+                    self._obey(look(study, [job.claim for job in own]), study, own)
+
+    def _obey(self, orders: Orders, study: Study, jobs: list[Job]) -> None:
+        """Do with a study's trials in progress as somebody ordered."""
+        for job in jobs:
+            if job.claim in orders.lost:
+                self._let_go(job)
+        if not orders.goes_on:
+            kept = [job for job in jobs if job.claim not in orders.lost]
+            for job in kept:
+                self._keep(job)
+            self._give_back(study, kept)
+
+    def _let_go(self, job: Job) -> None:
+        """Drop a trial that is no longer this worker's."""
+        self._drop(job)
+        self._outbox.take_leave(job)
 
     def _give_back(self, study: Study, jobs: list[Job], how: str = RELEASED) -> None:
         """Return trials to their study."""

@@ -18,6 +18,7 @@ from contextlib import nullcontext, suppress
 from hpo.artifacts import LOG, ArtifactStore, trial_path
 from hpo.checkpoints import remove
 from hpo.errors import ArtifactError, StorageUnavailableError
+from hpo.steering import was_pruned
 from hpo.study import Claim, Outcome, Study
 from hpo.trial import Measurement
 from hpo.worker.job import Ending, Job
@@ -97,8 +98,19 @@ class Outbox:
                     job.ending = Ending(state="PRUNED", attrs={"reason": reason})
             lost += [by_claim[claim] for claim in verdicts.lost]
         for job in lost:
-            log.info("trial %d belongs to another worker now", job.claim.number)
+            self.take_leave(job)
         return lost
+
+    def take_leave(self, job: Job) -> None:
+        """Say why a trial is no longer this worker's, and clear what nobody needs of it."""
+        is_pruned = False
+        with self.storage_outage.ridden_out():
+            is_pruned = was_pruned(job.study, job.claim)
+        if is_pruned:
+            log.info("%s: trial %d was pruned by hand", job.study.name, job.claim.number)
+            self._clear(job, own=False)
+        else:
+            log.info("trial %d belongs to another worker now", job.claim.number)
 
     def _give_back(self, study: Study, jobs: list[Job]) -> list[Job]:
         """Return those of a study's jobs that found no place; which these were."""
@@ -117,10 +129,11 @@ class Outbox:
             lost = study.finish_all({job.claim: outcome for job, outcome in saved.items()})
         for job, outcome in saved.items():
             if job.claim in lost:
-                log.info("trial %d belongs to another worker now", job.claim.number)
+                self._clear(job, own=True)
+                self.take_leave(job)
             else:
                 self._say(job, outcome)
-            self._clear(job, own=job.claim in lost)
+                self._clear(job, own=False)
         return list(saved)
 
     def _saved(self, jobs: list[Job]) -> dict[Job, Outcome]:

@@ -1,0 +1,196 @@
+"""The command `launch ray`: the same workers on a Ray cluster."""
+
+import sys
+import time
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from hpo.cli.launch import CpusPerWorker, check_shared, commands
+from hpo.cli.options import (
+    DEFAULT_ARTIFACTS,
+    DEFAULT_STORAGE,
+    ArtifactsUrl,
+    CheckpointInterval,
+    HangTimeout,
+    Lease,
+    Slots,
+    StorageTimeout,
+    StorageUrl,
+    worker_arguments,
+)
+from hpo.cli.search import interrupt_at_sigterm
+from hpo.errors import InputError
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+    from hpo.artifacts import ArtifactStore
+    from hpo.launch.ray_crew import Order
+    from hpo.study import Study
+
+
+def register(app: typer.Typer) -> None:
+    """Add this module's command to `hpo launch`."""
+    commands.command("ray")(launch_ray)
+
+
+def launch_ray(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[NAME...]", help="Studies to work for; without, every open one."),
+    ] = None,
+    workers: Annotated[
+        str,
+        typer.Option(
+            "--workers",
+            metavar="N|auto",
+            help="How many; auto: as many as the cluster has room for, more when it grows.",
+        ),
+    ] = "auto",
+    gpus_per_worker: Annotated[
+        float,
+        typer.Option(
+            "--gpus-per-worker",
+            min=0,
+            max=1,
+            metavar="1|0.5|0",
+            help="The part of a GPU for each worker; 0 for workers on processors.",
+        ),
+    ] = 1.0,
+    cpus_per_worker: CpusPerWorker = 1,
+    address: Annotated[
+        str | None,
+        typer.Option(
+            "--address",
+            envvar="RAY_ADDRESS",
+            metavar="HOST:PORT",
+            help="The cluster's head; by default this machine is part of the cluster.",
+        ),
+    ] = None,
+    detach: Annotated[
+        bool, typer.Option("--detach", help="Return, and leave the workers running.")
+    ] = False,
+    stop: Annotated[
+        bool,
+        typer.Option(
+            "--stop", help="End the workers that --detach left running; they hand trials back."
+        ),
+    ] = False,
+    slots: Slots = "1",
+    lease: Lease = "60s",
+    checkpoint_interval: CheckpointInterval = "60s",
+    storage_timeout: StorageTimeout = "10m",
+    hang_timeout: HangTimeout = "10m",
+    storage: StorageUrl = DEFAULT_STORAGE,
+    artifacts: ArtifactsUrl = DEFAULT_ARTIFACTS,
+) -> None:
+    """Keep workers on a Ray cluster, each on a device of its own, whatever dies there.
+
+    Progress is shown as by hpo run; Ctrl-C lets the workers hand their trials back. When the
+    cluster is lost, the same command on another one goes on.
+
+    Example:
+        hpo launch ray adult --workers 8 --gpus-per-worker 0.5 --storage postgresql://me@db/hpo
+    """
+    crew = _ray()
+    key = "hpo launch ray " + " ".join(names or [])
+    if stop:
+        crew.connect(address)
+        n_ended = crew.stop_running(key, lambda look: _say(*look.lines))
+        _say(f"ended {n_ended} workers")
+        return
+    arguments = worker_arguments(
+        slots,
+        lease=lease,
+        checkpoint_interval=checkpoint_interval,
+        storage_timeout=storage_timeout,
+        hang_timeout=hang_timeout,
+    )
+    n_workers = _count(workers)
+    check_shared(storage, artifacts)
+    studies, store, url = _open(names or [], storage, artifacts, n_workers)
+    seating = crew.Seating(
+        arguments=[*(names or []), *arguments],
+        urls={"HPO_STORAGE": url, "HPO_ARTIFACTS": store.url},
+        gpus=gpus_per_worker,
+        cpus=cpus_per_worker,
+    )
+    order = crew.Order(key=key, seating=seating, n_workers=n_workers, is_finite=bool(names))
+    crew.connect(address)
+    try:
+        n_seats = crew.check_room(order)
+        if detach:
+            crew.leave_running(order)
+            _say("the workers are left running: hpo workers lists them, --stop ends them")
+            return
+        code = _attend(order, n_seats, studies, store)
+    finally:
+        crew.disconnect()
+    raise typer.Exit(code)
+
+
+def _attend(order: "Order", n_seats: int, studies: "list[Study]", store: "ArtifactStore") -> int:
+    """Keep the crew until it has nothing left to do, and show how far its study is."""
+    from hpo.cli.live import watch
+    from hpo.launch.ray_crew import Crew
+    from hpo.launch.search import search
+
+    interrupt_at_sigterm()
+    try:
+        if len(studies) == 1:
+            with watch(studies[0], n_seats) as view:
+                crew = Crew(order=order, on_line=view.log)
+                return search(studies[0], store, crew, view.update)
+        with Crew(order=order) as crew:
+            while crew.n_alive():
+                time.sleep(1.0)
+        return crew.exit_code()
+    except KeyboardInterrupt:
+        _say("Interrupted. What is finished is kept; the same command goes on.")
+        return 130
+
+
+def _ray() -> "ModuleType":
+    """What needs Ray, which is an extra.
+
+    Raises:
+        InputError: it is not installed.
+    """
+    try:
+        from hpo.launch import ray_crew
+    except ModuleNotFoundError as error:
+        if error.name != "ray":
+            raise
+        raise InputError("hpo launch ray needs Ray: pip install 'hpo[ray]'") from None
+    return ray_crew
+
+
+def _open(
+    names: list[str], storage: str, artifacts: str, n_workers: int | None
+) -> "tuple[list[Study], ArtifactStore, str]":
+    """What the workers will open, opened here first: what is wrong is said at once."""
+    from hpo.artifacts import ArtifactStore
+    from hpo.catalog import open_study
+    from hpo.storage.engine import open_storage
+
+    opened = open_storage(storage, create=False)
+    store = ArtifactStore(artifacts, create=False)
+    studies = [open_study(opened, name) for name in names]
+    for study in studies:
+        study.check_store(store.id)
+    opened.check_room(n_workers or 1)
+    return studies, store, opened.url
+
+
+def _count(workers: str) -> int | None:
+    if workers == "auto":
+        return None
+    if not workers.isdecimal() or int(workers) < 1:
+        raise InputError(f"--workers must be auto or a number from 1, but got {workers}")
+    return int(workers)
+
+
+def _say(*lines: str) -> None:
+    for line in lines:
+        print(line, file=sys.stderr, flush=True)

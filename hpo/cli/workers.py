@@ -1,0 +1,57 @@
+"""The command `workers`: who is at work, whatever started them."""
+
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import typer
+
+from hpo.cli.options import DEFAULT_STORAGE, AsJson, StorageUrl
+
+if TYPE_CHECKING:
+    from hpo.storage.overview import AtWork
+
+
+def register(app: typer.Typer) -> None:
+    """Add this module's commands."""
+    app.command()(workers)
+
+
+def workers(as_json: AsJson = False, storage: StorageUrl = DEFAULT_STORAGE) -> None:
+    """List the workers that hold trials, on all machines: device, study, last sign of life.
+
+    Example:
+        hpo workers --storage postgresql://me@db/hpo
+    """
+    from hpo.storage.engine import open_storage
+    from hpo.storage.overview import read_workers
+
+    with open_storage(storage, create=False).read() as connection:
+        found = read_workers(connection)
+    if as_json:
+        print(json.dumps([asdict(worker) for worker in found], indent=2, ensure_ascii=False))
+    else:
+        _print_workers(found)
+
+
+def _print_workers(found: "list[AtWork]") -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    from hpo.cli.show import duration
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in ("host", "process", "device", "study", "trials", "seen"):
+        table.add_column(column, no_wrap=column in ("host", "process", "seen"))
+    for worker in found:
+        seen = f"{duration(worker.silent_seconds)} ago"
+        table.add_row(
+            worker.host,
+            str(worker.pid),
+            worker.device if worker.share == 1 else f"{worker.share:.3g} of {worker.device}",
+            worker.study,
+            ", ".join(map(str, worker.trials)),
+            f"{seen}, silent" if worker.is_silent else seen,
+        )
+    Console().print(table)

@@ -1,0 +1,323 @@
+"""Workers on a Ray cluster: seats that Ray places, one a worker, watched and made up for.
+
+A seat is an actor: Ray gives it a device of its own, and starts it again, elsewhere if need be,
+when its process or its node dies. How many seats there are follows the cluster where nobody fixed
+their number. All that is worth keeping is in the study's storage: when a whole cluster is lost,
+the same crew on another goes on.
+
+Does not know: studies, how progress is shown.
+"""
+
+import os
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any
+
+import ray
+from ray.exceptions import ActorUnavailableError, RayActorError
+
+from hpo.errors import HpoError, InputError
+from hpo.launch.seat import Look, Seat
+from hpo.launch.seat import Seating as Seating
+from hpo.worker.supervisor import EXIT_RELEASED, GRACE_SECONDS
+
+NAMESPACE = "hpo"
+LOOK_SECONDS = 1.0
+MAX_DEATHS = 10
+"""Ends in a row of a seat that never answered, after which its place is left empty."""
+ANSWER_SECONDS = 5.0
+
+
+class RaySeat(Seat):
+    """A seat in the process of an actor."""
+
+    def __init__(self, seating: Seating) -> None:
+        """Take the device that Ray chose; without a share of one Ray hides none."""
+        gpu = os.environ.get("CUDA_VISIBLE_DEVICES", "") if seating.gpus else ""
+        super().__init__(seating, gpu)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """What workers to keep on a cluster.
+
+    Attributes:
+        key: names the crew on its cluster, and in messages.
+        n_workers: how many; None for as many as there is room for.
+        is_finite: whether workers that find nothing left to do end the crew.
+    """
+
+    key: str
+    seating: Seating
+    n_workers: int | None
+    is_finite: bool
+
+
+@dataclass(kw_only=True)
+class Post:
+    """A seat's place in the crew; `last` is None until the actor answers, and while it is away."""
+
+    actor: Any
+    last: Look | None = None
+    asked: Any = None
+    code: int | None = None
+    n_deaths: int = 0
+
+
+@dataclass(kw_only=True)
+class Crew:
+    """Workers on the cluster that this process is connected to.
+
+    Attributes:
+        is_detached: whether the seats outlive this process; they then have names.
+        on_line: takes what workers log, and what becomes of their seats.
+    """
+
+    order: Order
+    is_detached: bool = False
+    on_line: Callable[[str], None] = lambda line: print(line, file=sys.stderr, flush=True)
+    posts: dict[int, Post] = field(default_factory=dict)
+
+    def __enter__(self) -> "Crew":
+        """Place the first seats."""
+        self._place()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Leave no seat behind."""
+        stop([post.actor for post in self.posts.values()], self._relay)
+
+    def n_alive(self) -> int:
+        """Make up for what died; how many seats have work, or wait to be placed."""
+        self._place()
+        self._look()
+        self._drop_surplus()
+        if self._is_done():
+            return sum(post.last is not None for post in self._at_work())
+        return len(self._at_work()) or (not self.posts)
+
+    def exit_code(self) -> int:
+        """The most serious of the workers' codes: 2 wrong input, 1 failed, 75 released, 0 done."""
+        codes = {EXIT_RELEASED if p.code is None else p.code for p in self.posts.values()}
+        for code in (2, 1, 0):
+            if code in codes:
+                return code
+        return EXIT_RELEASED
+
+    def _at_work(self) -> list[Post]:
+        return [post for post in self.posts.values() if post.code is None]
+
+    def _is_done(self) -> bool:
+        """Whether a worker found that nothing is left to do: no further seat is needed."""
+        return self.order.is_finite and any(post.code == 0 for post in self.posts.values())
+
+    def _n_wanted(self) -> int:
+        if self.order.n_workers is not None:
+            return self.order.n_workers
+        return room(ray.nodes(), self.order.seating)
+
+    def _place(self) -> None:
+        if self._is_done():
+            return
+        for index in range(self._n_wanted()):
+            if index not in self.posts:
+                self.posts[index] = Post(actor=self._seat(index))
+
+    def _seat(self, index: int) -> Any:
+        seating = self.order.seating
+        options: dict[str, Any] = {
+            "num_gpus": seating.gpus,
+            "num_cpus": seating.cpus,
+            "max_restarts": -1,
+            "max_concurrency": 2,  # it is looked at while it stops
+        }
+        if self.is_detached:
+            options |= {"name": f"{self.order.key}:{index}", "namespace": NAMESPACE}
+            options |= {"lifetime": "detached", "get_if_exists": True}
+        return ray.remote(RaySeat).options(**options).remote(seating)
+
+    def _look(self) -> None:
+        asked = {}
+        for index, post in self.posts.items():
+            if post.code is None:
+                post.asked = post.asked or post.actor.look.remote()
+                asked[post.asked] = index
+        if not asked:
+            return
+        ready, _ = ray.wait(list(asked), num_returns=len(asked), timeout=LOOK_SECONDS)
+        for ref in ready:
+            self._hear(asked[ref], ref)
+
+    def _hear(self, index: int, ref: Any) -> None:
+        """Take a seat's answer, or learn that it is away or dead."""
+        post = self.posts[index]
+        post.asked = None
+        try:
+            look: Look = ray.get(ref)
+        except ActorUnavailableError:
+            self._miss(index, "looks for another")
+        except RayActorError as error:  # dead for good: it was killed, or could not start
+            self._miss(index, "makes another")
+            post.n_deaths += 1
+            if post.n_deaths < MAX_DEATHS:
+                post.actor = self._seat(index)
+                return
+            post.code = 1
+            self.on_line(f"worker {index} is given up: {_first_line(error)}")
+        else:
+            self._welcome(index, look)
+
+    def _miss(self, index: int, then: str) -> None:
+        if self.posts[index].last is not None:
+            self.on_line(f"worker {index} lost its place, Ray {then}")
+        self.posts[index].last = None
+
+    def _welcome(self, index: int, look: Look) -> None:
+        post = self.posts[index]
+        if post.last is None or post.last.pid != look.pid:
+            gpu = f", GPU {look.gpu}" if look.gpu else ""
+            self.on_line(f"worker {index} has a place on {look.host}{gpu}")
+        post.last, post.code, post.n_deaths = look, look.code, 0
+        self._relay(look)
+
+    def _relay(self, look: Look) -> None:
+        for line in look.lines:
+            self.on_line(line)
+
+    def _drop_surplus(self) -> None:
+        """Take back seats that the cluster has no room for any more, lest they wait for it."""
+        surplus = len(self.posts) - self._n_wanted()
+        for index in sorted(self.posts, reverse=True):
+            post = self.posts[index]
+            if surplus > 0 and self.order.n_workers is None and post.last is None:
+                ray.kill(post.actor, no_restart=True)
+                del self.posts[index]
+                surplus -= 1
+
+
+class Foreman:
+    """A crew that nobody waits for, in an actor of its own."""
+
+    def __init__(self, order: Order) -> None:
+        """Keep the crew until it has nothing left to do."""
+        with Crew(order=order, is_detached=True) as crew:
+            while crew.n_alive():
+                time.sleep(LOOK_SECONDS)
+        ray.kill(ray.get_runtime_context().current_actor, no_restart=True)
+
+
+def connect(address: str | None) -> None:
+    """Join a cluster: the one at an address, or the one of this machine.
+
+    Raises:
+        HpoError: there is none.
+    """
+    try:
+        ray.init(
+            address=address or "auto",
+            namespace=NAMESPACE,
+            log_to_driver=False,
+            logging_level="ERROR",
+        )
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        raise HpoError(
+            f"no Ray cluster answers at {address or 'this machine'} ({_first_line(error)}): "
+            "start one by `ray start --head`, or name its address by --address"
+        ) from None
+
+
+def disconnect() -> None:
+    """Leave the cluster."""
+    ray.shutdown()
+
+
+def room(nodes: Sequence[Mapping[str, Any]], seating: Seating) -> int:
+    """How many seats the nodes of a cluster have room for, were nothing else there."""
+    n_seats = 0
+    for node in nodes:
+        if node["Alive"]:
+            has = node["Resources"]
+            by_cpu = int(has.get("CPU", 0) // seating.cpus)
+            per_gpu = int(1 / seating.gpus + 1e-9) if seating.gpus else 0
+            by_gpu = int(has.get("GPU", 0)) * per_gpu if seating.gpus else by_cpu
+            n_seats += min(by_cpu, by_gpu)
+    return n_seats
+
+
+def check_room(order: Order) -> int:
+    """See that a crew that follows the cluster has a place to begin with; how many seats it wants.
+
+    Raises:
+        InputError: no node has room for a single worker.
+    """
+    seating = order.seating
+    n_seats = room(ray.nodes(), seating) if order.n_workers is None else order.n_workers
+    if not n_seats:
+        raise InputError(
+            f"no node of the cluster has {seating.gpus:g} GPU(s) and {seating.cpus} core(s) for a "
+            "worker: change --gpus-per-worker or --cpus-per-worker, or say by --workers N how "
+            "many to wait for"
+        )
+    return n_seats
+
+
+def leave_running(order: Order) -> None:
+    """Start a crew that outlives this process.
+
+    Raises:
+        InputError: it is there already.
+    """
+    with suppress(ValueError):
+        ray.get_actor(order.key, namespace=NAMESPACE)
+        raise InputError(
+            f"this cluster has workers of {order.key} already: end them by --stop, with the same "
+            "names, or go on without another --detach"
+        )
+    options = {"name": order.key, "namespace": NAMESPACE, "lifetime": "detached"}
+    ray.remote(Foreman).options(**options, num_cpus=0, max_restarts=-1).remote(order)
+
+
+def stop_running(key: str, on_look: Callable[[Look], None]) -> int:
+    """End a crew that was left running: its trials are handed back; how many seats it had."""
+    with suppress(ValueError):
+        ray.kill(ray.get_actor(key, namespace=NAMESPACE), no_restart=True)
+    names = [name for name in ray.util.list_named_actors() if name.startswith(f"{key}:")]
+    found = []
+    for name in names:
+        with suppress(ValueError):  # gone a moment ago
+            found.append(ray.get_actor(name, namespace=NAMESPACE))
+    stop(found, on_look)
+    return len(found)
+
+
+def stop(actors: Sequence[Any], on_look: Callable[[Look], None]) -> None:
+    """Let seats' workers hand their trials back; then end the seats, by force what is left.
+
+    A seat that does not answer has no place, and nothing to hand back.
+    """
+    try:
+        looks = {actor.look.remote(): actor for actor in actors}
+        if looks:
+            placed, _ = ray.wait(list(looks), num_returns=len(looks), timeout=ANSWER_SECONDS)
+            asked = [looks[ref].stop.remote() for ref in placed]
+        if looks and asked:
+            ready, _ = ray.wait(asked, num_returns=len(asked), timeout=GRACE_SECONDS + 5)
+            for ref in ready:
+                with suppress(RayActorError):
+                    on_look(ray.get(ref))
+    finally:
+        for actor in actors:
+            ray.kill(actor, no_restart=True)
+
+
+def _first_line(error: Exception) -> str:
+    return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)

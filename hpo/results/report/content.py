@@ -1,0 +1,140 @@
+"""What a report says: gathered from a study's rows, its table and its weights.
+
+All trials are read once, so that every part of the report is of the same moment.
+
+Does not know: figures, HTML.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from optuna.trial import FrozenTrial
+
+from hpo.artifacts import ArtifactStore, table_path
+from hpo.data.sources import read_typed
+from hpo.experiment import Experiment
+from hpo.results.leaderboard import Row, ranked
+from hpo.results.leaderboard import row as as_row
+from hpo.results.report.baselines import fit_baselines
+from hpo.results.report.comparison import (
+    Contender,
+    Leader,
+    Models,
+    OnTest,
+    as_contender,
+    leaders,
+)
+from hpo.results.report.effort import Occupancy, Saved, occupancy, saved_by_pruning
+from hpo.results.report.param_figures import importances
+from hpo.results.report.summary import TableSummary, summarise
+from hpo.retraining import read_confirmed
+from hpo.status import StudyStatus
+from hpo.study import Study
+
+
+@dataclass(frozen=True, kw_only=True)
+class Content:
+    """All that is said of a study.
+
+    Attributes:
+        trials: every one, by number.
+        ranked: the COMPLETE ones, best first.
+        leaders: the first of them.
+        contenders: the winner, the default and the baselines; empty before there is a winner.
+        importances: by param; None while there are too few COMPLETE trials, or they are level.
+        reasons: why trials failed or diverged, and how many did, the most frequent first.
+        written: when, in UTC.
+    """
+
+    study: Study
+    status: StudyStatus
+    table: TableSummary
+    classes: tuple[str, ...]
+    trials: Sequence[FrozenTrial]
+    ranked: Sequence[Row]
+    leaders: Sequence[Leader]
+    contenders: Sequence[Contender]
+    on_test: OnTest | None
+    importances: dict[str, float] | None
+    saved: Saved | None
+    occupancy: Occupancy | None
+    reasons: Sequence[tuple[str, int]]
+    written: datetime
+
+    @property
+    def winner(self) -> Row | None:
+        """The first of the leaderboard."""
+        return self.ranked[0] if self.ranked else None
+
+    @property
+    def metric(self) -> str:
+        """The objective's."""
+        return self.study.definition.objective.metric
+
+
+def gather(study: Study, store: ArtifactStore, top: int) -> Content:
+    """Read a study, and compute what only its models and its table can tell.
+
+    Args:
+        study: in any state; without a COMPLETE trial there is nothing of models.
+        store: the study's.
+        top: rows of the leaderboard.
+
+    Raises:
+        InputError: `store` is not the study's.
+        ArtifactError: its table cannot be read.
+    """
+    study.check_store(store.id)
+    definition = study.definition
+    trials, status = study.trials(), study.progress()
+    frame = read_typed(store.get(table_path(definition.data.fingerprint), digest=None))
+    experiment = Experiment(frame, definition.data)
+    models = Models(study=study, store=store, experiment=experiment)
+    found = ranked(trials, definition.direction, read_confirmed(study))
+    rows = [row for row in found if row.state == "COMPLETE"]
+    return Content(
+        study=study,
+        status=status,
+        table=summarise(frame, experiment.dataset),
+        classes=experiment.dataset.schema.classes,
+        trials=trials,
+        ranked=rows,
+        leaders=leaders(models, rows, top),
+        contenders=_contenders(models, trials, rows),
+        on_test=models.on_test(rows[0]) if rows else None,
+        importances=importances(trials, definition.direction),
+        saved=saved_by_pruning(trials),
+        occupancy=occupancy(trials),
+        reasons=_reasons(trials),
+        written=datetime.now(UTC),
+    )
+
+
+def _contenders(
+    models: Models, trials: Sequence[FrozenTrial], rows: Sequence[Row]
+) -> list[Contender]:
+    """The winner, the default where it is another trial, the baselines."""
+    if not rows:
+        return []
+    found = [models.contender(rows[0], "winner")]
+    if rows[0].number != 0:
+        default = as_row(trials[0])
+        if default.state == "COMPLETE":
+            found.append(models.contender(default, "default"))
+        else:
+            note = f"{default.state}: it has no weights"
+            found.append(Contender(name="trial 0", kind="default", note=note, metrics={}))
+    return found + [as_contender(each) for each in fit_baselines(models.experiment.dataset)]
+
+
+def _reasons(trials: Sequence[FrozenTrial]) -> list[tuple[str, int]]:
+    """Those of trials that the pruner did not end."""
+    pruner = " pruner"
+    said = [
+        str(trial.user_attrs["reason"]).splitlines()[0]
+        for trial in trials
+        if trial.user_attrs.get("reason")
+    ]
+    return Counter(reason for reason in said if not reason.endswith(pruner)).most_common(10)

@@ -1,0 +1,74 @@
+"""How numbers, durations and params are written in a report.
+
+Does not know: HTML.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+NONE = "\u2013"
+LONGEST = 60
+
+
+def number(value: float | None, digits: int = 4) -> str:
+    """A number to so many significant digits; a dash where there is none."""
+    if value is None:
+        return NONE
+    if isinstance(value, int) or value == 0:
+        return f"{value:,.0f}"
+    return f"{value:#.{digits}g}".removesuffix(".").replace("-", "\u2212")
+
+
+def share(part: float, whole: float) -> str:
+    """`12 %` or `0.4 %`."""
+    percent = 100 * part / whole if whole else 0.0
+    digits = 0 if percent >= 10 or percent == 0 else 1
+    return f"{percent:.{digits}f}\u00a0%"  # on one line
+
+
+def duration(seconds: float) -> str:
+    """`4.2 s`, `45 s`, `3 min 20 s` or `2 h 5 min`."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600:,} h {whole % 3600 // 60} min"
+
+
+def several(n: int, one: str, many: str | None = None) -> str:
+    """`1 trial`, `3 trials`."""
+    return f"{n:,} {one if n == 1 else many or one + 's'}"
+
+
+def shortened(text: str, longest: int = LONGEST) -> str:
+    """A text of at most so many characters."""
+    return text if len(text) <= longest else f"{text[: longest - 1]}…"
+
+
+def plain_params(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Params as a person says them: a leaf that its `x.on` switch turned off is 0."""
+    found = {name: value for name, value in params.items() if not name.endswith(".on")}
+    off = {name.removesuffix(".on"): 0 for name, value in params.items() if name.endswith(".on")}
+    return {**off, **found}
+
+
+def short_names(names: Sequence[str]) -> dict[str, str]:
+    """Each param's name in short: its last part, where no other ends in the same."""
+    last = {name: name.removesuffix(".on").split(".")[-1] for name in names}
+    last |= {name: f"{end} on" for name, end in last.items() if name.endswith(".on")}
+    if "optimizer.name" in last:
+        last["optimizer.name"] = "optimizer"
+    ends = list(last.values())
+    return {name: end if ends.count(end) == 1 else name for name, end in last.items()}
+
+
+def shown(value: Any) -> str:
+    """A param's value."""
+    if value is None:
+        return NONE
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return shortened(str(value))
+    return str(value) if isinstance(value, int) else f"{value:.3g}"

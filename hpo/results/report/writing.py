@@ -1,0 +1,59 @@
+"""Writing a report: whole or not at all.
+
+Does not know: what it says.
+"""
+
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from hpo.artifacts import ArtifactStore
+from hpo.errors import InputError
+from hpo.results.report.content import gather
+from hpo.results.report.page import render
+from hpo.study import Study
+
+TOP = 10
+
+
+def write_report(study: Study, store: ArtifactStore, out: Path, *, top: int = TOP) -> Path:
+    """Write a study's report.
+
+    Args:
+        study: in any state.
+        store: where its table and its weights are.
+        out: the file to write; an earlier one is replaced.
+        top: rows of the leaderboard.
+
+    Returns:
+        The file.
+
+    Raises:
+        InputError: the file cannot be written, or `store` is not the study's.
+        ArtifactError: the study's table cannot be read.
+    """
+    draft = out.with_name(f".{out.name}.{uuid.uuid4().hex}")
+    try:
+        with _said(out):  # before the work, not after it
+            if out.is_dir():
+                raise IsADirectoryError(None, "Is a directory")
+            draft.touch(exist_ok=False)
+        text = render(gather(study, store, top))
+        with _said(out):
+            draft.write_text(text, encoding="utf-8")
+            os.replace(draft, out)
+    finally:
+        with suppress(OSError):
+            draft.unlink(missing_ok=True)
+    return out
+
+
+@contextmanager
+def _said(out: Path) -> Iterator[None]:
+    """Why a file cannot be written, as a sentence."""
+    try:
+        yield
+    except OSError as error:
+        raise InputError(f"{out}: cannot be written ({error.strerror or error})") from None

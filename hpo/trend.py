@@ -1,0 +1,60 @@
+"""How a study's best value came about, kept from one look to the next.
+
+A look reads what completed since the last one, and not what is there: whoever watches looks every
+second, at ten thousand trials as well.
+"""
+
+import itertools
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+import sqlalchemy as sa
+from optuna.trial import TrialState
+from sqlalchemy.engine import Connection
+
+from hpo.storage.schema import TRIAL_VALUES, TRIALS
+from hpo.storage.snapshot import read_revision
+from hpo.trial import Direction
+
+OVERLAP = timedelta(minutes=1)
+"""A trial that ended so long ago may have been written since the last look."""
+
+
+@dataclass(kw_only=True)
+class Trend:
+    """How the best value came about, kept from one look to the next.
+
+    Attributes:
+        best: the best value so far after each trial that completed, in the order of their ends.
+        leader: the best trial's number; None while there is none.
+    """
+
+    best: list[float] = field(default_factory=list)
+    leader: int | None = None
+    _ended: dict[int, tuple[datetime, float]] = field(default_factory=dict)
+    _revision: int = 0
+    _until: datetime | None = None
+
+    def look(self, connection: Connection, study_id: int, direction: Direction) -> None:
+        """Add what completed since the last look."""
+        if (revision := read_revision(connection, study_id)) != self._revision:
+            self._revision, self._until = revision, None
+            self._ended.clear()
+        query = (
+            sa.select(TRIALS.c.number, TRIALS.c.datetime_complete, TRIAL_VALUES.c.value)
+            .join(TRIAL_VALUES, TRIAL_VALUES.c.trial_id == TRIALS.c.trial_id)
+            .where(TRIALS.c.study_id == study_id, TRIALS.c.state == TrialState.COMPLETE)
+            .where(TRIAL_VALUES.c.value.is_not(None))
+        )
+        if self._until is not None:
+            query = query.where(TRIALS.c.datetime_complete > self._until - OVERLAP)
+        found = {row.number: (row[1], row[2]) for row in connection.execute(query)}
+        if found.keys() <= self._ended.keys() and len(self.best) == len(self._ended):
+            return
+        self._ended |= found
+        self._until = max((moment for moment, _ in self._ended.values()), default=None)
+        sign = 1.0 if direction == "minimize" else -1.0
+        values = [sign * value for _, value in sorted(self._ended.values())]
+        self.best = [sign * value for value in itertools.accumulate(values, min)]
+        ranked = ((sign * value, number) for number, (_, value) in self._ended.items())
+        self.leader = min(ranked, default=(0.0, None))[1]

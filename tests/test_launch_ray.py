@@ -1,0 +1,119 @@
+"""Workers on a Ray cluster."""
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+import servers
+from faults.setting import Setting, make_setting
+
+from hpo.launch.seat import Look, Seat, Seating
+from tests.command_line import hpo
+
+SCENARIO = Path(__file__).parent / "ray_scenario.py"
+NO_RAY = "no Ray here: pip install 'hpo[ray]'"
+QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_prestart_worker_first_driver": "0"}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_study_outlives_workers_nodes_and_the_head(
+    tmp_path: Path, postgresql: servers.PostgresqlServer
+) -> None:
+    if find_spec("ray") is None:
+        pytest.skip(NO_RAY)
+    alone = ["unshare", "--net"] if os.geteuid() == 0 else ["unshare", "-U", "-r", "--net"]
+    if subprocess.run([*alone, "true"], capture_output=True).returncode:
+        pytest.skip("this machine permits no network namespace, in which Ray may listen")
+    command = [*alone, sys.executable, str(SCENARIO), str(tmp_path), postgresql.database()]
+    with tempfile.TemporaryDirectory(prefix="ray-") as sessions:  # sockets want a short path
+        environment = {**os.environ, **QUIET, "RAY_TMPDIR": sessions}
+        run = subprocess.run(
+            command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        )
+    print(run.stdout.decode())
+    assert run.returncode == 0
+
+
+@pytest.mark.skipif(find_spec("ray") is None, reason=NO_RAY)
+@pytest.mark.parametrize(
+    ("gpus", "cpus", "nodes", "n_seats"),
+    [
+        (1.0, 1, [{"CPU": 8.0, "GPU": 2.0}, {"CPU": 1.0, "GPU": 4.0}], 3),
+        (0.5, 1, [{"CPU": 8.0, "GPU": 2.0}], 4),
+        (0.3, 2, [{"CPU": 8.0, "GPU": 1.0}], 3),
+        (0.0, 3, [{"CPU": 8.0}, {"CPU": 2.0, "GPU": 1.0}], 2),
+        (1.0, 1, [{"CPU": 8.0}], 0),
+    ],
+)
+def test_seats_are_counted_by_node(
+    gpus: float, cpus: int, nodes: list[dict[str, float]], n_seats: int
+) -> None:
+    from hpo.launch.ray_crew import room
+
+    seating = Seating(arguments=[], urls={}, gpus=gpus, cpus=cpus)
+    alive = [{"Alive": True, "Resources": has} for has in nodes]
+    assert room([*alive, {"Alive": False, "Resources": {"CPU": 9.0, "GPU": 9.0}}], seating) == (
+        n_seats
+    )
+
+
+def test_without_ray_one_sentence_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    monkeypatch.delitem(sys.modules, "hpo.launch.ray_crew", raising=False)
+    monkeypatch.delattr("hpo.launch.ray_crew", raising=False)
+    done = hpo("launch", "ray", "adult")
+    assert done.code == 2
+    assert done.err == "hpo: hpo launch ray needs Ray: pip install 'hpo[ray]'\n"
+
+
+@pytest.fixture
+def setting(tmp_path: Path) -> Iterator[Setting]:
+    made = make_setting(tmp_path, f"sqlite:///{tmp_path}/hpo.db", n_trials=50)
+    with closing(made):
+        yield made
+
+
+def until(seat: Seat, is_so: Callable[[Look], bool]) -> Look:
+    deadline = time.monotonic() + 60
+    while not is_so(look := seat.look()):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    return look
+
+
+@pytest.mark.slow
+def test_a_seat_keeps_its_worker_and_leaves_when_somebody_released_it(setting: Setting) -> None:
+    urls = {"HPO_STORAGE": setting.storage_url, "HPO_ARTIFACTS": setting.store.url}
+    seating = Seating(arguments=["faults"], urls=urls, gpus=0.5, cpus=1)
+    assert setting.storage_url not in repr(seating)
+    left: list[int] = []
+
+    def is_at_work(look: Look) -> bool:
+        workers = setting.study.progress().workers
+        return [worker.pid for worker in workers] == list(look.workers)
+
+    seat = Seat(seating, "7", leave=left.append)
+    first = until(seat, is_at_work)
+    environment = Path(f"/proc/{first.workers[0]}/environ").read_bytes().split(b"\0")
+    assert b"CUDA_VISIBLE_DEVICES=7" in environment
+    os.kill(first.workers[0], signal.SIGKILL)
+    second = until(seat, lambda look: look.workers != first.workers and is_at_work(look))
+    assert setting.study.progress().workers[0].share == 0.5
+    os.kill(second.workers[0], signal.SIGTERM)
+    assert until(seat, lambda look: look.code is not None).code == 75
+    assert left == [75]
+
+    other = Seat(seating, "7", leave=left.append)
+    until(other, is_at_work)
+    assert other.stop().code == 75
+    assert left == [75]
+    assert setting.study.progress().workers == ()
