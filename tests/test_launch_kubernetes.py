@@ -142,6 +142,16 @@ def test_the_ray_cluster_is_what_kuberay_takes() -> None:
     assert group["template"]["spec"]["containers"][0]["resources"]["limits"]["nvidia.com/gpu"] == 1
 
 
+def test_the_command_beside_the_ray_cluster_is_one_there_is() -> None:
+    lines = launch("--ray", "--workers", "8", "--lease", "30s").out.splitlines()
+    (line,) = (line for line in lines if "hpo launch ray" in line)
+    words = line.removeprefix("#").split()
+    assert words[:6] == ["hpo", "launch", "ray", "adult", "--workers", "8"]
+    assert {"--detach", "30s"} <= set(words)
+    answered = hpo(*words[1:], "--storage", "sqlite:///hpo.db")
+    assert "SQLite serves the workers" in answered.err or "hpo launch ray needs Ray" in answered.err
+
+
 def test_workers_without_a_gpu_ask_for_none() -> None:
     (container,) = manifest("--gpus-per-worker", "0")["spec"]["template"]["spec"]["containers"]
     assert "nvidia" not in json.dumps(container["resources"])

@@ -16,7 +16,7 @@ from hpo.launch.slurm import time_limit
 from tests.command_line import Outcome, hpo
 
 POSTGRESQL = "postgresql://me:geheim@db.example/hpo"
-LONG = 1500
+LONG = 1000
 
 
 def dry_run(*options: str) -> Outcome:
@@ -131,9 +131,12 @@ def epochs(setting: Setting) -> dict[int, int]:
 
 
 def come_back(cluster: Cluster, job: str) -> None:
-    """Wait until a job is requeued, and spare it Slurm's two minutes until its next turn."""
+    """Wait until a job is requeued, and spare it most of Slurm's two minutes until its next turn.
+
+    Not all of them: nodes refuse a job's new credential in the second in which its old one ended.
+    """
     wait_until(lambda: cluster.state(job) == "PENDING", 20, f"requeued: job {job}")
-    cluster.say("scontrol", "update", f"JobId={job}", "StartTime=now")
+    cluster.say("scontrol", "update", f"JobId={job}", "StartTime=now+3")
 
 
 @pytest.mark.slow

@@ -160,6 +160,7 @@ class Pods:
     def _printed(self, notes: str, manifest: Manifest) -> str:
         launch = ["hpo", "launch", "ray", *self.names, "--workers", str(self.n_workers)]
         launch += ["--gpus-per-worker", str(self.gpus), "--cpus-per-worker", str(self.cpus)]
+        launch += [*self.arguments, "--detach"]
         comment = notes.format(
             studies=", ".join(self.names),
             name=self.name,
