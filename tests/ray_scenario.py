@@ -21,7 +21,7 @@ from ray.cluster_utils import Cluster
 
 from hpo.storage.overview import read_workers
 
-PATIENCE = 60.0
+PATIENCE = 120.0
 MEMORY = 80 * 2**20
 LAUNCH = [sys.executable, "-m", "hpo", "launch", "ray", "faults", "--lease", "5s"]
 RUNNING = b"hpo.worker"

@@ -16,6 +16,7 @@ from hpo.launch.creation import create_from_file
 from hpo.storage.engine import Storage, open_storage
 from hpo.storage.overview import read_workers
 from hpo.study import Study, WorkerId
+from hpo.worker.claims import all_of_the_first
 from hpo.worker.loop import Timing, Worker
 from hpo.worker.quota import Quota
 from tests.command_line import hpo
@@ -102,7 +103,10 @@ def test_shares_are_dealt_out_one_by_one() -> None:
     assert share_out([opening(a, n_left=0)], 4) == []
 
 
-def test_a_worker_with_many_slots_spreads_and_all_studies_are_finished(tmp_path: Path) -> None:
+@pytest.mark.parametrize("is_named", [False, True])
+def test_a_worker_with_many_slots_spreads_and_all_studies_are_finished(
+    tmp_path: Path, is_named: bool
+) -> None:
     store = ArtifactStore(str(tmp_path / "artifacts"))
     rows = [f"{i % 13},{(i * 7) % 29},{i % 13 * 0.5 + i % 29}" for i in range(200)]
     (tmp_path / "table.csv").write_text("\n".join(["a,b,y", *rows]))
@@ -117,15 +121,15 @@ def test_a_worker_with_many_slots_spreads_and_all_studies_are_finished(tmp_path:
         firsts = names(fleet.shares(fleet.studies(), 4))
         assert firsts == {"a": 2, "b": 2}
         worker = Worker(
-            studies=fleet.studies,
-            shares=fleet.shares,
+            studies=(lambda: studies) if is_named else fleet.studies,
+            shares=all_of_the_first if is_named else fleet.shares,
             store=store,
             trainer=Pack(4),
             slots=4,
             identity=ME,
             quota=quota,
             timing=Timing(),
-            until_finished=False,
+            until_finished=is_named,
         )
         assert worker.work(threading.Event())
         assert fleet.studies() == []
