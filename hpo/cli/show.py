@@ -20,7 +20,7 @@ ORDER = ("COMPLETE", "PRUNED", "FAIL", "RUNNING", "WAITING")
 
 def print_studies(found: list[StudyStatus], priorities: Mapping[str, int]) -> None:
     """A line a study."""
-    table = _table("study", "state", "priority", "trials", "best", "started")
+    table = _table("study", "state", "priority", "trials", "best", "started, UTC")
     for status in found:
         best = "" if status.best is None else f"{status.best.value:.5g}"
         table.add_row(
@@ -231,7 +231,7 @@ def _number(number: int) -> str:
 
 
 def _when(moment: datetime | None) -> str:
-    return "" if moment is None else f"{moment:%Y-%m-%d %H:%M} UTC"
+    return "" if moment is None else f"{moment:%Y-%m-%d %H:%M}"
 
 
 def _print(table: Table) -> None:

@@ -1,6 +1,7 @@
 """The command `workers`: who is at work, whatever started them."""
 
 import json
+import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -30,8 +31,10 @@ def workers(as_json: AsJson = False, storage: StorageUrl = DEFAULT_STORAGE) -> N
         found = read_workers(connection)
     if as_json:
         print(json.dumps([asdict(worker) for worker in found], indent=2, ensure_ascii=False))
-    else:
+    elif found:
         _print_workers(found)
+    else:
+        print("No worker holds a trial.", file=sys.stderr)
 
 
 def _print_workers(found: "list[AtWork]") -> None:
