@@ -268,7 +268,9 @@ def test_a_worker_without_a_name_serves_every_study(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "hpo", "worker", "--workers", "1"]
     process = subprocess.Popen(command, cwd=tmp_path)
     try:
-        wait_until(lambda: [s["state"] for s in hpo("studies", "--json").document] == ["finished"] * 2)
+        wait_until(
+            lambda: [s["state"] for s in hpo("studies", "--json").document] == ["finished"] * 2
+        )
         process.terminate()
         assert process.wait(timeout=30) == 75  # it would have waited for further studies
     finally:
