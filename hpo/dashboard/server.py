@@ -124,7 +124,9 @@ def listening(
         InputError: the port is taken or not for this user.
     """
     os.environ.pop("LISTEN_PID", None)  # else cheroot would take a socket over, wherever it is open
-    server = _Server((address, port), app, numthreads=N_THREADS, timeout=IDLE_SECONDS)
+    server = _Server(
+        (address, port), app, numthreads=N_THREADS, timeout=IDLE_SECONDS, shutdown_timeout=1
+    )
     server.ssl_adapter = None if context is None else _Tls(context)
     server.prepare()
     try:
