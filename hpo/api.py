@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import polars
@@ -11,10 +10,9 @@ from hpo.artifacts import ArtifactStore
 from hpo.bundle import Model, load_model
 from hpo.catalog import open_study
 from hpo.errors import HpoError, InputError
-from hpo.launch.burial import bury_worker
 from hpo.launch.creation import create_from_file
 from hpo.launch.local import local_slots, slots_argument
-from hpo.launch.search import search, worker_environment
+from hpo.launch.search import local_crew, search
 from hpo.parsing import parse_duration
 from hpo.results.export import export
 from hpo.results.leaderboard import leaderboard, to_table
@@ -22,7 +20,6 @@ from hpo.results.stored import stored_model
 from hpo.status import StudyStatus
 from hpo.storage.engine import open_storage
 from hpo.study import Study
-from hpo.worker.supervisor import Supervisor
 
 __all__ = ["StudyResults", "load_model", "load_study", "run"]
 
@@ -122,13 +119,8 @@ def run(
         Path(study_file), storage, artifacts, n_trials=n_trials, timeout=_seconds(timeout)
     )
     study.storage.check_room(len(places))
-    supervisor = Supervisor(
-        arguments=[study.name, *arguments],
-        environment=worker_environment(study, store),
-        slots=places,
-        on_death=partial(bury_worker, study.storage, store),
-    )
-    if code := search(study, store, supervisor, lambda status: None):
+    crew = local_crew(study, store, places, arguments)
+    if code := search(study, store, crew, lambda status: None):
         raise HpoError(f"the workers of study {study.name} ended with code {code}")
     return StudyResults(study=study, store=store)
 

@@ -243,21 +243,13 @@ def search_here(
         arguments: further ones of each worker.
     """
     from hpo.cli.live import watch
-    from hpo.launch.burial import bury_worker
-    from hpo.launch.search import search, worker_environment
-    from hpo.worker.supervisor import Supervisor
+    from hpo.launch.search import local_crew, search
 
     interrupt_at_sigterm()
     with watch(study, len(places)) as view:
-        supervisor = Supervisor(
-            arguments=[study.name, *arguments],
-            environment=worker_environment(study, store),
-            slots=places,
-            on_line=view.log,
-            on_death=partial(bury_worker, study.storage, store),
-        )
+        crew = local_crew(study, store, places, arguments, view.log)
         try:
-            code = search(study, store, supervisor, view.update)
+            code = search(study, store, crew, view.update)
         except KeyboardInterrupt:
             view.log("Interrupted. What is finished is kept; the same command goes on.")
             raise typer.Exit(130) from None

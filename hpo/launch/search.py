@@ -7,16 +7,19 @@ Does not know: how progress is shown.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, suppress
+from functools import partial
 from typing import Protocol
 
 from hpo.artifacts import ArtifactStore
 from hpo.errors import ArtifactError, StorageUnavailableError
 from hpo.housekeeping import sweep
+from hpo.launch.burial import bury_worker
 from hpo.status import StudyStatus
 from hpo.study import Study
 from hpo.trend import Trend
+from hpo.worker.supervisor import Slot, Supervisor, to_stderr
 
 LOOK_SECONDS = 1.0
 
@@ -31,9 +34,30 @@ class Crew(AbstractContextManager["Crew"], Protocol):
         """The most serious of the workers' exit codes."""
 
 
-def worker_environment(study: Study, store: ArtifactStore) -> dict[str, str]:
-    """The URLs a worker needs, by the environment: command lines are public, passwords are not."""
-    return {"HPO_STORAGE": study.storage.url, "HPO_ARTIFACTS": store.url}
+def local_crew(
+    study: Study,
+    store: ArtifactStore,
+    places: Sequence[Slot],
+    arguments: Sequence[str],
+    on_line: Callable[[str], None] = to_stderr,
+) -> Supervisor:
+    """A study's workers on this machine, not yet started.
+
+    Args:
+        study: what they work for.
+        store: where its weights are.
+        places: the workers', one each.
+        arguments: further ones of each worker.
+        on_line: called with each line that they log.
+    """
+    return Supervisor(
+        arguments=[study.name, *arguments],
+        # By the environment: command lines are public, passwords are not.
+        environment={"HPO_STORAGE": study.storage.url, "HPO_ARTIFACTS": store.url},
+        slots=places,
+        on_line=on_line,
+        on_death=partial(bury_worker, study.storage, store),
+    )
 
 
 def search(

@@ -94,6 +94,11 @@ class Child:
         return self.process.returncode
 
 
+def to_stderr(line: str) -> None:
+    """Show what a worker logs."""
+    print(line, file=sys.stderr, flush=True)
+
+
 @dataclass(kw_only=True)
 class Supervisor:
     """Worker processes on this machine.
@@ -111,7 +116,7 @@ class Supervisor:
     environment: dict[str, str]
     slots: Sequence[Slot]
     quota: Quota = field(default_factory=Quota)
-    on_line: Callable[[str], None] = lambda line: print(line, file=sys.stderr, flush=True)
+    on_line: Callable[[str], None] = to_stderr
     on_death: Callable[[Death], None] = lambda death: None
     children: list[Child] = field(default_factory=list)
     _lifeline: tuple[int, int] = (-1, -1)
