@@ -17,7 +17,7 @@ from hpo.training.loop import Run
 from hpo.training.model import MLP
 from hpo.training.optimizers import first_step, memory_shapes
 from hpo.training.parameters import FlatParameters
-from hpo.training.precision import master_dtype, resolve_precision
+from hpo.training.precision import master_dtype
 from hpo.training.record import Record
 from hpo.trial import OptimizerName
 
@@ -45,11 +45,7 @@ class Member:
     @classmethod
     def of(cls, run: Run, checkpoint: Checkpoint | None, device: torch.device) -> "Member":
         """A run that is to be trained on a device."""
-        if checkpoint:
-            return cls(run=run, record=Record.resumed(run.config, checkpoint), start=checkpoint)
-        model, training = run.config.model, run.config.training
-        precision = resolve_precision(training.precision, model.width, device)
-        return cls(run=run, record=Record(config=run.config, precision=precision), start=None)
+        return cls(run=run, record=Record.of(run.config, checkpoint, device), start=checkpoint)
 
     def tensors(self) -> dict[str, torch.Tensor]:
         """The flat tensors to begin with, on the CPU, by the names of `STATE`."""

@@ -11,6 +11,7 @@ Does not know: who comes and goes, time.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 
@@ -18,15 +19,17 @@ from hpo.training.batches import Feed
 from hpo.training.checkpoint import VALUES
 from hpo.training.losses import Gradient
 from hpo.training.member import STATE, Member, State
-from hpo.training.metrics import measure
 from hpo.training.pack_blocks import Linear, Shape, blocks, cut, zeros
 from hpo.training.pack_passes import PackPasses
 from hpo.training.pack_program import Program
 from hpo.training.pack_update import PackOptimizer
+from hpo.training.passes import DERIVATIVES
 from hpo.training.precision import master_dtype
 from hpo.training.random import PackedMasks, permutations
+from hpo.training.record import measured
 from hpo.trial import METRICS, Measurement, MetricName, ModelConfig, Precision
 
+ACTIVATIONS = list(DERIVATIVES)
 METRIC_SLOTS = 16
 """Members whose metrics are computed at once; they take memory."""
 
@@ -293,22 +296,10 @@ class Pack:
     def _validate(self) -> torch.Tensor:
         """The metric of what is aside, and whether all outputs are finite: (2, slots) float64."""
         linears = self._linears(self._aside[:1] + [a.to(self._working) for a in self._aside[1:]])
-        feed, data = self._feed, self._feed.data
-        blocks = [self._passes.outputs(linears, x) for x in feed.validation_blocks()]
-        logits = torch.cat(blocks, dim=1)
-
-        def measured(logits: torch.Tensor) -> torch.Tensor:
-            return measure(
-                self.kind.metric,
-                data.task,
-                data.n_classes,
-                logits,
-                feed.y_val,
-                data.target_mean,
-                data.target_std,
-            )
-
-        values = torch.vmap(measured, chunk_size=METRIC_SLOTS)(logits)
+        outputs = [self._passes.outputs(linears, x) for x in self._feed.validation_blocks()]
+        logits = torch.cat(outputs, dim=1)
+        of_slot = partial(measured, self._feed, self.kind.metric)
+        values = torch.vmap(of_slot, chunk_size=METRIC_SLOTS)(logits)
         return torch.stack([values, logits.isfinite().flatten(1).all(dim=1).double()])
 
     def _note_best(
@@ -345,7 +336,7 @@ class Pack:
         return torch.tensor(slots).to(self._device, non_blocking=True)
 
 
-def _order(model: ModelConfig) -> tuple[int, str | tuple[int, ...]]:
+def _order(model: ModelConfig) -> tuple[int, int]:
     """Deepest first; then by activation, there and back, so that few neighbours differ."""
-    name = [ord(letter) for letter in model.activation]
-    return -model.depth, tuple(name if model.depth % 2 else [-letter for letter in name])
+    rank = ACTIVATIONS.index(model.activation)
+    return -model.depth, rank if model.depth % 2 else -rank

@@ -14,11 +14,11 @@ import torch
 
 from hpo.training.batches import Feed
 from hpo.training.checkpoint import Checkpoint
-from hpo.training.metrics import evaluate
+from hpo.training.metrics import evaluate, measure
 from hpo.training.model import MLP
 from hpo.training.parameters import FlatParameters
-from hpo.training.precision import describe_environment
-from hpo.trial import METRICS, Measurement, Precision, TrialConfig
+from hpo.training.precision import describe_environment, resolve_precision
+from hpo.trial import METRICS, Measurement, MetricName, Precision, TrialConfig
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -75,8 +75,13 @@ class Record:
     seconds: float = 0.0
 
     @classmethod
-    def resumed(cls, config: TrialConfig, checkpoint: Checkpoint) -> "Record":
-        """The history up to a checkpoint."""
+    def of(
+        cls, config: TrialConfig, checkpoint: Checkpoint | None, device: torch.device
+    ) -> "Record":
+        """The history up to a checkpoint; without one, of a run that begins on a device."""
+        if checkpoint is None:
+            width, precision = config.model.width, config.training.precision
+            return cls(config=config, precision=resolve_precision(precision, width, device))
         return cls(
             config=config,
             precision=checkpoint.environment.precision,
@@ -159,6 +164,20 @@ class Record:
             seconds=self.seconds,
             precision=self.precision,
         )
+
+
+def measured(feed: Feed, metric: MetricName, logits: torch.Tensor) -> torch.Tensor:
+    """A metric on the validation part, a float64 number on the device.
+
+    Args:
+        feed: of the run.
+        metric: defined for its task.
+        logits: the network's outputs on the validation part, (rows, n_outputs).
+    """
+    data = feed.data
+    return measure(
+        metric, data.task, data.n_classes, logits, feed.y_val, data.target_mean, data.target_std
+    )
 
 
 @torch.no_grad()

@@ -14,14 +14,13 @@ import torch
 from hpo.training.batches import Feed
 from hpo.training.checkpoint import BEST_VALUES, OPTIMIZER, VALUES, Checkpoint
 from hpo.training.losses import loss_gradient
-from hpo.training.metrics import measure
 from hpo.training.model import MLP
 from hpo.training.optimizers import Optimizer
 from hpo.training.parameters import FlatParameters
 from hpo.training.passes import Passes
-from hpo.training.precision import master_dtype, resolve_precision
+from hpo.training.precision import master_dtype
 from hpo.training.random import DropoutMasks
-from hpo.training.record import Record, Result
+from hpo.training.record import Record, Result, measured
 from hpo.trial import Measurement, TrialConfig
 
 
@@ -41,11 +40,7 @@ class Session:
         training, data = config.training, feed.data
         self._config = config
         self._feed = feed
-        if checkpoint:
-            self._record = Record.resumed(config, checkpoint)
-        else:
-            precision = resolve_precision(training.precision, config.model.width, feed.device)
-            self._record = Record(config=config, precision=precision)
+        self._record = Record.of(config, checkpoint, feed.device)
         working = getattr(torch, self._record.precision)
         network = MLP(data.x_train.shape[1], data.n_outputs, config.model, seed=training.seed)
         network.to(feed.device, master_dtype(self._record.precision))
@@ -112,19 +107,10 @@ class Session:
     def _end_epoch(self) -> Measurement | None:
         """Validate; None when the run has diverged."""
         logits = torch.cat([self._passes.outputs(x) for x in self._feed.validation_blocks()])
-        data = self._feed.data
-        value = measure(
-            self._config.objective.metric,
-            data.task,
-            data.n_classes,
-            logits,
-            self._feed.y_val,
-            data.target_mean,
-            data.target_std,
-        )
+        value = measured(self._feed, self._config.objective.metric, logits)
         # The metric alone would hide a NaN among the logits: argmax takes it for a class.
-        is_finite, measured = torch.stack([logits.isfinite().all().double(), value]).tolist()
-        measurement = self._record.note(measured, is_finite=bool(is_finite))
+        is_finite, number = torch.stack([logits.isfinite().all().double(), value]).tolist()
+        measurement = self._record.note(number, is_finite=bool(is_finite))
         if measurement is not None:
             if self._record.best is measurement:
                 self._best_values.copy_(self._parameters.values)
