@@ -3,11 +3,14 @@ real MariaDB.
 """
 
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 import servers
+
+from hpo.storage.engine import Storage, open_storage
 
 MARIADB_OPTIONS = (
     "--default-time-zone=+09:00",  # as far as it tells, it is in Tokyo
@@ -61,3 +64,17 @@ def storage_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
         return f"sqlite:///{tmp_path}/hpo.db"
     url: Any = request.getfixturevalue(f"{request.param}_url")
     return str(url)
+
+
+@pytest.fixture
+def storage(storage_url: str) -> Iterator[Storage]:
+    """A new storage in it."""
+    with closing(open_storage(storage_url)) as opened:
+        yield opened
+
+
+@pytest.fixture
+def rival(storage: Storage) -> Iterator[Storage]:
+    """The same database, seen by another process."""
+    with closing(open_storage(storage.url)) as opened:
+        yield opened

@@ -1,7 +1,6 @@
 """One fleet, many studies: who is served first, and who is at work."""
 
 import threading
-from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -25,12 +24,6 @@ from tests.study_process import definition
 from tests.test_worker_loop import STUDY
 
 ME = WorkerId(host="here", pid=1, device="cpu")
-
-
-@pytest.fixture
-def storage(storage_url: str) -> Iterator[Storage]:
-    with closing(open_storage(storage_url)) as storage:
-        yield storage
 
 
 def make(storage: Storage, name: str, n_trials: int = 10, store: str = "store") -> Study:

@@ -1,7 +1,6 @@
 """What is removed of the artifacts, and what stays, over every kind of database."""
 
 import threading
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -19,12 +18,6 @@ from hpo.study import FORMAT, Study
 from hpo.trial import Measurement
 from tests.housekeeping_cases import DAY, ME, claim, files, furnish, grow_old, unnamed
 from tests.study_process import definition
-
-
-@pytest.fixture
-def storage(storage_url: str) -> Iterator[Storage]:
-    with closing(open_storage(storage_url)) as opened:
-        yield opened
 
 
 @pytest.fixture

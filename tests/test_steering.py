@@ -37,19 +37,6 @@ ME = WorkerId(host="here", pid=1, device="cpu")
 OTHER = WorkerId(host="there", pid=2, device="cpu")
 
 
-@pytest.fixture
-def storage(storage_url: str) -> Iterator[Storage]:
-    with closing(open_storage(storage_url)) as opened:
-        yield opened
-
-
-@pytest.fixture
-def rival(storage: Storage) -> Iterator[Storage]:
-    """The same database, seen by another process."""
-    with closing(open_storage(storage.url)) as opened:
-        yield opened
-
-
 def ask(study: Study, worker: WorkerId = ME) -> Claim:
     claim = study.ask(worker, 60.0)
     assert claim is not None

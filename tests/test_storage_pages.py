@@ -1,13 +1,11 @@
 """Trials as people look at them, over every kind of database."""
 
-from collections.abc import Iterator
-
 import pytest
 import sqlalchemy as sa
 from optuna.trial import TrialState
 
 from hpo.catalog import create_study
-from hpo.storage.engine import Storage, open_storage
+from hpo.storage.engine import Storage
 from hpo.storage.pages import Pages
 from hpo.storage.schema import TRIALS
 from hpo.study import Claim, Study, WorkerId
@@ -15,13 +13,6 @@ from hpo.trial import Measurement
 from tests.study_process import definition
 
 ME = WorkerId(host="here", pid=1, device="cpu")
-
-
-@pytest.fixture
-def storage(storage_url: str) -> Iterator[Storage]:
-    opened = open_storage(storage_url)
-    yield opened
-    opened.close()
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 
 import optuna
 import pytest
@@ -12,7 +12,7 @@ from sqlalchemy import event
 
 from hpo.catalog import create_study, open_study
 from hpo.storage import reader, snapshot
-from hpo.storage.engine import Storage, open_storage
+from hpo.storage.engine import Storage
 from hpo.storage.schema import TRIALS
 from hpo.storage.snapshot import read_study
 from hpo.study import Claim, Study, WorkerId
@@ -21,19 +21,6 @@ from tests.study_process import definition
 
 ME = WorkerId(host="here", pid=1, device="cpu")
 OTHER = WorkerId(host="there", pid=2, device="cpu")
-
-
-@pytest.fixture
-def storage(storage_url: str) -> Iterator[Storage]:
-    with closing(open_storage(storage_url)) as opened:
-        yield opened
-
-
-@pytest.fixture
-def rival(storage: Storage) -> Iterator[Storage]:
-    """The same database, seen by another process."""
-    with closing(open_storage(storage.url)) as opened:
-        yield opened
 
 
 def ask(study: Study, worker: WorkerId = ME) -> Claim:

@@ -1,6 +1,5 @@
 """The tables that we write, and the promise to fail loudly when they are others."""
 
-from collections.abc import Iterator
 from contextlib import closing
 
 import optuna
@@ -53,12 +52,6 @@ OPTUNA_5_0 = {
     "trial_heartbeats": ("trial_heartbeat_id INTEGER!, trial_id INTEGER!, heartbeat DATETIME!"),
 }
 """Columns of the tables that we write; `!` marks those that are never NULL."""
-
-
-@pytest.fixture
-def storage(storage_url: str) -> Iterator[Storage]:
-    with closing(open_storage(storage_url)) as opened:
-        yield opened
 
 
 def test_optunas_columns_are_those_that_are_written_here() -> None:

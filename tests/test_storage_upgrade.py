@@ -1,7 +1,6 @@
 """Storages of older versions: refused in a sentence, and brought up to date."""
 
 import sqlite3
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -22,12 +21,6 @@ from hpo.trial import Measurement
 
 ME = WorkerId(host="here", pid=1, device="cpu")
 STORAGES = Path(__file__).parent / "storages"
-
-
-@pytest.fixture
-def storage(storage_url: str) -> Iterator[Storage]:
-    with closing(open_storage(storage_url)) as opened:
-        yield opened
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ import contextlib
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import optuna
@@ -28,13 +27,6 @@ from tests.study_process import definition
 ME = WorkerId(host="here", pid=1, device="cpu")
 OTHER = WorkerId(host="there", pid=2, device="cpu")
 PROGRAM = Path(__file__).with_name("study_process.py")
-
-
-@pytest.fixture
-def storage(storage_url: str) -> Iterator[Storage]:
-    opened = open_storage(storage_url)
-    yield opened
-    opened.close()
 
 
 def start(*arguments: object) -> subprocess.Popen[str]:

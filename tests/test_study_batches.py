@@ -1,25 +1,19 @@
 """What a study does for many trials of a worker at once, over every kind of database."""
 
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 
 import pytest
 from sqlalchemy import event
 
 from hpo.catalog import create_study
-from hpo.storage.engine import Storage, open_storage
+from hpo.storage.engine import Storage
 from hpo.study import Outcome, Study, WorkerId
 from hpo.trial import Measurement
 from tests.study_process import definition
 
 ME = WorkerId(host="here", pid=1, device="cpu")
 OTHER = WorkerId(host="there", pid=2, device="cpu")
-
-
-@pytest.fixture
-def storage(storage_url: str) -> Iterator[Storage]:
-    with closing(open_storage(storage_url)) as opened:
-        yield opened
 
 
 def make(storage: Storage, **changes: object) -> Study:
