@@ -1,40 +1,52 @@
 """The artifact store: tables, trained models and checkpoints as files under one URL.
 
 Owns atomicity and proof: a file is there whole or not at all, and what is read back is checked
-against the SHA-256 digest that was recorded when it was written. Any fsspec URL will do; a plain
-path is a local folder. Each store carries an id of its own, so that a worker given another store
-than the study's notices.
+against the SHA-256 digest that was recorded when it was written. Any fsspec URL that can be written
+will do; a plain path is a local folder. Each store carries an id of its own, so that a worker given
+another store than the study's notices.
+
+A call that fails by what may pass is tried again for some seconds. While a store is away, each call
+is one try: whoever goes on without it is not held up, and has a patience of its own.
 
 Does not know: SQL, what the bytes mean.
 """
 
+import errno
 import hashlib
 import os
 import posixpath
 import re
-import shutil
+import tempfile
 import time
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Collection, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
-import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from hpo.errors import ArtifactError, InputError
-from hpo.urls import passwords, shown
+from hpo.files.durable import (
+    delete_empty,
+    delete_folder,
+    files_below,
+    make_folder,
+    replacing,
+)
+from hpo.files.remote import DISK_FULL, TRIES, file_system, is_passing, retried
+from hpo.urls import shown, told
+
+T = TypeVar("T")
 
 ID_FILE = "store-id"
 LOG = "log.txt"
 """The name of an attempt's log."""
 DRAFT = re.compile(r"(\..+|store-id)\.[0-9a-f]{32}")
 """The name of a file that is still being written, or whose writer was killed."""
-
-MAX_TRIES = 100
-"""How often a folder that vanishes, because it was empty for a moment, is made again."""
+READ_ONLY = ("http", "https")
+"""Schemes that can be read alone."""
 
 Paths = list[str]  # in the class below, `list` is a method
 
@@ -80,16 +92,22 @@ class ArtifactStore:
             InputError: the URL's scheme is unknown or needs a package that is not installed.
             ArtifactError: the store cannot be reached or written, or is not there.
         """
-        self.safe_url, self._passwords = shown(url), passwords(url)
+        self.safe_url, self._given_url = shown(url), url
+        if url.partition("://")[0] in READ_ONLY:
+            raise InputError(
+                f"artifact store {self.safe_url}: nothing can be written there; name a folder, or "
+                "an object store as in s3://BUCKET/PATH"
+            )
         try:
-            self._fs, self._root = fsspec.core.url_to_fs(url)
+            self._fs, self._root = file_system(url)
         except (ValueError, ImportError) as error:
-            raise InputError(f"artifact store {self.safe_url}: {self._told(error)}") from None
+            raise InputError(f"artifact store {self.safe_url}: {told(error, url)}") from None
         except Exception as error:  # a driver that connects at once, see `_errors`
             what = f"artifact store {self.safe_url} cannot be opened"
-            raise ArtifactError(f"{what}: {self._told(error)}") from None
+            raise ArtifactError(f"{what}: {told(error, url)}") from None
         self._local = isinstance(self._fs, LocalFileSystem)
         self._failures: type[Exception] = OSError if self._local else Exception
+        self._is_away = False
         self.url = self._root if self._local else url
         if self._local:
             self.safe_url = self._root
@@ -104,14 +122,33 @@ class ArtifactStore:
         Raises:
             ArtifactError: the disk is full, the folder read-only, the store out of reach.
         """
-        target = posixpath.join(self._root, path)
         with self._errors(f"artifact {path} cannot be written to {self.safe_url}"):
             if self._local:
-                self._check_there()
-                _write_durably(Path(target), data, Path(self._root))
-            else:
-                self._fs.pipe_file(target, data)  # object stores show a whole object or none
+                with self._replacing(path) as file:
+                    file.write(data)
+            else:  # object stores show a whole object or none
+                self._ask(lambda: self._fs.pipe_file(self._at(path), data))
         return hashlib.sha256(data).hexdigest()
+
+    def put_by(self, path: str, write: Callable[[Path], object]) -> None:
+        """Write a file as `put` does, its content by a function: it need not be in memory whole.
+
+        Args:
+            path: relative to the store.
+            write: called once; writes to a path on a local disk.
+
+        Raises:
+            ArtifactError: as of `put`.
+        """
+        with self._errors(f"artifact {path} cannot be written to {self.safe_url}"):
+            if self._local:
+                with self._replacing(path) as draft:
+                    write(Path(draft.name))
+                return
+            with tempfile.TemporaryDirectory(prefix="hpo-") as folder:
+                file = Path(folder, "upload")
+                write(file)
+                self._ask(lambda: self._fs.put_file(str(file), self._at(path)))
 
     def get(self, path: str, digest: str | None) -> bytes:
         """Read a file back; without a digest where the content proves itself by other means.
@@ -119,15 +156,33 @@ class ArtifactStore:
         Raises:
             ArtifactError: it is missing, out of reach, or not what was written.
         """
+
+        def read() -> bytes:
+            data: bytes = self._fs.cat_file(self._at(path))
+            found = hashlib.sha256(data).hexdigest()
+            if digest is not None and found != digest:
+                raise _Damaged(
+                    f"artifact {path} in {self.safe_url} is damaged: "
+                    f"its SHA-256 is {found[:16]}… where {digest[:16]}… was recorded"
+                )
+            return data
+
         with self._errors(f"artifact {path} cannot be read from {self.safe_url}"):
-            data: bytes = self._fs.cat_file(posixpath.join(self._root, path))
-        found = hashlib.sha256(data).hexdigest()
-        if digest is not None and found != digest:
-            raise ArtifactError(
-                f"artifact {path} in {self.safe_url} is damaged: "
-                f"its SHA-256 is {found[:16]}… where {digest[:16]}… was recorded"
-            )
-        return data
+            return self._ask(read)
+
+    def fetch(self, path: str, target: Path) -> None:
+        """Copy a file of the store to a local path, by chunks; its content must prove itself.
+
+        Raises:
+            ArtifactError: it is missing or out of reach.
+            OSError: the local disk is full.
+        """
+        with self._errors(f"artifact {path} cannot be read from {self.safe_url}", but=DISK_FULL):
+            self._ask(lambda: self._fs.get_file(self._at(path), str(target)))
+
+    def near(self, path: str) -> Path | None:
+        """Where a local store keeps a file, to be read and nothing else; None in any other."""
+        return Path(self._at(path)) if self._local else None
 
     def exists(self, path: str) -> bool:
         """Whether a file is there now.
@@ -136,8 +191,7 @@ class ArtifactStore:
             ArtifactError: the store is out of reach.
         """
         with self._errors(f"artifact {path} cannot be looked for in {self.safe_url}"):
-            self._fs.invalidate_cache()
-            return bool(self._fs.exists(posixpath.join(self._root, path)))
+            return self._is_there(self._at(path))
 
     def list(self, prefix: str) -> Paths:
         """The files below a folder now, sorted; none where there is no such folder.
@@ -176,7 +230,7 @@ class ArtifactStore:
         """
         what = f"artifact {path} cannot be looked at in {self.safe_url}"
         with self._errors(what), suppress(FileNotFoundError):
-            return int(self._fs.size(posixpath.join(self._root, path)) or 0)
+            return int(self._ask(lambda: self._fs.size(self._at(path))) or 0)
         return 0
 
     def age(self, path: str) -> float:
@@ -187,7 +241,7 @@ class ArtifactStore:
         """
         what = f"artifact {path} cannot be looked at in {self.safe_url}"
         with self._errors(what), suppress(FileNotFoundError, NotImplementedError):
-            written: datetime = self._fs.modified(posixpath.join(self._root, path))
+            written: datetime = self._ask(lambda: self._fs.modified(self._at(path)))
             if written.tzinfo is None:
                 written = written.replace(tzinfo=UTC)
             return max(0.0, time.time() - written.timestamp())
@@ -199,12 +253,11 @@ class ArtifactStore:
         Raises:
             ArtifactError: it cannot be deleted, or the store is out of reach.
         """
-        target = posixpath.join(self._root, path)
         with self._errors(f"artifact {path} cannot be deleted from {self.safe_url}"):
             with suppress(FileNotFoundError):
-                self._fs.rm_file(target)
+                self._ask(lambda: self._fs.rm_file(self._at(path)))
             if self._local:
-                _delete_empty(Path(target).parent, Path(self._root))
+                delete_empty(Path(self._at(path)).parent, Path(self._root))
 
     def delete_tree(self, prefix: str) -> None:
         """Delete a folder with all below it, drafts included; all is well when it is gone already.
@@ -215,11 +268,11 @@ class ArtifactStore:
         assert prefix, "the whole store is never deleted"
         with self._errors(f"artifacts below {prefix} cannot be deleted from {self.safe_url}"):
             if self._local:
-                _delete_folder(Path(self._root, prefix))
+                delete_folder(Path(self._root, prefix))
                 return
             paths = self._below(prefix)
             try:
-                self._fs.rm([posixpath.join(self._root, path) for path in paths])
+                self._ask(lambda: self._fs.rm([self._at(path) for path in paths]))
             except FileNotFoundError:  # another process deletes them too
                 for path in paths:
                     self.delete(path)
@@ -231,15 +284,45 @@ class ArtifactStore:
             f"artifacts below {prefix or 'the root'} cannot be listed in {self.safe_url}"
         ):
             if self._local:
-                found = list(_files(folder))
+                found = [str(path) for path in files_below(Path(folder))]
             else:
                 self._fs.invalidate_cache()  # other processes write, too
-                found = [path for path in self._fs.find(folder) if path != folder]
+                found = [p for p in self._ask(lambda: self._fs.find(folder)) if p != folder]
         return sorted(path.removeprefix(self._root).lstrip("/") for path in found)
+
+    def _at(self, path: str) -> str:
+        """Where a file is, as the driver wants it named."""
+        return posixpath.join(self._root, path)
+
+    def _replacing(self, path: str) -> AbstractContextManager[BinaryIO]:
+        """A new file for a local store."""
+        self._check_there()
+        return replacing(Path(self._at(path)), Path(self._root))
+
+    def _ask(self, call: Callable[[], T]) -> T:
+        """Call the driver; of a store elsewhere again, when it fails by what may pass."""
+        if self._local:
+            return call()
+        try:
+            result = retried(call, 1 if self._is_away else TRIES, _may_pass)
+        except Exception as error:
+            self._is_away = is_passing(error)
+            raise
+        self._is_away = False
+        return result
+
+    def _is_there(self, place: str) -> bool:
+        """Whether a file exists; drivers' own `exists` takes a server that is away for a no."""
+        self._fs.invalidate_cache()
+        try:
+            self._ask(lambda: self._fs.info(place))
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        return True
 
     def _check_there(self) -> None:
         """Refuse to write where a local store was: its disk may be unmounted, its folder moved."""
-        if not os.path.exists(posixpath.join(self._root, ID_FILE)):
+        if not os.path.exists(self._at(ID_FILE)):
             raise ArtifactError(
                 f"artifact store {self.safe_url}: is no longer there, its file {ID_FILE} is "
                 "missing; mount its disk or move its folder back"
@@ -253,8 +336,8 @@ class ArtifactStore:
             return float("inf")
 
     @contextmanager
-    def _errors(self, what: str) -> Iterator[None]:
-        """Raise what goes wrong as an ArtifactError.
+    def _errors(self, what: str, but: Collection[int] = ()) -> Iterator[None]:
+        """Raise what goes wrong as an ArtifactError, except OSErrors of the numbers `but`.
 
         The drivers of object stores let errors of all types through when they reach no server.
         """
@@ -263,113 +346,55 @@ class ArtifactStore:
         except ArtifactError:
             raise
         except self._failures as error:
-            raise ArtifactError(f"{what}: {self._told(error)}") from None
-
-    def _told(self, error: Exception) -> str:
-        """What a driver says, which may name the URL or parts of it, without passwords."""
-        said = str(error)
-        for password in self._passwords:
-            said = said.replace(password, "***")
-        return said
+            if isinstance(error, OSError) and error.errno in but:
+                raise
+            raise ArtifactError(f"{what}: {told(error, self._given_url)}") from None
 
     def _read_or_make_id(self, create: bool) -> str:
-        path = posixpath.join(self._root, ID_FILE)
+        place = self._at(ID_FILE)
         with self._errors(f"artifact store {self.safe_url} cannot be opened"):
-            self._fs.invalidate_cache()
-            if not self._fs.exists(path):
+            if not self._is_there(place):
                 if not create:
                     raise ArtifactError(
                         f"artifact store {self.safe_url}: does not exist; name the one that the "
                         "study was created with by --artifacts or HPO_ARTIFACTS"
                     )
-                self._make_id(path)
-            return str(self._fs.cat_file(path).decode()).strip()
+                self._make_id(place)
+            content: bytes = self._ask(lambda: self._fs.cat_file(place))
+            return content.decode().strip()
 
-    def _make_id(self, path: str) -> None:
+    def _pipe_new(self, place: str, data: bytes) -> None:
+        """Write a file that is not there, or fail; some servers cannot but replace it."""
+        try:
+            self._fs.pipe_file(place, data, mode="create")
+        except OSError as error:
+            if error.errno != errno.ENOSYS:
+                raise
+            self._fs.pipe_file(place, data)
+
+    def _make_id(self, place: str) -> None:
+        """Write the id of a new store, unless another process does so first."""
         fresh = f"{uuid.uuid4()}\n".encode()
         if not self._local:
-            self._fs.pipe_file(path, fresh)
+            with suppress(FileExistsError):
+                self._ask(lambda: self._pipe_new(place, fresh))
             return
-        draft = Path(f"{path}.{uuid.uuid4().hex}")
-        _make_folder(draft.parent, Path(draft.anchor))
-        _write_durably(draft, fresh, draft.parent)
-        with suppress(FileExistsError):  # another process opened the new store first
-            os.link(draft, path)
+        draft = Path(f"{place}.{uuid.uuid4().hex}")
+        make_folder(draft.parent, Path(draft.anchor))
+        with replacing(draft, draft.parent) as file:
+            file.write(fresh)
+        with suppress(FileExistsError):
+            os.link(draft, place)
         draft.unlink()
+
+
+class _Damaged(ArtifactError):
+    """What was read is not what was written: it may have been changed on its way."""
+
+
+def _may_pass(error: Exception) -> bool:
+    return isinstance(error, _Damaged) or is_passing(error)
 
 
 def _is_draft(path: str) -> bool:
     return DRAFT.fullmatch(posixpath.basename(path)) is not None
-
-
-def _files(folder: str) -> Iterator[str]:
-    """The files below a local folder; what vanishes meanwhile is passed over."""
-
-    def note(error: OSError) -> None:
-        if not isinstance(error, FileNotFoundError | NotADirectoryError):
-            raise error
-
-    for parent, _, names in os.walk(folder, onerror=note):
-        yield from (posixpath.join(parent, name) for name in names)
-
-
-def _delete_folder(folder: Path) -> None:
-    while folder.exists():
-        with suppress(FileNotFoundError):  # another process deletes there too
-            shutil.rmtree(folder)
-
-
-def _delete_empty(folder: Path, root: Path) -> None:
-    """Delete a folder with nothing in it, and those above it that become empty by that."""
-    with suppress(OSError):  # something is in it
-        while folder != root:
-            folder.rmdir()
-            folder = folder.parent
-
-
-def _write_durably(target: Path, data: bytes, root: Path) -> None:
-    """Write beside the target, flush to the disk, rename, flush the folder.
-
-    Folders below the root are made, the root is not.
-    """
-    draft = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
-    try:
-        with _open_new(draft, root) as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(target)
-    except BaseException:
-        draft.unlink(missing_ok=True)
-        raise
-    _flush(target.parent)
-
-
-def _open_new(path: Path, root: Path) -> BinaryIO:
-    """Open a new file; its folder is made, again when it vanishes because it was empty."""
-    for _ in range(MAX_TRIES):
-        with suppress(FileNotFoundError):
-            _make_folder(path.parent, root)
-            return path.open("xb")
-    _make_folder(path.parent, root)
-    return path.open("xb")
-
-
-def _make_folder(folder: Path, root: Path) -> None:
-    """Make a folder and those above it as far as a root, which is there, durably."""
-    missing = []
-    while folder != root and not folder.exists():
-        missing.append(folder)
-        folder = folder.parent
-    for made in reversed(missing):
-        made.mkdir(exist_ok=True)
-        _flush(made.parent)
-
-
-def _flush(folder: Path) -> None:
-    """Make what was made, renamed or deleted in a folder outlast a loss of power."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

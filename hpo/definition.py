@@ -2,7 +2,7 @@
 
 A definition is the whole of what a study searches: its stored JSON is all that a worker needs to
 know. Two definitions are the same study when their identities agree: everything but the budget and
-the path of the table, whose content stands in by its fingerprint.
+the path of a table that was copied, whose content stands in by its fingerprint.
 
 Does not know: storage, hardware, credentials.
 """
@@ -33,6 +33,8 @@ from hpo.trial import (
     TrainingConfig,
     TrialConfig,
 )
+from hpo.urls import passwords
+from hpo.urls import shown as safe_url
 
 NAME = r"[A-Za-z0-9][A-Za-z0-9._@-]{0,99}"
 
@@ -104,12 +106,23 @@ class StudyFile(Section):
 
 
 @dataclass(frozen=True, kw_only=True)
+class StudyData(DataConfig):
+    """What a study says of its table.
+
+    Attributes:
+        copy: whether it is copied into the artifact store; otherwise workers read it where it is.
+    """
+
+    copy: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
 class StudyDefinition:
     """A checked study file with its search space merged in."""
 
     name: str
     space: SearchSpace
-    data: DataConfig
+    data: StudyData
     objective: ObjectiveConfig
     sampler: Sampler
     pruner: Pruner
@@ -137,7 +150,7 @@ class StudyDefinition:
         definition = cls(
             name=file.name,
             space=space.fixed(constants),
-            data=validate(DataConfig, file.data, where, ("data",)),
+            data=validate(StudyData, file.data, where, ("data",)),
             objective=validate(ObjectiveConfig, file.objective, where, ("objective",)),
             sampler=validate_kind(SAMPLERS, "name", file.sampler, where, "sampler"),
             pruner=validate_kind(PRUNERS, "name", file.pruner, where, "pruner"),
@@ -145,6 +158,7 @@ class StudyDefinition:
         )
         if not definition.space.tunables:
             raise DefinitionError(f"{where}: search_space: has no tunable leaf: nothing to search")
+        definition._check_source(where)
         definition._check_split(where, file.data)
         definition._check_columns(where)
         if definition.data.task != "auto":
@@ -175,7 +189,9 @@ class StudyDefinition:
     def identity(self) -> dict[str, Any]:
         """The part of the definition that makes it this study and no other."""
         tree = self.to_tree()
-        del tree["budget"], tree["data"]["source"]
+        del tree["budget"]
+        if self.data.copy:
+            del tree["data"]["source"]
         return tree
 
     def digest(self) -> str:
@@ -224,8 +240,10 @@ class StudyDefinition:
 
     def trial_config(self, params: Params) -> TrialConfig:
         """The complete configuration of a trial with these params."""
+        data = _data_tree(self.data)
+        data.pop("copy", None)  # of the study: a trial reads its table at the source
         tree = {
-            "data": _data_tree(self.data),
+            "data": data,
             "objective": asdict(self.objective),
             **self.space.resolve(params),
         }
@@ -237,6 +255,14 @@ class StudyDefinition:
         if isinstance(leaf, Categorical):
             return leaf.choices
         return (self.space.constants.get("training.loss", "auto"),)
+
+    def _check_source(self, where: str) -> None:
+        """What is written down for every worker must hold no password."""
+        if not self.data.copy and passwords(self.data.source):
+            raise DefinitionError(
+                f"{where}: data.source: with copy = false it must hold no password, "
+                f"but got {safe_url(self.data.source)}; give it by the environment"
+            )
 
     def _check_split(self, where: str, tree: Mapping[str, Any]) -> None:
         split = self.data.split
@@ -311,9 +337,11 @@ def difference(stored: StudyDefinition, given: StudyDefinition) -> list[str]:
     ]
 
 
-def _data_tree(data: DataConfig) -> dict[str, Any]:
+def _data_tree(data: StudyData) -> dict[str, Any]:
     """As a file says it: the split is a column or shares, and lists are lists."""
     tree: dict[str, Any] = json.loads(json.dumps(asdict(data)))
+    if data.copy:  # as ever, and as earlier versions read it
+        del tree["copy"]
     column = data.split.column
     if column is None:
         del tree["split"]["column"]

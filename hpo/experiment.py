@@ -24,7 +24,11 @@ from hpo.trial import DataConfig, Numeric, TrialConfig
 
 
 class Experiment:
-    """A table, encoded and split, and its preprocessed copies."""
+    """A table, encoded and split, and its preprocessed copies.
+
+    Attributes:
+        frame: the typed table.
+    """
 
     def __init__(self, frame: polars.DataFrame, data: DataConfig) -> None:
         """Take a typed table.
@@ -37,14 +41,14 @@ class Experiment:
                 f"{data.source}: holds other data than the study was made for: "
                 f"its fingerprint is {found[:16]}… where {data.fingerprint[:16]}… was recorded"
             )
-        self._frame = frame
+        self.frame = frame
         self._data = data
         self._prepared: dict[Numeric, tuple[Preprocessor, TrainingData]] = {}
 
     @cached_property
     def dataset(self) -> Dataset:
         """The encoded table and its split."""
-        return load_dataset(self._frame, self._data)
+        return load_dataset(self.frame, self._data)
 
     def prepared(self, numeric: Numeric) -> tuple[Preprocessor, TrainingData]:
         """The fitted preprocessor of a `numeric` choice, and what comes out of it."""
@@ -85,7 +89,7 @@ class Experiment:
         split = self.dataset.split
         rows = torch.cat([split.val, split.test]).sort().values
         picked = torch.linspace(0, len(rows) - 1, min(n, len(rows))).round().long()
-        return self._frame[rows[picked].numpy()]
+        return self.frame[rows[picked].numpy()]
 
     def _metrics(self, model: Predictor, name: Literal["val", "test"]) -> dict[str, float]:
         part, schema = self.dataset.part(name), self.dataset.schema

@@ -12,11 +12,11 @@ from pydantic import ConfigDict, Field, TypeAdapter, create_model
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
-from hpo.definition import Budget, StudyFile
+from hpo.definition import Budget, StudyData, StudyFile
 from hpo.ranges import Categorical, FloatRange, IntRange
 from hpo.search_space import SECTIONS
 from hpo.strategies import Pruner, Sampler
-from hpo.trial import DataConfig, ObjectiveConfig, TrainingConfig
+from hpo.trial import ObjectiveConfig, TrainingConfig
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -46,7 +46,7 @@ def study_schema() -> dict[str, Any]:
         __base__=StudyFile,
         __doc__="A study file: what to search, on which table, by which metric, for how long.",
         search_space=str | _space(),
-        data=DataConfig,
+        data=StudyData,
         objective=ObjectiveConfig,
         training=(TrainingConfig, {}),
         sampler=Annotated[Sampler, Field(discriminator="name", default={"name": "tpe"})],

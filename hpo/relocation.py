@@ -17,6 +17,7 @@ import uuid
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
@@ -152,7 +153,8 @@ def _copy(study: Study, row: Listed, source: Storage, target: Storage, stores: S
     """
     copy_uuid = str(uuid.uuid4())
     files = _Files(stores, study.uuid, copy_uuid)
-    files.copy_table(study.definition.data.fingerprint)
+    if study.definition.data.copy:
+        files.copy_table(study.definition.data.fingerprint)
     files.copy_all(study.inventory())
     attrs = {UUID: copy_uuid, STORE: stores.target.id}
 
@@ -186,7 +188,7 @@ class _Files:
     def copy_table(self, fingerprint: str) -> None:
         path = table_path(fingerprint)
         if not self._stores.target.exists(path):
-            self._stores.target.put(path, self._stores.source.get(path, digest=None))
+            self._stores.target.put_by(path, partial(self._stores.source.fetch, path))
 
     def copy_all(self, inventory: dict[int, TrialFiles]) -> None:
         """All files of the study; those that trials name must be there."""

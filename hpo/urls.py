@@ -1,8 +1,9 @@
-"""URLs of files, without the passwords that may be in them.
+"""URLs of files, without the passwords that may be in them, and what drivers say of them.
 
 Does not know: URLs of storages, which SQLAlchemy takes apart.
 """
 
+import os
 import re
 from urllib.parse import unquote, unquote_plus
 
@@ -14,6 +15,12 @@ IN_QUERY = re.compile(
     re.IGNORECASE,
 )
 """A password as in ?password=PASSWORD."""
+
+SECRET = re.compile(r"AWS_SECRET_ACCESS_KEY|AWS_SESSION_TOKEN")
+OF_A_SERVER = re.compile(r"AWS_ENDPOINT_URL\w*|\w+_PROXY", re.IGNORECASE)
+"""Variables of the environment that hold a key, and a URL that may hold one."""
+MIN_SECRET = 8
+"""A key of fewer letters is none: hiding it would only spoil the text."""
 
 
 def shown(url: str) -> str:
@@ -27,3 +34,19 @@ def passwords(url: str) -> list[str]:
     forms = {form for text in found for form in (text, unquote(text), unquote_plus(text))}
     parts = {part for form in forms for part in re.split("[/?#]", form) if len(part) > 2}
     return sorted((forms | parts) - {""}, key=len, reverse=True)
+
+
+def told(error: Exception, url: str) -> str:
+    """What a driver says of a URL, which may name parts of it, without passwords."""
+    said = str(error) or type(error).__name__  # a timeout says nothing
+    for password in [*passwords(url), *_of_the_environment()]:
+        said = said.replace(password, "***")
+    return said
+
+
+def _of_the_environment() -> list[str]:
+    keys = [value for name, value in os.environ.items() if SECRET.fullmatch(name)]
+    servers = [value for name, value in os.environ.items() if OF_A_SERVER.fullmatch(name)]
+    return [key for key in keys if len(key) >= MIN_SECRET] + [
+        password for url in servers for password in passwords(url)
+    ]

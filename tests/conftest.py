@@ -1,5 +1,5 @@
 """Databases for tests: a SQLite file each, a schema each in a real PostgreSQL, a database each in a
-real MariaDB.
+real MariaDB; and an S3 server.
 """
 
 from collections.abc import Iterator
@@ -55,6 +55,38 @@ def mariadb_url(mariadb: servers.MariadbServer) -> Iterator[str]:
     url = mariadb.database()
     yield url
     mariadb.drop(url)
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[servers.S3Server]:
+    """An S3 server of this test process's own."""
+    with servers.s3_server() as server:
+        yield server
+
+
+@pytest.fixture
+def s3(s3_server: servers.S3Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[servers.S3Server]:
+    """It, as the environment names it; it is up again afterwards."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", s3_server.url)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "a-secret-that-no-text-holds")
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    yield s3_server
+    s3_server.n_refused = s3_server.n_cut = 0
+    s3_server.requests.clear()
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty cache, this machine's as far as a test and its processes know."""
+    monkeypatch.setenv("HPO_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def no_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Try again at once what may pass."""
+    monkeypatch.setattr("hpo.files.remote.FIRST_SECONDS", 0.01)
 
 
 @pytest.fixture(params=["sqlite", "postgresql", "mariadb"])

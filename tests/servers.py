@@ -1,19 +1,24 @@
-"""Database servers of a program's own, without root, that can be stopped and started again.
+"""Servers of a program's own, without root, that can be stopped and started again.
 
 Their folders lie outside pytest's, which a server's own user could not enter.
 """
 
 import getpass
+import http.client
+import http.server
 import os
+import re
 import shutil
 import socket
 import subprocess
+import sys
 import tempfile
+import threading
 import time
 import uuid
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -133,6 +138,125 @@ class MariadbServer:
             connection.cursor().execute(statement)
 
 
+class S3Server:
+    """A moto server behind a proxy of this process's, which can be down, or at fault.
+
+    Attributes:
+        url: the endpoint.
+        requests: what was asked for, as `GET /bucket/path`.
+        n_refused: so many further requests are answered by 503.
+        n_cut: so many further answers of GET end in their middle.
+    """
+
+    def __init__(self) -> None:
+        """Start it, and wait until it answers."""
+        command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", "0"]
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        )
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            if found := re.search(rb"http://127\.0\.0\.1:(\d+)", line):
+                break
+        self._reader = threading.Thread(target=self._process.stdout.read, daemon=True)
+        self._reader.start()
+        self.behind = int(found[1])
+        self.requests: list[str] = []
+        self.n_refused = self.n_cut = 0
+        self._sockets: set[socket.socket] = set()
+        self._port = 0
+        self.start()
+        self.url = f"http://127.0.0.1:{self._port}"
+
+    def bucket(self) -> str:
+        """URL of a fresh bucket."""
+        name = f"test-{uuid.uuid4().hex}"
+        with closing(http.client.HTTPConnection("127.0.0.1", self.behind)) as connection:
+            connection.request("PUT", f"/{name}")
+            assert connection.getresponse().status == 200
+        return f"s3://{name}"
+
+    def asked(self, pattern: str) -> int:
+        """How many requests there were of a kind."""
+        return sum(bool(re.search(pattern, request)) for request in self.requests)
+
+    def stop(self) -> None:
+        """Cut every connection and take no other; what is kept stays."""
+        self._proxy.shutdown()
+        self._proxy.server_close()
+        for connection in list(self._sockets):
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+
+    def start(self) -> None:
+        """Be there, at the same address as before."""
+        self._proxy = http.server.ThreadingHTTPServer(("127.0.0.1", self._port), _handler(self))
+        self._proxy.block_on_close = False
+        self._port = self._proxy.server_port
+        threading.Thread(target=self._proxy.serve_forever, args=(0.02,), daemon=True).start()
+
+    def close(self) -> None:
+        """Stop for good."""
+        self.stop()
+        self._process.kill()
+        self._process.wait()
+        self._reader.join()
+        assert self._process.stdout is not None
+        self._process.stdout.close()
+
+
+def _handler(server: S3Server) -> type[http.server.BaseHTTPRequestHandler]:
+    """What passes requests on to a moto server."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def setup(self) -> None:
+            super().setup()
+            server._sockets.add(self.connection)
+
+        def finish(self) -> None:
+            server._sockets.discard(self.connection)
+            super().finish()
+
+        def pass_on(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            server.requests.append(f"{self.command} {self.path.partition('?')[0]}")
+            if server.n_refused > 0:
+                server.n_refused -= 1
+                self.answer(503, {}, b"")
+                return
+            with closing(http.client.HTTPConnection("127.0.0.1", server.behind)) as connection:
+                connection.request(self.command, self.path, body, dict(self.headers))
+                answer = connection.getresponse()
+                content = answer.read()
+            is_cut = server.n_cut > 0 and self.command == "GET" and answer.status < 300
+            self.answer(answer.status, dict(answer.getheaders()), content, is_cut=is_cut)
+
+        def answer(
+            self, status: int, headers: dict[str, str], content: bytes, *, is_cut: bool = False
+        ) -> None:
+            self.send_response(status)
+            headers.setdefault("Content-Length", str(len(content)))
+            for name, value in headers.items():
+                if name.lower() not in ("connection", "server", "date"):
+                    self.send_header(name, value)
+            self.end_headers()
+            if is_cut:
+                server.n_cut -= 1
+                self.close_connection = True
+                content = content[: len(content) // 2]
+            if self.command != "HEAD":
+                self.wfile.write(content)
+
+        do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = pass_on
+
+        def log_message(self, *arguments: object) -> None:
+            pass
+
+    return Handler
+
+
 @contextmanager
 def postgresql_server() -> Iterator[PostgresqlServer]:
     """A PostgreSQL server for as long as it is needed."""
@@ -158,6 +282,16 @@ def mariadb_server(*options: str) -> Iterator[MariadbServer | None]:
             yield server
         finally:
             server.stop()
+
+
+@contextmanager
+def s3_server() -> Iterator[S3Server]:
+    """An S3 server for as long as it is needed."""
+    server = S3Server()
+    try:
+        yield server
+    finally:
+        server.close()
 
 
 @contextmanager

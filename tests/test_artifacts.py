@@ -111,7 +111,7 @@ def test_new_folders_outlast_a_loss_of_power(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store, flushed = ArtifactStore(str(tmp_path)), []
-    monkeypatch.setattr("hpo.artifacts._flush", lambda folder: flushed.append(folder))
+    monkeypatch.setattr("hpo.files.durable.flush", lambda folder: flushed.append(folder))
     store.put("a/b/model", b"weights")
     assert set(flushed) == {tmp_path, tmp_path / "a", tmp_path / "a" / "b"}
     flushed.clear()
@@ -130,8 +130,10 @@ def test_a_place_that_cannot_hold_a_store_is_said_so(tmp_path: Path) -> None:
         ArtifactStore(str(tmp_path / "file" / "store"))
 
 
-@pytest.fixture(params=["local", "memory"])
+@pytest.fixture(params=["local", "memory", "s3"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> ArtifactStore:
+    if request.param == "s3":
+        return ArtifactStore(f"{request.getfixturevalue('s3').bucket()}/some/folder")
     return ArtifactStore(
         {"local": f"{tmp_path}/store", "memory": f"memory://{tmp_path}"}[request.param]
     )
@@ -213,8 +215,10 @@ class CachedListings(MemoryFileSystem):
             self.listings[path] = super().find(path)
         return self.listings[path]
 
-    def exists(self, path: str, **_: Any) -> bool:
-        return path in self.find(posixpath.dirname(path))
+    def info(self, path: str, **_: Any) -> Any:
+        if path not in self.find(posixpath.dirname(path)):
+            raise FileNotFoundError(path)
+        return super().info(path)
 
     def invalidate_cache(self, path: str | None = None) -> None:
         self.listings.clear()
@@ -243,7 +247,7 @@ def test_a_store_out_of_reach_is_said_so_whatever_its_driver_raises(
         raise EndpointError("no server")
 
     store = ArtifactStore(f"memory://{tmp_path}")
-    for name in ("find", "cat_file", "pipe_file", "rm_file", "exists"):
+    for name in ("find", "cat_file", "pipe_file", "rm_file", "info"):
         monkeypatch.setattr(MemoryFileSystem, name, fail)
     with pytest.raises(ArtifactError, match=r"a/1 cannot be read from memory:///.*: no server"):
         store.get("a/1", None)

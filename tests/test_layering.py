@@ -15,13 +15,15 @@ FLOORS = [
     # pure values
     "errors urls trial trial_file parsing ranges strategies search_space definition confirmation "
     "json_schema",
+    # files near and far
+    "files",
     # tables in, tensors out
     "data",
     # SQL; tensors; a study file drawn up from a table
     "storage training study_file",
     # what persists
     "catalog study settings steering retraining reaper sampling tpe pruning status trend artifacts "
-    "bundle checkpoints experiment onnx_graph torch_program fleet",
+    "bundle checkpoints experiment tables onnx_graph torch_program fleet",
     # the loop, and what keeps it alive
     "worker",
     # where workers run, and what comes out
@@ -32,6 +34,7 @@ FLOORS = [
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms.split()}
 
 STRANGERS = {
+    "files": "sqlalchemy optuna torch polars signal",
     "data": "sqlalchemy optuna signal",
     "training": "data storage sqlalchemy optuna polars signal",
     "storage": "data training torch polars",
@@ -43,6 +46,7 @@ STRANGERS = {
     "torch_program": "study artifacts experiment sqlalchemy optuna polars signal onnx",
     "checkpoints": "study storage sqlalchemy optuna polars signal",
     "experiment": "study artifacts sqlalchemy optuna signal",
+    "tables": "study storage sqlalchemy optuna torch signal",
     "worker": "optuna sqlalchemy results launch",
     "results": "worker",
     "dashboard": "torch worker results",

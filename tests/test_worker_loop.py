@@ -339,7 +339,7 @@ def test_a_worker_refuses_other_data(
     (tmp_path / "table.csv").write_text("a,b,y\n1,2,3\n2,3,4\n")
     from hpo.data.sources import read_table, write_typed
 
-    other.write_bytes(write_typed(read_table(str(tmp_path / "table.csv"), tmp_path)))
+    write_typed(read_table(str(tmp_path / "table.csv"), tmp_path), other)
     other.replace(table)
     with pytest.raises(DataError, match="holds other data than the study was made for"):
         make_worker(study, store).work(threading.Event())

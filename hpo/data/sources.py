@@ -9,20 +9,22 @@ Does not know: targets, splits, tensors.
 
 import gzip
 import hashlib
-import io
 import warnings
 import zlib
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import fsspec
 import numpy as np
 import polars as pl
 
 from hpo.errors import DataError, nearest
+from hpo.files.remote import downloaded
 from hpo.parsing import shown
+from hpo.urls import shown as shown_url
+from hpo.urls import told
 
 MISSING = ("", "NA", "N/A", "NaN", "nan", "null", "NULL", "?")
 BOOLEANS = {"True": "true", "TRUE": "true", "False": "false", "FALSE": "false"}
@@ -46,15 +48,18 @@ def read_table(source: str, base: Path, *, may_be_empty: bool = False) -> pl.Dat
         DataError: it is missing, unreadable, empty, or of a kind unknown here.
     """
     source = absolute_source(source, base)
+    where = shown_url(source)
     if source.startswith("sklearn:"):
         frame = _from_sklearn(source)
     elif source.startswith("openml:"):
         frame = _from_openml(source)
+    elif "://" in source:
+        frame = _from_url(source, where)
     else:
-        frame = _from_file(source)
+        frame = _from_file(Path(source), _kind(source, where), where)
     if frame.is_empty() and not may_be_empty:
-        raise DataError(f"{source}: holds no rows")
-    return as_frame(frame, source)
+        raise DataError(f"{where}: holds no rows")
+    return as_frame(frame, where)
 
 
 def absolute_source(source: str, base: Path) -> str:
@@ -107,46 +112,74 @@ def fingerprint(frame: pl.DataFrame) -> str:
     return digest.hexdigest()
 
 
-def write_typed(frame: pl.DataFrame) -> bytes:
-    """A typed table as Parquet."""
-    buffer = io.BytesIO()
-    frame.write_parquet(buffer)
-    return buffer.getvalue()
+def write_typed(frame: pl.DataFrame, path: Path) -> None:
+    """Write a typed table as Parquet.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    frame.write_parquet(path)
 
 
-def read_typed(content: bytes) -> pl.DataFrame:
-    """What `write_typed` wrote."""
-    return pl.read_parquet(io.BytesIO(content))
+def read_typed(path: Path) -> pl.DataFrame:
+    """What `write_typed` wrote.
+
+    Raises:
+        DataError: it is no such file, or only a part of one.
+        OSError: it cannot be read.
+    """
+    return _parquet(path, str(path))
 
 
-def _from_file(path: str) -> pl.DataFrame:
-    name = (urlsplit(path).path if "://" in path else path).lower()
+def _from_url(source: str, where: str) -> pl.DataFrame:
+    kind = _kind(urlsplit(source).path, where)
+    with ExitStack() as stack:
+        try:
+            path = stack.enter_context(downloaded(source))
+        except FileNotFoundError:
+            raise DataError(f"{where}: no such file") from None
+        except Exception as error:  # each of fsspec's file systems has exceptions of its own
+            raise DataError(f"{where}: cannot be read: {told(error, source)}") from None
+        return _from_file(path, kind, where)
+
+
+def _kind(path: str, where: str) -> tuple[str, bool]:
+    """What kind of file it is by the end of its name, and whether it is gzipped."""
+    name = path.lower()
     suffix = Path(name.removesuffix(".gz")).suffix
     if suffix not in SEPARATORS and not name.endswith(".parquet"):
-        raise DataError(f"{path}: must end in .csv, .tsv, .csv.gz, .tsv.gz or .parquet")
-    content = _content(path)
+        raise DataError(f"{where}: must end in .csv, .tsv, .csv.gz, .tsv.gz or .parquet")
+    return suffix, name.endswith(".gz")
+
+
+def _from_file(path: Path, kind: tuple[str, bool], where: str) -> pl.DataFrame:
+    suffix, is_zipped = kind
     try:
-        if name.endswith(".gz"):
-            content = gzip.decompress(content)
         if suffix == ".parquet":
-            return pl.read_parquet(io.BytesIO(content))
-        return _parse(content, SEPARATORS[suffix], path)
-    except (pl.exceptions.PolarsError, OSError, EOFError, zlib.error) as error:
-        raise DataError(f"{path}: cannot be parsed: {str(error).splitlines()[0]}") from None
-
-
-def _content(path: str) -> bytes:
-    try:
-        if "://" not in path:
-            return Path(path).read_bytes()
-        system, within = fsspec.url_to_fs(path)
-        return bytes(system.cat_file(within))
+            return _parquet(path, where)
+        content = path.read_bytes()
     except FileNotFoundError:
-        raise DataError(f"{path}: no such file") from None
+        raise DataError(f"{where}: no such file") from None
     except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
-    except Exception as error:  # each of fsspec's file systems has exceptions of its own
-        raise DataError(f"{path}: cannot be read: {error}") from None
+        raise DataError(f"{where}: cannot be read: {error.strerror or error}") from None
+    try:
+        if is_zipped:
+            content = gzip.decompress(content)
+        return _parse(content, SEPARATORS[suffix], where)
+    except (pl.exceptions.PolarsError, OSError, EOFError, zlib.error) as error:
+        raise DataError(f"{where}: cannot be parsed: {_first_line(error)}") from None
+
+
+def _parquet(path: Path, where: str) -> pl.DataFrame:
+    with path.open("rb") as file:  # what is wrong with the path itself is an OSError of Python's
+        try:
+            return pl.read_parquet(file)
+        except (pl.exceptions.PolarsError, OSError) as error:
+            raise DataError(f"{where}: cannot be parsed: {_first_line(error)}") from None
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def _parse(content: bytes, separator: str, path: str) -> pl.DataFrame:

@@ -6,16 +6,18 @@ Does not know: workers, devices.
 from dataclasses import replace
 from pathlib import Path
 
-from hpo.artifacts import ArtifactStore, table_path
+from hpo.artifacts import ArtifactStore
 from hpo.catalog import create_study
 from hpo.data.dataset import load_dataset
 from hpo.data.schema import resolve_task
-from hpo.data.sources import absolute_source, fingerprint, read_table, write_typed
+from hpo.data.sources import absolute_source, fingerprint, read_table
 from hpo.definition import Budget, StudyDefinition, load_definition
 from hpo.housekeeping import sign
 from hpo.parsing import validate
 from hpo.storage.engine import open_storage
 from hpo.study import Study
+from hpo.tables import keep_table
+from hpo.urls import shown
 
 
 def create_from_file(
@@ -28,8 +30,9 @@ def create_from_file(
 ) -> tuple[Study, ArtifactStore]:
     """Create the study that a file describes, or reopen it.
 
-    File and table are checked before anything is made. The typed table is copied into the artifact
-    store, where the workers read it: what becomes of the source later does not touch the study.
+    File and table are checked before anything is made. Unless the file says `copy = false`, the
+    typed table is copied into the artifact store, where the workers read it: what becomes of the
+    source later does not touch the study. A password in the source's URL is written down nowhere.
 
     Args:
         path: the study file.
@@ -46,20 +49,17 @@ def create_from_file(
     definition = _with_budget(load_definition(path), n_trials, timeout)
     frame = read_table(definition.data.source, path.parent)
     definition = definition.resolved(
-        source=absolute_source(definition.data.source, path.parent),
+        source=shown(absolute_source(definition.data.source, path.parent)),
         task=resolve_task(frame, definition.data),
         fingerprint=fingerprint(frame),
         where=str(path),
     )
     load_dataset(frame, definition.data)
     opened, store = open_storage(storage), ArtifactStore(artifacts)
-    stored = table_path(definition.data.fingerprint)
-    if not store.exists(stored):
-        store.put(stored, write_typed(frame))
+    keep_table(store, frame, definition.data)
     study = create_study(opened, definition, store.id)
     sign(store, study)
-    if not store.exists(stored):  # taken for unused, just before the study named it
-        store.put(stored, write_typed(frame))
+    keep_table(store, frame, definition.data)  # it was unused, and may have gone just before
     return study, store
 
 

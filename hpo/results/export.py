@@ -9,10 +9,7 @@ Does not know: how to train, what is in a folder.
 from collections.abc import Sequence
 from pathlib import Path
 
-import polars
-
-from hpo.artifacts import ArtifactStore, table_path
-from hpo.data.sources import read_typed
+from hpo.artifacts import ArtifactStore
 from hpo.errors import HpoError, InputError
 from hpo.experiment import Experiment
 from hpo.results.ensemble import choose_ensemble
@@ -21,6 +18,7 @@ from hpo.results.leaderboard import Row, find_row, leaderboard, to_table
 from hpo.results.proof import N_HELD
 from hpo.results.stored import ensemble_test_metrics, stored_model, test_metrics
 from hpo.study import Study
+from hpo.tables import load_experiment
 
 
 def export(
@@ -59,8 +57,8 @@ def export(
     if not (ranked := leaderboard(study)):
         raise HpoError(f"study {study.name} has no COMPLETE trial to export yet")
     rows = [_complete(study, number) for number in numbers] or ranked[:top]
-    content = store.get(table_path(study.definition.data.fingerprint), digest=None)
-    writer = _Writer(study, store, read_typed(content), torch_program=torch_program)
+    experiment = load_experiment(store, study.definition.data)
+    writer = _Writer(study, store, experiment, torch_program=torch_program)
     try:
         out.mkdir(parents=True, exist_ok=True)
         folders = [writer.write_trial(row, out) for row in rows]
@@ -76,11 +74,11 @@ class _Writer:
     """Writes folders of one study."""
 
     def __init__(
-        self, study: Study, store: ArtifactStore, frame: polars.DataFrame, *, torch_program: bool
+        self, study: Study, store: ArtifactStore, experiment: Experiment, *, torch_program: bool
     ) -> None:
         self._study = study
         self._store = store
-        self._experiment = Experiment(frame, study.definition.data)
+        self._experiment = experiment
         self._torch_program = torch_program
 
     def write_trial(self, row: Row, out: Path) -> Path:

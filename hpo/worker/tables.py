@@ -1,14 +1,14 @@
-"""The tables of the studies that a worker works for, each read once from the artifact store.
+"""The tables of the studies that a worker works for, each read once.
 
 Does not know: trials.
 """
 
 from collections.abc import Iterable
 
-from hpo.artifacts import ArtifactStore, table_path
-from hpo.data.sources import read_typed
+from hpo.artifacts import ArtifactStore
 from hpo.experiment import Experiment
 from hpo.study import Study
+from hpo.tables import load_experiment
 
 
 class Tables:
@@ -27,13 +27,11 @@ class Tables:
         """A study's table.
 
         Raises:
-            ArtifactError: the store is out of reach.
+            ArtifactError: the store, or where else it is kept, is out of reach.
             DataError: it holds other data than the study was made for.
         """
         if study not in self:
-            data = study.definition.data
-            content = self._store.get(table_path(data.fingerprint), digest=None)
-            self._experiments[study.uuid] = Experiment(read_typed(content), data)
+            self._experiments[study.uuid] = load_experiment(self._store, study.definition.data)
         return self._experiments[study.uuid]
 
     def retain(self, studies: Iterable[Study]) -> None:

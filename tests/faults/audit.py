@@ -18,12 +18,12 @@ from optuna.trial import FrozenTrial
 from faults.setting import Setting
 from hpo.artifacts import ID_FILE, LOG, ArtifactStore, study_path, table_path
 from hpo.bundle import Model
-from hpo.data.sources import read_typed
 from hpo.errors import HpoError
 from hpo.experiment import Experiment
 from hpo.housekeeping import OWNER
 from hpo.storage.schema import LEASES
 from hpo.study import Study
+from hpo.tables import load_experiment
 from hpo.training import evaluate
 
 FINAL = ("COMPLETE", "PRUNED", "FAIL")
@@ -143,8 +143,7 @@ def _trial(trial: FrozenTrial) -> Iterator[str]:
 def _weights(setting: Setting, trials: list[FrozenTrial]) -> Iterator[str]:
     """Load every COMPLETE trial's weights and measure them on the validation part."""
     data = setting.study.definition.data
-    content = setting.store.get(table_path(data.fingerprint), digest=None)
-    experiment = Experiment(read_typed(content), data)
+    experiment = load_experiment(setting.store, data)
     for trial in trials:
         if trial.state is not optuna.trial.TrialState.COMPLETE:
             continue

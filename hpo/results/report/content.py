@@ -12,9 +12,7 @@ from datetime import UTC, datetime
 
 from optuna.trial import FrozenTrial
 
-from hpo.artifacts import ArtifactStore, table_path
-from hpo.data.sources import read_typed
-from hpo.experiment import Experiment
+from hpo.artifacts import ArtifactStore
 from hpo.results.leaderboard import Row, ranked
 from hpo.results.leaderboard import row as as_row
 from hpo.results.report.baselines import fit_baselines
@@ -32,6 +30,7 @@ from hpo.results.report.summary import TableSummary, summarise
 from hpo.retraining import read_confirmed
 from hpo.status import StudyStatus
 from hpo.study import Study
+from hpo.tables import load_experiment
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,15 +88,14 @@ def gather(study: Study, store: ArtifactStore, top: int) -> Content:
     study.check_store(store.id)
     definition = study.definition
     trials, status = study.trials(), study.progress()
-    frame = read_typed(store.get(table_path(definition.data.fingerprint), digest=None))
-    experiment = Experiment(frame, definition.data)
+    experiment = load_experiment(store, definition.data)
     models = Models(study=study, store=store, experiment=experiment)
     found = ranked(trials, definition.direction, read_confirmed(study))
     rows = [row for row in found if row.state == "COMPLETE"]
     return Content(
         study=study,
         status=status,
-        table=summarise(frame, experiment.dataset),
+        table=summarise(experiment.frame, experiment.dataset),
         classes=experiment.dataset.schema.classes,
         trials=trials,
         ranked=rows,

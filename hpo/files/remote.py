@@ -1,0 +1,159 @@
+"""Files at URLs: how their servers are reached, how long they may take, when they are asked again.
+
+Owns the one rule of what is worth another try. The drivers' own retries are switched off where they
+can be: theirs on top of ours would make minutes of what is to take seconds.
+
+Does not know: what the bytes mean, outages that last longer than seconds.
+"""
+
+import errno
+import random
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import fsspec
+from fsspec import AbstractFileSystem
+
+from hpo.urls import IN_USER, shown
+
+T = TypeVar("T")
+
+TRIES = 5
+FIRST_SECONDS = 0.5
+"""The longest wait before the second try; it doubles with each further one."""
+PATIENCE_SECONDS = 20.0
+"""After so long no further try is begun: a server that never answers is not asked five times."""
+CONNECT_SECONDS = 5.0
+READ_SECONDS = 15.0
+"""How long a server may take to accept a connection, and how long it may be silent in one."""
+
+PASSING = {
+    *("ConnectionError", "TimeoutError", "Timeout"),  # Python's, botocore's and requests'
+    *("HTTPClientError", "IncompleteReadError", "ResponseStreamingError"),  # botocore's others
+    *("ClientConnectionError", "ClientPayloadError"),  # aiohttp's
+    *("FSTimeoutError", "ChunkedEncodingError", "TransportError", "ChecksumError"),
+}
+"""Names of errors that may be over in a moment; to import them would take seconds."""
+PASSING_NUMBERS = {
+    *(errno.ECONNREFUSED, errno.ECONNRESET, errno.ECONNABORTED, errno.EPIPE, errno.ETIMEDOUT),
+    *(errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ENETDOWN, errno.ENETUNREACH, errno.ENETRESET),
+    *(errno.EBUSY, errno.EREMOTEIO, errno.EIO),  # what s3fs makes of 503, 500 and other codes
+}
+PASSING_STATUS = {408, 425, 429, 500, 502, 503, 504}
+DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
+"""What only the local disk can say while a file is fetched to it."""
+
+
+def is_remote(url: str) -> bool:
+    """Whether a URL or path leads away from this machine's files."""
+    return "://" in url and not url.startswith(("file://", "local://"))
+
+
+def file_system(url: str) -> tuple[AbstractFileSystem, str]:
+    """What reaches a URL, and the path in it.
+
+    Raises:
+        ValueError: its scheme is unknown, or it holds what it must not.
+        ImportError: it needs a package that is not installed.
+        Exception: of a driver that connects at once.
+    """
+    scheme = url.partition("://")[0]
+    if scheme in ("s3", "s3a") and IN_USER.search(url):
+        raise ValueError(
+            f"{shown(url)} must hold no key: give it by AWS_ACCESS_KEY_ID and "
+            "AWS_SECRET_ACCESS_KEY, or by a profile"
+        )
+    system, path = fsspec.core.url_to_fs(url, **_options(scheme))
+    if scheme in ("s3", "s3a"):
+        system.retries = 1
+    return system, path
+
+
+def retried(
+    call: Callable[[], T],
+    tries: int = TRIES,
+    passing: Callable[[Exception], bool] | None = None,
+) -> T:
+    """Call a function, again after a wait when it fails by what may pass.
+
+    Args:
+        call: does the same whether it is called once or twice.
+        tries: how often at most.
+        passing: which errors may pass; `is_passing` unless said otherwise.
+    """
+    began, longest = time.monotonic(), FIRST_SECONDS
+    for _ in range(tries - 1):
+        try:
+            return call()
+        except Exception as error:
+            is_late = time.monotonic() - began >= PATIENCE_SECONDS
+            if is_late or not (passing or is_passing)(error):
+                raise
+        time.sleep(random.uniform(0.5, 1.0) * longest)
+        longest *= 2
+    return call()
+
+
+def is_passing(error: BaseException) -> bool:
+    """Whether an error of any driver may be over in a moment; what is refused or missing is not."""
+    if (status := _status(error)) is not None:
+        return status in PASSING_STATUS
+    if PASSING & {kind.__name__ for kind in type(error).__mro__}:
+        return True
+    return isinstance(error, OSError) and error.errno in PASSING_NUMBERS
+
+
+@contextmanager
+def downloaded(url: str) -> Iterator[Path]:
+    """A file's copy in a temporary folder, fetched by chunks, for as long as it is needed.
+
+    Raises:
+        Exception: of whatever kind the driver has, once trying again is of no use.
+    """
+    system, path = file_system(url)
+    with tempfile.TemporaryDirectory(prefix="hpo-") as folder:
+        file = Path(folder, "download")
+        retried(lambda: system.get_file(path, str(file)))
+        yield file
+
+
+def _options(scheme: str) -> dict[str, Any]:
+    """What a driver is told: our timeouts, and to leave retries to us; a user's settings win."""
+    match scheme:
+        case "s3" | "s3a":
+            own = fsspec.config.conf.get(scheme, {}).get("config_kwargs", {})
+            timeouts = {"connect_timeout": CONNECT_SECONDS, "read_timeout": READ_SECONDS}
+            retries = {"retries": {"total_max_attempts": 1}}
+            return {"config_kwargs": {**timeouts, **retries, **own}}
+        case "http" | "https":
+            return {"client_kwargs": _aiohttp_options(scheme, "client_kwargs")}
+        case "gs" | "gcs":
+            return {"session_kwargs": _aiohttp_options(scheme, "session_kwargs")}
+    return {}
+
+
+def _aiohttp_options(scheme: str, key: str) -> dict[str, Any]:
+    """Without a limit on the whole: a large file takes its time."""
+    from aiohttp import ClientTimeout
+
+    own = fsspec.config.conf.get(scheme, {}).get(key, {})
+    limits = ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=READ_SECONDS)
+    return {"timeout": limits, **own}
+
+
+def _status(error: BaseException | None) -> int | None:
+    """The HTTP status that an error, or the one behind it, tells of."""
+    while error is not None:
+        response = getattr(error, "response", None)
+        if isinstance(response, dict):  # botocore's
+            found = response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+        else:
+            found = getattr(error, "status", None) or getattr(error, "code", None)
+        if str(found).isdecimal():
+            return int(str(found))
+        error = error.__cause__
+    return None

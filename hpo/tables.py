@@ -1,0 +1,71 @@
+"""Tables of studies: where they are kept, and how every process that needs one reads it.
+
+A study's table is in its artifact store, under its fingerprint, or stays at its source where the
+study says `copy = false`. What is not on this machine is read by way of its cache, which keeps the
+typed table. Wherever it comes from, it is what its fingerprint says, or it is refused.
+
+Does not know: studies, trials.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import polars
+
+from hpo.artifacts import ArtifactStore, table_path
+from hpo.data.sources import read_table, read_typed, write_typed
+from hpo.definition import StudyData
+from hpo.errors import ArtifactError, DataError
+from hpo.experiment import Experiment
+from hpo.files.cache import cached
+from hpo.files.remote import is_remote
+
+
+def keep_table(store: ArtifactStore, frame: polars.DataFrame, data: StudyData) -> None:
+    """Put a study's table into the artifact store, unless it is there or is to stay where it is.
+
+    Raises:
+        ArtifactError: it cannot be written.
+    """
+    path = table_path(data.fingerprint)
+    if data.copy and not store.exists(path):
+        store.put_by(path, partial(write_typed, frame))
+
+
+def load_experiment(store: ArtifactStore, data: StudyData) -> Experiment:
+    """Read a study's table.
+
+    Raises:
+        ArtifactError: it is missing, damaged or out of reach.
+        DataError: it holds other data than the study was made for.
+    """
+    if not data.copy:
+        return _from_source(data)
+    path = table_path(data.fingerprint)
+    if (near := store.near(path)) is None:
+        return _cached(data, partial(store.fetch, path))
+    try:
+        return Experiment(read_typed(near), data)
+    except OSError as error:
+        what = f"artifact {path} cannot be read from {store.safe_url}"
+        raise ArtifactError(f"{what}: {error.strerror or error}") from None
+
+
+def _from_source(data: StudyData) -> Experiment:
+    if not is_remote(data.source):
+        return Experiment(_at_source(data), data)
+    return _cached(data, lambda file: write_typed(_at_source(data), file))
+
+
+def _at_source(data: StudyData) -> polars.DataFrame:
+    """The table at its source; one that is not there now may be there later, as with a store."""
+    try:
+        return read_table(data.source, Path())
+    except DataError as error:
+        raise ArtifactError(str(error)) from None
+
+
+def _cached(data: StudyData, fetch: Callable[[Path], object]) -> Experiment:
+    name = f"{data.fingerprint}.parquet"
+    return cached("tables", name, fetch, lambda file: Experiment(read_typed(file), data))
