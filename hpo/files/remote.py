@@ -100,10 +100,10 @@ def retried(
 
 def is_passing(error: BaseException) -> bool:
     """Whether an error of any driver may be over in a moment; what is refused or missing is not."""
-    if (status := _status(error)) is not None:
-        return status in PASSING_STATUS
     if PASSING & {kind.__name__ for kind in type(error).__mro__}:
         return True
+    if (status := _status(error)) is not None:
+        return status in PASSING_STATUS
     return isinstance(error, OSError) and error.errno in PASSING_NUMBERS
 
 
@@ -145,15 +145,12 @@ def _aiohttp_options(scheme: str, key: str) -> dict[str, Any]:
     return {"timeout": limits, **own}
 
 
-def _status(error: BaseException | None) -> int | None:
-    """The HTTP status that an error, or the one behind it, tells of."""
-    while error is not None:
-        response = getattr(error, "response", None)
-        if isinstance(response, dict):  # botocore's
+def _status(error: BaseException) -> int | None:
+    """The HTTP status that an error tells of, or botocore's behind what s3fs made of it."""
+    for each in (error, error.__cause__):
+        response = getattr(each, "response", None)
+        if isinstance(response, dict):
             found = response.get("ResponseMetadata", {}).get("HTTPStatusCode")
-        else:
-            found = getattr(error, "status", None) or getattr(error, "code", None)
-        if str(found).isdecimal():
-            return int(str(found))
-        error = error.__cause__
-    return None
+            return None if found is None else int(found)
+    found = getattr(error, "status", None) or getattr(error, "code", None)
+    return int(found) if str(found).isdecimal() else None

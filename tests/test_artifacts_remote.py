@@ -1,0 +1,127 @@
+"""Artifacts in an object store: a real S3 server behind a proxy that fails as networks do."""
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from servers import S3Server
+
+from hpo.artifacts import ArtifactStore
+from hpo.errors import ArtifactError, HpoError, InputError
+from hpo.files import remote
+
+pytestmark = pytest.mark.usefixtures("no_waits")
+
+
+@pytest.fixture
+def store(s3: S3Server) -> ArtifactStore:
+    return ArtifactStore(f"{s3.bucket()}/some/folder")
+
+
+def test_what_passes_is_tried_again(store: ArtifactStore, s3: S3Server) -> None:
+    s3.n_refused = 2
+    digest = store.put("a/model", b"weights")
+    s3.n_refused = remote.TRIES - 1
+    assert store.get("a/model", digest) == b"weights"
+    s3.n_refused = 1
+    assert store.exists("a/model")
+    s3.n_refused = 1
+    assert store.list("a") == ["a/model"]
+    s3.n_refused = 1
+    store.delete_tree("a")
+    assert not store.exists("a/model")
+
+
+def test_what_stays_is_not_tried_again(store: ArtifactStore, s3: S3Server) -> None:
+    s3.requests.clear()
+    with pytest.raises(ArtifactError, match="artifact nothing cannot be read"):
+        store.get("nothing", None)
+    assert s3.asked("^(GET|HEAD) /[^/]+/some/folder/nothing") == 1
+    with pytest.raises(ArtifactError, match=r"s3://no-such-bucket cannot be opened: .*not exist"):
+        ArtifactStore("s3://no-such-bucket")
+    assert s3.asked("^PUT /no-such-bucket") == 1
+
+
+def test_an_answer_that_breaks_off_is_asked_for_again(
+    store: ArtifactStore, s3: S3Server, tmp_path: Path
+) -> None:
+    digest = store.put("a/model", bytes(300_000))
+    s3.n_cut = 1
+    assert store.get("a/model", digest) == bytes(300_000)
+    s3.n_cut = 1
+    store.fetch("a/model", tmp_path / "copy")
+    assert (tmp_path / "copy").read_bytes() == bytes(300_000)
+    s3.n_cut = 99
+    with pytest.raises(ArtifactError, match="artifact a/model cannot be read from s3://"):
+        store.get("a/model", digest)
+
+
+def test_one_that_is_damaged_in_the_store_is_said_so(store: ArtifactStore, s3: S3Server) -> None:
+    digest = store.put("a/model", b"weights")
+    store.put("a/model", b"weightz")
+    with pytest.raises(ArtifactError, match=r"^artifact a/model in s3://.* is damaged: its SHA"):
+        store.get("a/model", digest)
+
+
+def test_while_a_store_is_away_nobody_waits_for_it(store: ArtifactStore, s3: S3Server) -> None:
+    digest = store.put("a/model", b"weights")
+    s3.n_refused = 99
+    for n_asked in (remote.TRIES, 1, 1):
+        s3.requests.clear()
+        with pytest.raises(ArtifactError, match=r"a/model cannot be written to s3://\S+: "):
+            store.put("a/model", b"more")
+        assert len(s3.requests) == n_asked
+    s3.n_refused = 0
+    assert store.get("a/model", digest) == b"weights"
+    s3.n_refused = 1
+    assert store.exists("a/model")
+
+
+def test_a_server_that_is_down_is_not_taken_for_an_empty_store(
+    store: ArtifactStore, s3: S3Server
+) -> None:
+    s3.stop()
+    try:
+        with pytest.raises(ArtifactError, match="cannot be looked for in s3://"):
+            store.exists("a/model")
+        with pytest.raises(ArtifactError, match=r"cannot be opened: .*Could not connect"):
+            ArtifactStore(store.url)
+    finally:
+        s3.start()
+    assert ArtifactStore(store.url, create=False).id == store.id
+
+
+def test_many_openings_at_once_agree_on_the_id(s3: S3Server) -> None:
+    url = s3.bucket()
+    with ThreadPoolExecutor(6) as pool:
+        ids = set(pool.map(lambda _: ArtifactStore(url).id, range(6)))
+    assert len(ids) == 1
+
+
+def test_a_file_is_written_from_a_file(store: ArtifactStore) -> None:
+    store.put_by("tables/t", lambda path: path.write_bytes(b"table"))
+    assert store.get("tables/t", None) == b"table"
+    assert store.near("tables/t") is None
+
+
+def test_no_key_shows(store: ArtifactStore, s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    secret = os.environ["AWS_SECRET_ACCESS_KEY"]
+    with pytest.raises(InputError, match=r"s3://KEY:\*\*\*@b/x must hold no key: give it by AWS_"):
+        ArtifactStore(f"s3://KEY:{secret}@b/x")
+
+    def fail(*_: object) -> None:
+        raise OSError(f"http://me:pass-word@host refused {secret}")
+
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://me:pass-word@host")
+    monkeypatch.setattr(store._fs, "pipe_file", fail)
+    with pytest.raises(ArtifactError, match=r"http://me:\*\*\*@host refused \*\*\*$"):
+        store.put("a", b"1")
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:9/a", "https://me:secret@host/a"])
+def test_what_can_only_be_read_is_no_store(url: str) -> None:
+    with pytest.raises(HpoError, match="nothing can be written there") as caught:
+        ArtifactStore(url)
+    assert "secret" not in str(caught.value)
+    assert caught.value.exit_code == 2
