@@ -285,6 +285,7 @@ def site() -> Iterator[str]:
     server.server_close()
 
 
+@pytest.mark.usefixtures("no_waits")
 def test_urls(site: str, monkeypatch: pytest.MonkeyPatch) -> None:
     zipped = gzip.compress(CSV.encode())
     monkeypatch.setattr(Answers, "pages", {"/t.csv?key=1": CSV.encode(), "/t.csv.gz": zipped})
