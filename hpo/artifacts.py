@@ -5,9 +5,6 @@ against the SHA-256 digest that was recorded when it was written. Any fsspec URL
 will do; a plain path is a local folder. Each store carries an id of its own, so that a worker given
 another store than the study's notices.
 
-A call that fails by what may pass is tried again for some seconds. While a store is away, each call
-is one try: whoever goes on without it is not held up, and has a patience of its own.
-
 Does not know: SQL, what the bytes mean.
 """
 
@@ -35,7 +32,7 @@ from hpo.files.durable import (
     make_folder,
     replacing,
 )
-from hpo.files.remote import DISK_FULL, TRIES, file_system, is_passing, retried
+from hpo.files.remote import DISK_FULL, Line, file_system, is_passing
 from hpo.urls import shown, told
 
 T = TypeVar("T")
@@ -107,7 +104,7 @@ class ArtifactStore:
             raise ArtifactError(f"{what}: {told(error, url)}") from None
         self._local = isinstance(self._fs, LocalFileSystem)
         self._failures: type[Exception] = OSError if self._local else Exception
-        self._is_away = False
+        self._line = Line(url)
         self.url = self._root if self._local else url
         if self._local:
             self.safe_url = self._root
@@ -277,6 +274,10 @@ class ArtifactStore:
                 for path in paths:
                     self.delete(path)
 
+    def hurry(self) -> None:
+        """Let no call wait for a server any more, for a process that is told to end."""
+        self._line.hurry()
+
     def _below(self, prefix: str) -> Paths:
         """Every file below a folder, drafts included, relative to the store and sorted."""
         folder = posixpath.join(self._root, prefix).rstrip("/")
@@ -301,15 +302,7 @@ class ArtifactStore:
 
     def _ask(self, call: Callable[[], T]) -> T:
         """Call the driver; of a store elsewhere again, when it fails by what may pass."""
-        if self._local:
-            return call()
-        try:
-            result = retried(call, 1 if self._is_away else TRIES, _may_pass)
-        except Exception as error:
-            self._is_away = is_passing(error)
-            raise
-        self._is_away = False
-        return result
+        return call() if self._local else self._line.ask(call, _may_pass)
 
     def _is_there(self, place: str) -> bool:
         """Whether a file exists; drivers' own `exists` takes a server that is away for a no."""

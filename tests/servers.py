@@ -9,6 +9,7 @@ import http.server
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -164,7 +165,7 @@ class S3Server:
         self.requests: list[str] = []
         self.n_refused = self.n_cut = 0
         self._sockets: set[socket.socket] = set()
-        self._port = 0
+        self._port, self._is_up = 0, False
         self.start()
         self.url = f"http://127.0.0.1:{self._port}"
 
@@ -182,6 +183,7 @@ class S3Server:
 
     def stop(self) -> None:
         """Cut every connection and take no other; what is kept stays."""
+        self._is_up = False
         self._proxy.shutdown()
         self._proxy.server_close()
         for connection in list(self._sockets):
@@ -189,20 +191,41 @@ class S3Server:
                 connection.shutdown(socket.SHUT_RDWR)
 
     def start(self) -> None:
-        """Be there, at the same address as before."""
-        self._proxy = http.server.ThreadingHTTPServer(("127.0.0.1", self._port), _handler(self))
-        self._proxy.block_on_close = False
+        """Be there, at the same address as before; all is well where it is."""
+        if self._is_up:
+            return
+        self._is_up = True
+        self._proxy = _Proxy(("127.0.0.1", self._port), _handler(self))
         self._port = self._proxy.server_port
         threading.Thread(target=self._proxy.serve_forever, args=(0.02,), daemon=True).start()
 
+    @contextmanager
+    def silent(self) -> Iterator[None]:
+        """Take requests, and answer none of them for a while."""
+        self._process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._process.send_signal(signal.SIGCONT)
+
     def close(self) -> None:
         """Stop for good."""
-        self.stop()
+        if self._is_up:
+            self.stop()
         self._process.kill()
         self._process.wait()
         self._reader.join()
         assert self._process.stdout is not None
         self._process.stdout.close()
+
+
+class _Proxy(http.server.ThreadingHTTPServer):
+    """Minds neither clients that are killed nor that it is stopped."""
+
+    block_on_close = False
+
+    def handle_error(self, *_: object) -> None:
+        pass
 
 
 def _handler(server: S3Server) -> type[http.server.BaseHTTPRequestHandler]:

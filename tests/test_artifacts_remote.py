@@ -78,18 +78,44 @@ def test_while_a_store_is_away_nobody_waits_for_it(store: ArtifactStore, s3: S3S
     assert store.exists("a/model")
 
 
+def test_who_is_told_to_end_waits_for_no_server(store: ArtifactStore, s3: S3Server) -> None:
+    store.hurry()
+    s3.n_refused = 99
+    for n_asked in (1, 0):
+        s3.requests.clear()
+        with pytest.raises(ArtifactError, match=r"a/model cannot be written to s3://\S+: "):
+            store.put("a/model", b"more")
+        assert len(s3.requests) == n_asked
+
+
 def test_a_server_that_is_down_is_not_taken_for_an_empty_store(
     store: ArtifactStore, s3: S3Server
 ) -> None:
     s3.stop()
-    try:
-        with pytest.raises(ArtifactError, match="cannot be looked for in s3://"):
-            store.exists("a/model")
-        with pytest.raises(ArtifactError, match=r"cannot be opened: .*Could not connect"):
-            ArtifactStore(store.url)
-    finally:
-        s3.start()
+    with pytest.raises(ArtifactError, match="cannot be looked for in s3://"):
+        store.exists("a/model")
+    with pytest.raises(ArtifactError, match=r"cannot be opened: .*Could not connect"):
+        ArtifactStore(store.url)
+    s3.start()
     assert ArtifactStore(store.url, create=False).id == store.id
+
+
+def test_a_server_that_is_silent_is_given_up(
+    store: ArtifactStore, s3: S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remote, "READ_SECONDS", 0.3)
+    impatient = ArtifactStore(store.url)
+    with s3.silent():
+        s3.requests.clear()
+        with pytest.raises(ArtifactError, match="Read timeout on endpoint URL"):
+            impatient.put("a/model", b"weights")
+        assert len(s3.requests) == remote.SILENT_TRIES
+    assert impatient.list("a") in ([], ["a/model"])
+
+
+def test_a_driver_that_is_not_installed_is_named() -> None:
+    with pytest.raises(InputError, match=r"gs://bucket/a: .*\(pip install 'hpo\[gcs\]'\)$"):
+        ArtifactStore("gs://bucket/a")
 
 
 def test_many_openings_at_once_agree_on_the_id(s3: S3Server) -> None:

@@ -1,15 +1,20 @@
-"""Worker commands whose database or whose disk is away for a while."""
+"""Worker commands whose database, disk or object store is away for a while."""
 
+import os
+import signal
 import time
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 from faults.audit import audit
-from faults.crew import Crew, wait_until
+from faults.crew import Crew, send, wait_until
 from faults.setting import Setting, make_setting
-from servers import postgresql_server
+from servers import S3Server, postgresql_server
 from small_disk import small_disk
+
+from hpo.housekeeping import collect, delete
+from hpo.results.export import export
 
 pytestmark = pytest.mark.slow
 
@@ -63,3 +68,33 @@ def test_a_trial_waits_for_room_on_the_disk(tmp_path: Path) -> None:
         found = audit(setting)
     assert found.faults == []
     assert found.counts == {"COMPLETE": 1}
+
+
+def test_workers_sit_out_an_outage_of_the_object_store(tmp_path: Path, s3: S3Server) -> None:
+    """Down in the middle, and before that a worker is killed: its trial goes on all the same."""
+    url = f"sqlite:///{tmp_path}/hpo.db"
+    made = make_setting(tmp_path, url, f"{s3.bucket()}/hpo", n_trials=2, max_epochs=400)
+    with closing(made) as setting, Crew(setting=setting, folder=tmp_path / "logs", size=1) as crew:
+        (member,) = crew.members
+        wait_until(lambda: s3.asked("^PUT .*/checkpoints/"), 60, "kept a checkpoint")
+        assert send(member.child(), signal.SIGKILL)
+        wait_until(lambda: n_final(setting) >= 1, 60, "a trial finished")
+        s3.stop()
+        wait_until(lambda: "going on without it" in member.text, 60, "said that it is away")
+        n_told = n_final(setting)
+        s3.start()
+        assert member.process.wait(timeout=120) == 0, member.text
+        assert n_told == 1
+        found = audit(setting)
+        assert found.faults == []
+        assert found.counts == {"COMPLETE": 2}
+        assert found.n_attempts == 3
+        assert s3.asked("^GET .*/tables/") == 1
+        assert s3.asked("^GET .*/checkpoints/") == 1
+        assert os.environ["AWS_SECRET_ACCESS_KEY"] not in member.text
+        (folder,) = export(setting.study, setting.store, tmp_path / "winners")
+        assert (folder / "model.onnx").exists()
+        swept = collect(setting.study.storage, setting.store).files
+        assert {file.kind for file in swept} <= {"attempt", "checkpoint"}, swept
+        delete(setting.study.storage, setting.store, setting.study.name)
+        assert setting.store.list("") == ["store-id"]

@@ -35,7 +35,8 @@ Manifest = dict[str, Any]
 
 NOTES = """\
 # Workers of hpo for {studies}. They read the storage's and the artifacts' URLs from a Secret, made
-# from a file of two lines, HPO_STORAGE=... and HPO_ARTIFACTS=..., which every pod must reach:
+# from a file of lines, HPO_STORAGE=... and HPO_ARTIFACTS=..., which every pod must reach, and what
+# an object store wants, such as AWS_ACCESS_KEY_ID=...:
 #   kubectl create secret generic {secret}{namespace} --from-env-file=FILE
 """
 RAY_NOTES = """\
@@ -198,6 +199,7 @@ class Pods:
             "name": name,
             "image": self.image,
             "env": [self._secret("HPO_STORAGE"), self._secret("HPO_ARTIFACTS")],
+            "envFrom": [{"secretRef": {"name": self.secret}}],
             "resources": resources,
         }
         if self.volumes:

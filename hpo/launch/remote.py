@@ -9,6 +9,7 @@ from contextlib import closing
 from hpo.artifacts import ArtifactStore
 from hpo.catalog import open_study
 from hpo.errors import InputError
+from hpo.files.remote import is_remote
 from hpo.storage import dialects
 from hpo.storage.engine import open_storage
 
@@ -30,7 +31,7 @@ def check_storage(url: str) -> None:
 
 def artifacts_warning(url: str) -> str | None:
     """What to see to where artifacts are in a folder, in a sentence; None where they are not."""
-    if "://" in url and not url.startswith(("file://", "local://")):
+    if is_remote(url):
         return None
     return f"artifacts {url}: a folder; every machine must see the same one there, as on NFS"
 

@@ -12,6 +12,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Callable
 from types import FrameType
 
 import torch
@@ -38,7 +39,8 @@ log = logging.getLogger("hpo.worker")
 def main() -> int:
     """Work, and say how it ended by the exit code."""
     options = _parse()
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    logging.basicConfig(format="%(message)s", stream=sys.stderr)
+    logging.getLogger("hpo").setLevel(logging.INFO)  # drivers are talkative, too
     stop = Stop()
     if options.lifeline:
         stop.watch_parent()
@@ -76,7 +78,7 @@ def _work(options: argparse.Namespace, stop: "Stop") -> int:
     storage, store, named = _open(options.names, patience=options.storage_timeout)
     for study in named:
         study.check_store(store.id)
-    stop.hand_back()
+    stop.hand_back(store.hurry)
     fleet = Fleet(storage, store.id)
     if options.slots == "auto":
         n_slots = _best_slots(named or fleet.studies(), store, torch.device(device))
@@ -172,11 +174,11 @@ class Stop:
     def __init__(self) -> None:
         """Leave signals as they are until `hand_back`."""
         self.event = threading.Event()
-        self._hands_back = False
+        self._hurry: Callable[[], None] | None = None
 
-    def hand_back(self) -> None:
-        """From now on, stop by the event."""
-        self._hands_back = True
+    def hand_back(self, hurry: Callable[[], None]) -> None:
+        """From now on, stop by the event; what may hold the process up is told to hurry."""
+        self._hurry = hurry
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._handle)
 
@@ -188,13 +190,18 @@ class Stop:
         for each in (signal.SIGTERM, signal.SIGINT):
             signal.signal(each, signal.SIG_DFL)
         # By a thread: the main one, interrupted here, may hold the lock of the event.
-        threading.Thread(target=self.event.set).start()
+        threading.Thread(target=self._set).start()
+
+    def _set(self) -> None:
+        if self._hurry:
+            self._hurry()
+        self.event.set()
 
     def _wait_for_parent(self) -> None:
         os.read(sys.stdin.fileno(), 1)  # not by a buffer, whose lock would outlive the interpreter
-        if not self._hands_back:
+        if not self._hurry:
             os._exit(EXIT_RELEASED)
-        self.event.set()
+        self._set()
 
 
 if __name__ == "__main__":

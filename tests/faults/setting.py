@@ -67,7 +67,7 @@ class Setting:
 def make_setting(
     folder: Path,
     storage_url: str,
-    artifacts: Path | None = None,
+    artifacts: Path | str | None = None,
     *,
     n_trials: int,
     max_epochs: int = 300,
@@ -79,7 +79,7 @@ def make_setting(
     Args:
         folder: for the files; the artifacts too, unless `artifacts` says where.
         storage_url: where the study is kept.
-        artifacts: the folder of the artifact store.
+        artifacts: the folder of the artifact store, or its URL.
         n_trials: the budget.
         max_epochs: of each trial; an epoch takes some 3 ms.
         pruner: `none` or `median`; the latter lets every trial run for half of its epochs.
