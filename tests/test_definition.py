@@ -169,7 +169,7 @@ def test_several_mistakes_get_a_line_each():
         "s.toml: data.source: must be a string, but got 1",
         "s.toml: data.target: is required",
         's.toml: data.targt: unknown key (did you mean "target"?); known keys are categorical, '
-        "drop, fingerprint, numeric, source, split, target, task",
+        "copy, drop, fingerprint, numeric, source, split, target, task",
     ]
 
 
