@@ -73,7 +73,7 @@ def s3(s3_server: servers.S3Server, monkeypatch: pytest.MonkeyPatch) -> Iterator
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     yield s3_server
     s3_server.start()
-    s3_server.n_refused = s3_server.n_cut = 0
+    s3_server.n_refused = s3_server.n_cut = s3_server.n_spoilt = 0
     s3_server.requests.clear()
 
 

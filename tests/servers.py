@@ -147,6 +147,7 @@ class S3Server:
         requests: what was asked for, as `GET /bucket/path`.
         n_refused: so many further requests are answered by 503.
         n_cut: so many further answers of GET end in their middle.
+        n_spoilt: so many further ones hold other bytes, every second one without its checksum.
     """
 
     def __init__(self) -> None:
@@ -163,7 +164,7 @@ class S3Server:
         self._reader.start()
         self.behind = int(found[1])
         self.requests: list[str] = []
-        self.n_refused = self.n_cut = 0
+        self.n_refused = self.n_cut = self.n_spoilt = 0
         self._sockets: set[socket.socket] = set()
         self._port, self._is_up = 0, False
         self.start()
@@ -252,9 +253,14 @@ def _handler(server: S3Server) -> type[http.server.BaseHTTPRequestHandler]:
             with closing(http.client.HTTPConnection("127.0.0.1", server.behind)) as connection:
                 connection.request(self.command, self.path, body, dict(self.headers))
                 answer = connection.getresponse()
-                content = answer.read()
+                content, headers = answer.read(), dict(answer.getheaders())
+            if server.n_spoilt > 0 and self.command == "GET":
+                server.n_spoilt -= 1
+                content = bytes(byte ^ 1 for byte in content)
+                if server.n_spoilt % 2:
+                    headers = {k: v for k, v in headers.items() if "checksum" not in k}
             is_cut = server.n_cut > 0 and self.command == "GET" and answer.status < 300
-            self.answer(answer.status, dict(answer.getheaders()), content, is_cut=is_cut)
+            self.answer(answer.status, headers, content, is_cut=is_cut)
 
         def answer(
             self, status: int, headers: dict[str, str], content: bytes, *, is_cut: bool = False

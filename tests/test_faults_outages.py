@@ -92,6 +92,7 @@ def test_workers_sit_out_an_outage_of_the_object_store(tmp_path: Path, s3: S3Ser
         assert s3.asked("^GET .*/tables/") == 1
         assert s3.asked("^GET .*/checkpoints/") == 1
         assert os.environ["AWS_SECRET_ACCESS_KEY"] not in member.text
+        assert "credentials" not in member.text  # what drivers say of themselves
         (folder,) = export(setting.study, setting.store, tmp_path / "winners")
         assert (folder / "model.onnx").exists()
         swept = collect(setting.study.storage, setting.store).files

@@ -73,8 +73,13 @@ def test_many_processes_fetch_a_file_once(s3: S3Server, cache: Path) -> None:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
     s3.requests.clear()
-    said = [process.communicate()[0] for process in readers]
-    assert said == ["whole\n"] * 4
+    for process in readers:
+        assert process.stdin is not None
+        process.stdin.close()
+    for process in readers:
+        with process:
+            assert process.stdout is not None
+            assert process.stdout.read() == "whole\n"
     assert s3.asked("^GET /[^/]+/tables/t") == 1
     assert names(cache / "tables") == [NAME]
 

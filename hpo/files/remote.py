@@ -37,6 +37,7 @@ N_CHUNKS = 4
 PASSING = {
     *("ConnectionError", "TimeoutError", "Timeout"),  # Python's, botocore's and requests'
     *("HTTPClientError", "IncompleteReadError", "ResponseStreamingError"),  # botocore's others
+    "FlexibleChecksumError",
     *("ClientConnectionError", "ClientPayloadError"),  # aiohttp's
     *("FSTimeoutError", "ChunkedEncodingError", "TransportError", "ChecksumError"),
 }
