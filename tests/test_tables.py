@@ -12,10 +12,13 @@ import pytest
 from servers import S3Server
 
 from hpo.artifacts import ArtifactStore, table_path
+from hpo.catalog import open_study
 from hpo.data.sources import write_typed
 from hpo.definition import StudyDefinition, load_definition
 from hpo.errors import ArtifactError, DataError, DefinitionError
 from hpo.launch.creation import create_from_file
+from hpo.relocation import Stores, copy_studies
+from hpo.storage.engine import open_storage
 from hpo.study import Study
 from hpo.tables import load_experiment
 
@@ -94,6 +97,15 @@ def test_a_table_that_is_not_copied_is_read_where_it_is(
     with pytest.raises(DataError, match=r"^s3://.*t\.csv: holds other data than the study was"):
         load_experiment(store, data)
     assert list((cache / "tables").iterdir()) == []
+
+
+def test_a_study_whose_table_is_not_copied_is_copied_without(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text(CSV)
+    study, store = create(tmp_path, "t.csv", copy=False)
+    other = ArtifactStore(str(tmp_path / "other"))
+    target = open_storage(f"sqlite:///{tmp_path}/other.db")
+    copy_studies(study.storage, target, ["s"], Stores(source=store, target=other))
+    assert load_experiment(other, open_study(target, "s").definition.data).frame.shape == (60, 2)
 
 
 def test_a_path_that_is_not_copied_is_absolute(tmp_path: Path, cache: Path) -> None:
