@@ -46,7 +46,7 @@ def load_experiment(store: ArtifactStore, data: StudyData) -> Experiment:
     if (near := store.near(path)) is None:
         return _cached(data, partial(store.fetch, path))
     try:
-        return Experiment(read_typed(near), data)
+        return _read(data, near)
     except OSError as error:
         what = f"artifact {path} cannot be read from {store.safe_url}"
         raise ArtifactError(f"{what}: {error.strerror or error}") from None
@@ -68,4 +68,12 @@ def _at_source(data: StudyData) -> polars.DataFrame:
 
 def _cached(data: StudyData, fetch: Callable[[Path], object]) -> Experiment:
     name = f"{data.fingerprint}.parquet"
-    return cached("tables", name, fetch, lambda file: Experiment(read_typed(file), data))
+    return cached("tables", name, fetch, partial(_read, data))
+
+
+def _read(data: StudyData, path: Path) -> Experiment:
+    try:
+        frame = read_typed(path)
+    except DataError as error:  # not what we wrote
+        raise ArtifactError(str(error)) from None
+    return Experiment(frame, data)

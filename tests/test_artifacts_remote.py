@@ -141,7 +141,9 @@ def test_a_file_is_written_from_a_file(store: ArtifactStore) -> None:
 
 def test_no_key_shows(store: ArtifactStore, s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
     secret = os.environ["AWS_SECRET_ACCESS_KEY"]
-    with pytest.raises(InputError, match=r"s3://KEY:\*\*\*@b/x must hold no key: give it by AWS_"):
+    with pytest.raises(
+        InputError, match=r"s3://KEY:\*\*\*@b/x: the URL must hold no key: give it by AWS"
+    ):
         ArtifactStore(f"s3://KEY:{secret}@b/x")
 
     def fail(*_: object) -> None:

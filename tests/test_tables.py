@@ -57,7 +57,11 @@ def test_a_table_in_a_local_store_needs_no_cache(tmp_path: Path, cache: Path) ->
     study, store = create(tmp_path, "t.csv")
     assert load_experiment(store, study.definition.data).frame.shape == (60, 2)
     assert not cache.exists()
-    (tmp_path / "artifacts" / table_path(study.definition.data.fingerprint)).unlink()
+    stored = tmp_path / "artifacts" / table_path(study.definition.data.fingerprint)
+    stored.write_bytes(stored.read_bytes()[:-9])
+    with pytest.raises(ArtifactError, match=r"tables/\w+.parquet: cannot be parsed: "):
+        load_experiment(store, study.definition.data)
+    stored.unlink()
     with pytest.raises(ArtifactError, match=r"artifact tables/\w+.parquet cannot be read from "):
         load_experiment(store, study.definition.data)
 

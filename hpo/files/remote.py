@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 import fsspec
 from fsspec import AbstractFileSystem
 
-from hpo.urls import IN_USER, shown, told
+from hpo.urls import IN_USER, told
 
 T = TypeVar("T")
 
@@ -70,8 +70,8 @@ def file_system(url: str) -> tuple[AbstractFileSystem, str]:
     scheme = url.partition("://")[0]
     if scheme in ("s3", "s3a") and IN_USER.search(url):
         raise ValueError(
-            f"{shown(url)} must hold no key: give it by AWS_ACCESS_KEY_ID and "
-            "AWS_SECRET_ACCESS_KEY, or by a profile"
+            "the URL must hold no key: give it by AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or "
+            "by a profile"
         )
     try:
         system, path = fsspec.core.url_to_fs(url, **_options(scheme))
