@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from hpo.artifacts import ArtifactStore
 from hpo.catalog import bury, open_study
 from hpo.launch.creation import create_from_file
 from hpo.storage.engine import open_storage
-from hpo.study import Study, WorkerId
+from hpo.study import Claim, Lease, Study, WorkerId
 from hpo.worker import pace
 from hpo.worker.loop import Timing, Worker
 from hpo.worker.quota import Quota
@@ -64,22 +64,57 @@ def test_slots_are_full_until_the_budget_is_used_up(
     make_study: Make, store: ArtifactStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     study, pack = make_study(n_trials=10, max_epochs=100), Pack(4)
-    claim, n_wanted = Study.claim, list[int]()
+    claim, looks = Study.claim, list[tuple[int, int, int]]()
 
-    def noted(study: Study, worker: WorkerId, lease: float, n: int) -> object:
-        n_wanted.append(n)
-        return claim(study, worker, lease, n)
+    def noted(study: Study, worker: WorkerId, lease: float, n: int) -> list[Lease]:
+        granted = claim(study, worker, lease, n)
+        looks.append((len(pack.sizes), n, len(granted)))
+        return granted
 
     monkeypatch.setattr(Study, "claim", noted)
     start = time.monotonic()
     assert make_worker(study, store, pack).work(threading.Event())
     assert study.progress().counts == {"COMPLETE": 10}
     assert all(trial.user_attrs["attempt"] == 1 for trial in study.trials())
+    assert looks[0] == (0, 4, 4)
     assert pack.sizes[0] == 4
-    assert pack.sizes == sorted(pack.sizes, reverse=True)
-    assert n_wanted[0] == 4
+    last = max(n_slices for n_slices, _, n_granted in looks if n_granted)
+    # Who follows a trial is claimed beside the next slice, and begins with the one after that.
+    n_missed = sum(n_wanted for _, n_wanted, n_granted in looks[1:] if n_granted)
+    assert sum(4 - size for size in pack.sizes[:last]) <= n_missed
     # Each trial that ended freed a slot, and looks in vain are a second apart.
-    assert len(n_wanted) <= 10 + 2 + (time.monotonic() - start) / 1.0
+    assert len(looks) <= 10 + 2 + (time.monotonic() - start) / 1.0
+
+
+def test_params_are_drawn_while_others_train(
+    make_study: Make, store: ArtifactStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study, quota = make_study(n_trials=4, max_epochs=100_000), Quota.limited(2)
+    drawing, noticed, stop, draw = (
+        threading.Event(),
+        threading.Event(),
+        threading.Event(),
+        Study.draw,
+    )
+
+    def on_slice() -> None:
+        if len(pack.sizes) == 3:
+            quota.give_back(2)
+        if drawing.wait(0.2):
+            noticed.set()
+            stop.set()
+
+    def watched(study: Study, granted: Sequence[Lease]) -> list[Claim]:
+        if granted and len(pack.sizes) >= 3:  # the first ones have nobody beside them
+            drawing.set()
+            assert noticed.wait(5.0)
+        return draw(study, granted)
+
+    monkeypatch.setattr(Study, "draw", watched)
+    pack = Pack(4, on_slice=on_slice)
+    assert not make_worker(study, store, pack, quota=quota).work(stop)
+    assert noticed.is_set()
+    assert study.progress().counts == {"WAITING": 4}
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])

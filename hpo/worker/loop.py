@@ -1,11 +1,14 @@
 """The worker's loop: claim, train, report, save, tell.
 
-One loop whether the trainer holds one trial or many: fill its free slots from the studies, let it
-advance a slice, hand what happened to the outbox, drop what is over. Now and then a checkpoint of
-each trial goes to the artifact store, and whoever takes the trial up again goes on from there. A
-signal is looked for between slices; trials in progress are then kept and go back to their study.
-A trial for which the trainer has no memory beside the others goes back as well, and the worker
-makes do with fewer slots.
+One loop whether the trainer holds one trial or many: hand what happened to the outbox, claim trials
+for free slots, let the trainer advance a slice. With many slots the first two go on in a thread
+beside the slice, so that training waits for no storage; nothing else goes on beside anything, and
+nothing needs a lock.
+
+Now and then a checkpoint of each trial goes to the artifact store, and whoever takes the trial up
+again goes on from there. A signal is looked for between slices; trials in progress are then kept
+and go back to their study. A trial for which the trainer has no memory beside the others goes back
+as well, and the worker makes do with fewer slots.
 
 Does not know: what a trainer does inside, how processes are started.
 """
@@ -15,6 +18,7 @@ import math
 import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -39,6 +43,7 @@ from hpo.worker.claims import Claims, Shares, all_of_the_first
 from hpo.worker.heart import Heart
 from hpo.worker.job import Ending, Job
 from hpo.worker.outbox import Outbox, by_study
+from hpo.worker.places import Places, n_training
 from hpo.worker.quota import Quota
 from hpo.worker.stopwatch import Stopwatch
 from hpo.worker.tables import Tables
@@ -108,7 +113,7 @@ class Worker:
         self._trainer = trainer
         self._quota = quota
         self._timing = timing
-        self._slots = slots
+        self._places = Places(trainer, slots)
         self._deadline = deadline
         self._until_finished = until_finished
         self._heart = Heart(timing.lease, timing.hang)
@@ -154,29 +159,53 @@ class Worker:
         return is_done
 
     def _work(self, stop: threading.Event) -> bool:
-        while not stop.is_set() and time.monotonic() < self._deadline:
-            self._fill()
-            if not self._jobs:
-                if self._is_done():
-                    return True
-                stop.wait(POLL_SECONDS)
-                continue
-            self._advance(stop)
-            self._deliver()
-            self._keep_due()
-            self._take_orders()
+        with ThreadPoolExecutor(1, "storage") as beside:
+            while not stop.is_set() and time.monotonic() < self._deadline:
+                if self._places.n > 1 and n_training(self._jobs.values()):
+                    self._talk_and_train(beside)
+                else:
+                    self._talk()
+                    self._settle()
+                    if not self._jobs and self._is_done():
+                        return True
+                    self._note_all(events := self._train())
+                    if not events and not n_training(self._jobs.values()):
+                        stop.wait(POLL_SECONDS)  # all there is to do is to claim or to deliver
+                self._keep_due()
+                self._take_orders()
         return not (stop.is_set() or self._jobs)
 
+    def _talk_and_train(self, beside: ThreadPoolExecutor) -> None:
+        """Train for a slice, and meanwhile talk of what happened in the last one."""
+        talk = beside.submit(self._talk)
+        try:
+            events = self._train()
+        finally:
+            with self.stopwatch("wait"):
+                wait([talk])
+        self._note_all(events)
+        talk.result()
+        self._settle()
+
+    def _talk(self) -> None:
+        """Tell the studies what they do not know yet, and ask for more; without the trainer."""
+        self._deliver()
+        self._fill()
+
+    def _settle(self) -> None:
+        if not self._places.settle(self._jobs.values()):
+            self._next_fill = time.monotonic() + POLL_SECONDS
+
     def _fill(self) -> None:
-        """Claim trials for all free slots; after a look that found too few, not for a while."""
-        n_free = self._slots - len(self._jobs)
+        """Claim trials for free slots; after a look that found too few, not for a while."""
+        n_wanted = self._places.n_wanted(len(self._jobs))
         is_due = not self._jobs or time.monotonic() >= self._next_fill
         outage = self._outbox.storage_outage
-        if not (n_free > 0 and is_due and outage.is_due and self._outbox.store_outage.is_due):
+        if not (n_wanted and is_due and outage.is_due and self._outbox.store_outage.is_due):
             return
         with outage.ridden_out():
             self._look_for_studies()
-            if self._claims.take(self._known, n_free, self._begin) < n_free:
+            if self._claims.take(self._known, n_wanted, self._begin) < n_wanted:
                 self._next_fill = time.monotonic() + POLL_SECONDS
 
     def _look_for_studies(self) -> None:
@@ -187,19 +216,17 @@ class Worker:
 
     def _begin(self, job: Job, checkpoint: Checkpoint | None) -> None:
         self._jobs[job.run.key] = job
-        if not self._trainer.admit(job.run, checkpoint):
-            job.ending = Ending(state="WAITING")
-            self._next_fill = time.monotonic() + POLL_SECONDS
+        self._places.take(job, checkpoint)
 
-    def _advance(self, stop: threading.Event) -> None:
-        """Train for a slice and note what happened in it."""
+    def _train(self) -> Sequence[Event]:
         with self.stopwatch("train"), self._heart.watching():
-            events = self._trainer.advance(SLICE_SECONDS)
+            return self._trainer.advance(SLICE_SECONDS)
+
+    def _note_all(self, events: Sequence[Event]) -> None:
+        """Note what happened in a slice; the pruner may have ended a trial meanwhile."""
         for event in events:
-            if job := self._jobs.get(event.key):
+            if (job := self._jobs.get(event.key)) and job.is_training:
                 self._note(job, event)
-        if not events and all(job.ending for job in self._jobs.values()):
-            stop.wait(POLL_SECONDS)  # all there is to do is to deliver
 
     def _note(self, job: Job, event: Event) -> None:
         match event:
@@ -213,23 +240,25 @@ class Worker:
                 attrs = {**_measured(event.result), "reason": event.result.reason}
                 job.ending = Ending(state="PRUNED", attrs=attrs)
             case Finished():
-                job.ending = self._completed(job, event.result)
+                job.result = event.result
             case Unplaced():
                 job.ending = Ending(state="WAITING")
-                placed = [j for j in self._jobs.values() if not _is_waiting(j)]
-                self._slots = max(1, len(placed))
-                number = job.claim.number
-                log.warning("no memory for trial %d: from now on %d slots", number, self._slots)
+                self._places.shrink(self._jobs.values())
+                number, n_slots = job.claim.number, self._places.n
+                log.warning("no memory for trial %d: from now on %d slots", number, n_slots)
 
     def _completed(self, job: Job, result: Result) -> Ending:
         with self.stopwatch("save"):
             model = self._tables[job.study].model(job.run.config, result, self._trainer.device)
-            environment = {**asdict(model.environment), "slots": self._slots}
+            environment = {**asdict(model.environment), "slots": self._places.n}
             attrs = {**_measured(result), **environment, "metrics": result.metrics}
             return Ending(state="COMPLETE", attrs=attrs, weights=model.to_bytes())
 
     def _deliver(self, *, at_once: bool = False) -> None:
         """Send what the storage does not know yet, and drop what is over."""
+        for job in self._jobs.values():
+            if job.result is not None and job.ending is None:
+                job.ending = self._completed(job, job.result)
         lost = self._heart.lost()
         for job in list(self._jobs.values()):
             # One that has ended is told all the same: it may be our own word that ended its lease.
@@ -237,14 +266,11 @@ class Worker:
                 self._let_go(job)
         for job in self._outbox.deliver(self._jobs.values(), at_once=at_once):
             self._drop(job)
-            if job.ending is not None and not _is_waiting(job):
+            if job.ending is not None and not job.is_waiting:
                 self._count_failures(job.ending)
-        for job in self._jobs.values():
-            if job.ending is not None:  # by the pruner, and not told yet
-                self._trainer.evict(job.run.key)
 
     def _drop(self, job: Job) -> None:
-        self._trainer.evict(job.run.key)
+        self._places.leave(job)
         self._heart.drop(job.claim)
         del self._jobs[job.run.key]
 
@@ -257,7 +283,7 @@ class Worker:
     def _keep_due(self) -> None:
         """Write the checkpoints whose time has come."""
         for job in self._jobs.values():
-            if job.ending is None and time.monotonic() >= job.kept_at + self._timing.checkpoint:
+            if not job.is_over and time.monotonic() >= job.kept_at + self._timing.checkpoint:
                 self._keep(job)
 
     def _keep(self, job: Job) -> None:
@@ -281,7 +307,7 @@ class Worker:
         self._next_look = time.monotonic() + ORDERS_SECONDS
         with self._outbox.storage_outage.ridden_out():
             for study, jobs in by_study(self._jobs.values()).items():
-                own = [job for job in jobs if job.ending is None]
+                own = [job for job in jobs if not job.is_over]
                 with suppress(StudyNotFoundError):  # deleted: the next report finds no lease
                     self._obey(look(study, [job.claim for job in own]), study, own)
 
@@ -317,7 +343,7 @@ class Worker:
         What is kept comes first: it must not wait for a storage that does not answer.
         """
         for job in self._jobs.values():
-            if job.ending is None and how == RELEASED:
+            if not job.is_over and how == RELEASED:
                 self._keep(job)
         for last in (partial(self._deliver, at_once=True), partial(self._give_all_back, how)):
             try:
@@ -344,10 +370,6 @@ def _is_finished(study: Study) -> bool:
     except StudyNotFoundError as error:
         log.info("%s", error)
         return True
-
-
-def _is_waiting(job: Job) -> bool:
-    return job.ending is not None and job.ending.state == "WAITING"
 
 
 def _measured(result: Result) -> dict[str, Any]:

@@ -114,7 +114,7 @@ class Outbox:
 
     def _give_back(self, study: Study, jobs: list[Job]) -> list[Job]:
         """Return those of a study's jobs that found no place; which these were."""
-        unplaced = [job for job in jobs if job.ending and job.ending.state == "WAITING"]
+        unplaced = [job for job in jobs if job.is_waiting]
         study.release(*(job.claim for job in unplaced))
         for job in unplaced:
             log.info("%s: trial %d goes back to the study", study.name, job.claim.number)
