@@ -25,8 +25,7 @@ from functools import partial
 from typing import Any
 
 from hpo.artifacts import ArtifactStore
-from hpo.checkpoints import save
-from hpo.errors import ArtifactError, HpoError, StudyNotFoundError
+from hpo.errors import HpoError, StudyNotFoundError
 from hpo.steering import Orders, look
 from hpo.study import RELEASED, Study, WorkerId
 from hpo.training import (
@@ -282,23 +281,18 @@ class Worker:
 
     def _keep_due(self) -> None:
         """Write the checkpoints whose time has come."""
-        for job in self._jobs.values():
-            if not job.is_over and time.monotonic() >= job.kept_at + self._timing.checkpoint:
-                self._keep(job)
+        latest = time.monotonic() - self._timing.checkpoint
+        self._keep([j for j in self._jobs.values() if not j.is_over and j.kept_at <= latest])
 
-    def _keep(self, job: Job) -> None:
-        """Write a checkpoint of a trial; without one, less of it survives its worker."""
-        job.kept_at = time.monotonic()
+    def _keep(self, jobs: Sequence[Job]) -> None:
+        """Write checkpoints of trials; without one, less of a trial survives its worker."""
+        if not jobs:
+            return
         with self.stopwatch("checkpoint"), self._heart.watching():
-            if (checkpoint := self._trainer.checkpoint(job.run.key)) is None:
-                return
-            try:
-                save(self._store, job.study.uuid, job.claim.number, checkpoint)
-            except ArtifactError as error:
-                log.warning("no checkpoint of trial %d: %s", job.claim.number, error)
-                return
-        job.is_kept = True
-        self._outbox.keep_log(job)
+            states = {job: self._trainer.checkpoint(job.run.key) for job in jobs}
+            self._outbox.keep({job: state for job, state in states.items() if state is not None})
+        for job in jobs:
+            job.kept_at = time.monotonic()
 
     def _take_orders(self) -> None:
         """Give back the trials of studies that are not to go on; looked at now and then."""
@@ -318,8 +312,7 @@ class Worker:
                 self._let_go(job)
         if not orders.goes_on:
             kept = [job for job in jobs if job.claim not in orders.lost]
-            for job in kept:
-                self._keep(job)
+            self._keep(kept)
             self._give_back(study, kept)
 
     def _let_go(self, job: Job) -> None:
@@ -331,8 +324,8 @@ class Worker:
         """Return trials to their study."""
         for job in jobs:
             job.log(f"goes back to the study: {how}")
-            self._outbox.keep_log(job)
             self._drop(job)
+        self._outbox.keep_logs(jobs)
         study.release(*(job.claim for job in jobs), how=how)
         for job in jobs:
             log.info("%s: trial %d goes back to the study", study.name, job.claim.number)
@@ -342,9 +335,8 @@ class Worker:
 
         What is kept comes first: it must not wait for a storage that does not answer.
         """
-        for job in self._jobs.values():
-            if not job.is_over and how == RELEASED:
-                self._keep(job)
+        if how == RELEASED:
+            self._keep([job for job in self._jobs.values() if not job.is_over])
         for last in (partial(self._deliver, at_once=True), partial(self._give_all_back, how)):
             try:
                 last()
