@@ -7,7 +7,7 @@ import pytest
 
 from hpo.training import Run
 from hpo.worker.job import Ending, Job
-from hpo.worker.places import Places, n_training
+from hpo.worker.places import IDLE_SECONDS, Places, n_training
 
 
 class Trainer:
@@ -46,9 +46,34 @@ def test_as_many_are_wanted_ahead_as_are_likely_to_end(n: int, n_ending: int, n_
         if slice_ > 20:  # none is ever missing
             assert len(trainer.keys) == n_training(jobs) == n
         for job in jobs[:n_ending]:
+            job.ending = Ending(state="PRUNED")
             places.leave(job)
         del jobs[:n_ending]
     assert places.n_wanted(0) == n + n_ahead
+
+
+def test_nothing_is_claimed_ahead_for_what_was_given_back() -> None:
+    trainer: Any = Trainer(8)
+    places, jobs = Places(trainer, 8), [make_job(key) for key in range(8)]
+    for job in jobs:
+        places.take(job, None)
+    places.settle(jobs)
+    for job in jobs:
+        places.leave(job)
+    places.settle([])
+    assert places.n_wanted(0) == 8
+
+
+def test_who_waits_in_vain_is_idle() -> None:
+    trainer: Any = Trainer(1)
+    places, jobs = Places(trainer, 1), [make_job(key) for key in range(3)]
+    for job in jobs:
+        places.take(job, None)
+    places.settle(jobs)
+    assert places.idle() == []
+    for job in jobs:
+        job.kept_at -= IDLE_SECONDS
+    assert places.idle() == [jobs[2], jobs[1]]
 
 
 def test_who_was_let_go_before_its_turn_gets_no_place() -> None:
@@ -82,7 +107,8 @@ def test_who_is_refused_waits_and_the_places_shrink() -> None:
     for job in jobs:
         places.take(job, None)
     assert not places.settle(jobs)
-    assert [job.is_waiting for job in jobs] == [False, False, True]
-    jobs[1].ending = Ending(state="WAITING")  # no memory for it after all
-    places.shrink(jobs)
+    assert [job.is_refused for job in jobs] == [False, False, True]
+    places.leave(jobs.pop())
+    jobs.pop(0)  # ended and told while the other found no memory
+    places.shrink()
     assert places.n == 1

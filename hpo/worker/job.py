@@ -72,7 +72,7 @@ class Job:
         return self.is_placed and not self.is_over
 
     @property
-    def is_waiting(self) -> bool:
+    def is_refused(self) -> bool:
         """Whether there was no place for it, and it goes back to its study."""
         return self.ending is not None and self.ending.state == "WAITING"
 

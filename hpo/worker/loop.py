@@ -2,8 +2,8 @@
 
 One loop whether the trainer holds one trial or many: hand what happened to the outbox, claim trials
 for free slots, let the trainer advance a slice. With many slots the first two go on in a thread
-beside the slice, so that training waits for no storage; nothing else goes on beside anything, and
-nothing needs a lock.
+beside the slice. What this thread and the training touch has nothing in common: the jobs are the
+thread's while a slice lasts, the trainer is the training's.
 
 Now and then a checkpoint of each trial goes to the artifact store, and whoever takes the trial up
 again goes on from there. A signal is looked for between slices; trials in progress are then kept
@@ -41,7 +41,7 @@ from hpo.training import (
 from hpo.worker.claims import Claims, Shares, all_of_the_first
 from hpo.worker.heart import Heart
 from hpo.worker.job import Ending, Job
-from hpo.worker.outbox import Outbox, by_study
+from hpo.worker.outbox import MAX_WRITERS, Outbox, by_study
 from hpo.worker.places import Places, n_training
 from hpo.worker.quota import Quota
 from hpo.worker.stopwatch import Stopwatch
@@ -165,11 +165,14 @@ class Worker:
                 else:
                     self._talk()
                     self._settle()
-                    if not self._jobs and self._is_done():
-                        return True
+                    if not self._jobs:
+                        if self._is_done():
+                            return True
+                        stop.wait(POLL_SECONDS)
+                        continue
                     self._note_all(events := self._train())
                     if not events and not n_training(self._jobs.values()):
-                        stop.wait(POLL_SECONDS)  # all there is to do is to claim or to deliver
+                        stop.wait(POLL_SECONDS)  # all there is to do is to deliver
                 self._keep_due()
                 self._take_orders()
         return not (stop.is_set() or self._jobs)
@@ -189,6 +192,7 @@ class Worker:
     def _talk(self) -> None:
         """Tell the studies what they do not know yet, and ask for more; without the trainer."""
         self._deliver()
+        self._give_back_idle()
         self._fill()
 
     def _settle(self) -> None:
@@ -214,6 +218,8 @@ class Worker:
             self._tables.retain({*self._known, *(job.study for job in self._jobs.values())})
 
     def _begin(self, job: Job, checkpoint: Checkpoint | None) -> None:
+        if former := self._jobs.get(job.run.key):  # its lease was lost a moment ago
+            self._drop(former)
         self._jobs[job.run.key] = job
         self._places.take(job, checkpoint)
 
@@ -242,7 +248,7 @@ class Worker:
                 job.result = event.result
             case Unplaced():
                 job.ending = Ending(state="WAITING")
-                self._places.shrink(self._jobs.values())
+                self._places.shrink()
                 number, n_slots = job.claim.number, self._places.n
                 log.warning("no memory for trial %d: from now on %d slots", number, n_slots)
 
@@ -257,7 +263,8 @@ class Worker:
         """Send what the storage does not know yet, and drop what is over."""
         for job in self._jobs.values():
             if job.result is not None and job.ending is None:
-                job.ending = self._completed(job, job.result)
+                result, job.result = job.result, None
+                job.ending = self._completed(job, result)
         lost = self._heart.lost()
         for job in list(self._jobs.values()):
             # One that has ended is told all the same: it may be our own word that ended its lease.
@@ -265,12 +272,14 @@ class Worker:
                 self._let_go(job)
         for job in self._outbox.deliver(self._jobs.values(), at_once=at_once):
             self._drop(job)
-            if job.ending is not None and not job.is_waiting:
+            if job.ending is not None and not job.is_refused:
                 self._count_failures(job.ending)
 
     def _drop(self, job: Job) -> None:
         self._places.leave(job)
         self._heart.drop(job.claim)
+        if not job.is_placed:
+            self._quota.give_back()
         del self._jobs[job.run.key]
 
     def _count_failures(self, ending: Ending) -> None:
@@ -282,26 +291,27 @@ class Worker:
     def _keep_due(self) -> None:
         """Write the checkpoints whose time has come."""
         latest = time.monotonic() - self._timing.checkpoint
-        self._keep([j for j in self._jobs.values() if not j.is_over and j.kept_at <= latest])
+        self._keep([j for j in self._jobs.values() if j.is_training and j.kept_at <= latest])
 
     def _keep(self, jobs: Sequence[Job]) -> None:
         """Write checkpoints of trials; without one, less of a trial survives its worker."""
-        if not jobs:
-            return
-        with self.stopwatch("checkpoint"), self._heart.watching():
-            states = {job: self._trainer.checkpoint(job.run.key) for job in jobs}
-            self._outbox.keep({job: state for job, state in states.items() if state is not None})
-        for job in jobs:
-            job.kept_at = time.monotonic()
+        for first in range(0, len(jobs), MAX_WRITERS):
+            batch = jobs[first : first + MAX_WRITERS]
+            with self.stopwatch("checkpoint"), self._heart.watching():
+                found = {job: self._trainer.checkpoint(job.run.key) for job in batch}
+                self._outbox.keep({job: state for job, state in found.items() if state is not None})
+            for job in batch:
+                job.kept_at = time.monotonic()
 
     def _take_orders(self) -> None:
         """Give back the trials of studies that are not to go on; looked at now and then."""
-        if time.monotonic() < self._next_look or not self._outbox.storage_outage.is_due:
+        is_due = time.monotonic() >= self._next_look and self._outbox.storage_outage.is_due
+        if not (self._jobs and is_due):
             return
         self._next_look = time.monotonic() + ORDERS_SECONDS
-        with self._outbox.storage_outage.ridden_out():
+        with self._outbox.storage_outage.ridden_out(proves=False):
             for study, jobs in by_study(self._jobs.values()).items():
-                own = [job for job in jobs if not job.is_over]
+                own = self._going_on(jobs)
                 with suppress(StudyNotFoundError):  # deleted: the next report finds no lease
                     self._obey(look(study, [job.claim for job in own]), study, own)
 
@@ -311,9 +321,21 @@ class Worker:
             if job.claim in orders.lost:
                 self._let_go(job)
         if not orders.goes_on:
-            kept = [job for job in jobs if job.claim not in orders.lost]
+            self._deliver(at_once=True)  # the pruner's word on all that the checkpoints will hold
+            kept = self._going_on(jobs)
             self._keep(kept)
             self._give_back(study, kept)
+
+    def _going_on(self, jobs: Sequence[Job]) -> list[Job]:
+        """Those of some jobs that are still in hand and not over."""
+        return [job for job in jobs if not job.is_over and self._jobs.get(job.run.key) is job]
+
+    def _give_back_idle(self) -> None:
+        """Return what was claimed ahead and found no place for a while: others may have one."""
+        if idle := self._places.idle():
+            with self._outbox.storage_outage.ridden_out():
+                for study, jobs in by_study(idle).items():
+                    self._give_back(study, jobs)
 
     def _let_go(self, job: Job) -> None:
         """Drop a trial that is no longer this worker's."""
@@ -336,22 +358,25 @@ class Worker:
         What is kept comes first: it must not wait for a storage that does not answer.
         """
         if how == RELEASED:
-            self._keep([job for job in self._jobs.values() if not job.is_over])
+            self._keep([job for job in self._jobs.values() if job.is_training])
         for last in (partial(self._deliver, at_once=True), partial(self._give_all_back, how)):
             try:
                 last()
             except HpoError as error:
                 log.warning("%s", error)
+            except Exception:  # whatever it is, the trials are to go back
+                log.exception("while giving trials back")
 
     def _give_all_back(self, how: str) -> None:
         for study, jobs in by_study(self._jobs.values()).items():
-            self._give_back(study, jobs, how)
+            self._give_back(study, [job for job in jobs if job.is_placed], how)
+            self._give_back(study, [job for job in jobs if not job.is_placed])
 
     def _is_done(self) -> bool:
         if self._quota.is_spent():
             return True
         if self._until_finished and self._outbox.storage_outage.is_due:
-            with self._outbox.storage_outage.ridden_out():
+            with self._outbox.storage_outage.ridden_out(proves=False):
                 return all(_is_finished(study) for study in self._studies())
         return False
 

@@ -62,11 +62,13 @@ class Outbox:
             ArtifactError: likewise the artifact store.
         """
         over: list[Job] = []
-        if at_once or self.storage_outage.is_due:
-            is_due = at_once or self._pace.is_due
+        is_due = at_once or self._pace.is_due
+        telling = [job for job in jobs if job.ending or (is_due and job.reports)]
+        # With nothing to say the storage is not asked, and nothing is learned of its outage.
+        if telling and (at_once or self.storage_outage.is_due):
             with self.storage_outage.ridden_out():
                 with self._pace.timed() if is_due else nullcontext():
-                    over += self._report([job for job in jobs if is_due or job.ending])
+                    over += self._report(telling)
                 ended = by_study(job for job in jobs if job.ending and job not in over)
                 for study, own in ended.items():
                     over += self._give_back(study, own)
@@ -126,7 +128,7 @@ class Outbox:
     def take_leave(self, job: Job) -> None:
         """Say why a trial is no longer this worker's, and clear what nobody needs of it."""
         is_pruned = False
-        with self.storage_outage.ridden_out():
+        with self.storage_outage.ridden_out(proves=False):
             is_pruned = was_pruned(job.study, job.claim)
         if is_pruned:
             log.info("%s: trial %d was pruned by hand", job.study.name, job.claim.number)
@@ -136,7 +138,7 @@ class Outbox:
 
     def _give_back(self, study: Study, jobs: list[Job]) -> list[Job]:
         """Return those of a study's jobs that found no place; which these were."""
-        unplaced = [job for job in jobs if job.is_waiting]
+        unplaced = [job for job in jobs if job.is_refused]
         study.release(*(job.claim for job in unplaced))
         for job in unplaced:
             log.info("%s: trial %d goes back to the study", study.name, job.claim.number)
