@@ -9,7 +9,9 @@ import polars
 from hpo.artifacts import ArtifactStore
 from hpo.bundle import Model, load_model
 from hpo.catalog import open_study
+from hpo.confirmation import Confirmation
 from hpo.errors import HpoError, InputError
+from hpo.launch.confirming import conclude, prepare
 from hpo.launch.creation import create_from_file
 from hpo.launch.local import local_slots, slots_argument
 from hpo.launch.search import local_crew, search
@@ -20,6 +22,7 @@ from hpo.results.stored import stored_model
 from hpo.status import StudyStatus
 from hpo.storage.engine import open_storage
 from hpo.study import Study
+from hpo.worker.supervisor import Slot
 
 __all__ = ["StudyResults", "load_model", "load_study", "run"]
 
@@ -82,6 +85,38 @@ class StudyResults:
             torch_program=torch_program,
         )
 
+    def confirm(
+        self,
+        *,
+        top: int = 5,
+        seeds: int = 5,
+        workers: int | str = "auto",
+        gpus: str = "auto",
+        per_gpu: int = 1,
+        slots: int | str = 1,
+    ) -> Confirmation:
+        """Train the leading configurations and the default again over seeds, as `hpo confirm`.
+
+        Leaderboard and export prefer the winner from then on.
+
+        Args:
+            top: leading configurations, besides the default.
+            seeds: with which each is trained.
+            workers: as for `run`, like the others.
+            gpus: likewise.
+            per_gpu: likewise.
+            slots: likewise.
+
+        Raises:
+            InputError: an argument is wrong.
+            HpoError: there is nothing to confirm yet, or the workers failed.
+        """
+        arguments = slots_argument(str(slots))
+        places = local_slots(gpus=gpus, per_gpu=per_gpu, workers=str(workers))
+        again = prepare(self.study, self.store, top=top, seeds=seeds)
+        _work(again, self.store, places, arguments)
+        return conclude(self.study, again)
+
 
 def run(
     study_file: str | Path,
@@ -118,10 +153,7 @@ def run(
     study, store = create_from_file(
         Path(study_file), storage, artifacts, n_trials=n_trials, timeout=_seconds(timeout)
     )
-    study.storage.check_room(len(places))
-    crew = local_crew(study, store, places, arguments)
-    if code := search(study, store, crew, lambda status: None):
-        raise HpoError(f"the workers of study {study.name} ended with code {code}")
+    _work(study, store, places, arguments)
     return StudyResults(study=study, store=store)
 
 
@@ -136,6 +168,19 @@ def load_study(
     """
     study = open_study(open_storage(storage, create=False), name)
     return StudyResults(study=study, store=ArtifactStore(artifacts, create=False))
+
+
+def _work(study: Study, store: ArtifactStore, places: Sequence[Slot], arguments: list[str]) -> None:
+    """Let workers on this machine finish a study.
+
+    Raises:
+        InputError: the storage has no connections for so many.
+        HpoError: they failed.
+    """
+    study.storage.check_room(len(places))
+    crew = local_crew(study, store, places, arguments)
+    if code := search(study, store, crew, lambda status: None):
+        raise HpoError(f"the workers of study {study.name} ended with code {code}")
 
 
 def _seconds(timeout: str | float | None) -> float | None:

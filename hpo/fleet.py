@@ -18,7 +18,7 @@ from hpo.catalog import listed
 from hpo.definition import Budget
 from hpo.errors import StudyNotFoundError
 from hpo.settings import GIVEN, STANDING, Settings
-from hpo.storage import ledger
+from hpo.storage import attributes
 from hpo.storage.engine import Storage
 from hpo.storage.overview import Work, count_work, read_attrs
 from hpo.study import DEFINITION, FORMAT, MOVED, STORE, UUID, VERSION, Study
@@ -104,7 +104,7 @@ def share_out(openings: Sequence[Opening], n: int) -> list[tuple[Study, int]]:
 def prioritize(study: Study, priority: int) -> None:
     """Set a study's priority; workers heed it when they next look for a trial."""
     study.storage.write(
-        lambda connection: ledger.set_study_attr(connection, study.id, PRIORITY, priority)
+        lambda connection: attributes.set_study(connection, study.id, PRIORITY, priority)
     )
 
 

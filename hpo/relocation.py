@@ -27,7 +27,7 @@ from hpo.artifacts import ArtifactStore, study_path, table_path
 from hpo.catalog import Listed, check_unused, find, listing, lock_unused, open_study
 from hpo.errors import ArtifactError, HpoError, InputError
 from hpo.housekeeping import sign
-from hpo.storage import copying, ledger
+from hpo.storage import attributes, copying, ledger
 from hpo.storage.engine import Storage
 from hpo.storage.inventory import TrialFiles, read_inventory
 from hpo.storage.removal import deleted
@@ -224,17 +224,17 @@ def _send_off(connection: Connection, row: Listed, source: Storage, target: Stor
     """Leave the study in the source as one that has moved, with nothing to do in it."""
     lock_unused(connection, row, source.safe_url, LATER)
     copying.freeze(connection, row.id)
-    attrs = ledger.get_study_attrs(connection, row.id, (DEFINITION,))
+    attrs = attributes.read_study(connection, row.id, (DEFINITION,))
     moved: dict[str, Any] = {"to": target.safe_url, "definition": attrs.get(DEFINITION)}
-    ledger.set_study_attr(connection, row.id, MOVED, moved)
-    ledger.drop_study_attr(connection, row.id, DEFINITION)
+    attributes.set_study(connection, row.id, MOVED, moved)
+    attributes.drop_study(connection, row.id, DEFINITION)
 
 
 def _call_back(connection: Connection, row: Listed) -> None:
     if not ledger.lock_study(connection, row.id):
         return
-    ledger.set_study_attr(connection, row.id, DEFINITION, row.attrs[MOVED]["definition"])
-    ledger.drop_study_attr(connection, row.id, MOVED)
+    attributes.set_study(connection, row.id, DEFINITION, row.attrs[MOVED]["definition"])
+    attributes.drop_study(connection, row.id, MOVED)
 
 
 def _arrive(target: Storage, name: str, write: Callable[[Connection], Arrived]) -> Arrived:

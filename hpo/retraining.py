@@ -27,7 +27,7 @@ from hpo.confirmation import (
 from hpo.definition import StudyDefinition
 from hpo.errors import BudgetError, StudyNotFoundError
 from hpo.search_space import Params
-from hpo.storage import ledger
+from hpo.storage import attributes, ledger
 from hpo.storage.engine import Storage
 from hpo.storage.snapshot import read_study
 from hpo.study import DEFINITION, UUID, Study
@@ -87,8 +87,8 @@ def queue_missing(study: Study, of: str, wanted: Iterable[Params]) -> None:
         n_trials = max(number, definition.budget.n_trials)
         budget = definition.budget.model_copy(update={"n_trials": n_trials})
         definition = replace(definition, budget=budget)
-        ledger.set_study_attr(connection, study.id, DEFINITION, definition.to_json())
-        ledger.set_study_attr(connection, study.id, CONFIRMS, of)
+        attributes.set_study(connection, study.id, DEFINITION, definition.to_json())
+        attributes.set_study(connection, study.id, CONFIRMS, of)
         return definition
 
     study.definition = study.storage.write(write)
@@ -123,7 +123,7 @@ def keep_confirmation(study: Study, found: Confirmation) -> None:
     def write(connection: Connection) -> None:
         _lock(connection, study)
         tree = found.to_json(values=False)  # MySQL holds 64 KiB of it
-        ledger.set_study_attr(connection, study.id, CONFIRMATION, tree)
+        attributes.set_study(connection, study.id, CONFIRMATION, tree)
 
     study.storage.write(write)
 
@@ -131,7 +131,7 @@ def keep_confirmation(study: Study, found: Confirmation) -> None:
 def read_confirmed(study: Study) -> dict[int, Estimate]:
     """The means of a study's confirmed trials by their numbers; empty where none were."""
     with study.storage.read() as connection:
-        attrs = ledger.get_study_attrs(connection, study.id, (CONFIRMATION,))
+        attrs = attributes.read_study(connection, study.id, (CONFIRMATION,))
     return confirmed(attrs[CONFIRMATION]) if CONFIRMATION in attrs else {}
 
 
@@ -144,7 +144,7 @@ def find_confirming(storage: Storage, name: str) -> Listed | None:
 def _lock(connection: Connection, study: Study) -> dict[str, Any]:
     """Lock a study that is still there; its definition as it is now."""
     is_there = ledger.lock_study(connection, study.id)
-    attrs = ledger.get_study_attrs(connection, study.id, (DEFINITION, UUID)) if is_there else {}
+    attrs = attributes.read_study(connection, study.id, (DEFINITION, UUID)) if is_there else {}
     if attrs.get(UUID) != study.uuid or DEFINITION not in attrs:
         raise StudyNotFoundError(f"study {study.name} is no longer in {study.storage.safe_url}")
     return attrs

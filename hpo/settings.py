@@ -13,7 +13,7 @@ from sqlalchemy.engine import Connection
 from hpo.definition import Budget, StudyDefinition
 from hpo.sampling import queue
 from hpo.status import Standing as Standing
-from hpo.storage import ledger
+from hpo.storage import attributes, ledger
 
 DEFINITION, STANDING, GIVEN = "hpo:definition", "hpo:standing", "hpo:given_budget"
 """System attributes of a study's row."""
@@ -73,7 +73,7 @@ def raise_by_file(
         same = [key for key in Budget.model_fields if getattr(given, key) == getattr(budget, key)]
         kept = {key: getattr(settings.budget, key) for key in same}
         raised = budget.model_copy(update=kept)
-        ledger.set_study_attr(connection, study_id, GIVEN, budget.model_dump())
+        attributes.set_study(connection, study_id, GIVEN, budget.model_dump())
     return _set(connection, study_id, definition, settings.budget, raised)
 
 
@@ -87,7 +87,7 @@ def raise_by_hand(
     """Raise a study's budget, whatever its file says; as `raise_by_file`."""
     if settings.given is None:
         given = settings.budget.model_dump()
-        ledger.set_study_attr(connection, study_id, GIVEN, given)
+        attributes.set_study(connection, study_id, GIVEN, given)
     return _set(connection, study_id, definition, settings.budget, budget)
 
 
@@ -100,6 +100,6 @@ def _set(
 ) -> StudyDefinition:
     stored.check_raised(definition.name, budget)
     extended = replace(definition, budget=budget)
-    ledger.set_study_attr(connection, study_id, DEFINITION, extended.to_json())
+    attributes.set_study(connection, study_id, DEFINITION, extended.to_json())
     ledger.enqueue(connection, study_id, queue(extended), budget.n_trials)
     return extended

@@ -16,7 +16,7 @@ from hpo.definition import Budget, StudyDefinition
 from hpo.errors import BudgetError, InputError, StudyNotFoundError
 from hpo.parsing import validate
 from hpo.settings import STANDING, Standing, raise_by_hand
-from hpo.storage import interventions, leases, ledger
+from hpo.storage import attributes, interventions, leases, ledger
 from hpo.storage.interventions import Found
 from hpo.strategies import GridSampler
 from hpo.study import Lease, Study
@@ -81,9 +81,9 @@ def set_standing(study: Study, standing: Standing) -> None:
 
     def write(connection: Connection) -> None:
         if standing == "open":
-            ledger.drop_study_attr(connection, study.id, STANDING)
+            attributes.drop_study(connection, study.id, STANDING)
         else:
-            ledger.set_study_attr(connection, study.id, STANDING, standing)
+            attributes.set_study(connection, study.id, STANDING, standing)
 
     _write(study, write)
 

@@ -25,7 +25,7 @@ from hpo.search_space import Params
 from hpo.settings import DEFINITION as DEFINITION
 from hpo.settings import GIVEN, STANDING, Settings, raise_by_file
 from hpo.status import StudyStatus, read_status
-from hpo.storage import leases, ledger
+from hpo.storage import attributes, leases, ledger
 from hpo.storage.engine import Storage
 from hpo.storage.inventory import TrialFiles, read_inventory
 from hpo.storage.leases import Lease as Lease
@@ -165,7 +165,7 @@ class Study:
         def write(connection: Connection) -> dict[str, Any]:
             leases.fence(connection, claim)
             ledger.rewind(connection, claim.trial_id, measurements)
-            return ledger.read_attrs(connection, TRIAL_SYSTEM_ATTRS, claim.trial_id)
+            return attributes.read_trial(connection, TRIAL_SYSTEM_ATTRS, claim.trial_id)
 
         self._judge.recall(claim, measurements, self.storage.write(write))
 
@@ -188,7 +188,7 @@ class Study:
             reports = {claim.trial_id: judged[claim].measurements for claim in held}
             ledger.write_reports(connection, reports)
             notes = {claim.trial_id: judged[claim].system_attrs for claim in held}
-            ledger.write_attrs(connection, TRIAL_SYSTEM_ATTRS, notes)
+            attributes.write_trials(connection, TRIAL_SYSTEM_ATTRS, notes)
             return held
 
         held = self.storage.write(write)
@@ -362,7 +362,7 @@ class Study:
                 or it moved to another storage.
         """
         keys = (DEFINITION, UUID, STANDING, GIVEN)
-        attrs = ledger.get_study_attrs(connection, self._id, keys)
+        attrs = attributes.read_study(connection, self._id, keys)
         if attrs.get(UUID) != self.uuid or DEFINITION not in attrs:
             self.storage.reader.forget(self._id)
             raise self._gone()

@@ -35,6 +35,10 @@ def test_a_study_is_run_looked_at_and_predicted_with(tmp_path: Path) -> None:
     assert predictions.equals(best.predict(rows.to_dict(as_series=False)))
     probabilities = predictions.select("probability_no", "probability_yes").sum_horizontal()
     assert probabilities.is_between(1 - 1e-6, 1 + 1e-6).all()
+    confirmed = results.confirm(top=1, seeds=2, workers=1, gpus="none")
+    assert confirmed.winner is not None
+    assert len(confirmed.winner.values) == 2
+    assert results.leaderboard()["number"][0] == confirmed.winner.number
 
 
 @pytest.mark.parametrize(

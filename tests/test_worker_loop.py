@@ -14,8 +14,10 @@ import torch
 
 from hpo.artifacts import ArtifactStore
 from hpo.bundle import Model
+from hpo.checkpoints import latest
 from hpo.errors import ArtifactError, DataError, HpoError, StorageUnavailableError
 from hpo.launch.creation import create_from_file
+from hpo.steering import set_standing
 from hpo.storage.engine import Storage
 from hpo.study import Study, WorkerId
 from hpo.training import Checkpoint, Event, Failed, Run, SingleTrainer
@@ -264,6 +266,41 @@ def test_patience_with_a_storage_ends_and_the_trial_is_kept(
     with pytest.raises(StorageUnavailableError, match=r"refused; given up after \d+ s"):
         make_worker(study, store, timing=Timing(outage=1.5)).work(threading.Event())
     assert len(store.list(f"studies/{study.uuid}/trial-00000/checkpoints")) == 1
+
+
+def test_patience_with_a_storage_ends_for_an_idle_worker_too(
+    make_study: Callable[..., Study], store: ArtifactStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = make_study(n_trials=1)
+    assert study.claim(WorkerId(host="there", pid=1, device="cpu"), 60.0)
+
+    def gone(self: Storage, work: Callable[..., object]) -> object:
+        raise StorageUnavailableError("storage: connection refused")
+
+    monkeypatch.setattr(Storage, "write", gone)
+    stop = threading.Event()
+    threading.Timer(10.0, stop.set).start()
+    with pytest.raises(StorageUnavailableError, match=r"refused; given up after \d+ s"):
+        make_worker(study, store, timing=Timing(outage=1.5)).work(stop)
+
+
+def test_a_pause_leaves_no_epoch_unreported(
+    make_study: Callable[..., Study], store: ArtifactStore
+) -> None:
+    study, stop = make_study(n_trials=1, max_epochs=100_000), threading.Event()
+
+    def pause() -> None:
+        set_standing(study, "paused")
+        while "RUNNING" in study.progress().counts:
+            time.sleep(0.1)
+        stop.set()
+
+    threading.Timer(1.5, pause).start()
+    make_worker(study, store).work(stop)
+    (trial,) = study.trials()
+    kept = latest(store, study.uuid, 0)
+    assert kept is not None
+    assert len(trial.intermediate_values) == len(kept.measurements) > 0
 
 
 def test_diverged_trials_are_pruned_with_their_reason(

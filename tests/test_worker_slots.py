@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -14,11 +14,13 @@ import pytest
 
 from hpo.artifacts import ArtifactStore
 from hpo.catalog import bury, open_study
+from hpo.experiment import Experiment
 from hpo.launch.creation import create_from_file
 from hpo.storage.engine import open_storage
-from hpo.study import Study, WorkerId
+from hpo.study import Claim, Lease, Study, WorkerId
 from hpo.worker import pace
 from hpo.worker.loop import Timing, Worker
+from hpo.worker.places import Places
 from hpo.worker.quota import Quota
 from tests.pack import Pack
 from tests.test_worker_loop import STUDY
@@ -64,22 +66,57 @@ def test_slots_are_full_until_the_budget_is_used_up(
     make_study: Make, store: ArtifactStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     study, pack = make_study(n_trials=10, max_epochs=100), Pack(4)
-    claim, n_wanted = Study.claim, list[int]()
+    claim, looks = Study.claim, list[tuple[int, int, int]]()
 
-    def noted(study: Study, worker: WorkerId, lease: float, n: int) -> object:
-        n_wanted.append(n)
-        return claim(study, worker, lease, n)
+    def noted(study: Study, worker: WorkerId, lease: float, n: int) -> list[Lease]:
+        granted = claim(study, worker, lease, n)
+        looks.append((len(pack.sizes), n, len(granted)))
+        return granted
 
     monkeypatch.setattr(Study, "claim", noted)
     start = time.monotonic()
     assert make_worker(study, store, pack).work(threading.Event())
     assert study.progress().counts == {"COMPLETE": 10}
     assert all(trial.user_attrs["attempt"] == 1 for trial in study.trials())
+    assert looks[0] == (0, 4, 4)
     assert pack.sizes[0] == 4
-    assert pack.sizes == sorted(pack.sizes, reverse=True)
-    assert n_wanted[0] == 4
+    last = max(n_slices for n_slices, _, n_granted in looks if n_granted)
+    # Who follows a trial is claimed beside the next slice, and begins with the one after that.
+    n_missed = sum(n_wanted for _, n_wanted, n_granted in looks[1:] if n_granted)
+    assert sum(4 - size for size in pack.sizes[:last]) <= n_missed
     # Each trial that ended freed a slot, and looks in vain are a second apart.
-    assert len(n_wanted) <= 10 + 2 + (time.monotonic() - start) / 1.0
+    assert len(looks) <= 10 + 2 + (time.monotonic() - start) / 1.0
+
+
+def test_params_are_drawn_while_others_train(
+    make_study: Make, store: ArtifactStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study, quota = make_study(n_trials=4, max_epochs=100_000), Quota.limited(2)
+    drawing, noticed, stop, draw = (
+        threading.Event(),
+        threading.Event(),
+        threading.Event(),
+        Study.draw,
+    )
+
+    def on_slice() -> None:
+        if len(pack.sizes) == 3:
+            quota.give_back(2)
+        if drawing.wait(0.2):
+            noticed.set()
+            stop.set()
+
+    def watched(study: Study, granted: Sequence[Lease]) -> list[Claim]:
+        if granted and len(pack.sizes) >= 3:  # the first ones have nobody beside them
+            drawing.set()
+            assert noticed.wait(5.0)
+        return draw(study, granted)
+
+    monkeypatch.setattr(Study, "draw", watched)
+    pack = Pack(4, on_slice=on_slice)
+    assert not make_worker(study, store, pack, quota=quota).work(stop)
+    assert noticed.is_set()
+    assert study.progress().counts == {"WAITING": 4}
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
@@ -122,6 +159,7 @@ from hpo.catalog import open_study
 from hpo.storage.engine import open_storage
 from hpo.study import WorkerId
 from hpo.worker.loop import Timing, Worker
+from hpo.worker.places import Places
 from hpo.worker.quota import Quota
 from tests.pack import Pack
 
@@ -225,6 +263,55 @@ def test_a_stop_gives_all_of_them_back(make_study: Make, store: ArtifactStore) -
     assert study.progress().counts == {"WAITING": 4}
     for number in range(4):
         assert store.list(f"studies/{study.uuid}/trial-{number:05d}/checkpoints")
+
+
+@pytest.fixture
+def three_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers claim three trials more than they have slots."""
+    monkeypatch.setattr(Places, "n_wanted", lambda own, n_jobs: max(0, own.n + 3 - n_jobs))
+
+
+@pytest.mark.usefixtures("three_ahead")
+def test_a_stop_gives_back_what_was_claimed_ahead(make_study: Make, store: ArtifactStore) -> None:
+    study, stop, quota = make_study(9, max_epochs=100_000), threading.Event(), Quota.limited(8)
+    pack = Pack(4, on_slice=lambda: stop.set() if len(pack.sizes) == 3 else None)
+    assert not make_worker(study, store, pack, quota=quota).work(stop)
+    assert study.progress().counts == {"WAITING": 7}
+    assert quota.take(9) == 4  # of eight, four were begun
+
+
+@pytest.mark.usefixtures("three_ahead")
+def test_a_crash_costs_those_nothing_that_were_claimed_ahead(
+    make_study: Make, store: ArtifactStore
+) -> None:
+    study = make_study(9, max_epochs=100_000)
+
+    def crash() -> None:
+        if len(pack.sizes) == 3:
+            raise RuntimeError("an illegal memory access was encountered")
+
+    pack = Pack(4, on_slice=crash)
+    with pytest.raises(RuntimeError, match="illegal memory"):
+        make_worker(study, store, pack).work(threading.Event())
+    ended = [trial.user_attrs["earlier_attempts"][-1]["ended"] for trial in study.trials()]
+    assert [how.partition(":")[0] for how in ended] == ["crashed"] * 4 + ["released"] * 3
+
+
+@pytest.mark.parametrize("slots", [1, 4])
+def test_a_model_that_cannot_be_made_gives_its_trial_back(
+    make_study: Make, store: ArtifactStore, monkeypatch: pytest.MonkeyPatch, slots: int
+) -> None:
+    def fail(*_: object) -> None:
+        raise MemoryError("no room")
+
+    monkeypatch.setattr(Experiment, "model", fail)
+    study = make_study(n_trials=slots)
+    with pytest.raises(MemoryError, match="no room"):
+        make_worker(study, store, Pack(slots), slots=slots).work(threading.Event())
+    assert study.progress().counts == {"WAITING": slots}
+    assert study.trials()[0].user_attrs["earlier_attempts"][0]["ended"] == (
+        "crashed: MemoryError: no room"
+    )
 
 
 class TestPace:

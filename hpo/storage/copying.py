@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from optuna.trial import TrialState
 from sqlalchemy.engine import Connection
 
-from hpo.storage import leases, ledger
+from hpo.storage import attributes, leases
 from hpo.storage.engine import Storage
 from hpo.storage.schema import (
     CLOCKS,
@@ -87,9 +87,9 @@ def copy_study(
         _write(target, table, _read(source, table, "study_id", {study_id: copy_id}))
     for name, value in attrs.items():
         if value is None:
-            ledger.drop_study_attr(target, copy_id, name)
+            attributes.drop_study(target, copy_id, name)
         else:
-            ledger.set_study_attr(target, copy_id, name, value)
+            attributes.set_study(target, copy_id, name, value)
     _copy_clock(source, target, study_id, copy_id)
     return _copy_trials(source, target, study_id, copy_id, rewrite)
 

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from optuna.trial import TrialState
 from sqlalchemy.engine import Connection
 
-from hpo.storage import ledger
+from hpo.storage import attributes, ledger
 from hpo.storage.ledger import EARLIER, FIXED_PARAMS, FORGIVEN, Outcome
 from hpo.storage.schema import (
     FINITE_VALUE,
@@ -69,14 +69,14 @@ def prune(connection: Connection, study_id: int, trial_id: int, direction: Direc
 
 def retry(connection: Connection, study_id: int, trial_id: int) -> None:
     """Let a failed trial wait again under its number; workers that it cost do not count."""
-    attrs = ledger.read_attrs(connection, TRIAL_USER_ATTRS, trial_id)
+    attrs = attributes.read_trial(connection, TRIAL_USER_ATTRS, trial_id)
     dropped = attrs.keys() - set(KEPT)
     own = TRIAL_USER_ATTRS.c.trial_id == trial_id
     connection.execute(sa.delete(TRIAL_USER_ATTRS).where(own, TRIAL_USER_ATTRS.c.key.in_(dropped)))
     earlier = [{**attempt, FORGIVEN: True} for attempt in attrs.get(EARLIER, [])]
     notes = {EARLIER: earlier} if earlier else {}
     reasons = [*attrs.get(RETRIED, []), attrs.get("reason", "unknown")]
-    ledger.write_attrs(connection, TRIAL_USER_ATTRS, {trial_id: {**notes, RETRIED: reasons}})
+    attributes.write_trials(connection, TRIAL_USER_ATTRS, {trial_id: {**notes, RETRIED: reasons}})
     waiting = {"state": TrialState.WAITING, "datetime_start": None, "datetime_complete": None}
     connection.execute(sa.update(TRIALS).where(TRIALS.c.trial_id == trial_id).values(waiting))
     _revise(connection, study_id)
@@ -85,12 +85,12 @@ def retry(connection: Connection, study_id: int, trial_id: int) -> None:
 def repeat(connection: Connection, study_id: int, trial_id: int, number: int) -> int:
     """Queue a trial with another one's params, under the next number, which is returned."""
     again = ledger.count_trials(connection, study_id)
-    noted = ledger.read_attrs(connection, TRIAL_SYSTEM_ATTRS, trial_id)
+    noted = attributes.read_trial(connection, TRIAL_SYSTEM_ATTRS, trial_id)
     drawn = read_open(connection, [trial_id])[trial_id].params
     ledger.add_trial(connection, study_id, again, {**noted.get(FIXED_PARAMS, {}), **drawn})
     added = find(connection, study_id, again)
     assert added is not None
-    ledger.write_attrs(connection, TRIAL_USER_ATTRS, {added.id: {COPY_OF: number}})
+    attributes.write_trials(connection, TRIAL_USER_ATTRS, {added.id: {COPY_OF: number}})
     return again
 
 
@@ -107,13 +107,13 @@ def count_copies(connection: Connection, study_id: int) -> int:
 
 def quarantine(connection: Connection, study_id: int, found: Found) -> None:
     """Take a COMPLETE or PRUNED trial out of the search: it is FAIL, and remembers what it was."""
-    attrs = ledger.read_attrs(connection, TRIAL_USER_ATTRS, found.id)
+    attrs = attributes.read_trial(connection, TRIAL_USER_ATTRS, found.id)
     own = TRIAL_VALUES.c.trial_id == found.id
     value = connection.execute(sa.select(TRIAL_VALUES.c.value).where(own)).scalar()
     connection.execute(sa.delete(TRIAL_VALUES).where(own))  # Optuna's failed trials have none
     before = {"state": found.state, "value": value, "reason": attrs.get("reason")}
     notes = {QUARANTINED: before, "reason": QUARANTINED}
-    ledger.write_attrs(connection, TRIAL_USER_ATTRS, {found.id: notes})
+    attributes.write_trials(connection, TRIAL_USER_ATTRS, {found.id: notes})
     _set_state(connection, found.id, TrialState.FAIL)
     _revise(connection, study_id)
 
@@ -121,19 +121,21 @@ def quarantine(connection: Connection, study_id: int, found: Found) -> None:
 def is_quarantined(connection: Connection, found: Found) -> bool:
     """Whether a trial was taken out of the search."""
     is_failed = found.state == "FAIL"
-    return is_failed and QUARANTINED in ledger.read_attrs(connection, TRIAL_USER_ATTRS, found.id)
+    return is_failed and QUARANTINED in attributes.read_trial(
+        connection, TRIAL_USER_ATTRS, found.id
+    )
 
 
 def restore(connection: Connection, study_id: int, trial_id: int) -> str:
     """Put a quarantined trial back as it was; returns its state."""
-    attrs = ledger.read_attrs(connection, TRIAL_USER_ATTRS, trial_id)
+    attrs = attributes.read_trial(connection, TRIAL_USER_ATTRS, trial_id)
     before: Mapping[str, Any] = attrs[QUARANTINED]
     own = TRIAL_USER_ATTRS.c.trial_id == trial_id
     notes = (QUARANTINED, "reason")
     connection.execute(sa.delete(TRIAL_USER_ATTRS).where(own, TRIAL_USER_ATTRS.c.key.in_(notes)))
     if before["reason"] is not None:
         reason = {"reason": before["reason"]}
-        ledger.write_attrs(connection, TRIAL_USER_ATTRS, {trial_id: reason})
+        attributes.write_trials(connection, TRIAL_USER_ATTRS, {trial_id: reason})
     if before["value"] is not None:
         row = {"objective": 0, "value": before["value"], "value_type": FINITE_VALUE}
         connection.execute(sa.insert(TRIAL_VALUES).values(trial_id=trial_id, **row))
@@ -150,4 +152,4 @@ def _set_state(connection: Connection, trial_id: int, state: TrialState) -> None
 def _revise(connection: Connection, study_id: int) -> None:
     """Have every process read the study's finished trials anew."""
     revision = read_revision(connection, study_id) + 1
-    ledger.set_study_attr(connection, study_id, REVISION, revision)
+    attributes.set_study(connection, study_id, REVISION, revision)

@@ -22,7 +22,7 @@ from optuna.study import StudyDirection
 from optuna.trial import TrialState
 from sqlalchemy.engine import Connection
 
-from hpo.storage import leases
+from hpo.storage import attributes, leases
 from hpo.storage.leases import Lease, WorkerId
 from hpo.storage.reader import DrawnParam
 from hpo.storage.rows import upsert, write_rows
@@ -33,7 +33,6 @@ from hpo.storage.schema import (
     FINITE_VALUE,
     REPORTS,
     STUDIES,
-    STUDY_ATTRS,
     TRIAL_PARAMS,
     TRIAL_SYSTEM_ATTRS,
     TRIAL_USER_ATTRS,
@@ -81,7 +80,7 @@ def create_study(
     objective = {"objective": 0, "direction": StudyDirection[direction.upper()]}
     connection.execute(sa.insert(DIRECTIONS).values(study_id=study_id, **objective))
     for key, value in attrs.items():
-        set_study_attr(connection, study_id, key, value)
+        attributes.set_study(connection, study_id, key, value)
     connection.execute(sa.delete(CLOCKS).where(CLOCKS.c.study_id == study_id))  # SQLite reuses ids
     clock = {"busy_ms": 0, "device_ms": 0, "seen_ms": leases.now(connection)}
     connection.execute(sa.insert(CLOCKS).values(study_id=study_id, **clock))
@@ -92,25 +91,6 @@ def lock_study(connection: Connection, study_id: int) -> bool:
     """Wait for the study's lock, which Optuna takes as well; whether there still is a study."""
     query = sa.select(STUDIES.c.study_id).where(STUDIES.c.study_id == study_id).with_for_update()
     return connection.execute(query).one_or_none() is not None
-
-
-def get_study_attrs(connection: Connection, study_id: int, keys: Sequence[str]) -> dict[str, Any]:
-    """Some system attributes of a study, those that there are."""
-    own = (STUDY_ATTRS.c.study_id == study_id) & STUDY_ATTRS.c.key.in_(keys)
-    rows = connection.execute(sa.select(STUDY_ATTRS.c.key, STUDY_ATTRS.c.value_json).where(own))
-    return {key: json.loads(text) for key, text in rows}
-
-
-def set_study_attr(connection: Connection, study_id: int, key: str, value: Any) -> None:
-    """Write a system attribute of a study."""
-    row = {"study_id": study_id, "key": key, "value_json": json.dumps(value)}
-    connection.execute(upsert(connection, STUDY_ATTRS, ["study_id", "key"], ["value_json"]), row)
-
-
-def drop_study_attr(connection: Connection, study_id: int, key: str) -> None:
-    """Delete a system attribute of a study, if it has one of that name."""
-    own = (STUDY_ATTRS.c.study_id == study_id) & (STUDY_ATTRS.c.key == key)
-    connection.execute(sa.delete(STUDY_ATTRS).where(own))
 
 
 def count_trials(connection: Connection, study_id: int) -> int:
@@ -147,7 +127,7 @@ def add_trial(
     trial_id = _insert(connection, TRIALS, **values)
     if fixed_params:
         attrs = {trial_id: {FIXED_PARAMS: dict(fixed_params)}}
-        write_attrs(connection, TRIAL_SYSTEM_ATTRS, attrs)
+        attributes.write_trials(connection, TRIAL_SYSTEM_ATTRS, attrs)
 
 
 def enqueue(
@@ -207,7 +187,7 @@ def claim(
     connection.execute(sa.update(TRIALS).where(TRIALS.c.trial_id.in_(found)).values(running))
     about = {"worker": worker.key, "device": worker.device}
     visible = {lease.trial_id: {"attempt": lease.attempt, **about} for lease in claimed}
-    write_attrs(connection, TRIAL_USER_ATTRS, visible)
+    attributes.write_trials(connection, TRIAL_USER_ATTRS, visible)
     return claimed
 
 
@@ -257,26 +237,6 @@ def rewind(connection: Connection, trial_id: int, measurements: Sequence[Measure
         connection.execute(sa.delete(TRIAL_SYSTEM_ATTRS).where(own & noted))
 
 
-def read_attrs(connection: Connection, table: sa.Table, trial_id: int) -> dict[str, Any]:
-    """The user or system attributes of a trial."""
-    rows = connection.execute(
-        sa.select(table.c.key, table.c.value_json).where(table.c.trial_id == trial_id)
-    )
-    return {key: json.loads(text) for key, text in rows}
-
-
-def write_attrs(
-    connection: Connection, table: sa.Table, attrs: Mapping[int, Mapping[str, Any]]
-) -> None:
-    """Write user or system attributes by trial id, over those of the same name."""
-    rows = [
-        {"trial_id": trial_id, "key": key, "value_json": json.dumps(value)}
-        for trial_id, own in attrs.items()
-        for key, value in own.items()
-    ]
-    write_rows(connection, upsert(connection, table, ["trial_id", "key"], ["value_json"]), rows)
-
-
 def finish(connection: Connection, endings: Mapping[int, Outcome]) -> None:
     """End trials and their leases, by trial id."""
     for state in {ending.state for ending in endings.values()}:
@@ -289,7 +249,7 @@ def finish(connection: Connection, endings: Mapping[int, Outcome]) -> None:
     ]
     write_rows(connection, sa.insert(TRIAL_VALUES), rows)
     attrs = {own: ending.user_attrs for own, ending in endings.items()}
-    write_attrs(connection, TRIAL_USER_ATTRS, attrs)
+    attributes.write_trials(connection, TRIAL_USER_ATTRS, attrs)
 
 
 def has_ended(connection: Connection, lease: Lease, state: FinalState) -> bool:
@@ -313,17 +273,17 @@ def give_back(connection: Connection, trial_id: int, how: str, max_attempts: int
         The attempt that ended.
     """
     leases.end(connection, [trial_id])
-    attrs = read_attrs(connection, TRIAL_USER_ATTRS, trial_id)
+    attrs = attributes.read_trial(connection, TRIAL_USER_ATTRS, trial_id)
     attempt = {"worker": attrs["worker"], "device": attrs["device"], "ended": how}
     before = attrs.get(EARLIER, [])
     losses = [ended for ended in before[:-N_EARLIER] if _is_loss(ended)]
     earlier = [*losses, *before[-N_EARLIER:], attempt]  # MySQL holds 64 KiB of them
-    write_attrs(connection, TRIAL_USER_ATTRS, {trial_id: {EARLIER: earlier}})
+    attributes.write_trials(connection, TRIAL_USER_ATTRS, {trial_id: {EARLIER: earlier}})
     n_lost = sum(_is_loss(attempt) for attempt in earlier)
     if how != RELEASED and n_lost >= max_attempts:
         _end(connection, [trial_id], TrialState.FAIL)
         reason = {"reason": f"cost {n_lost} workers, the last one {how}"}
-        write_attrs(connection, TRIAL_USER_ATTRS, {trial_id: reason})
+        attributes.write_trials(connection, TRIAL_USER_ATTRS, {trial_id: reason})
     else:
         waiting = {"state": TrialState.WAITING, "datetime_start": None}
         connection.execute(sa.update(TRIALS).where(TRIALS.c.trial_id == trial_id).values(waiting))

@@ -35,6 +35,10 @@ from hpo.worker.tables import Tables
 POLL_SECONDS = 0.2
 log = logging.getLogger("hpo.worker")
 
+SWITCH_SECONDS = 0.0005
+"""After so long the thread that talks to the storage lets the one that trains go on: each operation
+of torch takes turns with it, and Python's own 5 ms would be waited for at every one."""
+
 
 def main() -> int:
     """Work, and say how it ended by the exit code."""
@@ -74,6 +78,7 @@ def _parse() -> argparse.Namespace:
 def _work(options: argparse.Namespace, stop: "Stop") -> int:
     deadline = time.monotonic() + options.deadline - time.time()
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
+    sys.setswitchinterval(SWITCH_SECONDS)
     device = _device(options.device)
     storage, store, named = _open(options.names, patience=options.storage_timeout)
     for study in named:

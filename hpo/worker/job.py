@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from hpo.artifacts import trial_path
 from hpo.study import Claim, FinalState, Outcome, Study
-from hpo.training import Run
+from hpo.training import Result, Run
 from hpo.trial import Measurement
 
 MAX_LINES = 200
@@ -41,7 +41,9 @@ class Job:
     Attributes:
         best: the best that it measured, as far as the pruner let it go.
         reports: measured, and not yet reported.
-        ending: set when training is over, until it is told.
+        is_placed: whether the trainer took it.
+        result: of a training that came to its end.
+        ending: set when it is known how the trial ends, until it is told.
         kept_at: `time.monotonic()` of the last checkpoint, or of the start.
         is_kept: whether there may be a checkpoint of it in the store.
         lines: the end of its log.
@@ -52,10 +54,27 @@ class Job:
     run: Run
     best: Measurement | None = None
     reports: list[Measurement] = field(default_factory=list)
+    is_placed: bool = False
+    result: Result | None = None
     ending: Ending | None = None
     kept_at: float = field(default_factory=time.monotonic)
     is_kept: bool = False
     lines: deque[str] = field(default_factory=lambda: deque(maxlen=MAX_LINES))
+
+    @property
+    def is_over(self) -> bool:
+        """Whether there is nothing more to train of it."""
+        return self.result is not None or self.ending is not None
+
+    @property
+    def is_training(self) -> bool:
+        """Whether the trainer has it, and it goes on."""
+        return self.is_placed and not self.is_over
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether there was no place for it, and it goes back to its study."""
+        return self.ending is not None and self.ending.state == "WAITING"
 
     def note(self, measurements: Sequence[Measurement]) -> None:
         """Remember the best of these and of those before."""

@@ -1,11 +1,14 @@
 """The worker's loop: claim, train, report, save, tell.
 
-One loop whether the trainer holds one trial or many: fill its free slots from the studies, let it
-advance a slice, hand what happened to the outbox, drop what is over. Now and then a checkpoint of
-each trial goes to the artifact store, and whoever takes the trial up again goes on from there. A
-signal is looked for between slices; trials in progress are then kept and go back to their study.
-A trial for which the trainer has no memory beside the others goes back as well, and the worker
-makes do with fewer slots.
+One loop whether the trainer holds one trial or many: hand what happened to the outbox, claim trials
+for free slots, let the trainer advance a slice. With many slots the first two go on in a thread
+beside the slice. What this thread and the training touch has nothing in common: the jobs are the
+thread's while a slice lasts, the trainer is the training's.
+
+Now and then a checkpoint of each trial goes to the artifact store, and whoever takes the trial up
+again goes on from there. A signal is looked for between slices; trials in progress are then kept
+and go back to their study. A trial for which the trainer has no memory beside the others goes back
+as well, and the worker makes do with fewer slots.
 
 Does not know: what a trainer does inside, how processes are started.
 """
@@ -15,14 +18,14 @@ import math
 import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
 
 from hpo.artifacts import ArtifactStore
-from hpo.checkpoints import save
-from hpo.errors import ArtifactError, HpoError, StudyNotFoundError
+from hpo.errors import HpoError, StudyNotFoundError
 from hpo.steering import Orders, look
 from hpo.study import RELEASED, Study, WorkerId
 from hpo.training import (
@@ -38,7 +41,8 @@ from hpo.training import (
 from hpo.worker.claims import Claims, Shares, all_of_the_first
 from hpo.worker.heart import Heart
 from hpo.worker.job import Ending, Job
-from hpo.worker.outbox import Outbox, by_study
+from hpo.worker.outbox import MAX_WRITERS, Outbox, by_study
+from hpo.worker.places import Places, n_training
 from hpo.worker.quota import Quota
 from hpo.worker.stopwatch import Stopwatch
 from hpo.worker.tables import Tables
@@ -108,7 +112,7 @@ class Worker:
         self._trainer = trainer
         self._quota = quota
         self._timing = timing
-        self._slots = slots
+        self._places = Places(trainer, slots)
         self._deadline = deadline
         self._until_finished = until_finished
         self._heart = Heart(timing.lease, timing.hang)
@@ -154,29 +158,57 @@ class Worker:
         return is_done
 
     def _work(self, stop: threading.Event) -> bool:
-        while not stop.is_set() and time.monotonic() < self._deadline:
-            self._fill()
-            if not self._jobs:
-                if self._is_done():
-                    return True
-                stop.wait(POLL_SECONDS)
-                continue
-            self._advance(stop)
-            self._deliver()
-            self._keep_due()
-            self._take_orders()
+        with ThreadPoolExecutor(1, "storage") as beside:
+            while not stop.is_set() and time.monotonic() < self._deadline:
+                if self._places.n > 1 and n_training(self._jobs.values()):
+                    self._talk_and_train(beside)
+                else:
+                    self._talk()
+                    self._settle()
+                    if not self._jobs:
+                        if self._is_done():
+                            return True
+                        stop.wait(POLL_SECONDS)
+                        continue
+                    self._note_all(events := self._train())
+                    if not events and not n_training(self._jobs.values()):
+                        stop.wait(POLL_SECONDS)  # all there is to do is to deliver
+                self._keep_due()
+                self._take_orders()
         return not (stop.is_set() or self._jobs)
 
+    def _talk_and_train(self, beside: ThreadPoolExecutor) -> None:
+        """Train for a slice, and meanwhile talk of what happened in the last one."""
+        talk = beside.submit(self._talk)
+        try:
+            events = self._train()
+        finally:
+            with self.stopwatch("wait"):
+                wait([talk])
+        self._note_all(events)
+        talk.result()
+        self._settle()
+
+    def _talk(self) -> None:
+        """Tell the studies what they do not know yet, and ask for more; without the trainer."""
+        self._deliver()
+        self._give_back_idle()
+        self._fill()
+
+    def _settle(self) -> None:
+        if not self._places.settle(self._jobs.values()):
+            self._next_fill = time.monotonic() + POLL_SECONDS
+
     def _fill(self) -> None:
-        """Claim trials for all free slots; after a look that found too few, not for a while."""
-        n_free = self._slots - len(self._jobs)
+        """Claim trials for free slots; after a look that found too few, not for a while."""
+        n_wanted = self._places.n_wanted(len(self._jobs))
         is_due = not self._jobs or time.monotonic() >= self._next_fill
         outage = self._outbox.storage_outage
-        if not (n_free > 0 and is_due and outage.is_due and self._outbox.store_outage.is_due):
+        if not (n_wanted and is_due and outage.is_due and self._outbox.store_outage.is_due):
             return
         with outage.ridden_out():
             self._look_for_studies()
-            if self._claims.take(self._known, n_free, self._begin) < n_free:
+            if self._claims.take(self._known, n_wanted, self._begin) < n_wanted:
                 self._next_fill = time.monotonic() + POLL_SECONDS
 
     def _look_for_studies(self) -> None:
@@ -186,20 +218,20 @@ class Worker:
             self._tables.retain({*self._known, *(job.study for job in self._jobs.values())})
 
     def _begin(self, job: Job, checkpoint: Checkpoint | None) -> None:
+        if former := self._jobs.get(job.run.key):  # its lease was lost a moment ago
+            self._drop(former)
         self._jobs[job.run.key] = job
-        if not self._trainer.admit(job.run, checkpoint):
-            job.ending = Ending(state="WAITING")
-            self._next_fill = time.monotonic() + POLL_SECONDS
+        self._places.take(job, checkpoint)
 
-    def _advance(self, stop: threading.Event) -> None:
-        """Train for a slice and note what happened in it."""
+    def _train(self) -> Sequence[Event]:
         with self.stopwatch("train"), self._heart.watching():
-            events = self._trainer.advance(SLICE_SECONDS)
+            return self._trainer.advance(SLICE_SECONDS)
+
+    def _note_all(self, events: Sequence[Event]) -> None:
+        """Note what happened in a slice; the pruner may have ended a trial meanwhile."""
         for event in events:
-            if job := self._jobs.get(event.key):
+            if (job := self._jobs.get(event.key)) and job.is_training:
                 self._note(job, event)
-        if not events and all(job.ending for job in self._jobs.values()):
-            stop.wait(POLL_SECONDS)  # all there is to do is to deliver
 
     def _note(self, job: Job, event: Event) -> None:
         match event:
@@ -213,23 +245,26 @@ class Worker:
                 attrs = {**_measured(event.result), "reason": event.result.reason}
                 job.ending = Ending(state="PRUNED", attrs=attrs)
             case Finished():
-                job.ending = self._completed(job, event.result)
+                job.result = event.result
             case Unplaced():
                 job.ending = Ending(state="WAITING")
-                placed = [j for j in self._jobs.values() if not _is_waiting(j)]
-                self._slots = max(1, len(placed))
-                number = job.claim.number
-                log.warning("no memory for trial %d: from now on %d slots", number, self._slots)
+                self._places.shrink()
+                number, n_slots = job.claim.number, self._places.n
+                log.warning("no memory for trial %d: from now on %d slots", number, n_slots)
 
     def _completed(self, job: Job, result: Result) -> Ending:
         with self.stopwatch("save"):
             model = self._tables[job.study].model(job.run.config, result, self._trainer.device)
-            environment = {**asdict(model.environment), "slots": self._slots}
+            environment = {**asdict(model.environment), "slots": self._places.n}
             attrs = {**_measured(result), **environment, "metrics": result.metrics}
             return Ending(state="COMPLETE", attrs=attrs, weights=model.to_bytes())
 
     def _deliver(self, *, at_once: bool = False) -> None:
         """Send what the storage does not know yet, and drop what is over."""
+        for job in self._jobs.values():
+            if job.result is not None and job.ending is None:
+                result, job.result = job.result, None
+                job.ending = self._completed(job, result)
         lost = self._heart.lost()
         for job in list(self._jobs.values()):
             # One that has ended is told all the same: it may be our own word that ended its lease.
@@ -237,15 +272,14 @@ class Worker:
                 self._let_go(job)
         for job in self._outbox.deliver(self._jobs.values(), at_once=at_once):
             self._drop(job)
-            if job.ending is not None and not _is_waiting(job):
+            if job.ending is not None and not job.is_refused:
                 self._count_failures(job.ending)
-        for job in self._jobs.values():
-            if job.ending is not None:  # by the pruner, and not told yet
-                self._trainer.evict(job.run.key)
 
     def _drop(self, job: Job) -> None:
-        self._trainer.evict(job.run.key)
+        self._places.leave(job)
         self._heart.drop(job.claim)
+        if not job.is_placed:
+            self._quota.give_back()
         del self._jobs[job.run.key]
 
     def _count_failures(self, ending: Ending) -> None:
@@ -256,32 +290,28 @@ class Worker:
 
     def _keep_due(self) -> None:
         """Write the checkpoints whose time has come."""
-        for job in self._jobs.values():
-            if job.ending is None and time.monotonic() >= job.kept_at + self._timing.checkpoint:
-                self._keep(job)
+        latest = time.monotonic() - self._timing.checkpoint
+        self._keep([j for j in self._jobs.values() if j.is_training and j.kept_at <= latest])
 
-    def _keep(self, job: Job) -> None:
-        """Write a checkpoint of a trial; without one, less of it survives its worker."""
-        job.kept_at = time.monotonic()
-        with self.stopwatch("checkpoint"), self._heart.watching():
-            if (checkpoint := self._trainer.checkpoint(job.run.key)) is None:
-                return
-            try:
-                save(self._store, job.study.uuid, job.claim.number, checkpoint)
-            except ArtifactError as error:
-                log.warning("no checkpoint of trial %d: %s", job.claim.number, error)
-                return
-        job.is_kept = True
-        self._outbox.keep_log(job)
+    def _keep(self, jobs: Sequence[Job]) -> None:
+        """Write checkpoints of trials; without one, less of a trial survives its worker."""
+        for first in range(0, len(jobs), MAX_WRITERS):
+            batch = jobs[first : first + MAX_WRITERS]
+            with self.stopwatch("checkpoint"), self._heart.watching():
+                found = {job: self._trainer.checkpoint(job.run.key) for job in batch}
+                self._outbox.keep({job: state for job, state in found.items() if state is not None})
+            for job in batch:
+                job.kept_at = time.monotonic()
 
     def _take_orders(self) -> None:
         """Give back the trials of studies that are not to go on; looked at now and then."""
-        if time.monotonic() < self._next_look or not self._outbox.storage_outage.is_due:
+        is_due = time.monotonic() >= self._next_look and self._outbox.storage_outage.is_due
+        if not (self._jobs and is_due):
             return
         self._next_look = time.monotonic() + ORDERS_SECONDS
-        with self._outbox.storage_outage.ridden_out():
+        with self._outbox.storage_outage.ridden_out(proves=False):
             for study, jobs in by_study(self._jobs.values()).items():
-                own = [job for job in jobs if job.ending is None]
+                own = self._going_on(jobs)
                 with suppress(StudyNotFoundError):  # deleted: the next report finds no lease
                     self._obey(look(study, [job.claim for job in own]), study, own)
 
@@ -291,10 +321,21 @@ class Worker:
             if job.claim in orders.lost:
                 self._let_go(job)
         if not orders.goes_on:
-            kept = [job for job in jobs if job.claim not in orders.lost]
-            for job in kept:
-                self._keep(job)
+            self._deliver(at_once=True)  # the pruner's word on all that the checkpoints will hold
+            kept = self._going_on(jobs)
+            self._keep(kept)
             self._give_back(study, kept)
+
+    def _going_on(self, jobs: Sequence[Job]) -> list[Job]:
+        """Those of some jobs that are still in hand and not over."""
+        return [job for job in jobs if not job.is_over and self._jobs.get(job.run.key) is job]
+
+    def _give_back_idle(self) -> None:
+        """Return what was claimed ahead and found no place for a while: others may have one."""
+        if idle := self._places.idle():
+            with self._outbox.storage_outage.ridden_out():
+                for study, jobs in by_study(idle).items():
+                    self._give_back(study, jobs)
 
     def _let_go(self, job: Job) -> None:
         """Drop a trial that is no longer this worker's."""
@@ -305,8 +346,8 @@ class Worker:
         """Return trials to their study."""
         for job in jobs:
             job.log(f"goes back to the study: {how}")
-            self._outbox.keep_log(job)
             self._drop(job)
+        self._outbox.keep_logs(jobs)
         study.release(*(job.claim for job in jobs), how=how)
         for job in jobs:
             log.info("%s: trial %d goes back to the study", study.name, job.claim.number)
@@ -316,24 +357,26 @@ class Worker:
 
         What is kept comes first: it must not wait for a storage that does not answer.
         """
-        for job in self._jobs.values():
-            if job.ending is None and how == RELEASED:
-                self._keep(job)
+        if how == RELEASED:
+            self._keep([job for job in self._jobs.values() if job.is_training])
         for last in (partial(self._deliver, at_once=True), partial(self._give_all_back, how)):
             try:
                 last()
             except HpoError as error:
                 log.warning("%s", error)
+            except Exception:  # whatever it is, the trials are to go back
+                log.exception("while giving trials back")
 
     def _give_all_back(self, how: str) -> None:
         for study, jobs in by_study(self._jobs.values()).items():
-            self._give_back(study, jobs, how)
+            self._give_back(study, [job for job in jobs if job.is_placed], how)
+            self._give_back(study, [job for job in jobs if not job.is_placed])
 
     def _is_done(self) -> bool:
         if self._quota.is_spent():
             return True
         if self._until_finished and self._outbox.storage_outage.is_due:
-            with self._outbox.storage_outage.ridden_out():
+            with self._outbox.storage_outage.ridden_out(proves=False):
                 return all(_is_finished(study) for study in self._studies())
         return False
 
@@ -344,10 +387,6 @@ def _is_finished(study: Study) -> bool:
     except StudyNotFoundError as error:
         log.info("%s", error)
         return True
-
-
-def _is_waiting(job: Job) -> bool:
-    return job.ending is not None and job.ending.state == "WAITING"
 
 
 def _measured(result: Result) -> dict[str, Any]:

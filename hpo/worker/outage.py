@@ -36,8 +36,12 @@ class Outage:
         return time.monotonic() >= self._next_try
 
     @contextmanager
-    def ridden_out(self) -> Iterator[None]:
+    def ridden_out(self, *, proves: bool = True) -> Iterator[None]:
         """Let a block fail by the outage; the code behind it goes on.
+
+        Args:
+            proves: whether its success ends the outage; a database that can be read may refuse to
+                be written.
 
         Raises:
             HpoError: the block's error, when patience is over.
@@ -47,7 +51,8 @@ class Outage:
         except self._passing as error:
             self._note(error)
         else:
-            self._end()
+            if proves:
+                self._end()
 
     def _note(self, error: HpoError) -> None:
         now = time.monotonic()

@@ -11,15 +11,16 @@ Does not know: how trials are trained.
 
 import logging
 import math
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext, suppress
 
 from hpo.artifacts import LOG, ArtifactStore, trial_path
-from hpo.checkpoints import remove
+from hpo.checkpoints import remove, save
 from hpo.errors import ArtifactError, StorageUnavailableError
 from hpo.steering import was_pruned
 from hpo.study import Claim, Outcome, Study
+from hpo.training import Checkpoint
 from hpo.trial import Measurement
 from hpo.worker.job import Ending, Job
 from hpo.worker.outage import Outage
@@ -61,19 +62,42 @@ class Outbox:
             ArtifactError: likewise the artifact store.
         """
         over: list[Job] = []
-        if at_once or self.storage_outage.is_due:
-            is_due = at_once or self._pace.is_due
+        is_due = at_once or self._pace.is_due
+        telling = [job for job in jobs if job.ending or (is_due and job.reports)]
+        # With nothing to say the storage is not asked, and nothing is learned of its outage.
+        if telling and (at_once or self.storage_outage.is_due):
             with self.storage_outage.ridden_out():
                 with self._pace.timed() if is_due else nullcontext():
-                    over += self._report([job for job in jobs if is_due or job.ending])
+                    over += self._report(telling)
                 ended = by_study(job for job in jobs if job.ending and job not in over)
                 for study, own in ended.items():
                     over += self._give_back(study, own)
                     over += self._tell(study, own)
         return over
 
-    def keep_log(self, job: Job) -> None:
-        """Write a trial's log beside its weights; a store that is away does without."""
+    def keep(self, states: Mapping[Job, Checkpoint]) -> None:
+        """Write checkpoints of trials, durable; one that cannot be written is said, no more."""
+        with _writers(len(states)) as writers:
+            for job, is_kept in zip(
+                states, writers.map(self._keep, states, states.values()), strict=True
+            ):
+                job.is_kept |= is_kept
+
+    def _keep(self, job: Job, state: Checkpoint) -> bool:
+        try:
+            save(self._store, job.study.uuid, job.claim.number, state)
+        except ArtifactError as error:
+            log.warning("no checkpoint of trial %d: %s", job.claim.number, error)
+            return False
+        self._keep_log(job)
+        return True
+
+    def keep_logs(self, jobs: Sequence[Job]) -> None:
+        """Write trials' logs beside their weights; a store that is away does without."""
+        with _writers(len(jobs)) as writers:
+            list(writers.map(self._keep_log, jobs))
+
+    def _keep_log(self, job: Job) -> None:
         if job.lines:
             with suppress(ArtifactError):
                 self._store.put(job.path(LOG), "\n".join([*job.lines, ""]).encode())
@@ -104,7 +128,7 @@ class Outbox:
     def take_leave(self, job: Job) -> None:
         """Say why a trial is no longer this worker's, and clear what nobody needs of it."""
         is_pruned = False
-        with self.storage_outage.ridden_out():
+        with self.storage_outage.ridden_out(proves=False):
             is_pruned = was_pruned(job.study, job.claim)
         if is_pruned:
             log.info("%s: trial %d was pruned by hand", job.study.name, job.claim.number)
@@ -114,7 +138,7 @@ class Outbox:
 
     def _give_back(self, study: Study, jobs: list[Job]) -> list[Job]:
         """Return those of a study's jobs that found no place; which these were."""
-        unplaced = [job for job in jobs if job.ending and job.ending.state == "WAITING"]
+        unplaced = [job for job in jobs if job.is_refused]
         study.release(*(job.claim for job in unplaced))
         for job in unplaced:
             log.info("%s: trial %d goes back to the study", study.name, job.claim.number)
@@ -149,7 +173,7 @@ class Outbox:
             with (
                 self.store_outage.ridden_out(),
                 self._stopwatch("save"),
-                ThreadPoolExecutor(min(len(heavy), MAX_WRITERS)) as writers,
+                _writers(len(heavy)) as writers,
             ):
                 for job, attrs in zip(heavy, writers.map(self._put, heavy), strict=True):
                     saved[job] = job.outcome(attrs)
@@ -170,7 +194,7 @@ class Outbox:
         log.info("%s: %s", job.study.name, line)
         job.log(line)
         if outcome.state == "FAIL":
-            self.keep_log(job)
+            self._keep_log(job)
 
     def _clear(self, job: Job, *, own: bool) -> None:
         """Delete what nobody will need of a trial that was told: checkpoints, earlier weights.
@@ -186,6 +210,10 @@ class Outbox:
                 self._store.delete(trial_path(uuid, number, earlier, WEIGHTS))
             if not own and (job.is_kept or attempt > 1):
                 remove(self._store, uuid, number)
+
+
+def _writers(n_files: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(max(1, min(n_files, MAX_WRITERS)))
 
 
 def by_study(jobs: Iterable[Job]) -> dict[Study, list[Job]]:

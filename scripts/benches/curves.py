@@ -1,7 +1,8 @@
 """A trainer that trains nothing: each of its runs has an epoch every so many seconds.
 
-The curves are like one another and later runs are a little better, so that no pruner ends one and
-all are the same work for whoever reports them.
+The curves are like one another and later runs are a little better, so that no pruner ends one. A
+run has between half and one and a half times the epochs of the average one, so that they end one by
+one.
 """
 
 import math
@@ -13,11 +14,15 @@ import torch
 from hpo.training import MLP, Checkpoint, Event, Finished, Progress, Result, Run
 from hpo.trial import METRICS, Measurement
 
+GOLDEN = 2_654_435_761
+"""Knuth's multiplier: its multiples are spread evenly."""
+
 
 @dataclass(kw_only=True)
 class _Member:
     run: Run
     admitted: float
+    n_due: int
     n_epochs: int = 0
 
 
@@ -25,25 +30,32 @@ class CurveTrainer:
     """Many runs at a time, by the clock."""
 
     def __init__(self, slots: int, epoch_seconds: float, n_epochs: int) -> None:
-        """Have room for `slots` runs of `n_epochs` epochs each."""
+        """Have room for `slots` runs of `n_epochs` epochs on the average."""
         self.device = torch.device("cpu")
         self._slots = slots
         self._epoch_seconds = epoch_seconds
         self._n_epochs = n_epochs
         self._members: dict[int, _Member] = {}
-        self._trained = 0.0
+        self._trained = self._used = 0.0
+
+    @property
+    def use(self) -> float:
+        """The share of the slots that was taken, on the average of the time trained."""
+        return self._used / (self._trained * self._slots)
 
     def admit(self, run: Run, checkpoint: Checkpoint | None = None) -> bool:
         """Take a run."""
         if len(self._members) >= self._slots:
             return False
-        self._members[run.key] = _Member(run=run, admitted=self._trained)
+        n_due = self._n_epochs // 2 + run.key * GOLDEN % (self._n_epochs + 1)
+        self._members[run.key] = _Member(run=run, admitted=self._trained, n_due=n_due)
         return True
 
     def advance(self, max_seconds: float) -> list[Event]:
         """Let time pass; the epochs that ended in it."""
         time.sleep(max_seconds)
         self._trained += max_seconds
+        self._used += max_seconds * len(self._members)
         return [event for member in list(self._members.values()) for event in self._ended(member)]
 
     def checkpoint(self, key: int) -> Checkpoint | None:
@@ -57,16 +69,16 @@ class CurveTrainer:
     def _ended(self, member: _Member) -> list[Event]:
         key, first = member.run.key, member.n_epochs
         due = int((self._trained - member.admitted) / self._epoch_seconds + 1e-6)
-        member.n_epochs = min(self._n_epochs, due)
+        member.n_epochs = min(member.n_due, due)
         measured = tuple(_measured(key, step + 1) for step in range(first, member.n_epochs))
         events: list[Event] = [Progress(key=key, measurements=measured)] if measured else []
-        if member.n_epochs == self._n_epochs:
+        if member.n_epochs == member.n_due:
             del self._members[key]
-            events.append(Finished(key=key, result=self._result(member.run)))
+            events.append(Finished(key=key, result=self._result(member.run, member.n_epochs)))
         return events
 
-    def _result(self, run: Run) -> Result:
-        data, best = run.data, _measured(run.key, self._n_epochs)
+    def _result(self, run: Run, n_epochs: int) -> Result:
+        data, best = run.data, _measured(run.key, n_epochs)
         n_outputs = data.n_classes if data.task == "multiclass" else 1
         sizes = data.x_train.shape[1], n_outputs
         names = [name for name, metric in METRICS.items() if data.task in metric.tasks]
@@ -80,9 +92,9 @@ class CurveTrainer:
                 name: torch.zeros(tensor.shape)
                 for name, tensor in MLP(*sizes, run.config.model, seed=None).state_dict().items()
             },
-            n_epochs=self._n_epochs,
-            n_steps=self._n_epochs,
-            seconds=self._n_epochs * self._epoch_seconds,
+            n_epochs=n_epochs,
+            n_steps=n_epochs,
+            seconds=n_epochs * self._epoch_seconds,
             precision="float32",
         )
 

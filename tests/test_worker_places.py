@@ -1,0 +1,114 @@
+"""Which jobs have a place in the trainer, and which wait for one."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from hpo.training import Run
+from hpo.worker.job import Ending, Job
+from hpo.worker.places import IDLE_SECONDS, Places, n_training
+
+
+class Trainer:
+    """Holds keys; a place must be left before another takes it."""
+
+    def __init__(self, n: int) -> None:
+        self.n = n
+        self.keys: list[int] = []
+
+    def admit(self, run: Run, checkpoint: object) -> bool:
+        if len(self.keys) < self.n:
+            self.keys.append(run.key)
+            return True
+        return False
+
+    def evict(self, key: int) -> None:
+        if key in self.keys:
+            self.keys.remove(key)
+
+
+def make_job(key: int) -> Job:
+    run: Any = SimpleNamespace(key=key)
+    anything: Any = None
+    return Job(claim=anything, study=anything, run=run)
+
+
+@pytest.mark.parametrize(("n", "n_ending", "n_ahead"), [(8, 2, 3), (8, 0, 0), (1, 1, 0)])
+def test_as_many_are_wanted_ahead_as_are_likely_to_end(n: int, n_ending: int, n_ahead: int) -> None:
+    trainer: Any = Trainer(n)
+    places, jobs = Places(trainer, n), list[Job]()
+    for slice_ in range(30):
+        for key in range(places.n_wanted(len(jobs))):
+            jobs.append(make_job(100 * slice_ + key))
+            places.take(jobs[-1], None)
+        assert places.settle(jobs)
+        if slice_ > 20:  # none is ever missing
+            assert len(trainer.keys) == n_training(jobs) == n
+        for job in jobs[:n_ending]:
+            job.ending = Ending(state="PRUNED")
+            places.leave(job)
+        del jobs[:n_ending]
+    assert places.n_wanted(0) == n + n_ahead
+
+
+def test_nothing_is_claimed_ahead_for_what_was_given_back() -> None:
+    trainer: Any = Trainer(8)
+    places, jobs = Places(trainer, 8), [make_job(key) for key in range(8)]
+    for job in jobs:
+        places.take(job, None)
+    places.settle(jobs)
+    for job in jobs:
+        places.leave(job)
+    places.settle([])
+    assert places.n_wanted(0) == 8
+
+
+def test_who_waits_in_vain_is_idle() -> None:
+    trainer: Any = Trainer(1)
+    places, jobs = Places(trainer, 1), [make_job(key) for key in range(3)]
+    for job in jobs:
+        places.take(job, None)
+    places.settle(jobs)
+    assert places.idle() == []
+    for job in jobs:
+        job.kept_at -= IDLE_SECONDS
+    assert places.idle() == [jobs[2], jobs[1]]
+
+
+def test_who_was_let_go_before_its_turn_gets_no_place() -> None:
+    trainer: Any = Trainer(1)
+    places, first, second, third = Places(trainer, 1), make_job(1), make_job(2), make_job(3)
+    for job in (first, second, third):
+        places.take(job, None)
+    places.settle([first, second, third])
+    assert trainer.keys == [1]
+    places.leave(second)
+    places.leave(first)
+    places.settle([third])
+    assert trainer.keys == [3]
+
+
+def test_who_is_taken_up_again_has_the_place_of_its_former_self() -> None:
+    trainer: Any = Trainer(1)
+    places, before, again = Places(trainer, 1), make_job(1), make_job(1)
+    places.take(before, None)
+    places.settle([before])
+    places.leave(before)
+    places.take(again, None)
+    assert places.settle([again])
+    assert again.is_training
+    assert trainer.keys == [1]
+
+
+def test_who_is_refused_waits_and_the_places_shrink() -> None:
+    trainer: Any = Trainer(2)
+    places, jobs = Places(trainer, 3), [make_job(key) for key in range(3)]
+    for job in jobs:
+        places.take(job, None)
+    assert not places.settle(jobs)
+    assert [job.is_refused for job in jobs] == [False, False, True]
+    places.leave(jobs.pop())
+    jobs.pop(0)  # ended and told while the other found no memory
+    places.shrink()
+    assert places.n == 1
