@@ -30,10 +30,12 @@ def test_a_place_with_a_study_is_written_and_read(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert hpo("create", write_study(tmp_path)).code == 0
+    before = sorted(Path("hpo-artifacts").rglob("*"))
     done = hpo("doctor")
     assert done.code == 0
     assert "hpo.db, 1 studies" in done.out
     assert "GiB free" in done.out
+    assert sorted(Path("hpo-artifacts").rglob("*")) == before
 
 
 def test_what_is_wrong_is_said_and_ends_with_1(

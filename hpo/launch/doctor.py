@@ -137,7 +137,7 @@ def _is_future_file(url: str) -> bool:
 
 
 def _artifacts(url: str) -> Finding:
-    """Write a file and read it back; on a local disk, look at the room that is left.
+    """Write a file, read it back and delete it; on a local disk, look at the room that is left.
 
     A folder that no study has made yet is left for one to make.
     """
@@ -146,8 +146,9 @@ def _artifacts(url: str) -> Finding:
         return Finding(what="artifacts", ok=True, detail=detail)
     try:
         store = ArtifactStore(url)
-        digest = store.put("doctor", uuid.uuid4().bytes)
-        store.get("doctor", digest)
+        name = f"doctor-{uuid.uuid4()}"  # others may look at the same time
+        store.get(name, store.put(name, name.encode()))
+        store.delete(name)
     except HpoError as error:
         return Finding(what="artifacts", ok=False, detail=str(error))
     if not os.path.isdir(store.url):
