@@ -298,6 +298,49 @@ def postgresql_server() -> Iterator[PostgresqlServer]:
 
 
 @contextmanager
+def pooler(server: PostgresqlServer, n_connections: int) -> Iterator[str | None]:
+    """URL of a fresh database behind pgbouncer, which shares few connections among transactions.
+
+    None where it is not installed.
+    """
+    program = shutil.which("pgbouncer", path=os.environ["PATH"] + ":/usr/sbin")
+    if program is None:
+        yield None
+        return
+    name = f"pooled_{uuid.uuid4().hex}"
+    with psycopg.connect(server.url, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+        (sockets,) = connection.execute("SHOW unix_socket_directories").fetchone() or ("",)
+    owner = Path(sockets, ".s.PGSQL.5432").stat().st_uid  # it must be the server's own user
+    with _folder("pgbouncer") as folder:
+        settings = {
+            "unix_socket_dir": folder,
+            "auth_type": "any",
+            "pool_mode": "transaction",
+            "default_pool_size": n_connections,
+            "max_client_conn": 1000,
+            "logfile": folder / "log",
+        }
+        lines = (f"{key} = {value}" for key, value in settings.items())
+        databases = f"[databases]\n{name} = host={sockets} user=postgres\n[pgbouncer]\n"
+        (folder / "ini").write_text(databases + "\n".join(lines) + "\n")
+        os.chown(folder, owner, -1)
+        process = subprocess.Popen(
+            [program, "-q", folder / "ini"], user=owner if os.getuid() == 0 else None
+        )
+        deadline = time.monotonic() + START_SECONDS
+        while not (folder / ".s.PGSQL.6432").exists():
+            assert process.poll() is None, (folder / "log").read_text()
+            assert time.monotonic() < deadline, (folder / "log").read_text()
+            time.sleep(0.02)
+        try:
+            yield f"postgresql://postgres@/{name}?host={folder}&port=6432"
+        finally:
+            process.terminate()
+            process.wait()
+
+
+@contextmanager
 def mariadb_server(*options: str) -> Iterator[MariadbServer | None]:
     """A MariaDB server for as long as it is needed; None where none is installed."""
     path = os.environ["PATH"] + ":/usr/sbin"

@@ -62,6 +62,7 @@ PASSING = [
     psycopg.OperationalError("connection to server failed: Connection refused"),
     psycopg.OperationalError("FATAL:  sorry, too many clients already"),
     psycopg.InterfaceError("the connection is closed"),
+    psycopg.errors.ConnectionTimeout("connection timeout expired"),
     pymysql.err.OperationalError(1040, "Too many connections"),
     pymysql.err.OperationalError(1213, "Deadlock found", sqlstate="40001"),
     pymysql.err.OperationalError(2003, "Can't connect to MySQL server"),

@@ -118,6 +118,9 @@ def _time_zone(condition: Condition) -> Finding:
 def _connections(condition: Condition, n_workers: int) -> Finding:
     """Each worker keeps one, and opens a second for moments."""
     left = condition.connections_left
+    if condition.is_pooled:
+        detail = "a pooler stands before the server: its own limit counts, two for each worker"
+        return Finding(what="connections", ok=True, detail=detail)
     if left is None:
         return Finding(what="connections", ok=True, detail="SQLite does not limit them")
     detail = f"{left} left, and each worker keeps one"

@@ -28,7 +28,8 @@ class Condition:
         ahead_seconds: how far its clock is ahead of this machine's; None where it has no own.
         off_by_seconds: how far it may be from that: half of the time that the question took.
         time_zone: of its sessions; None where it knows none.
-        connections_left: beside the one that asked; None where nothing limits them.
+        connections_left: beside the one that asked; None where no limit of its own counts.
+        is_pooled: whether a pooler stands before it, which has a limit of its own.
     """
 
     version: int | None
@@ -37,6 +38,7 @@ class Condition:
     off_by_seconds: float
     time_zone: str | None
     connections_left: int | None
+    is_pooled: bool = False
 
 
 def look(storage: Storage) -> Condition:
@@ -60,4 +62,5 @@ def look(storage: Storage) -> Condition:
             off_by_seconds=(after - before) / 2,
             time_zone=None if zone is None else connection.execute(sa.text(zone)).scalar_one(),
             connections_left=dialects.connections_left(connection),
+            is_pooled=dialects.is_pooled(connection),
         )

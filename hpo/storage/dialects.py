@@ -12,7 +12,9 @@ Does not know: what tables there are.
 import fcntl
 import hashlib
 import os
+import random
 import sqlite3
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -177,9 +179,22 @@ def of(parsed: URL) -> Dialect:
 
 
 def connections_left(connection: Connection) -> int | None:
-    """How many more connections the server takes; None where nothing limits them."""
+    """How many more connections the server takes; None where its limit does not count."""
     query = CONNECTIONS_LEFT.get(connection.dialect.name)
-    return None if query is None else int(connection.execute(sa.text(query)).scalar_one())
+    if query is None or is_pooled(connection):
+        return None
+    return int(connection.execute(sa.text(query)).scalar_one())
+
+
+def is_pooled(connection: Connection) -> bool:
+    """Whether a pooler such as pgbouncer shares the server's connections among its clients.
+
+    It tells each of them a process that is none of the server's.
+    """
+    if connection.dialect.name != "postgresql":
+        return False
+    told = connection.connection.driver_connection.info.backend_pid  # type: ignore[union-attr]
+    return bool(told != connection.scalar(sa.select(sa.func.pg_backend_pid())))
 
 
 def looking_engine(parsed: URL) -> Engine:
@@ -226,9 +241,8 @@ def creation_lock(parsed: URL) -> Iterator[None]:
             yield
         return
     with looking_engine(parsed).connect() as holder:
-        holder.execution_options(isolation_level="AUTOCOMMIT")
         if parsed.get_backend_name() == "postgresql":
-            holder.execute(sa.select(sa.func.pg_advisory_lock(CREATION_LOCK)))
+            _lock_postgresql(holder)
         else:
             _lock_mysql(holder, str(parsed.database))
         yield
@@ -240,6 +254,20 @@ def _file_lock(parsed: URL, kind: int) -> Iterator[None]:
     with open(f"{parsed.database}.lock", "w") as file:
         fcntl.flock(file, kind)
         yield
+
+
+def _lock_postgresql(holder: Connection) -> None:
+    """Take the lock for as long as a transaction lasts.
+
+    Behind a pooler no session is one's own, and who waits in a transaction keeps a connection from
+    the one that makes the tables.
+    """
+    while True:
+        holder.execute(sa.text("SET LOCAL idle_in_transaction_session_timeout = 0"))
+        if holder.scalar(sa.select(sa.func.pg_try_advisory_xact_lock(CREATION_LOCK))):
+            return
+        holder.rollback()
+        time.sleep(random.uniform(0.02, 0.1))
 
 
 def _lock_mysql(holder: Connection, database: str) -> None:

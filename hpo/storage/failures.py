@@ -87,7 +87,8 @@ def _is_outage(error: BaseException) -> bool:
     if code is not None:
         is_class = isinstance(code, str) and code.startswith(OUTAGE_CLASSES)
         return is_class or code in OUTAGES | IN_THE_WAY
-    is_connection = type(error).__name__ in ("OperationalError", "InterfaceError")
+    names = {kind.__name__ for kind in type(error).__mro__}  # a timeout has a class of its own
+    is_connection = not names.isdisjoint(("OperationalError", "InterfaceError"))
     return is_connection and not any(words in str(error) for words in REFUSED)
 
 
