@@ -74,6 +74,11 @@ class Budget(Section):
     no_improvement: Positive | None = None
     max_attempts: Positive = 5
 
+    @property
+    def is_timed(self) -> bool:
+        """Whether it limits the time."""
+        return self.timeout is not None or self.device_time is not None
+
     def is_out_of_time(self, busy_seconds: float, device_seconds: float) -> bool:
         """Whether no further trial may run after so much work."""
         is_late = self.timeout is not None and busy_seconds >= self.timeout

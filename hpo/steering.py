@@ -53,11 +53,16 @@ def look(study: Study, held: Collection[Lease]) -> Orders:
     """
     with study.storage.read() as connection:
         settings = study.settings(connection)
-        clock = leases.read_clock(connection, study.id)
+        is_late = settings.budget.is_timed and _is_late(connection, study, settings.budget)
         kept = leases.still_held(connection, held)
-    is_late = settings.budget.is_out_of_time(clock.busy_ms / 1000, clock.device_ms / 1000)
     lost = frozenset(own for own in held if own.trial_id not in kept)
     return Orders(goes_on=settings.standing == "open" and not is_late, lost=lost)
+
+
+def _is_late(connection: Connection, study: Study, budget: Budget) -> bool:
+    """Whether a study's time is up; every lease is looked at."""
+    clock = leases.read_clock(connection, study.id)
+    return budget.is_out_of_time(clock.busy_ms / 1000, clock.device_ms / 1000)
 
 
 def was_pruned(study: Study, lease: Lease) -> bool:

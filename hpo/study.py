@@ -263,7 +263,8 @@ class Study:
         """Renew leases; returns the tokens of those that are lost. Any thread may call it."""
 
         def write(connection: Connection) -> set[int]:
-            leases.tick(connection, self._id)
+            if leases.has_run_out(connection, held):
+                leases.tick(connection, self._id)
             return leases.touch(connection, held, lease)
 
         kept = self.storage.write(write)

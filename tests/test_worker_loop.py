@@ -19,8 +19,9 @@ from hpo.errors import ArtifactError, DataError, HpoError, StorageUnavailableErr
 from hpo.launch.creation import create_from_file
 from hpo.steering import set_standing
 from hpo.storage.engine import Storage
-from hpo.study import Study, WorkerId
+from hpo.study import Lease, Study, WorkerId
 from hpo.training import Checkpoint, Event, Failed, Run, SingleTrainer
+from hpo.worker import loop
 from hpo.worker.loop import MAX_FAILURES, Timing, Worker
 from hpo.worker.quota import Quota
 
@@ -111,6 +112,24 @@ def test_a_stop_gives_the_trial_back_under_its_number(
     assert not make_worker(study, store).work(stop)
     assert study.progress().counts == {"WAITING": 1}
     assert study.trials()[0].params["model.depth"] == 1
+
+
+def test_an_idle_worker_asks_less_often_where_asking_takes_long(
+    make_study: Callable[..., Study], store: ArtifactStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study, asked = make_study(), list[float]()
+
+    def slow(*given: object) -> list[Lease]:
+        asked.append(time.monotonic())
+        time.sleep(0.1)
+        return []
+
+    monkeypatch.setattr(study, "claim", slow)
+    monkeypatch.setattr(loop, "POLL_SECONDS", 0.01)
+    stop = threading.Event()
+    threading.Timer(3.0, stop.set).start()
+    make_worker(study, store).work(stop)
+    assert 1 <= len(asked) <= 2
 
 
 class Interrupted(SingleTrainer):

@@ -149,6 +149,14 @@ def still_held(connection: Connection, leases: Collection[Lease]) -> set[int]:
     return set(connection.execute(sa.select(LEASES.c.trial_id).where(own)).scalars())
 
 
+def has_run_out(connection: Connection, leases: Collection[Lease]) -> bool:
+    """Whether one of these is there that was not renewed in time."""
+    ids = [lease.trial_id for lease in leases]
+    over = LEASES.c.trial_id.in_(ids) & (LEASES.c.expires_ms < now(connection))
+    query = sa.select(LEASES.c.trial_id).where(over).limit(1)
+    return connection.execute(query).one_or_none() is not None
+
+
 def fence(connection: Connection, lease: Lease) -> None:
     """Touch the one lease that the following writes rest on.
 
@@ -167,8 +175,11 @@ def expired(connection: Connection, study_id: int) -> list[Sighting]:
     worker whose clock is wrong, and alive: it has a whole lease to show a beat. One whose clock is
     wrong by just a lease seems to be late before every beat: two of them must be missing.
     """
+    query = _sightings(connection, study_id)
+    if connection.dialect.name != "sqlite":
+        query = query.where(LEASES.c.expires_ms < now(connection))
     found = []
-    for row in connection.execute(_sightings(connection, study_id)):
+    for row in connection.execute(query):
         left, third = row.expires_ms - row.now_ms, row.lease_ms / 3
         if connection.dialect.name != "sqlite":
             wait_ms = third if left < 0 else None
@@ -204,7 +215,8 @@ def is_still(connection: Connection, seen: Sighting) -> bool:
 def tick(connection: Connection, study_id: int) -> Clock:
     """Bring the study's clock up to now, and say what it shows; called before leases change.
 
-    The clock runs while a lease is alive, up to the moment when the last one runs out.
+    The clock runs while a lease is alive, up to the moment when the last one runs out. To renew one
+    that is alive changes nothing of it.
     """
     row = connection.execute(_clock(connection, study_id).with_for_update()).one_or_none()
     if row is None:  # the study was deleted
@@ -266,17 +278,17 @@ def _clock(connection: Connection, study_id: int) -> sa.Select[Any]:
 
 def _advanced(connection: Connection, row: sa.Row[Any]) -> Clock:
     """A clock's row brought up to now."""
+    until = sa.func.max(LEASES.c.expires_ms)
+    span = sa.case((until > row.now_ms, row.now_ms), else_=until) - row.seen_ms
     workers = (
-        sa.select(sa.func.max(LEASES.c.expires_ms), WORKERS.c.share)
+        sa.select(span.label("span"), WORKERS.c.share)
         .join(WORKERS, WORKERS.c.worker_id == LEASES.c.worker_id)
         .where(LEASES.c.study_id == row.study_id)
         .group_by(LEASES.c.worker_id, WORKERS.c.share)
+        .subquery()
     )
-    spans = [
-        (max(0, min(row.now_ms, int(until)) - row.seen_ms), share)
-        for until, share in connection.execute(workers)
-    ]
+    spent = (sa.func.max(workers.c.span), sa.func.sum(workers.c.span * workers.c.share))
+    busy, device = connection.execute(sa.select(*spent).where(workers.c.span > 0)).one()
     return Clock(
-        busy_ms=row.busy_ms + max((span for span, _ in spans), default=0),
-        device_ms=row.device_ms + round(sum(span * share for span, share in spans)),
+        busy_ms=row.busy_ms + int(busy or 0), device_ms=row.device_ms + round(device or 0.0)
     )

@@ -10,6 +10,7 @@ Does not know: what a trial is doing.
 
 import logging
 import os
+import random
 import signal
 import threading
 import time
@@ -83,7 +84,8 @@ class Heart:
             return set(self._lost)
 
     def _beat(self) -> None:
-        beat = pause = min(self._lease / BEATS_PER_LEASE, self._hang)
+        beat = min(self._lease / BEATS_PER_LEASE, self._hang)
+        pause = random.uniform(0.5, 1.0) * beat  # lest those that started together beat together
         while not self._stop.wait(pause):
             self._watch()
             with self._lock:

@@ -42,6 +42,7 @@ from hpo.worker.claims import Claims, Shares, all_of_the_first
 from hpo.worker.heart import Heart
 from hpo.worker.job import Ending, Job
 from hpo.worker.outbox import MAX_WRITERS, Outbox, by_study
+from hpo.worker.pace import rest
 from hpo.worker.places import Places, n_training
 from hpo.worker.quota import Quota
 from hpo.worker.stopwatch import Stopwatch
@@ -163,12 +164,13 @@ class Worker:
                 if self._places.n > 1 and n_training(self._jobs.values()):
                     self._talk_and_train(beside)
                 else:
+                    began = time.monotonic()
                     self._talk()
                     self._settle()
                     if not self._jobs:
                         if self._is_done():
                             return True
-                        stop.wait(POLL_SECONDS)
+                        stop.wait(max(POLL_SECONDS, rest(time.monotonic() - began)))
                         continue
                     self._note_all(events := self._train())
                     if not events and not n_training(self._jobs.values()):

@@ -33,4 +33,9 @@ class Pace:
         start = time.monotonic()
         yield
         end = time.monotonic()
-        self._next = end + min(REST * (end - start), LONGEST_SECONDS)
+        self._next = end + rest(end - start)
+
+
+def rest(seconds: float) -> float:
+    """How long to leave the storage alone that had to be waited for so long."""
+    return min(REST * seconds, LONGEST_SECONDS)
