@@ -1,4 +1,6 @@
-"""Benchmarks: scripts/bench throughput | overhead | quality | storage | faults | packed | gpu.
+"""Benchmarks.
+
+    scripts/bench throughput | overhead | quality | storage | scale | faults | packed | gpu
 
 Each has --help. They compare within one run, on the machine they run on.
 """
@@ -12,7 +14,7 @@ from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-BENCHES = ("throughput", "overhead", "quality", "storage", "faults", "packed", "gpu")
+BENCHES = ("throughput", "overhead", "quality", "storage", "scale", "faults", "packed", "gpu")
 
 
 def machine() -> str:

@@ -65,11 +65,11 @@ def measure_calls(
     """
     SYSTEMS[system].create(url)
     leased = system == "hpo"
-    with _writing(url) as connection:
+    with writing(url) as connection:
         add_running(connection, N_RUNNING - 1, alive=True, leased=leased)
     before = Scene(n_finished=0)
     for scene in scenes:
-        with _writing(url) as connection:
+        with writing(url) as connection:
             add_finished(connection, scene.n_finished - before.n_finished)
             n_abandoned = scene.n_abandoned - before.n_abandoned
             add_running(connection, n_abandoned, alive=False, leased=leased)
@@ -109,7 +109,7 @@ def tpe_alone(n_finished: int) -> Timings:
 
 
 @contextmanager
-def _writing(url: str) -> Iterator[sa.Connection]:
+def writing(url: str) -> Iterator[sa.Connection]:
     """A transaction, and then statistics for the planner, as autovacuum would gather in time."""
     engine = sa.create_engine(url, poolclass=sa.pool.NullPool)
     with engine.begin() as connection:

@@ -13,11 +13,11 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from multiprocessing.queues import SimpleQueue
-from multiprocessing.synchronize import Event, Semaphore
 from pathlib import Path
 from typing import Protocol
 
 import optuna
+from gate import Gate
 from optuna.exceptions import ExperimentalWarning
 from optuna.pruners import MedianPruner
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
@@ -141,10 +141,10 @@ def create_plain(url: str) -> None:
     optuna.create_study(study_name=NAME, storage=url, direction="minimize")
 
 
-def work(system: str, url: str, ready: Semaphore, go: Event, errors: SimpleQueue[str]) -> None:
-    """Run trials without end, released by `go`; say what it died of."""
+def work(gate: Gate, system: str, url: str, errors: SimpleQueue[str]) -> None:
+    """Run trials without end, from the gate on; say what it died of."""
     try:
-        SYSTEMS[system].work(url, ready, go)
+        SYSTEMS[system].work(url, gate)
     except Exception as error:
         while error.__cause__ is not None:
             error = error.__cause__
@@ -152,11 +152,10 @@ def work(system: str, url: str, ready: Semaphore, go: Event, errors: SimpleQueue
         sys.exit(1)
 
 
-def work_hpo(url: str, ready: Semaphore, go: Event) -> None:
+def work_hpo(url: str, gate: Gate) -> None:
     """Run trials without end."""
     driver = HpoDriver(url)
-    ready.release()
-    go.wait()
+    gate.wait()
     while True:
         driver.ask()
         for step in STEPS:
@@ -164,11 +163,10 @@ def work_hpo(url: str, ready: Semaphore, go: Event) -> None:
         driver.finish()
 
 
-def work_plain(url: str, ready: Semaphore, go: Event) -> None:
+def work_plain(url: str, gate: Gate) -> None:
     """Likewise, by `study.optimize`."""
     study = _load_plain(url, RandomSampler())
-    ready.release()
-    go.wait()
+    gate.wait()
     study.optimize(_objective)
 
 
@@ -177,7 +175,7 @@ class System:
     """How a study is made, worked for without end, and driven call by call with a sampler."""
 
     create: Callable[[str], None]
-    work: Callable[[str, Semaphore, Event], None]
+    work: Callable[[str, Gate], None]
     open: Callable[[str, str], Driver]
 
 

@@ -14,7 +14,6 @@ Servers run on this machine with their defaults: PostgreSQL with fsync on.
 """
 
 import argparse
-import multiprocessing
 import os
 import signal
 import sys
@@ -24,12 +23,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
-from multiprocessing.context import ForkServerProcess
-from multiprocessing.synchronize import Semaphore
 
 import sqlalchemy as sa
 from benches.latency import Scene, Timings, measure_calls, tpe_alone
 from benches.noop import STEPS, SYSTEMS, work
+from gate import CONTEXT, gather
 from rich.console import Console
 from rich.table import Table
 from servers import Server, mariadb_server, postgresql_server
@@ -37,7 +35,6 @@ from servers import Server, mariadb_server, postgresql_server
 from hpo.storage.schema import REPORTS
 
 STORAGES = ("sqlite", "postgresql", "mariadb")
-READY_SECONDS = 120.0
 SCENES = (
     Scene(n_finished=0),
     Scene(n_finished=1_000),
@@ -69,7 +66,6 @@ def main(arguments: list[str]) -> None:
     options = parser.parse_args(arguments)
     for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[variable] = "1"
-    multiprocessing.set_forkserver_preload(["benches.noop"])
     console = Console(width=100)
     console.print(sampler_times())
     for storage in options.storages:
@@ -129,16 +125,9 @@ def throughput(storage: str, fresh: Callable[[], str], counts: list[int], second
 def pace(system: str, url: str, n_workers: int, seconds: float) -> Pace:
     """Start workers, let them go together, and count what they finished in that time."""
     SYSTEMS[system].create(url)
-    context = multiprocessing.get_context("forkserver")
-    ready, go, errors = context.Semaphore(0), context.Event(), context.SimpleQueue()
-    workers = [
-        context.Process(target=work, args=(system, url, ready, go, errors), daemon=True)
-        for _ in range(n_workers)
-    ]
-    for worker in workers:
-        worker.start()
-    _await(workers, ready)
-    go.set()
+    errors = CONTEXT.SimpleQueue()
+    workers, gate = gather(n_workers, work, system, url, errors, preload=[work.__module__])
+    gate.open(workers)
     start = time.perf_counter()
     time.sleep(seconds)
     reasons = [] if errors.empty() else [errors.get()]
@@ -150,15 +139,6 @@ def pace(system: str, url: str, n_workers: int, seconds: float) -> Pace:
     for worker in workers:
         worker.join()
     return Pace(per_second=_n_trials(url) / passed, n_dead=n_dead, reasons=reasons)
-
-
-def _await(workers: list[ForkServerProcess], ready: Semaphore) -> None:
-    """Wait until every worker is ready or dead."""
-    n_ready, deadline = 0, time.monotonic() + READY_SECONDS
-    while n_ready + sum(not worker.is_alive() for worker in workers) < len(workers):
-        if time.monotonic() > deadline:
-            sys.exit(f"only {n_ready} of {len(workers)} workers were ready in {READY_SECONDS:g} s")
-        n_ready += ready.acquire(timeout=0.1)
 
 
 def _n_trials(url: str) -> float:

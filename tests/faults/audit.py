@@ -44,13 +44,18 @@ class Findings:
     n_attempts: int
 
 
-def audit(setting: Setting) -> Findings:
-    """Look at the rows and the weights of a finished study."""
+def audit(setting: Setting, *, trained: bool = True) -> Findings:
+    """Look at the rows and the weights of a finished study.
+
+    Args:
+        setting: where it is.
+        trained: whether its weights were, so that they give the metric that was recorded.
+    """
     trials = setting.study.trials()
     faults = [*_numbering(setting.study, trials), *_leases(setting.study)]
     for trial in trials:
         faults += [f"trial {trial.number}: {what}" for what in _trial(trial)]
-    faults += _weights(setting, trials)
+    faults += _weights(setting, trials, trained)
     attempts = (int(trial.user_attrs.get("attempt", 1)) for trial in trials)
     return Findings(
         faults=faults,
@@ -140,30 +145,38 @@ def _trial(trial: FrozenTrial) -> Iterator[str]:
         yield f"has the value {trial.value}, which is not its best report"
 
 
-def _weights(setting: Setting, trials: list[FrozenTrial]) -> Iterator[str]:
-    """Load every COMPLETE trial's weights and measure them on the validation part."""
+def _weights(setting: Setting, trials: list[FrozenTrial], trained: bool) -> Iterator[str]:
+    """Load every COMPLETE trial's weights; trained ones are measured on the validation part."""
     data = setting.study.definition.data
     experiment = load_experiment(setting.store, data)
     for trial in trials:
         if trial.state is not optuna.trial.TrialState.COMPLETE:
             continue
         try:
-            measured = _measure(setting, experiment, trial)
+            model = _load(setting, trial)
         except (HpoError, KeyError) as error:
             yield f"trial {trial.number}: its weights do not load: {error}"
             continue
+        if not trained:
+            continue
+        measured = _measure(setting, experiment, model)
         if not math.isclose(measured, trial.value or math.nan, rel_tol=1e-5):
             yield f"trial {trial.number}: its weights give {measured}, recorded is {trial.value}"
 
 
-def _measure(setting: Setting, experiment: Experiment, trial: FrozenTrial) -> float:
-    """The metric that a trial's weights have on the validation part."""
+def _load(setting: Setting, trial: FrozenTrial) -> Model:
+    """A trial's weights, if they are those that it names."""
     attrs = trial.user_attrs
     model = Model.from_bytes(
         setting.store.get(attrs["artifact"], attrs["sha256"]), attrs["artifact"]
     )
     if model.config != setting.study.definition.trial_config(trial.params):
         raise HpoError("they are of another configuration")
+    return model
+
+
+def _measure(setting: Setting, experiment: Experiment, model: Model) -> float:
+    """The metric that weights have on the validation part."""
     part, schema = experiment.dataset.part("val"), experiment.dataset.schema
     with torch.inference_mode():
         logits = model.network.eval()(model.preprocessor(part.x_num, part.x_cat))

@@ -14,13 +14,7 @@ from hpo.study import Study
 NAME = "faults"
 STUDY = """
 name = "{name}"
-[search_space.model]
-depth = {{ type = "int", low = 1, high = 2 }}
-width = {{ type = "int", low = 8, high = 16, step = 8 }}
-dropout = {{ type = "float", low = 0.1, high = 0.3 }}
-[search_space.optimizer]
-name = "adamw"
-learning_rate = {{ type = "float", low = 1e-3, high = 1e-2, log = true }}
+{space}
 [data]
 source = "table.csv"
 target = "y"
@@ -32,12 +26,21 @@ patience = {max_epochs}
 batch_size = 128
 precision = "float32"
 [sampler]
-name = "random"
+name = "{sampler}"
 [pruner]
 name = "{pruner}"
 {pruner_settings}
 [budget]
 n_trials = {n_trials}
+"""
+SPACE = """
+[search_space.model]
+depth = { type = "int", low = 1, high = 2 }
+width = { type = "int", low = 8, high = 16, step = 8 }
+dropout = { type = "float", low = 0.1, high = 0.3 }
+[search_space.optimizer]
+name = "adamw"
+learning_rate = { type = "float", low = 1e-3, high = 1e-2, log = true }
 """
 N_ROWS = 2000
 
@@ -73,6 +76,8 @@ def make_setting(
     max_epochs: int = 300,
     pruner: str = "none",
     name: str = NAME,
+    sampler: str = "random",
+    space: str = SPACE,
 ) -> Setting:
     """Write a table and a study file, and create the study.
 
@@ -84,6 +89,8 @@ def make_setting(
         max_epochs: of each trial; an epoch takes some 3 ms.
         pruner: `none` or `median`; the latter lets every trial run for half of its epochs.
         name: of the study.
+        sampler: of the study.
+        space: its search space, as a study file has it.
     """
     table = folder / "table.csv"
     if not table.exists():
@@ -93,6 +100,8 @@ def make_setting(
     path.write_text(
         STUDY.format(
             name=name,
+            space=space,
+            sampler=sampler,
             max_epochs=max_epochs,
             pruner=pruner,
             pruner_settings=warmup,
