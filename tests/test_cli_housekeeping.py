@@ -204,7 +204,7 @@ def test_a_study_begun_on_sqlite_goes_on_in_postgresql(
     folder: Path, postgresql_url: str, artifacts: str
 ) -> None:
     file = write_study(folder, n_trials=2)
-    assert run_process("run", file, cwd=folder).returncode == 0
+    assert run_process("run", file, "--workers", 1, cwd=folder).returncode == 0
     along = [] if artifacts == "stay" else ["--to-artifacts", "copies"]
     assert hpo("storage", "copy", "sqlite:///hpo.db", postgresql_url, *along).code == 0
     there = ["--storage", postgresql_url]
@@ -213,9 +213,8 @@ def test_a_study_begun_on_sqlite_goes_on_in_postgresql(
     if along:
         (folder / "hpo-artifacts").rename(folder / "gone")
         there += ["--artifacts", "copies"]
-    done = run_process("create", file, "--n-trials", 4, *there, cwd=folder)
-    assert done.returncode == 0, done.stderr
-    done = run_process("worker", "small", *there, cwd=folder)
+    assert hpo("create", file, "--n-trials", "4", *there).code == 0
+    done = run_process("worker", "small", "--workers", 1, *there, cwd=folder)
     assert done.returncode == 0, done.stderr
     ended = hpo("leaderboard", "small", "--json", *there[:2]).document
     assert [row["number"] for row in sorted(ended, key=lambda row: row["number"])] == [0, 1, 2, 3]

@@ -122,7 +122,7 @@ def test_sigterm_while_a_worker_starts_ends_it_as_released(tmp_path: Path) -> No
         (member,) = workers.members
         wait_until(member.child, 30, "starting a child")
         member.signal(signal.SIGTERM)
-        assert exit_code(member, 5) == EXIT_RELEASED
+        assert exit_code(member, 10) == EXIT_RELEASED
 
 
 def test_a_worker_stopped_beyond_its_lease_carries_on_with_other_trials(tmp_path: Path) -> None:

@@ -32,7 +32,8 @@ def in_small(study: str, space: str, folder: Path) -> Path:
 
 def searched(study: str, space: str, folder: Path) -> Path:
     """Where `hpo run` left the best trial."""
-    done = run_process("run", in_small(study, space, folder), "--top", 1, cwd=folder)
+    file = in_small(study, space, folder)
+    done = run_process("run", file, "--workers", 1, "--top", 1, cwd=folder)
     assert done.returncode == 0, done.stderr
     assert f"{N_TRIALS}/{N_TRIALS} trials" in done.stderr
     (best,) = (folder / "winners").glob("*/trial-*")
