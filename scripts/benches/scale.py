@@ -6,7 +6,7 @@ a sleep, so that a machine with few cores stands for many. Ideal is what as many
 that never waited for anything. The last count of workers is measured again with shorter epochs,
 which ask more of the storage than training mostly does.
 
-Workers start together. What they do is counted after 3 seconds; when the time is up, they hand
+Workers start together. What they do is counted when all are at it; when the time is up, they hand
 their trials back, and then finish the study's budget in a hurry, side by side. Every row and every
 file of it is audited: each trial of the budget finished once, nothing left behind.
 
@@ -46,7 +46,6 @@ from hpo.housekeeping import sweep
 from hpo.storage.schema import REPORTS, TRIALS
 
 N_EPOCHS = 20
-WARM_SECONDS = 3.0
 SECONDS, LAST_SECONDS = 15.0, 60.0
 MANY = 64
 NOT_STORAGE = ("train", "save", "prepare")
@@ -101,6 +100,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument(
         "--seconds", type=float, help="a row; by default 15, and 60 from 64 workers"
     )
+    parser.add_argument("--warm", type=float, default=3.0, help="seconds of it that do not count")
     parser.add_argument(
         "--epochs", nargs="+", type=float, default=[0.5, 0.1], metavar="SECONDS", help="an epoch"
     )
@@ -118,7 +118,7 @@ def main(arguments: list[str]) -> None:
             is_last = index == len(options.workers) - 1 and n_workers >= MANY
             seconds = options.seconds or (LAST_SECONDS if is_last else SECONDS)
             shift = Shift(
-                warm=WARM_SECONDS,
+                warm=options.warm,
                 seconds=seconds,
                 epoch_seconds=epoch_seconds,
                 n_epochs=N_EPOCHS,
