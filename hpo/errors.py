@@ -78,6 +78,11 @@ class LeaseLostError(HpoError):
     """The trial's lease is held by somebody else now: abandon it quietly."""
 
 
+def first_line(error: Exception) -> str:
+    """What an error says before it goes into detail; its type where it says nothing."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
     """` (did you mean "x"?)` for the closest known word, or an empty string."""
     match = difflib.get_close_matches(word, list(known), n=1)

@@ -3,7 +3,6 @@
 Does not know: how many there are, what they train.
 """
 
-import os
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
@@ -17,10 +16,7 @@ import torch.fx.experimental.symbolic_shapes  # torch's own, half a second
 from hpo.artifacts import ArtifactStore
 from hpo.catalog import open_study
 from hpo.storage.engine import open_storage
-from hpo.study import Study, WorkerId
-from hpo.training import Trainer
-from hpo.worker.loop import Timing, Worker
-from hpo.worker.quota import Quota
+from hpo.study import Study
 
 sqlalchemy.orm.configure_mappers()  # Optuna's
 
@@ -31,16 +27,3 @@ def opened(storage_url: str, store_url: str, name: str) -> Iterator[tuple[Study,
     torch.set_num_threads(1)
     with closing(open_storage(storage_url, patience=60)) as storage:
         yield open_study(storage, name), ArtifactStore(store_url, create=False)
-
-
-def make_worker(study: Study, store: ArtifactStore, trainer: Trainer, **changes: object) -> Worker:
-    """A worker of this process's own."""
-    given = {
-        "studies": lambda: [study],
-        "store": store,
-        "trainer": trainer,
-        "identity": WorkerId(host="here", pid=os.getpid(), device="cpu"),
-        "quota": Quota(),
-        "timing": Timing(),
-    }
-    return Worker(**{**given, **changes})  # type: ignore[arg-type]

@@ -9,11 +9,12 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from crowd import make_worker, opened
+from crowd import opened
 from faults.audit import audit, orphans
 from faults.crew import wait_until
 from faults.setting import make_setting
 from gate import Gate, gather
+from worker_cases import make_worker
 
 from hpo.training import Event, SingleTrainer
 from hpo.worker import pace

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import worker_cases
 
 from hpo.artifacts import ArtifactStore
 from hpo.bundle import Model
@@ -69,15 +70,7 @@ def make_study(tmp_path: Path, store: ArtifactStore) -> Callable[..., Study]:
 
 
 def make_worker(study: Study, store: ArtifactStore, **changes: object) -> Worker:
-    given = {
-        "studies": lambda: [study],
-        "store": store,
-        "trainer": SingleTrainer("cpu"),
-        "identity": WorkerId(host="here", pid=os.getpid(), device="cpu"),
-        "quota": Quota(),
-        "timing": Timing(),
-    }
-    return Worker(**{**given, **changes})  # type: ignore[arg-type]
+    return worker_cases.make_worker(study, store, **{"trainer": SingleTrainer("cpu"), **changes})  # type: ignore[arg-type]
 
 
 def test_a_worker_finishes_the_study(

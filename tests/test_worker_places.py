@@ -34,6 +34,13 @@ def make_job(key: int) -> Job:
     return Job(claim=anything, study=anything, run=run)
 
 
+def settled(places: Places, jobs: list[Job]) -> bool:
+    """Let jobs take places; whether none was refused."""
+    for job in jobs:
+        places.take(job, None)
+    return places.settle(jobs)
+
+
 @pytest.mark.parametrize(("n", "n_ending", "n_ahead"), [(8, 2, 3), (8, 0, 0), (1, 1, 0)])
 def test_as_many_are_wanted_ahead_as_are_likely_to_end(n: int, n_ending: int, n_ahead: int) -> None:
     trainer: Any = Trainer(n)
@@ -55,9 +62,7 @@ def test_as_many_are_wanted_ahead_as_are_likely_to_end(n: int, n_ending: int, n_
 def test_nothing_is_claimed_ahead_for_what_was_given_back() -> None:
     trainer: Any = Trainer(8)
     places, jobs = Places(trainer, 8), [make_job(key) for key in range(8)]
-    for job in jobs:
-        places.take(job, None)
-    places.settle(jobs)
+    assert settled(places, jobs)
     for job in jobs:
         places.leave(job)
     places.settle([])
@@ -67,9 +72,7 @@ def test_nothing_is_claimed_ahead_for_what_was_given_back() -> None:
 def test_who_waits_in_vain_is_idle() -> None:
     trainer: Any = Trainer(1)
     places, jobs = Places(trainer, 1), [make_job(key) for key in range(3)]
-    for job in jobs:
-        places.take(job, None)
-    places.settle(jobs)
+    assert settled(places, jobs)
     assert places.idle() == []
     for job in jobs:
         job.kept_at -= IDLE_SECONDS
@@ -79,9 +82,7 @@ def test_who_waits_in_vain_is_idle() -> None:
 def test_who_was_let_go_before_its_turn_gets_no_place() -> None:
     trainer: Any = Trainer(1)
     places, first, second, third = Places(trainer, 1), make_job(1), make_job(2), make_job(3)
-    for job in (first, second, third):
-        places.take(job, None)
-    places.settle([first, second, third])
+    assert settled(places, [first, second, third])
     assert trainer.keys == [1]
     places.leave(second)
     places.leave(first)
@@ -104,9 +105,7 @@ def test_who_is_taken_up_again_has_the_place_of_its_former_self() -> None:
 def test_who_is_refused_waits_and_the_places_shrink() -> None:
     trainer: Any = Trainer(2)
     places, jobs = Places(trainer, 3), [make_job(key) for key in range(3)]
-    for job in jobs:
-        places.take(job, None)
-    assert not places.settle(jobs)
+    assert not settled(places, jobs)
     assert [job.is_refused for job in jobs] == [False, False, True]
     places.leave(jobs.pop())
     jobs.pop(0)  # ended and told while the other found no memory

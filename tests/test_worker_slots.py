@@ -11,6 +11,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+import worker_cases
 
 from hpo.artifacts import ArtifactStore
 from hpo.catalog import bury, open_study
@@ -19,7 +20,7 @@ from hpo.launch.creation import create_from_file
 from hpo.storage.engine import open_storage
 from hpo.study import Claim, Lease, Study, WorkerId
 from hpo.worker import pace
-from hpo.worker.loop import Timing, Worker
+from hpo.worker.loop import Worker
 from hpo.worker.places import Places
 from hpo.worker.quota import Quota
 from tests.pack import Pack
@@ -50,16 +51,7 @@ def make_study(tmp_path: Path, store: ArtifactStore) -> Make:
 
 
 def make_worker(study: Study, store: ArtifactStore, pack: Pack, **changes: object) -> Worker:
-    given = {
-        "studies": lambda: [study],
-        "store": store,
-        "trainer": pack,
-        "slots": 4,
-        "identity": ME,
-        "quota": Quota(),
-        "timing": Timing(),
-    }
-    return Worker(**{**given, **changes})  # type: ignore[arg-type]
+    return worker_cases.make_worker(study, store, pack, **{"slots": 4, "identity": ME, **changes})
 
 
 def test_slots_are_full_until_the_budget_is_used_up(

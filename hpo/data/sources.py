@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 import numpy as np
 import polars as pl
 
-from hpo.errors import DataError, nearest
+from hpo.errors import DataError, first_line, nearest
 from hpo.files.remote import downloaded
 from hpo.parsing import shown
 from hpo.urls import shown as shown_url
@@ -167,7 +167,7 @@ def _from_file(path: Path, kind: tuple[str, bool], where: str) -> pl.DataFrame:
             content = gzip.decompress(content)
         return _parse(content, SEPARATORS[suffix], where)
     except (pl.exceptions.PolarsError, OSError, EOFError, zlib.error) as error:
-        raise DataError(f"{where}: cannot be parsed: {_first_line(error)}") from None
+        raise DataError(f"{where}: cannot be parsed: {first_line(error)}") from None
 
 
 def _parquet(path: Path, where: str) -> pl.DataFrame:
@@ -175,11 +175,7 @@ def _parquet(path: Path, where: str) -> pl.DataFrame:
         try:
             return pl.read_parquet(file)
         except (pl.exceptions.PolarsError, OSError) as error:
-            raise DataError(f"{where}: cannot be parsed: {_first_line(error)}") from None
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
+            raise DataError(f"{where}: cannot be parsed: {first_line(error)}") from None
 
 
 def _parse(content: bytes, separator: str, path: str) -> pl.DataFrame:

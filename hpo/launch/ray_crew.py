@@ -20,7 +20,7 @@ from typing import Any
 import ray
 from ray.exceptions import ActorUnavailableError, RayActorError
 
-from hpo.errors import HpoError, InputError
+from hpo.errors import HpoError, InputError, first_line
 from hpo.launch.seat import Look, Seat
 from hpo.launch.seat import Seating as Seating
 from hpo.worker.supervisor import EXIT_RELEASED, GRACE_SECONDS
@@ -172,7 +172,7 @@ class Crew:
                 post.actor = self._seat(index)
                 return
             post.code = 1
-            self.on_line(f"worker {index} is given up: {_first_line(error)}")
+            self.on_line(f"worker {index} is given up: {first_line(error)}")
         else:
             self._welcome(index, look)
 
@@ -230,7 +230,7 @@ def connect(address: str | None) -> None:
         )
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise HpoError(
-            f"no Ray cluster answers at {address or 'this machine'} ({_first_line(error)}): "
+            f"no Ray cluster answers at {address or 'this machine'} ({first_line(error)}): "
             "start one by `ray start --head`, or name its address by --address"
         ) from None
 
@@ -317,7 +317,3 @@ def stop(actors: Sequence[Any], on_look: Callable[[Look], None]) -> None:
     finally:
         for actor in actors:
             ray.kill(actor, no_restart=True)
-
-
-def _first_line(error: Exception) -> str:
-    return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)

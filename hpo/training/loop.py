@@ -15,9 +15,10 @@ from typing import Protocol
 
 import torch
 
+from hpo.errors import first_line
 from hpo.training.batches import Feed, TrainingData
 from hpo.training.checkpoint import Checkpoint
-from hpo.training.memory import first_line, free_memory, is_out_of_memory
+from hpo.training.memory import free_memory, is_out_of_memory
 from hpo.training.record import Result
 from hpo.training.session import Session
 from hpo.trial import Measurement, TrialConfig

@@ -7,6 +7,8 @@ import gc
 
 import torch
 
+from hpo.errors import first_line
+
 OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "ALLOC_FAILED")
 """On a GPU, on the host, in cuBLAS; only the first has an exception type."""
 
@@ -14,11 +16,6 @@ OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "ALLOC_FAILED")
 def is_out_of_memory(error: RuntimeError) -> bool:
     """Whether an error means that memory is lacking."""
     return any(words in first_line(error) for words in OUT_OF_MEMORY)
-
-
-def first_line(error: Exception) -> str:
-    """What an error says before it goes into detail."""
-    return str(error).strip().partition("\n")[0]
 
 
 def free_memory(device: torch.device) -> None:

@@ -16,7 +16,8 @@ from typing import Any, ClassVar
 
 import torch
 
-from hpo.training.memory import first_line, free_memory, is_out_of_memory
+from hpo.errors import first_line
+from hpo.training.memory import free_memory, is_out_of_memory
 from hpo.training.pack_update import update
 from hpo.training.random import dropped
 

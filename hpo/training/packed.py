@@ -16,12 +16,13 @@ from dataclasses import dataclass
 
 import torch
 
+from hpo.errors import first_line
 from hpo.training.batches import Feed
 from hpo.training.checkpoint import BEST_VALUES, Checkpoint
 from hpo.training.loop import Event, Failed, Finished, Progress, Run, Unplaced
 from hpo.training.losses import loss_gradient
 from hpo.training.member import Member, State, joined
-from hpo.training.memory import first_line, free_memory, is_out_of_memory
+from hpo.training.memory import free_memory, is_out_of_memory
 from hpo.training.pack import Kind, Pack
 
 GROWTH = 2

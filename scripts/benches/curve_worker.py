@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from multiprocessing.queues import SimpleQueue
 
 from benches.curves import CurveTrainer
-from crowd import make_worker, opened
+from crowd import opened
 from gate import Gate
+from worker_cases import make_worker
 
 from hpo.study import Claim, Study, Verdicts
 from hpo.training import Event, Progress

@@ -9,7 +9,6 @@ more than one slot this goes on beside the training, which waits for it where it
 """
 
 import argparse
-import os
 import tempfile
 import threading
 import time
@@ -18,12 +17,10 @@ from pathlib import Path
 import torch
 from benches.curves import CurveTrainer
 from benches.storage import databases
+from worker_cases import make_worker
 
 from hpo.launch.creation import create_from_file
-from hpo.study import WorkerId
 from hpo.training import SingleTrainer, Trainer
-from hpo.worker.loop import Timing, Worker
-from hpo.worker.quota import Quota
 
 STUDIES = Path(__file__).parents[2] / "studies"
 CURVE_EPOCHS = 40
@@ -83,15 +80,7 @@ def work(
     study, store = create_from_file(
         folder / "study.toml", url, f"{folder}/store", n_trials=options.n_trials
     )
-    worker = Worker(
-        studies=lambda: [study],
-        store=store,
-        trainer=trainer,
-        slots=options.slots,
-        identity=WorkerId(host="bench", pid=os.getpid(), device="cpu"),
-        quota=Quota(),
-        timing=Timing(),
-    )
+    worker = make_worker(study, store, trainer, slots=options.slots)
     start = time.perf_counter()
     worker.work(threading.Event())
     return dict(worker.stopwatch.seconds), time.perf_counter() - start
