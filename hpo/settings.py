@@ -13,7 +13,8 @@ from sqlalchemy.engine import Connection
 from hpo.definition import Budget, StudyDefinition
 from hpo.sampling import queue
 from hpo.status import Standing as Standing
-from hpo.storage import attributes, ledger
+from hpo.storage import attributes, leases, ledger
+from hpo.trial import Direction
 
 DEFINITION, STANDING, GIVEN = "hpo:definition", "hpo:standing", "hpo:given_budget"
 """System attributes of a study's row."""
@@ -41,6 +42,24 @@ class Settings:
             standing=attrs.get(STANDING, "open"),
             given=None if given is None else Budget.model_validate(given),
         )
+
+
+def room(
+    connection: Connection, study_id: int, settings: Settings, direction: Direction
+) -> int | None:
+    """How many trials a study may have now in all; the caller holds the study's lock.
+
+    Returns:
+        None when not even those that wait may run now.
+    """
+    clock, budget = leases.tick(connection, study_id), settings.budget
+    is_late = budget.is_out_of_time(clock.busy_ms / 1000, clock.device_ms / 1000)
+    if is_late or settings.standing != "open":
+        return None
+    if budget.no_improvement is not None:
+        n_idle = ledger.count_since_best(connection, study_id, direction)
+        return budget.n_trials if n_idle < budget.no_improvement else 0
+    return budget.n_trials
 
 
 def raise_by_file(

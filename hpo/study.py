@@ -23,7 +23,7 @@ from hpo.reaper import Reaper
 from hpo.sampling import Drawer
 from hpo.search_space import Params
 from hpo.settings import DEFINITION as DEFINITION
-from hpo.settings import GIVEN, STANDING, Settings, raise_by_file
+from hpo.settings import GIVEN, STANDING, Settings, raise_by_file, room
 from hpo.status import StudyStatus, read_status
 from hpo.storage import attributes, leases, ledger
 from hpo.storage.engine import Storage
@@ -113,7 +113,10 @@ class Study:
         """
 
         def write(connection: Connection) -> list[Lease]:
-            n_trials = self._room(connection) if ledger.lock_study(connection, self._id) else None
+            if not ledger.lock_study(connection, self._id):
+                return []
+            settings, direction = self.settings(connection), self.definition.direction
+            n_trials = room(connection, self._id, settings, direction)
             if n_trials is None:
                 return []
             return ledger.claim(connection, self._id, n_trials, worker, lease, n)
@@ -342,18 +345,6 @@ class Study:
             InputError: it is another one.
         """
         check_store(self.name, self.artifact_store_id, store_id)
-
-    def _room(self, connection: Connection) -> int | None:
-        """How many trials there may be now in all; None when not even those may run now."""
-        settings, clock = self.settings(connection), leases.tick(connection, self._id)
-        budget = settings.budget
-        is_late = budget.is_out_of_time(clock.busy_ms / 1000, clock.device_ms / 1000)
-        if is_late or settings.standing != "open":
-            return None
-        if budget.no_improvement is not None:
-            n_idle = ledger.count_since_best(connection, self._id, self.definition.direction)
-            return budget.n_trials if n_idle < budget.no_improvement else 0
-        return budget.n_trials
 
     def settings(self, connection: Connection) -> Settings:
         """Budget and standing as they are now.
