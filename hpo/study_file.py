@@ -14,7 +14,7 @@ import polars as pl
 import tomli_w
 
 from hpo.data.schema import class_labels, resolve_task, text_of
-from hpo.data.sources import read_table
+from hpo.data.sources import is_usable, read_table
 from hpo.data.split import PARTS
 from hpo.parsing import shown
 from hpo.trial import METRICS, DataConfig, MetricName, Task
@@ -54,7 +54,7 @@ def draft(table_source: str, target: str, base: Path) -> str:
     features = [name for name in frame.columns if name not in (target, split)]
     dropped = {name: why for name in features if (why := _useless(frame[name]))}
     if len(dropped) == len(features):
-        dropped = {}
+        dropped = {name: why for name, why in dropped.items() if not is_usable(frame[name])}
     features = [name for name in features if name not in dropped]
     lines = [
         f"# Drawn up from a table of {frame.height:,} rows and {frame.width:,} columns.",
@@ -100,7 +100,7 @@ def _space_line(n_rows: int) -> str:
 def _split_column(frame: pl.DataFrame, target: str) -> str | None:
     """The column that says which rows train, validate and test, if there is one."""
     for name in frame.columns:
-        if name.lower() in SPLIT_NAMES and name != target:
+        if name.lower() in SPLIT_NAMES and name != target and is_usable(frame[name]):
             said = set(text_of(frame[name]))
             if said <= set(PARTS) and {PARTS[value] for value in said} == set(PARTS.values()):
                 return name
@@ -109,6 +109,8 @@ def _split_column(frame: pl.DataFrame, target: str) -> str | None:
 
 def _useless(column: pl.Series) -> str:
     """Why a column is proposed for `drop`; empty where it is not."""
+    if not is_usable(column):
+        return f"holds {column.dtype}, neither numbers nor text"
     n_rows, n_values = len(column), column.n_unique()
     if n_values == 1:
         return "has the same value in every row"

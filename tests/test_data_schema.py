@@ -93,15 +93,20 @@ def test_the_study_decides_the_task() -> None:
 @pytest.mark.parametrize(
     ("values", "task", "complaint"),
     [
-        (["a", None, "b", None], "auto", 'target "y" is missing in 2 of 4 rows'),
+        (
+            ["a", None, "b", None],
+            "auto",
+            'target "y" is missing in 2 of 4 rows, first in row 2: .*',
+        ),
+        ([[1], [2]], "auto", r'column "y" must hold numbers or text, but holds List\(Int64\)'),
         (["a", "a"], "auto", 'target "y" has only the class a: nothing to learn'),
         ([3, 3], "auto", 'target "y" has only the class 3: nothing to learn'),
         ([0.5, 0.5], "auto", r'target "y" is always 0\.5: nothing to learn'),
         ([3, 3], "regression", 'target "y" is always 3: nothing to learn'),
         (["a", "b"], "regression", 'target "y" must hold numbers for a regression, not text'),
         (["a", "b", "c"], "binary", 'target "y" must have 2 classes, but has 3'),
-        ([1, 2, math.inf], "auto", 'column "y" must hold finite numbers, but row 3 holds inf'),
-        ([0.5, math.inf], "auto", 'column "y" must hold finite numbers, but row 2 holds inf'),
+        ([1, 2, math.inf], "auto", 'column "y" must hold finite numbers .*, but row 3 holds inf'),
+        ([0.5, math.inf], "auto", 'column "y" must hold finite numbers .*, but row 2 holds inf'),
     ],
 )
 def test_a_target_that_cannot_be_learned_is_refused(
@@ -153,8 +158,18 @@ def test_text_that_is_no_number_is_refused_as_one() -> None:
 @pytest.mark.parametrize("value", [math.inf, -math.inf, 1e39, "inf"])
 def test_a_number_beyond_float32_is_refused_with_its_row(value: object) -> None:
     table = {**TABLE, "n": [1, 2, 3, value]}
-    with pytest.raises(DataError, match='column "n" must hold finite numbers, but row 4 holds'):
+    with pytest.raises(DataError, match=r'"n" must hold finite numbers up to 3\.4e38, but row 4'):
         infer(TABLE).encode(as_frame(table))
+
+
+def test_lists_may_be_where_nothing_needs_them() -> None:
+    lists = {**TABLE, "l": [[1], [2], [3], [4]]}
+    with pytest.raises(DataError, match=r'"l" must hold .* holds List\(Int64\); .*data\.drop'):
+        infer(lists)
+    encode = infer(lists, drop=("l",)).encode
+    encode(as_frame(lists))
+    with pytest.raises(DataError, match=r'column "n" must hold numbers or text, but holds List'):
+        encode(as_frame({**TABLE, "n": lists["l"]}))
 
 
 def test_rows_are_encoded() -> None:

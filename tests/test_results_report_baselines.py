@@ -12,7 +12,7 @@ from hpo.trial import DataConfig
 
 
 def planted(task: str, n: int = 600) -> Dataset:
-    """Numbers with gaps and a text column of many values, of which two decide with a number."""
+    """Numbers, some of them missing, and texts, which decide the target together."""
     rng = np.random.default_rng(0)
     x, kind = rng.normal(size=n), rng.integers(0, 300, n)
     signal = 3 * x + 5 * (kind % 2)
@@ -23,6 +23,7 @@ def planted(task: str, n: int = 600) -> Dataset:
         {
             "x": pl.Series(x),
             "gappy": pl.Series(np.where(kind % 3 == 0, None, 1.0).tolist(), dtype=pl.Float64),
+            "empty": pl.Series([None] * n, dtype=pl.Float64),
             "kind": pl.Series([f"{value % 2}-{value // 100}" for value in kind]),
             "name": pl.Series([f"name {value}" for value in kind]),
             "y": pl.Series(target),

@@ -87,6 +87,14 @@ def test_columns_that_teach_nothing_are_dropped(tmp_path):
     assert '# "same" has the same value in every row.' in text
 
 
+def test_lists_are_dropped(tmp_path):
+    columns = {"y": [0.5 * i for i in range(9)], "x": list(range(9)), "split": [[1]] * 9}
+    pl.DataFrame(columns).write_parquet(tmp_path / "t.parquet")
+    text, definition = drafted("t.parquet", "y", tmp_path)
+    assert '# "split" holds List(Int64), neither numbers nor text.' in text
+    assert definition.data.drop == ("split",)
+
+
 def test_a_feature_is_left_whatever_it_looks_like(tmp_path):
     write(tmp_path, {"id": list(range(40)), "y": [0.5 + index % 11 for index in range(40)]})
     assert drafted("t.csv", "y", tmp_path)[1].data.drop == ()

@@ -15,6 +15,7 @@ import numpy as np
 import polars as pl
 import torch
 
+from hpo.data.sources import is_usable
 from hpo.errors import DataError, InputError, nearest
 from hpo.trial import DataConfig, Task
 
@@ -110,6 +111,8 @@ class TableSchema:
         wanted = [*self.numeric, *(column.name for column in self.categorical)]
         if missing := [name for name in wanted if name not in frame.columns]:
             raise DataError(f"the table lacks what was trained on: {', '.join(missing)}")
+        for name in wanted:
+            check_usable(frame[name])
         numbers = [_numbers(frame[name]) for name in self.numeric]
         codes = [_codes(frame[column.name], column.values) for column in self.categorical]
         return Encoded(_stack(numbers, frame.height, "f4"), _stack(codes, frame.height, "i8"))
@@ -183,12 +186,28 @@ def text_of(column: pl.Series) -> pl.Series:
     return text if column.dtype.is_integer() else text.str.replace(r"^(-?\d+)\.0+$", "${1}")
 
 
+def check_usable(column: pl.Series) -> None:
+    """Refuse a column of lists and the like.
+
+    Raises:
+        DataError: it is one.
+    """
+    if not is_usable(column):
+        kind = column.dtype
+        raise DataError(f'column "{column.name}" must hold numbers or text, but holds {kind}')
+
+
 def _target(frame: pl.DataFrame, data: DataConfig) -> pl.Series:
     if data.target not in frame.columns:
         raise DataError(_no_column(frame, data, "target", data.target))
     column = frame[data.target]
+    check_usable(column)
     if n_missing := column.null_count():
-        raise DataError(f'target "{data.target}" is missing in {n_missing} of {len(column)} rows')
+        first = int(column.is_null().arg_true()[0]) + 1
+        raise DataError(
+            f'target "{data.target}" is missing in {n_missing:,} of {len(column):,} rows, first in '
+            f"row {first:,}: remove such rows"
+        )
     return column
 
 
@@ -217,6 +236,12 @@ def _kinds(frame: pl.DataFrame, data: DataConfig) -> tuple[list[str], list[str]]
     features = [name for name in frame.columns if name not in left_out]
     if not features:
         raise DataError(f"{data.source}: has no feature column besides the target")
+    if unusable := [name for name in features if not is_usable(frame[name])]:
+        kind = frame[unusable[0]].dtype
+        raise DataError(
+            f'{data.source}: column "{unusable[0]}" must hold numbers or text, but holds {kind}; '
+            "name it in data.drop to leave it out"
+        )
     categorical = [
         name
         for name in features
@@ -257,7 +282,7 @@ def _numbers(column: pl.Series) -> np.ndarray:
 def _check_finite(column: pl.Series) -> None:
     infinite = column.cast(pl.Float32).is_infinite()
     if infinite.any():
-        raise DataError(_bad_cell(column, infinite, "finite numbers"))
+        raise DataError(_bad_cell(column, infinite, "finite numbers up to 3.4e38"))
 
 
 def _bad_cell(column: pl.Series, wrong: pl.Series, allowed: str) -> str:

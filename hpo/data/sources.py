@@ -2,7 +2,8 @@
 
 A typed table has three kinds of columns: Int64 and Float64 (numbers) and String. Text has no space
 around it, and true and false are text in lower case. A missing value is null: an empty cell, NaN
-and the words of `MISSING`.
+and the words of `MISSING`. Of a column that holds anything else, such as lists, only its name and
+its kind are kept: `is_usable` tells it, whoever needs it refuses it, and other columns serve.
 
 Does not know: targets, splits, tensors.
 """
@@ -20,6 +21,7 @@ from urllib.parse import urlsplit
 import numpy as np
 import polars as pl
 
+from hpo.data.delimited import check_names, parse
 from hpo.errors import DataError, first_line, nearest
 from hpo.files.remote import downloaded
 from hpo.parsing import shown
@@ -77,20 +79,24 @@ def as_frame(table: Any, where: str = "the table") -> pl.DataFrame:
         where: its name, which opens each message.
 
     Raises:
-        DataError: it is no table, a column holds what is neither number nor text, or columns do
-            not fit together.
+        DataError: it is no table, or columns do not fit together.
     """
     if not isinstance(table, pl.DataFrame):
         if not isinstance(table, Mapping) and not _has_columns(table):
             kind = type(table).__name__
             raise DataError(f"{where}: must be a DataFrame or a dict of columns, but is a {kind}")
         names = [str(name) for name in table]
-        _check_names(names, where)
+        check_names(names, where)
         columns = [_column(str(name), table[name]) for name in table]
         if len({len(column) for column in columns}) > 1:
             raise DataError(f"{where}: has columns of different lengths")
         table = pl.DataFrame(columns)
-    return pl.DataFrame([_typed(column, where) for column in table.get_columns()])
+    return pl.DataFrame([_typed(column) for column in table.get_columns()])
+
+
+def is_usable(column: pl.Series) -> bool:
+    """Whether a typed table's column holds numbers or text."""
+    return column.dtype.is_numeric() or column.dtype == pl.String
 
 
 def fingerprint(frame: pl.DataFrame) -> str:
@@ -100,6 +106,9 @@ def fingerprint(frame: pl.DataFrame) -> str:
     """
     digest = hashlib.sha256(f"{frame.height}".encode())
     for column in frame.get_columns():
+        if not is_usable(column):
+            digest.update(f"\0{column.name}\0other\0".encode())
+            continue
         is_text = column.dtype == pl.String
         digest.update(f"\0{column.name}\0{'text' if is_text else 'number'}\0".encode())
         digest.update(np.packbits(column.is_null().to_numpy()).tobytes())
@@ -165,9 +174,9 @@ def _from_file(path: Path, kind: tuple[str, bool], where: str) -> pl.DataFrame:
     try:
         if is_zipped:
             content = gzip.decompress(content)
-        return _parse(content, SEPARATORS[suffix], where)
-    except (pl.exceptions.PolarsError, OSError, EOFError, zlib.error) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{where}: cannot be parsed: {first_line(error)}") from None
+    return pl.DataFrame([_parsed(column) for column in parse(content, SEPARATORS[suffix], where)])
 
 
 def _parquet(path: Path, where: str) -> pl.DataFrame:
@@ -178,16 +187,8 @@ def _parquet(path: Path, where: str) -> pl.DataFrame:
             raise DataError(f"{where}: cannot be parsed: {first_line(error)}") from None
 
 
-def _parse(content: bytes, separator: str, path: str) -> pl.DataFrame:
-    """CSV or TSV: a column is numbers if every cell of it is."""
-    options = {"separator": separator, "infer_schema": False}
-    first = pl.read_csv(content, has_header=False, n_rows=1, **options)  # type: ignore[arg-type]
-    _check_names([name or "" for name in first.row(0)], path)
-    frame = pl.read_csv(content, **options)  # type: ignore[arg-type]
-    return pl.DataFrame([_parsed(column) for column in frame.get_columns()])
-
-
 def _parsed(column: pl.Series) -> pl.Series:
+    """A column of cells, which is numbers if every cell of it is."""
     text = _clean(column)
     if text.str.contains(r"^[+-]?0\d").any():  # postcodes and the like: 01234 is no number
         return text
@@ -238,12 +239,6 @@ def _labelled(codes: np.ndarray, labels: list[str] | None) -> pl.Series:
     return pl.Series(labels, dtype=pl.String).gather(values.cast(pl.Int64))
 
 
-def _check_names(names: list[str], where: str) -> None:
-    if len(set(names)) < len(names):
-        twice = next(name for name in names if names.count(name) > 1)
-        raise DataError(f'{where}: has two columns named "{twice}"')
-
-
 def _has_columns(table: Any) -> bool:
     """Whether it is a DataFrame at hand; polars' lazy ones have no length."""
     return hasattr(table, "__len__") and hasattr(table, "columns")
@@ -260,7 +255,7 @@ def _column(name: str, values: Any) -> pl.Series:
     return pl.Series(name, listed, strict=False)
 
 
-def _typed(column: pl.Series, where: str) -> pl.Series:
+def _typed(column: pl.Series) -> pl.Series:
     kind = column.dtype
     if kind.is_integer():
         return _lossless(column, pl.Int64, pl.Float64)
@@ -269,7 +264,7 @@ def _typed(column: pl.Series, where: str) -> pl.Series:
     texts = (pl.String, pl.Categorical, pl.Enum, pl.Boolean, pl.Date, pl.Datetime, pl.Time)
     if kind in texts:
         return _clean(column.cast(pl.String))
-    raise DataError(f'{where}: column "{column.name}" must hold numbers or text, but holds {kind}')
+    return column.clear(len(column))
 
 
 def _clean(text: pl.Series) -> pl.Series:

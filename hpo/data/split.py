@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import polars as pl
 import torch
 
-from hpo.data.schema import class_labels, text_of
+from hpo.data.schema import check_usable, class_labels, text_of
 from hpo.errors import DataError, nearest
 from hpo.trial import DataConfig, SplitConfig, Task
 
@@ -56,6 +56,7 @@ def _by_column(frame: pl.DataFrame, name: str) -> Split:
     if name not in frame.columns:
         hint = nearest(name, frame.columns)
         raise DataError(f'the table has no column "{name}", which data.split.column names{hint}')
+    check_usable(frame[name])
     said = text_of(frame[name])
     known = said.is_in(list(PARTS))
     if not known.all():

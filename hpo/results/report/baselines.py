@@ -105,6 +105,7 @@ def _fitted(
 def _boosting(dataset: Dataset, x: Floats, y: NDArray[Any], deadline: float) -> Fitted:
     n_numeric = len(dataset.schema.numeric)
     known = [_frequent(column) for column in x[:, n_numeric:].T]
+    empty = np.flatnonzero(np.isnan(x).all(axis=0))  # which the trees would stumble over
     kind = _kind(dataset, HistGradientBoostingRegressor, HistGradientBoostingClassifier)
     trees = kind(
         max_iter=0,
@@ -117,6 +118,7 @@ def _boosting(dataset: Dataset, x: Floats, y: NDArray[Any], deadline: float) -> 
     def renumbered(rows: Floats) -> Floats:
         """Categories by their rank in training; NaN where the trees do not know them."""
         rows = rows.copy()
+        rows[:, empty] = 0.0
         for at, values in enumerate(known, start=n_numeric):
             place = np.searchsorted(values, rows[:, at]).clip(max=len(values) - 1)
             rows[:, at] = np.where(values[place] == rows[:, at], place, np.nan)
