@@ -8,7 +8,7 @@ from optuna.trial import FrozenTrial
 
 from hpo.results.report.param_figures import importances, parallel_coordinates, slices
 from hpo.results.report.search_figures import MAX_POINTS, best_so_far, history, learning_curves
-from hpo.results.report.style import spread, typical_range
+from hpo.results.report.style import label, spread, typical_range
 from hpo.results.report.text import duration, number, plain_params, share, short_names
 from hpo.search_space import SearchSpace
 
@@ -129,8 +129,12 @@ def test_items_are_thinned_evenly() -> None:
     assert spread(range(101), 3) == [0, 50, 100]
 
 
+def test_a_label_is_written_as_plotly_reads_it() -> None:
+    assert label('no "x" <b>&') == 'no "x" &lt;b&gt;&amp;'
+
+
 def test_numbers_are_written_for_people() -> None:
-    assert [number(v) for v in (0.5, 12, 0.0, None)] == ["0.5000", "12", "0", "\u2013"]
+    assert [number(v) for v in (0.5, 12, -0.0, None)] == ["0.5000", "12", "0", "\u2013"]
     assert number(-0.00123, 2) == "\u22120.0012"
     assert [share(n, 200) for n in (1, 50, 0)] == ["0.5\u00a0%", "25\u00a0%", "0\u00a0%"]
     assert [duration(s) for s in (1.25, 59, 200, 7500)] == [

@@ -61,7 +61,7 @@ def styled(drawn: go.Figure, height: int, **layout: Any) -> go.Figure:
 
 def label(text: object, longest: int = 40) -> str:
     """A text of the study's as a label that shows it as it is."""
-    return html.escape(shortened(str(text), longest))
+    return html.escape(shortened(str(text), longest), quote=False)  # plotly shows &quot; as that
 
 
 def spread(items: Sequence[Any], n: int) -> list[Any]:

@@ -15,7 +15,7 @@ def number(value: float | None, digits: int = 4) -> str:
     if value is None:
         return NONE
     if isinstance(value, int) or value == 0:
-        return f"{value:,.0f}"
+        return f"{value or 0:,.0f}"  # of 0, without a sign
     return f"{value:#.{digits}g}".removesuffix(".").replace("-", "\u2212")
 
 
