@@ -65,6 +65,7 @@ def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:
     )
     with pytest.raises(StorageError, match=r"notes.txt: file is not a database"):
         open_storage(f"sqlite:///{tmp_path}/notes.txt")
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
 
 
 def test_an_unknown_role_is_refused(postgresql_server: str) -> None:

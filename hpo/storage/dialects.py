@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
@@ -248,10 +249,15 @@ def creation_lock(parsed: URL) -> Iterator[None]:
         yield
 
 
+def lock_file(parsed: URL) -> Path:
+    """The file beside SQLite's own that is locked in its place."""
+    return Path(f"{parsed.database}.lock")
+
+
 @contextmanager
 def _file_lock(parsed: URL, kind: int) -> Iterator[None]:
-    """A file beside SQLite's own, whose locks would be lost when it is closed."""
-    with open(f"{parsed.database}.lock", "w") as file:
+    """A file of ours, for locks on SQLite's own would be lost when it is closed."""
+    with lock_file(parsed).open("w") as file:
         fcntl.flock(file, kind)
         yield
 

@@ -184,7 +184,7 @@ def said_of(safe_url: str) -> Iterator[None]:
 
 
 def check_file(parsed: URL, safe: str, *, create: bool) -> None:
-    """See that a SQLite file is there, or may be made."""
+    """See that a SQLite file is there and is one, or may be made."""
     if parsed.drivername != "sqlite":
         return
     path = Path(parsed.database or "")
@@ -192,6 +192,9 @@ def check_file(parsed: URL, safe: str, *, create: bool) -> None:
         raise StorageError(f"storage {safe}: the folder {path.parent} does not exist")
     if not create and not path.exists():
         raise StorageError(f"storage {safe}: does not exist yet; hpo create or hpo run makes it")
+    if path.exists() and not dialects.lock_file(parsed).exists():  # none beside another's file
+        with said_of(safe), dialects.looking_engine(parsed).connect() as connection:
+            connection.exec_driver_sql("PRAGMA schema_version")
 
 
 def _open_tables(parsed: URL) -> optuna.storages.RDBStorage:
