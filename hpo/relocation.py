@@ -27,6 +27,7 @@ from hpo.artifacts import ArtifactStore, study_path, table_path
 from hpo.catalog import Listed, check_unused, find, listing, lock_unused, open_study
 from hpo.errors import ArtifactError, HpoError, InputError
 from hpo.housekeeping import sign
+from hpo.retraining import find_confirming
 from hpo.storage import attributes, copying, ledger
 from hpo.storage.engine import Storage
 from hpo.storage.inventory import TrialFiles, read_inventory
@@ -70,7 +71,8 @@ def copy_studies(
     Args:
         source: where they are.
         target: where they go on.
-        names: of some of them; without, every study that this hpo can open.
+        names: of some of them, with which the studies go that confirm them; without, every study
+            that this hpo can open.
         stores: copy the artifacts, too; without, the studies move and their artifacts stay.
 
     Raises:
@@ -86,7 +88,7 @@ def copy_studies(
         )
     taken = {row.name for row in listing(target)}
     if names:
-        rows = [find(source, name) for name in dict.fromkeys(names)]
+        rows = _named(source, target, names, taken, stores)
     else:
         rows = [row for row in listing(source) if _is_to_go(row, target, taken, stores)]
     for row in rows:
@@ -94,6 +96,24 @@ def copy_studies(
     if stores is None:
         return [_move(row, source, target) for row in rows]
     return [_copy(open_study(source, row.name), row, source, target, stores) for row in rows]
+
+
+def _named(
+    source: Storage, target: Storage, names: Sequence[str], taken: set[str], stores: Stores | None
+) -> list[Listed]:
+    """The rows of some studies and of those that confirm them, each once.
+
+    A copy that breaks off leaves the confirming one, which can be named. A move begins with it, so
+    that the same command goes on with the other.
+    """
+    rows = {}
+    for name in names:
+        both = [find(source, name)]
+        also = find_confirming(source, name)
+        if also is not None and _is_to_go(also, target, taken, stores):
+            both.insert(0 if stores is None else 1, also)
+        rows |= {row.id: row for row in both}
+    return list(rows.values())
 
 
 def _is_to_go(row: Listed, target: Storage, taken: set[str], stores: Stores | None) -> bool:

@@ -18,6 +18,7 @@ from hpo.catalog import create_study, list_studies, open_study
 from hpo.errors import ArtifactError, InputError, LeaseLostError, StorageError, StudyBusyError
 from hpo.housekeeping import collect, delete
 from hpo.relocation import Stores, copy_studies
+from hpo.retraining import find_confirming, open_confirming, queue_missing
 from hpo.storage import copying
 from hpo.storage.engine import Storage, open_storage
 from hpo.storage.schema import CLOCKS, TRIALS
@@ -155,6 +156,18 @@ class TestMove:
         with pytest.raises(InputError, match="was not made by hpo"):
             copy_studies(source, target, ["plain"])
 
+    def test_takes_the_confirmation_along(
+        self, source: Storage, target: Storage, store: ArtifactStore
+    ) -> None:
+        for name in ("study", "other", "half"):
+            study = create_study(source, definition(name=name), store.id)
+            queue_missing(open_confirming(study), name, [{"training.seed": 1}])
+        names = ["study@confirm", "study"]
+        assert [done.name for done in copy_studies(source, target, ["study"])] == names
+        assert find_confirming(target, "study") is not None
+        copy_studies(source, target, ["half@confirm"])  # as far as one got that broke off
+        assert [done.name for done in copy_studies(source, target, ["half"])] == ["half"]
+
     def test_that_breaks_off_changes_nothing(
         self,
         source: Storage,
@@ -242,6 +255,14 @@ class TestRefusal:
 
 
 class TestCopy:
+    def test_takes_the_confirmation_along(
+        self, source: Storage, target: Storage, store: ArtifactStore, stores: Stores
+    ) -> None:
+        study = furnish(source, store, lease=0.01)
+        queue_missing(open_confirming(study), "study", [{"training.seed": 1}])
+        copied = copy_studies(source, target, ["study"], stores)
+        assert [done.name for done in copied] == ["study", "study@confirm"]
+
     def test_is_a_study_of_its_own(
         self, source: Storage, target: Storage, store: ArtifactStore, stores: Stores
     ) -> None:

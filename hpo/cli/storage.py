@@ -39,7 +39,9 @@ def copy(
     ],
     study: Annotated[
         list[str] | None,
-        typer.Option("--study", metavar="NAME", help="This study alone; may be repeated."),
+        typer.Option(
+            "--study", metavar="NAME", help="This study and its confirmation; may be repeated."
+        ),
     ] = None,
     artifacts: ArtifactsUrl = DEFAULT_ARTIFACTS,
     to_artifacts: Annotated[
