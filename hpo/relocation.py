@@ -106,7 +106,7 @@ def _named(
     A copy that breaks off leaves the confirming one, which can be named. A move begins with it, so
     that the same command goes on with the other.
     """
-    rows = {}
+    rows: dict[int, Listed] = {}
     for name in names:
         both = [find(source, name)]
         also = find_confirming(source, name)
