@@ -90,6 +90,7 @@ def test_run_says_what_it_did(home: Path) -> None:
 def test_run_again_goes_on_where_it_ended(inside: Path) -> None:
     again = run_process("run", "small.toml", cwd=inside)
     assert again.returncode == 0, again.stderr
+    assert "small is finished: hpo extend raises its budget" in again.stderr
     assert hpo("status", "small", "--json").document["trials"] == {"COMPLETE": 6}
 
 
