@@ -153,6 +153,8 @@ def test_text_that_is_no_number_is_refused_as_one() -> None:
     schema = infer(TABLE, numeric=("c",))
     with pytest.raises(DataError, match=r'column "c" must hold numbers, but row 1 holds "b"$'):
         schema.encode(as_frame(TABLE))
+    with pytest.raises(DataError, match=r'but row 2 holds "two\\nlines"$'):
+        schema.encode(as_frame({**TABLE, "c": ["1", "two\nlines", "2", "3"]}))
 
 
 @pytest.mark.parametrize("value", [math.inf, -math.inf, 1e39, "inf"])

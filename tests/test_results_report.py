@@ -179,7 +179,7 @@ def test_what_means_harm_is_shown_as_text(page: Path) -> None:
     assert f"no luck with {SCRIPT}" in reader.text
     assert SCRIPT in reader.text
     assert IMAGE[:20] in reader.text
-    assert "&lt;a href=&#x27;javas" in str(figures(reader)["test"]["data"][0]["x"])
+    assert "&lt;a href='javas" in str(figures(reader)["test"]["data"][0]["x"])
 
 
 def test_the_report_says_what_the_study_is(page: Path, home: Path) -> None:

@@ -17,6 +17,7 @@ import torch
 
 from hpo.data.sources import is_usable
 from hpo.errors import DataError, InputError, nearest
+from hpo.parsing import shown
 from hpo.trial import DataConfig, Task
 
 FORMAT = 1
@@ -287,7 +288,7 @@ def _check_finite(column: pl.Series) -> None:
 
 def _bad_cell(column: pl.Series, wrong: pl.Series, allowed: str) -> str:
     row = int(wrong.arg_true()[0])
-    held = f'"{column[row]}"' if column.dtype == pl.String else column[row]
+    held = shown(column[row]) if column.dtype == pl.String else column[row]
     return f'column "{column.name}" must hold {allowed}, but row {row + 1} holds {held}'
 
 

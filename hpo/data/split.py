@@ -10,6 +10,7 @@ import torch
 
 from hpo.data.schema import check_usable, class_labels, text_of
 from hpo.errors import DataError, nearest
+from hpo.parsing import shown
 from hpo.trial import DataConfig, SplitConfig, Task
 
 PARTS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
@@ -66,8 +67,9 @@ def _by_column(frame: pl.DataFrame, name: str) -> Split:
     known = said.is_in(list(PARTS))
     if not known.all():
         row = int((~known).arg_true()[0])
+        says = shown(said[row])
         raise DataError(
-            f'column "{name}" must say train, val or test, but row {row + 1} says "{said[row]}"'
+            f'column "{name}" must say train, val or test, but row {row + 1} says {says}'
         )
     part = said.replace_strict(PARTS)
     return Split(train=_where(part, "train"), val=_where(part, "val"), test=_where(part, "test"))
