@@ -127,6 +127,7 @@ def test_the_kinds_that_parquet_knows_become_three() -> None:
         ("t.csv", "a,b\n1,2\n3,4,5\n", "line 3 has 3 cells, but the header 2"),
         ("t.csv", b"a\n\xff\n", "must be text in UTF-8, but line 2 holds the byte 0xff"),
         ("t.csv", "a,b\n1,2\n".encode("utf-16"), "must be text in UTF-8, but holds bytes of zero"),
+        ("t.csv", "a,b\n1,\0\n", "must be text in UTF-8, but holds bytes of zero"),
         ("t.csv", "a;b\n1;2\n", "must have commas between its cells, but has semicolons"),
         ("t.csv", "a;b\n1,5;2,5\n", "must have commas between its cells, but has semicolons"),
         ("t.tsv", "a,b\n1,2\n", "must have tabs between its cells, but has commas"),
@@ -172,6 +173,7 @@ def test_of_lists_and_the_like_the_kind_is_kept(tmp_path: Path) -> None:
     write_typed(frame, tmp_path / "typed.parquet")
     again = read_typed(tmp_path / "typed.parquet")
     assert fingerprint(again) == fingerprint(frame) != fingerprint(frame.drop("raw"))
+    assert fingerprint(as_frame({"x": [[1]]})) != fingerprint(as_frame({"x": [None]}))
 
 
 def test_sources_are_relative_to_the_study_file(
