@@ -24,7 +24,7 @@ FILES = ["README.md", "config.toml", "metrics.json", "model.onnx", "model.safete
 FILES += ["schema.json"]
 ROWS = {
     "größe": [None if i % 9 == 0 else i * 0.5 for i in range(60)],
-    "colour": ["red", "blue", None] * 20,
+    "colour | shade\nof it": ["red", "blue", None] * 20,
     "sold": ["nein", "größtenteils"] * 30,
 }
 
@@ -72,6 +72,7 @@ def test_the_card_says_what_the_model_is(tmp_path: Path, model: Model) -> None:
         "Classes: größtenteils, nein.",
         "| accuracy (higher is better, chosen by) | 0.75 | 0.5 |",
         "| `größe` | number |",
+        "| `colour \\| shade of it` | 3 categories |",
         "hpo predict model rows.csv",
         model.config.data.fingerprint,
     ):

@@ -128,7 +128,9 @@ def _inputs(schema: TableSchema) -> str:
     kinds = [(name, "number") for name in schema.numeric]
     kinds += [(c.name, f"{len(c.values)} categories") for c in schema.categorical]
     lines = ["## Columns", "", "| column | kind |", "|---|---|"]
-    lines += [f"| `{name}` | {kind} |" for name, kind in kinds[:SHOWN_COLUMNS]]
+    for name, kind in kinds[:SHOWN_COLUMNS]:
+        cell = " ".join(name.split()).replace("|", "\\|")  # either would end the row
+        lines.append(f"| `{cell}` | {kind} |")
     if len(kinds) > SHOWN_COLUMNS:
         lines += ["", f"And {len(kinds) - SHOWN_COLUMNS} more: `schema.json` has them all."]
     lines += ["", "A missing value is allowed everywhere, a category unseen in training too."]
