@@ -131,7 +131,7 @@ def slurm(
     Example:
         hpo launch slurm adult --workers 8 --partition gpu --time 4h --gres gpu:1
     """
-    from hpo.launch.remote import prepare
+    from hpo.launch.remote import nothing_left, open_shared
     from hpo.launch.slurm import SlurmArray, find_sbatch, submit
 
     check_shared(storage, artifacts)
@@ -159,10 +159,12 @@ def slurm(
         print(script, end="")
         return
     sbatch_path = find_sbatch()
-    environment = prepare(names, storage, artifacts, workers)
-    if environment is None:
-        print("hpo: nothing to do: finished already", file=sys.stderr)
+    opened, store, studies = open_shared(names, storage, artifacts)
+    if (why := nothing_left(studies)) is not None:
+        print(f"hpo: {why}", file=sys.stderr)
         return
+    opened.check_room(workers)
+    environment = {"HPO_STORAGE": opened.url, "HPO_ARTIFACTS": store.url}
     print(submit(sbatch_path, script, environment))
 
 

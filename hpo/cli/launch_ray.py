@@ -94,11 +94,13 @@ def launch_ray(
         hpo launch ray adult --workers 8 --gpus-per-worker 0.5 --storage postgresql://me@db/hpo
     """
     crew = _ray()
-    key = "hpo launch ray " + " ".join(names or [])
+    from hpo.launch.ray_cluster import connect, disconnect
+    from hpo.launch.remote import nothing_left, open_shared
+
+    key = " ".join(["hpo launch ray", *(names or [])])
     if stop:
-        crew.connect(address)
-        n_ended = crew.stop_running(key, lambda look: _say(*look.lines))
-        _say(f"ended {n_ended} workers")
+        connect(address)
+        _stop_running(crew, key)
         return
     arguments = worker_arguments(
         slots,
@@ -109,40 +111,57 @@ def launch_ray(
     )
     n_workers = _count(workers)
     check_shared(storage, artifacts)
-    studies, store, url = _open(names or [], storage, artifacts, n_workers)
+    opened, store, studies = open_shared(names or [], storage, artifacts)
+    if (why := nothing_left(studies)) is not None:
+        _say(f"hpo: {why}")
+        return
+    opened.check_room(n_workers or 1)
     seating = crew.Seating(
         arguments=[*(names or []), *arguments],
-        urls={"HPO_STORAGE": url, "HPO_ARTIFACTS": store.url},
+        urls={"HPO_STORAGE": opened.url, "HPO_ARTIFACTS": store.url},
         gpus=gpus_per_worker,
         cpus=cpus_per_worker,
     )
     order = crew.Order(key=key, seating=seating, n_workers=n_workers, is_finite=bool(names))
-    crew.connect(address)
+    connect(address)
     try:
-        n_seats = crew.check_room(order)
+        n_seats, n_places = crew.check_room(order)
+        if n_places < n_seats:
+            _say(
+                f"hpo: the cluster has room for {n_places} of {n_seats} workers with "
+                f"{seating.wanted} each; the others wait until it grows"
+            )
         if detach:
             crew.leave_running(order)
             _say("the workers are left running: hpo workers lists them, --stop ends them")
             return
-        code = _attend(order, n_seats, studies, store)
+        code = _attend(order, n_seats, studies, store, address)
     finally:
-        crew.disconnect()
+        disconnect()
     raise typer.Exit(code)
 
 
-def _attend(order: "Order", n_seats: int, studies: "list[Study]", store: "ArtifactStore") -> int:
+def _attend(
+    order: "Order",
+    n_seats: int,
+    studies: "list[Study]",
+    store: "ArtifactStore",
+    address: str | None,
+) -> int:
     """Keep the crew until it has nothing left to do, and show how far its study is."""
     from hpo.cli.live import watch
+    from hpo.launch.ray_cluster import Head
     from hpo.launch.ray_crew import Crew
     from hpo.launch.search import search
 
     interrupt_at_sigterm()
+    head = Head(address)
     try:
         if len(studies) == 1:
-            with watch(studies[0], n_seats) as view:
-                crew = Crew(order=order, on_line=view.log)
+            with watch(studies[0], n_seats, where="on Ray") as view:
+                crew = Crew(order=order, on_line=view.log, head_answers=head.answers)
                 return search(studies[0], store, crew, view.update)
-        with Crew(order=order) as crew:
+        with Crew(order=order, head_answers=head.answers) as crew:
             while crew.n_alive():
                 time.sleep(1.0)
         return crew.exit_code()
@@ -166,21 +185,13 @@ def _ray() -> "ModuleType":
     return ray_crew
 
 
-def _open(
-    names: list[str], storage: str, artifacts: str, n_workers: int | None
-) -> "tuple[list[Study], ArtifactStore, str]":
-    """What the workers will open, opened here first: what is wrong is said at once."""
-    from hpo.artifacts import ArtifactStore
-    from hpo.catalog import open_study
-    from hpo.storage.engine import open_storage
-
-    opened = open_storage(storage, create=False)
-    store = ArtifactStore(artifacts, create=False)
-    studies = [open_study(opened, name) for name in names]
-    for study in studies:
-        study.check_store(store.id)
-    opened.check_room(n_workers or 1)
-    return studies, store, opened.url
+def _stop_running(crew: "ModuleType", key: str) -> None:
+    others = [each for each in crew.left_running() if each != key]
+    n_ended = crew.stop_running(key, lambda look: _say(*look.lines))
+    if n_ended or not others:
+        _say(f"ended {n_ended} workers")
+    else:
+        _say(f"no workers of {key} were left running here, but of {', '.join(others)}")
 
 
 def _count(workers: str) -> int | None:

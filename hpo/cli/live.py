@@ -34,13 +34,14 @@ class View(Protocol):
 
 
 @contextmanager
-def watch(study: Study, n_workers: int | None = None) -> Iterator[View]:
+def watch(study: Study, n_workers: int | None = None, where: str = "here") -> Iterator[View]:
     """A view of the kind that suits the terminal or pipe.
 
     Args:
         study: what is watched.
         n_workers: of the search that shows itself, on standard error beside what they log; None
             for whoever only looks on, on standard output.
+        where: these workers are.
     """
     console = Console(stderr=n_workers is not None)
     if not console.is_terminal:
@@ -48,7 +49,7 @@ def watch(study: Study, n_workers: int | None = None) -> Iterator[View]:
         return
     title = f"{study.name}, {study.definition.objective.metric} {study.definition.direction}d"
     if n_workers is not None:
-        title += f", {n_workers} worker{'s' if n_workers > 1 else ''} here"
+        title += f", {n_workers} worker{'s' if n_workers > 1 else ''} {where}"
     with Live(console=console, auto_refresh=False) as live:
         yield Panel(live, title, spare=1 if n_workers is None else LOG_LINES)
 

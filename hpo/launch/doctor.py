@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import torch
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
 
 import hpo
 from hpo.artifacts import ArtifactStore
@@ -133,7 +134,7 @@ def _is_future_file(url: str) -> bool:
     """Whether the URL names a SQLite file that is not there, in a folder that can hold it."""
     try:
         parsed = make_url(url)
-    except ValueError:
+    except (ArgumentError, ValueError):
         return False
     path = parsed.database or ""
     return parsed.drivername == "sqlite" and _is_free(path)

@@ -20,16 +20,20 @@ from typing import Any
 import ray
 from ray.exceptions import ActorUnavailableError, RayActorError
 
-from hpo.errors import HpoError, InputError, first_line
+from hpo.errors import InputError, first_line
+from hpo.launch.ray_cluster import NAMESPACE
 from hpo.launch.seat import Look, Seat
 from hpo.launch.seat import Seating as Seating
 from hpo.worker.supervisor import EXIT_RELEASED, GRACE_SECONDS
 
-NAMESPACE = "hpo"
 LOOK_SECONDS = 1.0
 MAX_DEATHS = 10
 """Ends in a row of a seat that never answered, after which its place is left empty."""
 ANSWER_SECONDS = 5.0
+WAIT_SECONDS = 15.0
+"""After so long it is said that a seat still has no place."""
+OUTLIVED = {"env_vars": {"RAY_kill_child_processes_on_worker_exit": "0"}}
+"""Ray would kill a seat's worker together with the seat, before it hands its trials back."""
 
 
 class RaySeat(Seat):
@@ -75,12 +79,16 @@ class Crew:
     Attributes:
         is_detached: whether the seats outlive this process; they then have names.
         on_line: takes what workers log, and what becomes of their seats.
+        head_answers: whether the cluster can place seats now; raises when it is lost.
     """
 
     order: Order
     is_detached: bool = False
     on_line: Callable[[str], None] = lambda line: print(line, file=sys.stderr, flush=True)
+    head_answers: Callable[[], bool] = lambda: True
     posts: dict[int, Post] = field(default_factory=dict)
+    _all_placed_at: float = field(default_factory=time.monotonic)
+    _is_told: bool = False
 
     def __enter__(self) -> "Crew":
         """Place the first seats."""
@@ -98,9 +106,13 @@ class Crew:
 
     def n_alive(self) -> int:
         """Make up for what died; how many seats have work, or wait to be placed."""
-        self._place()
-        self._look()
-        self._drop_surplus()
+        if self.head_answers():
+            self._place()
+            self._look()
+            self._drop_surplus()
+        else:
+            self._look()
+        self._tell_who_waits()
         if self._is_done():
             return sum(post.last is not None for post in self._at_work())
         return len(self._at_work()) or (not self.posts)
@@ -139,6 +151,7 @@ class Crew:
             "num_cpus": seating.cpus,
             "max_restarts": -1,
             "max_concurrency": 2,  # it is looked at while it stops
+            "runtime_env": OUTLIVED,
         }
         if self.is_detached:
             options |= {"name": f"{self.order.key}:{index}", "namespace": NAMESPACE}
@@ -193,6 +206,17 @@ class Crew:
         for line in look.lines:
             self.on_line(line)
 
+    def _tell_who_waits(self) -> None:
+        """Say once that seats have had no place for a while."""
+        at_work, now = self._at_work(), time.monotonic()
+        if self._is_done() or all(post.last is not None for post in at_work):
+            self._all_placed_at, self._is_told = now, False
+        elif not self._is_told and now - self._all_placed_at >= WAIT_SECONDS:
+            self._is_told = True
+            n_waiting = sum(post.last is None for post in at_work)
+            told = f"{n_waiting} of {len(at_work)} workers wait for a place"
+            self.on_line(f"{told} with {self.order.seating.wanted} on the cluster")
+
     def _drop_surplus(self) -> None:
         """Take back seats that the cluster has no room for any more, lest they wait for it."""
         surplus = len(self.posts) - self._n_wanted()
@@ -215,31 +239,6 @@ class Foreman:
         ray.kill(ray.get_runtime_context().current_actor, no_restart=True)
 
 
-def connect(address: str | None) -> None:
-    """Join a cluster: the one at an address, or the one of this machine.
-
-    Raises:
-        HpoError: there is none.
-    """
-    try:
-        ray.init(
-            address=address or "auto",
-            namespace=NAMESPACE,
-            log_to_driver=False,
-            logging_level="ERROR",
-        )
-    except (ConnectionError, ValueError, RuntimeError) as error:
-        raise HpoError(
-            f"no Ray cluster answers at {address or 'this machine'} ({first_line(error)}): "
-            "start one by `ray start --head`, or name its address by --address"
-        ) from None
-
-
-def disconnect() -> None:
-    """Leave the cluster."""
-    ray.shutdown()
-
-
 def room(nodes: Sequence[Mapping[str, Any]], seating: Seating) -> int:
     """How many seats the nodes of a cluster have room for, were nothing else there."""
     n_seats = 0
@@ -253,21 +252,22 @@ def room(nodes: Sequence[Mapping[str, Any]], seating: Seating) -> int:
     return n_seats
 
 
-def check_room(order: Order) -> int:
-    """See that a crew that follows the cluster has a place to begin with; how many seats it wants.
+def check_room(order: Order) -> tuple[int, int]:
+    """See that a crew that follows the cluster has a place to begin with.
+
+    Returns:
+        How many seats it wants, and for how many the cluster has room, were nothing else there.
 
     Raises:
         InputError: no node has room for a single worker.
     """
-    seating = order.seating
-    n_seats = room(ray.nodes(), seating) if order.n_workers is None else order.n_workers
-    if not n_seats:
+    n_places = room(ray.nodes(), order.seating)
+    if order.n_workers is None and not n_places:
         raise InputError(
-            f"no node of the cluster has {seating.gpus:g} GPU(s) and {seating.cpus} core(s) for a "
-            "worker: change --gpus-per-worker or --cpus-per-worker, or say by --workers N how "
-            "many to wait for"
+            f"no node of the cluster has {order.seating.wanted} for a worker: change "
+            "--gpus-per-worker or --cpus-per-worker, or say by --workers N how many to wait for"
         )
-    return n_seats
+    return n_places if order.n_workers is None else order.n_workers, n_places
 
 
 def leave_running(order: Order) -> None:
@@ -276,14 +276,20 @@ def leave_running(order: Order) -> None:
     Raises:
         InputError: it is there already.
     """
-    with suppress(ValueError):
-        ray.get_actor(order.key, namespace=NAMESPACE)
+    options = {"name": order.key, "namespace": NAMESPACE, "lifetime": "detached"}
+    try:
+        ray.remote(Foreman).options(**options, num_cpus=0, max_restarts=-1).remote(order)
+    except ValueError:
         raise InputError(
             f"this cluster has workers of {order.key} already: end them by --stop, with the same "
             "names, or go on without another --detach"
-        )
-    options = {"name": order.key, "namespace": NAMESPACE, "lifetime": "detached"}
-    ray.remote(Foreman).options(**options, num_cpus=0, max_restarts=-1).remote(order)
+        ) from None
+
+
+def left_running() -> list[str]:
+    """The keys of the crews that were left running here."""
+    names = ray.util.list_named_actors()  # theirs, and of their seats
+    return sorted({name.partition(":")[0] for name in names})
 
 
 def stop_running(key: str, on_look: Callable[[Look], None]) -> int:
@@ -305,15 +311,20 @@ def stop(actors: Sequence[Any], on_look: Callable[[Look], None]) -> None:
     A seat that does not answer has no place, and nothing to hand back.
     """
     try:
-        looks = {actor.look.remote(): actor for actor in actors}
-        if looks:
-            placed, _ = ray.wait(list(looks), num_returns=len(looks), timeout=ANSWER_SECONDS)
-            asked = [looks[ref].stop.remote() for ref in placed]
-        if looks and asked:
-            ready, _ = ray.wait(asked, num_returns=len(asked), timeout=GRACE_SECONDS + 5)
-            for ref in ready:
-                with suppress(RayActorError):
-                    on_look(ray.get(ref))
+        stops = {actor.look.remote(): actor.stop.remote() for actor in actors}
+        placed = _hear_all(list(stops), ANSWER_SECONDS, on_look)
+        _hear_all([stops[ref] for ref in placed], GRACE_SECONDS + 5, on_look)
     finally:
         for actor in actors:
             ray.kill(actor, no_restart=True)
+
+
+def _hear_all(refs: list[Any], patience: float, on_look: Callable[[Look], None]) -> list[Any]:
+    """Take the answers that come in time; which of them did."""
+    if not refs:
+        return []
+    ready, _ = ray.wait(refs, num_returns=len(refs), timeout=patience)
+    for ref in ready:
+        with suppress(RayActorError):
+            on_look(ray.get(ref))
+    return list(ready)

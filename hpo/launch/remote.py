@@ -4,14 +4,14 @@ Does not know: what starts them there.
 """
 
 from collections.abc import Sequence
-from contextlib import closing
 
 from hpo.artifacts import ArtifactStore
 from hpo.catalog import open_study
 from hpo.errors import InputError
 from hpo.files.remote import is_remote
 from hpo.storage import dialects
-from hpo.storage.engine import open_storage
+from hpo.storage.engine import Storage, open_storage
+from hpo.study import Study
 
 
 def check_storage(url: str) -> None:
@@ -44,26 +44,32 @@ def storage_warning(url: str) -> str | None:
     return f"storage {dialects.safe(parsed)}: names this machine; others would look on themselves"
 
 
-def prepare(
-    names: Sequence[str], storage: str, artifacts: str, n_workers: int
-) -> dict[str, str] | None:
-    """See that workers elsewhere will find what they need.
-
-    Returns:
-        The environment by which they find it, passwords included; None where every study is
-        finished.
+def open_shared(
+    names: Sequence[str], storage: str, artifacts: str
+) -> tuple[Storage, ArtifactStore, list[Study]]:
+    """Open what workers elsewhere will, so that what is wrong is said at once.
 
     Raises:
         StudyNotFoundError: there is no such study.
-        InputError: the artifact store is another one, or the server has too few connections.
+        InputError: the artifact store is another one.
         StorageError: the storage is not there, or out of reach.
     """
+    opened = open_storage(storage, create=False)
     store = ArtifactStore(artifacts, create=False)
-    with closing(open_storage(storage, create=False)) as opened:
-        studies = [open_study(opened, name) for name in names]
-        for study in studies:
-            study.check_store(store.id)
-        if all(study.progress().is_finished for study in studies):
-            return None
-        opened.check_room(n_workers)
-        return {"HPO_STORAGE": opened.url, "HPO_ARTIFACTS": store.url}
+    studies = [open_study(opened, name) for name in names]
+    for study in studies:
+        study.check_store(store.id)
+    return opened, store, studies
+
+
+def nothing_left(studies: Sequence[Study]) -> str | None:
+    """Why there is nothing to do, in a sentence; None where a study is left, or none was named."""
+    found = [study.progress() for study in studies]
+    if not found or not all(status.is_finished for status in found):
+        return None
+    return "nothing to do: " + ", ".join(
+        f"{status.name} is stopped, hpo resume {status.name} opens it again"
+        if status.state == "stopped"
+        else f"{status.name} is finished, hpo extend {status.name} lets it search further"
+        for status in found
+    )

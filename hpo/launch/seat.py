@@ -48,6 +48,12 @@ class Seating:
     gpus: float
     cpus: int
 
+    @property
+    def wanted(self) -> str:
+        """What Ray is asked for, in words."""
+        cores = f"{self.cpus} core{'s' if self.cpus > 1 else ''}"
+        return f"{self.gpus:g} GPU and {cores}" if self.gpus else cores
+
 
 @dataclass(frozen=True, kw_only=True)
 class Look:

@@ -29,7 +29,7 @@ from hpo.worker.claims import all_of_the_first
 from hpo.worker.loop import Timing, Worker
 from hpo.worker.outage import Outage
 from hpo.worker.quota import Quota
-from hpo.worker.supervisor import CRASHED, EXIT_RELEASED
+from hpo.worker.supervisor import CRASHED, EXIT_RELEASED, GRACE_SECONDS
 from hpo.worker.tables import Tables
 
 POLL_SECONDS = 0.2
@@ -207,6 +207,8 @@ class Stop:
         if not self._hurry:
             os._exit(EXIT_RELEASED)
         self._set()
+        time.sleep(GRACE_SECONDS)  # the parent may be dead, and this process hang
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 if __name__ == "__main__":
