@@ -7,6 +7,7 @@ statements over all studies together.
 Does not know: how trials are trained, where workers run.
 """
 
+import logging
 import random
 import time
 from collections import Counter
@@ -23,11 +24,15 @@ from hpo.storage.engine import Storage
 from hpo.storage.overview import Work, count_work, read_attrs
 from hpo.study import DEFINITION, FORMAT, MOVED, STORE, UUID, VERSION, Study
 
+log = logging.getLogger(__name__)
+
 PRIORITY = "hpo:priority"
 """System attribute of a study; 0 where there is none."""
 KEYS = (DEFINITION, UUID, STORE, VERSION, FORMAT, MOVED, STANDING, GIVEN, PRIORITY)
 FRESH_SECONDS = 0.2
 """For so long what a look found is good enough to share out trials by."""
+
+MAX_SHOWN = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +61,7 @@ class Fleet:
         self._opened: dict[str, Study] = {}
         self._openings: list[Opening] = []
         self._looked_at = 0.0
+        self._is_waiting = False
 
     def studies(self) -> list[Study]:
         """Every study with something to do, each opened once, the first in line first."""
@@ -75,8 +81,20 @@ class Fleet:
             if settings.standing == "open" and opening and not _is_spent(study, budget):
                 openings.append(opening)
         self._opened = opened
+        self._tell_of_waiting(openings, [row.name for row in found if row.obstacle is None])
         self._openings, self._looked_at = _in_line(openings), time.monotonic()
         return [opening.study for opening in self._openings]
+
+    def _tell_of_waiting(self, openings: Sequence[Opening], names: Sequence[str]) -> None:
+        """Say once that there is nothing to do, and why where somebody may have meant otherwise."""
+        if not openings and not self._is_waiting:
+            own = {study.name for study in self._opened.values()}
+            elsewhere = [name for name in names if name not in own]
+            why = (
+                f"; the artifacts of {_shown(elsewhere)} are in another store" if elsewhere else ""
+            )
+            log.info("no open study has a trial to take up, waiting for one%s", why)
+        self._is_waiting = not openings
 
     def shares(self, studies: Sequence[Study], n: int) -> list[tuple[Study, int]]:
         """How many of `n` trials to ask each of some studies for, in the order to ask."""
@@ -114,6 +132,12 @@ def priorities(storage: Storage) -> dict[str, int]:
         return {
             name: at[PRIORITY] for _, name, at in read_attrs(connection, KEYS) if PRIORITY in at
         }
+
+
+def _shown(names: Sequence[str]) -> str:
+    """The first of some names, and how many more there are."""
+    more = f" and {len(names) - MAX_SHOWN} more" if len(names) > MAX_SHOWN else ""
+    return ", ".join(names[:MAX_SHOWN]) + more
 
 
 def _in_line(openings: list[Opening]) -> list[Opening]:

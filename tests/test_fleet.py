@@ -65,6 +65,23 @@ def test_a_fleet_takes_new_studies_and_leaves_finished_ones(storage: Storage) ->
     assert fleet.studies() == []
 
 
+def test_a_fleet_that_waits_says_so_once_each_time(
+    storage: Storage, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "hpo")
+    fleet = Fleet(storage, "store")
+    assert fleet.studies() == fleet.studies() == []
+    a = make(storage, "a", n_trials=1)
+    assert len(fleet.studies()) == 1
+    make(storage, "elsewhere", store="another")
+    (trial,) = a.draw(a.claim(ME, 60.0))
+    a.finish(trial, "COMPLETE", 1.0, {})
+    assert fleet.studies() == fleet.studies() == []
+    waits = "no open study has a trial to take up, waiting for one"
+    why = "; the artifacts of elsewhere are in another store"
+    assert [record.getMessage() for record in caplog.records] == [waits, waits + why]
+
+
 def test_trials_of_dead_workers_count_as_left(storage: Storage) -> None:
     a = make(storage, "a", n_trials=2)
     assert len(a.claim(ME, 0.01, 2)) == 2

@@ -103,7 +103,7 @@ def test_the_job_is_what_kubernetes_takes() -> None:
         "requests": {"cpu": "3", "memory": "16Gi"},
         "limits": {"memory": "16Gi", "nvidia.com/gpu": 1},
     }
-    assert container["volumeMounts"] == [{"name": "weights", "mountPath": "/artifacts"}]
+    assert container["volumeMounts"] == [{"name": "volume-0", "mountPath": "/artifacts"}]
     assert container["command"][:7] == [
         "hpo",
         "worker",
@@ -156,6 +156,11 @@ def test_workers_without_a_gpu_ask_for_none() -> None:
     (container,) = manifest("--gpus-per-worker", "0")["spec"]["template"]["spec"]["containers"]
     assert "nvidia" not in json.dumps(container["resources"])
     assert container["command"][5:7] == ["--gpus", "none"]
+
+
+@pytest.mark.parametrize("name", ["1e5", "y", "0o17"])
+def test_names_are_quoted_that_kubectl_would_take_for_numbers(name: str) -> None:
+    assert f"\n        - '{name}'\n" in hpo("launch", "kubernetes", name, "--image", "i").out
 
 
 @pytest.mark.parametrize("name", ["Adult_1", "x" * 90, "a.b", "adult@confirm"])

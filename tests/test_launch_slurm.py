@@ -53,6 +53,7 @@ def test_the_script_holds_no_password_and_no_address() -> None:
         (["--time", "soon"], "--time must be a limit such as 4h, 4:00:00 or 1-12:00:00"),
         (["--partition", "a b"], "--partition must be one word without quotes, but got 'a b'"),
         (["--sbatch", "--array=1"], "--sbatch --array=1: hpo sets this option itself"),
+        (["--sbatch", "-a 1"], "--sbatch -a 1: hpo sets this option itself"),
         (["--sbatch", "account"], "--sbatch must be an option such as --account=lab"),
         (["--lease", "x"], "--lease must be a duration"),
         (

@@ -34,7 +34,7 @@ def workers(as_json: AsJson = False, storage: StorageUrl = DEFAULT_STORAGE) -> N
     elif found:
         _print_workers(found)
     else:
-        print("No worker holds a trial.", file=sys.stderr)
+        print("No worker holds a trial; those that wait for one are not listed.", file=sys.stderr)
 
 
 def _print_workers(found: "list[AtWork]") -> None:

@@ -33,6 +33,18 @@ LONGEST_NAME = 41
 
 Manifest = dict[str, Any]
 
+
+class Quoting(yaml.SafeDumper):  # type: ignore[misc]
+    """Quotes what other readers of YAML take for a number or a truth, such as `1e5` and `y`."""
+
+
+Quoting.add_representer(
+    str,
+    lambda dumper, text: dumper.represent_scalar(
+        "tag:yaml.org,2002:str", text, style=None if re.match(r"(--)?[A-Za-z]\w", text) else "'"
+    ),
+)
+
 NOTES = """\
 # Workers of hpo for {studies}. They read the storage's and the artifacts' URLs from a Secret, made
 # from a file of lines, HPO_STORAGE=... and HPO_ARTIFACTS=..., which every pod must reach, and what
@@ -169,7 +181,7 @@ class Pods:
             namespace="" if self.namespace is None else f" --namespace {self.namespace}",
             command=" ".join(launch),
         )
-        text: str = yaml.safe_dump(manifest, sort_keys=False, width=100)
+        text: str = yaml.dump(manifest, Dumper=Quoting, sort_keys=False, width=100)
         return comment + text
 
     def _metadata(self) -> Manifest:
@@ -189,8 +201,8 @@ class Pods:
         }
         if self.volumes:
             spec["volumes"] = [
-                {"name": claim, "persistentVolumeClaim": {"claimName": claim}}
-                for claim, _ in self.volumes
+                {"name": name, "persistentVolumeClaim": {"claimName": claim}}
+                for name, (claim, _) in self._named_volumes()
             ]
         return {"metadata": {"labels": self._labels()}, "spec": spec}
 
@@ -204,9 +216,13 @@ class Pods:
         }
         if self.volumes:
             container["volumeMounts"] = [
-                {"name": claim, "mountPath": folder} for claim, folder in self.volumes
+                {"name": name, "mountPath": folder} for name, (_, folder) in self._named_volumes()
             ]
         return container
+
+    def _named_volumes(self) -> list[tuple[str, tuple[str, str]]]:
+        """By numbers: a claim's own name may have dots, which a volume's has not."""
+        return [(f"volume-{index}", volume) for index, volume in enumerate(self.volumes)]
 
     def _secret(self, name: str) -> Manifest:
         reference = {"name": self.secret, "key": name}

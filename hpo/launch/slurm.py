@@ -30,7 +30,7 @@ TIME = re.compile(
 )
 """A time limit as Slurm reads it: D-H[:M[:S]], [H:]M:S, or minutes."""
 WORD = re.compile(r"[^\s'\"\\#;&|<>$`]+")
-SETTLED_BY_US = re.compile(r"--(array|requeue|no-requeue|signal|export|ntasks|open-mode)\b")
+SETTLED_BY_US = re.compile(r"--(array|requeue|no-requeue|signal|export|ntasks|open-mode)\b|-[an]")
 
 SCRIPT = """\
 #!/bin/bash
