@@ -109,6 +109,8 @@ def main() -> None:
     scenario.say("a cluster of two nodes is up")
     where = ["--address", first.address]
     subprocess.run([*LAUNCH, *where, "--detach"], check=True, timeout=PATIENCE)
+    again = subprocess.run([*LAUNCH, *where, "--detach"], capture_output=True, text=True)
+    assert (again.returncode, "has workers of" in again.stderr) == (2, True), again.stderr
     scenario.until("three workers have a device each", lambda: scenario.hold_trials(3))
 
     first.remove_node(nodes[1], allow_graceful=False)
@@ -128,6 +130,13 @@ def main() -> None:
     assert not devices()
     assert "RUNNING" not in setting.study.progress().counts
     scenario.say("they were stopped, and handed their trials back")
+
+    attached = subprocess.Popen([*LAUNCH, *where, "--workers", "2"])
+    scenario.until("two workers are attached", lambda: scenario.hold_trials(2))
+    attached.kill()  # nobody is left to take trials back
+    attached.wait()
+    scenario.until("their launcher was killed, and they are gone", lambda: not devices())
+    assert "RUNNING" not in setting.study.progress().counts
     subprocess.run([*LAUNCH, *where, "--workers", "2"], check=True, timeout=2 * PATIENCE)
     assert not devices()
     second.shutdown()

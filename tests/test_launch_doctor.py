@@ -46,6 +46,9 @@ def test_what_is_wrong_is_said_and_ends_with_1(
     done = hpo("doctor", "--artifacts", "file/artifacts", "--storage", "sqlite:///file/hpo.db")
     assert done.code == 1
     assert done.out.count("WRONG") == 2
+    done = hpo("doctor", "--storage", "nonsense")
+    assert done.code == 1
+    assert "WRONG  storage    --storage must be a URL such as" in done.out
 
 
 def test_a_server_is_examined_for_what_several_machines_need(

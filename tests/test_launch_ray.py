@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -10,12 +11,16 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import servers
 from faults.setting import Setting, make_setting
 
+from hpo.errors import HpoError
+from hpo.launch.remote import nothing_left
 from hpo.launch.seat import Look, Seat, Seating
+from hpo.steering import set_standing
 from tests.command_line import hpo
 
 SCENARIO = Path(__file__).parent / "ray_scenario.py"
@@ -63,6 +68,61 @@ def test_seats_are_counted_by_node(
     alive = [{"Alive": True, "Resources": has} for has in nodes]
     assert room([*alive, {"Alive": False, "Resources": {"CPU": 9.0, "GPU": 9.0}}], seating) == (
         n_seats
+    )
+
+
+@pytest.fixture
+def port() -> Iterator[socket.socket]:
+    """A socket that listens on loopback until it is closed."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        yield listening
+
+
+@pytest.mark.skipif(find_spec("ray") is None, reason=NO_RAY)
+def test_a_head_that_is_not_there_or_lost_is_not_waited_for(
+    port: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from hpo.launch import ray_cluster
+
+    address = f"127.0.0.1:{port.getsockname()[1]}"
+    here = SimpleNamespace(gcs_address=address)
+    monkeypatch.setattr(ray_cluster.ray, "get_runtime_context", lambda: here)
+    head = ray_cluster.Head(address)
+    assert head.answers()
+    port.close()
+    assert not head.answers()
+    monkeypatch.setattr(ray_cluster, "LOST_SECONDS", 0.0)
+    with pytest.raises(HpoError, match=f"the Ray cluster at {address} is lost"):
+        head.answers()
+    for nowhere in (address, "127.0.0.1:99999"):
+        with pytest.raises(HpoError, match=f"no Ray cluster answers at {nowhere} "):
+            ray_cluster.connect(nowhere)
+    assert ray_cluster.Head("ray://127.0.0.1:1").answers()
+
+
+@pytest.mark.skipif(find_spec("ray") is None, reason=NO_RAY)
+def test_workers_that_wait_for_a_place_are_told_of_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    from hpo.launch import ray_crew
+
+    monkeypatch.setattr(ray_crew, "WAIT_SECONDS", 0.0)
+    seating = Seating(arguments=[], urls={}, gpus=0.5, cpus=2)
+    order = ray_crew.Order(key="", seating=seating, n_workers=2, is_finite=True)
+    placed = Look(host="here", pid=1, gpu="0", workers=(), lines=(), code=None)
+    said: list[str] = []
+    crew = ray_crew.Crew(order=order, on_line=said.append)
+    crew.posts = {0: ray_crew.Post(actor=None, last=placed), 1: ray_crew.Post(actor=None)}
+    crew._tell_who_waits()
+    crew._tell_who_waits()
+    assert said == ["1 of 2 workers wait for a place with 0.5 GPU and 2 cores on the cluster"]
+
+
+def test_a_launch_says_why_there_is_nothing_to_do(setting: Setting) -> None:
+    study = setting.study
+    assert nothing_left([]) is None
+    assert nothing_left([study]) is None
+    set_standing(study, "stopped")
+    assert nothing_left([study]) == (
+        "nothing to do: faults is stopped, hpo resume faults opens it again"
     )
 
 

@@ -125,3 +125,17 @@ def wait_for(path: Path) -> None:
     while not path.exists():
         assert time.monotonic() < deadline, f"{path.name} never came"
         time.sleep(0.01)
+
+
+def test_a_worker_that_hangs_does_not_outlive_a_dead_supervisor() -> None:
+    hanging = (
+        "import time\n"
+        "from hpo.worker import __main__ as worker\n"
+        "worker.GRACE_SECONDS = 0.1\n"
+        "stop = worker.Stop()\n"
+        "stop.hand_back(lambda: None)\n"
+        "stop.watch_parent()\n"
+        "time.sleep(60)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", hanging], stdin=subprocess.DEVNULL, timeout=50)
+    assert done.returncode == -signal.SIGKILL
