@@ -28,6 +28,12 @@ def test_an_epoch_holds_every_row_once_and_its_last_batch_is_smaller():
     assert sorted(torch.cat(batches).tolist()) == sorted(rows.tolist())
 
 
+def test_a_device_may_be_named_with_its_index_or_without():
+    """Tensors on `cuda` are on `cuda:0`, and not on the processor for it; as on `cpu:0`, on `cpu`."""
+    assert torch.device("cpu", 0) != torch.zeros(0, device=torch.device("cpu", 0)).device
+    assert len(epoch(Feed(toy_data(), torch.device("cpu", 0)))) == 5
+
+
 def test_the_order_depends_on_seed_and_epoch():
     feed = Feed(toy_data(), CPU)
     first = torch.cat(epoch(feed))

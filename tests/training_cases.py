@@ -21,7 +21,7 @@ from hpo.trial import (
 DEVICES = [
     torch.device("cpu"),
     pytest.param(
-        torch.device("cuda", 0),
+        torch.device("cuda"),  # as workers name it
         marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU"),
         id="cuda",
     ),

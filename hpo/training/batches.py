@@ -97,7 +97,8 @@ class Feed:
         """
         if resident_bytes is None:
             resident_bytes = _free_bytes(device) * RESIDENT_SHARE
-        home = device if data.n_bytes <= resident_bytes else torch.device("cpu")
+        self._is_resident = device.type == "cpu" or data.n_bytes <= resident_bytes
+        home = device if self._is_resident else torch.device("cpu")
         y_train = data.y_train
         if data.task == "regression":
             y_train = (y_train - data.target_mean) / data.target_std
@@ -140,7 +141,7 @@ class Feed:
 
     def _gather(self, source: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
         """Some rows of the data, on the device."""
-        if source.device == self.device:
+        if self._is_resident:
             return source.index_select(0, rows)
         # Page-locked memory is copied while the host goes on; its allocator waits before reuse.
         staged = torch.empty((len(rows), *source.shape[1:]), dtype=source.dtype, pin_memory=True)
