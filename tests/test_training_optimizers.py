@@ -106,3 +106,16 @@ def test_working_copies_follow_an_update():
     for linear, layer in zip(_linears(network), parameters.layers, strict=True):
         assert torch.equal(linear.weight.to(layer.weight.dtype), layer.weight)
         assert torch.equal(linear.bias.to(layer.bias.dtype), layer.bias)
+
+
+@pytest.mark.parametrize("name", ["adam", "adamw", "rmsprop"])
+def test_steps_are_counted_as_the_fused_update_reads_them(name):
+    """Its kernel on a GPU takes the counter for float32 unseen; that of the processor converts."""
+    network = MLP(4, 2, ModelConfig(depth=1, width=6), seed=2).double()
+    parameters = FlatParameters(network, torch.float64)
+    optimizer = Optimizer(parameters, OptimizerConfig(name=name), gradient_clip=0.0)
+    usual = torch.optim.Adam(network.parameters(), fused=True)
+    for parameter in network.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    usual.step()
+    assert optimizer.memory["step"].dtype == next(iter(usual.state.values()))["step"].dtype

@@ -28,8 +28,8 @@ class Checkpoint:
     """A run between two steps, in the middle of an epoch or at its end.
 
     Attributes:
-        tensors: in the master type on the CPU: the flat parameters, those of the best epoch, and
-            the optimizer's memory, its own counter of steps included.
+        tensors: on the CPU: the flat parameters, those of the best epoch, and the optimizer's
+            memory, all in the master type; its own counter of steps in float32.
         measurements: of every finished epoch, in order.
         best_step: the epoch with the best of them; 0 before the first.
         n_steps: updates made.
@@ -76,7 +76,8 @@ class Checkpoint:
         shapes |= {f"{OPTIMIZER}{name}": shape for name, shape in memory.items()}
         yield "its tensors", {name: tuple(t.shape) for name, t in self.tensors.items()}, shapes
         chosen, used = config.training.precision, self.environment.precision
-        yield "their types", {t.dtype for t in self.tensors.values()}, {master_dtype(used)}
+        types = {t.dtype for t in self.tensors.values() if t.ndim}  # a counter has its own
+        yield "their types", types, {master_dtype(used)}
         yield "its precision", used, used if chosen == "auto" else chosen
         n_batches = data.n_batches(config.training.batch_size)
         first = self.n_epochs * n_batches

@@ -84,7 +84,7 @@ def _named(
         VELOCITY: flat[MEAN],
         MEAN: flat[MEAN],
         MEAN_SQUARE: flat[MEAN_SQUARE],
-        STEP: values.new_full((), first_step(optimizer) + n_steps),
+        STEP: values.new_full((), first_step(optimizer) + n_steps, dtype=torch.float32),
     }
     names = [f"{OPTIMIZER}{name}" for name in memory_shapes(optimizer, len(values))]
     return {

@@ -73,7 +73,8 @@ class Adam:
         self._betas = (0.0, RMSPROP_ALPHA) if is_rmsprop else ADAM_BETAS
         self._mean = torch.zeros_like(values)
         self._mean_square = torch.zeros_like(values)
-        self._step = values.new_full((), first_step(config.name))
+        # On a GPU the fused update reads float32, whatever it is given.
+        self._step = values.new_full((), first_step(config.name), dtype=torch.float32)
         self.memory = {
             "mean": self._mean,
             "mean_square": self._mean_square,
