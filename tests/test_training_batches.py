@@ -29,7 +29,7 @@ def test_an_epoch_holds_every_row_once_and_its_last_batch_is_smaller():
 
 
 def test_a_device_may_be_named_with_its_index_or_without():
-    """Tensors on `cuda` are on `cuda:0`, and not on the processor for it; as on `cpu:0`, on `cpu`."""
+    """What is moved to `cuda` is on `cuda:0`; what is moved to `cpu:0`, on `cpu`."""
     assert torch.device("cpu", 0) != torch.zeros(0, device=torch.device("cpu", 0)).device
     assert len(epoch(Feed(toy_data(), torch.device("cpu", 0)))) == 5
 

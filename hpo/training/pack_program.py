@@ -10,7 +10,7 @@ Does not know: what a step computes.
 
 import logging
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from functools import cache
 from typing import Any, ClassVar
 
@@ -31,9 +31,11 @@ class Program:
         update: `hpo.training.pack_update.update`, compiled where that is possible.
         dropped: likewise `hpo.training.random.dropped`.
         can_compile: False once the compiler has failed in this process.
+        can_record: likewise a recording, for another reason than lack of memory.
     """
 
     can_compile: ClassVar[bool] = True
+    can_record: ClassVar[bool] = True
 
     def __init__(self, device: torch.device) -> None:
         """Choose how to run on a device."""
@@ -69,13 +71,14 @@ class Program:
             step()
             return
         self._warm_up(step)
-        for is_last in (False, True):
+        for is_last in (False, True) if self.can_record else ():
             try:
                 self._graph = _recorded(step)
                 return
             except RuntimeError as error:
                 if not is_out_of_memory(error):
                     log.warning("packs train without a CUDA graph: %s", first_line(error))
+                    Program.can_record = False
                     return
                 if is_last:
                     raise
@@ -83,17 +86,22 @@ class Program:
             free_memory(self._stream.device)
 
     def _warm_up(self, step: Callable[[], None]) -> None:
-        """Make a step as it will be recorded: libraries load, and kernels are compiled."""
-        from torch._dynamo.exc import TorchDynamoException  # a second's import, for a GPU alone
+        """Make a step as it will be recorded: libraries load, and kernels are compiled.
 
+        Compilers fail in many ways: no Triton, no C compiler, no place for what they write.
+        """
         try:
             with _for_any_size():
                 step()
-        except TorchDynamoException as error:
-            log.warning("packs train without compiled kernels: %s", first_line(error))
-            Program.can_compile = False
-            self.update, self.dropped = update, dropped
-            step()
+            return
+        except Exception as error:
+            if self.update is update or is_out_of_memory(error):
+                raise
+            cause = getattr(error, "inner_exception", error)  # its own first line says nothing
+            log.warning("packs train without compiled kernels: %s", first_line(cause))
+        Program.can_compile = False
+        self.update, self.dropped = update, dropped
+        step()
 
     def run(self, step: Callable[[], None]) -> None:
         """Make the step that was rehearsed; it refers to the pack, so that it is not kept here."""
@@ -125,13 +133,31 @@ def _for_any_size() -> Iterator[None]:
 
 def _recorded(step: Callable[[], None]) -> torch.cuda.CUDAGraph:
     """A step as one graph on the current stream."""
-    graph = torch.cuda.CUDAGraph()
+    graph, pool = torch.cuda.CUDAGraph(), torch.cuda.graph_pool_handle()
     torch.cuda.synchronize()
     # Other threads of the process may use the device meanwhile; `torch.cuda.graph` would collect
     # garbage and empty the allocator's cache each time besides.
-    graph.capture_begin(capture_error_mode="thread_local")
+    graph.capture_begin(pool, capture_error_mode="thread_local")
     try:
         step()
-    finally:
-        graph.capture_end()
+    except BaseException:
+        with suppress(RuntimeError):  # a consequence, which says nothing
+            _end(graph, pool)
+        raise
+    _end(graph, pool)
     return graph
+
+
+def _end(graph: torch.cuda.CUDAGraph, pool: Any) -> None:
+    """End a recording.
+
+    One that CUDA has broken off torch leaves half open: the allocator would take itself to be in a
+    recording for ever, and the next `empty_cache` would raise.
+    """
+    try:
+        graph.capture_end()
+    except RuntimeError:
+        with suppress(RuntimeError):  # it was ended after all
+            torch._C._cuda_endAllocateToPool(torch.cuda.current_device(), pool)
+            torch._C._cuda_releasePool(torch.cuda.current_device(), pool)
+        raise

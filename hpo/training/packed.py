@@ -22,7 +22,7 @@ from hpo.training.checkpoint import BEST_VALUES, Checkpoint
 from hpo.training.loop import Event, Failed, Finished, Progress, Run, Unplaced
 from hpo.training.losses import loss_gradient
 from hpo.training.member import Member, State, joined
-from hpo.training.memory import free_memory, is_out_of_memory
+from hpo.training.memory import free_memory, is_out_of_memory, leave_room
 from hpo.training.pack import Kind, Pack
 
 GROWTH = 2
@@ -127,6 +127,8 @@ class PackedTrainer:
         for kind in {**newcomers, **dict.fromkeys(self._vacant)}:
             if kind in newcomers or kind in self._packs:
                 events += self._repack(kind, newcomers[kind])
+        if newcomers or self._vacant:
+            leave_room(self.device)
         self._vacant.clear()
         used = {id(member.run.data) for member in self._members.values()}
         self._feeds = {k: feed for k, feed in self._feeds.items() if k in used}

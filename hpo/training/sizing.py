@@ -11,6 +11,7 @@ import torch
 
 from hpo.training.batches import TrainingData
 from hpo.training.loop import Finished, Progress, Run, SingleTrainer, Trainer
+from hpo.training.memory import free_memory
 from hpo.training.packed import PackedTrainer
 from hpo.trial import TrialConfig
 
@@ -38,6 +39,8 @@ def best_slots(config: TrialConfig, data: TrainingData, device: torch.device) ->
         if found <= MIN_GAIN * best_speed or not _is_refilled(trainer, config, data):
             break
         best, best_speed = n_runs, found
+    del trainer
+    free_memory(device)
     return best
 
 

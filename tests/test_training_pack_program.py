@@ -1,0 +1,145 @@
+"""What a device runs a pack's step by, where recording or compiling fails; without a GPU."""
+
+import logging
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from hpo.training import memory, pack_program
+from hpo.training.pack_program import Program
+
+REFUSED = "CUDA error: operation not permitted when stream is capturing"
+
+
+class Graph:
+    """A CUDA graph whose recording goes as it is told."""
+
+    def __init__(self, *, ends: bool) -> None:
+        self.ends = ends
+        self.pools: list[object] = []
+
+    def capture_begin(self, pool: object, capture_error_mode: str) -> None:
+        self.pools.append(pool)
+
+    def capture_end(self) -> None:
+        if not self.ends:
+            raise RuntimeError("CUDA error: operation failed due to a previous error")
+
+
+@pytest.fixture
+def program(monkeypatch):
+    """As on a GPU that nothing was tried on yet."""
+    monkeypatch.setattr(Program, "can_record", True)
+    monkeypatch.setattr(Program, "can_compile", True)
+    made = Program(torch.device("cpu"))
+    made._stream = SimpleNamespace(device=torch.device("cpu"))
+    made.update = made.dropped = lambda: None
+    return made
+
+
+@pytest.fixture
+def given_back(monkeypatch):
+    """The pools that the allocator is told to be done with."""
+    found: list[object] = []
+    cuda = {
+        "synchronize": lambda: None,
+        "graph_pool_handle": lambda: (0, 7),
+        "current_device": lambda: 0,
+    }
+    for name, fake in cuda.items():
+        monkeypatch.setattr(torch.cuda, name, fake)
+    for name in ("_cuda_endAllocateToPool", "_cuda_releasePool"):
+        monkeypatch.setattr(torch._C, name, lambda *pool: found.append(pool), raising=False)
+    return found
+
+
+def refuse() -> None:
+    raise RuntimeError(REFUSED)
+
+
+@pytest.mark.parametrize("step", [refuse, lambda: None])
+def test_a_recording_that_is_broken_off_leaves_the_allocator_as_it_was(
+    monkeypatch, given_back, step
+):
+    graph = Graph(ends=False)
+    monkeypatch.setattr(torch.cuda, "CUDAGraph", lambda: graph)
+    expected = REFUSED if step is refuse else "previous error"
+    with pytest.raises(RuntimeError, match=expected):
+        pack_program._recorded(step)
+    assert graph.pools == [(0, 7)]
+    assert given_back == [(0, (0, 7))] * 2
+
+
+@pytest.mark.parametrize("step", [refuse, lambda: None])
+def test_a_recording_that_ends_is_torchs_own_affair(monkeypatch, given_back, step):
+    monkeypatch.setattr(torch.cuda, "CUDAGraph", lambda: Graph(ends=True))
+    if step is refuse:
+        with pytest.raises(RuntimeError, match=REFUSED):
+            pack_program._recorded(step)
+    else:
+        pack_program._recorded(step)
+    assert given_back == []
+
+
+def test_where_recording_fails_it_is_said_and_tried_once(program, monkeypatch, caplog):
+    tried, made = [], []
+    monkeypatch.setattr(pack_program, "_recorded", lambda step: (tried.append(1), refuse()))
+    with caplog.at_level(logging.WARNING):
+        for _ in range(3):
+            program.rehearse(lambda: made.append(1))
+    program.run(lambda: made.append(1))
+    assert (len(tried), len(made)) == (1, 4)
+    assert caplog.messages == [f"packs train without a CUDA graph: {REFUSED}"]
+
+
+def test_lack_of_memory_is_no_reason_to_record_no_more(program, monkeypatch, caplog):
+    def fail(step):
+        raise RuntimeError("CUDA out of memory. Tried to allocate 2 GiB")
+
+    monkeypatch.setattr(pack_program, "_recorded", fail)
+    with pytest.raises(RuntimeError, match="out of memory"):
+        program.rehearse(lambda: None)
+    assert Program.can_record
+    assert not caplog.messages
+
+
+class CompilerError(RuntimeError):
+    """As torch says it: the first line names the compiler alone."""
+
+    inner_exception = RuntimeError("Failed to find C compiler")
+
+
+@pytest.mark.parametrize(
+    "error", [CompilerError("backend='inductor' raised:"), OSError("Failed to find C compiler")]
+)
+def test_whatever_fails_in_compiling_the_step_is_made_without(program, monkeypatch, caplog, error):
+    monkeypatch.setattr(pack_program, "_recorded", lambda step: None)
+    compiled = program.update
+
+    def step():
+        if program.update is compiled:
+            raise error
+
+    with caplog.at_level(logging.WARNING):
+        program.rehearse(step)
+    assert caplog.messages == ["packs train without compiled kernels: Failed to find C compiler"]
+    assert program.update is pack_program.update
+    assert not Program.can_compile
+
+
+def test_an_error_of_the_step_itself_is_raised(program):
+    program.update = pack_program.update
+    with pytest.raises(RuntimeError, match="capturing"):
+        program.rehearse(refuse)
+    assert Program.can_compile
+
+
+@pytest.mark.parametrize(("n_free", "n_times"), [(30, 0), (20, 1)])
+def test_memory_is_given_back_where_others_would_find_little(monkeypatch, n_free, n_times):
+    emptied = []
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (n_free, 100))
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: emptied.append(1))
+    memory.leave_room(torch.device("cuda"))
+    memory.leave_room(torch.device("cpu"))
+    assert len(emptied) == n_times
