@@ -13,7 +13,6 @@ import pytest
 import torch
 from training_cases import DEVICES, OBJECTIVES, toy_config, toy_data
 
-from hpo.checkpoints import from_bytes, to_bytes
 from hpo.training import (
     MLP,
     Checkpoint,
@@ -28,6 +27,8 @@ from hpo.training.batches import Feed
 from hpo.training.parameters import FlatParameters
 from hpo.trial import Measurement, OptimizerName, TrialConfig
 
+files = pytest.importorskip("hpo.checkpoints")  # wants more than torch
+from_bytes, to_bytes = files.from_bytes, files.to_bytes
 CPU = torch.device("cpu")
 KEY = 7
 ROW_BYTES = 5 * 4

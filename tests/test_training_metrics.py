@@ -1,13 +1,13 @@
-import numpy as np
 import pytest
 import torch
-from sklearn import metrics as sk
 from training_cases import DEVICES
 
 from hpo.training import evaluate, predictions
 from hpo.training.metrics import measure
 from hpo.trial import METRICS
 
+np = pytest.importorskip("numpy")
+sk = pytest.importorskip("sklearn.metrics")
 CPU = torch.device("cpu")
 
 

@@ -1,6 +1,6 @@
 """All that wants a GPU, for one short lease of one: the tests that need one, then `packed`.
 
-Needs torch and pytest alone.
+Needs torch, pytest and hypothesis alone.
 """
 
 import argparse
@@ -21,9 +21,11 @@ def main(arguments: list[str]) -> None:
     if not torch.cuda.is_available():
         sys.exit("there is no GPU here: torch.cuda.is_available() is False")
     tests = sorted(str(path) for path in TESTS.glob("test_training*.py"))
-    # Tests of other rooms, and what they import, may be missing on a machine of this kind.
+    # What else the project needs, its plugins of pytest too, may be missing on such a machine.
     command = [sys.executable, "-m", "pytest", "-q", "--noconftest", "-p", "no:cacheprovider"]
-    options = ["--continue-on-collection-errors", "-o", "addopts=", *tests]
+    # What another version of torch warns of is no failure here.
+    settings = ["-o", "addopts=", "-o", "filterwarnings=default"]
+    options = ["--continue-on-collection-errors", *settings, *tests]
     tested = subprocess.run([*command, *options], check=False)
     packed.main(rest)
     print("tests: passed" if tested.returncode == 0 else "tests: FAILED, see above")
