@@ -154,23 +154,32 @@ class Study:
             if lease.trial_id in held
         ]
 
-    def resume(self, claim: Claim, measurements: Sequence[Measurement]) -> None:
+    def resume(self, claim: Claim, measurements: Sequence[Measurement]) -> float:
         """Begin a further attempt with what the trial measured up to its checkpoint.
 
         Args:
             claim: of a trial that was claimed before.
             measurements: from epoch 1 on; none when it begins anew. Later ones are forgotten.
 
+        Returns:
+            Workers that the trial may yet cost; without end where it has cost none so far.
+
         Raises:
             LeaseLostError: the trial is another worker's now.
         """
 
-        def write(connection: Connection) -> dict[str, Any]:
+        def write(connection: Connection) -> tuple[dict[str, Any], float]:
             leases.fence(connection, claim)
             ledger.rewind(connection, claim.trial_id, measurements)
-            return attributes.read_trial(connection, TRIAL_SYSTEM_ATTRS, claim.trial_id)
+            n_max = self.settings(connection).budget.max_attempts
+            return (
+                attributes.read_trial(connection, TRIAL_SYSTEM_ATTRS, claim.trial_id),
+                ledger.n_chances(connection, claim.trial_id, n_max),
+            )
 
-        self._judge.recall(claim, measurements, self.storage.write(write))
+        noted, n_chances = self.storage.write(write)
+        self._judge.recall(claim, measurements, noted)
+        return n_chances
 
     def report(self, batch: Mapping[Claim, Sequence[Measurement]]) -> Verdicts:
         """Write what trials measured, all in one transaction, as far as the pruner lets them go.

@@ -46,7 +46,7 @@ def test_as_many_are_wanted_ahead_as_are_likely_to_end(n: int, n_ending: int, n_
     trainer: Any = Trainer(n)
     places, jobs = Places(trainer, n), list[Job]()
     for slice_ in range(30):
-        for key in range(places.n_wanted(len(jobs))):
+        for key in range(places.n_wanted(jobs)):
             jobs.append(make_job(100 * slice_ + key))
             places.take(jobs[-1], None)
         assert places.settle(jobs)
@@ -56,7 +56,7 @@ def test_as_many_are_wanted_ahead_as_are_likely_to_end(n: int, n_ending: int, n_
             job.ending = Ending(state="PRUNED")
             places.leave(job)
         del jobs[:n_ending]
-    assert places.n_wanted(0) == n + n_ahead
+    assert places.n_wanted([]) == n + n_ahead
 
 
 def test_nothing_is_claimed_ahead_for_what_was_given_back() -> None:
@@ -66,7 +66,7 @@ def test_nothing_is_claimed_ahead_for_what_was_given_back() -> None:
     for job in jobs:
         places.leave(job)
     places.settle([])
-    assert places.n_wanted(0) == 8
+    assert places.n_wanted([]) == 8
 
 
 def test_who_waits_in_vain_is_idle() -> None:
@@ -111,3 +111,49 @@ def test_who_is_refused_waits_and_the_places_shrink() -> None:
     jobs.pop(0)  # ended and told while the other found no memory
     places.shrink()
     assert places.n == 1
+
+
+def make_suspect(key: int, n_chances: int) -> Job:
+    job = make_job(key)
+    job.n_chances = n_chances
+    return job
+
+
+def ready(places: Places, jobs: list[Job]) -> None:
+    for job in jobs:
+        places.take(job, None)
+
+
+def test_a_trial_with_few_chances_trains_among_few() -> None:
+    """Nobody else is in the worker's hands meanwhile, who would pay for its death as well."""
+    trainer: Any = Trainer(16)
+    places, jobs = Places(trainer, 16), [make_suspect(key, 2) for key in range(4)]
+    ready(places, jobs)
+    assert not places.settle(jobs)
+    assert [job.is_refused for job in jobs] == [False, False, True, True]
+    assert trainer.keys == [], "the others have not gone back yet"
+    for job in jobs[2:]:
+        places.leave(job)
+    assert places.settle(jobs[:2])
+    assert trainer.keys == [0, 1]
+    assert places.n_wanted(jobs[:2]) == 0
+
+
+def test_a_trial_with_its_last_chance_waits_until_it_is_alone() -> None:
+    trainer: Any = Trainer(4)
+    places, others, last = Places(trainer, 4), [make_job(0), make_job(1)], make_suspect(2, 1)
+    assert settled(places, others)
+    ready(places, [last])
+    jobs = [*others, last]
+    for job in others:
+        assert places.settle(jobs)
+        assert 2 not in trainer.keys
+        assert places.n_wanted(jobs) == 0, "or it would never be alone"
+        last.kept_at -= IDLE_SECONDS
+        assert places.idle() == []
+        job.ending = Ending(state="PRUNED")
+        places.leave(job)
+        jobs.remove(job)
+    assert places.settle(jobs)
+    assert trainer.keys == [2]
+    assert places.n_wanted(jobs) == 0

@@ -260,7 +260,7 @@ def test_a_stop_gives_all_of_them_back(make_study: Make, store: ArtifactStore) -
 @pytest.fixture
 def three_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
     """Workers claim three trials more than they have slots."""
-    monkeypatch.setattr(Places, "n_wanted", lambda own, n_jobs: max(0, own.n + 3 - n_jobs))
+    monkeypatch.setattr(Places, "n_wanted", lambda own, jobs: max(0, own.n + 3 - len(jobs)))
 
 
 @pytest.mark.usefixtures("three_ahead")
@@ -341,3 +341,22 @@ class TestPace:
             steps = list(trial.intermediate_values)
             assert steps == list(range(1, len(steps) + 1))
             assert len(steps) > 30
+
+
+def test_neighbours_of_a_trial_that_kills_its_workers_do_not_fail_with_it(
+    make_study: Make, store: ArtifactStore
+) -> None:
+    study = make_study(n_trials=6)
+    poison = 2  # the id of trial 1
+
+    def crash() -> None:
+        if poison in pack._engines:
+            raise RuntimeError("an illegal memory access was encountered")
+
+    for _ in range(5):
+        pack = Pack(4, on_slice=crash)
+        with pytest.raises(RuntimeError, match="illegal memory"):
+            make_worker(study, store, pack).work(threading.Event())
+    assert make_worker(study, store, Pack(4)).work(threading.Event())
+    states = [trial.state.name for trial in study.trials()]
+    assert states == ["COMPLETE", "FAIL", *["COMPLETE"] * 4]

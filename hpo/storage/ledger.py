@@ -10,6 +10,7 @@ in this order: study, clock, leases, trials.
 """
 
 import json
+import math
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -288,6 +289,19 @@ def give_back(connection: Connection, trial_id: int, how: str, max_attempts: int
         waiting = {"state": TrialState.WAITING, "datetime_start": None}
         connection.execute(sa.update(TRIALS).where(TRIALS.c.trial_id == trial_id).values(waiting))
     return int(attrs["attempt"])
+
+
+def n_chances(connection: Connection, trial_id: int, max_attempts: int) -> float:
+    """Workers that a trial may yet cost; without end where it has cost none so far.
+
+    Args:
+        connection: in a transaction.
+        trial_id: of a trial that was claimed before.
+        max_attempts: workers that it may cost in all.
+    """
+    attrs = attributes.read_trial(connection, TRIAL_USER_ATTRS, trial_id)
+    n_lost = sum(_is_loss(attempt) for attempt in attrs.get(EARLIER, []))
+    return max_attempts - n_lost if n_lost else math.inf
 
 
 def _is_loss(attempt: Mapping[str, Any]) -> bool:

@@ -143,7 +143,7 @@ class Claims:
             with self._stopwatch("resume"):
                 checkpoint = self._latest(job)
                 measurements = checkpoint.measurements if checkpoint else ()
-                study.resume(claim, measurements)
+                job.n_chances = study.resume(claim, measurements)
                 job.note(measurements)
                 job.is_kept = checkpoint is not None
         epoch = len(checkpoint.measurements) if checkpoint else 0

@@ -3,6 +3,7 @@
 Does not know: how it is trained, where it is told.
 """
 
+import math
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
@@ -46,6 +47,7 @@ class Job:
         ending: set when it is known how the trial ends, until it is told.
         kept_at: `time.monotonic()` of the last checkpoint, or of the start.
         is_kept: whether there may be a checkpoint of it in the store.
+        n_chances: workers that it may yet cost; without end where it has cost none so far.
         lines: the end of its log.
     """
 
@@ -59,6 +61,7 @@ class Job:
     ending: Ending | None = None
     kept_at: float = field(default_factory=time.monotonic)
     is_kept: bool = False
+    n_chances: float = math.inf
     lines: deque[str] = field(default_factory=lambda: deque(maxlen=MAX_LINES))
 
     @property

@@ -203,7 +203,7 @@ class Worker:
 
     def _fill(self) -> None:
         """Claim trials for free slots; after a look that found too few, not for a while."""
-        n_wanted = self._places.n_wanted(len(self._jobs))
+        n_wanted = self._places.n_wanted(self._jobs.values())
         is_due = not self._jobs or time.monotonic() >= self._next_fill
         outage = self._outbox.storage_outage
         if not (n_wanted and is_due and outage.is_due and self._outbox.store_outage.is_due):

@@ -4,6 +4,10 @@ Trials are claimed before there is a place for them, as many as are likely to en
 next begins in the moment that one ends, and drawing its params delays no other. Where fewer end
 than was likely, those that wait in vain are idle after a while.
 
+A worker that dies costs all of its trials an attempt, whichever it died of. One that has few of
+them left trains among few others, and with its last one alone: what kills its workers is failed for
+it, and its neighbours are not. Meanwhile nobody else is in the worker's hands.
+
 Does not know: studies, what a trial is doing.
 """
 
@@ -18,6 +22,8 @@ AHEAD = 1.5
 """How many trials are claimed ahead for each that ended in a slice, on the average."""
 MEMORY = 0.8
 """How much of that average is of earlier slices."""
+FEW = 8
+"""Of so many slots one is used beside a trial that may cost two workers yet."""
 IDLE_SECONDS = 10.0
 """For so long a trial waits for a place; in that time the average has gone down."""
 
@@ -38,10 +44,11 @@ class Places:
         self._n_taken = 0
         self._n_ended = 0.0
 
-    def n_wanted(self, n_jobs: int) -> int:
+    def n_wanted(self, jobs: Collection[Job]) -> int:
         """How many trials to claim beside those in hand; with one slot none ahead."""
-        n_ahead = round(AHEAD * self._n_ended) if self.n > 1 else 0
-        return max(0, self.n + n_ahead - n_jobs)
+        room = min([self.n, *(self._room(job) for job in jobs if not job.is_over)])
+        n_ahead = round(AHEAD * self._n_ended) if room == self.n > 1 else 0
+        return max(0, room + n_ahead - len(jobs))
 
     def take(self, job: Job, checkpoint: Checkpoint | None) -> None:
         """Give a job a place at the next `settle` that has one, to go on from a checkpoint."""
@@ -54,16 +61,19 @@ class Places:
     def idle(self) -> list[Job]:
         """Jobs that have waited for a place too long, the last ones to have their turn first."""
         latest = time.monotonic() - IDLE_SECONDS
-        return [job for job, _ in reversed(self._ready) if job.kept_at <= latest]
+        waiting = [job for job, _ in self._ready]
+        if waiting and self._room(waiting[0]) < self.n:
+            del waiting[0]  # its turn comes as others end, none of whom is replaced meanwhile
+        return [job for job in reversed(waiting) if job.kept_at <= latest]
 
     def settle(self, jobs: Collection[Job]) -> bool:
         """Let the trainer drop what is over, and take what is ready, between two slices.
 
         Args:
-            jobs: those in hand; one that the trainer refuses ends WAITING.
+            jobs: those in hand; one that there is no place for, even later, ends WAITING.
 
         Returns:
-            Whether it refused none.
+            Whether none was refused.
         """
         for job in (*self._leaving, *(job for job in jobs if job.ending is not None)):
             if job.is_placed:
@@ -73,7 +83,10 @@ class Places:
         self._ready = deque(each for each in self._ready if each[0] not in self._leaving)
         self._leaving.clear()
         self._n_taken = n_training(jobs)
-        for _ in range(min(self.n - self._n_taken, len(self._ready))):
+        n_next, room = self._next(jobs)
+        if room < self.n and self._refuse_behind(max(1, n_next)):
+            return False  # they go back before anything is trained that may cost them an attempt
+        for _ in range(n_next):
             job, checkpoint = self._ready.popleft()
             job.is_placed = self._trainer.admit(job.run, checkpoint)
             if not job.is_placed:
@@ -81,6 +94,27 @@ class Places:
                 return False
             self._n_taken += 1
         return True
+
+    def _next(self, jobs: Collection[Job]) -> tuple[int, int]:
+        """How many of those that are ready have their turn, and for how many there is room."""
+        room = min([self.n, *(self._room(job) for job in jobs if job.is_training)])
+        for n_next, (job, _) in enumerate(self._ready):
+            room = min(room, self._room(job))
+            if self._n_taken + n_next >= room:
+                return n_next, room
+        return len(self._ready), room
+
+    def _room(self, job: Job) -> int:
+        """How many trials may be in training while this one is."""
+        if job.n_chances > 2:
+            return self.n
+        return max(1, self.n // FEW) if job.n_chances > 1 else 1
+
+    def _refuse_behind(self, n: int) -> bool:
+        """Let all but the first `n` of those that are ready go back; whether there are others."""
+        for job, _ in list(self._ready)[n:]:
+            job.ending = Ending(state="WAITING")
+        return len(self._ready) > n
 
     def shrink(self) -> None:
         """Make do with the slots of those that the trainer has, one of which found no memory."""
