@@ -5,6 +5,7 @@ import logging
 import math
 import weakref
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import get_args
 
 import pytest
@@ -241,6 +242,33 @@ def test_a_run_without_memory_touches_no_neighbour(device):
     assert failed.reason.startswith("out of memory")
     assert trainer.advance(0.0) == []
     assert trainer.admit(Run(key=1, config=configs[1], data=data))
+
+
+def test_rounds_are_long_but_after_a_newcomer(monkeypatch):
+    """What a step took before says nothing of a larger pack's, and a signal waits for a round."""
+    rounds, run = [], PackedTrainer._run
+    clock = SimpleNamespace(now=0.0, perf_counter=lambda: clock.now)
+
+    def noted(trainer, n_steps):
+        rounds.append(n_steps)
+        clock.now += n_steps / 1024
+        return run(trainer, n_steps)
+
+    monkeypatch.setattr(PackedTrainer, "_run", noted)
+    monkeypatch.setattr(packed, "time", clock)
+    data, config = toy_data(), toy_config(max_epochs=100_000, patience=100_000)
+    trainer = started(PackedTrainer(CPU, 2), config, data)
+    trainer.advance(150 / 1024)
+    assert rounds == [1, 2, 4, 8, 16, 32, 64, 23]
+    rounds.clear()
+    trainer.advance(0.2)
+    assert rounds[0] == 128, "twice the longest one, not grown from the last rest of a slice"
+    assert trainer.admit(
+        Run(key=9, config=replace(config, training=replace(config.training, seed=5)), data=data)
+    )
+    rounds.clear()
+    trainer.advance(0.2)
+    assert rounds[:2] == [1, 2]
 
 
 def test_as_many_newcomers_are_taken_as_there_is_memory_for(monkeypatch):

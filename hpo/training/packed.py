@@ -26,7 +26,7 @@ from hpo.training.memory import free_memory, is_out_of_memory, leave_room
 from hpo.training.pack import Kind, Pack
 
 GROWTH = 2
-"""How many times as many steps as the last round's a round may have."""
+"""How many times as many steps a round may have as the longest one since packs were made anew."""
 ROUND_SECONDS = 1.0
 """The longest round, when nobody waits."""
 
@@ -86,7 +86,8 @@ class PackedTrainer:
             now = time.perf_counter()
             for key in self._places:
                 self._members[key].record.seconds += now - start
-            self._round, self._step_seconds = n_steps, (now - start) / n_steps
+            self._round = max(self._round, n_steps)
+            self._step_seconds = (now - start) / n_steps
             finished = self._finished()
             events += finished
             if finished or now >= deadline:
@@ -176,6 +177,7 @@ class PackedTrainer:
                 pack.enter(slot, pack.flat(slot, member.tensors()))
         pack.begin()
         self._packs[kind] = pack
+        self._round, self._step_seconds = 1, 0.0  # who knows how long a step takes from now on
         for slot, member in enumerate(pack.members):
             self._places[member.run.key] = Place(pack=pack, slot=slot)
             member.start = None
