@@ -109,7 +109,7 @@ def test_who_is_refused_waits_and_the_places_shrink() -> None:
     assert [job.is_refused for job in jobs] == [False, False, True]
     places.leave(jobs.pop())
     jobs.pop(0)  # ended and told while the other found no memory
-    places.shrink()
+    places.shrink(jobs[0])
     assert places.n == 1
 
 
@@ -157,3 +157,27 @@ def test_a_trial_with_its_last_chance_waits_until_it_is_alone() -> None:
     assert places.settle(jobs)
     assert trainer.keys == [2]
     assert places.n_wanted(jobs) == 0
+
+
+def test_a_trial_too_large_for_any_neighbour_costs_no_more_than_two_slots() -> None:
+    """It is claimed again whenever another ends, for it has the lowest number."""
+    trainer: Any = Trainer(16)
+    places, jobs = Places(trainer, 16), [make_job(key) for key in range(1, 16)]
+    assert settled(places, jobs)
+    for _ in range(30):
+        if places.n_wanted(jobs):
+            jobs.append(make_job(0))
+            ready(places, jobs[-1:])
+        places.settle(jobs)
+        if trainer.keys == [0]:
+            break
+        if 0 in trainer.keys:
+            leaving = jobs.pop()
+            leaving.ending = Ending(state="WAITING")
+            places.shrink(leaving)
+        else:
+            leaving = jobs.pop(0)
+            leaving.ending = Ending(state="PRUNED")
+        places.leave(leaving)
+    assert trainer.keys == [0]
+    assert places.n == 14

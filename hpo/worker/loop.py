@@ -250,9 +250,8 @@ class Worker:
                 job.result = event.result
             case Unplaced():
                 job.ending = Ending(state="WAITING")
-                self._places.shrink()
-                number, n_slots = job.claim.number, self._places.n
-                log.warning("no memory for trial %d: from now on %d slots", number, n_slots)
+                outcome = self._places.shrink(job)
+                log.warning("no memory for trial %d: %s", job.claim.number, outcome)
 
     def _completed(self, job: Job, result: Result) -> Ending:
         with self.stopwatch("save"):

@@ -12,7 +12,7 @@ Does not know: studies, what a trial is doing.
 """
 
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Collection
 
 from hpo.training import Checkpoint, Trainer
@@ -24,6 +24,8 @@ MEMORY = 0.8
 """How much of that average is of earlier slices."""
 FEW = 8
 """Of so many slots one is used beside a trial that may cost two workers yet."""
+LARGE = 3
+"""How often one trial finds no memory until it is taken for a large one."""
 IDLE_SECONDS = 10.0
 """For so long a trial waits for a place; in that time the average has gone down."""
 
@@ -43,6 +45,8 @@ class Places:
         self._leaving: list[Job] = []
         self._n_taken = 0
         self._n_ended = 0.0
+        self._n_refusals = Counter[int]()
+        self._rooms: dict[int, int] = {}
 
     def n_wanted(self, jobs: Collection[Job]) -> int:
         """How many trials to claim beside those in hand; with one slot none ahead."""
@@ -106,9 +110,10 @@ class Places:
 
     def _room(self, job: Job) -> int:
         """How many trials may be in training while this one is."""
+        room = min(self.n, self._rooms.get(job.run.key, self.n))
         if job.n_chances > 2:
-            return self.n
-        return max(1, self.n // FEW) if job.n_chances > 1 else 1
+            return room
+        return max(1, min(room, self.n // FEW)) if job.n_chances > 1 else 1
 
     def _refuse_behind(self, n: int) -> bool:
         """Let all but the first `n` of those that are ready go back; whether there are others."""
@@ -116,10 +121,24 @@ class Places:
             job.ending = Ending(state="WAITING")
         return len(self._ready) > n
 
-    def shrink(self) -> None:
-        """Make do with the slots of those that the trainer has, one of which found no memory."""
+    def shrink(self, job: Job) -> str:
+        """Make do with the slots of those that the trainer has, one of which found no memory.
+
+        Args:
+            job: the one. When it is turned away time and again it is that one that is large, and
+                not the slots that are many: they stay, and it trains among half as many.
+
+        Returns:
+            What became of it, in a few words.
+        """
         self._n_taken -= 1
-        self.n = max(1, self._n_taken)
+        n, key = max(1, self._n_taken), job.run.key
+        self._n_refusals[key] += 1
+        if self._n_refusals[key] < LARGE:
+            self.n = n
+            return f"from now on {n} slots"
+        self._rooms[key] = max(1, n // 2)
+        return f"it waits until there are {self._rooms[key]} in training with it"
 
 
 def n_training(jobs: Collection[Job]) -> int:
