@@ -128,6 +128,17 @@ def test_whatever_fails_in_compiling_the_step_is_made_without(program, monkeypat
     assert not Program.can_compile
 
 
+def test_a_worker_compiles_in_its_own_process(program):
+    from torch._inductor import config
+    from torch._inductor.async_compile import get_compile_threads
+
+    seen = []
+    with config.patch(compile_threads=8):
+        program._warm_up(lambda: seen.append(get_compile_threads()))
+        assert get_compile_threads() == 8
+    assert seen == [1]
+
+
 def test_an_error_of_the_step_itself_is_raised(program):
     program.update = pack_program.update
     with pytest.raises(RuntimeError, match="capturing"):
