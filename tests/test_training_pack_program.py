@@ -8,7 +8,10 @@ import torch
 
 from hpo.training import memory, pack_program
 from hpo.training.pack_program import Program
+from hpo.training.pack_update import Coefficients, update
+from hpo.training.random import PackedMasks, dropped
 
+META = torch.device("meta")
 REFUSED = "CUDA error: operation not permitted when stream is capturing"
 
 
@@ -154,3 +157,34 @@ def test_memory_is_given_back_where_others_would_find_little(monkeypatch, n_free
     memory.leave_room(torch.device("cuda"))
     memory.leave_room(torch.device("cpu"))
     assert len(emptied) == n_times
+
+
+def test_kernels_take_nothing_from_the_processor_and_serve_packs_of_any_size():
+    given = []
+
+    def backend(module, examples):
+        given.append(examples)
+        return module.forward
+
+    compiled = [torch.compile(f, dynamic=True, backend=backend) for f in (update, dropped)]
+    for n_slots, width in [(3, 24), (5, 40)]:
+        masks = PackedMasks.of(range(n_slots), [0.1] * n_slots, width, torch.float32, META)
+        keys = masks.keys(torch.zeros(n_slots, dtype=torch.int64, device=META), 3, 32)
+        column = torch.zeros(n_slots, 1, device=META)
+        buffers = [torch.zeros(n_slots, width + 1, device=META) for _ in range(4)]
+        values, gradients, mean, mean_square = buffers
+        with torch.no_grad(), pack_program._for_any_size():
+            compiled[1](torch.zeros(n_slots, 32, width, device=META), keys[0], masks)
+            compiled[0](
+                values,
+                values.bfloat16(),
+                gradients,
+                mean,
+                mean_square,
+                torch.zeros(width + 1, device=META),
+                (column,) * 3,
+                Coefficients(*[column] * len(Coefficients._fields)),
+            )
+    assert len(given) == 2
+    tensors = [x for examples in given for x in examples if isinstance(x, torch.Tensor)]
+    assert {tensor.device for tensor in tensors} == {META}

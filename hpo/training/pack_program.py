@@ -122,15 +122,17 @@ def _for_any_size() -> Iterator[None]:
     """Compile so that sizes may differ later that happen to be equal now.
 
     Every pack has sizes of its own, and after some variants of a function, 8 by default, the
-    compiler gives up on it. Its own processes, one for each core up to 32 in every worker, would
-    be many for two small kernels.
+    compiler gives up on it. A constant such as an optimizer's epsilon never differs: taken for a
+    variable it would be a tensor on the processor, given to a kernel that runs elsewhere. The
+    compiler's own processes, one for each core up to 32 in every worker, would be many for two
+    small kernels.
     """
     from torch._dynamo import config
     from torch._inductor import config as inductor
     from torch.fx.experimental import _config as shapes
 
     with (
-        config.patch(recompile_limit=64),
+        config.patch(recompile_limit=64, specialize_float=True),
         shapes.patch(use_duck_shape=False),  # type: ignore[attr-defined]
         inductor.patch(compile_threads=1),
     ):
