@@ -77,7 +77,7 @@ def test_batches_are_counted(batch_size):
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-def test_data_too_large_for_the_device_stay_on_the_host():
+def test_data_too_large_for_the_gpu_stay_on_the_host():
     data = toy_data()
     before = torch.cuda.memory_allocated()
     feed = Feed(data, CUDA, resident_bytes=data.n_bytes - 1)

@@ -38,5 +38,6 @@ def versions() -> Iterator[str]:
 if __name__ == "__main__":
     if len(sys.argv) < 2 or sys.argv[1] not in BENCHES:
         sys.exit(__doc__)
+    sys.stdout.reconfigure(line_buffering=True)  # whoever is stopped leaves what was measured
     print(f"{machine()}; {', '.join(versions())}")
     importlib.import_module(f"benches.{sys.argv[1]}").main(sys.argv[2:])

@@ -12,10 +12,13 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 
 import torch
 from benches import examples
 
+from hpo.errors import first_line
 from hpo.training import PackedTrainer, SingleTrainer, TrainingData, resolve_precision
 from hpo.training.memory import free_memory
 from hpo.training.sizing import best_slots, speed
@@ -33,13 +36,13 @@ BATCH_SIZE = 256
 N_VALIDATION = 10_000
 ACTIVATIONS = ("relu", "silu", "tanh", "gelu")
 OPTIMIZERS = ("adamw", "sgd", "rmsprop", "adam")
-GPU = ((64, 256, 512, 1024), (1, 8, 32, 64, 128))
-CPU = ((64, 256), (1, 8))
-"""Widths, and sizes of packs."""
+GPU = ((256, 1024, 64, 512), (64, 8, 128, 32, 1))
+CPU = ((256, 64), (8, 1))
+"""Widths, and sizes of packs; what tells most first, should there be no time for all."""
 
 
 def main(arguments: list[str]) -> None:
-    """Print a row for each width and size of pack."""
+    """Print a row for each width and size of pack, and say where one fails."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     widths, packs = GPU if device.type == "cuda" else CPU
     parser = argparse.ArgumentParser(prog="scripts/bench packed", description=__doc__)
@@ -54,11 +57,13 @@ def main(arguments: list[str]) -> None:
     print(f"{name}: {options.rows} rows, depth {options.depth}, batches of {BATCH_SIZE}")
     print("width  trials  updates/s  x (a)  x (b)  of (c)")
     data = table(options.rows)
+    start = time.perf_counter()
     for width in options.widths:
-        row(width, options, data, device)
+        _attempted(f"{width:5}", partial(rows, width, options, data, device), device)
+        print(f"{width:5}   {time.perf_counter() - start:.0f} s since the start")
 
 
-def row(width: int, options: argparse.Namespace, data: TrainingData, device: torch.device) -> None:
+def rows(width: int, options: argparse.Namespace, data: TrainingData, device: torch.device) -> None:
     """Measure one width."""
     seconds, runs = options.seconds, [config(i, width, options.depth) for i in range(4)]
     alone = statistics.mean(
@@ -67,23 +72,47 @@ def row(width: int, options: argparse.Namespace, data: TrainingData, device: tor
     by_examples = statistics.mean(examples.speed(run, data, device, seconds / 2) for run in runs)
     print(f"{width:5}   alone  {alone:9.0f}  {1:5.1f}  {alone / by_examples:5.1f}")
     for n in options.packs:
-        trainer = PackedTrainer(device, n)
-        packed = speed(
-            trainer, [config(i, width, options.depth) for i in range(n)], data, seconds=seconds
-        )
-        shapes = "; ".join(trainer.describe())
-        del trainer
-        free_memory(device)
-        if not packed:
-            print(f"{width:5}  {n:6}  no memory")
-            continue
-        ceiling = products(n, width, options.depth, device, seconds / 4)
-        print(
-            f"{width:5}  {n:6}  {packed:9.0f}  {packed / alone:5.1f}  {packed / by_examples:5.1f}"
-            f"  {packed / ceiling:5.0%}   {shapes}",
-            flush=True,
-        )
+        measure = partial(row, width, n, options, data, device, alone, by_examples)
+        _attempted(f"{width:5}  {n:6}", measure, device)
     print(f"{width:5}    auto  {best_slots(runs[0], data, device):9} at once")
+
+
+def row(
+    width: int,
+    n: int,
+    options: argparse.Namespace,
+    data: TrainingData,
+    device: torch.device,
+    alone: float,
+    by_examples: float,
+) -> None:
+    """Measure one size of pack."""
+    trainer, runs = PackedTrainer(device, n), [config(i, width, options.depth) for i in range(n)]
+    start = time.perf_counter()
+    packed = speed(trainer, runs, data, seconds=options.seconds)
+    ready = time.perf_counter() - start - options.seconds
+    shapes = "; ".join(trainer.describe())
+    del trainer
+    free_memory(device)
+    if not packed:
+        print(f"{width:5}  {n:6}  no memory")
+        return
+    ceiling = products(n, width, options.depth, device, options.seconds / 4)
+    print(
+        f"{width:5}  {n:6}  {packed:9.0f}  {packed / alone:5.1f}  {packed / by_examples:5.1f}"
+        f"  {packed / ceiling:5.0%}   {shapes}; ready in {ready:.1f} s"
+    )
+
+
+def _attempted(name: str, measure: Callable[[], None], device: torch.device) -> None:
+    """Measure; what fails is said, and the next is measured."""
+    try:
+        measure()
+        return
+    except RuntimeError as error:
+        print(f"{name}  failed: {first_line(error)}")
+    with suppress(RuntimeError):  # a device that failed for good
+        free_memory(device)
 
 
 def table(n_rows: int) -> TrainingData:
