@@ -57,7 +57,7 @@ class Together:
         weights = (is_row.to(self.dtype) / counts)[..., None]
         steps = torch.tensor(steps, device=self.device)
         layers = self.linears(self.values), self.linears(self.gradients)
-        self.passes.run(*layers, x, y, weights, steps, dropped)
+        self.passes.run(*layers, x, y, weights, steps, dropped, PackedMasks.keys)
 
     def own(self, slot: int) -> torch.Tensor:
         return joined(cut(self.shape, self.blocks, self.gradients, slot))

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from hpo.training import memory, pack_program
-from hpo.training.pack_program import Program
-from hpo.training.pack_update import Coefficients, update
-from hpo.training.random import PackedMasks, dropped
+from hpo.training.pack_program import Parts, Program
+from hpo.training.pack_update import Coefficients
+from hpo.training.random import PackedMasks
 
 META = torch.device("meta")
 REFUSED = "CUDA error: operation not permitted when stream is capturing"
@@ -37,7 +37,7 @@ def program(monkeypatch):
     monkeypatch.setattr(Program, "can_compile", True)
     made = Program(torch.device("cpu"))
     made._stream = SimpleNamespace(device=torch.device("cpu"))
-    made.update = made.dropped = lambda: None
+    made.parts = Parts(*[lambda: None] * 4)
     return made
 
 
@@ -118,16 +118,16 @@ class CompilerError(RuntimeError):
 )
 def test_whatever_fails_in_compiling_the_step_is_made_without(program, monkeypatch, caplog, error):
     monkeypatch.setattr(pack_program, "_recorded", lambda step: None)
-    compiled = program.update
+    compiled = program.parts
 
     def step():
-        if program.update is compiled:
+        if program.parts is compiled:
             raise error
 
     with caplog.at_level(logging.WARNING):
         program.rehearse(step)
     assert caplog.messages == ["packs train without compiled kernels: Failed to find C compiler"]
-    assert program.update is pack_program.update
+    assert program.parts == Parts()
     assert not Program.can_compile
 
 
@@ -143,7 +143,7 @@ def test_a_worker_compiles_in_its_own_process(program):
 
 
 def test_an_error_of_the_step_itself_is_raised(program):
-    program.update = pack_program.update
+    program.parts = Parts()
     with pytest.raises(RuntimeError, match="capturing"):
         program.rehearse(refuse)
     assert Program.can_compile
@@ -166,25 +166,21 @@ def test_kernels_take_nothing_from_the_processor_and_serve_packs_of_any_size():
         given.append(examples)
         return module.forward
 
-    compiled = [torch.compile(f, dynamic=True, backend=backend) for f in (update, dropped)]
+    parts = Parts(*[torch.compile(part, dynamic=True, backend=backend) for part in Parts()])
     for n_slots, width in [(3, 24), (5, 40)]:
         masks = PackedMasks.of(range(n_slots), [0.1] * n_slots, width, torch.float32, META)
-        keys = masks.keys(torch.zeros(n_slots, dtype=torch.int64, device=META), 3, 32)
+        steps = torch.zeros(n_slots, dtype=torch.int64, device=META)
         column = torch.zeros(n_slots, 1, device=META)
-        buffers = [torch.zeros(n_slots, width + 1, device=META) for _ in range(4)]
-        values, gradients, mean, mean_square = buffers
+        coefficients, exact = (
+            Coefficients(*[each] * len(Coefficients._fields)) for each in (column, column.double())
+        )
+        values = torch.zeros(n_slots, width + 1, device=META)
+        buffers = values, values.bfloat16(), values.bfloat16(), values + 1, values + 2, values[0]
         with torch.no_grad(), pack_program._for_any_size():
-            compiled[1](torch.zeros(n_slots, 32, width, device=META), keys[0], masks)
-            compiled[0](
-                values,
-                values.bfloat16(),
-                gradients,
-                mean,
-                mean_square,
-                torch.zeros(width + 1, device=META),
-                (column,) * 3,
-                Coefficients(*[column] * len(Coefficients._fields)),
-            )
-    assert len(given) == 2
+            keys = parts.keys(masks, steps, n_slots, width)
+            parts.dropped(torch.zeros(n_slots, width, width, device=META), keys[0], masks)
+            scales = parts.scales(column, steps, coefficients, exact)
+            parts.update(*buffers, scales, coefficients)
+    assert len(given) == len(parts)
     tensors = [x for examples in given for x in examples if isinstance(x, torch.Tensor)]
     assert {tensor.device for tensor in tensors} == {META}

@@ -16,7 +16,7 @@ from hpo.training.member import MEAN, MEAN_SQUARE, VELOCITY, Member, joined
 from hpo.training.model import MLP
 from hpo.training.optimizers import Optimizer
 from hpo.training.pack_blocks import Shape, blocks, cut, zeros
-from hpo.training.pack_update import PackOptimizer, update
+from hpo.training.pack_update import PackOptimizer, scales, update
 from hpo.training.parameters import FlatParameters
 from hpo.training.precision import master_dtype
 from hpo.trial import OptimizerName
@@ -67,7 +67,7 @@ class Both:
             self.put("", slot, parameters.gradients, into=self.gradients)
             optimizer.step()
         copies = [None] * len(self.blocks)
-        self.pack.step(self.values, copies, self.gradients, self.steps, update)
+        self.pack.step(self.values, copies, self.gradients, self.steps, update, scales)
         self.steps += 1
 
     def assert_same(self, tolerance) -> None:

@@ -248,12 +248,14 @@ class Pack:
 
     def _step(self) -> None:
         x, y, weights = self._batch()
-        self._passes.run(
-            self._layers, self._gradient_layers, x, y, weights, self._steps, self._program.dropped
+        layers, steps, parts = (
+            (self._layers, self._gradient_layers),
+            self._steps,
+            self._program.parts,
         )
-        self._optimizer.step(
-            self._values, self._copies, self._gradients, self._steps, self._program.update
-        )
+        self._passes.run(*layers, x, y, weights, steps, parts.dropped, parts.keys)
+        buffers = self._values, self._copies, self._gradients
+        self._optimizer.step(*buffers, steps, parts.update, parts.scales)
         self._steps.add_(1)
 
     def _batch(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

@@ -20,6 +20,8 @@ from hpo.training.random import PackedMasks
 
 Dropout = Callable[[torch.Tensor, torch.Tensor, PackedMasks], torch.Tensor]
 """`hpo.training.random.dropped`, as it is or compiled."""
+Keys = Callable[[PackedMasks, torch.Tensor, int, int], torch.Tensor]
+"""`PackedMasks.keys`, likewise."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +76,7 @@ class PackPasses:
         weights: torch.Tensor,
         steps: torch.Tensor,
         drop: Dropout,
+        draw: Keys,
     ) -> None:
         """Leave the gradients of a batch's weighted losses in their buffers.
 
@@ -85,11 +88,12 @@ class PackPasses:
             weights: of the rows, (slots, rows, 1).
             steps: of each run, (slots,); dropout depends on them.
             drop: applies a layer's mask.
+            draw: makes what masks are made of.
         """
         first, output, *between = linears
         keys = None
         if self._masks:
-            keys = self._masks.keys(steps, len(self._n_deeper) - 1, x.shape[1])
+            keys = draw(self._masks, steps, len(self._n_deeper) - 1, x.shape[1])
         inputs, kept, ends = [], [], []
         for layer, linear in enumerate([first, *between]):
             n, n_on = self._n_deeper[layer : layer + 2]

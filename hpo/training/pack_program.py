@@ -1,9 +1,9 @@
 """How a device runs a pack's step: recorded as one CUDA graph, or function by function.
 
-On a GPU the elementwise parts, update and dropout, are compiled into one kernel each, and the whole
-step is recorded once and replayed, so that hundreds of kernels cost one launch. Where the compiler
-or the recording fails, the same functions run one by one, and a warning says so. A processor always
-runs them so: launches cost it nothing.
+On a GPU the elementwise parts of update and dropout are compiled into a kernel or two each, and the
+whole step is recorded once and replayed, so that hundreds of kernels cost one launch. Where the
+compiler or the recording fails, the same functions run one by one, and a warning says so. A
+processor always runs them so: launches cost it nothing.
 
 Does not know: what a step computes.
 """
@@ -12,24 +12,37 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from functools import cache
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 
 from hpo.errors import first_line
 from hpo.training.memory import free_memory, is_out_of_memory
-from hpo.training.pack_update import update
-from hpo.training.random import dropped
+from hpo.training.pack_update import scales, update
+from hpo.training.random import PackedMasks, dropped
 
 log = logging.getLogger(__name__)
+
+
+class Parts(NamedTuple):
+    """The elementwise parts of a step, as they are or compiled.
+
+    Attributes:
+        update: of `hpo.training.pack_update`; `scales` alike.
+        dropped: of `hpo.training.random`; `keys` is that of `PackedMasks`.
+    """
+
+    update: Callable[..., Any] = update
+    scales: Callable[..., Any] = scales
+    dropped: Callable[..., Any] = dropped
+    keys: Callable[..., Any] = PackedMasks.keys
 
 
 class Program:
     """Runs a pack's step.
 
     Attributes:
-        update: `hpo.training.pack_update.update`, compiled where that is possible.
-        dropped: likewise `hpo.training.random.dropped`.
+        parts: of it, compiled where that is possible.
         can_compile: False once the compiler has failed in this process.
         can_record: likewise a recording, for another reason than lack of memory.
     """
@@ -39,15 +52,14 @@ class Program:
 
     def __init__(self, device: torch.device) -> None:
         """Choose how to run on a device."""
-        self.update: Callable[..., Any] = update
-        self.dropped: Callable[..., Any] = dropped
+        self.parts = Parts()
         self._graph: torch.cuda.CUDAGraph | None = None
         self._stream: torch.cuda.Stream | None = None
         if device.type == "cuda":
             self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
             self._stream.wait_stream(torch.cuda.current_stream(device))
             if self.can_compile:
-                self.update, self.dropped = _compiled()
+                self.parts = _compiled()
 
     def on_stream(self) -> AbstractContextManager[Any]:
         """Where all of the pack's work goes: several packs share a GPU, each on its stream."""
@@ -95,12 +107,12 @@ class Program:
                 step()
             return
         except Exception as error:
-            if self.update is update or is_out_of_memory(error):
+            if self.parts == Parts() or is_out_of_memory(error):
                 raise
             cause = getattr(error, "inner_exception", error)  # its own first line says nothing
             log.warning("packs train without compiled kernels: %s", first_line(cause))
         Program.can_compile = False
-        self.update, self.dropped = update, dropped
+        self.parts = Parts()
         step()
 
     def run(self, step: Callable[[], None]) -> None:
@@ -112,9 +124,9 @@ class Program:
 
 
 @cache
-def _compiled() -> tuple[Callable[..., Any], Callable[..., Any]]:
-    """One kernel each, for packs of any size."""
-    return torch.compile(update, dynamic=True), torch.compile(dropped, dynamic=True)
+def _compiled() -> Parts:
+    """For packs of any size."""
+    return Parts(*[torch.compile(part, dynamic=True) for part in Parts()])
 
 
 @contextmanager

@@ -39,6 +39,11 @@ class Coefficients(NamedTuple):
     is_adaptive: Any
 
 
+Scales = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
+"""The factor of clipping, the learning rate over the first bias correction, and the second bias
+correction, (slots, 1) each."""
+
+
 class PackOptimizer:
     """Updates all parameters of a pack by their gradients.
 
@@ -66,8 +71,7 @@ class PackOptimizer:
         rows = torch.tensor([_coefficients(config) for config in configs], dtype=torch.float64)
         c = Coefficients(*rows.to(device).T[..., None])
         self._coefficients = Coefficients(*[column.to(dtype) for column in c])
-        # Powers of what is near 1 want all digits.
-        self._rate, self._a, self._c = c.learning_rate, c.a, c.c
+        self._exact = c
         self._is_weight = [
             (torch.arange(block.n, device=device) < block.n_weights).to(dtype) for block in blocks
         ]
@@ -79,6 +83,7 @@ class PackOptimizer:
         gradients: Sequence[torch.Tensor],
         steps: torch.Tensor,
         apply: Callable[..., None],
+        scale: Callable[..., Scales],
     ) -> None:
         """Change `values` in place, and their copies with them.
 
@@ -88,17 +93,14 @@ class PackOptimizer:
             gradients: likewise, in the type they were computed in.
             steps: updates that each trial has made before, (slots,) int64.
             apply: `update`, as it is or compiled.
+            scale: `scales`, likewise.
         """
         c = self._coefficients
         squares = torch.zeros_like(c.clip)
         for found in gradients:
             norms = torch.linalg.vector_norm(found, dim=1, keepdim=True, dtype=squares.dtype)
-            squares[: len(norms)] += norms.square()
-        factor = torch.where(c.clip > 0, (c.clip / (squares.sqrt() + 1e-6)).clamp(max=1.0), 1.0)
-        t, is_corrected = steps[:, None] + 1, c.is_corrected > 0
-        size = self._rate / torch.where(is_corrected, 1 - self._a**t, 1.0)
-        bias2 = torch.where(is_corrected, 1 - self._c**t, 1.0)
-        scales = [factor, size.to(factor.dtype), bias2.to(factor.dtype)]
+            squares[: len(norms)].add_(norms.square())
+        made = scale(squares, steps, c, self._exact)
         for index, own in enumerate(values):
             n = len(own)
             apply(
@@ -108,9 +110,28 @@ class PackOptimizer:
                 self.mean[index],
                 self.mean_square[index],
                 self._is_weight[index],
-                tuple(scale[:n] for scale in scales),
+                tuple(each[:n] for each in made),
                 Coefficients(*[each[:n] for each in c]),
             )
+
+
+def scales(
+    squares: torch.Tensor, steps: torch.Tensor, coefficients: Coefficients, exact: Coefficients
+) -> Scales:
+    """What a step depends on besides its gradients, values and means.
+
+    Args:
+        squares: of the gradients' norms, (slots, 1) in the master type.
+        steps: updates that each trial has made before, (slots,) int64.
+        coefficients: (slots, 1) each, in the master type.
+        exact: the same in float64: powers of what is near 1 want all digits.
+    """
+    clip = coefficients.clip
+    factor = torch.where(clip > 0, (clip / (squares.sqrt() + 1e-6)).clamp(max=1.0), 1.0)
+    t, is_corrected = steps[:, None] + 1, coefficients.is_corrected > 0
+    size = exact.learning_rate / torch.where(is_corrected, 1 - exact.a**t, 1.0)
+    bias2 = torch.where(is_corrected, 1 - exact.c**t, 1.0)
+    return factor, size.to(factor.dtype), bias2.to(factor.dtype)
 
 
 def update(
@@ -120,7 +141,7 @@ def update(
     mean: torch.Tensor,
     mean_square: torch.Tensor,
     is_weight: torch.Tensor,
-    scales: tuple[torch.Tensor, torch.Tensor, torch.Tensor],
+    scales: Scales,
     coefficients: Coefficients,
 ) -> None:
     """Change a block's values and running means in place, all (slots, n).
@@ -132,8 +153,7 @@ def update(
         mean: of gradients.
         mean_square: of their squares.
         is_weight: 1 for weights and 0 for biases, (n,).
-        scales: the factor of clipping, the learning rate over the first bias correction, and the
-            second bias correction, (slots, 1) each.
+        scales: as the function of that name gives them.
         coefficients: (slots, 1) each.
     """
     factor, size, bias2 = scales
