@@ -68,6 +68,7 @@ def test_a_wrong_configuration_is_said_in_a_sentence(
         train_config(config, seed=None, device="cpu", log=print)
 
 
-def test_a_device_that_is_not_there_is_refused() -> None:
+@pytest.mark.parametrize("name", ["cuda:9", "meta", "gpu"])
+def test_a_device_that_is_not_there_is_refused(name: str) -> None:
     with pytest.raises(InputError, match="--device must be auto, cpu or a GPU"):
-        choose_device("cuda:9")
+        choose_device(name)

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -77,12 +78,11 @@ def choose_device(name: str) -> torch.device:
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        return torch.empty(0, device=name).device
-    except (RuntimeError, AssertionError):
-        raise InputError(
-            f"--device must be auto, cpu or a GPU of this machine, but got {name}"
-        ) from None
+    with suppress(RuntimeError, AssertionError):
+        device = torch.empty(0, device=name).device
+        if device.type in ("cpu", "cuda"):  # what training knows of torch's
+            return device
+    raise InputError(f"--device must be auto, cpu or a GPU of this machine, but got {name}")
 
 
 def _load(path: Path, seed: int | None) -> tuple[TrialConfig, Experiment]:
