@@ -247,15 +247,13 @@ class Pack:
         return [linear for block, buffer in pairs for linear in block.linears(buffer)]
 
     def _step(self) -> None:
-        x, y, weights = self._batch()
-        layers, steps, parts = (
-            (self._layers, self._gradient_layers),
-            self._steps,
-            self._program.parts,
+        parts, batch = self._program.parts, self._batch()
+        self._passes.run(
+            self._layers, self._gradient_layers, *batch, self._steps, parts.dropped, parts.keys
         )
-        self._passes.run(*layers, x, y, weights, steps, parts.dropped, parts.keys)
-        buffers = self._values, self._copies, self._gradients
-        self._optimizer.step(*buffers, steps, parts.update, parts.scales)
+        self._optimizer.step(
+            self._values, self._copies, self._gradients, self._steps, parts.update, parts.scales
+        )
         self._steps.add_(1)
 
     def _batch(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
