@@ -62,7 +62,8 @@ def visible_gpus(environment: Mapping[str, str]) -> list[str]:
     """CUDA's names of the GPUs that this process may use; indices where nothing narrows them."""
     import torch  # a machine's GPUs are counted only where workers are started
 
-    n_gpus = torch.cuda.device_count()
+    # torch counts those of a driver that is too old for it, too
+    n_gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if (narrowed := environment.get("CUDA_VISIBLE_DEVICES")) is not None:
         return [name.strip() for name in narrowed.split(",") if name.strip()][:n_gpus]
     return [str(index) for index in range(n_gpus)]
