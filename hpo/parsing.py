@@ -18,7 +18,7 @@ import pydantic
 from pydantic import BeforeValidator, TypeAdapter, ValidationError, WithJsonSchema
 from pydantic_core import ErrorDetails
 
-from hpo.errors import DefinitionError, nearest
+from hpo.errors import DefinitionError, InputError, nearest
 
 T = TypeVar("T")
 Key = tuple[str | int, ...]
@@ -94,6 +94,20 @@ def validate(kind: Any, tree: Any, where: str, prefix: tuple[str, ...] = ()) -> 
     except ValidationError as error:
         lines = complaints(kind, tree, error.errors(), where, prefix)
         raise DefinitionError("\n".join(lines)) from None
+
+
+def parse_json(kind: Any, text: str | bytes, where: str) -> Any:
+    """Build a `kind` from JSON that a program wrote, or a stranger, strictly.
+
+    Raises:
+        InputError: it is not JSON, or not of the kind; names the first problem.
+    """
+    try:
+        return adapter(kind).validate_json(text, strict=True)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        place = ": ".join(filter(None, (where, dotted(first["loc"]))))
+        raise InputError(f"{place}: {first['msg'].lower()}") from None
 
 
 def validate_kind(kinds: Mapping[str, type[T]], tag: str, tree: Any, where: str, prefix: str) -> T:

@@ -1,6 +1,9 @@
 """Model files: of every format there ever was, and ensembles."""
 
+import json
+import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars
@@ -59,4 +62,60 @@ def test_a_newer_format_is_refused_with_those_there_are(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="must be a model of format 1 or 2, but got 3"):
         load_model(tmp_path)
     with pytest.raises(InputError, match="must be a model of format 1, but got 3"):
+        Model.from_bytes(content, "it")
+
+
+def spoilt(content: bytes, **parts: str | None) -> bytes:
+    """A model's file with other texts in its header; None takes one out."""
+    tensors = safetensors.torch.load(content)
+    length = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8 : 8 + length])["__metadata__"] | parts
+    return safetensors.torch.save(tensors, {k: v for k, v in header.items() if v is not None})
+
+
+@pytest.mark.parametrize(
+    ("parts", "sentence"),
+    [
+        ({"schema": None}, "is not a model file: its header lacks schema"),
+        ({"schema": "[]"}, "schema: input should be"),
+        ({"schema": "[" * 100_000}, "schema: invalid json"),
+        ({"schema": ("n_train", "many")}, "schema: n_train: input should be a valid integer"),
+        ({"schema": ("numeric", [1])}, r"schema: numeric\[0\]: input should be a valid string"),
+        ({"schema": ("numeric_missing", ["other"])}, "schema: its columns or classes contradict"),
+        ({"schema": ("classes", ["one"])}, "schema: its columns or classes contradict"),
+        ({"schema": ("categorical", [])}, "its tensors do not fit its configuration"),
+        ({"config": "9" * 5000}, "config: "),
+        ({"config": "{}"}, "config: data: "),
+        ({"target": "[0]"}, r"target\[?"),
+        ({"target": "[0, null]"}, r"target: \[1\]: input should be a valid number"),
+        ({"metrics": '{"rmse": "good"}'}, "metrics: rmse: "),
+        ({"environment": "{}"}, "environment: "),
+        ({"format": "2"}, "is not a model file: its header lacks members"),
+        ({"format": "2", "members": "[]"}, "is an ensemble of no members"),
+        ({"format": "2", "members": "[{}]"}, r"members: \[0\].number: "),
+    ],
+)
+def test_a_strangers_file_is_refused_in_a_sentence(
+    parts: dict[str, Any], sentence: str, tmp_path: Path
+) -> None:
+    content = (STORED / "format_1" / "model.safetensors").read_bytes()
+    changed = parts.get("schema")
+    if isinstance(changed, tuple):
+        key, value = changed
+        schema = json.loads(load_model(STORED / "format_1").schema.to_json())
+        parts = {"schema": json.dumps({**schema, key: value})}
+    file = tmp_path / "model.safetensors"
+    file.write_bytes(spoilt(content, **parts))
+    with pytest.raises(InputError, match=f"^{re.escape(str(file))}: {sentence}"):
+        load_model(tmp_path)
+
+
+def test_a_file_whose_columns_lie_elsewhere_is_refused(tmp_path: Path) -> None:
+    content = (STORED / "format_1" / "model.safetensors").read_bytes()
+    tensors = safetensors.torch.load(content)
+    length = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8 : 8 + length])["__metadata__"]
+    tensors["preprocessor.offsets"] += 99
+    content = safetensors.torch.save(tensors, header)
+    with pytest.raises(InputError, match="it: its tensors do not fit its configuration"):
         Model.from_bytes(content, "it")

@@ -11,9 +11,9 @@ from functools import reduce
 
 import torch
 
-from hpo.bundle.content import ENSEMBLE, pack, under, unpack
-from hpo.bundle.model import Model, Predictor
-from hpo.data.schema import TableSchema
+from hpo.bundle.content import ENSEMBLE, Header, pack, part, under, unpack
+from hpo.bundle.model import Model, Predictor, read_schema
+from hpo.errors import InputError
 from hpo.training import predictions
 from hpo.trial import Task
 
@@ -84,14 +84,36 @@ class Ensemble(Predictor):
             InputError: it is no ensemble of ours, or of a newer format.
         """
         tensors, header = unpack(content, where, ENSEMBLE)
-        schema = TableSchema.from_json(header["schema"])
+        schema = read_schema(header, where)
         members = []
-        for place, described in enumerate(json.loads(header["members"])):
-            number, weight = described.pop("number"), described.pop("weight")
-            model = Model.assemble(schema, under(f"{place}.", tensors), described, where)
-            members.append(Member(number=number, weight=weight, model=model))
-        metrics = json.loads(header["metrics"])
+        for place, said in enumerate(part(header, "members", tuple[_Described, ...], where)):
+            model = Model.assemble(schema, under(f"{place}.", tensors), said.header(), where)
+            members.append(Member(number=said.number, weight=said.weight, model=model))
+        if not members:
+            raise InputError(f"{where}: is an ensemble of no members")
+        metrics = part(header, "metrics", dict[str, float], where)
         return cls(schema=schema, metrics=metrics, members=tuple(members))
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Described:
+    """What a file's header says of a member."""
+
+    number: int
+    weight: float
+    config: str
+    target: str
+    metrics: str
+    environment: str
+
+    def header(self) -> Header:
+        """That of the member's own file."""
+        return {
+            "config": self.config,
+            "target": self.target,
+            "metrics": self.metrics,
+            "environment": self.environment,
+        }
 
 
 def exact_outputs(model: Model, x_num: torch.Tensor, x_cat: torch.Tensor) -> torch.Tensor:

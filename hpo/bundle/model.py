@@ -14,11 +14,11 @@ from typing import Any
 import polars
 import torch
 
-from hpo.bundle.content import MODEL, Header, Tensors, pack, under, unpack
+from hpo.bundle.content import MODEL, Header, Tensors, pack, part, text, under, unpack
 from hpo.data.preprocessing import Preprocessor
 from hpo.data.schema import TableSchema
 from hpo.data.sources import as_frame
-from hpo.parsing import validate
+from hpo.errors import InputError
 from hpo.training import MLP, predictions
 from hpo.trial import Environment, TrialConfig
 
@@ -144,7 +144,7 @@ class Model(Predictor):
             InputError: it is no model of ours, or of a newer format.
         """
         tensors, header = unpack(content, where, MODEL)
-        return cls.assemble(TableSchema.from_json(header["schema"]), tensors, header, where)
+        return cls.assemble(read_schema(header, where), tensors, header, where)
 
     def tensors(self) -> Tensors:
         """Everything that was learned, by name."""
@@ -165,14 +165,17 @@ class Model(Predictor):
         """Make one of a schema and what `tensors` and `header` gave.
 
         Raises:
-            InputError: its configuration is none.
+            InputError: the header does not say what it must, or the tensors are others.
         """
-        config: TrialConfig = validate(TrialConfig, json.loads(header["config"]), where)
-        preprocessor = Preprocessor.empty(schema, config.preprocessing.numeric)
-        preprocessor.load_state_dict(under("preprocessor.", tensors))
-        sizes, weights = (preprocessor.n_features, n_outputs(schema)), under("network.", tensors)
-        network = MLP.trained(*sizes, config.model, weights)
-        mean, std = json.loads(header["target"])
+        config: TrialConfig = part(header, "config", TrialConfig, where)
+        mean, std = part(header, "target", tuple[float, float], where)
+        try:
+            preprocessor = Preprocessor.empty(schema, config.preprocessing.numeric)
+            preprocessor.restore(under("preprocessor.", tensors))
+            sizes = preprocessor.n_features, n_outputs(schema)
+            network = MLP.trained(*sizes, config.model, under("network.", tensors))
+        except RuntimeError:
+            raise InputError(f"{where}: its tensors do not fit its configuration") from None
         return cls(
             config=config,
             schema=schema,
@@ -180,9 +183,18 @@ class Model(Predictor):
             network=network,
             target_mean=mean,
             target_std=std,
-            metrics=json.loads(header["metrics"]),
-            environment=Environment(**json.loads(header["environment"])),
+            metrics=part(header, "metrics", dict[str, float], where),
+            environment=part(header, "environment", Environment, where),
         )
+
+
+def read_schema(header: Header, where: str) -> TableSchema:
+    """The schema that a header holds.
+
+    Raises:
+        InputError: it holds none.
+    """
+    return TableSchema.from_json(text(header, "schema", where), f"{where}: schema")
 
 
 def n_outputs(schema: TableSchema) -> int:

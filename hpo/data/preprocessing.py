@@ -7,6 +7,8 @@ arithmetic, which every runtime of exported models has; `hpo.onnx_graph` does th
 Does not know: strings, splits, files.
 """
 
+from collections.abc import Mapping
+
 import torch
 from torch import nn
 
@@ -65,6 +67,17 @@ class Preprocessor(nn.Module):
     def empty(cls, schema: TableSchema, numeric: Numeric) -> "Preprocessor":
         """One to load a saved state into."""
         return cls(schema, numeric)
+
+    def restore(self, state: Mapping[str, torch.Tensor]) -> None:
+        """Take over what another one of the same schema learned.
+
+        Raises:
+            RuntimeError: it is of another schema.
+        """
+        own = {name: getattr(self, name).clone() for name in ("missing", "sizes", "offsets")}
+        self.load_state_dict(state)
+        if not all(torch.equal(getattr(self, name), known) for name, known in own.items()):
+            raise RuntimeError("where columns are, the schema says otherwise")
 
     @classmethod
     def fit(

@@ -9,7 +9,7 @@ Does not know: files, scaling, networks.
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -17,7 +17,7 @@ import torch
 
 from hpo.data.sources import is_usable
 from hpo.errors import DataError, InputError, nearest
-from hpo.parsing import shown
+from hpo.parsing import parse_json, shown
 from hpo.trial import DataConfig, Task
 
 FORMAT = 1
@@ -134,21 +134,30 @@ class TableSchema:
         return json.dumps({"format": FORMAT, **asdict(self)}, ensure_ascii=False)
 
     @classmethod
-    def from_json(cls, text: str) -> "TableSchema":
+    def from_json(cls, text: str, where: str = "the schema") -> "TableSchema":
         """Read what `to_json` wrote.
 
         Raises:
-            InputError: it is of another format.
+            InputError: it is none, or of another format.
         """
-        tree = json.loads(text)
-        if (version := tree.pop("format", None)) != FORMAT:
-            raise InputError(f"the schema must be of format {FORMAT}, but got {version}")
-        columns = tuple(
-            Categories(name=column["name"], values=tuple(column["values"]))
-            for column in tree.pop("categorical")
+        tree: dict[str, Any] = parse_json(dict[str, Any], text, where)
+        if (version := tree.get("format")) != FORMAT:
+            raise InputError(f"{where} must be of format {FORMAT}, but got {shown(version)}")
+        schema: TableSchema = parse_json(cls, text, where)
+        if not schema._is_sound():
+            raise InputError(f"{where}: its columns or classes contradict each other")
+        return schema
+
+    def _is_sound(self) -> bool:
+        """Whether a table can have this schema."""
+        n_classes = {"regression": 0, "binary": 2}.get(self.task, max(2, len(self.classes)))
+        names = (*self.numeric, *(column.name for column in self.categorical))
+        listed = (names, self.classes, *(column.values for column in self.categorical))
+        return (
+            len(self.classes) == n_classes
+            and set(self.numeric_missing) <= set(self.numeric)
+            and all(len(set(each)) == len(each) for each in listed)
         )
-        lists = {key: tuple(value) for key, value in tree.items() if isinstance(value, list)}
-        return cls(**{**tree, **lists, "categorical": columns})
 
 
 def resolve_task(frame: pl.DataFrame, data: DataConfig) -> Task:
