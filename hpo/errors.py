@@ -19,7 +19,10 @@ keeps its traceback.
 """
 
 import difflib
+import re
 from collections.abc import Iterable
+
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
 class HpoError(Exception):
@@ -81,6 +84,11 @@ class LeaseLostError(HpoError):
 def first_line(error: Exception) -> str:
     """What an error says before it goes into detail; its type where it says nothing."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def printable(text: str) -> str:
+    """Text whose control characters, by which it would command a terminal, are written out."""
+    return CONTROL.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

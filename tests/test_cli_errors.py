@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import optuna
 import pytest
 
 from tests.command_line import hpo
@@ -120,6 +121,12 @@ def test_names_are_helped_with() -> None:
     done = hpo("export", "s", "--out", "winners")
     assert (done.code, "no COMPLETE trial" in done.err) == (1, True)
     assert not Path("winners").exists()
+
+
+def test_names_of_other_programs_studies_command_no_terminal() -> None:
+    assert hpo("create", "s.toml").code == 0
+    optuna.create_study(storage="sqlite:///hpo.db", study_name="\x1b]0;red\x07\u202e")
+    assert hpo("status", "t").err.endswith(r"it has s, \x1b]0;red\x07\u202e" + "\n")
 
 
 def test_a_changed_study_is_refused_with_its_difference() -> None:

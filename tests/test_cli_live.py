@@ -20,7 +20,7 @@ from hpo.catalog import create_study
 from hpo.cli import live
 from hpo.cli.live import PLAIN_SECONDS, watch
 from hpo.cli.panel import StatusPanel
-from hpo.cli.show import time_left
+from hpo.cli.show import print_status, time_left
 from hpo.definition import Budget
 from hpo.status import Best, Failure, Hand, StudyStatus
 from hpo.storage.engine import open_storage
@@ -157,6 +157,20 @@ def test_a_terminal_is_not_overfull_whatever_there_is_to_show() -> None:
     assert lines[8] == f"{name}  {device}  150: 0, 2, 4, 6, 8, 10…  2 s ago"
     assert lines[18] == "and 30 more workers"
     assert lines[19].startswith("trial 0 FAIL: no memory no memory")
+
+
+def test_what_failed_trials_say_is_shown_as_it_is_and_commands_no_terminal(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    reasons = ("at [/data/x]", "[enforce fail] \x1b[2J", "\x9b31m")
+    failures = tuple(Failure(number=n, reason=reason) for n, reason in enumerate(reasons))
+    failed = status(9, 2, failures=failures)
+    print_status(failed)
+    console = Console(file=io.StringIO(), width=80, height=24)
+    console.print(StatusPanel(failed, "study", spare=1))
+    for shown in (capsys.readouterr().out, console.file.getvalue()):  # type: ignore[attr-defined]
+        for text in ("at [/data/x]", r"[enforce fail] \x1b[2J", r"\x9b31m"):
+            assert text in shown
 
 
 def test_whoever_watches_sees_it_end_and_may_leave_before(study: Study, tmp_path: Path) -> None:

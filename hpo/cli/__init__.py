@@ -28,7 +28,7 @@ from hpo.cli import (
     storage,
     workers,
 )
-from hpo.errors import HpoError
+from hpo.errors import HpoError, printable
 
 app = typer.Typer(
     name="hpo",
@@ -80,5 +80,5 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         app(arguments)
         sys.exit(0)
     except HpoError as error:
-        print(f"hpo: {error}", file=sys.stderr)
+        print(f"hpo: {printable(str(error))}", file=sys.stderr)
         sys.exit(error.exit_code)

@@ -14,6 +14,7 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
 from hpo.cli.show import count_text, duration, params_text, ranges, sparkline, time_left
+from hpo.errors import printable
 from hpo.status import Hand, StudyStatus
 
 MIN_BAR, MAX_BAR = 8, 30
@@ -108,7 +109,7 @@ def _crew(hands: Sequence[Hand], width: int, n_lines: int) -> Iterable[Text]:
 def _trouble(status: StudyStatus) -> Iterable[Text]:
     """Trials that failed, and those whose workers are silent."""
     for failure in status.failures[:MAX_FAILURES]:
-        yield Text.assemble((f"trial {failure.number} FAIL: ", "red"), failure.reason)
+        yield Text.assemble((f"trial {failure.number} FAIL: ", "red"), printable(failure.reason))
     if status.silent:
         told = f"no sign of life of trials {ranges(status.silent)}: "
         yield Text.assemble((told, "red"), f"workers take them over, or hpo reap {status.name}")
@@ -125,7 +126,7 @@ def _held(trials: Sequence[int]) -> str:
 
 
 def _cell(text: str, width: int) -> str:
-    cell = Text(text)
+    cell = Text(printable(text))
     cell.truncate(width, overflow="ellipsis", pad=True)
     return cell.plain
 

@@ -9,8 +9,10 @@ from typing import Any
 from rich import box
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from hpo.confirmation import Confirmation
+from hpo.errors import printable
 from hpo.results.leaderboard import Row
 from hpo.status import StudyStatus
 from hpo.study import Study
@@ -36,7 +38,7 @@ def print_studies(found: list[StudyStatus], priorities: Mapping[str, int]) -> No
 
 def print_status(status: StudyStatus) -> None:
     """A study's budget, trials, best params and workers."""
-    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    table = PlainTable(box=None, show_header=False, padding=(0, 2, 0, 0))
     table.add_row("study", status.name)
     table.add_row("state", status.state)
     table.add_row("trials", f"{count_text(status.counts)}, of {status.budget.n_trials}")
@@ -120,7 +122,7 @@ def print_confirmation(found: Confirmation) -> None:
 
 def print_trial(study: Study, row: Row, curve: dict[int, float]) -> None:
     """One trial: params, metrics, learning curve, what the worker recorded."""
-    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    table = PlainTable(box=None, show_header=False, padding=(0, 2, 0, 0))
     table.add_row("trial", f"{row.number} of {study.name}")
     table.add_row("state", row.state)
     if row.value is not None:
@@ -219,8 +221,16 @@ def sparkline(values: list[float], width: int = 40) -> str:
     return "".join("▁▂▃▄▅▆▇█"[round((value - low) / scale * 7)] for value in picked)
 
 
+class PlainTable(Table):
+    """Takes cells as they are: no brackets in them are markup, and nothing commands a terminal."""
+
+    def add_row(self, *cells: str) -> None:  # type: ignore[override]
+        """A row of texts."""
+        super().add_row(*(Text(printable(cell)) for cell in cells))
+
+
 def _table(*columns: str) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table = PlainTable(box=box.SIMPLE_HEAD, pad_edge=False)
     for column in columns:
         table.add_column(column, no_wrap=column != "params")
     return table

@@ -40,11 +40,10 @@ def workers(as_json: AsJson = False, storage: StorageUrl = DEFAULT_STORAGE) -> N
 def _print_workers(found: "list[AtWork]") -> None:
     from rich import box
     from rich.console import Console
-    from rich.table import Table
 
-    from hpo.cli.show import duration
+    from hpo.cli.show import PlainTable, duration
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table = PlainTable(box=box.SIMPLE_HEAD, pad_edge=False)
     for column in ("host", "process", "device", "study", "trials", "seen"):
         table.add_column(column, no_wrap=column in ("host", "process", "seen"))
     for worker in found:
