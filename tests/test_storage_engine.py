@@ -31,6 +31,8 @@ OTHER = WorkerId(host="there", pid=2, device="cpu")
         ("hpo.db", "must be a URL such as sqlite:///hpo.db"),
         ("postgresql://me:secret@host:port/db", "must be a URL such as"),
         ("oracle://me:secret@host/db", "but got oracle://"),
+        ("postgresql://me:p@secret@host/db", "an @ in it is %40"),
+        ("mysql://me:p@sec/secret@host/db", "an @ in it is %40"),
         ("mariadb://me:secret@host", "must name a database, as in mariadb://HOST/DATABASE"),
         ("sqlite://", "must name a file"),
         ("sqlite:///:memory:", "must name a file"),

@@ -154,6 +154,10 @@ def parse(url: str) -> URL:
     except (sa.exc.ArgumentError, ValueError):  # a port that is no number is a ValueError
         raise InputError(f"--storage must be a URL such as {EXAMPLES}") from None
     kind = parsed.drivername
+    if parsed.password is not None and "@" in f"{parsed.host}{parsed.database}":
+        raise InputError(
+            "--storage must hold its password quoted: an @ in it is %40, a % is %25, a / is %2F"
+        )
     if kind not in DRIVERS:
         raise InputError(
             "--storage must begin with sqlite:///, postgresql://, mariadb:// or mysql://, "
