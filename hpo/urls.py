@@ -16,6 +16,11 @@ IN_QUERY = re.compile(
 )
 """A password as in ?password=PASSWORD."""
 
+IN_HTTP_USER = re.compile(r"(?P<before>https?://)(?P<password>[^/:@?#]+):?(?=@)")
+"""A token in place of the user, as in https://TOKEN@HOST; elsewhere a user alone is no secret."""
+PLACES = (IN_USER, IN_HTTP_USER, IN_QUERY)
+URL = re.compile(r"\w+://[^\s'\"]+")
+
 SECRET = re.compile(r"AWS_SECRET_ACCESS_KEY|AWS_SESSION_TOKEN")
 OF_A_SERVER = re.compile(r"AWS_ENDPOINT_URL\w*|\w+_PROXY", re.IGNORECASE)
 """Variables of the environment that hold a key, and a URL that may hold one."""
@@ -25,23 +30,29 @@ MIN_SECRET = 8
 
 def shown(url: str) -> str:
     """A URL as it may be shown."""
-    return IN_QUERY.sub(r"\g<before>***", IN_USER.sub(r"\g<before>***@", url))
+    url = IN_USER.sub(r"\g<before>***@", IN_HTTP_USER.sub(r"\g<before>***", url))
+    return IN_QUERY.sub(r"\g<before>***", url)
 
 
 def passwords(url: str) -> list[str]:
     """A URL's passwords, longest first: as they are written, decoded, and as a parser cuts them."""
-    found = [match["password"] for place in (IN_USER, IN_QUERY) for match in place.finditer(url)]
+    found = [match["password"] for place in PLACES for match in place.finditer(url)]
     forms = {form for text in found for form in (text, unquote(text), unquote_plus(text))}
     parts = {part for form in forms for part in re.split("[/?#]", form) if len(part) > 2}
     return sorted((forms | parts) - {""}, key=len, reverse=True)
 
 
 def told(error: Exception, url: str) -> str:
-    """What a driver says of a URL, which may name parts of it, without passwords."""
+    """What a driver says of a URL, which may name parts of it, without passwords.
+
+    Nor with those of another URL, to which a server may have sent the driver on.
+    """
     said = str(error) or type(error).__name__  # a timeout says nothing
+    if "Redirect" in type(error).__name__:  # aiohttp's say where to, but not that it is one
+        said = f"{type(error).__name__}: {said}"
     for password in [*passwords(url), *_of_the_environment()]:
         said = said.replace(password, "***")
-    return said
+    return URL.sub(lambda match: shown(match[0]), said)
 
 
 def _of_the_environment() -> list[str]:

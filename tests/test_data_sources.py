@@ -276,12 +276,18 @@ def test_the_stored_copy_is_the_same_table(tmp_path: Path) -> None:
 
 
 class Answers(http.server.BaseHTTPRequestHandler):
-    """Serves `pages`, path to content; anything else is not there, or breaks."""
+    """Serves `pages`, path to content or other path; anything else is not there, or breaks."""
 
     pages: ClassVar[dict[str, bytes]] = {}
 
     def do_GET(self) -> None:
         content = self.pages.get(self.path)
+        if content is not None and content.startswith(b"/"):
+            self.send_response(302)
+            self.send_header("Location", content.decode())
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
         self.send_response(200 if content is not None else 500 if "broken" in self.path else 404)
         self.send_header("Content-Length", str(len(content or b"")))
         self.end_headers()
@@ -318,6 +324,26 @@ def test_urls(site: str, monkeypatch: pytest.MonkeyPatch) -> None:
         read_table(f"http://{site}/broken.csv", Path())
     with pytest.raises(DataError, match=r"nowhere://box/t\.csv: cannot be read: "):
         read_table("nowhere://box/t.csv", Path())
+
+
+@pytest.mark.usefixtures("no_waits")
+def test_what_a_server_says_in_place_of_a_table(site: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    pages = {
+        "/login.csv": b"\n<!DOCTYPE html>\n<html><body>Sign in</body></html>",
+        "/signed.csv": b"/broken?X-Amz-Signature=secret",
+        "/round.csv": b"/round.csv",
+    }
+    monkeypatch.setattr(Answers, "pages", pages)
+    for name, sentence in {
+        "login.csv": "is no table but a web page",
+        "signed.csv": r"500, .*/broken\?X-Amz-Signature=\*\*\*'$",
+        "round.csv": "cannot be read: TooManyRedirects",
+    }.items():
+        with pytest.raises(DataError, match=sentence):
+            read_table(f"http://{site}/{name}", Path())
+    for user in ("token", "token:"):
+        with pytest.raises(DataError, match=rf"^http://\*\*\*@{site}/gone.csv: no such file$"):
+            read_table(f"http://{user}@{site}/gone.csv", Path())
 
 
 ARFF = b"""@RELATION weather

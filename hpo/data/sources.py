@@ -149,7 +149,16 @@ def _from_url(source: str, where: str) -> pl.DataFrame:
             raise DataError(f"{where}: no such file") from None
         except Exception as error:  # each of fsspec's file systems has exceptions of its own
             raise DataError(f"{where}: cannot be read: {told(error, source)}") from None
+        _check_no_page(path, where)
         return _from_file(path, kind, where)
+
+
+def _check_no_page(path: Path, where: str) -> None:
+    """Refuse a web page, such as one to log in on, that a server gives in place of a table."""
+    with path.open("rb") as file:
+        start = file.read(200).lstrip().lower()
+    if start.startswith((b"<!doctype html", b"<html")):
+        raise DataError(f"{where}: is no table but a web page, such as one to log in on")
 
 
 def _kind(path: str, where: str) -> tuple[str, bool]:

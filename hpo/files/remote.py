@@ -200,5 +200,7 @@ def _status(error: BaseException) -> int | None:
         if isinstance(response, dict):
             found = response.get("ResponseMetadata", {}).get("HTTPStatusCode")
             return None if found is None else int(found)
-    found = getattr(error, "status", None) or getattr(error, "code", None)
+    found = getattr(error, "status", None)
+    if found is None:
+        found = getattr(error, "code", None)
     return int(str(found)) if str(found).isdecimal() else None
