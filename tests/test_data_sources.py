@@ -341,6 +341,12 @@ def test_what_a_server_says_in_place_of_a_table(site: str, monkeypatch: pytest.M
     }.items():
         with pytest.raises(DataError, match=sentence):
             read_table(f"http://{site}/{name}", Path())
+    for source, sentence in {
+        "http://me:sec[ret@host/t.csv": r"^http://me:\*\*\*@host/t.csv: is no URL: a \[",
+        "a\0.csv": r'^"a\\u0000.csv": no such file$',
+    }.items():
+        with pytest.raises(DataError, match=sentence):
+            read_table(source, Path())
     for user in ("token", "token:"):
         with pytest.raises(DataError, match=rf"^http://\*\*\*@{site}/gone.csv: no such file$"):
             read_table(f"http://{user}@{site}/gone.csv", Path())

@@ -49,6 +49,8 @@ def read_table(source: str, base: Path, *, may_be_empty: bool = False) -> pl.Dat
     Raises:
         DataError: it is missing, unreadable, empty, or of a kind unknown here.
     """
+    if "\0" in source:
+        raise DataError(f"{shown(source)}: no such file")
     source = absolute_source(source, base)
     where = shown_url(source)
     if source.startswith("sklearn:"):
@@ -141,16 +143,20 @@ def read_typed(path: Path) -> pl.DataFrame:
 
 
 def _from_url(source: str, where: str) -> pl.DataFrame:
-    kind = _kind(urlsplit(source).path, where)
+    try:
+        path = urlsplit(source).path
+    except ValueError:  # a bracket, which only an address of IPv6 may have
+        raise DataError(f"{where}: is no URL: a [ or ] before its path must be quoted") from None
+    kind = _kind(path, where)
     with ExitStack() as stack:
         try:
-            path = stack.enter_context(downloaded(source))
+            file = stack.enter_context(downloaded(source))
         except FileNotFoundError:
             raise DataError(f"{where}: no such file") from None
         except Exception as error:  # each of fsspec's file systems has exceptions of its own
             raise DataError(f"{where}: cannot be read: {told(error, source)}") from None
-        _check_no_page(path, where)
-        return _from_file(path, kind, where)
+        _check_no_page(file, where)
+        return _from_file(file, kind, where)
 
 
 def _check_no_page(path: Path, where: str) -> None:
