@@ -14,6 +14,7 @@ import polars
 import pytest
 import safetensors.torch
 import torch
+from small_disk import small_disk
 
 from hpo import __version__
 from tests.command_line import Outcome, hpo
@@ -196,6 +197,28 @@ def test_no_rows_are_no_predictions(inside: Path) -> None:
     (inside / "none.csv").write_text("size,colour\n")
     done = hpo("predict", folder, "none.csv")
     assert (done.code, done.out) == (0, "prediction,probability_no,probability_yes\n")
+
+
+@pytest.mark.parametrize("name", ["out.csv", "out.parquet"])
+def test_predictions_that_have_no_room_leave_the_earlier_ones(inside: Path, name: str) -> None:
+    folder = inside / name
+    hpo("export", "small", "--out", folder / "winners")
+    (winner,) = (folder / "winners").glob("trial-*")
+    (folder / "disk").mkdir()
+    with small_disk(folder / "disk", "1m") as disk:
+        if disk is None:
+            pytest.skip("this machine permits no mount: a full disk cannot be had")
+        out = disk.folder / name
+        out.write_text("earlier")
+        disk.fill()
+        done = hpo("predict", winner, "houses.csv", "--out", out)
+        assert done.code == 2
+        assert done.err.startswith(f"hpo: {out}: cannot be written (No space left on device")
+        assert out.read_text() == "earlier"
+        disk.free()
+        assert hpo("predict", winner, "houses.csv", "--out", out).code == 0
+        assert {path.name for path in disk.folder.iterdir()} == {name}
+        assert out.stat().st_size > 100
 
 
 def test_train_repeats_an_exported_trial_bit_for_bit(inside: Path) -> None:

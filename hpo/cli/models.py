@@ -90,7 +90,8 @@ def predict(
         hpo predict winners/trial-00017 rows.csv --out predictions.csv
     """
     from hpo.bundle import load_model
-    from hpo.data.sources import read_table
+    from hpo.data.sources import read_table, write_typed
+    from hpo.files.durable import replacing
 
     if out is not None and out.suffix not in (".csv", ".parquet"):
         raise InputError(f"--out must end in .csv or .parquet, but got {out}")
@@ -99,10 +100,13 @@ def predict(
     try:
         if out is None:
             sys.stdout.write(predictions.write_csv())
-        elif out.suffix == ".csv":
-            predictions.write_csv(out)
-        else:
-            predictions.write_parquet(out)
+            return
+        target = out.resolve() if out.is_symlink() else out
+        with replacing(target, target.parent) as file:
+            if out.suffix == ".csv":
+                predictions.write_csv(file)
+            else:
+                write_typed(predictions, file)
     except OSError as error:
         raise InputError(f"{out}: cannot be written ({error.strerror or error})") from None
 

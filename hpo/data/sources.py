@@ -10,12 +10,14 @@ Does not know: targets, splits, tensors.
 
 import gzip
 import hashlib
+import os
+import re
 import warnings
 import zlib
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -123,13 +125,19 @@ def fingerprint(frame: pl.DataFrame) -> str:
     return digest.hexdigest()
 
 
-def write_typed(frame: pl.DataFrame, path: Path) -> None:
+def write_typed(frame: pl.DataFrame, file: Path | BinaryIO) -> None:
     """Write a typed table as Parquet.
 
     Raises:
         OSError: the file cannot be written.
     """
-    frame.write_parquet(path)
+    try:
+        frame.write_parquet(file)
+    except pl.exceptions.PolarsError as error:  # so it says that a disk is full
+        found = re.search(r"os error (\d+)", str(error))
+        if found is None:
+            raise
+        raise OSError(int(found[1]), os.strerror(int(found[1]))) from None
 
 
 def read_typed(path: Path) -> pl.DataFrame:
