@@ -265,7 +265,7 @@ class ArtifactStore:
         assert prefix, "the whole store is never deleted"
         with self._errors(f"artifacts below {prefix} cannot be deleted from {self.safe_url}"):
             if self._local:
-                delete_folder(Path(self._root, prefix))
+                delete_folder(Path(self._at(prefix)))
                 return
             paths = self._below(prefix)
             try:
@@ -280,7 +280,7 @@ class ArtifactStore:
 
     def _below(self, prefix: str) -> Paths:
         """Every file below a folder, drafts included, relative to the store and sorted."""
-        folder = posixpath.join(self._root, prefix).rstrip("/")
+        folder = self._at(prefix).rstrip("/")
         with self._errors(
             f"artifacts below {prefix or 'the root'} cannot be listed in {self.safe_url}"
         ):
@@ -292,7 +292,13 @@ class ArtifactStore:
         return sorted(path.removeprefix(self._root).lstrip("/") for path in found)
 
     def _at(self, path: str) -> str:
-        """Where a file is, as the driver wants it named."""
+        """Where a file is, as the driver wants it named.
+
+        Raises:
+            ArtifactError: the path, which a storage may name, leads out of the store.
+        """
+        if path and not {"", ".", ".."}.isdisjoint(path.removesuffix("/").split("/")):
+            raise ArtifactError(f"artifact {path}: is no path in the store {self.safe_url}")
         return posixpath.join(self._root, path)
 
     def _replacing(self, path: str) -> AbstractContextManager[BinaryIO]:
@@ -324,7 +330,7 @@ class ArtifactStore:
     def _written(self, path: str) -> float:
         """When a local file was last written to; infinitely late when it is gone."""
         try:
-            return Path(self._root, path).stat().st_mtime
+            return Path(self._at(path)).stat().st_mtime
         except OSError:
             return float("inf")
 

@@ -168,6 +168,22 @@ def test_a_deleted_tree_takes_nothing_else_with_it(store: ArtifactStore) -> None
     assert store.list("a") == ["a/1"]
 
 
+@pytest.mark.parametrize("path", ["../x", "a/../../x", "/x", "a//", "a/./"])
+def test_nothing_is_done_beside_the_store_nor_to_all_of_it(store: ArtifactStore, path: str) -> None:
+    digest = store.put("a/x/model", b"1")
+    for attempt in (
+        lambda: store.put(path, b"2"),
+        lambda: store.get(path, None),
+        lambda: store.exists(path),
+        lambda: store.list(path),
+        lambda: store.delete(path),
+        lambda: store.delete_tree(path),
+    ):
+        with pytest.raises(ArtifactError, match="is no path in the store"):
+            attempt()
+    assert store.get("a/x/model", digest) == b"1"
+
+
 def test_trees_deleted_by_several_at_once_are_gone(store: ArtifactStore) -> None:
     for index in range(200):
         store.put(f"a/{index % 20}/{index}", b"1")
