@@ -172,8 +172,16 @@ class StudyDefinition:
 
     @classmethod
     def from_json(cls, text: str) -> "StudyDefinition":
-        """Read a definition back from a storage."""
-        return cls.from_tree(json.loads(text), "stored definition", Path())
+        """Read a definition back from a storage.
+
+        Raises:
+            DefinitionError: it is damaged.
+        """
+        try:
+            tree = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise DefinitionError(f"stored definition: is not JSON: {error}") from None
+        return cls.from_tree(tree, "stored definition", Path())
 
     def to_json(self) -> str:
         """Canonical JSON: the same definition, the same text."""

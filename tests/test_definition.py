@@ -394,3 +394,8 @@ def test_any_file_is_a_definition_or_one_clear_refusal(tmp_path, tree):
     json.loads(found.to_json(), parse_constant=lambda name: pytest.fail(f"{name} is stored"))
     config = found.trial_config(found.space.default_params())
     assert config.training.max_epochs >= 1
+
+
+def test_a_damaged_stored_definition_is_said_to_be_so() -> None:
+    with pytest.raises(DefinitionError, match=r"^stored definition: is not JSON: "):
+        StudyDefinition.from_json('{"name": ')
