@@ -106,12 +106,12 @@ class Crew:
 
     def n_alive(self) -> int:
         """Make up for what died; how many seats have work, or wait to be placed."""
-        if self.head_answers():
+        is_there = self.head_answers()
+        if is_there:
             self._place()
-            self._look()
+        self._look()
+        if is_there:
             self._drop_surplus()
-        else:
-            self._look()
         self._tell_who_waits()
         if self._is_done():
             return sum(post.last is not None for post in self._at_work())
