@@ -53,7 +53,7 @@ def room(
         None when not even those that wait may run now.
     """
     clock, budget = leases.tick(connection, study_id), settings.budget
-    is_late = budget.is_out_of_time(clock.busy_ms / 1000, clock.device_ms / 1000)
+    is_late = budget.is_out_of_time(clock.busy_seconds, clock.device_seconds)
     if is_late or settings.standing != "open":
         return None
     if budget.no_improvement is not None:

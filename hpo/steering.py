@@ -62,7 +62,7 @@ def look(study: Study, held: Collection[Lease]) -> Orders:
 def _is_late(connection: Connection, study: Study, budget: Budget) -> bool:
     """Whether a study's time is up; every lease is looked at."""
     clock = leases.read_clock(connection, study.id)
-    return budget.is_out_of_time(clock.busy_ms / 1000, clock.device_ms / 1000)
+    return budget.is_out_of_time(clock.busy_seconds, clock.device_seconds)
 
 
 def was_pruned(study: Study, lease: Lease) -> bool:

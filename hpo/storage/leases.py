@@ -64,6 +64,16 @@ class Clock:
     busy_ms: int
     device_ms: int
 
+    @property
+    def busy_seconds(self) -> float:
+        """`busy_ms` as budgets count."""
+        return self.busy_ms / 1000
+
+    @property
+    def device_seconds(self) -> float:
+        """`device_ms` likewise."""
+        return self.device_ms / 1000
+
 
 @dataclass(frozen=True, kw_only=True)
 class Lease:
