@@ -5,7 +5,7 @@ Does not know: what is done in a study, its files.
 
 import json
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -26,14 +26,16 @@ from hpo.status import StudyStatus, live_workers
 from hpo.storage import leases, ledger, removal
 from hpo.storage.engine import Storage
 from hpo.strategies import GridSampler
-from hpo.study import DEFINITION, FORMAT, MOVED, STORE, UUID, VERSION, Study, check_store
+from hpo.study import DEFINITION, FORMAT, MOVED, NOTES, STORE, UUID, VERSION, Study, check_store
 
-STUDY_FORMAT = 1
+STUDY_FORMAT = 2
 """Of what is stored about a study; one without a number has format 1.
 
 Raise it by one when an hpo that knows the present format would misread a study of the new one: a
 further key in the definition, another meaning of an attribute. Older programs then refuse the study
 and say why. `open_study` keeps reading all formats up to this one; name here what changed.
+
+2: how a table's cells are read (`hpo.data.reader`), by further keys of `data`, and notes on it.
 """
 
 
@@ -73,13 +75,19 @@ class Deleted:
     n_trials: int
 
 
-def create_study(storage: Storage, definition: StudyDefinition, artifact_store_id: str) -> Study:
+def create_study(
+    storage: Storage,
+    definition: StudyDefinition,
+    artifact_store_id: str,
+    notes: Sequence[str] = (),
+) -> Study:
     """Create a study, its default configuration waiting as trial 0; or reopen it.
 
     Args:
         storage: where.
         definition: complete: with task and fingerprint.
         artifact_store_id: the store that holds its table.
+        notes: what was taken otherwise than a person might expect of its table.
 
     Raises:
         StudyConflictError: the name is taken by another definition.
@@ -93,6 +101,7 @@ def create_study(storage: Storage, definition: StudyDefinition, artifact_store_i
         STORE: artifact_store_id,
         VERSION: hpo.__version__,
         FORMAT: STUDY_FORMAT,
+        NOTES: list(notes),
     }
 
     def write(connection: Connection) -> int:

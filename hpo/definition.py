@@ -32,6 +32,8 @@ from hpo.trial import (
     Task,
     TrainingConfig,
     TrialConfig,
+    data_tree,
+    metric_label,
 )
 from hpo.urls import passwords
 from hpo.urls import shown as safe_url
@@ -213,19 +215,32 @@ class StudyDefinition:
         return hashlib.sha256(text.encode()).hexdigest()
 
     @property
+    def metric_label(self) -> str:
+        """The objective's metric, with the class that it is of, if it depends on one."""
+        return metric_label(self.objective.metric, self.data.positive)
+
+    @property
     def direction(self) -> Direction:
         """Which way the objective's metric gets better."""
         return METRICS[self.objective.metric].direction
 
     def resolved(
-        self, *, source: str, task: Task, fingerprint: str, where: str
+        self,
+        *,
+        source: str,
+        task: Task,
+        fingerprint: str,
+        where: str,
+        positive: str | None = None,
     ) -> "StudyDefinition":
         """The definition with what only the table could tell.
 
         Raises:
             DefinitionError: the metric or the loss is not defined for the table's task.
         """
-        data = replace(self.data, source=source, task=task, fingerprint=fingerprint)
+        data = replace(
+            self.data, source=source, task=task, fingerprint=fingerprint, positive=positive
+        )
         definition = replace(self, data=data)
         definition.check_task(where)
         return definition
@@ -351,15 +366,10 @@ def difference(stored: StudyDefinition, given: StudyDefinition) -> list[str]:
 
 
 def _data_tree(data: StudyData) -> dict[str, Any]:
-    """As a file says it: the split is a column or shares, and lists are lists."""
-    tree: dict[str, Any] = json.loads(json.dumps(asdict(data)))
-    if data.copy:  # as ever, and as earlier versions read it
+    """As a file says it, lists as lists; `copy` as ever, and as earlier versions read it."""
+    tree: dict[str, Any] = json.loads(json.dumps(data_tree(data)))
+    if data.copy:
         del tree["copy"]
-    column = data.split.column
-    if column is None:
-        del tree["split"]["column"]
-    else:
-        tree["split"] = {"column": column}
     return tree
 
 

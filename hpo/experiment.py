@@ -17,7 +17,7 @@ import torch
 from hpo.bundle import Model, Predictor, n_outputs
 from hpo.data.dataset import Dataset, load_dataset
 from hpo.data.preprocessing import Preprocessor
-from hpo.data.sources import fingerprint
+from hpo.data.table import Table
 from hpo.errors import DataError
 from hpo.training import MLP, Result, TrainingData, describe_environment, evaluate
 from hpo.trial import DataConfig, Numeric, TrialConfig
@@ -27,28 +27,28 @@ class Experiment:
     """A table, encoded and split, and its preprocessed copies.
 
     Attributes:
-        frame: the typed table.
+        table: the typed table.
     """
 
-    def __init__(self, frame: polars.DataFrame, data: DataConfig) -> None:
+    def __init__(self, table: Table, data: DataConfig) -> None:
         """Take a typed table.
 
         Raises:
             DataError: it is not the table that `data` names, by its fingerprint.
         """
-        if (found := fingerprint(frame)) != data.fingerprint:
+        if (found := table.fingerprint()) != data.fingerprint:
             raise DataError(
-                f"{data.source}: holds other data than the study was made for: "
+                f"{data.source}: the table's content has changed since the study was created: "
                 f"its fingerprint is {found[:16]}… where {data.fingerprint[:16]}… was recorded"
             )
-        self.frame = frame
+        self.table = table
         self._data = data
         self._prepared: dict[Numeric, tuple[Preprocessor, TrainingData]] = {}
 
     @cached_property
     def dataset(self) -> Dataset:
         """The encoded table and its split."""
-        return load_dataset(self.frame, self._data)
+        return load_dataset(self.table, self._data)
 
     def prepared(self, numeric: Numeric) -> tuple[Preprocessor, TrainingData]:
         """The fitted preprocessor of a `numeric` choice, and what comes out of it."""
@@ -85,11 +85,11 @@ class Experiment:
         return self._metrics(model, "val")
 
     def held_rows(self, n: int) -> polars.DataFrame:
-        """Raw rows of the validation and test parts, n of them at most, evenly spaced."""
+        """Typed rows of the validation and test parts, n of them at most, evenly spaced."""
         split = self.dataset.split
         rows = torch.cat([split.val, split.test]).sort().values
         picked = torch.linspace(0, len(rows) - 1, min(n, len(rows))).round().long()
-        return self.frame[rows[picked].numpy()]
+        return self.table.frame[rows[picked].numpy()]
 
     def _metrics(self, model: Predictor, name: Literal["val", "test"]) -> dict[str, float]:
         part, schema = self.dataset.part(name), self.dataset.schema

@@ -8,6 +8,7 @@ Does not know: files, how the graph is run.
 """
 
 import json
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -20,24 +21,36 @@ import hpo
 from hpo.bundle import Model, Predictor
 from hpo.data.preprocessing import TINY, Preprocessor
 from hpo.data.schema import Categories, TableSchema
-from hpo.data.spellings import spellings
+from hpo.data.target import LabelType
 from hpo.errors import ExportError
 from hpo.trial import Activation
 
-FORMAT = 1
-"""Of the graph's inputs and outputs; raise by one when their names or meaning change."""
+FORMAT = 2
+"""Of the graph's inputs and outputs; raise by one when their names or meaning change.
+
+1: numbers are float, labels string. 2: a number whose digits float would lose is double, and so is
+a date, in microseconds since 1970 UTC; labels are of the target's own type.
+"""
 
 IR_VERSION, OPSET, ML_OPSET = 8, 17, 3
 ML = "ai.onnx.ml"
 OUTPUTS = ("prediction", "probabilities")
+LABELS: dict[LabelType, tuple[str, int]] = {
+    "text": ("O", onnx.TensorProto.STRING),
+    "integer": ("i8", onnx.TensorProto.INT64),
+    "number": ("f8", onnx.TensorProto.DOUBLE),
+    "boolean": ("?", onnx.TensorProto.BOOL),
+}
+"""How labels are held: by numpy, and by ONNX."""
 MAX_BYTES = 2**31 - 2**20  # what fits a protocol buffer, with room for all but the weights
 
 
 def to_onnx(model: Predictor) -> bytes:
     """The content of `model.onnx`; the same model gives the same bytes.
 
-    Inputs are one a column, `(rows, 1)`: float with NaN for missing, or string with "" for missing.
-    Outputs are `prediction`, `(rows,)`, and for classes `probabilities`, `(rows, n_classes)`.
+    Inputs are one a column, `(rows, 1)`: float or double with NaN for missing, double microseconds
+    since 1970 UTC for a date, or string with "" for missing. Outputs are `prediction`, `(rows,)`,
+    and for classes `probabilities`, `(rows, n_classes)`.
 
     Raises:
         ExportError: it is too large for an ONNX file.
@@ -48,25 +61,40 @@ def to_onnx(model: Predictor) -> bytes:
     x_num, codes = _columns(graph, schema, names)
     outputs = _mixed(graph, model, x_num, codes)
     if schema.task == "regression":
-        graph.add("Identity", outputs, name="prediction")
+        kind = _float_type(schema.target in schema.double)
+        graph.add("Cast", outputs, name="prediction", to=kind)
     else:
         graph.add("Identity", outputs, name="probabilities")
         place = graph.add("ArgMax", "probabilities", axis=1, keepdims=0)
-        numbered = {"keys_int64s": range(len(schema.classes)), "values_strings": schema.classes}
-        graph.add("LabelEncoder", place, domain=ML, name="prediction", **numbered)
+        labels = graph.constant(schema.label_values().to_numpy(), LABELS[schema.labels][0])
+        graph.add("Gather", labels, place, name="prediction")
     return graph.to_bytes(schema, names)
 
 
 def input_names(schema: TableSchema) -> dict[str, str]:
     """The graph's input for each column: the column's own name, or an output's with a "_" more."""
-    columns = [*schema.numeric, *(column.name for column in schema.categorical)]
+    columns = set(schema.columns)
     names: dict[str, str] = {}
-    for column in columns:
+    for column in schema.columns:
         name = column
         while name in OUTPUTS or (name != column and name in columns):
             name += "_"
         names[column] = name
     return names
+
+
+def described_inputs(schema: TableSchema) -> dict[str, dict[str, str]]:
+    """The name and the type of the graph's input for each column."""
+    exact = schema.exact
+    kinds = {name: "double" if name in exact else "float" for name in schema.numbers}
+    return {
+        column: {"name": name, "type": kinds.get(column, "string")}
+        for column, name in input_names(schema).items()
+    }
+
+
+def _float_type(is_double: bool) -> int:
+    return int(onnx.TensorProto.DOUBLE if is_double else onnx.TensorProto.FLOAT)
 
 
 class _Graph:
@@ -99,10 +127,13 @@ class _Graph:
         """The file's content."""
         if sum(len(constant.raw_data) for constant in self._constants) > MAX_BYTES:
             raise ExportError("model.onnx: a file of ONNX holds 2 GiB, and the weights are more")
-        numbers = {names[column]: onnx.TensorProto.FLOAT for column in schema.numeric}
+        exact = schema.exact
+        numbers = {names[name]: _float_type(name in exact) for name in schema.numbers}
         texts = {names[column.name]: onnx.TensorProto.STRING for column in schema.categorical}
         is_number = schema.task == "regression"
-        kind = onnx.TensorProto.FLOAT if is_number else onnx.TensorProto.STRING
+        kind = LABELS[schema.labels][1]
+        if is_number:
+            kind = _float_type(schema.target in schema.double)
         outputs = [helper.make_tensor_value_info("prediction", kind, ["rows"])]
         if not is_number:
             shape: list[str | int | None] = ["rows", len(schema.classes)]
@@ -140,14 +171,20 @@ class _Graph:
 def _columns(
     graph: _Graph, schema: TableSchema, names: dict[str, str]
 ) -> tuple[str | None, str | None]:
-    """`TableSchema.encode`: (rows, n_numeric) numbers, (rows, n_categorical) codes, if any."""
-    x_num = [names[column] for column in schema.numeric]
-    codes = [_codes(graph, column, names[column.name]) for column in schema.categorical]
+    """`TableSchema.encode`: (rows, n_numbers) numbers, (rows, n_categorical) codes, if any."""
+    exact = schema.exact
+    x_num = [
+        names[column]
+        if column in exact
+        else graph.add("Cast", names[column], to=onnx.TensorProto.DOUBLE)
+        for column in schema.numbers
+    ]
+    codes = [_codes(graph, schema, column, names[column.name]) for column in schema.categorical]
     return _side_by_side(graph, x_num), _side_by_side(graph, codes)
 
 
-def _codes(graph: _Graph, column: Categories, name: str) -> str:
-    known = {word: place for place, value in enumerate(column.values) for word in spellings(value)}
+def _codes(graph: _Graph, schema: TableSchema, column: Categories, name: str) -> str:
+    known = schema.spellings(column)
     return graph.add(
         "LabelEncoder",
         name,
@@ -172,7 +209,9 @@ def _mixed(graph: _Graph, model: Predictor, x_num: str | None, codes: str | None
             found = [_features(graph, part.preprocessor, x_num, codes)]
             features.append((part.preprocessor, found[0]))
         output = _predictions(graph, part, _logits(graph, part, found[0]))
-        outputs.append(output if weight == 1 else _times(graph, output, weight))
+        kind = "f8" if model.schema.task == "regression" else "f4"
+        share = graph.constant(weight, kind)
+        outputs.append(output if weight == 1 else graph.add("Mul", output, share))
     mixed = outputs[0]
     for output in outputs[1:]:
         mixed = graph.add("Add", mixed, output)
@@ -191,20 +230,46 @@ def _features(graph: _Graph, fitted: Preprocessor, x_num: str | None, codes: str
     features = []
     if x_num is not None:
         gaps = graph.add("IsNaN", x_num)
-        nothing = graph.constant(0.0)
-        centered = graph.add("Sub", x_num, graph.constant(fitted.center))
-        centered = graph.add("Where", gaps, nothing, centered)
-        if fitted.numeric == "quantile":
-            scaled = _quantile(graph, fitted, centered)
-        else:
-            scaled = graph.add("Div", centered, graph.constant(fitted.scale))
-        features.append(graph.add("Where", gaps, nothing, scaled))
+        centered = graph.add("Sub", x_num, graph.constant(fitted.center, "f8"))
+        centered = graph.add("Where", gaps, graph.constant(0.0, "f8"), centered)
+        scaled = _float(graph, graph.add("Div", centered, graph.constant(fitted.scale, "f8")))
+        if fitted.numeric == "quantile" and fitted.n_numeric:
+            numbers = list(range(fitted.n_numeric))
+            found = _quantile(graph, fitted, _float(graph, _some(graph, centered, numbers)))
+            dates = list(range(fitted.n_numeric, len(fitted.center)))
+            scaled = (
+                graph.add("Concat", found, _some(graph, scaled, dates), axis=1) if dates else found
+            )
+        features.append(graph.add("Where", gaps, graph.constant(0.0), scaled))
         if len(fitted.missing):
-            missing = graph.add("Gather", gaps, graph.constant(fitted.missing, "i8"), axis=1)
-            features.append(graph.add("Cast", missing, to=onnx.TensorProto.FLOAT))
+            features.append(_float(graph, _some(graph, gaps, fitted.missing.tolist())))
+        features += _cycles(graph, fitted, x_num)
     if codes is not None:
         features.append(_one_hot(graph, fitted.sizes.tolist(), codes))
     return graph.add("Concat", *features, axis=1)
+
+
+def _cycles(graph: _Graph, fitted: Preprocessor, x_num: str) -> list[str]:
+    """Sine and cosine of the dates' cycles, (rows, n_cycles) each, if there are any."""
+    if not len(fitted.periods):
+        return []
+    times = _some(graph, x_num, fitted.cycling.tolist())
+    gaps = graph.add("IsNaN", times)
+    turns = graph.add("Div", times, graph.constant(fitted.periods, "f8"))
+    share = graph.add("Sub", turns, graph.add("Floor", turns))
+    angle = _float(graph, graph.add("Mul", share, graph.constant(2 * math.pi, "f8")))
+    return [
+        graph.add("Where", gaps, graph.constant(0.0), graph.add(wave, angle))
+        for wave in ("Sin", "Cos")
+    ]
+
+
+def _some(graph: _Graph, x: str, columns: list[int]) -> str:
+    return graph.add("Gather", x, graph.constant(columns, "i8"), axis=1)
+
+
+def _float(graph: _Graph, x: str) -> str:
+    return graph.add("Cast", x, to=onnx.TensorProto.FLOAT)
 
 
 def _quantile(graph: _Graph, fitted: Preprocessor, x: str) -> str:
@@ -261,8 +326,9 @@ def _predictions(graph: _Graph, model: Model, logits: str) -> str:
     task = model.schema.task
     if task == "regression":
         column = graph.add("Squeeze", logits, graph.constant([1], "i8"))
-        scaled = _times(graph, column, model.target_std)
-        return graph.add("Add", scaled, graph.constant(model.target_mean))
+        wide = graph.add("Cast", column, to=onnx.TensorProto.DOUBLE)
+        scaled = graph.add("Mul", wide, graph.constant(model.target_std, "f8"))
+        return graph.add("Add", scaled, graph.constant(model.target_mean, "f8"))
     if task == "binary":
         logits = graph.add("Pad", logits, graph.constant([0, 1, 0, 0], "i8"))
     return graph.add("Softmax", logits, axis=1)

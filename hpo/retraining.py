@@ -55,7 +55,7 @@ def open_confirming(study: Study) -> Study:
     """
     definition = confirming(study.definition)
     try:
-        return create_study(study.storage, definition, study.artifact_store_id)
+        return create_study(study.storage, definition, study.artifact_store_id, study.notes)
     except BudgetError:  # it is there, and has more trials than the first
         return open_study(study.storage, definition.name)
 

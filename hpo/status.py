@@ -80,6 +80,7 @@ class StudyStatus:
         per_minute: trials that ended a minute, in the last while.
         failures: the latest ones.
         curve: the best value so far after each trial that completed, where a trend was read.
+        notes: what was taken otherwise than a person might expect of the study's table.
     """
 
     name: str
@@ -97,6 +98,7 @@ class StudyStatus:
     per_minute: float = 0.0
     failures: tuple[Failure, ...] = ()
     curve: tuple[float, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def workers(self) -> tuple[WorkerId, ...]:

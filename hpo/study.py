@@ -39,7 +39,7 @@ from hpo.trend import Trend
 from hpo.trial import Measurement
 
 RELEASED = ledger.RELEASED
-UUID, STORE, VERSION = "hpo:uuid", "hpo:artifacts", "hpo:version"
+UUID, STORE, VERSION, NOTES = "hpo:uuid", "hpo:artifacts", "hpo:version", "hpo:notes"
 FORMAT, MOVED = "hpo:format", "hpo:moved"
 """System attributes of a study's row, beside those of its settings."""
 
@@ -73,6 +73,7 @@ class Study:
         uuid: unique anywhere; artifacts are kept under it.
         definition: what it searches, with the budget as it was when opened.
         artifact_store_id: the store that holds its table and weights.
+        notes: what was taken otherwise than a person might expect of its table.
         storage: where its rows are.
     """
 
@@ -83,6 +84,7 @@ class Study:
         self.name = self.definition.name
         self.uuid: str = attrs[UUID]
         self.artifact_store_id: str = attrs[STORE]
+        self.notes = tuple(str(note) for note in attrs.get(NOTES, ()))
         self._id = study_id
 
     @property
@@ -335,7 +337,8 @@ class Study:
         with self.storage.read() as connection:
             settings = self.settings(connection)
             definition = replace(self.definition, budget=settings.budget)
-            return read_status(connection, self._id, definition, settings.standing, trend)
+            status = read_status(connection, self._id, definition, settings.standing, trend)
+            return replace(status, notes=self.notes)
 
     def trials(self, states: tuple[TrialState, ...] | None = None) -> list[FrozenTrial]:
         """The trials by number, whole and as they are now."""

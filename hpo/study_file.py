@@ -7,15 +7,19 @@ storage, training.
 import re
 import unicodedata
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
 import polars as pl
 import tomli_w
 
-from hpo.data.schema import class_labels, resolve_task, text_of
-from hpo.data.sources import is_usable, read_table
+from hpo.data.inference import FEW_ROWS, identifier, numbers_the_rows
+from hpo.data.notes import reading_notes
+from hpo.data.reader import is_usable
 from hpo.data.split import PARTS
+from hpo.data.table import Table, read_table
+from hpo.data.target import class_labels, ordered_classes, resolve_task, text_of
 from hpo.parsing import shown
 from hpo.trial import METRICS, DataConfig, MetricName, Task
 
@@ -27,11 +31,8 @@ BATCH_SIZES = {1_000: 32, 10_000: 128, 100_000: 256}
 """Rows of the table up to which a batch size suits; `LARGE_BATCH` beyond."""
 
 LARGE_BATCH = 1024
-FEW_ROWS = 2_000
-"""Below so many, small networks do."""
-
-FEW_IDS = 20
-"""In fewer rows, ascending whole numbers and distinct texts may well be chance."""
+SMALL_TABLE = 2_000
+"""Rows below which small networks do."""
 
 
 def draft(table_source: str, target: str, base: Path) -> str:
@@ -48,8 +49,9 @@ def draft(table_source: str, target: str, base: Path) -> str:
     Raises:
         DataError: the table cannot be read, or the target cannot be predicted.
     """
-    frame = read_table(table_source, base)
-    task = resolve_task(frame, DataConfig(source=table_source, target=target))
+    data = DataConfig(source=table_source, target=target)
+    table = read_table(data, base)
+    frame, task = table.frame, resolve_task(table, data)
     split = _split_column(frame, target)
     features = [name for name in frame.columns if name not in (target, split)]
     dropped = {name: why for name in features if (why := _useless(frame[name]))}
@@ -66,9 +68,11 @@ def draft(table_source: str, target: str, base: Path) -> str:
         f"source = {_toml(table_source)}  # relative to this file",
         f"target = {_toml(target)}",
         f"task = {_toml(task)}  # {_why(frame[target], task)}",
+        *_positive_lines(frame[target], task, data),
         *_split_lines(frame, split),
         *_drop_lines(dropped),
-        *_feature_lines(frame[features]),
+        *(f"# Note: {note}." for note in reading_notes(table, replace(data, drop=tuple(dropped)))),
+        *_feature_lines(table, features),
         "",
         "[objective]",
         *_metric_lines(frame[target], task),
@@ -93,7 +97,7 @@ def draft(table_source: str, target: str, base: Path) -> str:
 
 
 def _space_line(n_rows: int) -> str:
-    name, other = ("mlp_small", "mlp") if n_rows < FEW_ROWS else ("mlp", "mlp_small")
+    name, other = ("mlp_small", "mlp") if n_rows < SMALL_TABLE else ("mlp", "mlp_small")
     return f"search_space = {_toml(name)}  # or {_toml(other)}, a path, or an inline table"
 
 
@@ -111,16 +115,14 @@ def _useless(column: pl.Series) -> str:
     """Why a column is proposed for `drop`; empty where it is not."""
     if not is_usable(column):
         return f"holds {column.dtype}, neither numbers nor text"
-    n_rows, n_values = len(column), column.n_unique()
-    if n_values == 1:
+    if column.n_unique() == 1:
         return "has the same value in every row"
-    if n_values < n_rows or n_rows < FEW_IDS:
-        return ""
-    if column.dtype == pl.String:
-        return "has another text in every row, as an identifier has"
-    if column.dtype.is_integer() and column.null_count() == 0 and column.is_sorted():
-        return "counts the rows, as an identifier does"
-    return ""
+    if len(column) >= FEW_ROWS and numbers_the_rows(column):
+        return "numbers the rows, as an identifier does"
+    is_whole = column.dtype.is_integer() and column.null_count() == 0
+    if len(column) >= FEW_ROWS and is_whole and column.is_sorted() and column.is_unique().all():
+        return "grows from row to row, as an identifier does"
+    return identifier(column)
 
 
 def _split_lines(frame: pl.DataFrame, split: str | None) -> list[str]:
@@ -137,11 +139,27 @@ def _drop_lines(dropped: dict[str, str]) -> list[str]:
     return [*reasons, f"drop = {_array(dropped)}"]
 
 
-def _feature_lines(features: pl.DataFrame) -> list[str]:
-    text = [column for column in features if column.dtype == pl.String]
-    numbers = [column for column in features if column.dtype != pl.String]
-    lines = [f"# {len(numbers)} numeric and {len(text)} categorical columns remain."]
+def _positive_lines(target: pl.Series, task: Task, data: DataConfig) -> list[str]:
+    if task != "binary":
+        return []
+    other, positive = ordered_classes(target, task, data)
+    share = int((text_of(target) == positive).sum()) / len(target)
+    why = f"the rarer class, {share:.1%} of the rows" if share < 0.5 else "the classes are level"
+    return [f"positive = {_toml(positive)}  # {why}; the other is {_toml(other)}"]
+
+
+def _feature_lines(table: Table, names: list[str]) -> list[str]:
+    columns = [table.frame[name] for name in names]
+    numbers, dates, text = (
+        [column for column in columns if table.readers[column.name].kind == kind]
+        for kind in ("number", "date", "category")
+    )
+    counted = [f"{len(numbers)} numeric", f"{len(text)} categorical"]
+    counted[1:1] = [f"{len(dates)} date"] if dates else []
+    listed = " and ".join([", ".join(counted[:-1]), counted[-1]])
+    lines = [f"# {listed} columns remain."]
     lines += [f"#   {shown(column.name)}: numbers{_missing(column)}" for column in numbers]
+    lines += [f"#   {shown(column.name)}: dates{_missing(column)}" for column in dates]
     for column in text:
         n_values = column.drop_nulls().n_unique()
         lines.append(f"#   {shown(column.name)}: {n_values:,} categories{_missing(column)}")

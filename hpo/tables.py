@@ -11,10 +11,8 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-import polars
-
 from hpo.artifacts import ArtifactStore, table_path
-from hpo.data.sources import read_table, read_typed, write_typed
+from hpo.data.table import Table, read_table
 from hpo.definition import StudyData
 from hpo.errors import ArtifactError, DataError
 from hpo.experiment import Experiment
@@ -22,7 +20,7 @@ from hpo.files.cache import cached
 from hpo.files.remote import is_remote
 
 
-def keep_table(store: ArtifactStore, frame: polars.DataFrame, data: StudyData) -> None:
+def keep_table(store: ArtifactStore, table: Table, data: StudyData) -> None:
     """Put a study's table into the artifact store, unless it is there or is to stay where it is.
 
     Raises:
@@ -30,7 +28,7 @@ def keep_table(store: ArtifactStore, frame: polars.DataFrame, data: StudyData) -
     """
     path = table_path(data.fingerprint)
     if data.copy and not store.exists(path):
-        store.put_by(path, partial(write_typed, frame))
+        store.put_by(path, table.write)
 
 
 def load_experiment(store: ArtifactStore, data: StudyData) -> Experiment:
@@ -55,13 +53,13 @@ def load_experiment(store: ArtifactStore, data: StudyData) -> Experiment:
 def _from_source(data: StudyData) -> Experiment:
     if not is_remote(data.source):
         return Experiment(_at_source(data), data)
-    return _cached(data, lambda file: write_typed(_at_source(data), file))
+    return _cached(data, lambda file: _at_source(data).write(file))
 
 
-def _at_source(data: StudyData) -> polars.DataFrame:
+def _at_source(data: StudyData) -> Table:
     """The table at its source; one that is not there now may be there later, as with a store."""
     try:
-        return read_table(data.source, Path())
+        return read_table(data, Path())
     except DataError as error:
         raise ArtifactError(str(error)) from None
 
@@ -73,7 +71,7 @@ def _cached(data: StudyData, fetch: Callable[[Path], object]) -> Experiment:
 
 def _read(data: StudyData, path: Path) -> Experiment:
     try:
-        frame = read_typed(path)
+        table = Table.read(path)
     except DataError as error:  # not what we wrote
         raise ArtifactError(str(error)) from None
-    return Experiment(frame, data)
+    return Experiment(table, data)

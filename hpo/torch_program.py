@@ -43,7 +43,7 @@ def write(model: Predictor, file: Path) -> None:
     """Write `model.pt2`, for any number of rows."""
     schema = model.schema
     example = (
-        torch.zeros(4, len(schema.numeric)),
+        torch.zeros(4, len(schema.numbers), dtype=torch.float64),
         torch.zeros(4, len(schema.categorical), dtype=torch.int64),
     )
     rows = torch.export.Dim("rows")

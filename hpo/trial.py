@@ -7,7 +7,7 @@ plain dataclasses, so that the training rooms need nothing but torch and the sta
 Does not know: where a trial runs, who asked for it, how tensors are made.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Annotated, Any, Literal
 
 Task = Literal["binary", "multiclass", "regression"]
@@ -108,12 +108,40 @@ class SplitConfig:
     __pydantic_config__ = STRICT
 
 
+LEFT_TO_THE_TABLE = (
+    "dates",
+    "positive",
+    "separator",
+    "decimal",
+    "thousands",
+    "missing",
+    "date_order",
+    "max_categories",
+)
+"""Keys of `DataConfig` that stand in a file only where they say something."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class DataConfig:
     """Where the table is and what its columns mean.
 
     `task = "auto"` and `fingerprint = ""` are what a file may leave open; a study's stored
     definition has both filled in. Paths are relative to the file that names them.
+
+    Attributes:
+        drop: columns that are left out.
+        numeric: columns that are numbers, whatever their cells look like.
+        categorical: columns that are categories, such as codes written as numbers.
+        dates: columns that are dates, such as 20240203.
+        positive: the class that f1 is of in a binary task; the rarer one where it is not named.
+        separator: between the cells of a text file; else what the file shows.
+        decimal: the decimal mark of numbers in text; else what the table shows.
+        thousands: what parts groups of digits; "" where nothing does.
+        missing: words that are missing values in a text file, in place of the usual ones. An empty
+            cell always is.
+        date_order: which comes first in dates such as 03/02/2024; else what the table shows.
+        max_categories: so many of a column's categories, the most frequent in training, are told
+            apart; others count as unseen.
     """
 
     source: str
@@ -123,24 +151,49 @@ class DataConfig:
     drop: tuple[str, ...] = ()
     numeric: tuple[str, ...] = ()
     categorical: tuple[str, ...] = ()
+    dates: tuple[str, ...] = ()
+    positive: str | int | float | bool | None = None
+    separator: Literal[",", ";", "\t", "|"] | None = None
+    decimal: Literal[".", ","] | None = None
+    thousands: Literal["", ",", ".", " ", "'"] | None = None
+    missing: tuple[str, ...] | None = None
+    date_order: Literal["ymd", "dmy", "mdy"] | None = None
+    max_categories: Annotated[int, Range(ge=2, le=65536)] = 256
     fingerprint: str = ""
 
     __pydantic_config__ = STRICT
 
 
+def data_tree(data: DataConfig) -> dict[str, Any]:
+    """As a file says it: without what it leaves to the table, the split by a column or shares."""
+    tree = asdict(data)
+    for part in fields(data):
+        if part.name in LEFT_TO_THE_TABLE and getattr(data, part.name) == part.default:
+            del tree[part.name]
+    if data.split.column is None:
+        del tree["split"]["column"]
+    else:
+        tree["split"] = {"column": data.split.column}
+    return tree
+
+
 @dataclass(frozen=True, kw_only=True)
 class Metric:
-    """A metric's direction and the tasks it is defined for."""
+    """A metric's direction, the tasks it is defined for, and whether it is of the positive class.
+
+    The last is so in a binary task alone.
+    """
 
     direction: Direction
     tasks: tuple[Task, ...]
+    of_positive: bool = False
 
 
 CLASSES: tuple[Task, ...] = ("binary", "multiclass")
 METRICS: dict[str, Metric] = {
     "accuracy": Metric(direction="maximize", tasks=CLASSES),
     "balanced_accuracy": Metric(direction="maximize", tasks=CLASSES),
-    "f1": Metric(direction="maximize", tasks=CLASSES),
+    "f1": Metric(direction="maximize", tasks=CLASSES, of_positive=True),
     "roc_auc": Metric(direction="maximize", tasks=CLASSES),
     "log_loss": Metric(direction="minimize", tasks=CLASSES),
     "rmse": Metric(direction="minimize", tasks=("regression",)),
@@ -150,6 +203,14 @@ METRICS: dict[str, Metric] = {
 MetricName = Literal[
     "accuracy", "balanced_accuracy", "f1", "roc_auc", "log_loss", "rmse", "mae", "r2"
 ]
+
+
+def metric_label(name: str, positive: object = None) -> str:
+    """A metric's name for people, with the class that it is of, if it depends on one."""
+    is_of = positive is not None and METRICS[name].of_positive
+    return f"{name} of {positive}" if is_of else name
+
+
 LOSSES: dict[Task, tuple[Loss, ...]] = {
     "binary": ("bce",),
     "multiclass": ("cross_entropy",),

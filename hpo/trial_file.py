@@ -8,7 +8,7 @@ from typing import Any
 
 import tomli_w
 
-from hpo.trial import TrialConfig
+from hpo.trial import TrialConfig, data_tree
 
 
 def config_toml(config: TrialConfig, note: str) -> str:
@@ -19,9 +19,4 @@ def config_toml(config: TrialConfig, note: str) -> str:
 
 def config_tree(config: TrialConfig) -> dict[str, Any]:
     """A trial's configuration by section, as such files have it."""
-    tree = asdict(config)
-    if config.data.split.column is None:
-        del tree["data"]["split"]["column"]
-    else:
-        tree["data"]["split"] = {"column": config.data.split.column}
-    return tree
+    return {**asdict(config), "data": data_tree(config.data)}

@@ -58,24 +58,32 @@ class Predictor(ABC):
     def to_bytes(self) -> bytes:
         """The file's content."""
 
-    def predict(self, table: Any) -> polars.DataFrame:
+    @property
+    def is_bounded(self) -> bool:
+        """Whether it cuts all numbers off beyond those of training."""
+        scaled = {part.preprocessor.numeric for _, part in self.parts}
+        return scaled == {"quantile"} and not self.schema.dates
+
+    def predict(self, table: Any, where: str = "the table") -> polars.DataFrame:
         """Predict on raw rows.
 
         Args:
             table: a polars or pandas DataFrame, or a dict of columns, that holds the training
-                table's feature columns in any order; others are ignored.
+                table's feature columns in any order; others are ignored. Cells are read as the
+                schema says, whatever type they come in.
+            where: the table's name, which opens each message.
 
         Returns:
-            A column `prediction` (the class's own label, or the number) and, for classes,
-            `probability_<label>` each; row for row as the input.
+            A column `prediction` (the class's label in its own type, or the number) and, for
+            classes, `probability_<label>` each; row for row as the input.
 
         Raises:
             DataError: a column is missing or does not hold what it must.
         """
-        outputs = self.outputs(*self.schema.encode(as_frame(table)))
+        outputs = self.outputs(*self.schema.encode(as_frame(table, where), where))
         if self.schema.task == "regression":
             return polars.DataFrame({"prediction": outputs.numpy()})
-        labels = polars.Series(self.schema.classes)
+        labels = self.schema.label_values()
         columns = {"prediction": labels[outputs.argmax(dim=1).numpy()]}
         for index, label in enumerate(self.schema.classes):
             columns[f"probability_{label}"] = polars.Series(outputs[:, index].numpy())
@@ -83,10 +91,10 @@ class Predictor(ABC):
 
     @torch.inference_mode()
     def outputs(self, x_num: torch.Tensor, x_cat: torch.Tensor) -> torch.Tensor:
-        """Predict on encoded rows, float32.
+        """Predict on encoded rows, float64 in a regression and float32 otherwise.
 
         Args:
-            x_num: (rows, n_numeric) float32, missing is NaN.
+            x_num: (rows, n_numbers) float64, missing is NaN.
             x_cat: (rows, n_categorical) int64 codes.
 
         Returns:

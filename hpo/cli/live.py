@@ -47,7 +47,7 @@ def watch(study: Study, n_workers: int | None = None, where: str = "here") -> It
     if not console.is_terminal:
         yield PlainView(console, study, tells_failures=n_workers is None)
         return
-    title = f"{study.name}, {study.definition.objective.metric} {study.definition.direction}d"
+    title = f"{study.name}, {study.definition.metric_label} {study.definition.direction}d"
     if n_workers is not None:
         title += f", {n_workers} worker{'s' if n_workers > 1 else ''} {where}"
     with Live(console=console, auto_refresh=False) as live:
@@ -100,7 +100,7 @@ class PlainView:
     def __init__(self, console: Console, study: Study, *, tells_failures: bool) -> None:
         """Print to `console`; workers that log there tell of their failures themselves."""
         self._console = console
-        self._metric = study.definition.objective.metric
+        self._metric = study.definition.metric_label
         self._tells_failures = tells_failures
         self._told: set[int] = set()
         self._next = 0.0

@@ -90,13 +90,17 @@ def predict(
         hpo predict winners/trial-00017 rows.csv --out predictions.csv
     """
     from hpo.bundle import load_model
-    from hpo.data.sources import read_table, write_typed
+    from hpo.data.notes import prediction_notes
+    from hpo.data.sources import read_raw, write_parquet
     from hpo.files.durable import replacing
 
     if out is not None and out.suffix not in (".csv", ".parquet"):
         raise InputError(f"--out must end in .csv or .parquet, but got {out}")
     model = load_model(model_dir)
-    predictions = model.predict(read_table(table, Path(), may_be_empty=True))
+    raw = read_raw(table, Path(), may_be_empty=True)
+    predictions = model.predict(raw.frame, raw.where)
+    for note in prediction_notes(model.schema, raw.frame):
+        _log(f"{raw.where}: {note}")
     try:
         if out is None:
             sys.stdout.write(predictions.write_csv())
@@ -106,7 +110,7 @@ def predict(
             if out.suffix == ".csv":
                 predictions.write_csv(file)
             else:
-                write_typed(predictions, file)
+                write_parquet(predictions, file)
     except OSError as error:
         raise InputError(f"{out}: cannot be written ({error.strerror or error})") from None
 

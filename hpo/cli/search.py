@@ -265,7 +265,12 @@ def _create(
     from hpo.launch.creation import create_from_file
 
     limit = None if timeout is None else seconds("--timeout", timeout)
-    return create_from_file(study_file, storage, artifacts, n_trials=n_trials, timeout=limit)
+    study, store = create_from_file(
+        study_file, storage, artifacts, n_trials=n_trials, timeout=limit
+    )
+    for note in study.notes:
+        print(f"note: {note}", file=sys.stderr)
+    return study, store
 
 
 def _parse_param(text: str) -> tuple[str, bool | int | float | str]:

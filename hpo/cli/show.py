@@ -66,6 +66,8 @@ def print_status(status: StudyStatus) -> None:
     if status.silent:
         told = f"{ranges(status.silent)}: no sign of life; workers take them over"
         table.add_row("silent trials", f"{told}, or: hpo reap {status.name}")
+    for note in status.notes:
+        table.add_row("note", note)
     _print(table)
 
 
@@ -74,7 +76,7 @@ def print_leaderboard(study: Study, rows: list[Row]) -> None:
     if any(row.confirmed for row in rows):
         _print_confirmed(study, rows)
         return
-    metric = study.definition.objective.metric
+    metric = study.definition.metric_label
     table = _table("", "trial", metric, "state", "epochs", "params")
     for rank, row in enumerate(rows, start=1):
         value = "" if row.value is None else f"{row.value:.5g}"
@@ -87,7 +89,7 @@ def print_leaderboard(study: Study, rows: list[Row]) -> None:
 def _print_confirmed(study: Study, rows: list[Row]) -> None:
     """The leaderboard with means over seeds; states where they differ, to leave room for params."""
     states = {row.state for row in rows} != {"COMPLETE"}
-    metric = study.definition.objective.metric
+    metric = study.definition.metric_label
     table = _table("", "trial", metric, "confirmed", *(["state"] if states else []), "params")
     for rank, row in enumerate(rows, start=1):
         value = "" if row.value is None else f"{row.value:.5g}"
@@ -126,7 +128,7 @@ def print_trial(study: Study, row: Row, curve: dict[int, float]) -> None:
     table.add_row("trial", f"{row.number} of {study.name}")
     table.add_row("state", row.state)
     if row.value is not None:
-        table.add_row(study.definition.objective.metric, f"{row.value:.6g}")
+        table.add_row(study.definition.metric_label, f"{row.value:.6g}")
     groups: list[dict[str, Any]] = [row.params, row.metrics, row.user_attrs]
     for group in groups:
         table.add_section()
@@ -170,6 +172,7 @@ def status_json(status: StudyStatus) -> dict[str, Any]:
         "silent": list(status.silent),
         "per_minute": status.per_minute,
         "failures": [asdict(failure) for failure in status.failures],
+        "notes": list(status.notes),
     }
 
 

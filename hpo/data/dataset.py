@@ -3,19 +3,24 @@
 Does not know: where the table came from, how it is scaled.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
-import polars as pl
 import torch
 
-from hpo.data.schema import TableSchema, resolve_task
+from hpo.data.inference import infer_schema
+from hpo.data.notes import notes_on
+from hpo.data.schema import TableSchema
 from hpo.data.split import Split, split_rows
-from hpo.trial import DataConfig
+from hpo.data.table import Table
+from hpo.data.target import resolve_task
+from hpo.errors import DataError
+from hpo.parsing import shown
+from hpo.trial import DataConfig, MetricName
 
 
 class Part(NamedTuple):
-    """The encoded rows of a part, and their targets."""
+    """The encoded rows of a part, and their targets; float64 in a regression."""
 
     x_num: torch.Tensor
     x_cat: torch.Tensor
@@ -37,15 +42,44 @@ class Dataset:
         rows: torch.Tensor = getattr(self.split, name)
         return Part(self.x_num[rows], self.x_cat[rows], self.y[rows])
 
+    def check_metric(self, metric: MetricName, where: str) -> None:
+        """Make sure that a metric can be computed on the validation part.
 
-def load_dataset(frame: pl.DataFrame, data: DataConfig) -> Dataset:
+        Raises:
+            DataError: it cannot; names what the part lacks.
+        """
+        y = self.y[self.split.val]
+        present = set(y.tolist())
+        why = ""
+        if metric == "r2" and len(present) == 1:
+            why = f"its target is always {y[0].item():g}"
+        elif lacking := [self.schema.classes[code] for code in self._needed(metric) - present]:
+            why = f"it has no row of the class {shown(min(lacking))}"
+        if why:
+            raise DataError(
+                f"{where}: objective.metric: {metric} cannot be computed on the validation part: "
+                f"{why}; take another metric, or another data.split"
+            )
+
+    def _needed(self, metric: MetricName) -> set[int]:
+        """The classes without which a metric is not defined."""
+        if metric == "roc_auc":
+            return set(range(len(self.schema.classes)))
+        return {1} if metric == "f1" and self.schema.task == "binary" else set()
+
+
+def load_dataset(table: Table, data: DataConfig) -> Dataset:
     """Check a typed table against what the study says of it, split and encode it.
 
     Raises:
         DataError: it cannot be trained on, and why.
     """
-    task = resolve_task(frame, data)
-    split = split_rows(frame, data, task)
-    schema = TableSchema.infer(frame, data, split.train)
-    encoded = schema.encode(frame)
-    return Dataset(schema=schema, split=split, y=schema.encode_target(frame), **encoded._asdict())
+    task = resolve_task(table, data)
+    split = split_rows(table, data, task)
+    schema, dropped, kept = infer_schema(table, data, task, split.train)
+    if table.format > 1:
+        notes = notes_on(table, data, split, schema, dropped, kept)
+        schema = replace(schema, notes=notes)
+    encoded = schema.encode(table.frame, data.source)
+    y = schema.encode_target(table.frame)
+    return Dataset(schema=schema, split=split, y=y, **encoded._asdict())

@@ -1,4 +1,4 @@
-"""CSV and TSV to columns of text, and what is wrong with one that cannot be read.
+"""CSV and TSV to columns of text, by the separator that the file shows.
 
 Does not know: files, kinds of columns, missing values.
 """
@@ -6,6 +6,7 @@ Does not know: files, kinds of columns, missing values.
 import codecs
 import csv
 import io
+import re
 from contextlib import suppress
 from typing import Any
 
@@ -13,22 +14,30 @@ import polars as pl
 
 from hpo.errors import DataError, first_line
 
-SEPARATORS = {",": "commas", "\t": "tabs", ";": "semicolons", "|": "bars"}
+SEPARATORS = (",", ";", "\t", "|")
 
 
-def parse(content: bytes, separator: str, where: str) -> pl.DataFrame:
+N_LINES = 50
+"""Lines of a file that are looked at for its separator."""
+
+
+def parse(content: bytes, where: str, separator: str | None, usual: str) -> pl.DataFrame:
     """Read a table whose first line names its columns; every cell is text, an empty one null.
 
     Args:
-        content: UTF-8. A byte order mark and blank lines around the table do not count.
-        separator: between cells.
+        content: UTF-8, or UTF-16 with its mark. A byte order mark and blank lines around the table
+            do not count.
         where: the table's name, which opens each message.
+        separator: between cells; found from the file where it is None.
+        usual: the separator of files of this name, where others fit no better.
 
     Raises:
         DataError: it is no such text, a row is longer than the header, or two columns have one
             name.
     """
-    content = content.removeprefix(codecs.BOM_UTF8).lstrip(b"\r\n")
+    content = _as_utf8(content, where).lstrip(b"\r\n")
+    content, named = _without_note(content)
+    separator = separator or named or find_separator(content, usual)
     options: dict[str, Any] = {"separator": separator, "infer_schema": False}
     try:
         header = pl.read_csv(content, has_header=False, n_rows=1, **options)
@@ -40,10 +49,58 @@ def parse(content: bytes, separator: str, where: str) -> pl.DataFrame:
     except pl.exceptions.PolarsError as error:
         why = _mistake(content, separator) or f"cannot be parsed: {first_line(error)}"
         raise DataError(f"{where}: {why}") from None
-    if b"\0" in content or (len(names) == 1 and _other_separator(content, separator)):
+    if b"\0" in content:
         raise DataError(f"{where}: {_mistake(content, separator)}")
     frame.columns = names  # as cells are read: polars leaves quotes in a header doubled
     return frame
+
+
+def find_separator(content: bytes, usual: str) -> str:
+    """What stands between the cells of a text.
+
+    It is in the header, and as often in each of the first lines, outside quotes. Where several
+    are, the usual one is taken, and otherwise the most frequent.
+    """
+    lines = _first_lines(content)
+    counts = {mark: [line.count(mark) for line in lines] for mark in SEPARATORS}
+    steady = {mark: n[0] for mark, n in counts.items() if n[0] and len(set(n)) == 1}
+    if usual in steady:
+        # A comma a line may be the decimal mark of the one number in it.
+        others = {mark: n for mark, n in steady.items() if n > steady[usual]}
+        return max(others, key=lambda mark: others[mark]) if others else usual
+    if steady:
+        return max(steady, key=lambda mark: steady[mark])
+    in_header = {mark: n[0] for mark, n in counts.items() if n and n[0]}
+    if usual in in_header or not in_header:
+        return usual
+    return max(in_header, key=lambda mark: in_header[mark])
+
+
+def _first_lines(content: bytes) -> list[str]:
+    """The first rows, what is quoted left out."""
+    start = content[: 2**16]
+    text = start.decode(errors="ignore")
+    rows = re.sub(r'"(?:[^"]|"")*"', "", text).splitlines()
+    if len(start) < len(content):
+        rows = rows[:-1] or rows  # the last one is cut off
+    return [row for row in rows[:N_LINES] if row.strip()]
+
+
+def _as_utf8(content: bytes, where: str) -> bytes:
+    """Without its byte order mark; what spreadsheets save as "Unicode text" is UTF-16."""
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        try:
+            return content.decode("utf-16").encode()
+        except UnicodeDecodeError:
+            raise DataError(f"{where}: cannot be parsed: is broken UTF-16") from None
+    return content.removeprefix(codecs.BOM_UTF8)
+
+
+def _without_note(content: bytes) -> tuple[bytes, str | None]:
+    """The text after a first line such as sep=; that spreadsheets write, and what it names."""
+    if found := re.match(rb"\"?sep=([,;|\t])\"?\r?\n", content):
+        return content[found.end() :], found[1].decode()
+    return content, None
 
 
 def check_names(names: list[str], where: str) -> None:
@@ -66,8 +123,6 @@ def _mistake(content: bytes, separator: str) -> str:
     except UnicodeDecodeError as error:
         line, byte = content.count(b"\n", 0, error.start) + 1, content[error.start]
         return f"must be text in UTF-8, but line {line} holds the byte 0x{byte:02x}"
-    if other := _other_separator(content, separator):
-        return f"must have {SEPARATORS[separator]} between its cells, but has {SEPARATORS[other]}"
     rows = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
     with suppress(csv.Error):
         n_columns = len(next(rows, []))
@@ -75,13 +130,3 @@ def _mistake(content: bytes, separator: str) -> str:
             if len(row) > n_columns:
                 return f"line {rows.line_num} has {len(row)} cells, but the header {n_columns}"
     return ""
-
-
-def _other_separator(content: bytes, separator: str) -> str:
-    """What stands between cells instead, if the first two lines agree in that."""
-    first, second = [*content.split(b"\n", 2), b""][:2]
-    if separator.encode() in first:
-        return ""
-    counts = {other: first.count(other.encode()) for other in SEPARATORS}
-    most = max(counts, key=lambda other: counts[other])
-    return most if counts[most] and second.count(most.encode()) == counts[most] else ""

@@ -1,18 +1,21 @@
 """Scaling and one-hot encoding as a torch module, fitted on the training part alone.
 
 All that it learned lies in buffers, so that it is saved and exported with the network. It sees
-tensors only: missing numbers as NaN, categories as codes. Running it takes gathers, comparisons and
-arithmetic, which every runtime of exported models has; `hpo.onnx_graph` does the same in ONNX.
+tensors only: missing numbers as NaN, categories as codes. Numbers are centred, and by mean or
+quartiles scaled, in float64: what is cast to float32 has lost no digit that tells rows apart.
+Running it takes gathers, comparisons and arithmetic, which every runtime of exported models has;
+`hpo.onnx_graph` does the same in ONNX.
 
 Does not know: strings, splits, files.
 """
 
+import math
 from collections.abc import Mapping
 
 import torch
 from torch import nn
 
-from hpo.data.schema import TableSchema
+from hpo.data.schema import PERIODS, TableSchema
 from hpo.trial import Numeric
 
 MAX_QUANTILES = 1000
@@ -31,8 +34,10 @@ CLIP = 5.199337582605575  # the normal score of 1 - 1e-7, where scikit-learn cli
 class Preprocessor(nn.Module):
     """Numbers and category codes to the network's input.
 
-    Its features are the scaled numbers, 0 where missing; then for each column that had gaps in
-    training whether it is missing here; then the categories one-hot, all zeros for an unseen one.
+    Its features are the scaled numbers and dates, 0 where missing; then for each column that had
+    gaps in training whether it is missing here; then sine and cosine of the dates' cycles; then
+    the categories one-hot, all zeros for an unseen one. Dates are scaled by mean and standard
+    deviation whatever numbers are, so that later ones than training saw go on in a straight line.
     """
 
     knots: torch.Tensor
@@ -42,26 +47,34 @@ class Preprocessor(nn.Module):
     missing: torch.Tensor
     offsets: torch.Tensor
     sizes: torch.Tensor
+    cycling: torch.Tensor
+    periods: torch.Tensor
 
     def __init__(self, schema: TableSchema, numeric: Numeric) -> None:
         """Make one that has learned nothing, with buffers of the shapes that it will have."""
         super().__init__()
         self.numeric = numeric
-        n_numeric = len(schema.numeric)
+        self.n_numeric, n_numbers = len(schema.numeric), len(schema.numbers)
         positions = torch.empty(0, dtype=torch.float64)
         if numeric == "quantile":
             positions = _positions(n_quantiles(schema.n_train))
-        self.register_buffer("knots", torch.zeros(n_numeric, len(positions)))
+        self.register_buffer("knots", torch.zeros(self.n_numeric, len(positions)))
         self.register_buffer("scores", _normal_scores(positions))
-        self.register_buffer("center", torch.zeros(n_numeric))
-        self.register_buffer("scale", torch.ones(n_numeric))
-        gaps = [schema.numeric.index(name) for name in schema.numeric_missing]
+        self.register_buffer("center", torch.zeros(n_numbers, dtype=torch.float64))
+        self.register_buffer("scale", torch.ones(n_numbers, dtype=torch.float64))
+        places = {name: place for place, name in enumerate(schema.numbers)}
+        gaps = [places[name] for name in schema.numeric_missing]
         sizes = [len(column.values) for column in schema.categorical]
         self.register_buffer("missing", torch.tensor(gaps, dtype=torch.int64))
         self.register_buffer("sizes", torch.tensor(sizes, dtype=torch.int64))
         self.register_buffer("offsets", self.sizes.cumsum(0) - self.sizes)
+        cycles = [(places[date.name], PERIODS[c]) for date in schema.dates for c in date.cycles]
+        cycling = torch.tensor([place for place, _ in cycles], dtype=torch.int64)
+        periods = torch.tensor([period for _, period in cycles], dtype=torch.float64)
+        self.register_buffer("cycling", cycling, persistent=False)
+        self.register_buffer("periods", periods, persistent=False)
         self.n_categories = sum(sizes)
-        self.n_features = n_numeric + len(gaps) + self.n_categories
+        self.n_features = n_numbers + len(gaps) + 2 * len(cycles) + self.n_categories
 
     @classmethod
     def empty(cls, schema: TableSchema, numeric: Numeric) -> "Preprocessor":
@@ -87,7 +100,7 @@ class Preprocessor(nn.Module):
 
         Args:
             schema: the table's.
-            x_num: (rows, n_numeric) float32, missing is NaN.
+            x_num: (rows, n_numbers) float64, missing is NaN.
             x_cat: (rows, n_categorical) int64 codes.
             numeric: how numbers are scaled: `quantile` to normal scores, `standard` by mean and
                 standard deviation, `robust` by median and interquartile range, `none` not at all.
@@ -98,20 +111,22 @@ class Preprocessor(nn.Module):
             "standard": made._fit_standard,
             "robust": made._fit_robust,
         }
-        if numeric == "none":
-            return made
-        for index in range(len(schema.numeric)):
-            column = x_num[:, index].double()
+        for index in range(len(schema.numbers)):
+            is_date = index >= made.n_numeric
+            if numeric == "none" and not is_date:
+                continue
+            column = x_num[:, index]
             present = column[~column.isnan()]
             if len(present):
-                fits[numeric](index, present.sort().values)
+                fit = made._fit_standard if is_date else fits[numeric]
+                fit(index, present.sort().values)
         return made
 
     def forward(self, x_num: torch.Tensor, x_cat: torch.Tensor) -> torch.Tensor:
         """Scale and encode.
 
         Args:
-            x_num: (rows, n_numeric) float32, missing is NaN.
+            x_num: (rows, n_numbers) float64, missing is NaN.
             x_cat: (rows, n_categorical) int64 codes.
 
         Returns:
@@ -119,9 +134,21 @@ class Preprocessor(nn.Module):
         """
         gaps = x_num.isnan()
         centered = torch.where(gaps, 0.0, x_num - self.center)
-        scaled = self._quantile(centered) if self.numeric == "quantile" else centered / self.scale
+        scaled = (centered / self.scale).to(self.scores.dtype)
+        if self.numeric == "quantile":
+            numbers = self._quantile(centered[:, : self.n_numeric].to(self.scores.dtype))
+            scaled = torch.cat([numbers, scaled[:, self.n_numeric :]], dim=1)
         scaled = torch.where(gaps, 0.0, scaled)
-        return torch.cat([scaled, gaps[:, self.missing].float(), self._one_hot(x_cat)], dim=1)
+        missing = gaps[:, self.missing].to(scaled.dtype)
+        features = [scaled, missing, *self._cycles(x_num), self._one_hot(x_cat).to(scaled.dtype)]
+        return torch.cat(features, dim=1)
+
+    def _cycles(self, x_num: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Sine and cosine, (rows, n_cycles) each; 0 where the date is missing."""
+        turns = x_num[:, self.cycling] / self.periods
+        angle = ((turns - turns.floor()) * (2 * math.pi)).to(self.scores.dtype)
+        gaps = turns.isnan()
+        return torch.where(gaps, 0.0, angle.sin()), torch.where(gaps, 0.0, angle.cos())
 
     def _quantile(self, x: torch.Tensor) -> torch.Tensor:
         """Normal scores of (rows, n_numeric): linear between knots, constant beyond."""

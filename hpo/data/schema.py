@@ -1,44 +1,60 @@
-"""The schema of a table: which columns mean what, and their encoding as tensors.
+"""The schema of a table: what columns mean, how cells are read, and their encoding as tensors.
 
-Owns strings: behind `encode` there are only numbers. Learned from the training part, so that a
-category is known when training saw it.
+Owns strings: behind `encode` there are only numbers.
 
-Does not know: files, scaling, networks.
+Does not know: how a schema is learned, files, scaling, networks.
 """
 
 import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import polars as pl
 import torch
 
-from hpo.data.sources import is_usable
-from hpo.errors import DataError, InputError, nearest
+from hpo.data.cells import DAY_MICROSECONDS
+from hpo.data.reader import EXACT, MISSING, Reader, check_usable, is_empty
+from hpo.data.target import LabelType, labels_in, text_of
+from hpo.errors import DataError, InputError
 from hpo.parsing import parse_json, shown
-from hpo.trial import DataConfig, Task
+from hpo.trial import Task
 
-FORMAT = 1
+FORMAT = 2
 """Raise by one when a schema written today would be misread by yesterday's code; `from_json` then
-reads both, and a schema of the earlier number is kept under `tests/`."""
+reads both, and a schema of the earlier number is kept under `tests/`.
 
-MAX_CLASSES = 20
-"""Whole numbers of at most so many values are taken for classes when the task is `auto`."""
+1: numbers in float32, texts as hpo's first readers cleaned them, the second of two classes
+positive, labels given back as text. 2: readers, dates, labels in their own type.
+"""
 
-MAX_LISTED = 20
+Cycle = Literal["day", "week", "year"]
+PERIODS: dict[Cycle, float] = {
+    "day": float(DAY_MICROSECONDS),
+    "week": 7.0 * DAY_MICROSECONDS,
+    "year": 365.2425 * DAY_MICROSECONDS,
+}
+"""Microseconds of each cycle; the year is the mean one of the Gregorian calendar."""
 
-MAX_CATEGORIES = 256
-"""So many of a column's categories, the most frequent in training, are told apart; others count as
-unseen. It bounds the network's width where a column of names or identifiers slips in."""
+OF_FORMAT_1 = (
+    "target",
+    "task",
+    "numeric",
+    "numeric_missing",
+    "categorical",
+    "classes",
+    "n_train",
+)
 
 
 class Encoded(NamedTuple):
     """Rows as tensors.
 
-    `x_num` is (rows, n_numeric) float32 with NaN for missing, `x_cat` (rows, n_categorical) int64:
-    a value's place among its column's categories, or their number when training has not seen it.
+    `x_num` is (rows, n_numbers) float64 with NaN for missing: numeric columns, then dates in
+    microseconds since 1970 UTC. `x_cat` is (rows, n_categorical) int64: a value's place among its
+    column's categories, or their number when training has not seen it.
     """
 
     x_num: torch.Tensor
@@ -54,6 +70,14 @@ class Categories:
 
 
 @dataclass(frozen=True, kw_only=True)
+class DateColumn:
+    """A column of dates or times, and the cycles of which training saw at least two."""
+
+    name: str
+    cycles: tuple[Cycle, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
 class TableSchema:
     """What training and prediction must agree on.
 
@@ -61,11 +85,18 @@ class TableSchema:
         target: the column that is predicted.
         task: what kind of prediction.
         numeric: columns of numbers.
-        numeric_missing: those of them with missing values in training.
+        numeric_missing: those of them, and of `dates`, with missing values in training.
         categorical: columns of text, and those that the study says are such.
-        classes: labels in the order of the network's outputs: whole numbers by value, text by
-            alphabet. Of two, the second is the positive one. Empty in a regression.
+        classes: labels as text in the order of the network's outputs. Of two, the second is the
+            positive one. Empty in a regression.
         n_train: rows of the training part.
+        dates: columns of dates and times.
+        double: numeric columns, and perhaps the target, whose digits float32 would lose.
+        labels: the type in which labels are given back.
+        readers: how cells are read, by column, where a column's kind does not say all.
+        missing: words that are missing values in text.
+        notes: sentences on what was taken otherwise than a person might expect.
+        format: of the reading and the tensors; see `FORMAT`.
     """
 
     target: str
@@ -75,63 +106,124 @@ class TableSchema:
     categorical: tuple[Categories, ...]
     classes: tuple[str, ...]
     n_train: int
+    dates: tuple[DateColumn, ...] = ()
+    double: tuple[str, ...] = ()
+    labels: LabelType = "text"
+    readers: dict[str, Reader] = field(default_factory=dict)
+    missing: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    format: int = FORMAT
 
-    @classmethod
-    def infer(cls, frame: pl.DataFrame, data: DataConfig, train: torch.Tensor) -> "TableSchema":
-        """Learn the schema of a table.
+    @property
+    def numbers(self) -> tuple[str, ...]:
+        """The columns of `Encoded.x_num`."""
+        return (*self.numeric, *(column.name for column in self.dates))
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Every feature column: those of `x_num`, then those of `x_cat`."""
+        return (*self.numbers, *(column.name for column in self.categorical))
+
+    @property
+    def exact(self) -> frozenset[str]:
+        """The columns that float32 would take digits from: those of `double`, and dates."""
+        return frozenset((*self.double, *(column.name for column in self.dates)))
+
+    @property
+    def positive(self) -> str | None:
+        """The class that f1 is of in a binary task."""
+        return self.classes[1] if self.task == "binary" else None
+
+    def reader(self, name: str) -> Reader:
+        """How the cells of a feature column are read."""
+        return self._all_readers[name]
+
+    def encode(self, frame: pl.DataFrame, where: str = "the table") -> Encoded:
+        """Encode rows, their columns in any order; others and the target are ignored.
 
         Args:
-            frame: a typed table.
-            data: what the study says of its columns.
-            train: indices of the training rows, int64.
-
-        Raises:
-            DataError: the table cannot be trained on, and why.
-        """
-        task = resolve_task(frame, data)
-        numeric, categorical = _kinds(frame, data)
-        rows = frame[train.numpy()]
-        return cls(
-            target=data.target,
-            task=task,
-            numeric=tuple(numeric),
-            numeric_missing=tuple(name for name in numeric if rows[name].null_count()),
-            categorical=tuple(
-                Categories(name=name, values=_frequent(text_of(rows[name]))) for name in categorical
-            ),
-            classes=() if task == "regression" else class_labels(frame[data.target]),
-            n_train=len(rows),
-        )
-
-    def encode(self, frame: pl.DataFrame) -> Encoded:
-        """Encode rows, their columns in any order; others and the target are ignored.
+            frame: raw or typed cells.
+            where: the table's name, which opens each message.
 
         Raises:
             DataError: a column is missing, or holds what it must not.
         """
-        wanted = [*self.numeric, *(column.name for column in self.categorical)]
-        if missing := [name for name in wanted if name not in frame.columns]:
-            raise DataError(f"the table lacks what was trained on: {', '.join(missing)}")
-        for name in wanted:
-            check_usable(frame[name])
-        numbers = [_numbers(frame[name]) for name in self.numeric]
-        codes = [_codes(frame[column.name], column.values) for column in self.categorical]
-        return Encoded(_stack(numbers, frame.height, "f4"), _stack(codes, frame.height, "i8"))
+        given = self._given(frame, where)
+        readers = self._all_readers
+        numbers = [
+            readers[name].read(given[name], self.missing, where).cast(pl.Float64).fill_null(np.nan)
+            for name in self.numbers
+        ]
+        for column in self.categorical:
+            check_usable(given[column.name], where)
+        codes = [
+            self.codes(column, given[column.name], readers[column.name])
+            for column in self.categorical
+        ]
+        x_num = _stack([column.to_numpy() for column in numbers], frame.height, "f8")
+        if self.format == 1:  # what the networks of then were trained on
+            x_num = x_num.float().double()
+        return Encoded(x_num, _stack(codes, frame.height, "i8"))
 
     def encode_target(self, frame: pl.DataFrame) -> torch.Tensor:
-        """The target: (rows,) float32 numbers or, of two classes, 0 and 1; else int64 classes.
+        """The target of typed rows, (rows,): float64 numbers, float32 0 and 1, or int64 classes.
 
         Labels must be among `classes`, as those of the table that the schema was learned from are.
         """
         column = frame[self.target]
         if self.task == "regression":
-            return torch.from_numpy(column.cast(pl.Float32).to_numpy().copy())
-        codes = torch.from_numpy(_codes(column, self.classes).astype("i8"))
-        return codes.float() if self.task == "binary" else codes
+            return torch.from_numpy(column.cast(pl.Float64).to_numpy().copy())
+        places = list(range(len(self.classes)))
+        codes = text_of(column).replace_strict(list(self.classes), places, return_dtype=pl.Int64)
+        classes = torch.from_numpy(codes.to_numpy().copy())
+        return classes.float() if self.task == "binary" else classes
+
+    def codes(self, column: Categories, cells: pl.Series, reader: Reader) -> np.ndarray:
+        """The codes of a text column's cells, int64."""
+        if is_empty(cells):
+            text = pl.Series([""] * len(cells), dtype=pl.String)
+        else:
+            text = reader.category_text(cells).fill_null("")
+        words = self.spellings(column)
+        codes = text.replace_strict(
+            list(words), list(words.values()), default=len(column.values), return_dtype=pl.Int64
+        )
+        unseen = codes == len(column.values)
+        if unseen.any() and (cells.dtype != pl.String or reader.legacy):
+            by_value = _codes_by_value(column, cells)
+            codes = pl.select(pl.when(unseen).then(by_value).otherwise(codes)).to_series()
+        return codes.to_numpy()
+
+    def spellings(self, column: Categories) -> dict[str, int]:
+        """Every text that means a category, and its code."""
+        reader = self.reader(column.name)
+        words = {value: code for code, value in enumerate(column.values)}
+        for value, code in list(words.items()):
+            if reader.legacy:
+                alike = {"true": ("True", "TRUE"), "false": ("False", "FALSE")}.get(value, ())
+                words |= {word: code for word in alike if word not in words}
+            if (reader.whole or reader.legacy) and value.removeprefix("-").isdecimal():
+                words.setdefault(f"{value}.0", code)
+        if "" in words:
+            words |= {word: words[""] for word in self.missing if word not in words}
+        return words
+
+    def label_values(self) -> pl.Series:
+        """The classes in the target's own type."""
+        return labels_in(self.classes, self.labels)
 
     def to_json(self) -> str:
         """The schema as text."""
-        return json.dumps({"format": FORMAT, **asdict(self)}, ensure_ascii=False)
+        tree = asdict(self)
+        if self.format == 1:
+            tree = {"format": 1, **{key: tree[key] for key in OF_FORMAT_1}}
+        else:
+            defaults = asdict(Reader())
+            tree["readers"] = {
+                name: {key: value for key, value in reader.items() if value != defaults[key]}
+                for name, reader in tree["readers"].items()
+            }
+        return json.dumps(tree, ensure_ascii=False)
 
     @classmethod
     def from_json(cls, text: str, where: str = "the schema") -> "TableSchema":
@@ -141,171 +233,78 @@ class TableSchema:
             InputError: it is none, or of another format.
         """
         tree: dict[str, Any] = parse_json(dict[str, Any], text, where)
-        if (version := tree.get("format")) != FORMAT:
-            raise InputError(f"{where} must be of format {FORMAT}, but got {shown(version)}")
+        if (version := tree.get("format")) not in (1, FORMAT):
+            raise InputError(f"{where} must be of format 1 or {FORMAT}, but got {shown(version)}")
         schema: TableSchema = parse_json(cls, text, where)
+        if version == 1:
+            schema = replace(schema, missing=MISSING)
         if not schema._is_sound():
             raise InputError(f"{where}: its columns or classes contradict each other")
         return schema
 
+    @cached_property
+    def _all_readers(self) -> Mapping[str, Reader]:
+        """Those of all feature columns."""
+        legacy = self.format == 1
+        number, date = Reader(legacy=legacy), Reader(kind="date", order="ymd")
+        category = Reader(kind="category", legacy=legacy)
+        return {
+            **dict.fromkeys(self.numeric, number),
+            **dict.fromkeys((column.name for column in self.dates), date),
+            **dict.fromkeys((column.name for column in self.categorical), category),
+            **self.readers,
+        }
+
+    def _given(self, frame: pl.DataFrame, where: str) -> dict[str, pl.Series]:
+        """The columns of a frame by name, all that are wanted among them."""
+        given = {column.name: column for column in frame.get_columns()}
+        if missing := [name for name in self.columns if name not in given]:
+            listed = ", ".join(missing[:20]) + (
+                f" and {len(missing) - 20} more" * (len(missing) > 20)
+            )
+            raise DataError(f"{where}: lacks what was trained on: {listed}")
+        return given
+
     def _is_sound(self) -> bool:
         """Whether a table can have this schema."""
         n_classes = {"regression": 0, "binary": 2}.get(self.task, max(2, len(self.classes)))
-        names = (*self.numeric, *(column.name for column in self.categorical))
-        listed = (names, self.classes, *(column.values for column in self.categorical))
+        listed = (self.columns, self.classes, *(column.values for column in self.categorical))
         return (
             len(self.classes) == n_classes
-            and set(self.numeric_missing) <= set(self.numeric)
+            and set(self.numeric_missing) <= set(self.numbers)
+            and set(self.readers) <= set(self.columns)
             and all(len(set(each)) == len(each) for each in listed)
+            and self._has_labels()
         )
 
-
-def resolve_task(frame: pl.DataFrame, data: DataConfig) -> Task:
-    """The task of a target column: as the study says, or by its values.
-
-    Text is classes, and so are at most `MAX_CLASSES` different whole numbers (1.0 is one); two are
-    binary. Other numbers are a regression.
-
-    Raises:
-        DataError: there is no such column, it has gaps, never changes, or does not suit the task.
-    """
-    column = _target(frame, data)
-    if column.dtype != pl.String:
-        _check_finite(column)
-    if data.task == "regression" or (data.task == "auto" and not _is_classes(column)):
-        _check_regression(column)
-        return "regression"
-    n_classes = len(class_labels(column))
-    if n_classes == 1:
-        raise DataError(f'target "{column.name}" has only the class {column[0]}: nothing to learn')
-    if data.task == "binary" and n_classes != 2:
-        raise DataError(f'target "{column.name}" must have 2 classes, but has {n_classes}')
-    if data.task == "auto":
-        return "binary" if n_classes == 2 else "multiclass"
-    return data.task
+    def _has_labels(self) -> bool:
+        try:
+            return self.label_values().n_unique() == len(self.classes)
+        except pl.exceptions.InvalidOperationError:
+            return False
 
 
-def class_labels(column: pl.Series) -> tuple[str, ...]:
-    """The labels of a target column: numbers by value, text by alphabet."""
-    return tuple(text_of(column.unique().sort()).unique(maintain_order=True))
-
-
-def text_of(column: pl.Series) -> pl.Series:
-    """Values as text: 1, 1.0, "1" and "1.0" agree, and a missing value is ""."""
-    text = column.cast(pl.String).fill_null("")
-    return text if column.dtype.is_integer() else text.str.replace(r"^(-?\d+)\.0+$", "${1}")
-
-
-def check_usable(column: pl.Series) -> None:
-    """Refuse a column of lists and the like.
-
-    Raises:
-        DataError: it is one.
-    """
-    if not is_usable(column):
-        kind = column.dtype
-        raise DataError(f'column "{column.name}" must hold numbers or text, but holds {kind}')
-
-
-def _target(frame: pl.DataFrame, data: DataConfig) -> pl.Series:
-    if data.target not in frame.columns:
-        raise DataError(_no_column(frame, data, "target", data.target))
-    column = frame[data.target]
-    check_usable(column)
-    if n_missing := column.null_count():
-        first = int(column.is_null().arg_true()[0]) + 1
-        raise DataError(
-            f'target "{data.target}" is missing in {n_missing:,} of {len(column):,} rows, first in '
-            f"row {first:,}: remove such rows"
-        )
-    return column
-
-
-def _is_classes(column: pl.Series) -> bool:
-    if column.dtype == pl.String:
-        return True
-    return bool((column == column.floor()).all()) and column.n_unique() <= MAX_CLASSES
-
-
-def _check_regression(target: pl.Series) -> None:
-    if target.dtype == pl.String:
-        raise DataError(f'target "{target.name}" must hold numbers for a regression, not text')
-    if target.n_unique() == 1:
-        raise DataError(f'target "{target.name}" is always {target[0]}: nothing to learn')
-
-
-def _kinds(frame: pl.DataFrame, data: DataConfig) -> tuple[list[str], list[str]]:
-    """Names of the numeric and of the categorical feature columns, in the table's order."""
-    for key in ("drop", "numeric", "categorical"):
-        for name in getattr(data, key):
-            if name not in frame.columns:
-                raise DataError(_no_column(frame, data, key, name))
-    if both := sorted(set(data.numeric) & set(data.categorical)):
-        raise DataError(f'column "{both[0]}" is named in both data.numeric and data.categorical')
-    left_out = {*data.drop, data.target, data.split.column}
-    features = [name for name in frame.columns if name not in left_out]
-    if not features:
-        raise DataError(f"{data.source}: has no feature column besides the target")
-    if unusable := [name for name in features if not is_usable(frame[name])]:
-        kind = frame[unusable[0]].dtype
-        raise DataError(
-            f'{data.source}: column "{unusable[0]}" must hold numbers or text, but holds {kind}; '
-            "name it in data.drop to leave it out"
-        )
-    categorical = [
-        name
-        for name in features
-        if name in data.categorical or (frame[name].dtype == pl.String and name not in data.numeric)
-    ]
-    return [name for name in features if name not in categorical], categorical
-
-
-def _no_column(frame: pl.DataFrame, data: DataConfig, key: str, name: str) -> str:
-    hint = nearest(name, frame.columns)
-    listed = ", ".join(frame.columns[:MAX_LISTED])
-    more = len(frame.columns) - MAX_LISTED
-    rest = f" and {more} more" if more > 0 else ""
-    return (
-        f'{data.source}: has no column "{name}", which data.{key} names{hint}; '
-        f"its columns are {listed}{rest}"
+def _codes_by_value(column: Categories, cells: pl.Series) -> pl.Series:
+    """Codes of typed values by value: 1.1 is the category 1.10, if no other is 1.1."""
+    n = len(column.values)
+    if cells.dtype == pl.Boolean:
+        names = pl.Series(column.values, dtype=pl.String).str.to_lowercase()
+        worth: list[Any] = [{"true": True, "false": False}.get(name) for name in names]
+        values = cells
+    elif cells.dtype.is_numeric() or cells.dtype == pl.String:
+        texts = pl.Series(column.values, dtype=pl.String)
+        worth = texts.cast(pl.Float64, strict=False).fill_nan(None).to_list()
+        values = cells.cast(pl.Float64, strict=False)
+    else:
+        return pl.Series([n] * len(cells), dtype=pl.Int64)
+    known = {
+        value: code
+        for code, value in enumerate(worth)
+        if value is not None and worth.count(value) == 1 and abs(value) <= EXACT
+    }
+    return values.replace_strict(
+        list(known), list(known.values()), default=n, return_dtype=pl.Int64
     )
-
-
-def _frequent(column: pl.Series) -> tuple[str, ...]:
-    """The values of a text column that are told apart, by alphabet."""
-    counts = column.value_counts().sort(["count", column.name], descending=[True, False])
-    return tuple(sorted(counts[column.name][:MAX_CATEGORIES].to_list()))
-
-
-def _numbers(column: pl.Series) -> np.ndarray:
-    """The column as float32, missing as NaN."""
-    if column.dtype == pl.String:
-        numbers = column.cast(pl.Float64, strict=False)
-        wrong = numbers.is_null() & column.is_not_null()
-        if wrong.any():
-            raise DataError(_bad_cell(column, wrong, "numbers"))
-        column = numbers
-    _check_finite(column)
-    return column.cast(pl.Float32).fill_null(float("nan")).to_numpy()
-
-
-def _check_finite(column: pl.Series) -> None:
-    infinite = column.cast(pl.Float32).is_infinite()
-    if infinite.any():
-        raise DataError(_bad_cell(column, infinite, "finite numbers up to 3.4e38"))
-
-
-def _bad_cell(column: pl.Series, wrong: pl.Series, allowed: str) -> str:
-    row = int(wrong.arg_true()[0])
-    held = shown(column[row]) if column.dtype == pl.String else column[row]
-    return f'column "{column.name}" must hold {allowed}, but row {row + 1} holds {held}'
-
-
-def _codes(column: pl.Series, values: Sequence[str]) -> np.ndarray:
-    codes = text_of(column).replace_strict(
-        list(values), list(range(len(values))), default=len(values), return_dtype=pl.Int64
-    )
-    return codes.to_numpy()
 
 
 def _stack(columns: list[np.ndarray], height: int, kind: str) -> torch.Tensor:

@@ -1,21 +1,19 @@
-"""Tables from files, URLs and built-in sets, typed in one way whatever they came from.
+"""Raw tables from files, URLs, built-in sets and frames in memory.
 
-A typed table has three kinds of columns: Int64 and Float64 (numbers) and String. Text has no space
-around it, and true and false are text in lower case. A missing value is null: an empty cell, NaN
-and the words of `MISSING`. Of a column that holds anything else, such as lists, only its name and
-its kind are kept: `is_usable` tells it, whoever needs it refuses it, and other columns serve.
+A raw table's cells are what its source holds: text from CSV and TSV, typed values from everything
+else. What they mean is decided in `hpo.data.kinds` and read by `hpo.data.reader`.
 
-Does not know: targets, splits, tensors.
+Does not know: kinds of columns, missing words, targets, splits, tensors.
 """
 
 import gzip
-import hashlib
 import os
 import re
 import warnings
 import zlib
 from collections.abc import Mapping
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import urlsplit
@@ -30,23 +28,36 @@ from hpo.parsing import shown
 from hpo.urls import shown as shown_url
 from hpo.urls import told
 
-MISSING = ("", "NA", "N/A", "NaN", "nan", "null", "NULL", "?")
-BOOLEANS = {"True": "true", "TRUE": "true", "False": "false", "FALSE": "false"}
 SEPARATORS = {".csv": ",", ".tsv": "\t"}
 BUILT_IN = ("breast_cancer", "diabetes", "digits", "iris", "wine")
 
 
-def read_table(source: str, base: Path, *, may_be_empty: bool = False) -> pl.DataFrame:
+@dataclass(frozen=True, kw_only=True)
+class RawTable:
+    """Cells as they stand.
+
+    Attributes:
+        frame: a column each; text, or typed values.
+        is_text: whether it comes from a text file, in which words may stand for missing values.
+        where: its name in messages.
+    """
+
+    frame: pl.DataFrame
+    is_text: bool
+    where: str
+
+
+def read_raw(
+    source: str, base: Path, *, separator: str | None = None, may_be_empty: bool = False
+) -> RawTable:
     """Read a table.
 
     Args:
         source: a CSV, TSV or Parquet file, the first two gzipped or not; an fsspec URL of one;
             `sklearn:NAME`; or `openml:NAME` or `openml:ID`.
         base: the folder that a relative path starts from.
+        separator: between the cells of a text file; found from the file where it is None.
         may_be_empty: whether a table without rows will do.
-
-    Returns:
-        The typed table.
 
     Raises:
         DataError: it is missing, unreadable, empty, or of a kind unknown here.
@@ -55,17 +66,18 @@ def read_table(source: str, base: Path, *, may_be_empty: bool = False) -> pl.Dat
         raise DataError(f"{shown(source)}: no such file")
     source = absolute_source(source, base)
     where = shown_url(source)
+    is_text = False
     if source.startswith("sklearn:"):
         frame = _from_sklearn(source)
     elif source.startswith("openml:"):
         frame = _from_openml(source)
     elif "://" in source:
-        frame = _from_url(source, where)
+        frame, is_text = _from_url(source, where, separator)
     else:
-        frame = _from_file(Path(source), _kind(source, where), where)
+        frame, is_text = _from_file(Path(source), _kind(source, where), where, separator)
     if frame.is_empty() and not may_be_empty:
         raise DataError(f"{where}: holds no rows")
-    return as_frame(frame, where)
+    return RawTable(frame=frame, is_text=is_text, where=where)
 
 
 def absolute_source(source: str, base: Path) -> str:
@@ -76,7 +88,7 @@ def absolute_source(source: str, base: Path) -> str:
 
 
 def as_frame(table: Any, where: str = "the table") -> pl.DataFrame:
-    """Any table in memory as a typed one.
+    """Any table in memory as a polars frame, its values as they are.
 
     Args:
         table: a polars or pandas DataFrame, or a dict of columns.
@@ -85,54 +97,34 @@ def as_frame(table: Any, where: str = "the table") -> pl.DataFrame:
     Raises:
         DataError: it is no table, or columns do not fit together.
     """
-    if not isinstance(table, pl.DataFrame):
-        if not isinstance(table, Mapping) and not _has_columns(table):
-            kind = type(table).__name__
-            raise DataError(f"{where}: must be a DataFrame or a dict of columns, but is a {kind}")
-        names = [str(name) for name in table]
-        check_names(names, where)
-        columns = [_column(str(name), table[name]) for name in table]
-        if len({len(column) for column in columns}) > 1:
-            raise DataError(f"{where}: has columns of different lengths")
-        table = pl.DataFrame(columns)
-    return pl.DataFrame([_typed(column) for column in table.get_columns()])
+    if isinstance(table, pl.DataFrame):
+        return table
+    if not isinstance(table, Mapping) and not _has_columns(table):
+        kind = type(table).__name__
+        raise DataError(f"{where}: must be a DataFrame or a dict of columns, but is a {kind}")
+    names = [str(name) for name in table]
+    check_names(names, where)
+    columns = [_column(str(name), table[name]) for name in table]
+    if len({len(column) for column in columns}) > 1:
+        raise DataError(f"{where}: has columns of different lengths")
+    return pl.DataFrame(columns)
 
 
-def is_usable(column: pl.Series) -> bool:
-    """Whether a typed table's column holds numbers or text."""
-    return column.dtype.is_numeric() or column.dtype == pl.String
+def write_parquet(
+    frame: pl.DataFrame, file: Path | BinaryIO, about: dict[str, str] | None = None
+) -> None:
+    """Write a table as Parquet.
 
-
-def fingerprint(frame: pl.DataFrame) -> str:
-    """SHA-256 of a typed table's content: names, kinds and values, in their order, in hex.
-
-    The same values give the same fingerprint whatever file they came from; 1 and 1.0 are the same.
-    """
-    digest = hashlib.sha256(f"{frame.height}".encode())
-    for column in frame.get_columns():
-        if not is_usable(column):
-            digest.update(f"\0{column.name}\0other\0".encode())
-            continue
-        is_text = column.dtype == pl.String
-        digest.update(f"\0{column.name}\0{'text' if is_text else 'number'}\0".encode())
-        digest.update(np.packbits(column.is_null().to_numpy()).tobytes())
-        if is_text:
-            text = column.fill_null("")
-            digest.update(text.str.len_bytes().to_numpy().astype("<i8").tobytes())
-            digest.update("".join(text.to_list()).encode())
-        else:
-            digest.update(column.cast(pl.Float64).fill_null(0).to_numpy().astype("<f8").tobytes())
-    return digest.hexdigest()
-
-
-def write_typed(frame: pl.DataFrame, file: Path | BinaryIO) -> None:
-    """Write a typed table as Parquet.
+    Args:
+        frame: what is written.
+        file: where to.
+        about: texts that go into the file with it.
 
     Raises:
         OSError: the file cannot be written.
     """
     try:
-        frame.write_parquet(file)
+        frame.write_parquet(file, metadata=about)
     except pl.exceptions.PolarsError as error:  # so it says that a disk is full
         found = re.search(r"os error (\d+)", str(error))
         if found is None:
@@ -140,17 +132,7 @@ def write_typed(frame: pl.DataFrame, file: Path | BinaryIO) -> None:
         raise OSError(int(found[1]), os.strerror(int(found[1]))) from None
 
 
-def read_typed(path: Path) -> pl.DataFrame:
-    """What `write_typed` wrote.
-
-    Raises:
-        DataError: it is no such file, or only a part of one.
-        OSError: it cannot be read.
-    """
-    return _parquet(path, str(path))
-
-
-def _from_url(source: str, where: str) -> pl.DataFrame:
+def _from_url(source: str, where: str, separator: str | None) -> tuple[pl.DataFrame, bool]:
     try:
         path = urlsplit(source).path
     except ValueError:  # a bracket, which only an address of IPv6 may have
@@ -164,7 +146,7 @@ def _from_url(source: str, where: str) -> pl.DataFrame:
         except Exception as error:  # each of fsspec's file systems has exceptions of its own
             raise DataError(f"{where}: cannot be read: {told(error, source)}") from None
         _check_no_page(file, where)
-        return _from_file(file, kind, where)
+        return _from_file(file, kind, where, separator)
 
 
 def _check_no_page(path: Path, where: str) -> None:
@@ -184,11 +166,14 @@ def _kind(path: str, where: str) -> tuple[str, bool]:
     return suffix, name.endswith(".gz")
 
 
-def _from_file(path: Path, kind: tuple[str, bool], where: str) -> pl.DataFrame:
+def _from_file(
+    path: Path, kind: tuple[str, bool], where: str, separator: str | None
+) -> tuple[pl.DataFrame, bool]:
+    """The table in a file, and whether it is text."""
     suffix, is_zipped = kind
     try:
         if suffix == ".parquet":
-            return _parquet(path, where)
+            return read_parquet(path, where), False
         content = path.read_bytes()
     except FileNotFoundError:
         raise DataError(f"{where}: no such file") from None
@@ -199,23 +184,21 @@ def _from_file(path: Path, kind: tuple[str, bool], where: str) -> pl.DataFrame:
             content = gzip.decompress(content)
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{where}: cannot be parsed: {first_line(error)}") from None
-    return pl.DataFrame([_parsed(column) for column in parse(content, SEPARATORS[suffix], where)])
+    return parse(content, where, separator, SEPARATORS[suffix]), True
 
 
-def _parquet(path: Path, where: str) -> pl.DataFrame:
+def read_parquet(path: Path, where: str) -> pl.DataFrame:
+    """Read a Parquet file.
+
+    Raises:
+        DataError: it is none, or only a part of one.
+        OSError: it cannot be read.
+    """
     with path.open("rb") as file:  # what is wrong with the path itself is an OSError of Python's
         try:
             return pl.read_parquet(file)
         except (pl.exceptions.PolarsError, OSError) as error:
             raise DataError(f"{where}: cannot be parsed: {first_line(error)}") from None
-
-
-def _parsed(column: pl.Series) -> pl.Series:
-    """A column of cells, which is numbers if every cell of it is."""
-    text = _clean(column)
-    if text.str.contains(r"^[+-]?0\d").any():  # postcodes and the like: 01234 is no number
-        return text
-    return _lossless(text, pl.Int64, pl.Float64)
 
 
 def _from_sklearn(source: str) -> pl.DataFrame:
@@ -271,33 +254,35 @@ def _column(name: str, values: Any) -> pl.Series:
     """A column of a dict or a pandas DataFrame; of mixed kinds it becomes text."""
     if isinstance(values, str) or not hasattr(values, "__iter__"):
         raise DataError(f'column "{name}" must be a list of values, but got {shown(values)}')
+    if (array := _as_array(values)) is not None:
+        return pl.Series(name, array)
     listed = values.tolist() if hasattr(values, "tolist") else list(values)
     if hasattr(values, "isna"):  # pandas, which has several values for missing
         gone = values.isna().tolist()
         listed = [None if is_gone else v for v, is_gone in zip(listed, gone, strict=True)]
+    kinds = {type(value) for value in listed if value is not None}
+    if str in kinds and len(kinds) > 1:
+        listed = [None if value is None else _text(value) for value in listed]
     return pl.Series(name, listed, strict=False)
 
 
-def _typed(column: pl.Series) -> pl.Series:
-    kind = column.dtype
-    if kind.is_integer():
-        return _lossless(column, pl.Int64, pl.Float64)
-    if kind.is_numeric() or kind == pl.Null:
-        return column.cast(pl.Float64).fill_nan(None)
-    texts = (pl.String, pl.Categorical, pl.Enum, pl.Boolean, pl.Date, pl.Datetime, pl.Time)
-    if kind in texts:
-        return _clean(column.cast(pl.String))
-    return column.clear(len(column))
+def _as_array(values: Any) -> np.ndarray | None:
+    """Numbers and times of numpy and of pandas as an array that polars takes."""
+    dtype = getattr(values, "dtype", None)
+    if not isinstance(dtype, np.dtype):
+        return None
+    array = np.asarray(values)
+    if array.ndim != 1 or dtype.kind not in "iufbMm":
+        return None
+    if dtype.kind in "Mm":  # polars knows no seconds, and microseconds are what is kept
+        return array.astype(f"{dtype.kind}8[us]")
+    return array.astype("f4") if dtype == np.float16 else array
 
 
-def _clean(text: pl.Series) -> pl.Series:
-    return text.str.strip_chars().replace(dict.fromkeys(MISSING) | BOOLEANS)
-
-
-def _lossless(column: pl.Series, *kinds: type[pl.DataType]) -> pl.Series:
-    """The column in the first of the kinds that holds each of its values, or as it is."""
-    for kind in kinds:
-        cast = column.cast(kind, strict=False)
-        if cast.null_count() == column.null_count():
-            return cast
-    return column
+def _text(value: Any) -> str:
+    """A value among texts as the shortest exact text."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value)

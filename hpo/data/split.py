@@ -8,7 +8,9 @@ from dataclasses import dataclass
 import polars as pl
 import torch
 
-from hpo.data.schema import check_usable, class_labels, text_of
+from hpo.data.reader import check_usable
+from hpo.data.table import Table
+from hpo.data.target import class_labels, text_of
 from hpo.errors import DataError, nearest
 from hpo.parsing import shown
 from hpo.trial import DataConfig, SplitConfig, Task
@@ -25,17 +27,18 @@ class Split:
     test: torch.Tensor
 
 
-def split_rows(frame: pl.DataFrame, data: DataConfig, task: Task) -> Split:
+def split_rows(table: Table, data: DataConfig, task: Task) -> Split:
     """Split by the study's column, or by seeded shares, stratified where there are classes.
 
     Raises:
         DataError: the column is missing or says something else; a part is empty; a class is absent
             from training.
     """
+    frame = table.frame
     if data.split.column is None:
         split = _by_shares(frame[data.target], data.split, task)
     else:
-        split = _by_column(frame, data.split.column)
+        split = _by_column(frame, data.split.column, data.source)
     for part in ("train", "val", "test"):
         if not len(getattr(split, part)):
             raise DataError(f"{data.source}: the split leaves no rows for the {part} part")
@@ -48,28 +51,24 @@ def _check_training(target: pl.Series, rows: torch.Tensor, task: Task) -> None:
     if task == "regression":
         if train.n_unique() == 1:
             raise DataError(f'target "{target.name}" is always {train[0]} in the training part')
-        if train.cast(pl.Float32).n_unique() == 1:
-            raise DataError(
-                f'target "{target.name}" is always about {train[0]} in the training part: in '
-                "float32, with its seven digits, nothing is left to learn"
-            )
         return
     if absent := sorted(set(class_labels(target)) - set(class_labels(train))):
         raise DataError(f'target "{target.name}": the training part has no row of {absent[0]}')
 
 
-def _by_column(frame: pl.DataFrame, name: str) -> Split:
+def _by_column(frame: pl.DataFrame, name: str, source: str) -> Split:
     if name not in frame.columns:
         hint = nearest(name, frame.columns)
-        raise DataError(f'the table has no column "{name}", which data.split.column names{hint}')
-    check_usable(frame[name])
+        raise DataError(f'{source}: has no column "{name}", which data.split.column names{hint}')
+    check_usable(frame[name], source)
     said = text_of(frame[name])
     known = said.is_in(list(PARTS))
     if not known.all():
         row = int((~known).arg_true()[0])
         says = shown(said[row])
         raise DataError(
-            f'column "{name}" must say train, val or test, but row {row + 1} says {says}'
+            f'{source}: column "{name}" must say train, val or test, '
+            f"but row {row + 1:,} says {says}"
         )
     part = said.replace_strict(PARTS)
     return Split(train=_where(part, "train"), val=_where(part, "val"), test=_where(part, "test"))

@@ -9,8 +9,9 @@ from pathlib import Path
 from hpo.artifacts import ArtifactStore
 from hpo.catalog import create_study
 from hpo.data.dataset import load_dataset
-from hpo.data.schema import resolve_task
-from hpo.data.sources import absolute_source, fingerprint, read_table
+from hpo.data.sources import absolute_source
+from hpo.data.table import read_table
+from hpo.data.target import resolve_task
 from hpo.definition import Budget, StudyDefinition, load_definition
 from hpo.housekeeping import sign
 from hpo.parsing import validate
@@ -47,19 +48,22 @@ def create_from_file(
         StudyConflictError: the name is taken by another definition.
     """
     definition = _with_budget(load_definition(path), n_trials, timeout)
-    frame = read_table(definition.data.source, path.parent)
+    table = read_table(definition.data, path.parent)
+    task = resolve_task(table, definition.data)
+    dataset = load_dataset(table, definition.data)
+    dataset.check_metric(definition.objective.metric, str(path))
     definition = definition.resolved(
         source=shown(absolute_source(definition.data.source, path.parent)),
-        task=resolve_task(frame, definition.data),
-        fingerprint=fingerprint(frame),
+        task=task,
+        positive=dataset.schema.positive,
+        fingerprint=table.fingerprint(),
         where=str(path),
     )
-    load_dataset(frame, definition.data)
     opened, store = open_storage(storage), ArtifactStore(artifacts)
-    keep_table(store, frame, definition.data)
-    study = create_study(opened, definition, store.id)
+    keep_table(store, table, definition.data)
+    study = create_study(opened, definition, store.id, dataset.schema.notes)
     sign(store, study)
-    keep_table(store, frame, definition.data)  # it was unused, and may have gone just before
+    keep_table(store, table, definition.data)  # it was unused, and may have gone just before
     return study, store
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import torch
 
 from hpo.bundle import Model
-from hpo.data.schema import resolve_task
-from hpo.data.sources import fingerprint, read_table
+from hpo.data.table import read_table
+from hpo.data.target import resolve_task
 from hpo.errors import HpoError, InputError
 from hpo.experiment import Experiment
 from hpo.launch.local import REPEATABLE
@@ -88,9 +88,9 @@ def choose_device(name: str) -> torch.device:
 def _load(path: Path, seed: int | None) -> tuple[TrialConfig, Experiment]:
     """The configuration, complete, and its table."""
     config: TrialConfig = validate(TrialConfig, read_toml(path), str(path))
-    frame = read_table(config.data.source, path.parent)
-    data = replace(config.data, task=resolve_task(frame, config.data))
+    table = read_table(config.data, path.parent)
+    data = replace(config.data, task=resolve_task(table, config.data))
     if not data.fingerprint:  # written by hand: this table is the one that is meant
-        data = replace(data, fingerprint=fingerprint(frame))
+        data = replace(data, fingerprint=table.fingerprint())
     training = config.training if seed is None else replace(config.training, seed=seed)
-    return replace(config, data=data, training=training), Experiment(frame, data)
+    return replace(config, data=data, training=training), Experiment(table, data)

@@ -9,11 +9,13 @@ from dataclasses import dataclass
 import numpy as np
 import polars
 
-from hpo.data.schema import TableSchema, text_of
-from hpo.data.spellings import spellings
+from hpo.data.cells import DAY_MICROSECONDS
+from hpo.data.reader import EXACT
+from hpo.data.schema import TableSchema
+from hpo.data.target import text_of
 
 Columns = dict[str, np.ndarray]
-"""Raw rows as a program without `hpo` has them: float32, missing NaN; or text, missing ""."""
+"""Raw rows as a program without `hpo` has them: numbers, missing NaN; or text, missing ""."""
 
 N_BASE = 4
 """So many held rows are changed in each awkward way."""
@@ -81,7 +83,11 @@ def joined(parts: list[Group]) -> Columns:
 
 def _columns(schema: TableSchema, held: polars.DataFrame) -> Columns:
     numbers = schema.encode(held).x_num.numpy()
-    columns: Columns = {name: numbers[:, i] for i, name in enumerate(schema.numeric)}
+    exact = schema.exact
+    columns: Columns = {
+        name: numbers[:, i].astype("f8" if name in exact else "f4")
+        for i, name in enumerate(schema.numbers)
+    }
     for column in schema.categorical:
         columns[column.name] = np.array(text_of(held[column.name]).to_list(), dtype=object)
     return columns
@@ -89,10 +95,10 @@ def _columns(schema: TableSchema, held: polars.DataFrame) -> Columns:
 
 def _missing(schema: TableSchema, base: Columns) -> Iterator[Group]:
     gaps = {
-        name: np.full_like(values, np.nan if values.dtype == np.float32 else "")
+        name: np.full_like(values, "" if values.dtype == object else np.nan)
         for name, values in base.items()
     }
-    for name in _some([*schema.numeric, *(column.name for column in schema.categorical)]):
+    for name in _some(list(schema.columns)):
         changed = {**base, name: gaps[name]}
         yield Group(kind="missing", where=f'"{name}" missing', rows=changed)
     yield Group(kind="missing", where="everything missing", rows=gaps)
@@ -102,8 +108,8 @@ def _texts(schema: TableSchema, base: Columns) -> Iterator[Group]:
     known: dict[str, list[str]] = {}
     unseen: dict[str, list[str]] = {}
     for column in schema.categorical:
-        known[column.name] = [word for value in column.values for word in spellings(value)]
-        unseen[column.name] = [word for word in UNSEEN if word not in column.values]
+        known[column.name] = list(schema.spellings(column))
+        unseen[column.name] = [word for word in UNSEEN if word not in known[column.name]]
     for kind, words in (("known category", known), ("unseen category", unseen)):
         is_many = sum(map(len, words.values())) > MAX_WORDS
         for name in () if is_many else _some(list(words)):
@@ -123,6 +129,12 @@ def _extremes(
         values = [low, high, low - far, high + far, 0.0, -0.0, 1e-40, 1.0]
         values += [LARGEST, -LARGEST] if bounded else []
         together[name] = [float(np.clip(value, -LARGEST, LARGEST)) for value in values]
+    for column in schema.dates:
+        known = rows[column.name][~np.isnan(rows[column.name])]
+        low, high = (known.min(), known.max()) if len(known) else (0.0, 0.0)
+        far = FAR * ((high - low) or DAY_MICROSECONDS)
+        values = [low, high, low - far, high + far, 0.0, 1.0]
+        together[column.name] = [float(np.clip(round(value), -EXACT, EXACT)) for value in values]
     for name in _some(list(together)):
         yield _spread("extreme number", {name: together[name]}, base)
     if together:

@@ -6,7 +6,7 @@ Does not know: how files are written and proven.
 from hpo.bundle import Ensemble, Predictor
 from hpo.data.schema import TableSchema
 from hpo.results.proof import SLACK, Proof
-from hpo.trial import METRICS, TrialConfig
+from hpo.trial import METRICS, TrialConfig, metric_label
 
 SHOWN_COLUMNS = 30
 
@@ -33,8 +33,8 @@ model = hpo.load_model("{folder}")
 predictions = model.predict(dataframe)  # polars or pandas, raw columns in any order
 ```
 
-Without `hpo` and torch, by `pip install onnxruntime` alone: one input a column, float (a missing
-number is NaN) or text (a missing one is "", no space around it), each of shape (rows, 1).
+Without `hpo` and torch, by `pip install onnxruntime` alone: one input a column, float or double (a
+missing number is NaN) or text (a missing one is "", no space around it), each of shape (rows, 1).
 
 ```python
 import csv
@@ -46,8 +46,9 @@ rows = list(csv.DictReader(open("rows.csv", encoding="utf-8", newline="")))
 inputs = {{}}
 for column in session.get_inputs():
     cells = [row[column.name] for row in rows]
-    if column.type == "tensor(float)":
-        cells = np.array([cell or "nan" for cell in cells], np.float32)
+{dates}if column.type != "tensor(string)":
+        kind = np.float32 if column.type == "tensor(float)" else np.float64
+        cells = np.array([cell or "nan" for cell in cells], kind)
     inputs[column.name] = np.array(cells).reshape(-1, 1)
 {outputs} = session.run(None, inputs)
 ```
@@ -74,14 +75,17 @@ def model_card(
         proof: what its files were tried on.
         alone: metrics of an ensemble's best member.
     """
-    config = model.parts[0][1].config
+    from hpo.onnx_graph import input_names  # takes a moment to import
+
+    config, inputs = model.parts[0][1].config, input_names(model.schema)
     outputs = "prediction, probabilities" if model.schema.classes else "(prediction,)"
     parts = [
         f"# {title}\n\n{note}\n\n{_summary(model)}",
-        _metrics(metrics, config.objective.metric, alone or {}),
-        _inputs(model.schema),
+        _metrics(metrics, config.objective.metric, alone or {}, model.schema.positive),
+        _inputs(model.schema, inputs),
+        *_notes(model.schema),
         _members(model) if isinstance(model, Ensemble) else _configuration(config),
-        USE.format(folder=folder, outputs=outputs),
+        USE.format(folder=folder, outputs=outputs, dates=_dates_as_numbers(model.schema, inputs)),
         _proven(proof),
         _limits(model),
     ]
@@ -105,7 +109,10 @@ def _summary(model: Predictor) -> str:
 
 
 def _metrics(
-    metrics: dict[str, dict[str, float]], objective: str, alone: dict[str, dict[str, float]]
+    metrics: dict[str, dict[str, float]],
+    objective: str,
+    alone: dict[str, dict[str, float]],
+    positive: str | None,
 ) -> str:
     columns = {part: metrics[part] for part in ("validation", "test")}
     columns |= {f"best member's {part}": alone[part] for part in columns if alone}
@@ -116,25 +123,55 @@ def _metrics(
         "|---|" + "---|" * len(columns),
     ]
     for name in metrics["validation"]:
+        label = metric_label(name, positive)
         better = "lower" if METRICS[name].direction == "minimize" else "higher"
         chosen = ", chosen by" if name == objective else ""
         cells = " | ".join(f"{values[name]:.6g}" for values in columns.values())
-        lines.append(f"| {name} ({better} is better{chosen}) | {cells} |")
+        lines.append(f"| {_cell(label)} ({better} is better{chosen}) | {cells} |")
     lines += ["", "In the target's own units. Test rows took no part in any choice."]
     return "\n".join(lines)
 
 
-def _inputs(schema: TableSchema) -> str:
-    kinds = [(name, "number") for name in schema.numeric]
-    kinds += [(c.name, f"{len(c.values)} categories") for c in schema.categorical]
-    lines = ["## Columns", "", "| column | kind |", "|---|---|"]
-    for name, kind in kinds[:SHOWN_COLUMNS]:
-        cell = " ".join(name.split()).replace("|", "\\|")  # either would end the row
-        lines.append(f"| `{cell}` | {kind} |")
+def _inputs(schema: TableSchema, inputs: dict[str, str]) -> str:
+    floats = {True: "double", False: "float"}
+    kinds = [(name, "number", floats[name in schema.exact]) for name in schema.numeric]
+    kinds += [(column.name, "date", "double") for column in schema.dates]
+    kinds += [(c.name, f"{len(c.values)} categories", "string") for c in schema.categorical]
+    lines = ["## Columns", "", "| column | kind | input of `model.onnx` |", "|---|---|---|"]
+    for name, kind, tensor in kinds[:SHOWN_COLUMNS]:
+        renamed = "" if inputs[name] == name else f" `{_cell(inputs[name])}`"
+        lines.append(f"| `{_cell(name)}` | {kind} | {tensor}{renamed} |")
     if len(kinds) > SHOWN_COLUMNS:
         lines += ["", f"And {len(kinds) - SHOWN_COLUMNS} more: `schema.json` has them all."]
     lines += ["", "A missing value is allowed everywhere, a category unseen in training too."]
+    if schema.dates:
+        lines.append("For `model.onnx` a date is its microseconds since 1970 UTC.")
     return "\n".join(lines)
+
+
+def _notes(schema: TableSchema) -> list[str]:
+    """What was taken otherwise than a person might expect."""
+    if not schema.notes:
+        return []
+    return ["\n".join(["## Notes", "", *(f"- {_cell(note)}." for note in schema.notes)])]
+
+
+def _cell(text: str) -> str:
+    """A text within a line of a table."""
+    return " ".join(text.split()).replace("|", "\\|")
+
+
+def _dates_as_numbers(schema: TableSchema, inputs: dict[str, str]) -> str:
+    """What the example does to dates, as far as they are written in ISO's way."""
+    if not schema.dates:
+        return "    "
+    names = [inputs[column.name] for column in schema.dates]
+    return (
+        f"    if column.name in {names!r}:  # microseconds since 1970 UTC\n"
+        '        times = np.array(cells, "M8[us]")\n'
+        '        cells = np.where(np.isnat(times), np.nan, times.astype("i8"))\n'
+        "    el"
+    )
 
 
 def _members(ensemble: Ensemble) -> str:
@@ -204,9 +241,8 @@ def _proven(proof: Proof) -> str:
 
 
 def _limits(model: Predictor) -> str:
-    bounded = {part.config.preprocessing.numeric == "quantile" for _, part in model.parts}
     limits = "Values far outside the training data are extrapolated; check them before use."
-    if bounded == {True}:
+    if model.is_bounded:
         limits = "Numbers beyond those seen in training are treated as the nearest one seen."
     trained = sorted(
         {

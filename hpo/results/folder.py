@@ -156,6 +156,7 @@ def _schema(model: Predictor, proof: Proof) -> dict[str, Any]:
     of_weights = ENSEMBLE if isinstance(model, Ensemble) else MODEL
     return {
         **json.loads(model.schema.to_json()),
+        "onnx_inputs": onnx_graph.described_inputs(model.schema),
         "versions": {"hpo": hpo.__version__, "torch": first.environment.torch},
         "environment": asdict(first.environment),
         "formats": {"model.safetensors": of_weights, "model.onnx": onnx_graph.FORMAT},

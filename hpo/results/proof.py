@@ -22,7 +22,7 @@ import polars
 import torch
 
 from hpo.bundle import Model, Predictor, load_model
-from hpo.data.sources import as_frame
+from hpo.data.schema import TableSchema
 from hpo.errors import ExportError
 from hpo.results.awkward import Columns, Group, groups, joined
 from hpo.training import predictions
@@ -68,7 +68,7 @@ def prove(model: Predictor, folder: Path, held: polars.DataFrame) -> Proof:
     """
     import onnxruntime
 
-    bounded = all(part.preprocessor.numeric == "quantile" for _, part in model.parts)
+    bounded = model.is_bounded
     kinds = groups(model.schema, held, bounded=bounded)
     rows = joined(kinds)
     expected = by_torch(model, rows)
@@ -94,7 +94,7 @@ def prove(model: Predictor, folder: Path, held: polars.DataFrame) -> Proof:
 
 def by_torch(model: Predictor, rows: Columns) -> Outputs:
     """As `hpo predict` does it."""
-    table = model.predict(_frame(rows))
+    table = model.predict(_frame(model.schema, rows))
     if model.schema.task == "regression":
         return Outputs(table.to_numpy(), None)
     return Outputs(table[:, 1:].to_numpy(), table["prediction"].to_numpy())
@@ -116,16 +116,19 @@ def by_program(model: Predictor, file: Path, rows: Columns) -> Outputs:
     """By the program of `torch.export`, whose inputs are encoded rows."""
     from hpo.torch_program import read
 
-    outputs = read(file)(*model.schema.encode(as_frame(_frame(rows))))
+    outputs = read(file)(*model.schema.encode(_frame(model.schema, rows)))
     values = outputs.reshape(len(outputs), -1).numpy()
-    classes = np.array(model.schema.classes, dtype=object)
+    classes = model.schema.label_values().to_numpy()
     return Outputs(values, classes[values.argmax(axis=1)] if len(classes) else None)
 
 
-def _frame(rows: Columns) -> polars.DataFrame:
-    return polars.DataFrame(
+def _frame(schema: TableSchema, rows: Columns) -> polars.DataFrame:
+    frame = polars.DataFrame(
         {name: v.tolist() if v.dtype == object else v for name, v in rows.items()}
     )
+    dates = polars.col([column.name for column in schema.dates])
+    times = dates.fill_nan(None).cast(polars.Int64).cast(polars.Datetime("us"))
+    return frame.with_columns(times) if schema.dates else frame
 
 
 def _unit(model: Predictor) -> float:
@@ -149,8 +152,8 @@ def _allowed(
 
 
 def _in_float64(model: Predictor, rows: Columns) -> np.ndarray:
-    x_num, x_cat = model.schema.encode(as_frame(_frame(rows)))
-    shares = [weight * _exactly(part, x_num.double(), x_cat) for weight, part in model.parts]
+    x_num, x_cat = model.schema.encode(_frame(model.schema, rows))
+    shares = [weight * _exactly(part, x_num, x_cat) for weight, part in model.parts]
     mixed = reduce(torch.add, shares)
     return mixed.reshape(len(mixed), -1).numpy()
 

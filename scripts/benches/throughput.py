@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from benches import examples
 
-from hpo.data.sources import fingerprint, read_table
+from hpo.data.table import read_table
 from hpo.definition import StudyDefinition, load_definition
 from hpo.experiment import Experiment
 from hpo.ranges import Categorical, FloatRange, Leaf, Value
@@ -67,11 +67,11 @@ def paired(ours: list[float], theirs: list[float]) -> float:
 def prepare() -> tuple[StudyDefinition, TrainingData]:
     """The study and its preprocessed table."""
     definition = load_definition(STUDY)
-    frame = read_table(definition.data.source, STUDY.parent)
+    table = read_table(definition.data, STUDY.parent)
     definition = definition.resolved(
-        source="", task="regression", fingerprint=fingerprint(frame), where=str(STUDY)
+        source="", task="regression", fingerprint=table.fingerprint(), where=str(STUDY)
     )
-    _, data = Experiment(frame, definition.data).prepared("quantile")
+    _, data = Experiment(table, definition.data).prepared("quantile")
     return definition, data
 
 

@@ -103,7 +103,7 @@ def _fitted(
 
 
 def _boosting(dataset: Dataset, x: Floats, y: NDArray[Any], deadline: float) -> Fitted:
-    n_numeric = len(dataset.schema.numeric)
+    n_numeric = len(dataset.schema.numbers)
     known = [_frequent(column) for column in x[:, n_numeric:].T]
     empty = np.flatnonzero(np.isnan(x).all(axis=0))  # which the trees would stumble over
     kind = _kind(dataset, HistGradientBoostingRegressor, HistGradientBoostingClassifier)
@@ -155,7 +155,7 @@ def _linear(dataset: Dataset, x: Floats, y: NDArray[Any], deadline: float) -> Fi
 
 def _prepared(dataset: Dataset) -> ColumnTransformer:
     """Numbers scaled, their gaps filled by the median and marked; categories one-hot."""
-    n_numeric, n_text = len(dataset.schema.numeric), len(dataset.schema.categorical)
+    n_numeric, n_text = len(dataset.schema.numbers), len(dataset.schema.categorical)
     numbers: Pipeline = make_pipeline(
         SimpleImputer(strategy="median", add_indicator=True, keep_empty_features=True),
         StandardScaler(),

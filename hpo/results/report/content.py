@@ -95,7 +95,7 @@ def gather(study: Study, store: ArtifactStore, top: int) -> Content:
     return Content(
         study=study,
         status=status,
-        table=summarise(experiment.frame, experiment.dataset),
+        table=summarise(experiment.table.frame, experiment.dataset),
         classes=experiment.dataset.schema.classes,
         trials=trials,
         ranked=rows,

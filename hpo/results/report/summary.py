@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import polars as pl
 
 from hpo.data.dataset import Dataset
-from hpo.data.schema import text_of
+from hpo.data.reader import time_text
+from hpo.data.target import text_of
 from hpo.results.report.text import share, shortened
 
 SHOWN_VALUES = 3
@@ -39,6 +40,8 @@ class TableSummary:
     Attributes:
         rows: by part.
         n_numbers: numeric feature columns.
+        n_dates: columns of dates.
+        notes: what was taken otherwise than a person might expect.
         n_categories: categorical ones.
         n_with_missing: feature columns with a missing value in the training part.
         target: its range, or its classes.
@@ -46,6 +49,8 @@ class TableSummary:
 
     rows: dict[str, int]
     n_numbers: int
+    n_dates: int
+    notes: tuple[str, ...]
     n_categories: int
     n_with_missing: int
     columns: tuple[Column, ...]
@@ -66,12 +71,15 @@ def summarise(frame: pl.DataFrame, dataset: Dataset) -> TableSummary:
     """
     schema, train = dataset.schema, frame[dataset.split.train.numpy()]
     numbers = [_number_column(train[name]) for name in schema.numeric]
+    dates = [_date_column(train[column.name]) for column in schema.dates]
     texts = [_text_column(train[column.name]) for column in schema.categorical]
-    columns = {column.name: column for column in (*numbers, *texts)}
+    columns = {column.name: column for column in (*numbers, *dates, *texts)}
     target = train[schema.target]
     return TableSummary(
         rows={said: len(getattr(dataset.split, part)) for part, said in PARTS.items()},
         n_numbers=len(numbers),
+        n_dates=len(dates),
+        notes=schema.notes,
         n_categories=len(texts),
         n_with_missing=sum(train[name].null_count() > 0 for name in columns),
         columns=tuple(columns[name] for name in frame.columns if name in columns),
@@ -80,9 +88,14 @@ def summarise(frame: pl.DataFrame, dataset: Dataset) -> TableSummary:
 
 
 def _number_column(column: pl.Series) -> Column:
-    if column.dtype == pl.String:  # that the study says holds numbers
-        column = column.cast(pl.Float64)
     return Column(name=column.name, kind="number", missing=_missing(column), holds=_range(column))
+
+
+def _date_column(column: pl.Series) -> Column:
+    known = time_text(column.drop_nulls().cast(pl.Int64))
+    ordered = known.sort().to_list()
+    holds = f"{ordered[0]} to {ordered[-1]}" if ordered else "nothing"
+    return Column(name=column.name, kind="date", missing=_missing(column), holds=holds)
 
 
 def _text_column(column: pl.Series) -> Column:

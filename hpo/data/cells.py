@@ -1,0 +1,220 @@
+"""Cells of text to numbers and to times, each by a given format; a cell that does not fit is null.
+
+Does not know: which format a column has, files, missing values.
+"""
+
+import re
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+import polars as pl
+
+CURRENCIES = r"[$€£¥₹₽₩₺₴₪]|R\$|kr|zł|USD|EUR|GBP|CHF|JPY|CNY|INR|AUD|CAD|NZD|SEK|NOK|DKK|PLN|CZK"
+SPACES = "[\u00a0\u202f\u2009]"  # no-break and thin ones, which stand between digits
+DRESSED = (
+    rf"^(\()?\s*([+\-])?\s*({CURRENCIES})?\s*([+\-])?\s*"
+    rf"([0-9.,](?:[0-9.,' ]*[0-9.,])?(?:[eE][+\-]?[0-9]+)?)\s*(%|{CURRENCIES})?\s*(\))?$"
+)
+"""A number as people write it: bracket, sign, currency, sign, digits, percent or currency."""
+
+DAY_MICROSECONDS = 86_400_000_000
+MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+CLOCK = (
+    r"([0-9]{1,2}):([0-9]{2})(?::([0-9]{2})(?:[.,]([0-9]{1,9}))?)?\s*(?:([AaPp])\.?[Mm]\.?)?"
+    r"\s*(Z|z|UTC|[+\-][0-9]{2}(?::?[0-9]{2})?)?"
+)
+PATTERNS = {
+    "ymd": (
+        rf"^([0-9]{{4}})[-/.]([0-9]{{1,2}})(?:[-/.]([0-9]{{1,2}})(?:[T ]\s*{CLOCK})?)?$",
+        "ymd",
+    ),
+    "dmy": (rf"^([0-9]{{1,2}})[-/.]([0-9]{{1,2}})[-/.]([0-9]{{4}})(?:,?[T ]\s*{CLOCK})?$", "dmy"),
+    "mdy": (rf"^([0-9]{{1,2}})[-/.]([0-9]{{1,2}})[-/.]([0-9]{{4}})(?:,?[T ]\s*{CLOCK})?$", "mdy"),
+    "dmy2": (rf"^([0-9]{{1,2}})/([0-9]{{1,2}})/([0-9]{{2}})(?:,?[T ]\s*{CLOCK})?$", "dmy"),
+    "mdy2": (rf"^([0-9]{{1,2}})/([0-9]{{1,2}})/([0-9]{{2}})(?:,?[T ]\s*{CLOCK})?$", "mdy"),
+    "dotted": (rf"^([0-9]{{1,2}})\.([0-9]{{1,2}})\.([0-9]{{4}})(?:,?[T ]\s*{CLOCK})?$", "dmy"),
+    "named": (
+        rf"^([0-9]{{1,2}})\.?[ \-]([A-Za-z]{{3,9}})\.?,?[ \-]([0-9]{{4}})(?:,?[T ]\s*{CLOCK})?$",
+        "dmy",
+    ),
+    "american": (
+        rf"^([A-Za-z]{{3,9}})\.? ([0-9]{{1,2}}),? ([0-9]{{4}})(?:,?[T ]\s*{CLOCK})?$",
+        "mdy",
+    ),
+    "compact": (rf"^([0-9]{{4}})([0-9]{{2}})([0-9]{{2}})(?:[T ]?{CLOCK})?$", "ymd"),
+    "time": (rf"^()()(){CLOCK}$", "ymd"),
+}
+"""Spellings of a time, by the order of its parts."""
+
+READINGS = {
+    "ymd": ("ymd", "named", "american", "dotted"),
+    "dmy": ("dmy", "dmy2", "ymd", "named", "american"),
+    "mdy": ("mdy", "mdy2", "ymd", "named", "american"),
+    "compact": ("compact", "ymd", "named", "american", "dotted"),
+    "time": ("time",),
+}
+"""What else a column of an order may hold: spellings that read in one way only."""
+
+CENTURY_TURN = 69  # two digits of a year from here on are of the twentieth century, as in POSIX
+
+
+@dataclass(frozen=True, kw_only=True)
+class NumberFormat:
+    """How a column writes its numbers.
+
+    Attributes:
+        decimal: between whole and fraction.
+        thousands: between groups of three digits; "" where there is nothing.
+        percent: whether cells end in %; they are then read as hundredths.
+        currency: what may stand before or after a number.
+    """
+
+    decimal: str = "."
+    thousands: str = ""
+    percent: bool = False
+    currency: str = ""
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is that of programs."""
+        return self == PLAIN
+
+    def example(self) -> str:
+        """A thousand and a half, as it would be written."""
+        number = f"1{self.thousands}000{self.decimal}5"
+        return f"{self.currency}{number}{'%' if self.percent else ''}"
+
+
+PLAIN = NumberFormat()
+
+
+def parse_numbers(text: pl.Series, written: NumberFormat) -> pl.Series:
+    """Float64 numbers of trimmed cells; null where a cell is no number of this format."""
+    if written.is_plain:
+        numbers = text.cast(pl.Float64, strict=False).fill_nan(None)
+        if numbers.null_count() == text.null_count():
+            return numbers
+        return numbers.fill_null(dressed_numbers(undressed(text), written))
+    return dressed_numbers(undressed(text), written)
+
+
+def undressed(text: pl.Series) -> pl.DataFrame:
+    """The parts of cells that are written as people do; null where one is no such number."""
+    names = ("open", "sign", "before", "inner", "digits", "after", "close")
+    plain = (
+        text.str.replace_all(SPACES, " ")
+        .str.replace_all("\u2019", "'")
+        .str.replace_all("\u2212", "-")
+    )
+    groups = plain.str.extract_groups(DRESSED)
+    return groups.struct.rename_fields(list(names)).struct.unnest()
+
+
+def dressed_numbers(parts: pl.DataFrame, written: NumberFormat) -> pl.Series:
+    """`parse_numbers` of what `undressed` gave."""
+    digits = pl.col("digits")
+    bare = (
+        digits.str.replace_all(written.thousands, "", literal=True) if written.thousands else digits
+    )
+    shift = pl.lit("e-2") if written.percent else pl.lit("")
+    value = (bare.str.replace_all(written.decimal, ".", literal=True) + shift).cast(
+        pl.Float64, strict=False
+    )
+    after = pl.col("after").fill_null("")
+    currencies = ["", written.currency]
+    is_negative = ((pl.col("sign").fill_null("") + pl.col("inner").fill_null("")) == "-") | pl.col(
+        "open"
+    ).is_not_null()
+    fits = (
+        digits.str.contains(_digits(written.decimal, written.thousands))
+        & (pl.col("open").is_null() == pl.col("close").is_null())
+        & (pl.col("sign").is_null() | pl.col("inner").is_null())
+        & pl.col("before").fill_null("").is_in(currencies)
+        & ((after == "%") if written.percent else after.is_in(currencies))
+    )
+    number = pl.when(fits).then(pl.when(is_negative).then(-value).otherwise(value))
+    return parts.select(number.alias("number")).to_series()
+
+
+@cache
+def _digits(decimal: str, thousands: str) -> str:
+    point = re.escape(decimal)
+    whole = r"[0-9]+"
+    if thousands:
+        whole = rf"(?:[0-9]{{1,3}}(?:{re.escape(thousands)}[0-9]{{3}})+|[0-9]+)"
+    return rf"^(?:{whole}(?:{point}[0-9]*)?|{point}[0-9]+)(?:[eE][+\-]?[0-9]+)?$"
+
+
+def parse_times(text: pl.Series, order: str) -> pl.Series:
+    """Microseconds since 1970 UTC, Int64, of trimmed cells; null where a cell is no time.
+
+    Times without a zone are taken for UTC. Those of the order "time" count from midnight.
+
+    Args:
+        text: the cells.
+        order: one of `READINGS`.
+    """
+    found = pl.Series([None] * len(text), dtype=pl.Int64)
+    for spelling in READINGS[order]:
+        if found.null_count() == text.null_count():
+            break
+        found = found.fill_null(_times(text, *PATTERNS[spelling]))
+    return found.rename(text.name)
+
+
+def _times(text: pl.Series, pattern: str, order: str) -> pl.Series:
+    """Microseconds of the cells that match a pattern, whose first three groups are in an order."""
+    groups = text.str.extract_groups(pattern).struct.unnest()
+    found = np.flatnonzero(text.str.contains(pattern).fill_null(value=False).to_numpy())
+    microseconds = np.zeros(len(text), dtype=np.int64)
+    valid = np.zeros(len(text), dtype=bool)
+    if len(found):
+        rows = groups[found]
+        days, is_day = _days(rows, order)
+        clock, is_clock = _clock(rows)
+        microseconds[found] = days * DAY_MICROSECONDS + clock
+        valid[found] = is_day & is_clock
+    return pl.select(
+        pl.when(pl.Series(valid)).then(pl.Series(microseconds)).alias("time")
+    ).to_series()
+
+
+def _whole(column: pl.Series, default: int) -> np.ndarray:
+    return column.replace("", None).cast(pl.Int64, strict=False).fill_null(default).to_numpy()
+
+
+def _days(rows: pl.DataFrame, order: str) -> tuple[np.ndarray, np.ndarray]:
+    """Days since 1970, and whether there is such a day (Hinnant, "chrono-compatible dates")."""
+    year, month, day = (rows.to_series(order.index(part)) for part in "ymd")
+    months = {name: str(number) for number, name in enumerate(MONTHS, 1)}
+    named = month.str.to_lowercase().str.slice(0, 3).replace({**months, "": "1"})
+    y, m, d = _whole(year, 1970), _whole(named, 0), _whole(day, 1)
+    is_short = (year.str.len_chars() == 2).to_numpy()
+    y = np.where(is_short, y + np.where(y < CENTURY_TURN, 2000, 1900), y)
+    leap = (y % 4 == 0) & ((y % 100 != 0) | (y % 400 == 0))
+    lengths = np.array([31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31])
+    is_month = (m >= 1) & (m <= 12)
+    inside = np.clip(m, 1, 12)
+    length = lengths[inside - 1] + (leap & (inside == 2))
+    shifted = y - (inside <= 2)
+    era = np.floor_divide(shifted, 400)
+    of_era = shifted - era * 400
+    of_year = (153 * (inside + np.where(inside > 2, -3, 9)) + 2) // 5 + d - 1
+    days = era * 146097 + of_era * 365 + of_era // 4 - of_era // 100 + of_year - 719468
+    return days, is_month & (d >= 1) & (d <= length)
+
+
+def _clock(rows: pl.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """Microseconds of the day less the zone's, and whether there is such a time."""
+    hour, minute, second = (_whole(rows.to_series(at), 0) for at in (3, 4, 5))
+    fraction = _whole(rows.to_series(6).fill_null("0").str.pad_end(6, "0").str.slice(0, 6), 0)
+    half = rows.to_series(7).fill_null("").str.to_lowercase().to_numpy()
+    is_half = half != ""
+    valid = (minute < 60) & (second < 60) & np.where(is_half, (hour >= 1) & (hour <= 12), hour < 24)
+    hour = np.where(is_half, hour % 12 + np.where(half == "p", 12, 0), hour)
+    zone = rows.to_series(8).fill_null("Z").str.replace("Z|z|UTC", "+00:00").str.replace(":", "")
+    sign = np.where(zone.str.starts_with("-").to_numpy(), -1, 1)
+    offset = _whole(zone.str.slice(1, 2), 0) * 60 + _whole(zone.str.slice(3, 2), 0)
+    seconds = hour * 3600 + (minute - sign * offset) * 60 + second
+    return seconds * 1_000_000 + fraction, valid

@@ -1,0 +1,196 @@
+"""A table's schema, learned from its training part: a category is known when training saw it.
+
+Does not know: how cells are read, files, networks.
+"""
+
+import numpy as np
+import polars as pl
+import torch
+
+from hpo.data.cells import DAY_MICROSECONDS
+from hpo.data.notes import Dropped, Kept
+from hpo.data.reader import Reader, is_usable
+from hpo.data.schema import PERIODS, Categories, Cycle, DateColumn, TableSchema
+from hpo.data.table import Table
+from hpo.data.target import label_type, no_column, ordered_classes, target_column, text_of
+from hpo.errors import DataError
+from hpo.trial import DataConfig, Task
+
+FEW_ROWS = 20
+"""In fewer rows, distinct texts and numbers that count may well be chance."""
+
+NAMELESS = ("", "Unnamed: 0", "__index_level_0__")
+"""What programs call the column of row numbers that they wrote without a name."""
+
+LOST = 1e-5
+"""Share of a column's standard deviation beyond which float32's rounding is a loss."""
+
+
+def infer_schema(
+    table: Table, data: DataConfig, task: Task, train: torch.Tensor
+) -> tuple[TableSchema, list[Dropped], list[Kept]]:
+    """Learn the schema of a table.
+
+    Args:
+        table: the typed table.
+        data: what the study says of its columns.
+        task: the target's.
+        train: indices of the training rows, int64.
+
+    Returns:
+        The schema, without notes; the columns that are left out, each with its reason; and the text
+        columns of which not all categories are told apart.
+
+    Raises:
+        DataError: the table has no such columns, or none to learn from.
+    """
+    names, dropped = _features(table, data)
+    frame = table.frame.select(names)[train.numpy()] if names else table.frame[:0]
+    columns = {column.name: column for column in frame.get_columns()}
+    kinds = {name: table.readers[name].kind for name in names}
+    numeric = [name for name in names if kinds[name] == "number"]
+    dates = [name for name in names if kinds[name] == "date"]
+    texts = [name for name in names if kinds[name] == "category"]
+    categories = {name: _counted(text_of(columns[name])) for name in texts}
+    limit = data.max_categories
+    target = target_column(table, data)
+    of_format_1 = table.format == 1
+    classes: tuple[str, ...] = ()
+    if task != "regression":
+        classes = ordered_classes(target, task, data)
+        if of_format_1:
+            classes = tuple(sorted(classes, key=list(text_of(target.unique().sort())).index))
+    double = [name for name in numeric if not of_format_1 and is_double(columns[name])]
+    if task == "regression" and is_double(target[train.numpy()]):
+        double.append(data.target)
+    schema = TableSchema(
+        target=data.target,
+        task=task,
+        numeric=tuple(numeric),
+        numeric_missing=tuple(name for name in (*numeric, *dates) if columns[name].null_count()),
+        categorical=tuple(
+            Categories(name=name, values=tuple(sorted(counts["value"][:limit])))
+            for name, counts in categories.items()
+        ),
+        classes=classes,
+        n_train=len(train),
+        dates=tuple(
+            DateColumn(name=name, cycles=_cycles(columns[name], table.readers[name]))
+            for name in dates
+        ),
+        double=tuple(double),
+        labels="text" if of_format_1 or task == "regression" else label_type(target),
+        readers={} if of_format_1 else _telling(table, names),
+        missing=table.missing,
+        format=table.format,
+    )
+    kept = [
+        Kept(
+            name=name,
+            n_categories=counts.height,
+            n_kept=limit,
+            share=int(counts["count"][:limit].sum()) / len(train),
+        )
+        for name, counts in categories.items()
+        if counts.height > limit
+    ]
+    return schema, dropped, kept
+
+
+def is_double(column: pl.Series) -> bool:
+    """Whether float32 would lose digits that tell a column's values apart."""
+    values = column.drop_nulls().cast(pl.Float64).to_numpy()
+    if not len(values):
+        return False
+    lost = np.abs(values - values.astype("f4").astype("f8")).max()
+    return bool(lost > LOST * values.std())
+
+
+def identifier(column: pl.Series) -> str:
+    """Why a typed text column tells no rows of other tables; empty where it may."""
+    if column.dtype != pl.String or len(column) < FEW_ROWS:
+        return ""
+    if column.null_count() == 0 and column.n_unique() == len(column):
+        return "has another text in every row, as an identifier has"
+    return ""
+
+
+def numbers_the_rows(column: pl.Series) -> bool:
+    """Whether whole numbers count the rows from 0 or 1, in any order."""
+    if not column.dtype.is_integer() or column.null_count() or len(column) < 2:
+        return False
+    low, high = column.min(), column.max()
+    is_range = low in (0, 1) and high == low + len(column) - 1  # type: ignore[operator]
+    return is_range and column.n_unique() == len(column)
+
+
+def _features(table: Table, data: DataConfig) -> tuple[list[str], list[Dropped]]:
+    """Names of the feature columns, in the table's order, and of those left out unasked."""
+    frame = table.frame
+    given = set(frame.columns)
+    for key in ("drop", "numeric", "categorical", "dates"):
+        for name in getattr(data, key):
+            if name not in given:
+                raise DataError(no_column(table, data, key, name))
+    named = {*data.numeric, *data.categorical, *data.dates}
+    if both := sorted(set(data.numeric) & set(data.categorical)):
+        raise DataError(f'column "{both[0]}" is named in both data.numeric and data.categorical')
+    left_out = {*data.drop, data.target, data.split.column}
+    features = [column for column in frame.get_columns() if column.name not in left_out]
+    if not features:
+        raise DataError(f"{data.source}: has no feature column besides the target")
+    if unusable := [column for column in features if not is_usable(column)]:
+        raise DataError(
+            f'{data.source}: column "{unusable[0].name}" must hold numbers, text or dates, but '
+            f"holds {unusable[0].dtype}; name it in data.drop to leave it out"
+        )
+    dropped = []
+    if table.format > 1:
+        first = frame.columns[0]
+        for column in features:
+            why = identifier(column)
+            if column.name == first and first in NAMELESS and numbers_the_rows(column):
+                why = "has no name and numbers the rows"
+            if why and column.name not in named:
+                dropped.append(Dropped(name=column.name, why=why))
+    gone = {each.name for each in dropped}
+    if len(gone) == len(features):
+        each = dropped[0]
+        raise DataError(
+            f'{data.source}: has no feature column to learn from: "{each.name}" {each.why}; '
+            "name it in data.categorical or data.numeric to take it all the same"
+        )
+    return [column.name for column in features if column.name not in gone], dropped
+
+
+def _telling(table: Table, names: list[str]) -> dict[str, Reader]:
+    """Readers that say more than their column's kind."""
+    usual = (
+        Reader(),
+        Reader(kind="category"),
+        Reader(kind="date", order="ymd"),
+    )
+    readers = {name: table.readers[name] for name in names}
+    return {name: reader for name, reader in readers.items() if reader not in usual}
+
+
+def _counted(text: pl.Series) -> pl.DataFrame:
+    """The values of a text column, the most frequent first."""
+    counts = text.rename("value").value_counts()
+    return counts.sort(["count", "value"], descending=[True, False])
+
+
+def _cycles(column: pl.Series, reader: Reader) -> tuple[Cycle, ...]:
+    """The cycles that the times of a column go through at least twice."""
+    times = column.drop_nulls().cast(pl.Int64)
+    if reader.order == "time":
+        return ("day",)
+    if times.is_empty():
+        return ()
+    span = int(times.max()) - int(times.min())  # type: ignore[arg-type]
+    has_clock = bool((times % DAY_MICROSECONDS != 0).any())
+    return tuple(
+        cycle
+        for cycle, period in PERIODS.items()
+        if span >= 2 * period and (cycle != "day" or has_clock)
+    )

@@ -1,0 +1,261 @@
+"""What was taken otherwise than a person might expect of a table, a sentence each.
+
+Does not know: who is told.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+import polars as pl
+
+from hpo.data.reader import Reader, is_usable
+from hpo.data.schema import TableSchema
+from hpo.data.split import Split
+from hpo.data.table import Table, odd_cells
+from hpo.data.target import text_of
+from hpo.parsing import shown
+from hpo.trial import DataConfig
+
+MAX_WORDS = 3
+"""Odd cells of a column that are listed."""
+
+MAX_COLUMNS = 5
+"""Columns that are listed where several are alike."""
+
+HALF = 0.5
+"""A text column of which so many cells are numbers is worth a word."""
+
+MIN_REPEATS = 2.0
+"""So many rows a value, on average, make a column that may name groups."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dropped:
+    """A column that is left out unasked, and why."""
+
+    name: str
+    why: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kept:
+    """A text column of which only the most frequent categories are told apart.
+
+    Attributes:
+        n_categories: that training saw.
+        n_kept: that are told apart.
+        share: of the training rows that hold one of those.
+    """
+
+    name: str
+    n_categories: int
+    n_kept: int
+    share: float
+
+
+def notes_on(
+    table: Table,
+    data: DataConfig,
+    split: Split,
+    schema: TableSchema,
+    dropped: Sequence[Dropped],
+    kept: Sequence[Kept],
+) -> tuple[str, ...]:
+    """Every note on a table that is trained on."""
+    return (
+        *reading_notes(table, data),
+        *_dropped(dropped),
+        *_kept(kept),
+        *_positive(table, data, schema),
+        *_absent(table, split, schema),
+        *_repeated(table, split),
+        *_groups(table, data, schema),
+    )
+
+
+def reading_notes(table: Table, data: DataConfig) -> list[str]:
+    """How cells of text were read, where that goes without saying nowhere."""
+    readers = {name: reader for name, reader in table.readers.items() if name not in data.drop}
+    return [
+        *_formats(readers),
+        *_date_orders(readers),
+        *(odd_note(name, reader) for name, reader in readers.items() if reader.odd),
+        *_half_numbers(table, data, readers),
+    ]
+
+
+def prediction_notes(schema: TableSchema, frame: pl.DataFrame) -> list[str]:
+    """What rows hold that counts as missing or as unseen, where that is no missing value.
+
+    Args:
+        schema: that they were encoded by.
+        frame: the raw rows.
+    """
+    notes = []
+    for name in schema.numbers:
+        reader = schema.reader(name)
+        values, cells = reader.attempt(frame[name], schema.missing)
+        odd = odd_cells(cells, values.is_null() & cells.is_not_null())
+        notes += [odd_note(name, replace(reader, odd=odd))] if odd else []
+    for column in schema.categorical:
+        cells = frame[column.name]
+        codes = schema.codes(column, cells, schema.reader(column.name))
+        text = text_of(cells).str.strip_chars()
+        unseen = pl.Series(codes == len(column.values)) & ~text.is_in(["", *schema.missing])
+        if n := int(unseen.sum()):
+            row = int(unseen.arg_true()[0])
+            notes.append(
+                f"column {shown(column.name)}: {n:,} of {len(cells):,} cells hold categories that "
+                f"training did not see, first {shown(text[row])} in row {row + 1:,}"
+            )
+    return notes
+
+
+def odd_note(name: str, reader: Reader) -> str:
+    """Which cells among numbers or dates count as missing."""
+    what = "number" if reader.kind == "number" else "date"
+    n = sum(odd.count for odd in reader.odd)
+    listed = ", ".join(
+        f"{shown(odd.word)} in row {odd.row:,}"
+        if odd.count == 1
+        else f"{shown(odd.word)} in {odd.count:,} rows, first in row {odd.row:,}"
+        for odd in reader.odd[:MAX_WORDS]
+    )
+    more = len(reader.odd) - MAX_WORDS
+    rest = f" and {more} other words" if more > 1 else " and 1 other word" if more == 1 else ""
+    cells = f"1 cell is no {what} and counts" if n == 1 else f"{n:,} cells are no {what}s and count"
+    return f"column {shown(name)}: {cells} as missing: {listed}{rest}"
+
+
+def _formats(readers: dict[str, Reader]) -> Iterable[str]:
+    by_format: dict[str, list[str]] = {}
+    for name, reader in readers.items():
+        written = reader.written
+        if reader.kind != "number" or written.is_plain:
+            continue
+        signs = [f"{shown(written.decimal)} as the decimal mark"] if written.decimal != "." else []
+        signs += [f"{shown(written.thousands)} between thousands"] if written.thousands else []
+        signs += [f"the currency {written.currency}"] if written.currency else []
+        signs += ["% as hundredths"] if written.percent else []
+        by_format.setdefault(" and ".join(signs), []).append(name)
+    for how, names in by_format.items():
+        yield f"{_columns(names)}: numbers are read with {how}"
+
+
+def _date_orders(readers: dict[str, Reader]) -> Iterable[str]:
+    said = {"dmy": "the day first", "mdy": "the month first", "compact": "digits alone"}
+    by_order: dict[str, list[str]] = {}
+    for name, reader in readers.items():
+        if reader.kind == "date" and reader.order in said:
+            by_order.setdefault(said[reader.order], []).append(name)
+    for order, names in by_order.items():
+        yield f"{_columns(names)}: dates are read with {order}"
+
+
+def _half_numbers(table: Table, data: DataConfig, readers: dict[str, Reader]) -> Iterable[str]:
+    """Text columns of which many cells are numbers, or all are numbers that float64 cannot hold."""
+    settled = {*data.categorical, data.target, data.split.column}
+    for name, reader in readers.items():
+        if reader.kind != "category" or name in settled:
+            continue
+        text = table.frame[name].drop_nulls()
+        if reader.whole:
+            yield (
+                f"column {shown(name)}: holds whole numbers beyond 2^53, so it is read as text; "
+                "data.numeric reads it as numbers all the same"
+            )
+            continue
+        is_number = text.cast(pl.Float64, strict=False).is_not_null()
+        n = int(is_number.sum())
+        if HALF * len(text) <= n < len(text):
+            word = text.filter(~is_number)[0]
+            yield (
+                f"column {shown(name)}: {n / len(text):.0%} of its cells are numbers, others are "
+                f"such as {shown(word)}: read as categories; data.numeric reads it as numbers"
+            )
+
+
+def _dropped(dropped: Sequence[Dropped]) -> Iterable[str]:
+    by_reason: dict[str, list[str]] = {}
+    for each in dropped:
+        by_reason.setdefault(each.why, []).append(each.name)
+    for why, names in by_reason.items():
+        it = "each" if len(names) > 1 else "it"
+        yield f"{_columns(names)}: left out, since {it} {why}; data.categorical would take it"
+
+
+def _kept(kept: Sequence[Kept]) -> Iterable[str]:
+    for each in kept:
+        yield (
+            f"column {shown(each.name)}: of {each.n_categories:,} categories the {each.n_kept:,} "
+            f"most frequent are told apart, {each.share:.0%} of the training rows; the others "
+            "count as unseen (data.max_categories)"
+        )
+
+
+def _positive(table: Table, data: DataConfig, schema: TableSchema) -> Iterable[str]:
+    if schema.positive is None or data.positive is not None or table.format == 1:
+        return
+    text = text_of(table.frame[schema.target])
+    share = int((text == schema.positive).sum()) / len(text)
+    yield (
+        f"the positive class is {shown(schema.positive)}, with {share:.1%} of the rows; "
+        "data.positive names another"
+    )
+
+
+def _absent(table: Table, split: Split, schema: TableSchema) -> Iterable[str]:
+    """Classes that a part has no row of."""
+    if not schema.classes:
+        return
+    text = text_of(table.frame[schema.target])
+    for part, said in (("val", "validation"), ("test", "test")):
+        rows = getattr(split, part).numpy()
+        present = set(text[rows].unique())
+        if len(rows) and (absent := [label for label in schema.classes if label not in present]):
+            listed = ", ".join(shown(label) for label in absent[:MAX_COLUMNS])
+            rest = f" and {len(absent) - MAX_COLUMNS} more" if len(absent) > MAX_COLUMNS else ""
+            yield f"the {said} part has no row of {listed}{rest}: its metrics leave them out"
+
+
+def _repeated(table: Table, split: Split) -> Iterable[str]:
+    """Rows of the validation or test part that training sees, too."""
+    usable = [column for column in table.frame.get_columns() if is_usable(column)]
+    hashes = pl.DataFrame(usable).hash_rows()
+    known = hashes[split.train.numpy()].unique()
+    for part, said in (("val", "validation"), ("test", "test")):
+        rows = getattr(split, part).numpy()
+        n = int(hashes[rows].is_in(known.implode()).sum()) if len(rows) else 0
+        if n:
+            yield f"{n:,} of the {len(rows):,} {said} rows stand in the training part, too"
+
+
+def _groups(table: Table, data: DataConfig, schema: TableSchema) -> Iterable[str]:
+    """Columns whose rows share a label wherever a value repeats."""
+    if not schema.classes:
+        return
+    frame, target = table.frame, schema.target
+    labels = text_of(frame[target])
+    settled = {target, data.split.column}
+    for column in frame.get_columns():
+        name = column.name
+        is_exact = column.dtype.is_integer() or column.dtype == pl.String
+        if name in settled or not is_exact:
+            continue
+        n_values = column.n_unique()
+        if n_values <= 4 * len(schema.classes) or len(column) < MIN_REPEATS * n_values:
+            continue
+        pairs = pl.DataFrame([column.alias("value"), labels.alias("label")]).n_unique()
+        if pairs == n_values:
+            yield (
+                f"column {shown(name)}: rows with the same value always share their label, as rows "
+                "of one person or place do: where that is so, name in data.split a column that "
+                "keeps them in one part"
+            )
+
+
+def _columns(names: Sequence[str]) -> str:
+    listed = ", ".join(shown(name) for name in names[:MAX_COLUMNS])
+    if len(names) > MAX_COLUMNS:
+        return f"columns {listed} and {len(names) - MAX_COLUMNS:,} more"
+    return f"columns {listed}" if len(names) > 1 else f"column {listed}"

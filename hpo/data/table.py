@@ -1,0 +1,236 @@
+"""Typed tables: each column of one kind, and how later cells of it are read.
+
+A typed column is numbers (Int64, Float64, or Boolean), text (String) or times (Datetime in UTC); a
+missing value is null. Of a column that holds anything else, such as lists, only its name and its
+kind are kept.
+
+Does not know: targets, splits, tensors.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import polars as pl
+
+from hpo.data.kinds import choose_readers, missing_words
+from hpo.data.reader import TEXTS, Odd, Reader, is_usable, trimmed, without
+from hpo.data.sources import RawTable, read_parquet, read_raw, write_parquet
+from hpo.errors import DataError, InputError
+from hpo.parsing import parse_json
+from hpo.trial import DataConfig
+
+ABOUT = "hpo"
+"""Under this key a stored table says how its columns are read; one without it is of format 1."""
+
+FORMAT = 2
+"""Of a typed table. 1 had numbers and text alone, without readers; both are read."""
+
+MAX_ODD = 20
+"""Different odd cells of a column that are remembered, the most frequent."""
+
+LARGEST = float(np.finfo(np.float32).max)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """A typed table.
+
+    Attributes:
+        frame: its columns.
+        readers: how the cells of a column are read, by name; of usable columns only.
+        missing: words that are missing values in a text file.
+        format: of the reading; see `FORMAT`.
+    """
+
+    frame: pl.DataFrame
+    readers: Mapping[str, Reader]
+    missing: tuple[str, ...] = ()
+    format: int = FORMAT
+
+    def fingerprint(self) -> str:
+        """SHA-256 of the content: names, kinds and values, in their order, in hex.
+
+        The same values give the same fingerprint whatever file they came from; 1 and 1.0 are the
+        same. Readers that later cells depend on, such as of decimal commas, are part of it.
+        """
+        digest = hashlib.sha256(f"{self.frame.height}".encode())
+        for column in self.frame.get_columns():
+            _add(digest, column)
+        for name, tree in self._reading().items():
+            digest.update(f"\0{name}\0{json.dumps(tree, sort_keys=True)}".encode())
+        return digest.hexdigest()
+
+    def write(self, file: Path | BinaryIO) -> None:
+        """Write it as Parquet.
+
+        Raises:
+            OSError: the file cannot be written.
+        """
+        readers = {name: asdict(reader) for name, reader in self.readers.items()}
+        about = {"format": self.format, "missing": self.missing, "readers": readers}
+        told = None if self.format == 1 else {ABOUT: json.dumps(about)}
+        write_parquet(self.frame, file, told)
+
+    @classmethod
+    def read(cls, path: Path) -> "Table":
+        """What `write` wrote, now or in an earlier version.
+
+        Raises:
+            DataError: it is no such file, or only a part of one.
+            OSError: it cannot be read.
+        """
+        frame = read_parquet(path, str(path))
+        told = pl.read_parquet_metadata(path).get(ABOUT)
+        if told is None:
+            return cls.of_format_1(frame)
+        try:
+            about: _About = parse_json(_About, told, str(path))
+        except InputError as error:
+            raise DataError(str(error)) from None
+        return cls(frame=frame, readers=about.readers, missing=about.missing)
+
+    @classmethod
+    def of_format_1(cls, frame: pl.DataFrame) -> "Table":
+        """A table of numbers and text, as they were typed before columns had readers."""
+        readers = {
+            column.name: Reader(
+                kind="category" if column.dtype == pl.String else "number", legacy=True
+            )
+            for column in frame.get_columns()
+            if is_usable(column)
+        }
+        return cls(frame=frame, readers=readers, format=1)
+
+    def _reading(self) -> dict[str, Any]:
+        """What of the readers is no reader's default and not seen in the values."""
+        defaults = asdict(Reader())
+        return {
+            name: tree
+            for name, reader in self.readers.items()
+            if (
+                tree := {
+                    key: value
+                    for key, value in asdict(replace(reader, kind="number", whole=False)).items()
+                    if value != defaults[key] and not (key == "order" and value == "ymd")
+                }
+            )
+            and self.format > 1
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class _About:
+    """What a stored table says of itself."""
+
+    format: int
+    missing: tuple[str, ...] = ()
+    readers: dict[str, Reader] = field(default_factory=dict)
+
+
+def read_table(data: DataConfig, base: Path) -> Table:
+    """Read the table that a study names, and decide how its cells are read.
+
+    Args:
+        data: where it is, and what is said of its columns.
+        base: the folder that a relative path starts from.
+
+    Raises:
+        DataError: it cannot be read, or its cells can be read in two ways.
+    """
+    return typed_table(read_raw(data.source, base, separator=data.separator), data)
+
+
+def typed_table(raw: RawTable, data: DataConfig) -> Table:
+    """Decide how the cells of a raw table are read, and read them.
+
+    Raises:
+        DataError: a column's cells can be read in two ways, or a number is infinite.
+    """
+    readers = choose_readers(raw.frame, data, is_text=raw.is_text, where=raw.where)
+    columns, final = [], {}
+    missing = missing_words(data)
+    for column in raw.frame.get_columns():
+        if (reader := readers.get(column.name)) is None:
+            columns.append(column.clear(len(column)))
+            continue
+        typed, odd = _typed(column, reader, missing, is_text=raw.is_text)
+        if column.name == data.target and column.dtype in TEXTS:  # to be named when it is refused
+            cells = trimmed(column)
+            odd = odd_cells(cells, typed.is_null() & cells.is_not_null())
+        if column.name not in data.drop:
+            _check_finite(typed, column, raw)
+        columns.append(typed)
+        final[column.name] = replace(reader, odd=odd)
+    return Table(frame=pl.DataFrame(columns), readers=final, missing=missing)
+
+
+def _typed(
+    column: pl.Series, reader: Reader, missing: tuple[str, ...], *, is_text: bool
+) -> tuple[pl.Series, tuple[Odd, ...]]:
+    """The canonical values of a column in their own type, and its odd cells."""
+    values, cells = reader.attempt(column, missing)
+    name = column.name
+    if reader.kind == "category":
+        text = without(values, missing) if is_text else values
+        return text.rename(name), ()
+    odd = odd_cells(cells, values.is_null() & cells.is_not_null())
+    if reader.kind == "date":
+        return values.cast(pl.Datetime("us")).rename(name), odd
+    if column.dtype == pl.Boolean:
+        return column, odd
+    return _as_whole(values, cells).rename(name), odd
+
+
+def _as_whole(numbers: pl.Series, cells: pl.Series) -> pl.Series:
+    """Numbers as Int64 where they were written as whole ones."""
+    if cells.dtype not in TEXTS and not cells.dtype.is_integer():
+        return numbers
+    whole = cells.cast(pl.Int64, strict=False)
+    return whole if whole.null_count() == numbers.null_count() == cells.null_count() else numbers
+
+
+def odd_cells(cells: pl.Series, wrong: pl.Series) -> tuple[Odd, ...]:
+    """Cells that are not of their column's kind, the most frequent first."""
+    if not wrong.any() or cells.dtype != pl.String:
+        return ()
+    rows = wrong.arg_true()
+    found = pl.DataFrame({"word": cells.gather(rows), "row": rows})
+    each = found.group_by("word").agg(pl.col("row").min(), pl.len().alias("count"))
+    ordered = each.sort(["count", "row"], descending=[True, False]).head(MAX_ODD)
+    return tuple(Odd(word=word, row=row + 1, count=n) for word, row, n in ordered.rows())
+
+
+def _check_finite(typed: pl.Series, column: pl.Series, raw: RawTable) -> None:
+    if typed.dtype != pl.Float64:
+        return
+    too_large = (typed.abs() > LARGEST).fill_null(value=False)
+    if too_large.any():
+        row = int(too_large.arg_true()[0])
+        way = "; name it in data.missing to count it as missing" if raw.is_text else ""
+        raise DataError(
+            f'{raw.where}: column "{column.name}" must hold finite numbers up to 3.4e38, '
+            f"but row {row + 1:,} holds {column[row]}{way}"
+        )
+
+
+def _add(digest: Any, column: pl.Series) -> None:
+    """Add a column to a fingerprint."""
+    if not is_usable(column):
+        digest.update(f"\0{column.name}\0other\0".encode())
+        return
+    is_text = column.dtype == pl.String
+    kind = "text" if is_text else "time" if column.dtype == pl.Datetime else "number"
+    digest.update(f"\0{column.name}\0{kind}\0".encode())
+    digest.update(np.packbits(column.is_null().to_numpy()).tobytes())
+    if is_text:
+        text = column.fill_null("")
+        digest.update(text.str.len_bytes().to_numpy().astype("<i8").tobytes())
+        digest.update("".join(text.to_list()).encode())
+        return
+    values = column.cast(pl.Int64) if kind == "time" else column
+    digest.update(values.cast(pl.Float64).fill_null(0).to_numpy().astype("<f8").tobytes())
