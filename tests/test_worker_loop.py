@@ -390,7 +390,7 @@ def test_a_worker_refuses_other_data(
     (tmp_path / "table.csv").write_text("a,b,y\n1,2,3\n2,3,4\n")
     read_table(DataConfig(source="table.csv", target="y"), tmp_path).write(other)
     other.replace(table)
-    with pytest.raises(DataError, match="holds other data than the study was made for"):
+    with pytest.raises(DataError, match="content has changed since the study was created"):
         make_worker(study, store).work(threading.Event())
     assert study.progress().counts == {"WAITING": 1}
 
