@@ -63,7 +63,7 @@ def find_separator(content: bytes, usual: str) -> str:
     """
     lines = _first_lines(content)
     counts = {mark: [line.count(mark) for line in lines] for mark in SEPARATORS}
-    steady = {mark: n[0] for mark, n in counts.items() if n[0] and len(set(n)) == 1}
+    steady = {mark: n[0] for mark, n in counts.items() if len(set(n)) == 1 and n[0]}
     if usual in steady:
         # A comma a line may be the decimal mark of the one number in it.
         others = {mark: n for mark, n in steady.items() if n > steady[usual]}

@@ -3,6 +3,8 @@
 Does not know: how cells are read, files, networks.
 """
 
+from itertools import combinations
+
 import numpy as np
 import polars as pl
 import torch
@@ -45,7 +47,7 @@ def infer_schema(
         DataError: the table has no such columns, or none to learn from.
     """
     names, dropped = _features(table, data)
-    frame = table.frame.select(names)[train.numpy()] if names else table.frame[:0]
+    frame = table.frame[names][train.numpy()]  # `select` would take * and ^a$ for patterns
     columns = {column.name: column for column in frame.get_columns()}
     kinds = {name: table.readers[name].kind for name in names}
     numeric = [name for name in names if kinds[name] == "number"]
@@ -133,8 +135,9 @@ def _features(table: Table, data: DataConfig) -> tuple[list[str], list[Dropped]]
             if name not in given:
                 raise DataError(no_column(table, data, key, name))
     named = {*data.numeric, *data.categorical, *data.dates}
-    if both := sorted(set(data.numeric) & set(data.categorical)):
-        raise DataError(f'column "{both[0]}" is named in both data.numeric and data.categorical')
+    for one, other in combinations(("numeric", "categorical", "dates"), 2):
+        if both := sorted(set(getattr(data, one)) & set(getattr(data, other))):
+            raise DataError(f'column "{both[0]}" is named in both data.{one} and data.{other}')
     left_out = {*data.drop, data.target, data.split.column}
     features = [column for column in frame.get_columns() if column.name not in left_out]
     if not features:

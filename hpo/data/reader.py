@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 import polars as pl
 
 from hpo.data.cells import PLAIN, NumberFormat, parse_numbers, parse_times
@@ -39,6 +40,8 @@ TRUTHS = {"true": True, "false": False}
 TEXTS = (pl.String, pl.Categorical, pl.Enum)
 EXACT = 2**53
 """Whole numbers up to here are exact in float64."""
+
+LARGEST = float(np.finfo(np.float32).max)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +91,8 @@ class Reader:
             where: the table's name, which opens each message.
 
         Raises:
-            DataError: a cell is not of the column's kind; names row and cell.
+            DataError: a cell is not of the column's kind, or a number is infinite; names row and
+                cell.
         """
         check_usable(column, where)
         if is_empty(column):
@@ -98,6 +102,8 @@ class Reader:
         if wrong.any() and (wrong & ~self._counts_as_missing(cells)).any():
             unknown = wrong & ~self._counts_as_missing(cells)
             raise DataError(self._complaint(column, unknown, where))
+        if self.kind == "number":
+            check_finite(values, column, where)
         return values
 
     def attempt(self, column: pl.Series, missing: Sequence[str]) -> tuple[pl.Series, pl.Series]:
@@ -185,6 +191,27 @@ def check_usable(column: pl.Series, where: str) -> None:
         raise DataError(
             f'{where}: column "{column.name}" must hold numbers, text or dates, '
             f"but holds {column.dtype}"
+        )
+
+
+def check_finite(numbers: pl.Series, cells: pl.Series, where: str, hint: str = "") -> None:
+    """Refuse numbers that float32 cannot hold.
+
+    Args:
+        numbers: the values of a column, Float64.
+        cells: as they stand in the table.
+        where: the table's name, which opens the message.
+        hint: what ends it.
+
+    Raises:
+        DataError: there is one; names its row.
+    """
+    is_beyond = (numbers.abs() > LARGEST).fill_null(value=False)
+    if is_beyond.any():
+        row = int(is_beyond.arg_true()[0])
+        raise DataError(
+            f'{where}: column "{cells.name}" must hold finite numbers up to 3.4e38, '
+            f"but row {row + 1:,} holds {cells[row]}{hint}"
         )
 
 

@@ -18,7 +18,7 @@ import numpy as np
 import polars as pl
 
 from hpo.data.kinds import choose_readers, missing_words
-from hpo.data.reader import TEXTS, Odd, Reader, is_usable, trimmed, without
+from hpo.data.reader import TEXTS, Odd, Reader, check_finite, is_usable, trimmed, without
 from hpo.data.sources import RawTable, read_parquet, read_raw, write_parquet
 from hpo.errors import DataError, InputError
 from hpo.parsing import parse_json
@@ -33,7 +33,7 @@ FORMAT = 2
 MAX_ODD = 20
 """Different odd cells of a column that are remembered, the most frequent."""
 
-LARGEST = float(np.finfo(np.float32).max)
+NAME_AS_MISSING = "; name it in data.missing to count it as missing"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,8 +162,8 @@ def typed_table(raw: RawTable, data: DataConfig) -> Table:
         if column.name == data.target and column.dtype in TEXTS:  # to be named when it is refused
             cells = trimmed(column)
             odd = odd_cells(cells, typed.is_null() & cells.is_not_null())
-        if column.name not in data.drop:
-            _check_finite(typed, column, raw)
+        if typed.dtype == pl.Float64 and column.name not in data.drop:
+            check_finite(typed, column, raw.where, NAME_AS_MISSING if raw.is_text else "")
         columns.append(typed)
         final[column.name] = replace(reader, odd=odd)
     return Table(frame=pl.DataFrame(columns), readers=final, missing=missing)
@@ -203,19 +203,6 @@ def odd_cells(cells: pl.Series, wrong: pl.Series) -> tuple[Odd, ...]:
     each = found.group_by("word").agg(pl.col("row").min(), pl.len().alias("count"))
     ordered = each.sort(["count", "row"], descending=[True, False]).head(MAX_ODD)
     return tuple(Odd(word=word, row=row + 1, count=n) for word, row, n in ordered.rows())
-
-
-def _check_finite(typed: pl.Series, column: pl.Series, raw: RawTable) -> None:
-    if typed.dtype != pl.Float64:
-        return
-    too_large = (typed.abs() > LARGEST).fill_null(value=False)
-    if too_large.any():
-        row = int(too_large.arg_true()[0])
-        way = "; name it in data.missing to count it as missing" if raw.is_text else ""
-        raise DataError(
-            f'{raw.where}: column "{column.name}" must hold finite numbers up to 3.4e38, '
-            f"but row {row + 1:,} holds {column[row]}{way}"
-        )
 
 
 def _add(digest: Any, column: pl.Series) -> None:
