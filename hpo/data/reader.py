@@ -41,6 +41,10 @@ TEXTS = (pl.String, pl.Categorical, pl.Enum)
 EXACT = 2**53
 """Whole numbers up to here are exact in float64."""
 
+MAX_ODD = 20
+"""Different odd cells of a column that are remembered, the most frequent; where there were so many,
+any other counts as missing, too."""
+
 LARGEST = float(np.finfo(np.float32).max)
 
 
@@ -115,13 +119,17 @@ class Reader:
         if self.kind == "category":
             text = self.category_text(column)
             return text, text
-        if self.order == "compact" and column.dtype.is_integer():
-            column = column.cast(pl.String)
+        if self.order == "compact" and column.dtype.is_numeric():
+            column = typed_text(nan_as_null(column))
         if column.dtype in TEXTS:
             cells = without(trimmed(column), missing)
             return self._parsed(cells).rename(column.name), cells
         column = nan_as_null(column)
-        return (_microseconds(column) if self.kind == "date" else _number(column)), column
+        if self.kind == "number":
+            return _number(column), column
+        is_clock = column.dtype == pl.Time  # a time of day is no date, and no date is one
+        fits = is_clock == (self.order == "time")
+        return _microseconds(column if fits else column.clear(len(column))), column
 
     def category_text(self, column: pl.Series) -> pl.Series:
         """Texts of a category column, missing words not yet taken out."""
@@ -157,6 +165,8 @@ class Reader:
         """Whether a cell that is not of the kind is a missing value all the same."""
         if cells.dtype != pl.String:
             return pl.Series([False] * len(cells), dtype=pl.Boolean)
+        if len(self.odd) == MAX_ODD:
+            return cells.is_not_null()
         known = [odd.word for odd in self.odd]
         return (
             cells.str.to_lowercase().is_in(list(MISSING_LIKE))
