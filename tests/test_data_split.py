@@ -2,25 +2,24 @@
 
 from typing import Any
 
-import polars as pl
 import pytest
 import torch
+from table_cases import named, table
 
-from hpo.data.sources import as_frame
 from hpo.data.split import Split, split_rows
 from hpo.errors import DataError
-from hpo.trial import DataConfig, SplitConfig, Task
+from hpo.trial import SplitConfig, Task
 
 
 def split(target: list[Any], task: Task, **config: Any) -> Split:
     """Split a table by seeded shares."""
-    data = DataConfig(source="t.csv", target="y", split=SplitConfig(**config))
-    return split_rows(as_frame({"y": target}), data, task)
+    return split_rows(table({"y": target}), named(split=SplitConfig(**config)), task)
 
 
 def by_column(parts: list[Any], target: list[Any], task: Task = "regression") -> Split:
-    data = DataConfig(source="t.csv", target="y", split=SplitConfig(column="part"))
-    return split_rows(as_frame({"part": parts, "y": target}), data, task)
+    data = named(split=SplitConfig(column="part"))
+    made = table({"part": parts, "y": target}, split=data.split)
+    return split_rows(made, data, task)
 
 
 def numbers(n_rows: int) -> list[float]:
@@ -51,10 +50,9 @@ def test_a_column_that_does_not_split_is_refused(parts: list[Any], complaint: st
 
 
 def test_a_missing_split_column_is_refused() -> None:
-    data = DataConfig(source="t.csv", target="y", split=SplitConfig(column="splits"))
-    frame = pl.DataFrame({"split": ["train"], "y": [1.0]})
+    data = named(split=SplitConfig(column="splits"))
     with pytest.raises(DataError, match=r'no column "splits", .*\(did you mean "split"\?\)'):
-        split_rows(frame, data, "regression")
+        split_rows(table({"split": ["train"], "y": [1.0]}), data, "regression")
 
 
 def test_what_training_cannot_show_is_refused() -> None:
@@ -63,10 +61,8 @@ def test_what_training_cannot_show_is_refused() -> None:
         by_column(parts, ["a", "b", "b", "c"], "multiclass")
     with pytest.raises(DataError, match=r'target "y" is always 1\.5 in the training part'):
         by_column(parts, [1.5, 1.5, 2.5, 3.5])
-    with pytest.raises(
-        DataError, match=r'"y" is always about 1000000000\.5 in the training part: in float32'
-    ):
-        by_column(parts, [1e9 + 0.5, 1e9 + 1.5, 2.5, 3.5])
+    close = by_column(parts, [1e9 + 0.5, 1e9 + 1.5, 2.5, 3.5])  # float32 takes them for one
+    assert close.train.tolist() == [0, 1]
 
 
 def test_shares_are_kept_and_every_row_is_used_once() -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import polars as pl
 
 from hpo.errors import DataError, first_line
+from hpo.parsing import shown
 
 SEPARATORS = (",", ";", "\t", "|")
 
@@ -104,14 +105,20 @@ def _without_note(content: bytes) -> tuple[bytes, str | None]:
 
 
 def check_names(names: list[str], where: str) -> None:
-    """Refuse a table of which two columns have one name.
+    """Refuse a table whose columns cannot be told apart by name.
 
     Raises:
-        DataError: they have.
+        DataError: two have one name, or one is named as polars writes a pattern of names.
     """
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
-        raise DataError(f'{where}: has two columns named "{twice}"')
+        raise DataError(f"{where}: has two columns named {shown(twice)}")
+    for name in names:
+        if name.startswith("^") and name.endswith("$"):
+            raise DataError(
+                f"{where}: has a column named {shown(name)}: a name must not both begin with ^ "
+                "and end with $"
+            )
 
 
 def _mistake(content: bytes, separator: str) -> str:

@@ -220,8 +220,8 @@ def _absent(table: Table, split: Split, schema: TableSchema) -> Iterable[str]:
 
 def _repeated(table: Table, split: Split) -> Iterable[str]:
     """Rows of the validation or test part that training sees, too."""
-    usable = [column for column in table.frame.get_columns() if is_usable(column)]
-    hashes = pl.DataFrame(usable).hash_rows()
+    columns = {c.name: c for c in table.frame.get_columns() if is_usable(c)}
+    hashes = pl.DataFrame(columns).hash_rows()
     known = hashes[split.train.numpy()].unique()
     for part, said in (("val", "validation"), ("test", "test")):
         rows = getattr(split, part).numpy()

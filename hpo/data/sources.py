@@ -76,6 +76,7 @@ def read_raw(
         frame, is_text = _from_url(source, where, separator)
     else:
         frame, is_text = _from_file(Path(source), _kind(source, where), where, separator)
+    check_names(frame.columns, where)
     if frame.is_empty() and not may_be_empty:
         raise DataError(f"{where}: holds no rows")
     return RawTable(frame=frame, is_text=is_text, where=where)
@@ -96,17 +97,18 @@ def as_frame(table: Any, where: str = "the table") -> pl.DataFrame:
         where: its name, which opens each message.
 
     Raises:
-        DataError: it is no table, or columns do not fit together.
+        DataError: it is no table, or its columns do not fit together.
     """
     if isinstance(table, pl.DataFrame):
+        check_names(table.columns, where)
         return table
     if not isinstance(table, Mapping) and not _has_columns(table):
         kind = type(table).__name__
         raise DataError(f"{where}: must be a DataFrame or a dict of columns, but is a {kind}")
     names = [str(name) for name in table]
     check_names(names, where)
-    columns = [column_of(str(name), table[name], where) for name in table]
-    if len({len(column) for column in columns}) > 1:
+    columns = {str(name): column_of(str(name), table[name], where) for name in table}
+    if len({len(column) for column in columns.values()}) > 1:
         raise DataError(f"{where}: has columns of different lengths")
     return pl.DataFrame(columns)
 

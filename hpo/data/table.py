@@ -149,11 +149,11 @@ def typed_table(raw: RawTable, data: DataConfig) -> Table:
         DataError: a column's cells can be read in two ways, or a number is infinite.
     """
     readers = choose_readers(raw.frame, data, is_text=raw.is_text, where=raw.where)
-    columns, final = [], {}
+    columns, final = {}, {}
     missing = missing_words(data)
     for column in raw.frame.get_columns():
         if (reader := readers.get(column.name)) is None:
-            columns.append(column.clear(len(column)))
+            columns[column.name] = column.clear(len(column))
             continue
         typed, odd = _typed(column, reader, missing, is_text=raw.is_text)
         if column.name == data.target and column.dtype in TEXTS:  # to be named when it is refused
@@ -161,7 +161,7 @@ def typed_table(raw: RawTable, data: DataConfig) -> Table:
             odd = odd_cells(cells, typed.is_null() & cells.is_not_null())
         if typed.dtype == pl.Float64 and column.name not in data.drop:
             check_finite(typed, column, raw.where, NAME_AS_MISSING if raw.is_text else "")
-        columns.append(typed)
+        columns[column.name] = typed
         final[column.name] = replace(reader, odd=odd)
     return Table(frame=pl.DataFrame(columns), readers=final, missing=missing)
 
