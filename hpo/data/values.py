@@ -90,10 +90,10 @@ def _of_list(name: str, listed: list[Any]) -> pl.Series:
         return pl.Series(name, listed, dtype=pl.Float64, strict=False)
     if kinds <= NUMBERS:
         return pl.Series(name, [None if v is None else float(v) for v in listed])
+    if kinds in ({date}, {time}, {timedelta}):
+        return pl.Series(name, listed)
     if kinds <= TIMES:
         return pl.Series(name, [_midnight(value) for value in listed])
-    if kinds in ({time}, {timedelta}):
-        return pl.Series(name, listed)
     if str in kinds and kinds <= SCALARS:
         return pl.Series(name, [None if value is None else _text(value) for value in listed])
     return pl.Series(name, listed, dtype=pl.Object)
