@@ -300,6 +300,8 @@ class _Chooser:
     def _dates(self, tally: "_Tally", forced: Kind | None) -> Choice | None:
         """A reader of dates or times, if nearly all cells are."""
         sample = tally.values.head(N_SAMPLE)
+        if not sample.str.contains(r"[0-9][0-9]").any():
+            return None
         orders = ["ymd", "dmy", "mdy", "time"]
         if forced == "date":
             orders.append("compact")
