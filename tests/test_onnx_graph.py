@@ -59,12 +59,12 @@ def test_inputs_are_columns_and_outputs_are_named() -> None:
         "always": (["rows", 1], "tensor(string)"),
     }
     assert {node.name: (node.shape, node.type) for node in session.get_outputs()} == {
-        "prediction": (["rows"], "tensor(string)"),
+        "prediction": (["rows"], "tensor(int64)"),
         "probabilities": (["rows", 3], "tensor(float)"),
     }
     about = session.get_modelmeta().custom_metadata_map
     assert (about["format"], about["task"], about["classes"]) == (
-        "1",
+        "2",
         "multiclass",
         '["0", "1", "2"]',
     )

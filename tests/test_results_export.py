@@ -2,6 +2,7 @@
 
 import json
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,14 +10,14 @@ import torch
 
 from hpo.artifacts import ArtifactStore
 from hpo.bundle import Model, load_model
-from hpo.data.sources import as_frame, fingerprint
+from hpo.data.sources import as_frame
 from hpo.errors import InputError
-from hpo.experiment import Experiment
 from hpo.launch.creation import create_from_file
 from hpo.results.export import export
 from hpo.results.folder import write_model
 from hpo.training import train
 from hpo.trial import DataConfig, ModelConfig, ObjectiveConfig, TrainingConfig, TrialConfig
+from tests.model_cases import experiment_on
 from tests.test_cli import write_study
 
 METRICS = {"validation": {"accuracy": 0.75}, "test": {"accuracy": 0.5}}
@@ -32,15 +33,14 @@ ROWS = {
 @pytest.fixture(scope="module")
 def model() -> Model:
     """A small model of two classes."""
-    frame = as_frame(ROWS)
-    data = DataConfig(source="t.csv", target="sold", task="binary", fingerprint=fingerprint(frame))
+    data = DataConfig(source="t.csv", target="sold", task="binary")
+    experiment = experiment_on(as_frame(ROWS), data)
     config = TrialConfig(
-        data=data,
+        data=replace(data, fingerprint=experiment.table.fingerprint()),
         objective=ObjectiveConfig(metric="accuracy"),
         model=ModelConfig(depth=1, width=8),
         training=TrainingConfig(max_epochs=2),
     )
-    experiment = Experiment(frame, data)
     result = train(config, experiment.prepared("quantile")[1], "cpu")
     return experiment.model(config, result, torch.device("cpu"))
 

@@ -19,7 +19,13 @@ DRESSED = (
 """A number as people write it: bracket, sign, currency, sign, digits, percent or currency."""
 
 DAY_MICROSECONDS = 86_400_000_000
-MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+MONTHS = (
+    *("january", "february", "march", "april", "may", "june", "july", "august", "september"),
+    *("october", "november", "december"),
+)
+MONTH_NUMBERS = {"": "1", "sept": "9"} | {
+    name[:n]: str(number) for number, name in enumerate(MONTHS, 1) for n in (3, len(name))
+}
 CLOCK = (
     r"([0-9]{1,2}):([0-9]{2})(?::([0-9]{2})(?:[.,]([0-9]{1,9}))?)?\s*(?:([AaPp])\.?[Mm]\.?)?"
     r"\s*(Z|z|UTC|[+\-][0-9]{2}(?::?[0-9]{2})?)?"
@@ -142,7 +148,7 @@ def _digits(decimal: str, thousands: str) -> str:
     point = re.escape(decimal)
     whole = r"[0-9]+"
     if thousands:
-        whole = rf"(?:[0-9]{{1,3}}(?:{re.escape(thousands)}[0-9]{{3}})+|[0-9]+)"
+        whole = rf"(?:[1-9][0-9]{{0,2}}(?:{re.escape(thousands)}[0-9]{{3}})+|[0-9]+)"
     return rf"^(?:{whole}(?:{point}[0-9]*)?|{point}[0-9]+)(?:[eE][+\-]?[0-9]+)?$"
 
 
@@ -185,8 +191,7 @@ def _whole(column: pl.Series, default: int) -> np.ndarray:
 def _days(rows: pl.DataFrame, order: str) -> tuple[np.ndarray, np.ndarray]:
     """Days since 1970, and whether there is such a day (Hinnant, "chrono-compatible dates")."""
     year, month, day = (rows.to_series(order.index(part)) for part in "ymd")
-    months = {name: str(number) for number, name in enumerate(MONTHS, 1)}
-    named = month.str.to_lowercase().str.slice(0, 3).replace({**months, "": "1"})
+    named = month.str.to_lowercase().replace(MONTH_NUMBERS)
     y, m, d = _whole(year, 1970), _whole(named, 0), _whole(day, 1)
     is_short = (year.str.len_chars() == 2).to_numpy()
     y = np.where(is_short, y + np.where(y < CENTURY_TURN, 2000, 1900), y)

@@ -24,6 +24,7 @@ from hpo.data.reader import (
     is_usable,
     nan_as_null,
     trimmed,
+    typed_text,
     without,
 )
 from hpo.errors import DataError
@@ -86,6 +87,11 @@ def choose_readers(
     Raises:
         DataError: a column's cells can be read in two ways; names both and the key that decides.
     """
+    if data.decimal is not None and data.decimal == data.thousands:
+        raise DataError(
+            f"{where}: data.decimal and data.thousands must differ, "
+            f"but both are {shown(data.decimal)}"
+        )
     chooser = _Chooser(data, is_text=is_text, where=where)
     usable = [column for column in frame.get_columns() if is_usable(column)]
     choices = {column.name: chooser.choose(column) for column in usable}
@@ -157,8 +163,10 @@ class _Chooser:
         forced = self._forced(name)
         if column.dtype in TEXTS:
             return self._choose_text(column, forced)
-        if forced == "date" and column.dtype.is_integer():
-            return Choice(reader=Reader(kind="date", order="compact"))
+        if forced == "date" and column.dtype.is_numeric():
+            found = self._choose_text(typed_text(nan_as_null(column)), forced)
+            return Choice(reader=replace(found.reader, order="compact"))
+        self._check_forced(column)
         if forced == "category":
             return Choice(reader=_category(typed=column))
         if column.dtype.is_temporal() and column.dtype != pl.Duration:
@@ -187,6 +195,16 @@ class _Chooser:
         if name in data.dates:
             return "date"
         return "category" if name in data.categorical or name == data.split.column else None
+
+    def _check_forced(self, column: pl.Series) -> None:
+        """Refuse typed values of another kind than the study says."""
+        name, is_time = column.name, column.dtype.is_temporal() and column.dtype != pl.Duration
+        for key, said, fits in (("numeric", "numbers", not is_time), ("dates", "dates", is_time)):
+            if name in getattr(self._data, key) and not fits and column.dtype != pl.Null:
+                raise DataError(
+                    f'{self._where}: column "{name}" must hold {said}, as data.{key} says, '
+                    f"but holds {column.dtype}"
+                )
 
     def _choose_text(self, column: pl.Series, forced: Kind | None) -> Choice:
         name, data = column.name, self._data
@@ -282,6 +300,8 @@ class _Chooser:
     def _dates(self, tally: "_Tally", forced: Kind | None) -> Choice | None:
         """A reader of dates or times, if nearly all cells are."""
         sample = tally.values.head(N_SAMPLE)
+        if not sample.str.contains(r"[0-9][0-9]").any():
+            return None
         orders = ["ymd", "dmy", "mdy", "time"]
         if forced == "date":
             orders.append("compact")

@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 import polars as pl
 
-from hpo.data.cells import PLAIN, NumberFormat, parse_numbers, parse_times
+from hpo.data.cells import DAY_MICROSECONDS, PLAIN, NumberFormat, parse_numbers, parse_times
 from hpo.errors import DataError
 from hpo.parsing import shown
 
@@ -40,6 +40,10 @@ TRUTHS = {"true": True, "false": False}
 TEXTS = (pl.String, pl.Categorical, pl.Enum)
 EXACT = 2**53
 """Whole numbers up to here are exact in float64."""
+
+MAX_ODD = 20
+"""Different odd cells of a column that are remembered, the most frequent; where there were so many,
+any other counts as missing, too."""
 
 LARGEST = float(np.finfo(np.float32).max)
 
@@ -115,13 +119,15 @@ class Reader:
         if self.kind == "category":
             text = self.category_text(column)
             return text, text
-        if self.order == "compact" and column.dtype.is_integer():
-            column = column.cast(pl.String)
+        if self.order == "compact" and column.dtype.is_numeric():
+            column = typed_text(nan_as_null(column))
         if column.dtype in TEXTS:
             cells = without(trimmed(column), missing)
             return self._parsed(cells).rename(column.name), cells
         column = nan_as_null(column)
-        return (_microseconds(column) if self.kind == "date" else _number(column)), column
+        if self.kind == "number":
+            return _number(column), column
+        return (_of_day if self.order == "time" else _microseconds)(column), column
 
     def category_text(self, column: pl.Series) -> pl.Series:
         """Texts of a category column, missing words not yet taken out."""
@@ -157,6 +163,8 @@ class Reader:
         """Whether a cell that is not of the kind is a missing value all the same."""
         if cells.dtype != pl.String:
             return pl.Series([False] * len(cells), dtype=pl.Boolean)
+        if len(self.odd) == MAX_ODD:
+            return cells.is_not_null()
         known = [odd.word for odd in self.odd]
         return (
             cells.str.to_lowercase().is_in(list(MISSING_LIKE))
@@ -238,6 +246,8 @@ def without(text: pl.Series, words: Sequence[str]) -> pl.Series:
 def typed_text(column: pl.Series, *, as_days: bool = False) -> pl.Series:
     """Typed values as the shortest exact text: 7 for 7.0, "true", 2024-02-03."""
     kind = column.dtype
+    if kind == pl.Duration:
+        column, kind = _number(column), pl.Float64()
     if kind.is_float():
         whole = pl.select(
             pl.when((column == column.floor()) & (column.abs() < 2.0**63)).then(column)
@@ -267,14 +277,20 @@ def _number(column: pl.Series) -> pl.Series:
 
 
 def _microseconds(column: pl.Series) -> pl.Series:
-    """Typed times as Int64 microseconds since 1970 UTC, or since midnight; null for others."""
-    kind = column.dtype
-    if kind == pl.Time:
+    """Typed times as Int64 microseconds since 1970 UTC; null for others."""
+    if column.dtype == pl.Date:
+        column = column.cast(pl.Datetime("us"))
+    if column.dtype == pl.Datetime:
+        return _instants(column)
+    return pl.Series(column.name, [None] * len(column), dtype=pl.Int64)
+
+
+def _of_day(column: pl.Series) -> pl.Series:
+    """Typed times as Int64 microseconds since midnight; null for others."""
+    if column.dtype == pl.Time:
         return (column.cast(pl.Int64) // 1000).rename(column.name)
-    if kind in (pl.Date, pl.Datetime):
-        return (
-            column.cast(pl.Datetime("us")).cast(pl.Int64) if kind == pl.Date else _instants(column)
-        )
+    if column.dtype == pl.Datetime:
+        return _instants(column) % DAY_MICROSECONDS
     return pl.Series(column.name, [None] * len(column), dtype=pl.Int64)
 
 

@@ -161,8 +161,9 @@ class TableSchema:
             for column in self.categorical
         ]
         x_num = _stack([column.to_numpy() for column in numbers], frame.height, "f8")
-        if self.format == 1:  # what the networks of then were trained on
-            x_num = x_num.float().double()
+        exact = self.exact
+        single = [place for place, name in enumerate(self.numbers) if name not in exact]
+        x_num[:, single] = x_num[:, single].float().double()  # as `model.onnx` takes them
         return Encoded(x_num, _stack(codes, frame.height, "i8"))
 
     def encode_target(self, frame: pl.DataFrame) -> torch.Tensor:

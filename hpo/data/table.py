@@ -18,7 +18,7 @@ import numpy as np
 import polars as pl
 
 from hpo.data.kinds import choose_readers, missing_words
-from hpo.data.reader import TEXTS, Odd, Reader, check_finite, is_usable, trimmed, without
+from hpo.data.reader import MAX_ODD, TEXTS, Odd, Reader, check_finite, is_usable, trimmed, without
 from hpo.data.sources import RawTable, read_parquet, read_raw, write_parquet
 from hpo.errors import DataError, InputError
 from hpo.parsing import parse_json
@@ -29,9 +29,6 @@ ABOUT = "hpo"
 
 FORMAT = 2
 """Of a typed table. 1 had numbers and text alone, without readers; both are read."""
-
-MAX_ODD = 20
-"""Different odd cells of a column that are remembered, the most frequent."""
 
 NAME_AS_MISSING = "; name it in data.missing to count it as missing"
 
