@@ -9,6 +9,7 @@ Does not know: files, encodings as tensors, splits.
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
+import numpy as np
 import polars as pl
 
 from hpo.data.cells import NumberFormat, dressed_numbers, parse_times, undressed
@@ -23,6 +24,7 @@ from hpo.data.reader import (
     Reader,
     is_usable,
     nan_as_null,
+    time_text,
     trimmed,
     typed_text,
     without,
@@ -57,6 +59,14 @@ FORMATS = tuple(
 
 
 @dataclass(frozen=True, kw_only=True)
+class Example:
+    """A cell as it stands, and its row, from 1."""
+
+    cell: str
+    row: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Choice:
     """A reader, and what else might be meant.
 
@@ -64,13 +74,13 @@ class Choice:
         reader: the first that fits.
         rival: one that reads the same cells as other values.
         evidence: the decimal mark or order of dates that this column shows beyond doubt; else "".
-        example: a cell that the two read differently.
+        example: the first cell that the two read differently.
     """
 
     reader: Reader
     rival: Reader | None = None
     evidence: str = ""
-    example: str = ""
+    example: Example | None = None
 
 
 def choose_readers(
@@ -137,15 +147,23 @@ def _decided(choice: Choice, name: str, decimals: set[str], orders: set[str], wh
         readings = [f'"{reader.written.decimal}"' for reader in both]
     if fitting:
         return fitting[0]
-    values = [
-        reader.read(pl.Series([choice.example]), (), where)[0]
-        if reader.kind == "number"
-        else str(reader.read(pl.Series([choice.example]), (), where).cast(pl.Datetime("us"))[0])
-        for reader in both
-    ]
-    raise DataError(
-        f'{where}: column "{name}": {shown(choice.example)} reads as {values[0]} with '
-        f"{key} = {readings[0]} and as {values[1]} with {readings[1]}: say which"
+    raise DataError(_ambiguity(choice, name, key, readings, where))
+
+
+def _ambiguity(choice: Choice, name: str, key: str, readings: list[str], where: str) -> str:
+    """Both readings of a cell, and the key that decides between them."""
+    assert choice.rival is not None
+    assert choice.example is not None
+    cell = pl.Series([choice.example.cell])
+    read = [reader.read(cell, (), where) for reader in (choice.reader, choice.rival)]
+    if choice.reader.kind == "number":
+        values = [f"{numbers[0]:.15g}" for numbers in read]
+    else:
+        values = [time_text(times)[0] for times in read]
+    return (
+        f'{where}: column "{name}": row {choice.example.row:,} holds {shown(choice.example.cell)}, '
+        f"which is {values[0]} with {key} = {readings[0]}, and {values[1]} with {readings[1]}: "
+        "say which"
     )
 
 
@@ -222,9 +240,8 @@ class _Chooser:
         if forced != "date":
             plain = known.cast(pl.Float64, strict=False).fill_nan(None)
             if plain.null_count() == 0:
-                return self._plain(known, plain, forced)
-        counts = known.value_counts()
-        tally = _Tally(counts.to_series(0), counts.to_series(1))
+                return self._plain(cells, known, plain, forced)
+        tally = _Tally(cells)
         found: Choice | None = None
         if forced != "date":
             found = self._numbers(tally, forced)
@@ -239,22 +256,23 @@ class _Chooser:
             )
         return found or Choice(reader=_category())
 
-    def _plain(self, known: pl.Series, plain: pl.Series, forced: Kind | None) -> Choice:
+    def _plain(
+        self, cells: pl.Series, known: pl.Series, plain: pl.Series, forced: Kind | None
+    ) -> Choice:
         """Numbers as programs write them, unless they are codes."""
         if forced is None and known.str.contains(r"^[+-]?0[0-9]").any():
             return Choice(reader=_category())  # postcodes and the like: 01234 is no number
         if forced is None and _has_long_integers(known, plain):
             return Choice(reader=Reader(kind="category", whole=True))
         if self._data.decimal == "," and self._data.thousands != "":
-            counts = known.value_counts()
-            found = self._numbers(_Tally(counts.to_series(0), counts.to_series(1)), forced)
+            found = self._numbers(_Tally(cells), forced)
             return found or Choice(reader=Reader())
         # With thousands of its own a file's 1.234 might be 1234.
         is_group = known.str.contains(r"^[+-]?[1-9][0-9]{0,2}\.[0-9]{3}$")
         has_point = known.str.contains(".", literal=True)
         if is_group.any() and (is_group | ~has_point).all():
-            example = known.filter(is_group)[0]
             grouped = Reader(written=NumberFormat(decimal=",", thousands="."))
+            example = _example(cells, known.filter(is_group)[0])
             return Choice(reader=Reader(), rival=grouped, example=example)
         return Choice(reader=Reader())
 
@@ -280,7 +298,7 @@ class _Chooser:
         for other in others:
             differs = (read[first] != read[other]).fill_null(value=False)
             if differs.any():
-                example = tally.values.filter(differs)[0]
+                example = tally.first(differs)
                 rival = Reader(written=other)
                 return Choice(reader=Reader(written=first), rival=rival, example=example)
         shows = (marked & read[first].is_not_null()).any()
@@ -323,20 +341,26 @@ class _Chooser:
             differs = (read["dmy"] != read["mdy"]).fill_null(value=False)
             if differs.any():
                 rival = Reader(kind="date", order="mdy")
-                example = tally.values.filter(differs)[0]
-                return Choice(reader=reader, rival=rival, example=example)
+                return Choice(reader=reader, rival=rival, example=tally.first(differs))
         return Choice(reader=reader, evidence=first if first in ("dmy", "mdy") else "")
 
 
 class _Tally:
-    """The different cells of a column, and how often each stands there."""
+    """The different cells of a column in the order of their rows, and how often each is there."""
 
-    def __init__(self, values: pl.Series, counts: pl.Series) -> None:
-        self.values = values
-        self._counts = counts
-        self.n = int(counts.sum())
-        is_missing = values.str.to_lowercase().is_in(list(MISSING_LIKE))
-        self._n_told = self.n - self.count(is_missing | values.str.contains(CENSORED))
+    def __init__(self, cells: pl.Series) -> None:
+        rows = pl.DataFrame({"cell": cells, "row": np.arange(len(cells))}).drop_nulls()
+        by_cell = rows.group_by("cell", maintain_order=True)
+        counted = by_cell.agg(pl.col("row").first(), pl.len().alias("n"))
+        self.values, self._rows, self._counts = counted.get_columns()
+        self.n = len(rows)
+        is_missing = self.values.str.to_lowercase().is_in(list(MISSING_LIKE))
+        self._n_told = self.n - self.count(is_missing | self.values.str.contains(CENSORED))
+
+    def first(self, chosen: pl.Series) -> Example:
+        """The first of the chosen cells."""
+        place = int(chosen.arg_true()[0])
+        return Example(cell=self.values[place], row=self._rows[place] + 1)
 
     def count(self, chosen: pl.Series) -> int:
         """Rows whose cell is among the chosen."""
@@ -364,6 +388,11 @@ def _dress(parts: pl.DataFrame, tally: _Tally) -> _Dress:
     percent = 2 * tally.count(is_percent) > n_numbers
     currency = max(counts, key=lambda mark: counts[mark]) if counts and not percent else ""
     return _Dress(percent=percent, currency=currency)
+
+
+def _example(cells: pl.Series, cell: str) -> Example:
+    row = (cells == cell).arg_max()
+    return Example(cell=cell, row=0 if row is None else row + 1)
 
 
 def missing_words(data: DataConfig) -> tuple[str, ...]:
