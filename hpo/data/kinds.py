@@ -137,12 +137,14 @@ def _decided(choice: Choice, name: str, decimals: set[str], orders: set[str], wh
         fitting = [reader for reader in both if orders == {reader.order}]
         key = "data.date_order"
         readings = [f'"{reader.order}"' for reader in both]
-    else:
-        if choice.reader.written.is_plain and "," not in decimals:
+    elif choice.reader.written.is_plain:
+        if "," not in decimals:
             return choice.reader
+        fitting = []  # a point among decimal commas may part thousands, or not
+        key = "data.thousands"
+        readings = [f'"{reader.written.thousands}"' for reader in both]
+    else:
         fitting = [reader for reader in both if decimals == {reader.written.decimal}]
-        if choice.reader.written.is_plain:
-            fitting = []  # a point among decimal commas may part thousands, or not
         key = "data.decimal"
         readings = [f'"{reader.written.decimal}"' for reader in both]
     if fitting:
@@ -264,7 +266,9 @@ class _Chooser:
             return Choice(reader=_category())  # postcodes and the like: 01234 is no number
         if forced is None and _has_long_integers(known, plain):
             return Choice(reader=Reader(kind="category", whole=True))
-        if self._data.decimal == "," and self._data.thousands != "":
+        if self._data.thousands == "":
+            return Choice(reader=Reader())
+        if self._data.decimal == "," or self._data.thousands == ".":
             found = self._numbers(_Tally(cells), forced)
             return found or Choice(reader=Reader())
         # With thousands of its own a file's 1.234 might be 1234.
@@ -301,7 +305,8 @@ class _Chooser:
                 example = tally.first(differs)
                 rival = Reader(written=other)
                 return Choice(reader=Reader(written=first), rival=rival, example=example)
-        shows = (marked & read[first].is_not_null()).any()
+        # Points that part thousands show that commas are decimal, and the other way round.
+        shows = first.thousands in (".", ",") or (marked & read[first].is_not_null()).any()
         return Choice(reader=Reader(written=first), evidence=first.decimal if shows else "")
 
     def _are_numbers(self, tally: "_Tally", parts: pl.DataFrame, n_read: int) -> bool:
