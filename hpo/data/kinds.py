@@ -236,8 +236,8 @@ class _Chooser:
             return Choice(reader=_category(text=known))
         if known.is_empty():
             return Choice(reader=Reader(kind=forced or "number", order="ymd" * (forced == "date")))
-        if forced is None and _are_truths(known):
-            is_label = name == data.target
+        if forced != "date" and _are_truths(known):
+            is_label = name == data.target and forced is None
             return Choice(reader=Reader(kind="category") if is_label else Reader(boolean=True))
         if forced != "date":
             plain = known.cast(pl.Float64, strict=False).fill_nan(None)
