@@ -38,8 +38,8 @@ CENSORED = r"^(?:[<>≤≥~≈]=?)\s*[0-9.,]+$"
 
 TRUTHS = {"true": True, "false": False}
 TEXTS = (pl.String, pl.Categorical, pl.Enum)
-EXACT = 2**53
-"""Whole numbers up to here are exact in float64."""
+EXACT = 2**53 - 1
+"""Up to here, no two whole numbers are one in float64."""
 
 MAX_ODD = 20
 """Different odd cells of a column that are remembered, the most frequent; where there were so many,
