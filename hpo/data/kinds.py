@@ -322,25 +322,22 @@ class _Chooser:
 
     def _dates(self, tally: "_Tally", forced: Kind | None) -> Choice | None:
         """A reader of dates or times, if nearly all cells are."""
-        sample = tally.values.head(N_SAMPLE)
-        if not sample.str.contains(r"[0-9][0-9]").any():
-            return None
         orders = ["ymd", "dmy", "mdy", "time"]
+        if self._data.date_order is not None:
+            orders = list(dict.fromkeys(("ymd", self._data.date_order, "time")))
         if forced == "date":
             orders.append("compact")
-        if self._data.date_order is not None:
-            orders = [order for order in orders if order not in {"dmy", "mdy"}]
-            orders.insert(0, self._data.date_order)
-        if not any(
-            2 * parse_times(sample, order).is_not_null().sum() > len(sample) for order in orders
-        ):
-            return None
-        read = {order: parse_times(tally.values, order) for order in dict.fromkeys(orders)}
+        else:
+            every = max(1, len(tally.values) // N_SAMPLE)
+            orders = _likely(orders, tally.values.gather_every(every))
+        read = {order: parse_times(tally.values, order) for order in orders}
         shares = {order: tally.count(values.is_not_null()) for order, values in read.items()}
-        best = max(shares.values())
+        best = max(shares.values(), default=0)
         if best == 0 or (forced is None and not tally.is_nearly_all(best)):
             return None
-        first, *others = [order for order in read if shares[order] == best]
+        first, *others = [order for order in orders if shares[order] == best]
+        if self._data.date_order in others and not read[self._data.date_order].equals(read[first]):
+            first, others = self._data.date_order, []
         reader = Reader(kind="date", order=first)
         if first == "dmy" and "mdy" in others:
             differs = (read["dmy"] != read["mdy"]).fill_null(value=False)
@@ -348,6 +345,17 @@ class _Chooser:
                 rival = Reader(kind="date", order="mdy")
                 return Choice(reader=reader, rival=rival, example=tally.first(differs))
         return Choice(reader=reader, evidence=first if first in ("dmy", "mdy") else "")
+
+
+def _likely(orders: list[str], sample: pl.Series) -> list[str]:
+    """The orders in which most cells of a sample are times."""
+    if not sample.str.contains(r"[0-9][0-9]").any():
+        return []
+    return [
+        order
+        for order in orders
+        if 2 * (len(sample) - parse_times(sample, order).null_count()) > len(sample)
+    ]
 
 
 class _Tally:
