@@ -101,7 +101,9 @@ def infer_schema(
 
 def is_double(column: pl.Series) -> bool:
     """Whether float32 would lose digits that tell a column's values apart."""
-    values = column.drop_nulls().cast(pl.Float64).to_numpy()
+    values = column.cast(pl.Float64).to_numpy()
+    if column.null_count():
+        values = values[~np.isnan(values)]
     if not len(values):
         return False
     lost = np.abs(values - values.astype("f4").astype("f8")).max()

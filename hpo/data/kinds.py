@@ -24,10 +24,9 @@ from hpo.data.reader import (
     Reader,
     is_usable,
     nan_as_null,
+    present,
     time_text,
-    trimmed,
     typed_text,
-    without,
 )
 from hpo.errors import DataError
 from hpo.parsing import shown
@@ -228,7 +227,7 @@ class _Chooser:
 
     def _choose_text(self, column: pl.Series, forced: Kind | None) -> Choice:
         name, data = column.name, self._data
-        cells = without(trimmed(column), self._missing)
+        cells = present(column, self._missing)
         known = cells.drop_nulls()
         if name == data.target and data.task in ("binary", "multiclass"):
             return Choice(reader=_label_reader(known))
@@ -240,7 +239,7 @@ class _Chooser:
             is_label = name == data.target and forced is None
             return Choice(reader=Reader(kind="category") if is_label else Reader(boolean=True))
         if forced != "date":
-            plain = known.cast(pl.Float64, strict=False).fill_nan(None)
+            plain = nan_as_null(known.cast(pl.Float64, strict=False))
             if plain.null_count() == 0:
                 return self._plain(cells, known, plain, forced)
         tally = _Tally(cells)
@@ -273,8 +272,7 @@ class _Chooser:
             return found or Choice(reader=Reader())
         # With thousands of its own a file's 1.234 might be 1234.
         is_group = known.str.contains(r"^[+-]?[1-9][0-9]{0,2}\.[0-9]{3}$")
-        has_point = known.str.contains(".", literal=True)
-        if is_group.any() and (is_group | ~has_point).all():
+        if is_group.any() and (is_group | ~known.str.contains(".", literal=True)).all():
             grouped = Reader(written=NumberFormat(decimal=",", thousands="."))
             example = _example(cells, known.filter(is_group)[0])
             return Choice(reader=Reader(), rival=grouped, example=example)
@@ -446,8 +444,9 @@ def _are_whole(cells: pl.Series) -> bool:
 
 
 def _has_long_integers(cells: pl.Series, numbers: pl.Series) -> bool:
-    is_far = numbers.abs() > EXACT
-    return bool(is_far.any() and (is_far & cells.str.contains(r"^[+-]?[0-9]+$")).any())
+    if max(-numbers.min(), numbers.max()) <= EXACT:  # type: ignore[operator, type-var]
+        return False
+    return bool(((numbers.abs() > EXACT) & cells.str.contains(r"^[+-]?[0-9]+$")).any())
 
 
 def _is_beyond_float64(column: pl.Series) -> bool:
@@ -459,8 +458,9 @@ def _is_beyond_float64(column: pl.Series) -> bool:
 
 def _are_truths(known: pl.Series) -> bool:
     """Whether all cells say true or false."""
-    sample = known.head(N_SAMPLE).str.to_lowercase().is_in(list(TRUTHS))
-    return bool(sample.all()) and bool(known.str.to_lowercase().is_in(list(TRUTHS)).all())
+    if known[0].lower() not in TRUTHS:
+        return False
+    return bool(known.str.to_lowercase().is_in(list(TRUTHS)).all())
 
 
 def _all(column: pl.Series, holds: Callable[[pl.Series], pl.Series]) -> bool:

@@ -158,7 +158,7 @@ def typed_table(raw: RawTable, data: DataConfig) -> Table:
         typed, odd = _typed(column, reader, missing, is_text=raw.is_text)
         if column.name == data.target and column.dtype in TEXTS:  # to be named when it is refused
             cells = trimmed(column)
-            odd = odd_cells(cells, typed.is_null() & cells.is_not_null())
+            odd = odd_cells(typed, cells)
         if typed.dtype == pl.Float64 and column.name not in data.drop:
             check_finite(typed, column, raw.where, NAME_AS_MISSING if raw.is_text else "")
         columns[column.name] = typed
@@ -175,7 +175,7 @@ def _typed(
     if reader.kind == "category":
         text = without(values, missing) if is_text else values
         return text.rename(name), ()
-    odd = odd_cells(cells, values.is_null() & cells.is_not_null())
+    odd = odd_cells(values, cells)
     if reader.kind == "date":
         return values.cast(pl.Datetime("us")).rename(name), odd
     if column.dtype == pl.Boolean:
@@ -191,11 +191,11 @@ def _as_whole(numbers: pl.Series, cells: pl.Series) -> pl.Series:
     return whole if whole.null_count() == numbers.null_count() == cells.null_count() else numbers
 
 
-def odd_cells(cells: pl.Series, wrong: pl.Series) -> tuple[Odd, ...]:
-    """Cells that are not of their column's kind, the most frequent first."""
-    if not wrong.any() or cells.dtype != pl.String:
+def odd_cells(values: pl.Series, cells: pl.Series) -> tuple[Odd, ...]:
+    """Cells of text that were read as no value, the most frequent first."""
+    if values.null_count() == cells.null_count() or cells.dtype != pl.String:
         return ()
-    rows = wrong.arg_true()
+    rows = (values.is_null() & cells.is_not_null()).arg_true()
     found = pl.DataFrame({"word": cells.gather(rows), "row": rows})
     each = found.group_by("word").agg(pl.col("row").min(), pl.len().alias("count"))
     ordered = each.sort(["count", "row"], descending=[True, False]).head(MAX_ODD)
