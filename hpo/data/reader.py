@@ -185,6 +185,12 @@ class Reader:
         )
 
 
+USUAL = frozenset(
+    (Reader(), Reader(kind="category"), Reader(kind="date", order="ymd")),
+)
+"""Readers that say no more than what kind their column's values are."""
+
+
 def is_usable(column: pl.Series) -> bool:
     """Whether a column holds numbers, text or times."""
     kind = column.dtype

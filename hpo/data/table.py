@@ -18,7 +18,17 @@ import numpy as np
 import polars as pl
 
 from hpo.data.kinds import choose_readers, missing_words
-from hpo.data.reader import MAX_ODD, TEXTS, Odd, Reader, check_finite, is_usable, trimmed, without
+from hpo.data.reader import (
+    MAX_ODD,
+    TEXTS,
+    USUAL,
+    Odd,
+    Reader,
+    check_finite,
+    is_usable,
+    trimmed,
+    without,
+)
 from hpo.data.sources import RawTable, read_parquet, read_raw, write_parquet
 from hpo.errors import DataError, InputError
 from hpo.parsing import parse_json
@@ -104,20 +114,12 @@ class Table:
         return cls(frame=frame, readers=readers, format=1)
 
     def _reading(self) -> dict[str, Any]:
-        """What of the readers is no reader's default and not seen in the values."""
-        defaults = asdict(Reader())
-        return {
-            name: tree
-            for name, reader in self.readers.items()
-            if (
-                tree := {
-                    key: value
-                    for key, value in asdict(replace(reader, kind="number", whole=False)).items()
-                    if value != defaults[key] and not (key == "order" and value == "ymd")
-                }
-            )
-            and self.format > 1
-        }
+        """What the readers say that is not seen in the values, by column."""
+        if self.format == 1:
+            return {}
+        telling = {name: reader for name, reader in self.readers.items() if reader not in USUAL}
+        trees = {name: _unusual(reader) for name, reader in telling.items()}
+        return {name: tree for name, tree in trees.items() if tree}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -202,6 +204,13 @@ def odd_cells(values: pl.Series, cells: pl.Series) -> tuple[Odd, ...]:
     return tuple(Odd(word=word, row=row + 1, count=n) for word, row, n in ordered.rows())
 
 
+def _unusual(reader: Reader) -> dict[str, Any]:
+    """The keys in which a reader is no default, apart from what typed values show."""
+    tree, defaults = asdict(reader), asdict(Reader())
+    seen = {"kind", "whole", *(["order"] if reader.order == "ymd" else [])}
+    return {key: value for key, value in tree.items() if key not in seen and value != defaults[key]}
+
+
 def _add(digest: Any, column: pl.Series) -> None:
     """Add a column to a fingerprint."""
     if not is_usable(column):
@@ -212,9 +221,11 @@ def _add(digest: Any, column: pl.Series) -> None:
     digest.update(f"\0{column.name}\0{kind}\0".encode())
     digest.update(np.packbits(column.is_null().to_numpy()).tobytes())
     if is_text:
-        text = column.fill_null("")
+        text = column.fill_null("") if column.null_count() else column
         digest.update(text.str.len_bytes().to_numpy().astype("<i8").tobytes())
         digest.update("".join(text.to_list()).encode())
         return
-    values = column.cast(pl.Int64) if kind == "time" else column
-    digest.update(values.cast(pl.Float64).fill_null(0).to_numpy().astype("<f8").tobytes())
+    values = (column.cast(pl.Int64) if kind == "time" else column).cast(pl.Float64)
+    if values.null_count():
+        values = values.fill_null(0)
+    digest.update(values.to_numpy().astype("<f8").tobytes())
