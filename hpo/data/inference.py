@@ -104,7 +104,8 @@ def is_double(column: pl.Series) -> bool:
     values = column.drop_nulls().cast(pl.Float64).to_numpy()
     if not len(values):
         return False
-    lost = np.abs(values - values.astype("f4").astype("f8")).max()
+    with np.errstate(over="ignore"):  # of numbers in a column that is checked later
+        lost = np.abs(values - values.astype("f4").astype("f8")).max()
     return bool(lost > LOST * values.std())
 
 
