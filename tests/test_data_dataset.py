@@ -31,7 +31,7 @@ def test_california_housing_has_its_published_parts() -> None:
     test = dataset.part("test")
     of_test = made.frame.filter(pl.col("split") == "test")
     assert test.y.tolist() == of_test["MedHouseVal"].to_list()
-    assert test.x_num[:, 0].tolist() == of_test["MedInc"].to_list()
+    assert test.x_num[:, 0].tolist() == of_test["MedInc"].cast(pl.Float32).to_list()
     assert test.x_cat.shape == (4_128, 0)
 
 

@@ -106,12 +106,13 @@ def test_the_study_says_which_columns_are_what() -> None:
 def test_columns_that_the_study_names_wrongly_are_refused(
     changes: dict[str, Any], complaint: str
 ) -> None:
+    days = ["20240101", "20240102", "20240103", "20240104"]
     with pytest.raises(DataError, match=complaint):
-        infer(TABLE, **changes)
+        infer({**TABLE, "k": days}, **changes)
 
 
 def test_lists_are_refused_unless_they_are_dropped() -> None:
-    lists = {**TABLE, "l": [[1], [2], [3], [4]]}
+    lists = {**TABLE, "l": pl.Series([[1], [2], [3], [4]])}
     with pytest.raises(DataError, match=r'"l" must hold .* holds List\(Int64\); .*data\.drop'):
         infer(lists)
     assert infer(lists, drop=("l",)) == infer(TABLE)

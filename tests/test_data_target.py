@@ -10,7 +10,7 @@ from hpo.data.target import class_labels, label_type, labels_in, ordered_classes
 from hpo.errors import DataError
 
 
-def task_of(values: list[Any], task: Any = "auto") -> str:
+def task_of(values: Any, task: Any = "auto") -> str:
     return resolve_task(table({"y": values}, task=task), named(task=task))
 
 
@@ -52,7 +52,11 @@ def test_the_study_decides_the_task() -> None:
             "auto",
             r't\.csv: target "y" is missing in 2 of 4 rows, first in row 2: .*',
         ),
-        ([[1], [2]], "auto", r't\.csv: column "y" must hold numbers, .* but holds List\(Int64\)'),
+        (
+            pl.Series([[1], [2]]),
+            "auto",
+            r't\.csv: column "y" must hold numbers, .* but holds List\(Int64\)',
+        ),
         (["a", "a"], "auto", 'target "y" has only the class a: nothing to learn'),
         ([3, 3], "auto", 'target "y" has only the class 3: nothing to learn'),
         ([0.5, 0.5], "auto", r'target "y" is always 0\.5: nothing to learn'),
@@ -60,9 +64,7 @@ def test_the_study_decides_the_task() -> None:
         (["a", "b", "c"], "binary", 'target "y" must have 2 classes, but has 3'),
     ],
 )
-def test_a_target_that_cannot_be_learned_is_refused(
-    values: list[Any], task: Any, complaint: str
-) -> None:
+def test_a_target_that_cannot_be_learned_is_refused(values: Any, task: Any, complaint: str) -> None:
     with pytest.raises(DataError, match=f"^{complaint}$"):
         task_of(values, task)
 

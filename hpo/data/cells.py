@@ -161,29 +161,27 @@ def parse_times(text: pl.Series, order: str) -> pl.Series:
         text: the cells.
         order: one of `READINGS`.
     """
-    found = pl.Series([None] * len(text), dtype=pl.Int64)
+    found = np.zeros(len(text), dtype=np.int64)
+    is_time = np.zeros(len(text), dtype=bool)
+    rest = np.flatnonzero(text.is_not_null().to_numpy())
     for spelling in READINGS[order]:
-        if found.null_count() == text.null_count():
+        if not len(rest):
             break
-        found = found.fill_null(_times(text, *PATTERNS[spelling]))
-    return found.rename(text.name)
+        pattern, parts = PATTERNS[spelling]
+        cells = text[rest]
+        fits = cells.str.contains(pattern).to_numpy()
+        found[rest[fits]], is_time[rest[fits]] = _times(cells.filter(fits), pattern, parts)
+        rest = rest[~fits]  # a cell has one spelling at most
+    gone = pl.Series(found).set(~pl.Series(is_time, dtype=pl.Boolean), None)
+    return gone.rename(text.name)
 
 
-def _times(text: pl.Series, pattern: str, order: str) -> pl.Series:
-    """Microseconds of the cells that match a pattern, whose first three groups are in an order."""
-    groups = text.str.extract_groups(pattern).struct.unnest()
-    found = np.flatnonzero(text.str.contains(pattern).fill_null(value=False).to_numpy())
-    microseconds = np.zeros(len(text), dtype=np.int64)
-    valid = np.zeros(len(text), dtype=bool)
-    if len(found):
-        rows = groups[found]
-        days, is_day = _days(rows, order)
-        clock, is_clock = _clock(rows)
-        microseconds[found] = days * DAY_MICROSECONDS + clock
-        valid[found] = is_day & is_clock
-    return pl.select(
-        pl.when(pl.Series(valid)).then(pl.Series(microseconds)).alias("time")
-    ).to_series()
+def _times(cells: pl.Series, pattern: str, order: str) -> tuple[np.ndarray, np.ndarray]:
+    """Microseconds of cells of a pattern, its first three groups in an order; and which are any."""
+    rows = cells.str.extract_groups(pattern).struct.unnest()
+    days, is_day = _days(rows, order)
+    clock, is_clock = _clock(rows)
+    return days * DAY_MICROSECONDS + clock, is_day & is_clock
 
 
 def _whole(column: pl.Series, default: int) -> np.ndarray:

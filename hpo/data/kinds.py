@@ -9,6 +9,7 @@ Does not know: files, encodings as tensors, splits.
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
+import numpy as np
 import polars as pl
 
 from hpo.data.cells import NumberFormat, dressed_numbers, parse_times, undressed
@@ -23,9 +24,9 @@ from hpo.data.reader import (
     Reader,
     is_usable,
     nan_as_null,
-    trimmed,
+    present,
+    time_text,
     typed_text,
-    without,
 )
 from hpo.errors import DataError
 from hpo.parsing import shown
@@ -37,8 +38,10 @@ NEARLY_ALL = 0.95
 N_CODES = 3
 """So many words of letters with digits, such as V45, make a column of numbers one of codes."""
 
-N_SAMPLE = 100
-"""Different cells that are tried before a whole column is read as dates."""
+N_SAMPLE = 1000
+LIKELY = 0.4
+"""A column of text is read as numbers or dates if this share of so many cells is. Half of all cells
+are, at least, in a column of either."""
 
 FORMATS = tuple(
     NumberFormat(decimal=decimal, thousands=thousands)
@@ -57,6 +60,14 @@ FORMATS = tuple(
 
 
 @dataclass(frozen=True, kw_only=True)
+class Example:
+    """A cell as it stands, and its row, from 1."""
+
+    cell: str
+    row: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Choice:
     """A reader, and what else might be meant.
 
@@ -64,13 +75,13 @@ class Choice:
         reader: the first that fits.
         rival: one that reads the same cells as other values.
         evidence: the decimal mark or order of dates that this column shows beyond doubt; else "".
-        example: a cell that the two read differently.
+        example: the first cell that the two read differently.
     """
 
     reader: Reader
     rival: Reader | None = None
     evidence: str = ""
-    example: str = ""
+    example: Example | None = None
 
 
 def choose_readers(
@@ -127,25 +138,35 @@ def _decided(choice: Choice, name: str, decimals: set[str], orders: set[str], wh
         fitting = [reader for reader in both if orders == {reader.order}]
         key = "data.date_order"
         readings = [f'"{reader.order}"' for reader in both]
-    else:
-        if choice.reader.written.is_plain and "," not in decimals:
+    elif choice.reader.written.is_plain:
+        if "," not in decimals:
             return choice.reader
+        fitting = []  # a point among decimal commas may part thousands, or not
+        key = "data.thousands"
+        readings = [f'"{reader.written.thousands}"' for reader in both]
+    else:
         fitting = [reader for reader in both if decimals == {reader.written.decimal}]
-        if choice.reader.written.is_plain:
-            fitting = []  # a point among decimal commas may part thousands, or not
         key = "data.decimal"
         readings = [f'"{reader.written.decimal}"' for reader in both]
     if fitting:
         return fitting[0]
-    values = [
-        reader.read(pl.Series([choice.example]), (), where)[0]
-        if reader.kind == "number"
-        else str(reader.read(pl.Series([choice.example]), (), where).cast(pl.Datetime("us"))[0])
-        for reader in both
-    ]
-    raise DataError(
-        f'{where}: column "{name}": {shown(choice.example)} reads as {values[0]} with '
-        f"{key} = {readings[0]} and as {values[1]} with {readings[1]}: say which"
+    raise DataError(_ambiguity(choice, name, key, readings, where))
+
+
+def _ambiguity(choice: Choice, name: str, key: str, readings: list[str], where: str) -> str:
+    """Both readings of a cell, and the key that decides between them."""
+    assert choice.rival is not None
+    assert choice.example is not None
+    cell = pl.Series([choice.example.cell])
+    read = [reader.read(cell, (), where) for reader in (choice.reader, choice.rival)]
+    if choice.reader.kind == "number":
+        values = [f"{numbers[0]:.15g}" for numbers in read]
+    else:
+        values = [time_text(times)[0] for times in read]
+    return (
+        f'{where}: column "{name}": row {choice.example.row:,} holds {shown(choice.example.cell)}, '
+        f"which is {values[0]} with {key} = {readings[0]}, and {values[1]} with {readings[1]}: "
+        "say which"
     )
 
 
@@ -209,7 +230,7 @@ class _Chooser:
 
     def _choose_text(self, column: pl.Series, forced: Kind | None) -> Choice:
         name, data = column.name, self._data
-        cells = without(trimmed(column), self._missing)
+        cells = present(column, self._missing)
         known = cells.drop_nulls()
         if name == data.target and data.task in ("binary", "multiclass"):
             return Choice(reader=_label_reader(known))
@@ -217,15 +238,14 @@ class _Chooser:
             return Choice(reader=_category(text=known))
         if known.is_empty():
             return Choice(reader=Reader(kind=forced or "number", order="ymd" * (forced == "date")))
-        if forced is None and _are_truths(known):
-            is_label = name == data.target
+        if forced != "date" and _are_truths(known):
+            is_label = name == data.target and forced is None
             return Choice(reader=Reader(kind="category") if is_label else Reader(boolean=True))
         if forced != "date":
-            plain = known.cast(pl.Float64, strict=False).fill_nan(None)
+            plain = nan_as_null(known.cast(pl.Float64, strict=False))
             if plain.null_count() == 0:
-                return self._plain(known, plain, forced)
-        counts = known.value_counts()
-        tally = _Tally(counts.to_series(0), counts.to_series(1))
+                return self._plain(cells, known, plain, forced)
+        tally = _Tally(cells)
         found: Choice | None = None
         if forced != "date":
             found = self._numbers(tally, forced)
@@ -240,28 +260,34 @@ class _Chooser:
             )
         return found or Choice(reader=_category())
 
-    def _plain(self, known: pl.Series, plain: pl.Series, forced: Kind | None) -> Choice:
+    def _plain(
+        self, cells: pl.Series, known: pl.Series, plain: pl.Series, forced: Kind | None
+    ) -> Choice:
         """Numbers as programs write them, unless they are codes."""
         if forced is None and known.str.contains(r"^[+-]?0[0-9]").any():
             return Choice(reader=_category())  # postcodes and the like: 01234 is no number
         if forced is None and _has_long_integers(known, plain):
             return Choice(reader=Reader(kind="category", whole=True))
-        if self._data.decimal == "," and self._data.thousands != "":
-            counts = known.value_counts()
-            found = self._numbers(_Tally(counts.to_series(0), counts.to_series(1)), forced)
+        if self._data.thousands == "":
+            return Choice(reader=Reader())
+        if self._data.decimal == "," or self._data.thousands == ".":
+            found = self._numbers(_Tally(cells), forced)
             return found or Choice(reader=Reader())
         # With thousands of its own a file's 1.234 might be 1234.
         is_group = known.str.contains(r"^[+-]?[1-9][0-9]{0,2}\.[0-9]{3}$")
-        has_point = known.str.contains(".", literal=True)
-        if is_group.any() and (is_group | ~has_point).all():
-            example = known.filter(is_group)[0]
+        if is_group.any() and (is_group | ~known.str.contains(".", literal=True)).all():
             grouped = Reader(written=NumberFormat(decimal=",", thousands="."))
+            example = _example(cells, known.filter(is_group)[0])
             return Choice(reader=Reader(), rival=grouped, example=example)
         return Choice(reader=Reader())
 
     def _numbers(self, tally: "_Tally", forced: Kind | None) -> Choice | None:
         """A reader of numbers, if nearly all cells are."""
         data = self._data
+        if forced is None:
+            n_likely = undressed(tally.sample)["digits"].count()
+            if n_likely < LIKELY * len(tally.sample):
+                return None
         parts = undressed(tally.values)
         dress = _dress(parts, tally)
         allowed = [
@@ -281,10 +307,11 @@ class _Chooser:
         for other in others:
             differs = (read[first] != read[other]).fill_null(value=False)
             if differs.any():
-                example = tally.values.filter(differs)[0]
+                example = tally.first(differs)
                 rival = Reader(written=other)
                 return Choice(reader=Reader(written=first), rival=rival, example=example)
-        shows = (marked & read[first].is_not_null()).any()
+        # Points that part thousands show that commas are decimal, and the other way round.
+        shows = first.thousands in (".", ",") or (marked & read[first].is_not_null()).any()
         return Choice(reader=Reader(written=first), evidence=first.decimal if shows else "")
 
     def _are_numbers(self, tally: "_Tally", parts: pl.DataFrame, n_read: int) -> bool:
@@ -300,44 +327,59 @@ class _Chooser:
 
     def _dates(self, tally: "_Tally", forced: Kind | None) -> Choice | None:
         """A reader of dates or times, if nearly all cells are."""
-        sample = tally.values.head(N_SAMPLE)
-        if not sample.str.contains(r"[0-9][0-9]").any():
-            return None
         orders = ["ymd", "dmy", "mdy", "time"]
+        if self._data.date_order is not None:
+            orders = list(dict.fromkeys(("ymd", self._data.date_order, "time")))
         if forced == "date":
             orders.append("compact")
-        if self._data.date_order is not None:
-            orders = [order for order in orders if order not in {"dmy", "mdy"}]
-            orders.insert(0, self._data.date_order)
-        if not any(
-            2 * parse_times(sample, order).is_not_null().sum() > len(sample) for order in orders
-        ):
-            return None
-        read = {order: parse_times(tally.values, order) for order in dict.fromkeys(orders)}
+        else:
+            orders = _likely(orders, tally.sample)
+        read = {order: parse_times(tally.values, order) for order in orders}
         shares = {order: tally.count(values.is_not_null()) for order, values in read.items()}
-        best = max(shares.values())
+        best = max(shares.values(), default=0)
         if best == 0 or (forced is None and not tally.is_nearly_all(best)):
             return None
-        first, *others = [order for order in read if shares[order] == best]
+        first, *others = [order for order in orders if shares[order] == best]
+        if self._data.date_order in others and not read[self._data.date_order].equals(read[first]):
+            first, others = self._data.date_order, []
         reader = Reader(kind="date", order=first)
         if first == "dmy" and "mdy" in others:
             differs = (read["dmy"] != read["mdy"]).fill_null(value=False)
             if differs.any():
                 rival = Reader(kind="date", order="mdy")
-                example = tally.values.filter(differs)[0]
-                return Choice(reader=reader, rival=rival, example=example)
+                return Choice(reader=reader, rival=rival, example=tally.first(differs))
         return Choice(reader=reader, evidence=first if first in ("dmy", "mdy") else "")
 
 
-class _Tally:
-    """The different cells of a column, and how often each stands there."""
+def _likely(orders: list[str], sample: pl.Series) -> list[str]:
+    """The orders in which most cells of a sample are times."""
+    if not sample.str.contains(r"[0-9][0-9]").any():
+        return []
+    return [
+        order
+        for order in orders
+        if len(sample) - parse_times(sample, order).null_count() >= LIKELY * len(sample)
+    ]
 
-    def __init__(self, values: pl.Series, counts: pl.Series) -> None:
-        self.values = values
-        self._counts = counts
-        self.n = int(counts.sum())
-        is_missing = values.str.to_lowercase().is_in(list(MISSING_LIKE))
-        self._n_told = self.n - self.count(is_missing | values.str.contains(CENSORED))
+
+class _Tally:
+    """The different cells of a column in the order of their rows, and how often each is there."""
+
+    def __init__(self, cells: pl.Series) -> None:
+        known = cells.drop_nulls()
+        self.sample = known if len(known) <= N_SAMPLE else known.sample(N_SAMPLE, seed=0)
+        rows = pl.DataFrame({"cell": cells, "row": np.arange(len(cells))}).drop_nulls()
+        by_cell = rows.group_by("cell", maintain_order=True)
+        counted = by_cell.agg(pl.col("row").first(), pl.len().alias("n"))
+        self.values, self._rows, self._counts = counted.get_columns()
+        self.n = len(rows)
+        is_missing = self.values.str.to_lowercase().is_in(list(MISSING_LIKE))
+        self._n_told = self.n - self.count(is_missing | self.values.str.contains(CENSORED))
+
+    def first(self, chosen: pl.Series) -> Example:
+        """The first of the chosen cells."""
+        place = int(chosen.arg_true()[0])
+        return Example(cell=self.values[place], row=self._rows[place] + 1)
 
     def count(self, chosen: pl.Series) -> int:
         """Rows whose cell is among the chosen."""
@@ -365,6 +407,11 @@ def _dress(parts: pl.DataFrame, tally: _Tally) -> _Dress:
     percent = 2 * tally.count(is_percent) > n_numbers
     currency = max(counts, key=lambda mark: counts[mark]) if counts and not percent else ""
     return _Dress(percent=percent, currency=currency)
+
+
+def _example(cells: pl.Series, cell: str) -> Example:
+    row = (cells == cell).arg_max()
+    return Example(cell=cell, row=0 if row is None else row + 1)
 
 
 def missing_words(data: DataConfig) -> tuple[str, ...]:
@@ -405,8 +452,9 @@ def _are_whole(cells: pl.Series) -> bool:
 
 
 def _has_long_integers(cells: pl.Series, numbers: pl.Series) -> bool:
-    is_far = numbers.abs() > EXACT
-    return bool(is_far.any() and (is_far & cells.str.contains(r"^[+-]?[0-9]+$")).any())
+    if max(-numbers.min(), numbers.max()) <= EXACT:  # type: ignore[operator, type-var]
+        return False
+    return bool(((numbers.abs() > EXACT) & cells.str.contains(r"^[+-]?[0-9]+$")).any())
 
 
 def _is_beyond_float64(column: pl.Series) -> bool:
@@ -418,8 +466,9 @@ def _is_beyond_float64(column: pl.Series) -> bool:
 
 def _are_truths(known: pl.Series) -> bool:
     """Whether all cells say true or false."""
-    sample = known.head(N_SAMPLE).str.to_lowercase().is_in(list(TRUTHS))
-    return bool(sample.all()) and bool(known.str.to_lowercase().is_in(list(TRUTHS)).all())
+    if known[0].lower() not in TRUTHS:
+        return False
+    return bool(known.str.to_lowercase().is_in(list(TRUTHS)).all())
 
 
 def _all(column: pl.Series, holds: Callable[[pl.Series], pl.Series]) -> bool:

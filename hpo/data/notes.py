@@ -93,7 +93,7 @@ def prediction_notes(schema: TableSchema, frame: pl.DataFrame) -> list[str]:
     for name in schema.numbers:
         reader = schema.reader(name)
         values, cells = reader.attempt(frame[name], schema.missing)
-        odd = odd_cells(cells, values.is_null() & cells.is_not_null())
+        odd = odd_cells(values, cells)
         notes += [odd_note(name, replace(reader, odd=odd))] if odd else []
     for column in schema.categorical:
         cells = frame[column.name]

@@ -6,8 +6,10 @@ canonical value: a number, a text, or microseconds since 1970 UTC.
 Does not know: files, how a reader is chosen, tensors.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal
 
 import numpy as np
@@ -38,8 +40,8 @@ CENSORED = r"^(?:[<>≤≥~≈]=?)\s*[0-9.,]+$"
 
 TRUTHS = {"true": True, "false": False}
 TEXTS = (pl.String, pl.Categorical, pl.Enum)
-EXACT = 2**53
-"""Whole numbers up to here are exact in float64."""
+EXACT = 2**53 - 1
+"""Up to here, no two whole numbers are one in float64."""
 
 MAX_ODD = 20
 """Different odd cells of a column that are remembered, the most frequent; where there were so many,
@@ -102,10 +104,10 @@ class Reader:
         if is_empty(column):
             return pl.Series(column.name, [None] * len(column), dtype=self._dtype)
         values, cells = self.attempt(column, missing)
-        wrong = values.is_null() & cells.is_not_null()
-        if wrong.any() and (wrong & ~self._counts_as_missing(cells)).any():
-            unknown = wrong & ~self._counts_as_missing(cells)
-            raise DataError(self._complaint(column, unknown, where))
+        if values.null_count() > cells.null_count():
+            wrong = values.is_null() & cells.is_not_null() & ~self._counts_as_missing(cells)
+            if wrong.any():
+                raise DataError(self._complaint(column, wrong, where))
         if self.kind == "number":
             check_finite(values, column, where)
         return values
@@ -122,7 +124,7 @@ class Reader:
         if self.order == "compact" and column.dtype.is_numeric():
             column = typed_text(nan_as_null(column))
         if column.dtype in TEXTS:
-            cells = without(trimmed(column), missing)
+            cells = present(column, missing)
             return self._parsed(cells).rename(column.name), cells
         column = nan_as_null(column)
         if self.kind == "number":
@@ -132,7 +134,7 @@ class Reader:
     def category_text(self, column: pl.Series) -> pl.Series:
         """Texts of a category column, missing words not yet taken out."""
         if column.dtype not in TEXTS:
-            return typed_text(nan_as_null(column), as_days=bool(self.order))
+            return typed_text(nan_as_null(column))
         text = trimmed(column)
         if self.legacy:
             text = text.replace(
@@ -183,6 +185,12 @@ class Reader:
         )
 
 
+USUAL = frozenset(
+    (Reader(), Reader(kind="category"), Reader(kind="date", order="ymd")),
+)
+"""Readers that say no more than what kind their column's values are."""
+
+
 def is_usable(column: pl.Series) -> bool:
     """Whether a column holds numbers, text or times."""
     kind = column.dtype
@@ -214,9 +222,9 @@ def check_finite(numbers: pl.Series, cells: pl.Series, where: str, hint: str = "
     Raises:
         DataError: there is one; names its row.
     """
-    is_beyond = (numbers.abs() > LARGEST).fill_null(value=False)
-    if is_beyond.any():
-        row = int(is_beyond.arg_true()[0])
+    low, high = numbers.min(), numbers.max()
+    if low is not None and (low < -LARGEST or high > LARGEST):  # type: ignore[operator]
+        row = int((numbers.abs() > LARGEST).arg_true()[0])
         raise DataError(
             f'{where}: column "{cells.name}" must hold finite numbers up to 3.4e38, '
             f"but row {row + 1:,} holds {cells[row]}{hint}"
@@ -230,7 +238,9 @@ def is_empty(column: pl.Series) -> bool:
 
 def nan_as_null(column: pl.Series) -> pl.Series:
     """A missing number is null."""
-    return column.fill_nan(None) if column.dtype.is_float() else column
+    if not column.dtype.is_float() or not math.isnan(column.sum()):
+        return column  # a sum costs a tenth of looking at each value
+    return column.fill_nan(None)
 
 
 def trimmed(column: pl.Series) -> pl.Series:
@@ -238,12 +248,24 @@ def trimmed(column: pl.Series) -> pl.Series:
     return column.cast(pl.String).str.strip_chars().replace("", None)
 
 
+def present(column: pl.Series, missing: Sequence[str]) -> pl.Series:
+    """Text without space around it; null where it is empty or a missing word."""
+    cells = column.cast(pl.String).to_frame("cells")
+    return cells.select_seq(_present(tuple(missing))).to_series().rename(column.name)
+
+
+@cache
+def _present(missing: tuple[str, ...]) -> pl.Expr:
+    text = pl.col("cells").str.strip_chars()
+    return pl.when(~text.is_in(["", *missing])).then(text)
+
+
 def without(text: pl.Series, words: Sequence[str]) -> pl.Series:
     """The texts, null where one is among the words."""
     return text.set(text.is_in(list(words)), None) if words else text
 
 
-def typed_text(column: pl.Series, *, as_days: bool = False) -> pl.Series:
+def typed_text(column: pl.Series) -> pl.Series:
     """Typed values as the shortest exact text: 7 for 7.0, "true", 2024-02-03."""
     kind = column.dtype
     if kind == pl.Duration:

@@ -151,7 +151,7 @@ class TableSchema:
         given = self._given(frame, where)
         readers = self._all_readers
         numbers = [
-            readers[name].read(given[name], self.missing, where).cast(pl.Float64).fill_null(np.nan)
+            readers[name].read(given[name], self.missing, where).cast(pl.Float64)
             for name in self.numbers
         ]
         for column in self.categorical:

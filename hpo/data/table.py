@@ -18,7 +18,17 @@ import numpy as np
 import polars as pl
 
 from hpo.data.kinds import choose_readers, missing_words
-from hpo.data.reader import MAX_ODD, TEXTS, Odd, Reader, check_finite, is_usable, trimmed, without
+from hpo.data.reader import (
+    MAX_ODD,
+    TEXTS,
+    USUAL,
+    Odd,
+    Reader,
+    check_finite,
+    is_usable,
+    trimmed,
+    without,
+)
 from hpo.data.sources import RawTable, read_parquet, read_raw, write_parquet
 from hpo.errors import DataError, InputError
 from hpo.parsing import parse_json
@@ -104,20 +114,12 @@ class Table:
         return cls(frame=frame, readers=readers, format=1)
 
     def _reading(self) -> dict[str, Any]:
-        """What of the readers is no reader's default and not seen in the values."""
-        defaults = asdict(Reader())
-        return {
-            name: tree
-            for name, reader in self.readers.items()
-            if (
-                tree := {
-                    key: value
-                    for key, value in asdict(replace(reader, kind="number", whole=False)).items()
-                    if value != defaults[key] and not (key == "order" and value == "ymd")
-                }
-            )
-            and self.format > 1
-        }
+        """What the readers say that is not seen in the values, by column."""
+        if self.format == 1:
+            return {}
+        telling = {name: reader for name, reader in self.readers.items() if reader not in USUAL}
+        trees = {name: _unusual(reader) for name, reader in telling.items()}
+        return {name: tree for name, tree in trees.items() if tree}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,7 +160,7 @@ def typed_table(raw: RawTable, data: DataConfig) -> Table:
         typed, odd = _typed(column, reader, missing, is_text=raw.is_text)
         if column.name == data.target and column.dtype in TEXTS:  # to be named when it is refused
             cells = trimmed(column)
-            odd = odd_cells(cells, typed.is_null() & cells.is_not_null())
+            odd = odd_cells(typed, cells)
         if typed.dtype == pl.Float64 and column.name not in data.drop:
             check_finite(typed, column, raw.where, NAME_AS_MISSING if raw.is_text else "")
         columns[column.name] = typed
@@ -175,7 +177,7 @@ def _typed(
     if reader.kind == "category":
         text = without(values, missing) if is_text else values
         return text.rename(name), ()
-    odd = odd_cells(cells, values.is_null() & cells.is_not_null())
+    odd = odd_cells(values, cells)
     if reader.kind == "date":
         return values.cast(pl.Datetime("us")).rename(name), odd
     if column.dtype == pl.Boolean:
@@ -191,15 +193,22 @@ def _as_whole(numbers: pl.Series, cells: pl.Series) -> pl.Series:
     return whole if whole.null_count() == numbers.null_count() == cells.null_count() else numbers
 
 
-def odd_cells(cells: pl.Series, wrong: pl.Series) -> tuple[Odd, ...]:
-    """Cells that are not of their column's kind, the most frequent first."""
-    if not wrong.any() or cells.dtype != pl.String:
+def odd_cells(values: pl.Series, cells: pl.Series) -> tuple[Odd, ...]:
+    """Cells of text that were read as no value, the most frequent first."""
+    if values.null_count() == cells.null_count() or cells.dtype != pl.String:
         return ()
-    rows = wrong.arg_true()
+    rows = (values.is_null() & cells.is_not_null()).arg_true()
     found = pl.DataFrame({"word": cells.gather(rows), "row": rows})
     each = found.group_by("word").agg(pl.col("row").min(), pl.len().alias("count"))
     ordered = each.sort(["count", "row"], descending=[True, False]).head(MAX_ODD)
     return tuple(Odd(word=word, row=row + 1, count=n) for word, row, n in ordered.rows())
+
+
+def _unusual(reader: Reader) -> dict[str, Any]:
+    """The keys in which a reader is no default, apart from what typed values show."""
+    tree, defaults = asdict(reader), asdict(Reader())
+    seen = {"kind", "whole", *(["order"] if reader.order == "ymd" else [])}
+    return {key: value for key, value in tree.items() if key not in seen and value != defaults[key]}
 
 
 def _add(digest: Any, column: pl.Series) -> None:
@@ -212,9 +221,11 @@ def _add(digest: Any, column: pl.Series) -> None:
     digest.update(f"\0{column.name}\0{kind}\0".encode())
     digest.update(np.packbits(column.is_null().to_numpy()).tobytes())
     if is_text:
-        text = column.fill_null("")
+        text = column.fill_null("") if column.null_count() else column
         digest.update(text.str.len_bytes().to_numpy().astype("<i8").tobytes())
         digest.update("".join(text.to_list()).encode())
         return
-    values = column.cast(pl.Int64) if kind == "time" else column
-    digest.update(values.cast(pl.Float64).fill_null(0).to_numpy().astype("<f8").tobytes())
+    values = (column.cast(pl.Int64) if kind == "time" else column).cast(pl.Float64)
+    if values.null_count():
+        values = values.fill_null(0)
+    digest.update(values.to_numpy().astype("<f8").tobytes())
