@@ -106,7 +106,8 @@ def is_double(column: pl.Series) -> bool:
         values = values[~np.isnan(values)]
     if not len(values):
         return False
-    lost = np.abs(values - values.astype("f4").astype("f8")).max()
+    with np.errstate(over="ignore"):  # of numbers in a column that is checked later
+        lost = np.abs(values - values.astype("f4").astype("f8")).max()
     return bool(lost > LOST * values.std())
 
 

@@ -187,7 +187,7 @@ class _Chooser:
         if forced == "date" and column.dtype.is_numeric():
             found = self._choose_text(typed_text(nan_as_null(column)), forced)
             return Choice(reader=replace(found.reader, order="compact"))
-        self._check_forced(column)
+        self._check_forced(column, forced)
         if forced == "category":
             return Choice(reader=_category(typed=column))
         if column.dtype.is_temporal() and column.dtype != pl.Duration:
@@ -213,19 +213,20 @@ class _Chooser:
         data = self._data
         if name in data.numeric or (name == data.target and data.task == "regression"):
             return "number"
-        if name in data.dates:
-            return "date"
-        return "category" if name in data.categorical or name == data.split.column else None
+        if name in data.categorical or name == data.split.column:
+            return "category"
+        return "date" if name in data.dates else None
 
-    def _check_forced(self, column: pl.Series) -> None:
+    def _check_forced(self, column: pl.Series, forced: Kind | None) -> None:
         """Refuse typed values of another kind than the study says."""
         name, is_time = column.name, column.dtype.is_temporal() and column.dtype != pl.Duration
-        for key, said, fits in (("numeric", "numbers", not is_time), ("dates", "dates", is_time)):
-            if name in getattr(self._data, key) and not fits and column.dtype != pl.Null:
-                raise DataError(
-                    f'{self._where}: column "{name}" must hold {said}, as data.{key} says, '
-                    f"but holds {column.dtype}"
-                )
+        key, said = ("dates", "dates") if forced == "date" else ("numeric", "numbers")
+        is_wrong = is_time if forced == "number" else forced == "date" and not is_time
+        if is_wrong and name in getattr(self._data, key) and column.dtype != pl.Null:
+            raise DataError(
+                f"{self._where}: column {shown(name)} must hold {said}, as data.{key} says, "
+                f"but holds {column.dtype}"
+            )
 
     def _choose_text(self, column: pl.Series, forced: Kind | None) -> Choice:
         name, data = column.name, self._data

@@ -9,6 +9,7 @@ from typing import Literal
 
 import polars as pl
 
+from hpo.data.doubts import doubts
 from hpo.data.reader import Reader
 from hpo.data.schema import TableSchema
 from hpo.data.split import Split
@@ -22,9 +23,6 @@ MAX_WORDS = 3
 
 MAX_COLUMNS = 5
 """Columns that are listed where several are alike."""
-
-HALF = 0.5
-"""A text column of which so many cells are numbers is worth a word."""
 
 MIN_REPEATS = 2.0
 """So many rows a value, on average, make a column that may name groups."""
@@ -88,7 +86,7 @@ def reading_notes(table: Table, data: DataConfig) -> list[str]:
         *_formats(readers),
         *_date_orders(readers),
         *(odd_note(name, reader) for name, reader in readers.items() if reader.odd),
-        *_half_numbers(table, data, readers),
+        *doubts(table, data, readers),
     ]
 
 
@@ -158,29 +156,9 @@ def _date_orders(readers: dict[str, Reader]) -> Iterable[str]:
             by_order.setdefault(said[reader.order], []).append(name)
     for order, names in by_order.items():
         yield f"{_columns(names)}: dates are read with {order}"
-
-
-def _half_numbers(table: Table, data: DataConfig, readers: dict[str, Reader]) -> Iterable[str]:
-    """Text columns of which many cells are numbers, or all are numbers that float64 cannot hold."""
-    settled = {*data.categorical, data.target, data.split.column}
-    for name, reader in readers.items():
-        if reader.kind != "category" or name in settled:
-            continue
-        text = table.frame[name].drop_nulls()
-        if reader.whole:
-            yield (
-                f"column {shown(name)}: holds whole numbers beyond 2^53, so it is read as text; "
-                "data.numeric reads it as numbers all the same"
-            )
-            continue
-        is_number = text.cast(pl.Float64, strict=False).is_not_null()
-        n = int(is_number.sum())
-        if HALF * len(text) <= n < len(text):
-            word = text.filter(~is_number)[0]
-            yield (
-                f"column {shown(name)}: {n / len(text):.0%} of its cells are numbers, others are "
-                f"such as {shown(word)}: read as categories; data.numeric reads it as numbers"
-            )
+    clocks = [name for name, reader in readers.items() if reader.order == "time"]
+    if clocks:
+        yield f"{_columns(clocks)}: read as times of day"
 
 
 def _dropped(dropped: Sequence[Dropped]) -> Iterable[str]:

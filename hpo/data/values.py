@@ -7,6 +7,7 @@ Does not know: which columns are wanted, kinds of columns.
 """
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
@@ -22,6 +23,9 @@ NUMBERS = {bool, int, float, Decimal}
 TIMES = {date, datetime}
 SCALARS = {str, *NUMBERS, *TIMES, time}
 """What may stand among texts, and is then one."""
+
+NESTED = {list, dict, bytes}
+"""What polars has types for, and hpo no use."""
 
 UNIFORM = ({str}, {float}, {bool})
 """Kinds of lists that need no second look."""
@@ -96,6 +100,9 @@ def _of_list(name: str, listed: list[Any]) -> pl.Series:
         return pl.Series(name, [_midnight(value) for value in listed])
     if str in kinds and kinds <= SCALARS:
         return pl.Series(name, [None if value is None else _text(value) for value in listed])
+    if len(kinds) == 1 and kinds <= NESTED:
+        with suppress(pl.exceptions.PolarsError, TypeError):
+            return pl.Series(name, listed)
     return pl.Series(name, listed, dtype=pl.Object)
 
 
