@@ -61,6 +61,12 @@ def test_the_study_decides_the_task() -> None:
         ([3, 3], "auto", 'target "y" has only the class 3: nothing to learn'),
         ([0.5, 0.5], "auto", r'target "y" is always 0\.5: nothing to learn'),
         ([3, 3], "regression", 'target "y" is always 3: nothing to learn'),
+        (
+            [f"{index} kg" for index in range(40)],
+            "auto",
+            r't\.csv: target "y" holds 40 different texts in 40 rows, such as "0 kg": they are '
+            "neither classes nor, as they stand, numbers",
+        ),
         (["a", "b", "c"], "binary", 'target "y" must have 2 classes, but has 3'),
     ],
 )

@@ -44,6 +44,12 @@ def resolve_task(table: Table, data: DataConfig) -> Task:
     n_classes = len(class_labels(column))
     if n_classes == 1:
         raise DataError(f'target "{column.name}" has only the class {column[0]}: nothing to learn')
+    if column.dtype == pl.String and n_classes > max(MAX_CLASSES, len(column) // 2):
+        raise DataError(
+            f'{data.source}: target "{column.name}" holds {n_classes:,} different texts in '
+            f"{len(column):,} rows, such as {shown(column[0])}: they are neither classes nor, "
+            "as they stand, numbers"
+        )
     if data.task == "binary" and n_classes != 2:
         raise DataError(f'target "{column.name}" must have 2 classes, but has {n_classes}')
     if data.task == "auto":
