@@ -194,6 +194,7 @@ def test_the_command_line_loads_what_it_needs_when_it_runs():
         ("hpo.cli", {"torch", "optuna", "polars", "pydantic", "sqlalchemy"}),
         ("hpo.definition", {"torch", "optuna", "polars", "sqlalchemy"}),
         ("hpo.study", {"torch", "polars", "sklearn"}),
+        ("hpo.data.table", {"torch", "optuna", "sqlalchemy", "sklearn", "pandas"}),
         ("hpo.training", {"optuna", "polars", "sqlalchemy", "pydantic"}),
     ],
 )
