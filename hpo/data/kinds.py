@@ -23,10 +23,11 @@ from hpo.data.reader import (
     Reader,
     is_usable,
     nan_as_null,
+    time_text,
     trimmed,
     without,
 )
-from hpo.errors import DataError
+from hpo.errors import AmbiguousCellsError, DataError
 from hpo.parsing import shown
 from hpo.trial import DataConfig
 
@@ -118,29 +119,30 @@ def _decided(choice: Choice, name: str, decimals: set[str], orders: set[str], wh
         return choice.reader
     both = (choice.reader, choice.rival)
     if choice.reader.kind == "date":
+        key, options = "date_order", (choice.reader.order, choice.rival.order)
         fitting = [reader for reader in both if orders == {reader.order}]
-        key = "data.date_order"
-        readings = [f'"{reader.order}"' for reader in both]
     else:
-        if choice.reader.written.is_plain and "," not in decimals:
-            return choice.reader
+        key, options = "decimal", (choice.reader.written.decimal, choice.rival.written.decimal)
         fitting = [reader for reader in both if decimals == {reader.written.decimal}]
         if choice.reader.written.is_plain:
+            if "," not in decimals:
+                return choice.reader
             fitting = []  # a point among decimal commas may part thousands, or not
-        key = "data.decimal"
-        readings = [f'"{reader.written.decimal}"' for reader in both]
     if fitting:
         return fitting[0]
-    values = [
-        reader.read(pl.Series([choice.example]), (), where)[0]
-        if reader.kind == "number"
-        else str(reader.read(pl.Series([choice.example]), (), where).cast(pl.Datetime("us"))[0])
-        for reader in both
-    ]
-    raise DataError(
-        f'{where}: column "{name}": {shown(choice.example)} reads as {values[0]} with '
-        f"{key} = {readings[0]} and as {values[1]} with {readings[1]}: say which"
+    first, second = (_example(reader, choice.example) for reader in both)
+    raise AmbiguousCellsError(
+        f'{where}: column "{name}": {shown(choice.example)} reads as {first} with data.{key} = '
+        f'"{options[0]}" and as {second} with "{options[1]}": say which',
+        key,
+        options,
     )
+
+
+def _example(reader: Reader, cell: str) -> str:
+    """A cell as a reader takes it, for messages."""
+    values = reader.attempt(pl.Series([cell]), ())[0]
+    return time_text(values)[0] if reader.kind == "date" else f"{values[0]:.12g}"
 
 
 class _Chooser:
@@ -205,8 +207,7 @@ class _Chooser:
             plain = known.cast(pl.Float64, strict=False).fill_nan(None)
             if plain.null_count() == 0:
                 return self._plain(known, plain, forced)
-        counts = known.value_counts()
-        tally = _Tally(counts.to_series(0), counts.to_series(1))
+        tally = _Tally(known)
         found: Choice | None = None
         if forced != "date":
             found = self._numbers(tally, forced)
@@ -228,8 +229,7 @@ class _Chooser:
         if forced is None and _has_long_integers(known, plain):
             return Choice(reader=Reader(kind="category", whole=True))
         if self._data.decimal == "," and self._data.thousands != "":
-            counts = known.value_counts()
-            found = self._numbers(_Tally(counts.to_series(0), counts.to_series(1)), forced)
+            found = self._numbers(_Tally(known), forced)
             return found or Choice(reader=Reader())
         # With thousands of its own a file's 1.234 might be 1234.
         is_group = known.str.contains(r"^[+-]?[1-9][0-9]{0,2}\.[0-9]{3}$")
@@ -311,10 +311,11 @@ class _Chooser:
 class _Tally:
     """The different cells of a column, and how often each stands there."""
 
-    def __init__(self, values: pl.Series, counts: pl.Series) -> None:
-        self.values = values
-        self._counts = counts
-        self.n = int(counts.sum())
+    def __init__(self, known: pl.Series) -> None:
+        counts = pl.DataFrame({"cell": known}).group_by("cell", maintain_order=True).len()
+        self.values = values = counts["cell"]
+        self._counts = counts["len"]
+        self.n = len(known)
         is_missing = values.str.to_lowercase().is_in(list(MISSING_LIKE))
         self._n_told = self.n - self.count(is_missing | values.str.contains(CENSORED))
 
