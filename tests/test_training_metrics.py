@@ -113,7 +113,7 @@ def test_every_metric_of_a_task_is_measured(task):
     found = evaluate(task, n_classes, logits, y, 0.0, 1.0)
     assert set(found) == {name for name, metric in METRICS.items() if task in metric.tasks}
     for name, value in found.items():
-        assert measure(name, task, n_classes, logits, y, 0.0, 1.0).item() == value
+        assert measure([name], task, n_classes, logits, y, 0.0, 1.0).tolist() == [value]
 
 
 def test_predictions_of_a_regression_are_in_original_units():

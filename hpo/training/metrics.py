@@ -6,7 +6,7 @@ target's own units. All agree with scikit-learn's functions of the same names.
 Does not know: networks, epochs.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import torch
 from torch.nn import functional
@@ -35,7 +35,7 @@ def predictions(task: Task, logits: torch.Tensor, mean: float, std: float) -> to
 
 
 def measure(
-    metric: MetricName,
+    metrics: Iterable[MetricName],
     task: Task,
     n_classes: int,
     logits: torch.Tensor,
@@ -43,10 +43,10 @@ def measure(
     mean: float,
     std: float,
 ) -> torch.Tensor:
-    """One metric, a float64 number on the device.
+    """Some metrics, float64 numbers on the device.
 
     Args:
-        metric: defined for the task.
+        metrics: defined for the task; one that is named twice is computed once.
         task: of the network.
         n_classes: 2 for a binary task, 0 in a regression.
         logits: the network's outputs, (rows, n_outputs).
@@ -54,20 +54,23 @@ def measure(
         mean: of the training targets in a regression.
         std: their standard deviation.
     """
-    score = SCORES[task][metric]
+    names = list(metrics)
     if task == "regression":
-        return score(predictions(task, logits, mean, std).double(), y.double())
-    truth = functional.one_hot(y.long(), n_classes).double()
-    return score(_class_logits(task, logits).double(), truth)
+        scores, truth = predictions(task, logits, mean, std).double(), y.double()
+    else:
+        truth = functional.one_hot(y.long(), n_classes).double()
+        scores = _class_logits(task, logits).double()
+    found = {name: SCORES[task][name](scores, truth) for name in dict.fromkeys(names)}
+    return torch.stack([found[name] for name in names])
 
 
 def evaluate(
     task: Task, n_classes: int, logits: torch.Tensor, y: torch.Tensor, mean: float, std: float
 ) -> dict[str, float]:
     """Every metric that is defined for the task, by name; arguments as for `measure`."""
-    return {
-        name: measure(name, task, n_classes, logits, y, mean, std).item() for name in SCORES[task]
-    }
+    names = list(SCORES[task])
+    values = measure(names, task, n_classes, logits, y, mean, std).tolist()
+    return dict(zip(names, values, strict=True))
 
 
 def _class_logits(task: Task, logits: torch.Tensor) -> torch.Tensor:
