@@ -119,13 +119,13 @@ class TableSchema:
         return Encoded(_stack(numbers, frame.height, "f4"), _stack(codes, frame.height, "i8"))
 
     def encode_target(self, frame: pl.DataFrame) -> torch.Tensor:
-        """The target: (rows,) float32 numbers or, of two classes, 0 and 1; else int64 classes.
+        """The target: (rows,) float64 numbers; of two classes float32 0 and 1; else int64 classes.
 
         Labels must be among `classes`, as those of the table that the schema was learned from are.
         """
         column = frame[self.target]
         if self.task == "regression":
-            return torch.from_numpy(column.cast(pl.Float32).to_numpy().copy())
+            return torch.from_numpy(column.cast(pl.Float64).to_numpy().copy())
         codes = torch.from_numpy(_codes(column, self.classes).astype("i8"))
         return codes.float() if self.task == "binary" else codes
 

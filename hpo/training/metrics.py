@@ -27,10 +27,10 @@ def predictions(task: Task, logits: torch.Tensor, mean: float, std: float) -> to
         std: their standard deviation.
 
     Returns:
-        (rows,) values in the target's own units, or (rows, n_classes) probabilities.
+        (rows,) float64 values in the target's own units, or (rows, n_classes) probabilities.
     """
     if task == "regression":
-        return logits[:, 0] * std + mean
+        return logits[:, 0].double() * std + mean
     return torch.softmax(_class_logits(task, logits), dim=1)
 
 
@@ -56,7 +56,7 @@ def measure(
     """
     names = list(metrics)
     if task == "regression":
-        scores, truth = predictions(task, logits, mean, std).double(), y.double()
+        scores, truth = predictions(task, logits, mean, std), y.double()
     else:
         truth = functional.one_hot(y.long(), n_classes).double()
         scores = _class_logits(task, logits).double()
