@@ -1,7 +1,9 @@
 """Metrics and predictions from a network's outputs, on whatever device they are.
 
 A binary task is a multi-class one whose first class has the logit 0. Regression metrics are in the
-target's own units. All agree with scikit-learn's functions of the same names.
+target's own units, and no digit of it is lost: they are computed in float64. All agree with
+scikit-learn's functions of the same names. A metric may have no value on some rows, such as the
+area under the curve where a class is absent.
 
 Does not know: networks, epochs.
 """
@@ -43,7 +45,7 @@ def measure(
     mean: float,
     std: float,
 ) -> torch.Tensor:
-    """Some metrics, float64 numbers on the device.
+    """Some metrics, float64 numbers on the device; `roc_auc` is NaN where it has no value.
 
     Args:
         metrics: defined for the task; one that is named twice is computed once.
@@ -67,10 +69,24 @@ def measure(
 def evaluate(
     task: Task, n_classes: int, logits: torch.Tensor, y: torch.Tensor, mean: float, std: float
 ) -> dict[str, float]:
-    """Every metric that is defined for the task, by name; arguments as for `measure`."""
-    names = list(SCORES[task])
+    """Every metric of the task that has a value on these rows, by name.
+
+    Left out are `roc_auc` where a class is absent, a binary task's `f1` where the second class is,
+    and `r2` of a single row. Arguments as for `measure`.
+    """
+    names = [name for name in SCORES[task] if _has_value(name, task, n_classes, y)]
     values = measure(names, task, n_classes, logits, y, mean, std).tolist()
     return dict(zip(names, values, strict=True))
+
+
+def _has_value(metric: MetricName, task: Task, n_classes: int, y: torch.Tensor) -> bool:
+    """Whether a metric can be computed on rows with these targets."""
+    if task == "regression":
+        return metric != "r2" or len(y) > 1
+    counts: list[int] = torch.bincount(y.long(), minlength=n_classes).tolist()
+    if metric == "f1" and task == "binary":
+        return counts[1] > 0
+    return metric != "roc_auc" or 0 not in counts
 
 
 def _class_logits(task: Task, logits: torch.Tensor) -> torch.Tensor:
@@ -114,7 +130,7 @@ def _f1_macro(scores: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
 def _roc_auc_by_class(scores: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
     """Area under the curve of each column of `scores` by the Mann-Whitney statistic.
 
-    Ties get the mean of their ranks. A class that has no rows, or all, ranks nothing: 0.5.
+    Ties get the mean of their ranks. A class that has no rows, or all, ranks nothing: NaN.
     """
     columns = scores.T.contiguous()
     ordered = columns.sort(dim=1).values
@@ -123,7 +139,7 @@ def _roc_auc_by_class(scores: torch.Tensor, truth: torch.Tensor) -> torch.Tensor
     n_positive = truth.sum(dim=0)
     n_pairs = n_positive * (len(truth) - n_positive)
     wins = (ranks * truth.T).sum(dim=1) - n_positive * (n_positive + 1) / 2
-    return torch.where(n_pairs > 0, wins / n_pairs.clamp(min=1), 0.5)
+    return torch.where(n_pairs > 0, wins / n_pairs.clamp(min=1), torch.nan)
 
 
 def _roc_auc_of_positive(scores: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
