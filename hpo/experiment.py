@@ -77,7 +77,7 @@ class Experiment:
         )
 
     def test_metrics(self, model: Predictor) -> dict[str, float]:
-        """Every metric of the task on the test part, in the target's own units."""
+        """Every metric that has a value on the test part, in the target's own units."""
         return self._metrics(model, "test")
 
     def validation_metrics(self, model: Predictor) -> dict[str, float]:

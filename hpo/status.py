@@ -11,7 +11,8 @@ from optuna.trial import TrialState
 from sqlalchemy.engine import Connection, Row
 
 from hpo.definition import Budget, StudyDefinition
-from hpo.storage import leases, ledger
+from hpo.storage import leases
+from hpo.storage.best import best_trial, complete, count_since_best
 from hpo.storage.leases import WorkerId
 from hpo.storage.schema import (
     LEASES,
@@ -164,7 +165,7 @@ def read_status(
     budget, clock = definition.budget, leases.read_clock(connection, study_id)
     n_since_best = 0
     if budget.no_improvement is not None:
-        n_since_best = ledger.count_since_best(connection, study_id, definition.direction)
+        n_since_best = count_since_best(connection, study_id, definition.direction)
     started, per_minute = _pace(connection, study_id)
     return StudyStatus(
         name=definition.name,
@@ -223,17 +224,11 @@ def _best(
     connection: Connection, study_id: int, direction: Direction, leader: int | None
 ) -> Best | None:
     """The best trial; `leader` is its number where that is known."""
-    value = TRIAL_VALUES.c.value
-    query = (
-        sa.select(TRIALS.c.trial_id, TRIALS.c.number, value)
-        .join(TRIAL_VALUES, TRIAL_VALUES.c.trial_id == TRIALS.c.trial_id)
-        .where(TRIALS.c.study_id == study_id, TRIALS.c.state == TrialState.COMPLETE)
-        .order_by(value.asc() if direction == "minimize" else value.desc(), TRIALS.c.number)
-        .limit(1)
-    )
-    if leader is not None:
-        query = query.where(TRIALS.c.number == leader)
-    best = connection.execute(query).one_or_none()
+    if leader is None:
+        best = best_trial(connection, study_id, direction)
+    else:
+        query = complete(study_id, TRIALS.c.trial_id, TRIALS.c.number, TRIAL_VALUES.c.value)
+        best = connection.execute(query.where(TRIALS.c.number == leader)).one_or_none()
     if best is None:
         return None
     params = sa.select(TRIAL_PARAMS).where(TRIAL_PARAMS.c.trial_id == best.trial_id)

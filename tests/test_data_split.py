@@ -63,10 +63,7 @@ def test_what_training_cannot_show_is_refused() -> None:
         by_column(parts, ["a", "b", "b", "c"], "multiclass")
     with pytest.raises(DataError, match=r'target "y" is always 1\.5 in the training part'):
         by_column(parts, [1.5, 1.5, 2.5, 3.5])
-    with pytest.raises(
-        DataError, match=r'"y" is always about 1000000000\.5 in the training part: in float32'
-    ):
-        by_column(parts, [1e9 + 0.5, 1e9 + 1.5, 2.5, 3.5])
+    by_column(parts, [1e9 + 0.5, 1e9 + 1.5, 2.5, 3.5])  # which are one number in float32
 
 
 def test_shares_are_kept_and_every_row_is_used_once() -> None:

@@ -53,6 +53,14 @@ def write(folder: Path, model: Model) -> None:
     write_model(folder, model, METRICS, "Title", "A note.", held=as_frame(ROWS))
 
 
+def test_a_card_has_a_dash_for_a_metric_that_has_no_value(tmp_path: Path, model: Model) -> None:
+    metrics = {"validation": {"accuracy": 0.75, "f1": 0.5}, "test": {"accuracy": 0.5, "roc_auc": 1}}
+    write_model(tmp_path / "model", model, metrics, "Title", "A note.", held=as_frame(ROWS))
+    card = (tmp_path / "model/README.md").read_text(encoding="utf-8")
+    for cells in ("0.75 | 0.5 |", "0.5 | \u2013 |", "\u2013 | 1 |"):
+        assert f"better{', chosen by' if '0.75' in cells else ''}) | {cells}\n" in card
+
+
 def test_a_folder_stands_alone(tmp_path: Path, model: Model) -> None:
     write(tmp_path / "new" / "model", model)
     assert names(tmp_path / "new") == ["model"]

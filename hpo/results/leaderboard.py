@@ -1,11 +1,12 @@
 """The leaderboard: a study's finished trials, best first.
 
-Ranking uses the validation metric alone. Trials whose configuration was confirmed (`hpo confirm`)
-come first, by their mean over seeds. The others follow by the one value that the search has of
-each: a mean of several trainings and the luckiest of many single ones are not numbers to be
-compared, and what was tested goes before what was not. The default configuration is confirmed as
-the yardstick and not as a leader: where every confirmed leader is better, it stands among the
-others, by its mean. A row is what `hpo leaderboard --json` prints; scripts hang on its keys.
+Ranking uses the validation metric alone, and of equals prefers the one with the lower validation
+loss. Trials whose configuration was confirmed (`hpo confirm`) come first, by their mean over
+seeds. The others follow by the one value that the search has of each: a mean of several trainings
+and the luckiest of many single ones are not numbers to be compared, and what was tested goes before
+what was not. The default configuration is confirmed as the yardstick and not as a leader: where
+every confirmed leader is better, it stands among the others, by its mean. A row is what
+`hpo leaderboard --json` prints; scripts hang on its keys.
 
 Does not know: how rows are shown, weights, the test part.
 """
@@ -22,7 +23,7 @@ from hpo.confirmation import DEFAULT, Estimate
 from hpo.errors import InputError
 from hpo.retraining import read_confirmed
 from hpo.study import Study
-from hpo.trial import Direction
+from hpo.trial import Direction, tie_break
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +32,8 @@ class Row:
 
     Attributes:
         value: the objective at the best epoch; None where nothing was measured.
-        metrics: every validation metric of the task at that epoch.
+        metrics: every validation metric of the task at that epoch; one that has no value on the
+            validation part is missing.
         user_attrs: what else the worker recorded.
         confirmed: the objective over seeds, where `hpo confirm` has trained it again.
     """
@@ -72,11 +74,12 @@ def ranked(
     means = {number: sign * estimate.mean for number, estimate in confirmed.items()}
     worst = max((mean for number, mean in means.items() if number != DEFAULT), default=-math.inf)
 
-    def rank(row: Row) -> tuple[bool, bool, bool, float, int]:
+    def rank(row: Row) -> tuple[bool, bool, bool, float, float, int]:
         value = math.inf if row.value is None else sign * row.value
         value = means.get(row.number, value)
         is_ahead = row.number in means and value <= worst
-        return row.state != "COMPLETE", not is_ahead, row.value is None, value, row.number
+        is_behind = row.state != "COMPLETE", not is_ahead, row.value is None
+        return *is_behind, value, tie_break(row.metrics), row.number
 
     return sorted((row(trial, confirmed.get(trial.number)) for trial in trials), key=rank)
 

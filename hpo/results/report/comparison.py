@@ -56,7 +56,7 @@ class Contender:
 
     Attributes:
         kind: `winner`, `default` or `baseline`.
-        metrics: `validation` and `test`, each by metric.
+        metrics: `validation` and `test`, each by metric; without those that have no value there.
     """
 
     name: str
