@@ -14,7 +14,7 @@ from hpo.errors import HpoError, InputError
 from hpo.experiment import Experiment
 from hpo.results.ensemble import choose_ensemble
 from hpo.results.folder import write_model
-from hpo.results.leaderboard import Row, find_row, leaderboard, to_table
+from hpo.results.leaderboard import Row, find_row, leaderboard, to_table, why_empty
 from hpo.results.proof import N_HELD
 from hpo.results.stored import ensemble_test_metrics, stored_model, test_metrics
 from hpo.study import Study
@@ -55,7 +55,7 @@ def export(
         raise InputError(f"ensemble must be at least 1, but got {ensemble}")
     study.check_store(store.id)
     if not (ranked := leaderboard(study)):
-        raise HpoError(f"study {study.name} has no COMPLETE trial to export yet")
+        raise HpoError(why_empty(study))
     rows = [_complete(study, number) for number in numbers] or ranked[:top]
     experiment = load_experiment(store, study.definition.data)
     writer = _Writer(study, store, experiment, torch_program=torch_program)
@@ -136,6 +136,8 @@ def _complete(study: Study, number: int) -> Row:
 def _note(study: Study, row: Row) -> str:
     """Where a model comes from, and what its configuration gives with other seeds."""
     note = f"Trial {row.number} of study {study.name} ({study.uuid})."
+    if row.early:
+        note += f" {row.early[0].upper()}{row.early[1:]}."
     if row.confirmed is None:
         return note
     return (

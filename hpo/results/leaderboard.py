@@ -44,6 +44,11 @@ class Row:
     user_attrs: dict[str, Any]
     confirmed: Estimate | None = None
 
+    @property
+    def early(self) -> str:
+        """What is to be said of a COMPLETE trial that the study's time cut short; else empty."""
+        return str(self.user_attrs.get("reason", "")) if self.state == "COMPLETE" else ""
+
     def to_json(self) -> dict[str, Any]:
         """The row as a plain dict, its keys in their documented order."""
         return asdict(self)
@@ -79,6 +84,20 @@ def ranked(
         return row.state != "COMPLETE", not is_ahead, row.value is None, value, row.number
 
     return sorted((row(trial, confirmed.get(trial.number)) for trial in trials), key=rank)
+
+
+def why_empty(study: Study) -> str:
+    """Why a study has no COMPLETE trial, and what can be done, in a sentence."""
+    status, told = study.progress(), f"study {study.name} has no COMPLETE trial"
+    if (key := status.time_over) is None:
+        return f"{told} yet"
+    has_epoch = any(trial.intermediate_values for trial in study.trials())
+    what = "came to its end" if has_epoch else "had finished an epoch"
+    return (
+        f"{told}: budget.{key} = {getattr(status.budget, key):g} s was up before any trial {what}; "
+        f"give it more by hpo extend {study.name} --{key.replace('_', '-')} +10m, and its trials "
+        "go on"
+    )
 
 
 def learning_curve(study: Study, number: int) -> dict[int, float]:
