@@ -18,9 +18,11 @@ from typing import Any
 import polars
 from optuna.trial import FrozenTrial, TrialState
 
-from hpo.confirmation import DEFAULT, Estimate
+from hpo.confirmation import DEFAULT, SEED, Estimate
 from hpo.errors import InputError
+from hpo.ranges import Value
 from hpo.retraining import read_confirmed
+from hpo.search_space import SearchSpace
 from hpo.study import Study
 from hpo.trial import Direction
 
@@ -84,6 +86,19 @@ def ranked(
         return row.state != "COMPLETE", not is_ahead, row.value is None, value, row.number
 
     return sorted((row(trial, confirmed.get(trial.number)) for trial in trials), key=rank)
+
+
+def distinct(rows: Iterable[Row], space: SearchSpace) -> list[Row]:
+    """Rows in their order, of each configuration the first; one with another seed is the same."""
+    found: dict[frozenset[tuple[str, Value]], Row] = {}
+    for each in rows:
+        tree = space.resolve(each.params)
+        leaves = {
+            f"{section}.{name}": v for section, own in tree.items() for name, v in own.items()
+        }
+        del leaves[SEED]
+        found.setdefault(frozenset(leaves.items()), each)
+    return list(found.values())
 
 
 def why_empty(study: Study) -> str:
