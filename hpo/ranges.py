@@ -51,9 +51,7 @@ class FloatRange(Tunable):
         return values[(len(values) - 1) // 2]
 
     def grid(self) -> list[float]:
-        """Its values in steps, counted in decimal; empty where it has no step."""
-        if self.step is None:
-            return []
+        """Its values in steps, counted in decimal; empty where they are without end."""
         return [self.value(place) for place in range(self.n_values or 0)]
 
     @property
