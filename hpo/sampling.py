@@ -98,6 +98,7 @@ class Drawer:
             for lease in granted:
                 found[lease] = self._draw_other(definition, lease, taken)
                 taken.add(self._tried.points.number(found[lease].params))
+                taken.discard(None)
             return found
 
     def write(
