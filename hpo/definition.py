@@ -14,7 +14,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, WithJsonSchema
 
@@ -83,8 +83,17 @@ class Budget(Section):
 
     def is_out_of_time(self, busy_seconds: float, device_seconds: float) -> bool:
         """Whether no further trial may run after so much work."""
-        is_late = self.timeout is not None and busy_seconds >= self.timeout
-        return is_late or (self.device_time is not None and device_seconds >= self.device_time)
+        return self.time_over(busy_seconds, device_seconds) is not None
+
+    def time_over(
+        self, busy_seconds: float, device_seconds: float
+    ) -> Literal["timeout", "device_time"] | None:
+        """The key whose time is used up; None while there is time."""
+        if self.timeout is not None and busy_seconds >= self.timeout:
+            return "timeout"
+        if self.device_time is not None and device_seconds >= self.device_time:
+            return "device_time"
+        return None
 
     def check_raised(self, name: str, budget: "Budget") -> None:
         """Make sure that another budget for a study of that name is no lower.

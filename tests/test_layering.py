@@ -13,8 +13,8 @@ PACKAGE = Path(__file__).parent.parent / "hpo"
 
 FLOORS = [
     # pure values
-    "errors urls trial trial_file parsing ranges strategies search_space definition confirmation "
-    "json_schema",
+    "errors urls trial trial_file parsing ranges strategies search_space points definition "
+    "confirmation json_schema",
     # files near and far
     "files",
     # tables in, tensors out
@@ -22,8 +22,8 @@ FLOORS = [
     # SQL; tensors; a study file drawn up from a table
     "storage training study_file",
     # what persists
-    "catalog study settings steering retraining reaper sampling tpe pruning status trend artifacts "
-    "bundle checkpoints experiment tables onnx_graph torch_program fleet",
+    "catalog study settings steering retraining reaper sampling tried tpe pruning status trend "
+    "artifacts bundle checkpoints experiment tables onnx_graph torch_program fleet",
     # the loop, and what keeps it alive
     "worker",
     # where workers run, and what comes out
@@ -58,6 +58,7 @@ OPTUNA = {
     "study",
     "retraining",
     "sampling",
+    "tried",
     "tpe",
     "pruning",
     "status",
