@@ -367,11 +367,16 @@ def load_search_space(name: str, where: str, folder: Path) -> SearchSpace:
 def difference(stored: StudyDefinition, given: StudyDefinition) -> list[str]:
     """What sets two definitions apart, one `dotted.key: stored -> given` a line."""
     before, after = _flat(stored.identity()), _flat(given.identity())
-    return [
-        f"{key}: {shown(before.get(key))} -> {shown(after.get(key))}"
-        for key in sorted(before.keys() | after.keys())
-        if before.get(key) != after.get(key)
+    keys = [
+        key for key in sorted(before.keys() | after.keys()) if before.get(key) != after.get(key)
     ]
+    return [_changed(key, before.get(key), after.get(key)) for key in keys]
+
+
+def _changed(key: str, before: Any, after: Any) -> str:
+    if key == "data.fingerprint":
+        return f"the table's content has changed: SHA-256 {before[:16]}… -> {after[:16]}…"
+    return f"{key}: {shown(before)} -> {shown(after)}"
 
 
 def _data_tree(data: StudyData) -> dict[str, Any]:
