@@ -1,6 +1,7 @@
 """Exported folders: whole or not at all, whoever else writes there, and good without a study."""
 
 import json
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -15,9 +16,12 @@ from hpo.experiment import Experiment
 from hpo.launch.creation import create_from_file
 from hpo.results.export import export
 from hpo.results.folder import write_model
-from hpo.training import train
+from hpo.results.report.content import gather
+from hpo.results.report.page import render
+from hpo.training import SingleTrainer, train
 from hpo.trial import DataConfig, ModelConfig, ObjectiveConfig, TrainingConfig, TrialConfig
 from tests.test_cli import write_study
+from tests.worker_cases import make_worker
 
 METRICS = {"validation": {"accuracy": 0.75}, "test": {"accuracy": 0.5}}
 FILES = ["README.md", "config.toml", "metrics.json", "model.onnx", "model.safetensors"]
@@ -113,4 +117,25 @@ def test_another_store_than_the_studys_is_refused(tmp_path: Path) -> None:
     other = ArtifactStore(str(tmp_path / "other"))
     with pytest.raises(InputError, match="study small keeps its artifacts in another store: name"):
         export(study, other, tmp_path / "winners")
+    study.storage.close()
+
+
+def test_a_study_without_a_test_part_says_so(tmp_path: Path) -> None:
+    path = write_study(tmp_path, n_trials=2)
+    path.write_text(path.read_text().replace("test = 0.25", "test = 0"))
+    study, store = create_from_file(
+        path, f"sqlite:///{tmp_path}/hpo.db", str(tmp_path / "artifacts")
+    )
+    make_worker(study, store, SingleTrainer("cpu")).work(threading.Event())
+    (folder,) = export(study, store, tmp_path / "winners")
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert (metrics["test"], "accuracy" in metrics["validation"]) == ({}, True)
+    card = (folder / "README.md").read_text()
+    assert "| metric | validation |\n" in card
+    assert "There was no test part: validation rows chose the model, and flatter it." in card
+    content = gather(study, store, top=2)
+    assert {part for each in content.contenders for part in each.metrics} == {"validation"}
+    page = render(content)
+    assert "accuracy on validation; the study has no test part" in page
+    assert "The winner on the test part" not in page
     study.storage.close()

@@ -67,7 +67,7 @@ def model_card(
 
     Args:
         model: what is described.
-        metrics: `validation` and `test`.
+        metrics: `validation` and `test`, the latter empty where there is no test part.
         title: the heading.
         note: one line on where it comes from.
         folder: the name of its folder.
@@ -107,7 +107,7 @@ def _summary(model: Predictor) -> str:
 def _metrics(
     metrics: dict[str, dict[str, float]], objective: str, alone: dict[str, dict[str, float]]
 ) -> str:
-    columns = {part: metrics[part] for part in ("validation", "test")}
+    columns = {part: metrics[part] for part in ("validation", "test") if metrics[part]}
     columns |= {f"best member's {part}": alone[part] for part in columns if alone}
     lines = [
         "## Metrics",
@@ -120,7 +120,10 @@ def _metrics(
         chosen = ", chosen by" if name == objective else ""
         cells = " | ".join(f"{values[name]:.6g}" for values in columns.values())
         lines.append(f"| {name} ({better} is better{chosen}) | {cells} |")
-    lines += ["", "In the target's own units. Test rows took no part in any choice."]
+    tested = "Test rows took no part in any choice."
+    if "test" not in columns:
+        tested = "There was no test part: validation rows chose the model, and flatter it."
+    lines += ["", f"In the target's own units. {tested}"]
     return "\n".join(lines)
 
 
