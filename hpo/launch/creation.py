@@ -1,10 +1,12 @@
-"""From a study file to a study: its table read, checked and stored where every worker finds it.
+"""From a definition to a study: its table read, checked and stored where every worker finds it.
 
 Does not know: workers, devices.
 """
 
 from dataclasses import replace
 from pathlib import Path
+
+import polars
 
 from hpo.artifacts import ArtifactStore
 from hpo.catalog import create_study
@@ -48,11 +50,33 @@ def create_from_file(
     """
     definition = _with_budget(load_definition(path), n_trials, timeout)
     frame = read_table(definition.data.source, path.parent)
+    source = shown(absolute_source(definition.data.source, path.parent))
+    definition = replace(definition, data=replace(definition.data, source=source))
+    return create(definition, frame, storage, artifacts, where=str(path))
+
+
+def create(
+    definition: StudyDefinition,
+    frame: polars.DataFrame,
+    storage: str,
+    artifacts: str,
+    *,
+    where: str,
+) -> tuple[Study, ArtifactStore]:
+    """Create the study of a definition and its table, or reopen it; see `create_from_file`.
+
+    Args:
+        definition: its source is what the study will say of the table's origin.
+        frame: the typed table.
+        storage: URL of where the study is kept.
+        artifacts: URL of where its table and its weights are kept.
+        where: the definition's name, for messages.
+    """
     definition = definition.resolved(
-        source=shown(absolute_source(definition.data.source, path.parent)),
+        source=definition.data.source,
         task=resolve_task(frame, definition.data),
         fingerprint=fingerprint(frame),
-        where=str(path),
+        where=where,
     )
     load_dataset(frame, definition.data)
     opened, store = open_storage(storage), ArtifactStore(artifacts)
