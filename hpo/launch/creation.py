@@ -3,6 +3,7 @@
 Does not know: workers, devices.
 """
 
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -79,11 +80,15 @@ def create(
         where=where,
     )
     load_dataset(frame, definition.data)
-    opened, store = open_storage(storage), ArtifactStore(artifacts)
-    keep_table(store, frame, definition.data)
-    study = create_study(opened, definition, store.id)
-    sign(store, study)
-    keep_table(store, frame, definition.data)  # it was unused, and may have gone just before
+    opened = open_storage(storage)
+    with ExitStack() as undo:
+        undo.callback(opened.close)
+        store = ArtifactStore(artifacts)
+        keep_table(store, frame, definition.data)
+        study = create_study(opened, definition, store.id)
+        sign(store, study)
+        keep_table(store, frame, definition.data)  # it was unused, and may have gone just before
+        undo.pop_all()
     return study, store
 
 

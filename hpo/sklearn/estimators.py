@@ -129,7 +129,10 @@ class _MLPSearch(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
         """Learn from a study that is over."""
         if not (rows := leaderboard(study)):
             counts = ", ".join(f"{n} {state}" for state, n in study.progress().counts.items())
-            raise HpoError(f"study {study.name} is over without a COMPLETE trial: {counts}")
+            raise HpoError(
+                f"study {study.name} is over without a COMPLETE trial ({counts}): "
+                "allow it more trials or more time"
+            )
         self.model_ = stored_model(store, rows[0])
         self.best_params_, self.best_score_ = rows[0].params, rows[0].value
         self.leaderboard_ = to_table(rows)
