@@ -223,7 +223,7 @@ class MLPSearchClassifier(ClassifierMixin, _MLPSearch):  # type: ignore[misc]
         random_state: the seed of everything: an int, None for another one at each fit, or a
             RandomState.
         storage: URL of the database that keeps the study, such as "sqlite:///hpo.db". None: a
-            temporary one.
+            temporary one. A password in it shows wherever the estimator is printed or pickled.
         artifacts: where a study that is kept has its weights. None: "hpo-artifacts".
         study_name: None: a new name at each fit. A study of that name in the storage, if it is of
             the same rows and parameters, is gone on with.
