@@ -29,7 +29,7 @@ FLOORS = [
     # where workers run, and what comes out
     "launch results dashboard housekeeping relocation",
     # what a person types and sees
-    "cli api __main__",
+    "cli api sklearn __main__",
 ]
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms.split()}
 
@@ -52,6 +52,7 @@ STRANGERS = {
     "dashboard": "torch worker results",
     "housekeeping": "torch polars optuna sqlalchemy worker launch relocation",
     "relocation": "torch polars optuna worker launch",
+    "sklearn": "storage sqlalchemy signal cli dashboard",
 }
 OPTUNA = {
     "storage",
@@ -65,6 +66,7 @@ OPTUNA = {
     "trend",
     "results",
     "dashboard",
+    "sklearn",
 }
 RUNS_CODE = {"pickle", "cloudpickle", "dill", "joblib", "marshal", "shelve", "pty", "code"}
 
@@ -192,7 +194,7 @@ def test_the_command_line_loads_what_it_needs_when_it_runs():
     [
         ("hpo.api", {"onnx", "onnxruntime"}),
         ("hpo", {"torch", "optuna", "polars", "pydantic"}),
-        ("hpo.cli", {"torch", "optuna", "polars", "pydantic", "sqlalchemy"}),
+        ("hpo.cli", {"torch", "optuna", "polars", "pydantic", "sqlalchemy", "sklearn"}),
         ("hpo.definition", {"torch", "optuna", "polars", "sqlalchemy"}),
         ("hpo.study", {"torch", "polars", "sklearn"}),
         ("hpo.training", {"optuna", "polars", "sqlalchemy", "pydantic"}),

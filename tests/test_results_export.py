@@ -18,6 +18,8 @@ from hpo.launch.creation import create_from_file
 from hpo.results.export import export
 from hpo.results.folder import write_model
 from hpo.results.leaderboard import distinct, leaderboard
+from hpo.results.report.content import gather
+from hpo.results.report.page import render
 from hpo.training import SingleTrainer, train
 from hpo.trial import DataConfig, ModelConfig, ObjectiveConfig, TrainingConfig, TrialConfig
 from tests.test_cli import write_study
@@ -151,3 +153,24 @@ def test_the_best_are_different_configurations(tmp_path: Path) -> None:
     ]
     assert "Of 3 COMPLETE trials" in (folders[-1] / "README.md").read_text()
     assert len((tmp_path / "out" / "leaderboard.csv").read_text().splitlines()) == 5
+
+
+def test_a_study_without_a_test_part_says_so(tmp_path: Path) -> None:
+    path = write_study(tmp_path, n_trials=2)
+    path.write_text(path.read_text().replace("test = 0.25", "test = 0"))
+    study, store = create_from_file(
+        path, f"sqlite:///{tmp_path}/hpo.db", str(tmp_path / "artifacts")
+    )
+    make_worker(study, store, SingleTrainer("cpu")).work(threading.Event())
+    (folder,) = export(study, store, tmp_path / "winners")
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert (metrics["test"], "accuracy" in metrics["validation"]) == ({}, True)
+    card = (folder / "README.md").read_text()
+    assert "| metric | validation |\n" in card
+    assert "There was no test part: validation rows chose the model, and flatter it." in card
+    content = gather(study, store, top=2)
+    assert {part for each in content.contenders for part in each.metrics} == {"validation"}
+    page = render(content)
+    assert "accuracy on validation; the study has no test part" in page
+    assert "The winner on the test part" not in page
+    study.storage.close()
