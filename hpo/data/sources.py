@@ -7,6 +7,7 @@ Does not know: kinds of columns, missing words, targets, splits, tensors.
 """
 
 import gzip
+import math
 import os
 import re
 import warnings
@@ -260,6 +261,7 @@ def _column(name: str, values: Any) -> pl.Series:
     if hasattr(values, "isna"):  # pandas, which has several values for missing
         gone = values.isna().tolist()
         listed = [None if is_gone else v for v, is_gone in zip(listed, gone, strict=True)]
+    listed = [None if isinstance(v, float) and math.isnan(v) else v for v in listed]
     kinds = {type(value) for value in listed if value is not None}
     if str in kinds and len(kinds) > 1:
         listed = [None if value is None else _text(value) for value in listed]

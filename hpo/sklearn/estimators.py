@@ -160,7 +160,7 @@ class _MLPSearch(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
                 "source": "X",
                 "target": free_name(table.columns),
                 "task": self._task(),
-                "split": {"val": self.val, "test": 0, "seed": seed},
+                "split": {"val": self._val(table.height), "test": 0, "seed": seed},
                 "categorical": chosen(self.categorical, table.columns),
             },
             "objective": {"metric": self.metric or self._default_metric},
@@ -174,6 +174,10 @@ class _MLPSearch(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
             return definition
         size = suited_batch_size(table.height)
         return replace(definition, space=space.fixed({"training.batch_size": size}))
+
+    def _val(self, n_rows: int) -> float:
+        """The share of the rows that validate: R² has no value on a single one."""
+        return max(self.val, 2 / n_rows) if 0 < self.val < 1 and n_rows > 4 else self.val
 
     def _places(self, stack: ExitStack) -> tuple[str, str]:
         """Where storage and artifacts are; temporary ones last as long as the stack."""
@@ -214,7 +218,7 @@ class MLPSearchClassifier(ClassifierMixin, _MLPSearch):  # type: ignore[misc]
             as a dict.
         metric: by which trials are ranked on the validation rows: accuracy (which None means),
             balanced_accuracy, f1, roc_auc or log_loss.
-        val: the share of the rows that validate; the others train.
+        val: the share of the rows that validate, at least two of them; the others train.
         categorical: columns of numbers that are categories, by name or by place. Columns of text
             always are.
         max_epochs: of each trial. None: what the search space says, or 200.
