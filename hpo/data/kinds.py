@@ -43,6 +43,10 @@ LIKELY = 0.4
 """A column of text is read as numbers or dates if this share of so many cells is. Half of all cells
 are, at least, in a column of either."""
 
+SHORTEST_DAY = len("2024-2-3")
+DOTTED = r"^[0-9]{1,2}\.[0-9]{1,2}\.[0-9]{4}"
+"""Dates that are written so have the day first."""
+
 FORMATS = tuple(
     NumberFormat(decimal=decimal, thousands=thousands)
     for decimal, thousands in (
@@ -342,6 +346,8 @@ class _Chooser:
         first, *others = [order for order in orders if shares[order] == best]
         if self._data.date_order in others and not read[self._data.date_order].equals(read[first]):
             first, others = self._data.date_order, []
+        if first == "ymd" and tally.values.str.contains(DOTTED).any():
+            first, others = "dmy", []  # so that it is said
         reader = Reader(kind="date", order=first)
         if first == "dmy" and "mdy" in others:
             differs = (read["dmy"] != read["mdy"]).fill_null(value=False)
@@ -431,6 +437,8 @@ def _category(*, text: pl.Series | None = None, typed: pl.Series | None = None) 
         return Reader(kind="category")
     if _all(text, lambda cells: cells.str.contains(r"^[+-]?(0|[1-9][0-9]*)(\.0*)?$")):
         return Reader(kind="category", whole=True)
+    if text.str.len_chars().min() < SHORTEST_DAY:  # type: ignore[operator]
+        return Reader(kind="category")  # 2024.1 and 2024.10 are no months, but versions
     if parse_times(text.head(N_SAMPLE), "ymd").null_count() == 0:
         is_time = parse_times(text, "ymd").null_count() == 0
         return Reader(kind="category", order="ymd" if is_time else "")
