@@ -154,17 +154,20 @@ def _features(table: Table, data: DataConfig) -> tuple[list[str], list[Dropped]]
     if table.format > 1:
         first = frame.columns[0]
         for column in features:
-            why = identifier(column)
-            if column.name == first and first in NAMELESS and numbers_the_rows(column):
+            name = column.name
+            if name in named:
+                continue
+            if why := identifier(column):
+                dropped.append(Dropped(name=name, why=why, key="categorical"))
+            elif name == first and first in NAMELESS and numbers_the_rows(column):
                 why = "has no name and numbers the rows"
-            if why and column.name not in named:
-                dropped.append(Dropped(name=column.name, why=why))
+                dropped.append(Dropped(name=name, why=why, key="numeric"))
     gone = {each.name for each in dropped}
     if len(gone) == len(features):
         each = dropped[0]
         raise DataError(
             f'{data.source}: has no feature column to learn from: "{each.name}" {each.why}; '
-            "name it in data.categorical or data.numeric to take it all the same"
+            f"name it in data.{each.key} to take it all the same"
         )
     return [column.name for column in features if column.name not in gone], dropped
 

@@ -5,11 +5,12 @@ Does not know: who is told.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import polars as pl
 
 from hpo.data.doubts import doubts
-from hpo.data.reader import Reader, is_usable
+from hpo.data.reader import Reader
 from hpo.data.schema import TableSchema
 from hpo.data.split import Split
 from hpo.data.table import Table, odd_cells
@@ -29,10 +30,17 @@ MIN_REPEATS = 2.0
 
 @dataclass(frozen=True, kw_only=True)
 class Dropped:
-    """A column that is left out unasked, and why."""
+    """A column that is left out unasked.
+
+    Attributes:
+        name: the column's.
+        why: it is left out.
+        key: of `[data]`, by which the study takes it all the same.
+    """
 
     name: str
     why: str
+    key: Literal["numeric", "categorical"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +74,7 @@ def notes_on(
         *_kept(kept),
         *_positive(table, data, schema),
         *_absent(table, split, schema),
-        *_repeated(table, split),
+        *_repeated(table, split, schema),
         *_groups(table, data, schema),
     )
 
@@ -154,12 +162,12 @@ def _date_orders(readers: dict[str, Reader]) -> Iterable[str]:
 
 
 def _dropped(dropped: Sequence[Dropped]) -> Iterable[str]:
-    by_reason: dict[str, list[str]] = {}
+    by_reason: dict[tuple[str, str], list[str]] = {}
     for each in dropped:
-        by_reason.setdefault(each.why, []).append(each.name)
-    for why, names in by_reason.items():
-        it = "each" if len(names) > 1 else "it"
-        yield f"{_columns(names)}: left out, since {it} {why}; data.categorical would take it"
+        by_reason.setdefault((each.why, each.key), []).append(each.name)
+    for (why, key), names in by_reason.items():
+        it, them = ("each", "them") if len(names) > 1 else ("it", "it")
+        yield f"{_columns(names)}: left out, since {it} {why}; data.{key} would take {them}"
 
 
 def _kept(kept: Sequence[Kept]) -> Iterable[str]:
@@ -196,10 +204,9 @@ def _absent(table: Table, split: Split, schema: TableSchema) -> Iterable[str]:
             yield f"the {said} part has no row of {listed}{rest}: its metrics leave them out"
 
 
-def _repeated(table: Table, split: Split) -> Iterable[str]:
-    """Rows of the validation or test part that training sees, too."""
-    columns = {c.name: c for c in table.frame.get_columns() if is_usable(c)}
-    hashes = pl.DataFrame(columns).hash_rows()
+def _repeated(table: Table, split: Split, schema: TableSchema) -> Iterable[str]:
+    """Rows of the validation or test part that training sees, too: features and target."""
+    hashes = table.frame[[*schema.columns, schema.target]].hash_rows()
     known = hashes[split.train.numpy()].unique()
     for part, said in (("val", "validation"), ("test", "test")):
         rows = getattr(split, part).numpy()
