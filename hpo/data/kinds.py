@@ -449,7 +449,7 @@ def _label_reader(known: pl.Series) -> Reader:
     """A reader of class labels: numbers where that loses nothing of how they are written."""
     numbers = known.cast(pl.Float64, strict=False).fill_nan(None)
     is_number = numbers.null_count() == 0 and not known.str.contains(r"^[+-]?0[0-9]").any()
-    if not is_number or _has_long_integers(known, numbers):
+    if known.is_empty() or not is_number or _has_long_integers(known, numbers):
         return Reader(kind="category")
     is_told_apart = numbers.n_unique() == known.n_unique() or _are_whole(known)
     return Reader(kind="number" if is_told_apart else "category")
