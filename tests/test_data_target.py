@@ -66,6 +66,12 @@ def test_the_study_decides_the_task() -> None:
             "binary",
             r't\.csv: target "y" must have 2 classes, as data\.task says, but has 3',
         ),
+        (
+            [f"{index} kg" for index in range(40)],
+            "auto",
+            r't\.csv: target "y" holds 40 different texts in 40 rows, such as "0 kg": they are '
+            "neither classes nor, as they stand, numbers",
+        ),
     ],
 )
 def test_a_target_that_cannot_be_learned_is_refused(values: Any, task: Any, complaint: str) -> None:

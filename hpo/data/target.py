@@ -45,6 +45,12 @@ def resolve_task(table: Table, data: DataConfig) -> Task:
     n_classes = len(class_labels(column))
     if n_classes == 1:
         raise DataError(f"{where} has only the class {shown(column[0])}: nothing to learn")
+    if column.dtype == pl.String and n_classes > max(MAX_CLASSES, len(column) // 2):
+        raise DataError(
+            f"{where} holds {n_classes:,} different texts in "
+            f"{len(column):,} rows, such as {shown(column[0])}: they are neither classes nor, "
+            "as they stand, numbers"
+        )
     if data.task == "binary" and n_classes != 2:
         raise DataError(f"{where} must have 2 classes, as data.task says, but has {n_classes:,}")
     if data.task == "auto":
