@@ -38,6 +38,9 @@ NEARLY_ALL = 0.95
 N_CODES = 3
 """So many words of letters with digits, such as V45, make a column of numbers one of codes."""
 
+FEW = 3
+"""So many different numbers may have three digits after their points by chance."""
+
 N_SAMPLE = 1000
 LIKELY = 0.4
 """A column of text is read as numbers or dates if this share of so many cells is. Half of all cells
@@ -279,10 +282,15 @@ class _Chooser:
             return found or Choice(reader=Reader())
         # With thousands of its own a file's 1.234 might be 1234.
         is_group = known.str.contains(r"^[+-]?[1-9][0-9]{0,2}\.[0-9]{3}$")
-        if is_group.any() and (is_group | ~known.str.contains(".", literal=True)).all():
+        is_whole = ~known.str.contains(".", literal=True)
+        if is_group.any() and (is_group | is_whole).all():
             grouped = Reader(written=NumberFormat(decimal=",", thousands="."))
             example = _example(cells, known.filter(is_group)[0])
-            return Choice(reader=Reader(), rival=grouped, example=example)
+            # Programs write 5.000 beside 1.234, people 950.
+            is_small = plain.filter(is_whole).abs() < 1000
+            by_hand = len(is_small) and is_small.all() and known.filter(is_group).n_unique() > FEW
+            evidence = "," if by_hand else ""
+            return Choice(reader=Reader(), rival=grouped, example=example, evidence=evidence)
         return Choice(reader=Reader())
 
     def _numbers(self, tally: "_Tally", forced: Kind | None) -> Choice | None:
