@@ -121,7 +121,7 @@ def numbers(draw: Draw, name: str) -> Column:
     base = draw(st.sampled_from([0, 0, 0, 2000, 1_700_000_000]))
     wide = draw(st.sampled_from([99, 9_999, 5_000_000]))
     whole = _some(draw, st.integers(-wide, wide))
-    values = [None if v is None else base + v / 10**digits for v in whole]
+    values = [None if v is None else float(f"{base * 10**digits + v}e-{digits}") for v in whole]
 
     def text(value: float, written: Written) -> str:
         plain = f"{value:,.{digits}f}".replace(",", "|").replace(".", written.decimal)
@@ -393,8 +393,8 @@ def in_memory(drawn: Drawn, rows: range) -> dict[str, Any]:
 
 def pandas_reads(drawn: Drawn, rows: range) -> pd.DataFrame:
     """What pandas itself makes of the CSV file."""
-    marks = {"decimal": drawn.written.decimal, "thousands": drawn.written.thousands or None}
-    return pd.read_csv(io.BytesIO(content(drawn, rows, separator="|")), sep="|", **marks)
+    file = io.BytesIO(content(drawn, rows, separator="|"))
+    return pd.read_csv(file, sep="|", decimal=drawn.written.decimal)
 
 
 def onnx_feeds(drawn: Drawn, rows: range, described: dict[str, dict[str, str]]) -> dict[str, Any]:

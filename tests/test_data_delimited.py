@@ -90,3 +90,18 @@ def test_two_columns_of_one_name_are_refused() -> None:
         read("a,b,a\n1,2,3\n")
     with pytest.raises(DataError, match=r'^t\.csv: has two columns named ""$'):
         read(",,a\n1,2,3\n")
+
+
+def test_quotes_that_begin_no_cell_are_part_of_it() -> None:
+    pipes = {"a": ['5" pipe', '6" pipe, long', "7"], "b": ["1", "2", None]}
+    assert read('a,b\n5" pipe,1\n"6"" pipe, long",2\n7\n').to_dict(as_series=False) == pipes
+    assert read('a,b\n5" pipe,1\n').to_dict(as_series=False) == {"a": ['5" pipe'], "b": ["1"]}
+    assert read('in",b\n5,1\n').to_dict(as_series=False) == {'in"': ["5"], "b": ["1"]}
+
+
+@pytest.mark.parametrize(
+    ("text", "line"), [('a,b\n1,"2\n3,4\n', 3), ('a,b\n"x" ,1\n', 2), ('a,b\n"x"y,1\n', 2)]
+)
+def test_quotes_that_end_nowhere_are_refused(text: str, line: int) -> None:
+    with pytest.raises(DataError, match=rf"^t\.csv: line {line} cannot be parsed, perhaps for its"):
+        read(text)

@@ -1,5 +1,7 @@
 """Which kind a column is of: decided from all of its cells, or refused with both readings."""
 
+import datetime
+import re
 from typing import Any
 
 import polars as pl
@@ -85,7 +87,7 @@ def test_categories_stay_as_they_stand(given: tuple[str, ...]) -> None:
         (("2024-02-03", "2024-02-04 05:06"), "ymd"),
         (("2024-02", "2024-03"), "ymd"),
         (("3 Feb 2024", "4 Mar 2024"), "ymd"),
-        (("03.02.2024", "04.02.2024"), "ymd"),
+        (("03.02.2024", "04.02.2024"), "dmy"),
         (("13/02/2024", "01/02/2024"), "dmy"),
         (("02/13/2024", "01/02/2024"), "mdy"),
         (("02/13/24", "01/02/24"), "mdy"),
@@ -324,3 +326,50 @@ def test_missing_words_are_those_of_the_study() -> None:
     made = cells("a", "-9", "NA", missing=("-9",))
     assert column(made) == ["a", None, "NA"]
     assert column(cells("1", "-9", "", missing=("-9",))) == [1, None, None]
+
+
+DAY = datetime.date(2024, 2, 3)
+COUNTS = ("950", "1.200", "12.500", "3.100", "7.250", "12")
+
+
+def test_counts_with_points_as_people_write_them_are_refused_with_both_readings() -> None:
+    with pytest.raises(DataError) as raised:
+        cells(*COUNTS)
+    assert str(raised.value) == (
+        't.csv: column "x": row 2 holds "1.200", which is 1.2 with data.thousands = "", '
+        'and 1200 with ".": say which'
+    )
+    assert column(cells(*COUNTS, thousands="."))[:2] == [950, 1200]
+    assert column(cells(*COUNTS, decimal="."))[:2] == [950, 1.2]
+    for other in ("0.950", "950.5", "1950"):  # beside it they are fractions
+        assert column(cells(other, *COUNTS))[2] == 1.2
+
+
+def test_no_thousands_follow_a_zero() -> None:
+    assert column(cells("0,123", "1,234")) == [0.123, 1.234]
+
+
+@pytest.mark.parametrize(
+    "given", ["3 Marble 2024", "2024-02-03T12:30+99:00", "2024-02-03T12:30+05:75", "0000-01-01"]
+)
+def test_what_looks_like_a_date_and_is_none(given: str) -> None:
+    assert kind(cells(given, given)) == "category"
+
+
+def test_a_version_that_the_study_calls_a_category_stays_as_it_stands() -> None:
+    assert column(cells("2024.1", "2024.10", categorical=("x",))) == ["2024.1", "2024.10"]
+
+
+@pytest.mark.parametrize(
+    ("keys", "held", "said"),
+    [
+        ({"dates": ("x",)}, [True, False], "dates, as data.dates says, but holds Boolean"),
+        ({"numeric": ("x",)}, [DAY, DAY], "numbers, as data.numeric says, but holds Date"),
+        ({"dates": ("x",)}, [1.5, 2.5], 'dates, as the study says, but row 1 holds "1.5" and no'),
+    ],
+)
+def test_typed_values_of_another_kind_than_the_study_says(
+    keys: dict[str, Any], held: list[Any], said: str
+) -> None:
+    with pytest.raises(DataError, match=rf'^t\.csv: column "x" must hold {re.escape(said)}'):
+        table({"x": held, "y": [1, 2]}, **keys)

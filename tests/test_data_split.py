@@ -57,7 +57,7 @@ def test_a_missing_split_column_is_refused() -> None:
 
 def test_what_training_cannot_show_is_refused() -> None:
     parts = ["train", "train", "val", "test"]
-    with pytest.raises(DataError, match='target "y": the training part has no row of c'):
+    with pytest.raises(DataError, match='target "y": the training part has no row of "c"'):
         by_column(parts, ["a", "b", "b", "c"], "multiclass")
     with pytest.raises(DataError, match=r'target "y" is always 1\.5 in the training part'):
         by_column(parts, [1.5, 1.5, 2.5, 3.5])

@@ -57,17 +57,21 @@ def test_the_study_decides_the_task() -> None:
             "auto",
             r't\.csv: column "y" must hold numbers, .* but holds List\(Int64\)',
         ),
-        (["a", "a"], "auto", 'target "y" has only the class a: nothing to learn'),
-        ([3, 3], "auto", 'target "y" has only the class 3: nothing to learn'),
-        ([0.5, 0.5], "auto", r'target "y" is always 0\.5: nothing to learn'),
-        ([3, 3], "regression", 'target "y" is always 3: nothing to learn'),
+        (["a", "a"], "auto", r't\.csv: target "y" has only the class "a": nothing to learn'),
+        ([3, 3], "auto", r't\.csv: target "y" has only the class 3: nothing to learn'),
+        ([0.5, 0.5], "auto", r't\.csv: target "y" is always 0\.5: nothing to learn'),
+        ([3, 3], "regression", r't\.csv: target "y" is always 3: nothing to learn'),
+        (
+            ["a", "b", "c"],
+            "binary",
+            r't\.csv: target "y" must have 2 classes, as data\.task says, but has 3',
+        ),
         (
             [f"{index} kg" for index in range(40)],
             "auto",
             r't\.csv: target "y" holds 40 different texts in 40 rows, such as "0 kg": they are '
             "neither classes nor, as they stand, numbers",
         ),
-        (["a", "b", "c"], "binary", 'target "y" must have 2 classes, but has 3'),
     ],
 )
 def test_a_target_that_cannot_be_learned_is_refused(values: Any, task: Any, complaint: str) -> None:

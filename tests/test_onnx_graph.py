@@ -89,3 +89,15 @@ def test_runtimes_since_1_17_read_it() -> None:
     made = onnx.load_from_string(to_onnx(model(experiment("binary"))))
     opsets = {opset.domain: opset.version for opset in made.opset_import}
     assert (made.ir_version, opsets) == (8, {"": 17, "ai.onnx.ml": 3})
+
+
+@pytest.mark.parametrize("numeric", get_args(Numeric))
+def test_nothing_in_a_graph_is_for_nothing(numeric: Numeric) -> None:
+    """ONNX Runtime warns each who loads one of what nothing uses."""
+    made = experiment("binary")
+    for what in (model(made, numeric), ensemble(made)):
+        graph = onnx.load_from_string(to_onnx(what)).graph
+        used = {name for node in graph.node for name in node.input}
+        given = {constant.name for constant in graph.initializer}
+        given |= {name for node in graph.node for name in node.output}
+        assert given - used == {"prediction"}

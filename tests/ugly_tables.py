@@ -22,12 +22,24 @@ WORDS = (
     *("yes", "no", "true", "False", "TRUE", "café", "日本", "🙂", 'say "hi"', "a,b", "a;b", "a\tb"),
     *("1.10", "2.5b", "1E5", "007", "1,234", "1.234", "1,5", "12%", "$5", "(3)", "5-", "<0.5"),
     *("2024-02-03", "03/02/2024", "13/02/2024", "2024-02-30", "0000-00-00", "9999-12-31 23:59"),
-    *("12:30", "25:00", "20240203", "1/2", "12 kg", "1_000", "１２", "'5", "9" * 20, "9" * 400),
+    *(
+        "12:30",
+        "25:00",
+        "20240203",
+        "1/2",
+        "12 kg",
+        "1_000",
+        "\uff11\uff12",
+        "'5",
+        "9" * 20,
+        "9" * 400,
+    ),
     *("\u00a01", "x" * 500, "\x00", "\x1b[0m", "^a$", "*", "=1+1", "\u202e", "2024-02-03T24:00Z"),
 )
 NAMES = (
     *("x", "y", "a b", "größe", "prediction", "probabilities", "", " ", "*", "^x$", "x", "target"),
-    *("Unnamed: 0", "a,b", 'q"q', ".dotted", "1", "split", "\N{SNOWMAN}", "probability_1", "x" * 300),
+    *("Unnamed: 0", "a,b", 'q"q', ".dotted", "1", "split", "\N{SNOWMAN}", "probability_1"),
+    "x" * 300,
 )
 BYTES = (
     *(b"\x00", b"\xff", b"\xed\xa0\x80", b'"', b'""', b"\n", b"\r", b"\r\n", b",", b";", b"\t"),
@@ -194,8 +206,8 @@ def _values(random: Random, n: int) -> Any:
         *(decimal.Decimal("1.10"), decimal.Decimal("NaN"), np.float32(0.1), np.int8(3)),
         *(datetime.date(2024, 2, 3), datetime.datetime(2024, 2, 3, 4), datetime.time(1, 2)),
         *(datetime.datetime(2024, 2, 3, tzinfo=zone), datetime.timedelta(1), pd.NaT, pd.NA),
-        *(pd.Timestamp("2024-02-03", tz="Europe/Berlin"), pd.Period("2024-02"), np.datetime64("NaT")),
-        *(np.datetime64("2024-02-03"), np.array([1, 2]), pd.Timestamp(1), pd.Interval(0, 1)),
+        *(pd.Timestamp("2024-02-03", tz="Europe/Berlin"), pd.Timestamp(1), pd.Period("2024-02")),
+        *(np.datetime64("2024-02-03"), np.datetime64("NaT"), np.array([1, 2]), pd.Interval(0, 1)),
     ]
     pick = random.integers(0, 4)
     if pick == 0:

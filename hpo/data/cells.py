@@ -62,6 +62,7 @@ READINGS = {
 }
 """What else a column of an order may hold: spellings that read in one way only."""
 
+FURTHEST_ZONE = 14  # hours from UTC
 CENTURY_TURN = 69  # two digits of a year from here on are of the twentieth century, as in POSIX
 
 
@@ -205,7 +206,7 @@ def _days(rows: pl.DataFrame, order: str) -> tuple[np.ndarray, np.ndarray]:
     of_era = shifted - era * 400
     of_year = (153 * (inside + np.where(inside > 2, -3, 9)) + 2) // 5 + d - 1
     days = era * 146097 + of_era * 365 + of_era // 4 - of_era // 100 + of_year - 719468
-    return days, is_month & (d >= 1) & (d <= length)
+    return days, (y >= 1) & is_month & (d >= 1) & (d <= length)
 
 
 def _clock(rows: pl.DataFrame) -> tuple[np.ndarray, np.ndarray]:
@@ -218,6 +219,8 @@ def _clock(rows: pl.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     hour = np.where(is_half, hour % 12 + np.where(half == "p", 12, 0), hour)
     zone = rows.to_series(8).fill_null("Z").str.replace("Z|z|UTC", "+00:00").str.replace(":", "")
     sign = np.where(zone.str.starts_with("-").to_numpy(), -1, 1)
-    offset = _whole(zone.str.slice(1, 2), 0) * 60 + _whole(zone.str.slice(3, 2), 0)
+    hours, minutes = _whole(zone.str.slice(1, 2), 0), _whole(zone.str.slice(3, 2), 0)
+    valid &= (hours <= FURTHEST_ZONE) & (minutes < 60)
+    offset = hours * 60 + minutes
     seconds = hour * 3600 + (minute - sign * offset) * 60 + second
     return seconds * 1_000_000 + fraction, valid

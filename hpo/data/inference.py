@@ -16,6 +16,7 @@ from hpo.data.schema import PERIODS, Categories, Cycle, DateColumn, TableSchema
 from hpo.data.table import Table
 from hpo.data.target import label_type, no_column, ordered_classes, target_column, text_of
 from hpo.errors import DataError
+from hpo.parsing import shown
 from hpo.trial import DataConfig, Task
 
 FEW_ROWS = 20
@@ -140,7 +141,10 @@ def _features(table: Table, data: DataConfig) -> tuple[list[str], list[Dropped]]
     named = {*data.numeric, *data.categorical, *data.dates}
     for one, other in combinations(("numeric", "categorical", "dates"), 2):
         if both := sorted(set(getattr(data, one)) & set(getattr(data, other))):
-            raise DataError(f'column "{both[0]}" is named in both data.{one} and data.{other}')
+            raise DataError(
+                f"{data.source}: column {shown(both[0])} is named in both data.{one} "
+                f"and data.{other}"
+            )
     left_out = {*data.drop, data.target, data.split.column}
     features = [column for column in frame.get_columns() if column.name not in left_out]
     if not features:

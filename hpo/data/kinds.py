@@ -38,10 +38,17 @@ NEARLY_ALL = 0.95
 N_CODES = 3
 """So many words of letters with digits, such as V45, make a column of numbers one of codes."""
 
+FEW = 3
+"""So many different numbers may have three digits after their points by chance."""
+
 N_SAMPLE = 1000
 LIKELY = 0.4
 """A column of text is read as numbers or dates if this share of so many cells is. Half of all cells
 are, at least, in a column of either."""
+
+SHORTEST_DAY = len("2024-2-3")
+DOTTED = r"^[0-9]{1,2}\.[0-9]{1,2}\.[0-9]{4}"
+"""Dates that are written so have the day first."""
 
 FORMATS = tuple(
     NumberFormat(decimal=decimal, thousands=thousands)
@@ -271,10 +278,15 @@ class _Chooser:
             return found or Choice(reader=Reader())
         # With thousands of its own a file's 1.234 might be 1234.
         is_group = known.str.contains(r"^[+-]?[1-9][0-9]{0,2}\.[0-9]{3}$")
-        if is_group.any() and (is_group | ~known.str.contains(".", literal=True)).all():
+        is_whole = ~known.str.contains(".", literal=True)
+        if is_group.any() and (is_group | is_whole).all():
             grouped = Reader(written=NumberFormat(decimal=",", thousands="."))
             example = _example(cells, known.filter(is_group)[0])
-            return Choice(reader=Reader(), rival=grouped, example=example)
+            # Programs write 5.000 beside 1.234, people 950.
+            is_small = plain.filter(is_whole).abs() < 1000
+            by_hand = len(is_small) and is_small.all() and known.filter(is_group).n_unique() > FEW
+            evidence = "," if by_hand else ""
+            return Choice(reader=Reader(), rival=grouped, example=example, evidence=evidence)
         return Choice(reader=Reader())
 
     def _numbers(self, tally: "_Tally", forced: Kind | None) -> Choice | None:
@@ -338,6 +350,8 @@ class _Chooser:
         first, *others = [order for order in orders if shares[order] == best]
         if self._data.date_order in others and not read[self._data.date_order].equals(read[first]):
             first, others = self._data.date_order, []
+        if first == "ymd" and tally.values.str.contains(DOTTED).any():
+            first, others = "dmy", []  # so that it is said
         reader = Reader(kind="date", order=first)
         if first == "dmy" and "mdy" in others:
             differs = (read["dmy"] != read["mdy"]).fill_null(value=False)
@@ -427,6 +441,8 @@ def _category(*, text: pl.Series | None = None, typed: pl.Series | None = None) 
         return Reader(kind="category")
     if _all(text, lambda cells: cells.str.contains(r"^[+-]?(0|[1-9][0-9]*)(\.0*)?$")):
         return Reader(kind="category", whole=True)
+    if text.str.len_chars().min() < SHORTEST_DAY:  # type: ignore[operator]
+        return Reader(kind="category")  # 2024.1 and 2024.10 are no months, but versions
     if parse_times(text.head(N_SAMPLE), "ymd").null_count() == 0:
         is_time = parse_times(text, "ymd").null_count() == 0
         return Reader(kind="category", order="ymd" if is_time else "")
@@ -437,7 +453,7 @@ def _label_reader(known: pl.Series) -> Reader:
     """A reader of class labels: numbers where that loses nothing of how they are written."""
     numbers = known.cast(pl.Float64, strict=False).fill_nan(None)
     is_number = numbers.null_count() == 0 and not known.str.contains(r"^[+-]?0[0-9]").any()
-    if not is_number or _has_long_integers(known, numbers):
+    if known.is_empty() or not is_number or _has_long_integers(known, numbers):
         return Reader(kind="category")
     is_told_apart = numbers.n_unique() == known.n_unique() or _are_whole(known)
     return Reader(kind="number" if is_told_apart else "category")

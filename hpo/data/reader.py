@@ -272,7 +272,7 @@ def typed_text(column: pl.Series) -> pl.Series:
         column, kind = _number(column), pl.Float64()
     if kind.is_float():
         whole = pl.select(
-            pl.when((column == column.floor()) & (column.abs() < 2.0**63)).then(column)
+            pl.when((column == column.floor()) & (column.abs() <= EXACT)).then(column)
         ).to_series()
         return whole.cast(pl.Int64).cast(pl.String).fill_null(column.cast(pl.String))
     if kind in (pl.Date, pl.Datetime):

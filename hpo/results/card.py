@@ -155,7 +155,8 @@ def _inputs(schema: TableSchema, inputs: dict[str, str]) -> str:
         lines += ["", f"And {len(kinds) - SHOWN_COLUMNS} more: `schema.json` has them all."]
     lines += ["", "A missing value is allowed everywhere, a category unseen in training too."]
     if schema.dates:
-        lines.append("For `model.onnx` a date is its microseconds since 1970 UTC.")
+        lines.append("For `model.onnx` a date is its microseconds since 1970 UTC,")
+        lines.append("and a time of day those since midnight.")
     return "\n".join(lines)
 
 
