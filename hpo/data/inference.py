@@ -9,7 +9,7 @@ import torch
 
 from hpo.data.cells import DAY_MICROSECONDS
 from hpo.data.notes import Dropped, Kept
-from hpo.data.reader import Reader, is_usable
+from hpo.data.reader import Kind, Reader, is_usable
 from hpo.data.schema import PERIODS, Categories, Cycle, DateColumn, TableSchema
 from hpo.data.table import Table
 from hpo.data.target import label_type, no_column, ordered_classes, target_column, text_of
@@ -47,7 +47,7 @@ def infer_schema(
     names, dropped = _features(table, data)
     frame = table.frame.select(names)[train.numpy()] if names else table.frame[:0]
     columns = {column.name: column for column in frame.get_columns()}
-    kinds = {name: table.readers[name].kind for name in names}
+    kinds = {name: _kind(table, data, name) for name in names}
     numeric = [name for name in names if kinds[name] == "number"]
     dates = [name for name in names if kinds[name] == "date"]
     texts = [name for name in names if kinds[name] == "category"]
@@ -161,6 +161,14 @@ def _features(table: Table, data: DataConfig) -> tuple[list[str], list[Dropped]]
             "name it in data.categorical or data.numeric to take it all the same"
         )
     return [column.name for column in features if column.name not in gone], dropped
+
+
+def _kind(table: Table, data: DataConfig, name: str) -> Kind:
+    """What a feature column holds; in a table of format 1 the study says so besides its type."""
+    kind = table.readers[name].kind
+    if table.format == 1 and name in (*data.numeric, *data.categorical):
+        kind = "category" if name in data.categorical else "number"
+    return kind
 
 
 def _telling(table: Table, names: list[str]) -> dict[str, Reader]:

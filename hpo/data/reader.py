@@ -119,14 +119,12 @@ class Reader:
 
     def category_text(self, column: pl.Series) -> pl.Series:
         """Texts of a category column, missing words not yet taken out."""
+        if self.legacy:
+            return text_of_format_1(column)
         if column.dtype not in TEXTS:
             return typed_text(nan_as_null(column), as_days=bool(self.order))
         text = trimmed(column)
-        if self.legacy:
-            text = text.replace(
-                {"True": "true", "TRUE": "true", "False": "false", "FALSE": "false"}
-            )
-        if self.whole or self.legacy:
+        if self.whole:
             text = text.str.replace(r"^\+?(-?[0-9]+)\.0*$", "${1}")
         if self.order:
             days = time_text(parse_times(text, self.order))
@@ -219,6 +217,16 @@ def typed_text(column: pl.Series, *, as_days: bool = False) -> pl.Series:
     if kind in (pl.Date, pl.Datetime):
         return time_text(_microseconds(column)).rename(column.name)
     return column.cast(pl.String)
+
+
+def text_of_format_1(column: pl.Series) -> pl.Series:
+    """Values as hpo's first readers gave them: times as polars writes them, 7 for 7.0 in text."""
+    kind = column.dtype
+    if kind.is_numeric() and not kind.is_integer():
+        column = column.cast(pl.Float64).fill_nan(None)
+    text = trimmed(column)
+    text = text.replace({"True": "true", "TRUE": "true", "False": "false", "FALSE": "false"})
+    return text if kind.is_integer() else text.str.replace(r"^(-?[0-9]+)\.0+$", "${1}")
 
 
 def time_text(microseconds: pl.Series) -> pl.Series:

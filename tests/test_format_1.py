@@ -1,0 +1,144 @@
+"""Studies and models of the first format of tables: they open, go on, and predict as they did.
+
+The files under `tests/studies/format_1` are what `make_format_1.py` there left, run by the hpo of
+that format.
+"""
+
+import json
+import shutil
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+
+from hpo import load_model
+from hpo.bundle import Ensemble, Model
+from hpo.data.table import Table
+from tests.command_line import hpo
+
+STORED = Path(__file__).parent / "studies" / "format_1"
+NAMES = ("binary", "multiclass", "regression")
+KINDS = ("trial", "ensemble")
+ROWS = {"csv": lambda path: pl.read_csv(path, infer_schema=False), "parquet": pl.read_parquet}
+
+
+@pytest.fixture
+def inside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder with the old storage and its artifacts as the current one."""
+    with closing(sqlite3.connect(tmp_path / "hpo.db")) as connection:
+        connection.executescript((STORED / "storage.sql").read_text())
+    shutil.copytree(STORED / "artifacts", tmp_path / "hpo-artifacts")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def done(*arguments: object) -> str:
+    """What a command that succeeds prints."""
+    outcome = hpo(*arguments)
+    assert outcome.code == 0, outcome.err
+    return outcome.out
+
+
+def then(name: str, kind: str, end: str) -> pl.DataFrame:
+    """What the code of then predicted; classes are text."""
+    text = {} if name == "regression" else {"prediction": pl.String}
+    return pl.read_csv(STORED / name / kind / f"of_{end}.csv", schema_overrides=text)
+
+
+def assert_alike(found: pl.DataFrame, expected: pl.DataFrame) -> None:
+    assert_frame_equal(found, expected, check_dtypes=False, rel_tol=1e-6, abs_tol=1e-6)
+
+
+@pytest.mark.parametrize("end", ROWS)
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", NAMES)
+def test_a_model_predicts_what_it_did(name: str, kind: str, end: str) -> None:
+    model, expected = load_model(STORED / name / kind), then(name, kind, end)
+    rows = ROWS[end](STORED / name / f"rows.{end}")
+    assert_alike(model.predict(rows), expected)
+    for place in range(len(rows)):
+        assert_alike(model.predict(rows[place : place + 1]), expected[place : place + 1])
+
+
+@pytest.mark.parametrize("end", ROWS)
+@pytest.mark.parametrize("name", NAMES)
+def test_the_command_predicts_what_it_did(name: str, end: str, tmp_path: Path) -> None:
+    out = tmp_path / "out.csv"
+    done("predict", STORED / name / "trial", STORED / name / f"rows.{end}", "--out", out)
+    text = {} if name == "regression" else {"prediction": pl.String}
+    assert_alike(pl.read_csv(out, schema_overrides=text), then(name, "trial", end))
+
+
+def test_labels_are_text_as_they_were() -> None:
+    model = load_model(STORED / "multiclass" / "trial")
+    assert model.predict({"x": [1.5], "kind": ["a"]})["prediction"].dtype == pl.String
+    assert model.schema.classes == ("10", "20", "300")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_stored_table_keeps_its_fingerprint(name: str, inside: Path) -> None:
+    for path in (inside / "hpo-artifacts" / "tables").iterdir():
+        assert Table.read(path).fingerprint() == path.stem
+        assert Table.read(path).format == 1
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_commands_show_an_old_study(name: str, inside: Path) -> None:
+    status = json.loads(done("status", name, "--json"))
+    assert (
+        status["trials"] == {"COMPLETE": 2, "WAITING": 1} if name == "binary" else {"COMPLETE": 2}
+    )
+    assert status["notes"] == []
+    assert status["objective"]["positive"] is None
+    assert f"trial {status['best']['number']}" in done("status", name)
+    best = json.loads(done("leaderboard", name, "--json"))[0]
+    assert best["number"] == status["best"]["number"]
+    assert "COMPLETE" in done("trial", name, best["number"])
+    assert name in done("studies")
+    done("report", name, "--out", "report.html")
+    assert "Leaderboard" in Path("report.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_export_is_of_the_old_format_and_proves_itself(name: str, inside: Path) -> None:
+    folders = done("export", name, "--ensemble", 2, "--torch-export", "--out", "out").split()
+    for kind, folder in zip(KINDS, folders, strict=True):
+        schema = json.loads(Path(folder, "schema.json").read_text(encoding="utf-8"))
+        old = json.loads((STORED / name / kind / "schema.json").read_text(encoding="utf-8"))
+        assert {key: schema[key] for key in old if key in ("format", "classes", "categorical")} == {
+            key: old[key] for key in ("format", "classes", "categorical")
+        }
+        assert set(schema["proof"]["largest"]) == {"model.safetensors", "model.onnx", "model.pt2"}
+        model = load_model(folder)
+        assert isinstance(model, Ensemble if kind == "ensemble" else Model)
+        for end, read in ROWS.items():
+            assert_alike(model.predict(read(STORED / name / f"rows.{end}")), then(name, kind, end))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_worker_goes_on_with_an_old_study(name: str, inside: Path) -> None:
+    """The WAITING trial from its checkpoint, and new ones, on the stored table."""
+    done("worker", name, "--workers", 1)
+    rows = json.loads(done("leaderboard", name, "--json"))
+    assert len(rows) == (4 if name == "binary" else 3)
+    newest = max(row["number"] for row in rows)
+    if name == "binary":
+        (begun,) = (row for row in rows if row["number"] == 2)
+        attrs = begun["user_attrs"]
+        assert (attrs["attempt"], attrs["n_epochs"]) == (2, 200)
+        assert attrs["earlier_attempts"][0]["ended"] == "released"
+    done("export", name, "--trial", newest, "--out", "out")
+    model = load_model(f"out/trial-{newest:05d}")
+    assert model.schema.format == 1
+    assert model.metrics == pytest.approx(
+        json.loads(Path(f"out/trial-{newest:05d}/metrics.json").read_text())["validation"]
+    )
+    of_csv = model.predict(ROWS["csv"](STORED / name / "rows.csv"))
+    of_parquet = model.predict(ROWS["parquet"](STORED / name / "rows.parquet"))
+    if name != "regression":  # in its CSV file, times are written otherwise
+        assert_alike(of_csv, of_parquet)
+    assert np.isfinite(of_parquet.select(pl.col(pl.Float64, pl.Float32)).to_numpy()).all()
