@@ -216,7 +216,7 @@ class StudyDefinition:
 
     @property
     def metric_label(self) -> str:
-        """The objective's metric, with the class that it is of, if it depends on one."""
+        """The objective's metric, with the class that it is of, if it is of one."""
         return metric_label(self.objective.metric, self.data.positive)
 
     @property

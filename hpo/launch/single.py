@@ -16,7 +16,7 @@ from hpo.experiment import Experiment
 from hpo.launch.local import REPEATABLE
 from hpo.parsing import read_toml, validate
 from hpo.training import Failed, Finished, Progress, Run, SingleTrainer
-from hpo.trial import TrialConfig
+from hpo.trial import TrialConfig, metric_label
 
 SLICE_SECONDS = 1.0
 
@@ -51,13 +51,13 @@ def train_config(
     trainer = SingleTrainer(choose_device(device))
     config, experiment = _load(path, seed)
     _, data = experiment.prepared(config.preprocessing.numeric)
+    metric = metric_label(config.objective.metric, experiment.dataset.schema.positive)
     trainer.admit(Run(key=0, config=config, data=data))
     while True:
         for event in trainer.advance(SLICE_SECONDS):
             match event:
                 case Progress():
                     for measured in event.measurements:
-                        metric = config.objective.metric
                         log(f"epoch {measured.step}: {metric} {measured.value:.5g}")
                 case Failed():
                     raise HpoError(f"training failed: {event.reason}")

@@ -86,7 +86,7 @@ def model_card(
         _metrics(metrics, config.objective.metric, alone or {}, model.schema.positive),
         _inputs(model.schema, inputs),
         *_notes(model.schema),
-        _members(model) if isinstance(model, Ensemble) else _configuration(config),
+        _members(model) if isinstance(model, Ensemble) else _configuration(model),
         USE.format(folder=folder, outputs=outputs, dates=_dates_as_numbers(model.schema, inputs)),
         _proven(proof),
         _limits(model),
@@ -184,14 +184,15 @@ def _members(ensemble: Ensemble) -> str:
     """The members, best on its own first."""
     config = ensemble.members[0].model.config
     metric = config.objective.metric
+    said = _cell(metric_label(metric, ensemble.schema.positive))
     mean = "probabilities" if ensemble.schema.classes else "values"
     lines = [
         "## Members",
         "",
-        f"It predicts the weighted mean of their {mean}. They were chosen by validation {metric},",
+        f"It predicts the weighted mean of their {mean}. They were chosen by validation {said},",
         "one after the other, so that each made the ensemble best; one chosen twice weighs twice.",
         "",
-        f"| trial | weight | validation {metric} | network | numbers |",
+        f"| trial | weight | validation {said} | network | numbers |",
         "|---|---|---|---|---|",
     ]
     for member in ensemble.members:
@@ -204,15 +205,17 @@ def _members(ensemble: Ensemble) -> str:
     return "\n".join([*lines, "", f"All of it is in `config.toml`.\n\n{_data(config)}"])
 
 
-def _configuration(config: TrialConfig) -> str:
+def _configuration(model: Predictor) -> str:
+    config = model.parts[0][1].config
     optimizer, training = config.optimizer, config.training
+    metric = metric_label(config.objective.metric, model.schema.positive)
     return (
         "## Training\n\n"
         f"{optimizer.name}, learning rate {optimizer.learning_rate:.3g}, weight decay "
         f"{optimizer.weight_decay:.3g}, dropout {config.model.dropout:.3g}, batches of "
         f"{training.batch_size}, numbers scaled by `{config.preprocessing.numeric}`, "
         f"seed {training.seed}; the best of up to {training.max_epochs} epochs by validation "
-        f"{config.objective.metric}. All of it is in `config.toml`; `hpo train config.toml` "
+        f"{metric}. All of it is in `config.toml`; `hpo train config.toml` "
         f"trains it again.\n\n{_data(config)}"
     )
 
