@@ -231,7 +231,7 @@ class StudyDefinition:
         task: Task,
         fingerprint: str,
         where: str,
-        positive: str | None = None,
+        positive: str | float | None = None,
     ) -> "StudyDefinition":
         """The definition with what only the table could tell.
 

@@ -19,6 +19,7 @@ from hpo import load_model
 from hpo.bundle import Ensemble, Model
 from hpo.data.table import Table
 from tests.command_line import hpo
+from tests.studies.make_format_1 import write_study
 
 STORED = Path(__file__).parent / "studies" / "format_1"
 NAMES = ("binary", "multiclass", "regression")
@@ -142,3 +143,40 @@ def test_a_worker_goes_on_with_an_old_study(name: str, inside: Path) -> None:
     if name != "regression":  # in its CSV file, times are written otherwise
         assert_alike(of_csv, of_parquet)
     assert np.isfinite(of_parquet.select(pl.col(pl.Float64, pl.Float32)).to_numpy()).all()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_its_file_opens_an_old_study(name: str, inside: Path) -> None:
+    write_study(name)
+    assert done("create", f"{name}.toml").strip() == name
+    assert json.loads(done("status", name, "--json"))["trials"]["COMPLETE"] == 2
+    assert done("create", f"{name}.toml", "--n-trials", 9).strip() == name
+    assert json.loads(done("status", name, "--json"))["budget"]["n_trials"] == 9
+
+
+def test_an_old_study_knows_another_table_and_another_class(inside: Path) -> None:
+    write_study("binary")
+    text = Path("binary.toml").read_text()
+    Path("binary.toml").write_text(text.replace("[data]", '[data]\npositive = "churned"'))
+    outcome = hpo("create", "binary.toml")
+    assert outcome.code == 2
+    assert 'data.positive: null -> "churned"' in outcome.err
+    assert "fingerprint" not in outcome.err
+    Path("binary.toml").write_text(text)
+    table = Path("binary.csv").read_text()
+    Path("binary.csv").write_text(table.replace("red", "blue"))
+    assert "data.fingerprint: " in hpo("create", "binary.toml").err
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_old_trial_is_trained_again(name: str, inside: Path) -> None:
+    """By its exported configuration, on the table at its source."""
+    write_study(name)
+    done("export", name, "--trial", 1, "--out", "out")
+    config = Path("out/trial-00001/config.toml")
+    text = config.read_text().replace("/tmp/tables/", f"{inside}/")
+    config.write_text(text)
+    done("train", config, "--out", "again")
+    schema = json.loads(Path("again/schema.json").read_text())
+    # Of the one with classes of whole numbers, both readings give the same table.
+    assert schema["format"] == (2 if name == "multiclass" else 1)

@@ -219,14 +219,19 @@ def typed_text(column: pl.Series, *, as_days: bool = False) -> pl.Series:
     return column.cast(pl.String)
 
 
-def text_of_format_1(column: pl.Series) -> pl.Series:
-    """Values as hpo's first readers gave them: times as polars writes them, 7 for 7.0 in text."""
+def text_of_format_1(column: pl.Series, *, whole: bool = True) -> pl.Series:
+    """Values as hpo's first format gave them: true for True, times as polars writes them.
+
+    Args:
+        column: text or typed values.
+        whole: whether 7.0 is 7, as it was where values were compared.
+    """
     kind = column.dtype
     if kind.is_numeric() and not kind.is_integer():
         column = column.cast(pl.Float64).fill_nan(None)
     text = trimmed(column)
     text = text.replace({"True": "true", "TRUE": "true", "False": "false", "FALSE": "false"})
-    return text if kind.is_integer() else text.str.replace(r"^(-?[0-9]+)\.0+$", "${1}")
+    return text.str.replace(r"^(-?[0-9]+)\.0+$", "${1}") if whole else text
 
 
 def time_text(microseconds: pl.Series) -> pl.Series:

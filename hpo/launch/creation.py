@@ -7,11 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from hpo.artifacts import ArtifactStore
-from hpo.catalog import create_study
+from hpo.catalog import create_study, stored_format
 from hpo.data.dataset import load_dataset
-from hpo.data.sources import absolute_source
-from hpo.data.table import read_table
-from hpo.data.target import resolve_task
+from hpo.data.format_1 import table_of_format_1
+from hpo.data.sources import absolute_source, read_raw
+from hpo.data.table import Table, typed_table
 from hpo.definition import Budget, StudyDefinition, load_definition
 from hpo.housekeeping import sign
 from hpo.parsing import validate
@@ -48,23 +48,36 @@ def create_from_file(
         StudyConflictError: the name is taken by another definition.
     """
     definition = _with_budget(load_definition(path), n_trials, timeout)
-    table = read_table(definition.data, path.parent)
-    task = resolve_task(table, definition.data)
-    dataset = load_dataset(table, definition.data)
+    raw = read_raw(definition.data.source, path.parent, separator=definition.data.separator)
+    table = typed_table(raw, definition.data)
+    complete, notes = _complete(definition, table, path)
+    opened, store = open_storage(storage), ArtifactStore(artifacts)
+    if stored_format(opened, definition.name) == 1:  # it is the same if it was then
+        table = table_of_format_1(raw)
+        complete, notes = _complete(definition, table, path)
+    keep_table(store, table, complete.data)
+    study = create_study(opened, complete, store.id, notes)
+    sign(store, study)
+    keep_table(store, table, complete.data)  # it was unused, and may have gone just before
+    return study, store
+
+
+def _complete(
+    definition: StudyDefinition, table: Table, path: Path
+) -> tuple[StudyDefinition, tuple[str, ...]]:
+    """The definition with what its table tells, and the notes on that."""
+    data = definition.data
+    dataset = load_dataset(table, data)
+    schema = dataset.schema
     dataset.check_metric(definition.objective.metric, str(path))
-    definition = definition.resolved(
-        source=shown(absolute_source(definition.data.source, path.parent)),
-        task=task,
-        positive=dataset.schema.positive,
+    complete = definition.resolved(
+        source=shown(absolute_source(data.source, path.parent)),
+        task=schema.task,
+        positive=data.positive if table.format == 1 else schema.positive,
         fingerprint=table.fingerprint(),
         where=str(path),
     )
-    opened, store = open_storage(storage), ArtifactStore(artifacts)
-    keep_table(store, table, definition.data)
-    study = create_study(opened, definition, store.id, dataset.schema.notes)
-    sign(store, study)
-    keep_table(store, table, definition.data)  # it was unused, and may have gone just before
-    return study, store
+    return complete, schema.notes
 
 
 def _with_budget(

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from hpo.bundle import Model
-from hpo.data.table import read_table
+from hpo.data.format_1 import read_recorded
 from hpo.data.target import resolve_task
 from hpo.errors import HpoError, InputError
 from hpo.experiment import Experiment
@@ -88,7 +88,7 @@ def choose_device(name: str) -> torch.device:
 def _load(path: Path, seed: int | None) -> tuple[TrialConfig, Experiment]:
     """The configuration, complete, and its table."""
     config: TrialConfig = validate(TrialConfig, read_toml(path), str(path))
-    table = read_table(config.data, path.parent)
+    table = read_recorded(config.data, path.parent)
     data = replace(config.data, task=resolve_task(table, config.data))
     if not data.fingerprint:  # written by hand: this table is the one that is meant
         data = replace(data, fingerprint=table.fingerprint())

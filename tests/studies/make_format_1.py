@@ -1,4 +1,4 @@
-"""Made `format_1`, run once by the hpo of that format (commit 89b5ac5), and no more to be run.
+"""Made `format_1`, run once by the hpo of that format (commit 89b5ac5).
 
     PYTHONPATH=CHECKOUT python make_format_1.py DRAFT format_1
 
@@ -88,27 +88,37 @@ def sales(n: int) -> pl.DataFrame:
     )
 
 
+STUDIES = {
+    "binary": (customers, "csv", "left", '["code"]', "f1"),
+    "multiclass": (grades, "csv", "grade", "[]", "log_loss"),
+    "regression": (sales, "parquet", "total", "[]", "rmse"),
+}
+
+
 def main(draft: Path, out: Path) -> None:
     """Make everything in a draft folder, then keep what is wanted."""
     draft.mkdir(parents=True)
     os.chdir(draft)
-    for name, made, end, target, codes, metric in (
-        ("binary", customers, "csv", "left", '["code"]', "f1"),
-        ("multiclass", grades, "csv", "grade", "[]", "log_loss"),
-        ("regression", sales, "parquet", "total", "[]", "rmse"),
-    ):
-        table = made(N_ROWS + N_HELD)
-        write(table[:N_ROWS], f"{name}.{end}")
-        fields = {"name": name, "source": f"{name}.{end}", "target": target, "metric": metric}
-        text = STUDY.format(**fields, categorical=codes, n_trials=4 if name == "binary" else 3)
-        Path(f"{name}.toml").write_text(text)
+    for name in STUDIES:
+        held = write_study(name)
         hpo("create", f"{name}.toml")
         hpo("worker", name, "--workers", "1", "--n-trials", "2")
         if name == "binary":
             begin(name)
         hpo("export", name, "--ensemble", "2", "--out", f"exports/{name}")
-        predict(name, table[N_ROWS:].drop(target), out)
+        predict(name, held, out)
     keep(out)
+
+
+def write_study(name: str) -> pl.DataFrame:
+    """Write a study's file and table here; the held rows."""
+    made, end, target, codes, metric = STUDIES[name]
+    table = made(N_ROWS + N_HELD)
+    write(table[:N_ROWS], f"{name}.{end}")
+    fields = {"name": name, "source": f"{name}.{end}", "target": target, "metric": metric}
+    text = STUDY.format(**fields, categorical=codes, n_trials=4 if name == "binary" else 3)
+    Path(f"{name}.toml").write_text(text)
+    return table[N_ROWS:].drop(target)
 
 
 def write(table: pl.DataFrame, file: str) -> None:
