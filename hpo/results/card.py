@@ -5,6 +5,7 @@ Does not know: how files are written and proven.
 
 from hpo.bundle import Ensemble, Predictor
 from hpo.data.schema import TableSchema
+from hpo.results.example import onnx_example
 from hpo.results.proof import SLACK, Proof
 from hpo.trial import METRICS, TrialConfig, metric_label
 
@@ -36,23 +37,11 @@ predictions = model.predict(dataframe)  # polars or pandas, raw columns in any o
 ```
 
 Without `hpo` and torch, by `pip install onnxruntime` alone: one input a column, float or double (a
-missing number is NaN) or text (a missing one is "", no space around it), each of shape (rows, 1).
+missing number is NaN, true and false are 1 and 0) or text (a missing one is "", no space around
+it), each of shape (rows, 1). Of a file with plain numbers:
 
 ```python
-import csv
-import numpy as np
-import onnxruntime
-
-session = onnxruntime.InferenceSession("{folder}/model.onnx")
-rows = list(csv.DictReader(open("rows.csv", encoding="utf-8", newline="")))
-inputs = {{}}
-for column in session.get_inputs():
-    cells = [row[column.name] for row in rows]
-{dates}if column.type != "tensor(string)":
-        kind = np.float32 if column.type == "tensor(float)" else np.float64
-        cells = np.array([cell or "nan" for cell in cells], kind)
-    inputs[column.name] = np.array(cells).reshape(-1, 1)
-{outputs} = session.run(None, inputs)
+{example}
 ```
 """
 
@@ -80,14 +69,13 @@ def model_card(
     from hpo.onnx_graph import input_names  # takes a moment to import
 
     config, inputs = model.parts[0][1].config, input_names(model.schema)
-    outputs = "prediction, probabilities" if model.schema.classes else "(prediction,)"
     parts = [
         f"# {title}\n\n{note}\n\n{_summary(model)}",
         _metrics(metrics, config.objective.metric, alone or {}, model.schema.positive),
         _inputs(model.schema, inputs),
         *_notes(model.schema),
         _members(model) if isinstance(model, Ensemble) else _configuration(model),
-        USE.format(folder=folder, outputs=outputs, dates=_dates_as_numbers(model.schema, inputs)),
+        USE.format(folder=folder, example=onnx_example(model.schema, inputs, folder)),
         _proven(proof),
         _limits(model),
     ]
@@ -151,7 +139,10 @@ def _inputs(schema: TableSchema, inputs: dict[str, str]) -> str:
         lines += ["", f"And {len(kinds) - SHOWN_COLUMNS} more: `schema.json` has them all."]
     lines += ["", "A missing value is allowed everywhere, a category unseen in training too."]
     if schema.dates:
-        lines.append("For `model.onnx` a date is its microseconds since 1970 UTC.")
+        lines.append(
+            "For `model.onnx` a date is its microseconds since 1970 UTC, a time of day those since "
+            "midnight."
+        )
     return "\n".join(lines)
 
 
@@ -165,19 +156,6 @@ def _notes(schema: TableSchema) -> list[str]:
 def _cell(text: str) -> str:
     """A text within a line of a table."""
     return " ".join(text.split()).replace("|", "\\|")
-
-
-def _dates_as_numbers(schema: TableSchema, inputs: dict[str, str]) -> str:
-    """What the example does to dates, as far as they are written in ISO's way."""
-    if not schema.dates:
-        return "    "
-    names = [inputs[column.name] for column in schema.dates]
-    return (
-        f"    if column.name in {names!r}:  # microseconds since 1970 UTC\n"
-        '        times = np.array(cells, "M8[us]")\n'
-        '        cells = np.where(np.isnat(times), np.nan, times.astype("i8"))\n'
-        "    el"
-    )
 
 
 def _members(ensemble: Ensemble) -> str:
