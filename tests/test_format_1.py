@@ -17,7 +17,10 @@ from polars.testing import assert_frame_equal
 
 from hpo import load_model
 from hpo.bundle import Ensemble, Model
+from hpo.catalog import STUDY_FORMAT, find
 from hpo.data.table import Table
+from hpo.storage.engine import open_storage
+from hpo.study import DEFINITION, FORMAT, NOTES
 from tests.command_line import hpo
 from tests.studies.make_format_1 import write_study
 
@@ -180,3 +183,57 @@ def test_an_old_trial_is_trained_again(name: str, inside: Path) -> None:
     schema = json.loads(Path("again/schema.json").read_text())
     # Of the one with classes of whole numbers, both readings give the same table.
     assert schema["format"] == (2 if name == "multiclass" else 1)
+
+
+NOTED = """
+name = "noted"
+search_space = {model = {width = {type = "int", low = 4, high = 8}}}
+[data]
+source = "binary.csv"
+target = "left"
+[objective]
+metric = "f1"
+[budget]
+n_trials = 1
+"""
+
+
+def kept(url: str, name: str) -> tuple[object, object, str]:
+    """What of a study its table's reading hangs on: format, notes, definition."""
+    with closing(open_storage(url, create=False)) as storage:
+        attrs = find(storage, name).attrs
+        return attrs.get(FORMAT), attrs.get(NOTES), attrs[DEFINITION]
+
+
+def test_copies_and_upgrades_keep_formats_and_notes(inside: Path) -> None:
+    write_study("binary")
+    Path("noted.toml").write_text(NOTED)
+    done("create", "noted.toml")
+    here = "sqlite:///hpo.db"
+    before = {name: kept(here, name) for name in ("noted", *NAMES)}
+    assert before["noted"][0] == STUDY_FORMAT
+    assert 'the positive class is "churned"' in str(before["noted"][1])
+    assert before["binary"][:2] == (1, None)
+    assert "nothing to do" in done("storage", "upgrade", "--storage", here)
+    done("storage", "copy", here, "sqlite:///copy.db", "--to-artifacts", "copies")
+    done("storage", "copy", here, "sqlite:///there.db")
+    for url in ("sqlite:///copy.db", "sqlite:///there.db"):
+        assert {name: kept(url, name) for name in before} == before
+    done(
+        "export", "binary", "--storage", "sqlite:///copy.db", "--artifacts", "copies", "--out", "o"
+    )
+    (folder,) = Path("o").glob("trial-*")
+    expected = then("binary", "trial", "csv")
+    assert_alike(load_model(folder).predict(ROWS["csv"](STORED / "binary" / "rows.csv")), expected)
+
+
+def test_a_study_of_this_format_is_too_new_for_the_first(
+    inside: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_study("binary")
+    Path("noted.toml").write_text(NOTED)
+    done("create", "noted.toml")
+    monkeypatch.setattr("hpo.catalog.STUDY_FORMAT", 1)
+    assert "was made by hpo" in (refused := hpo("status", "noted")).err
+    assert refused.code == 2
+    assert hpo("status", "binary").code == 0
