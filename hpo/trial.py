@@ -100,11 +100,14 @@ class TrainingConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class SplitConfig:
-    """Which rows train, validate and test: a column that says so, or seeded shares of the rows."""
+    """Which rows train, validate and test: a column that says so, or seeded shares of the rows.
+
+    `test = 0` leaves no test part, for those who keep test rows elsewhere.
+    """
 
     column: str | None = None
     val: Annotated[float, Range(gt=0, lt=1)] = 0.15
-    test: Annotated[float, Range(gt=0, lt=1)] = 0.15
+    test: Annotated[float, Range(ge=0, lt=1)] = 0.15
     seed: Annotated[int, Range(ge=0, lt=2**31)] = 0
 
     __pydantic_config__ = STRICT

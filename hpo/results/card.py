@@ -59,7 +59,8 @@ def model_card(
 
     Args:
         model: what is described.
-        metrics: `validation` and `test`; a dash stands for one that is missing in either.
+        metrics: `validation` and `test`, the latter empty where there is no test part; a dash
+            stands for a metric that is missing in either.
         title: the heading.
         note: one line on where it comes from.
         folder: the name of its folder.
@@ -104,7 +105,7 @@ def _metrics(
     alone: dict[str, dict[str, float]],
     positive: str | None,
 ) -> str:
-    columns = {part: metrics[part] for part in ("validation", "test")}
+    columns = {part: metrics[part] for part in ("validation", "test") if metrics[part]}
     columns |= {f"best member's {part}": alone[part] for part in columns if alone}
     lines = [
         "## Metrics",
@@ -118,7 +119,10 @@ def _metrics(
         chosen = ", chosen by" if name == objective else ""
         cells = " | ".join(_number(values.get(name)) for values in columns.values())
         lines.append(f"| {_cell(label)} ({better} is better{chosen}) | {cells} |")
-    lines += ["", "In the target's own units. Test rows took no part in any choice."]
+    tested = "Test rows took no part in any choice."
+    if "test" not in columns:
+        tested = "There was no test part: validation rows chose the model, and flatter it."
+    lines += ["", f"In the target's own units. {tested}"]
     return "\n".join(lines)
 
 
