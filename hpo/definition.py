@@ -225,7 +225,7 @@ class StudyDefinition:
 
     @property
     def metric_label(self) -> str:
-        """The objective's metric, with the class that it is of, if it depends on one."""
+        """The objective's metric, with the class that it is of, if it is of one."""
         return metric_label(self.objective.metric, self.data.positive)
 
     @property
@@ -240,7 +240,7 @@ class StudyDefinition:
         task: Task,
         fingerprint: str,
         where: str,
-        positive: str | None = None,
+        positive: str | float | None = None,
     ) -> "StudyDefinition":
         """The definition with what only the table could tell.
 

@@ -23,7 +23,7 @@ from hpo.storage.schema import (
     WORKERS,
 )
 from hpo.trend import Trend
-from hpo.trial import Direction
+from hpo.trial import Direction, MetricName, metric_label
 
 Standing = Literal["open", "paused", "stopped"]
 """Whether a study is open for workers: they wait while it is paused, and leave one that stopped."""
@@ -69,6 +69,8 @@ class StudyStatus:
     """A study at one moment.
 
     Attributes:
+        metric: the objective's.
+        positive: the positive class of a binary task, as far as it is known.
         budget: as it is now.
         standing: whether it is open for workers.
         counts: trials by state; states without a trial are left out.
@@ -86,6 +88,8 @@ class StudyStatus:
     """
 
     name: str
+    metric: MetricName
+    positive: str | None
     direction: Direction
     budget: Budget
     standing: Standing = "open"
@@ -102,6 +106,11 @@ class StudyStatus:
     curve: tuple[float, ...] = ()
     notes: tuple[str, ...] = ()
     n_points: int | None = None
+
+    @property
+    def metric_label(self) -> str:
+        """The objective's metric, with the class that it is of, if it is of one."""
+        return metric_label(self.metric, self.positive)
 
     @property
     def workers(self) -> tuple[WorkerId, ...]:
@@ -191,6 +200,8 @@ def read_status(
     started, per_minute = _pace(connection, study_id)
     return StudyStatus(
         name=definition.name,
+        metric=definition.objective.metric,
+        positive=None if definition.data.positive is None else str(definition.data.positive),
         direction=definition.direction,
         budget=budget,
         standing=standing,

@@ -53,7 +53,8 @@ def print_status(status: StudyStatus) -> None:
         table.add_row("since the best", f"{status.n_since_best} of {budget.no_improvement} trials")
     if status.best is not None:
         drawn = sparkline(list(status.curve)) if status.curve else ""
-        table.add_row("best", f"{status.best.value:.5g} (trial {status.best.number})  {drawn}")
+        told = f"{status.metric_label} {status.best.value:.5g} (trial {status.best.number})"
+        table.add_row("best", f"{told}  {drawn}")
         table.add_row("", params_text(status.best.params))
     if status.hands:
         table.add_row("throughput", f"{status.per_minute:.1f} trials a minute")
@@ -113,10 +114,15 @@ def _print_early(rows: list[Row]) -> None:
             Console().print(f"Trial {row.number}: {row.early}.", highlight=False, markup=False)
 
 
-def print_confirmation(found: Confirmation) -> None:
-    """Configurations by their means over seeds, each beside the default in pairs."""
+def print_confirmation(found: Confirmation, metric: str) -> None:
+    """Configurations by their means over seeds, each beside the default in pairs.
+
+    Args:
+        found: the confirmation.
+        metric: what its metric is called.
+    """
     n_seeds = len(found.seeds)
-    table = _table("", "trial", f"{found.metric}, {n_seeds} seeds", "sd", "to default", "better")
+    table = _table("", "trial", f"{metric}, {n_seeds} seeds", "sd", "to default", "better")
     for rank, each in enumerate(found.contenders, start=1):
         own, paired = each.estimate, each.difference
         part = f"{len(each.values)} of {n_seeds} seeds finished"
@@ -165,6 +171,7 @@ def status_json(status: StudyStatus) -> dict[str, Any]:
     return {
         "name": status.name,
         "state": status.state,
+        "objective": {"metric": status.metric, "positive": status.positive},
         "direction": status.direction,
         "budget": status.budget.model_dump(),
         "trials": status.counts,
@@ -245,7 +252,7 @@ class PlainTable(Table):
 def _table(*columns: str) -> Table:
     table = PlainTable(box=box.SIMPLE_HEAD, pad_edge=False)
     for column in columns:
-        table.add_column(column, no_wrap=column != "params")
+        table.add_column(Text(column), no_wrap=column != "params")
     return table
 
 

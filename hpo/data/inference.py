@@ -11,7 +11,7 @@ import torch
 
 from hpo.data.cells import DAY_MICROSECONDS
 from hpo.data.notes import Dropped, Kept
-from hpo.data.reader import USUAL, Reader, is_usable
+from hpo.data.reader import USUAL, Kind, Reader, is_usable
 from hpo.data.schema import PERIODS, Categories, Cycle, DateColumn, TableSchema
 from hpo.data.table import Table
 from hpo.data.target import label_type, no_column, ordered_classes, target_column, text_of
@@ -50,7 +50,7 @@ def infer_schema(
     names, dropped = _features(table, data)
     frame = table.frame[names][train.numpy()]  # `select` would take * and ^a$ for patterns
     columns = {column.name: column for column in frame.get_columns()}
-    kinds = {name: table.readers[name].kind for name in names}
+    kinds = {name: _kind(table, data, name) for name in names}
     numeric = [name for name in names if kinds[name] == "number"]
     dates = [name for name in names if kinds[name] == "date"]
     texts = [name for name in names if kinds[name] == "category"]
@@ -174,6 +174,14 @@ def _features(table: Table, data: DataConfig) -> tuple[list[str], list[Dropped]]
             f"name it in data.{each.key} to take it all the same"
         )
     return [column.name for column in features if column.name not in gone], dropped
+
+
+def _kind(table: Table, data: DataConfig, name: str) -> Kind:
+    """What a feature column holds; in a table of format 1 the study says so besides its type."""
+    kind = table.readers[name].kind
+    if table.format == 1 and name in (*data.numeric, *data.categorical):
+        kind = "category" if name in data.categorical else "number"
+    return kind
 
 
 def _telling(table: Table, names: list[str]) -> dict[str, Reader]:

@@ -133,14 +133,12 @@ class Reader:
 
     def category_text(self, column: pl.Series) -> pl.Series:
         """Texts of a category column, missing words not yet taken out."""
+        if self.legacy:
+            return text_of_format_1(column)
         if column.dtype not in TEXTS:
             return typed_text(nan_as_null(column))
         text = trimmed(column)
-        if self.legacy:
-            text = text.replace(
-                {"True": "true", "TRUE": "true", "False": "false", "FALSE": "false"}
-            )
-        if self.whole or self.legacy:
+        if self.whole:
             text = text.str.replace(r"^\+?(-?[0-9]+)\.0*$", "${1}")
         if self.order:
             days = time_text(parse_times(text, self.order))
@@ -278,6 +276,21 @@ def typed_text(column: pl.Series) -> pl.Series:
     if kind in (pl.Date, pl.Datetime):
         return time_text(_microseconds(column)).rename(column.name)
     return column.cast(pl.String)
+
+
+def text_of_format_1(column: pl.Series, *, whole: bool = True) -> pl.Series:
+    """Values as hpo's first format gave them: true for True, times as polars writes them.
+
+    Args:
+        column: text or typed values.
+        whole: whether 7.0 is 7, as it was where values were compared.
+    """
+    kind = column.dtype
+    if kind.is_numeric() and not kind.is_integer():
+        column = column.cast(pl.Float64).fill_nan(None)
+    text = trimmed(column)
+    text = text.replace({"True": "true", "TRUE": "true", "False": "false", "FALSE": "false"})
+    return text.str.replace(r"^(-?[0-9]+)\.0+$", "${1}") if whole else text
 
 
 def time_text(microseconds: pl.Series) -> pl.Series:

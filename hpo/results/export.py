@@ -143,5 +143,5 @@ def _note(study: Study, row: Row) -> str:
         return note
     return (
         f"{note} Trained again with {row.confirmed.n_seeds} other seeds, its configuration has a "
-        f"validation {study.definition.objective.metric} of {row.confirmed.text()} (95 % interval)."
+        f"validation {study.definition.metric_label} of {row.confirmed.text()} (95 % interval)."
     )
