@@ -15,6 +15,7 @@ Does not know: when a checkpoint is due, who holds a trial.
 import hashlib
 import json
 import logging
+import math
 import posixpath
 import re
 from dataclasses import asdict, dataclass
@@ -31,9 +32,9 @@ from hpo.trial import Environment, Measurement
 
 log = logging.getLogger(__name__)
 
-FORMAT = 1
+FORMAT = 2
 """Raise by one when a file written today would be misread by yesterday's code; keep the reader of
-every earlier number, and a file of it under `tests/`."""
+every earlier number, and a file of it under `tests/`. Format 1 lacks the loss of the best epoch."""
 
 HEADER = "checkpoint"
 NAME = re.compile(r"(?P<step>\d{12})-(?P<digest>[0-9a-f]{32})\.safetensors")
@@ -43,11 +44,12 @@ DRAFT_SECONDS = 600.0
 
 @dataclass(frozen=True, kw_only=True)
 class _Header:
-    """What a file holds besides tensors."""
+    """What a file holds besides tensors; `best_loss` is None where it is unknown."""
 
     format: int
     measurements: tuple[Measurement, ...]
     best_step: int
+    best_loss: float | None = None
     n_steps: int
     n_epochs: int
     seconds: float
@@ -57,6 +59,7 @@ class _Header:
 def to_bytes(checkpoint: Checkpoint) -> bytes:
     """The file's content."""
     fields = {key: value for key, value in vars(checkpoint).items() if key != "tensors"}
+    fields["best_loss"] = checkpoint.best_loss if math.isfinite(checkpoint.best_loss) else None
     header = json.dumps(asdict(_Header(format=FORMAT, **fields)))
     return safetensors.torch.save(checkpoint.tensors, {HEADER: header})
 
@@ -79,13 +82,17 @@ def from_bytes(content: bytes, where: str) -> Checkpoint:
         version = fields["format"]
     except (safetensors.SafetensorError, LookupError, TypeError, ValueError):
         raise ArtifactError(f"{where}: is not a checkpoint, or only a part of one") from None
-    if version != FORMAT:
-        raise ArtifactError(f"{where}: must be a checkpoint of format {FORMAT}, but got {version}")
+    if version not in range(1, FORMAT + 1):
+        raise ArtifactError(
+            f"{where}: must be a checkpoint of format 1 to {FORMAT}, but got {version}"
+        )
     try:
         header: _Header = validate(_Header, fields, where)
     except HpoError as error:
         raise ArtifactError(str(error)) from None
     known = {key: value for key, value in vars(header).items() if key != "format"}
+    if header.best_loss is None:
+        known["best_loss"] = math.nan
     return Checkpoint(tensors=tensors, **known)
 
 

@@ -4,6 +4,7 @@
     ├── InputError              exit 2: what the user gave is wrong
     │   ├── DefinitionError     a study, search-space or trial file
     │   ├── DataError           a table, its columns or its split
+    │   │   └── AmbiguousCellsError  cells that read in two ways; a key decides
     │   ├── StudyConflictError  the name is taken by another definition
     │   ├── StudyNotFoundError  no study of that name in the storage
     │   ├── StudyBusyError      workers are at a study that is to be deleted or copied
@@ -43,6 +44,20 @@ class DefinitionError(InputError):
 
 class DataError(InputError):
     """A table that cannot be trained on, and why."""
+
+
+class AmbiguousCellsError(DataError):
+    """Cells that read in two ways.
+
+    Attributes:
+        key: of `[data]`, which decides.
+        options: its values that fit.
+    """
+
+    def __init__(self, message: str, key: str, options: tuple[str, str]) -> None:
+        super().__init__(message)
+        self.key = key
+        self.options = options
 
 
 class StudyConflictError(InputError):

@@ -14,6 +14,7 @@ from hpo.definition import Budget, StudyDefinition
 from hpo.sampling import queue
 from hpo.status import Standing as Standing
 from hpo.storage import attributes, leases, ledger
+from hpo.storage.best import count_since_best
 from hpo.trial import Direction
 
 DEFINITION, STANDING, GIVEN = "hpo:definition", "hpo:standing", "hpo:given_budget"
@@ -57,7 +58,7 @@ def room(
     if is_late or settings.standing != "open":
         return None
     if budget.no_improvement is not None:
-        n_idle = ledger.count_since_best(connection, study_id, direction)
+        n_idle = count_since_best(connection, study_id, direction)
         return budget.n_trials if n_idle < budget.no_improvement else 0
     return budget.n_trials
 

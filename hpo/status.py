@@ -11,7 +11,8 @@ from optuna.trial import TrialState
 from sqlalchemy.engine import Connection, Row
 
 from hpo.definition import Budget, StudyDefinition
-from hpo.storage import leases, ledger
+from hpo.storage import leases
+from hpo.storage.best import best_trial, complete, count_since_best
 from hpo.storage.leases import WorkerId
 from hpo.storage.schema import (
     LEASES,
@@ -81,6 +82,7 @@ class StudyStatus:
         failures: the latest ones.
         curve: the best value so far after each trial that completed, where a trend was read.
         notes: what was taken otherwise than a person might expect of the study's table.
+        n_points: of a finite search space all of whose points have a trial; None otherwise.
     """
 
     name: str
@@ -99,6 +101,7 @@ class StudyStatus:
     failures: tuple[Failure, ...] = ()
     curve: tuple[float, ...] = ()
     notes: tuple[str, ...] = ()
+    n_points: int | None = None
 
     @property
     def workers(self) -> tuple[WorkerId, ...]:
@@ -113,7 +116,12 @@ class StudyStatus:
     @property
     def is_out_of_time(self) -> bool:
         """Whether the study's time is used up."""
-        return self.budget.is_out_of_time(self.busy_seconds, self.device_seconds)
+        return self.time_over is not None
+
+    @property
+    def time_over(self) -> Literal["timeout", "device_time"] | None:
+        """The budget's key whose time is used up; None while there is time."""
+        return self.budget.time_over(self.busy_seconds, self.device_seconds)
 
     @property
     def is_stalled(self) -> bool:
@@ -125,8 +133,23 @@ class StudyStatus:
     def is_used_up(self) -> bool:
         """Whether the budget leaves no trial to run, or no time."""
         is_open = self.counts.get("WAITING") or self.counts.get("RUNNING")
-        has_room = not self.is_stalled and sum(self.counts.values()) < self.budget.n_trials
+        is_at_end = self.is_stalled or self.n_points is not None
+        has_room = not is_at_end and sum(self.counts.values()) < self.budget.n_trials
         return self.is_out_of_time or not (is_open or has_room)
+
+    @property
+    def reason(self) -> str:
+        """Why the study is finished; empty while it is not, or was stopped."""
+        budget = self.budget
+        if not self.is_used_up:
+            return ""
+        if (key := self.time_over) is not None:
+            return f"budget.{key} = {getattr(budget, key):g} s is used up"
+        if self.n_points is not None:
+            return f"all {self.n_points} configurations of the search space were tried"
+        if self.is_stalled:
+            return f"{self.n_since_best} trials in a row brought no improvement"
+        return f"all {budget.n_trials} trials of its budget are over"
 
     @property
     def is_finished(self) -> bool:
@@ -164,7 +187,7 @@ def read_status(
     budget, clock = definition.budget, leases.read_clock(connection, study_id)
     n_since_best = 0
     if budget.no_improvement is not None:
-        n_since_best = ledger.count_since_best(connection, study_id, definition.direction)
+        n_since_best = count_since_best(connection, study_id, definition.direction)
     started, per_minute = _pace(connection, study_id)
     return StudyStatus(
         name=definition.name,
@@ -223,17 +246,11 @@ def _best(
     connection: Connection, study_id: int, direction: Direction, leader: int | None
 ) -> Best | None:
     """The best trial; `leader` is its number where that is known."""
-    value = TRIAL_VALUES.c.value
-    query = (
-        sa.select(TRIALS.c.trial_id, TRIALS.c.number, value)
-        .join(TRIAL_VALUES, TRIAL_VALUES.c.trial_id == TRIALS.c.trial_id)
-        .where(TRIALS.c.study_id == study_id, TRIALS.c.state == TrialState.COMPLETE)
-        .order_by(value.asc() if direction == "minimize" else value.desc(), TRIALS.c.number)
-        .limit(1)
-    )
-    if leader is not None:
-        query = query.where(TRIALS.c.number == leader)
-    best = connection.execute(query).one_or_none()
+    if leader is None:
+        best = best_trial(connection, study_id, direction)
+    else:
+        query = complete(study_id, TRIALS.c.trial_id, TRIALS.c.number, TRIAL_VALUES.c.value)
+        best = connection.execute(query.where(TRIALS.c.number == leader)).one_or_none()
     if best is None:
         return None
     params = sa.select(TRIAL_PARAMS).where(TRIAL_PARAMS.c.trial_id == best.trial_id)

@@ -6,22 +6,26 @@ storage, training.
 
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
+from typing import Any
 from urllib.parse import urlsplit
 
 import polars as pl
 import tomli_w
 
+from hpo.data.dataset import load_dataset
 from hpo.data.inference import FEW_ROWS, identifier, numbers_the_rows
 from hpo.data.notes import reading_notes
-from hpo.data.reader import is_usable
+from hpo.data.reader import MISSING, is_usable
+from hpo.data.sources import read_raw
 from hpo.data.split import PARTS
 from hpo.data.table import Table, read_table
-from hpo.data.target import class_labels, ordered_classes, resolve_task, text_of
+from hpo.data.target import MAX_CLASSES, class_labels, ordered_classes, resolve_task, text_of
+from hpo.errors import AmbiguousCellsError, DataError
 from hpo.parsing import shown
-from hpo.trial import METRICS, DataConfig, MetricName, Task
+from hpo.trial import METRICS, DataConfig, MetricName, SplitConfig, Task
 
 SPLIT_NAMES = ("split", "fold", "subset", "partition")
 RARE = 0.2
@@ -49,8 +53,7 @@ def draft(table_source: str, target: str, base: Path) -> str:
     Raises:
         DataError: the table cannot be read, or the target cannot be predicted.
     """
-    data = DataConfig(source=table_source, target=target)
-    table = read_table(data, base)
+    table, data, settled = _read(DataConfig(source=table_source, target=target), base)
     frame, task = table.frame, resolve_task(table, data)
     split = _split_column(frame, target)
     features = [name for name in frame.columns if name not in (target, split)]
@@ -68,10 +71,11 @@ def draft(table_source: str, target: str, base: Path) -> str:
         f"source = {_toml(table_source)}  # relative to this file",
         f"target = {_toml(target)}",
         f"task = {_toml(task)}  # {_why(frame[target], task)}",
+        *settled,
         *_positive_lines(frame[target], task, data),
         *_split_lines(frame, split),
         *_drop_lines(dropped),
-        *(f"# Note: {note}." for note in reading_notes(table, replace(data, drop=tuple(dropped)))),
+        *(f"# Note: {note}." for note in _notes(table, data, split, dropped)),
         *_feature_lines(table, features),
         "",
         "[objective]",
@@ -80,7 +84,7 @@ def draft(table_source: str, target: str, base: Path) -> str:
         "[training]",
         "max_epochs = 200",
         "patience = 16  # epochs without a better validation metric until a trial ends",
-        f"batch_size = {_batch_size(frame.height)}",
+        f"batch_size = {suited_batch_size(frame.height)}",
         "",
         "[sampler]",
         'name = "tpe"',
@@ -94,6 +98,59 @@ def draft(table_source: str, target: str, base: Path) -> str:
         'timeout = "1h"',
     ]
     return "\n".join(lines) + "\n"
+
+
+def _read(data: DataConfig, base: Path) -> tuple[Table, DataConfig, list[str]]:
+    """The table, what had to be said of it to read it, and the lines that say so in the file."""
+    lines: list[str] = []
+    while True:
+        try:
+            table = read_table(data, base)
+            resolve_task(table, data)
+        except AmbiguousCellsError as error:  # to be decided by a person before it is used
+            first, second = error.options
+            lines += [f"# {error}", f'# {error.key} = "{first}"  # or "{second}"']
+            change: dict[str, Any] = {error.key: first}
+            data = replace(data, **change)
+        except DataError:
+            if (words := _class_word(data, base)) is None:
+                raise
+            data = replace(data, missing=words)
+            why = "the usual words for a missing value, but for one that is a class"
+            lines.append(f"missing = {_array(words)}  # {why}")
+        else:
+            return table, data, lines
+
+
+def _class_word(data: DataConfig, base: Path) -> tuple[str, ...] | None:
+    """The usual missing words but for one that is plainly a class of the target, if one is.
+
+    It is when it is at least half as frequent as the rarest of the other classes.
+    """
+    if data.missing is not None:
+        return None
+    raw = read_raw(data.source, base)
+    if not raw.is_text or data.target not in raw.frame.columns:
+        return None
+    cells = raw.frame[data.target].str.strip_chars().drop_nulls()
+    counts = dict(cells.value_counts().rows())
+    others = [n for word, n in counts.items() if word not in MISSING]
+    classes = [word for word in MISSING if 2 * counts.get(word, 0) >= min(others, default=1)]
+    if len(classes) != 1 or len(others) > MAX_CLASSES or len(cells) < len(raw.frame):
+        return None
+    return tuple(word for word in MISSING if word not in ("", *classes))
+
+
+def _notes(
+    table: Table, data: DataConfig, split: str | None, dropped: Iterable[str]
+) -> Sequence[str]:
+    """The notes of a study of this file, as far as it can be one."""
+    own = replace(data, drop=tuple(dropped), split=SplitConfig(column=split))
+    try:
+        positive = load_dataset(table, own).schema.positive
+        return load_dataset(table, replace(own, positive=positive)).schema.notes
+    except DataError:
+        return reading_notes(table, own)
 
 
 def _space_line(n_rows: int) -> str:
@@ -193,7 +250,8 @@ def _metric_lines(target: pl.Series, task: Task) -> list[str]:
     return [f"metric = {_toml(metric)}  # or {', '.join(others)}{note}"]
 
 
-def _batch_size(n_rows: int) -> int:
+def suited_batch_size(n_rows: int) -> int:
+    """The batch size that suits a table of so many rows."""
     suited = (size for limit, size in BATCH_SIZES.items() if n_rows <= limit)
     return next(suited, LARGE_BATCH)
 

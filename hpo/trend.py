@@ -8,10 +8,9 @@ import itertools
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-import sqlalchemy as sa
-from optuna.trial import TrialState
 from sqlalchemy.engine import Connection
 
+from hpo.storage.best import complete, loss_of, with_metrics
 from hpo.storage.schema import TRIAL_VALUES, TRIALS
 from hpo.storage.snapshot import read_revision
 from hpo.trial import Direction
@@ -26,12 +25,14 @@ class Trend:
 
     Attributes:
         best: the best value so far after each trial that completed, in the order of their ends.
-        leader: the best trial's number; None while there is none.
+        leader: the best trial's number, among equals the one with the lowest loss; None while
+            there is none.
     """
 
     best: list[float] = field(default_factory=list)
     leader: int | None = None
     _ended: dict[int, tuple[datetime, float]] = field(default_factory=dict)
+    _losses: dict[int, float] = field(default_factory=dict)
     _revision: int = 0
     _until: datetime | None = None
 
@@ -40,21 +41,19 @@ class Trend:
         if (revision := read_revision(connection, study_id)) != self._revision:
             self._revision, self._until = revision, None
             self._ended.clear()
-        query = (
-            sa.select(TRIALS.c.number, TRIALS.c.datetime_complete, TRIAL_VALUES.c.value)
-            .join(TRIAL_VALUES, TRIAL_VALUES.c.trial_id == TRIALS.c.trial_id)
-            .where(TRIALS.c.study_id == study_id, TRIALS.c.state == TrialState.COMPLETE)
-            .where(TRIAL_VALUES.c.value.is_not(None))
-        )
+        columns = TRIALS.c.number, TRIALS.c.datetime_complete, TRIAL_VALUES.c.value
+        query = with_metrics(complete(study_id, *columns))
         if self._until is not None:
             query = query.where(TRIALS.c.datetime_complete > self._until - OVERLAP)
-        found = {row.number: (row[1], row[2]) for row in connection.execute(query)}
+        rows = connection.execute(query).all()
+        found = {row.number: (row.datetime_complete, row.value) for row in rows}
         if found.keys() <= self._ended.keys() and len(self.best) == len(self._ended):
             return
         self._ended |= found
+        self._losses |= {row.number: loss_of(row.metrics_json) for row in rows}
         self._until = max((moment for moment, _ in self._ended.values()), default=None)
         sign = 1.0 if direction == "minimize" else -1.0
         values = [sign * value for _, value in sorted(self._ended.values())]
         self.best = [sign * value for value in itertools.accumulate(values, min)]
-        ranked = ((sign * value, number) for number, (_, value) in self._ended.items())
-        self.leader = min(ranked, default=(0.0, None))[1]
+        ranked = ((sign * value, self._losses[n], n) for n, (_, value) in self._ended.items())
+        self.leader = min(ranked, default=(0.0, 0.0, None))[2]

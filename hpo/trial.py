@@ -7,6 +7,8 @@ plain dataclasses, so that the training rooms need nothing but torch and the sta
 Does not know: where a trial runs, who asked for it, how tensors are made.
 """
 
+import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Annotated, Any, Literal
 
@@ -81,8 +83,8 @@ class OptimizerConfig:
 class TrainingConfig:
     """The loop: epochs are full passes over the training part; `gradient_clip = 0` does not clip.
 
-    Training stops after `patience` epochs without a better validation metric, and the best epoch's
-    weights are kept.
+    Training stops after `patience` epochs without a better validation metric, or an equal one with
+    a lower validation loss, and the best epoch's weights are kept.
     """
 
     batch_size: Annotated[int, Range(ge=1, le=1_000_000)] = 256
@@ -98,11 +100,14 @@ class TrainingConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class SplitConfig:
-    """Which rows train, validate and test: a column that says so, or seeded shares of the rows."""
+    """Which rows train, validate and test: a column that says so, or seeded shares of the rows.
+
+    `test = 0` leaves no test part, for those who keep test rows elsewhere.
+    """
 
     column: str | None = None
     val: Annotated[float, Range(gt=0, lt=1)] = 0.15
-    test: Annotated[float, Range(gt=0, lt=1)] = 0.15
+    test: Annotated[float, Range(ge=0, lt=1)] = 0.15
     seed: Annotated[int, Range(ge=0, lt=2**31)] = 0
 
     __pydantic_config__ = STRICT
@@ -203,6 +208,12 @@ METRICS: dict[str, Metric] = {
 MetricName = Literal[
     "accuracy", "balanced_accuracy", "f1", "roc_auc", "log_loss", "rmse", "mae", "r2"
 ]
+TIE_BREAKS: dict[Task, MetricName] = {
+    "binary": "log_loss",
+    "multiclass": "log_loss",
+    "regression": "rmse",
+}
+"""The loss as a metric: of two equals in the objective the one with the lower loss is better."""
 
 
 def metric_label(name: str, positive: object = None) -> str:
@@ -217,6 +228,12 @@ LOSSES: dict[Task, tuple[Loss, ...]] = {
     "regression": ("mse", "mae", "huber"),
 }
 """Losses a task admits; the first is what `auto` means."""
+
+
+def tie_break(metrics: Mapping[str, float]) -> float:
+    """The loss among a trial's validation metrics, by `TIE_BREAKS`; infinite where unknown."""
+    found = (metrics[name] for name in TIE_BREAKS.values() if name in metrics)
+    return next((loss for loss in found if not math.isnan(loss)), math.inf)
 
 
 @dataclass(frozen=True, kw_only=True)

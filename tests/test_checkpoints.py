@@ -1,5 +1,6 @@
 import json
 import logging
+import math
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -35,6 +36,7 @@ def make_checkpoint(n_steps: int = 42) -> Checkpoint:
         },
         measurements=(Measurement(step=1, value=0.1), Measurement(step=2, value=1 / 3)),
         best_step=1,
+        best_loss=0.7,
         n_steps=n_steps,
         n_epochs=2,
         seconds=1.7,
@@ -65,6 +67,18 @@ def test_a_checkpoint_comes_back_to_the_bit() -> None:
     assert to_bytes(found) == to_bytes(checkpoint)
 
 
+@pytest.mark.parametrize("version", range(1, FORMAT))
+def test_a_stored_file_of_every_earlier_format_is_read(version: int) -> None:
+    """A run of three classes, at its twelfth step."""
+    content = (Path(__file__).parent / f"checkpoints/format_{version}.safetensors").read_bytes()
+    found = from_bytes(content, "it")
+    assert (found.n_steps, found.n_epochs, found.best_step) == (12, 2, 2)
+    assert [measured.value for measured in found.measurements] == [0.275, 0.335]
+    assert math.isnan(found.best_loss)
+    assert from_bytes(to_bytes(found), "it").measurements == found.measurements
+    assert math.isnan(from_bytes(to_bytes(found), "it").best_loss)
+
+
 def header(**changes: Any) -> dict[str, str]:
     content = to_bytes(make_checkpoint())
     length = int.from_bytes(content[:8], "little")
@@ -84,7 +98,7 @@ def header(**changes: Any) -> dict[str, str]:
         (safetensors.torch.save({}, {HEADER: "{}"}), "it: is not a checkpoint"),
         (
             safetensors.torch.save({}, header(format=FORMAT + 1)),
-            f"it: must be a checkpoint of format {FORMAT}, but got {FORMAT + 1}",
+            f"it: must be a checkpoint of format 1 to {FORMAT}, but got {FORMAT + 1}",
         ),
         (safetensors.torch.save({}, header(n_steps="5")), 'it: n_steps: must be .* got "5"'),
     ],
@@ -184,14 +198,15 @@ def test_a_damaged_one_is_passed_over_with_a_warning(
     assert latest(store, STUDY, NUMBER) is None
 
 
-def test_one_of_another_format_is_passed_over(
+def test_one_of_a_newer_format_is_passed_over(
     store: ArtifactStore, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    save(store, STUDY, NUMBER, make_checkpoint(300))
-    monkeypatch.setattr("hpo.checkpoints.FORMAT", FORMAT + 1)
+    with monkeypatch.context() as tomorrow:
+        tomorrow.setattr("hpo.checkpoints.FORMAT", FORMAT + 1)
+        save(store, STUDY, NUMBER, make_checkpoint(300))
     save(store, STUDY, NUMBER, make_checkpoint(200))
     assert same(latest(store, STUDY, NUMBER), make_checkpoint(200))
-    assert f"must be a checkpoint of format {FORMAT + 1}, but got {FORMAT}" in caplog.text
+    assert f"must be a checkpoint of format 1 to {FORMAT}, but got {FORMAT + 1}" in caplog.text
 
 
 class Raced(ArtifactStore):

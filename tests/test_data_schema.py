@@ -220,6 +220,8 @@ def test_targets_are_encoded() -> None:
     numbers = infer(table, task="regression").encode_target(as_frame(table))
     assert numbers.dtype == torch.float64
     assert numbers.tolist() == [10, 9, 2, 9]
+    table = {**TABLE, "y": [1.7e9 + 0.1, 1.7e9, 2, 2**53 - 1]}
+    assert infer(table, task="regression").encode_target(as_frame(table)).tolist() == table["y"]
 
 
 def test_a_schema_survives_as_text() -> None:

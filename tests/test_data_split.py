@@ -96,6 +96,11 @@ def test_small_tables_have_every_part() -> None:
         split(["a", "b"], "binary")
 
 
+def test_without_a_test_share_there_is_no_test_part() -> None:
+    parts = split(["a", "b"] * 10, "binary", val=0.2, test=0)
+    assert (len(parts.train), len(parts.val), len(parts.test)) == (16, 4, 0)
+
+
 def test_the_seed_decides_and_nothing_else() -> None:
     first = split(numbers(30), "regression", seed=3)
     torch.rand(7)

@@ -111,6 +111,7 @@ def refused(tree: dict[str, object]) -> str:
             "data.split: val + test must stay below 1, but got 1",
         ),
         ("data.split.val", 0, "data.split.val: must be above 0, but got 0"),
+        ("data.split.test", -0.1, "data.split.test: must be at least 0, but got -0.1"),
         (
             "data.drop",
             ["price"],

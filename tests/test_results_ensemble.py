@@ -7,8 +7,8 @@ from hpo.results.ensemble import select
 TRUTH = torch.tensor([1.0, 2.0, 3.0, 4.0])
 
 
-def score(outputs: torch.Tensor) -> float:
-    return -(outputs - TRUTH).abs().mean().item()
+def score(outputs: torch.Tensor) -> tuple[float, float]:
+    return -(outputs - TRUTH).abs().mean().item(), 0.0
 
 
 def candidates(*errors: float) -> list[torch.Tensor]:
@@ -33,6 +33,13 @@ def test_a_detour_is_gone_when_it_leads_to_a_better_ensemble() -> None:
     found = candidates(1.0, -3.5)
     assert select(found, score, 2) == [0]
     assert select(found, score, 3) == [0, 0, 1]
+
+
+def test_of_those_that_are_level_the_lower_loss_decides() -> None:
+    def level(outputs: torch.Tensor) -> tuple[float, float]:
+        return 0.0, score(outputs)[0]
+
+    assert select(candidates(3.0, 1.0, -2.1), level, 3) == [1, 2, 1]
 
 
 def test_what_cannot_be_scored_is_never_chosen() -> None:

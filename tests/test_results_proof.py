@@ -1,6 +1,7 @@
 """Exports that would predict something else are not written, and the message says where."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -119,6 +120,14 @@ def test_float32s_own_rounding_is_no_mistake(tmp_path: Path) -> None:
     (tmp_path / "model.onnx").write_bytes(hpo.onnx_graph.to_onnx(what))
     proof = prove(what, tmp_path, made.held_rows(50))
     assert max(proof.largest["model.onnx"].values()) > proof.tolerance
+
+
+def test_values_beyond_float32_are_no_mistake_of_a_file_that_computes_in_it(tmp_path: Path) -> None:
+    made = experiment("regression")
+    what = replace(model(made, "standard"), target_std=1e36)
+    (tmp_path / "model.onnx").write_bytes(hpo.onnx_graph.to_onnx(what))
+    proof = prove(what, tmp_path, made.held_rows(50))
+    assert proof.largest["model.onnx"]["extreme number"] < proof.tolerance
 
 
 @pytest.mark.slow

@@ -226,6 +226,24 @@ def test_test_metrics_are_computed_once(page: Path, inside: Path) -> None:
     assert drawn == {f"trial {first['number']}", "trial 0 (default)"}
 
 
+def test_a_metric_that_has_no_value_on_the_test_part_is_a_dash(page: Path, inside: Path) -> None:
+    first = hpo("leaderboard", "mean", "--json").document[0]
+    kept = next((inside / "artifacts").rglob(f"trial-{first['number']:05d}/*/test_metrics.json"))
+    before = kept.read_bytes()
+    kept.write_text(json.dumps({"log_loss": 0.5}))
+    try:
+        assert hpo("report", "mean", "--out", "dash.html").code == 0
+    finally:
+        kept.write_bytes(before)
+    reader = Reader((inside / "dash.html").read_text(encoding="utf-8"))
+    assert "On the test part its" not in reader.text
+    assert "\u2013 accuracy on test" in reader.text
+    drawn = {trace["name"]: trace for trace in figures(reader)["contenders"]["data"][-2:]}
+    whole = figures(Reader(page.read_text(encoding="utf-8")))["contenders"]["data"]
+    assert len(drawn["test"]["x"]) == len(whole[-1]["x"]) - 1
+    assert len(drawn["validation"]["x"]) == len(whole[-2]["x"])
+
+
 def test_no_password_is_told(home: Path) -> None:
     study, store = make_study(home, "secret", 3)
     data = replace(study.definition.data, source="https://me:hunter2@host/t.csv?token=s3cret")

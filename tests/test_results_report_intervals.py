@@ -46,7 +46,7 @@ def test_a_weight_counts_a_row_as_often(task: Task, metric: str) -> None:
 def test_rows_that_all_are_of_one_class_rank_nothing() -> None:
     weights, y = np.ones((1, 3)), np.array([1, 1, 1])
     outputs = np.array([[0.2, 0.8], [0.5, 0.5], [0.9, 0.1]])
-    assert score("roc_auc", "binary", weights, outputs, y) == [0.5]
+    assert np.isnan(score("roc_auc", "binary", weights, outputs, y)).all()
     assert score("balanced_accuracy", "binary", weights, outputs, y) == [pytest.approx(1 / 3)]
     assert score("r2", "regression", weights, np.array([1.0, 1, 1]), y) == [1.0]
     assert score("r2", "regression", weights, np.array([1.0, 1, 2]), y) == [0.0]
@@ -61,6 +61,12 @@ def test_an_interval_is_as_wide_as_theory_has_it() -> None:
     error = np.sqrt(right.mean() * (1 - right.mean()) / 4000)
     assert found.low == pytest.approx(right.mean() - 1.96 * error, abs=0.3 * error)
     assert found.high == pytest.approx(right.mean() + 1.96 * error, abs=0.3 * error)
+
+
+def test_draws_on_which_a_metric_has_no_value_are_left_out() -> None:
+    found = interval(np.array([np.nan, 0.1, 0.2, 0.3, np.nan]), level=0.5)
+    assert (found.low, found.high) == (pytest.approx(0.15), pytest.approx(0.25))
+    assert interval(np.array([np.nan, np.nan])) is None
 
 
 def test_models_are_compared_on_the_same_rows(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,7 +23,7 @@ def test_an_epoch_holds_every_row_once_and_its_last_batch_is_smaller():
     data = toy_data(n_rows=300)
     batches = epoch(Feed(data, CPU))
     assert [len(batch) for batch in batches] == [64, 64, 64, 64, 44]
-    standardised = (data.y_train - data.target_mean) / data.target_std
+    standardised = ((data.y_train - data.target_mean) / data.target_std).float()
     rows = torch.cat([data.x_train, standardised[:, None]], dim=1)
     assert sorted(torch.cat(batches).tolist()) == sorted(rows.tolist())
 
@@ -107,6 +107,17 @@ def test_targets_of_classes_are_left_alone():
     (batch,) = Feed(data, CPU).batches(0, 0, 1000)
     assert batch[1].dtype == torch.int64
     assert (data.target_mean, data.target_std) == (0.0, 1.0)
+
+
+def test_targets_are_standardised_before_they_are_made_float32():
+    y = 1.7e9 + torch.arange(1000, dtype=torch.float64) / 64  # all one number in float32
+    x = torch.zeros(len(y), 1)
+    data = TrainingData(task="regression", n_classes=0, x_train=x, y_train=y, x_val=x, y_val=y)
+    feed = Feed(data, CPU)
+    assert feed.y_train.dtype == torch.float32
+    expected = (torch.arange(1000.0) - 499.5) / torch.arange(1000.0).std(correction=0)
+    torch.testing.assert_close(feed.y_train, expected)
+    assert torch.equal(feed.y_val, y)
 
 
 def test_the_target_s_mean_is_accumulated_in_double_precision():

@@ -86,10 +86,41 @@ def test_classes_that_do_not_occur_count_as_scikit_learn_counts_them():
     assert found["balanced_accuracy"] == pytest.approx(expected)
 
 
-def test_nothing_to_rank_is_one_half():
+def test_a_metric_that_has_no_value_is_left_out():
     found = evaluate("binary", 2, torch.randn(9, 1), torch.zeros(9), 0.0, 1.0)
-    assert found["roc_auc"] == 0.5
-    assert found["f1"] == 0.0
+    assert set(found) == {"accuracy", "balanced_accuracy", "log_loss"}
+    found = evaluate("binary", 2, torch.randn(9, 1), torch.ones(9), 0.0, 1.0)
+    assert set(found) == {"accuracy", "balanced_accuracy", "log_loss", "f1"}
+    found = evaluate("multiclass", 3, torch.randn(9, 3), torch.arange(9) % 2, 0.0, 1.0)
+    assert set(found) == {"accuracy", "balanced_accuracy", "log_loss", "f1"}
+    found = evaluate("regression", 0, torch.randn(1, 1), torch.randn(1), 0.0, 1.0)
+    assert set(found) == {"rmse", "mae"}
+
+
+@pytest.mark.parametrize(
+    ("task", "logits", "y"),
+    [
+        ("binary", torch.randn(9, 1), torch.zeros(9)),
+        ("binary", torch.randn(9, 1), torch.ones(9)),
+        ("multiclass", torch.randn(9, 3), torch.arange(9) % 2),
+    ],
+)
+def test_nothing_to_rank_is_no_number(task, logits, y):
+    n_classes = 2 if task == "binary" else 3
+    auc, loss = measure(["roc_auc", "log_loss"], task, n_classes, logits, y, 0.0, 1.0).tolist()
+    assert np.isnan(auc)
+    assert loss > 0
+
+
+def test_no_digit_of_a_target_is_lost():
+    y = 1.7e9 + torch.arange(400.0, dtype=torch.float64) / 7
+    mean, std = y.mean().item(), y.std(correction=0).item()
+    logits = ((y - mean) / std).float()[:, None]
+    found = evaluate("regression", 0, logits, y, mean, std)
+    values = logits[:, 0].double().numpy() * std + mean
+    assert found["mae"] == pytest.approx(sk.mean_absolute_error(y.numpy(), values), rel=1e-9)
+    assert found["mae"] < 1e-5
+    assert predictions("regression", logits, mean, std).dtype == torch.float64
 
 
 def test_log_loss_of_sure_mistakes_stays_exact():
@@ -113,7 +144,7 @@ def test_every_metric_of_a_task_is_measured(task):
     found = evaluate(task, n_classes, logits, y, 0.0, 1.0)
     assert set(found) == {name for name, metric in METRICS.items() if task in metric.tasks}
     for name, value in found.items():
-        assert measure(name, task, n_classes, logits, y, 0.0, 1.0).item() == value
+        assert measure([name], task, n_classes, logits, y, 0.0, 1.0).tolist() == [value]
 
 
 def test_predictions_of_a_regression_are_in_original_units():

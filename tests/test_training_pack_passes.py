@@ -138,7 +138,7 @@ def test_a_network_that_is_no_number_leaves_its_neighbours_alone():
     configs = [toy_config(model={"depth": d, "width": 8 + d, "dropout": 0.1}) for d in (3, 3, 1)]
     states = [single(c, data, "cpu", 1).tensors[VALUES] for c in configs]
     states[1] = torch.full_like(states[1], float("nan"))
-    x, y = data.x_train[:N_ROWS].expand(3, -1, -1), data.y_train[:N_ROWS].expand(3, -1)
+    x, y = data.x_train[:N_ROWS].expand(3, -1, -1), data.y_train[:N_ROWS].float().expand(3, -1)
     with torch.no_grad():
         pack = Together(configs, data, states, torch.device("cpu"))
         pack.run(x, y, [N_ROWS] * 3, [1] * 3)

@@ -39,7 +39,7 @@ def toy_data(task: Task = "regression", n_rows: int = 300, n_inputs: int = 5) ->
     x = torch.randn(n_rows + 200, n_inputs, generator=generator)
     scores = torch.sin(2 * x) @ torch.randn(n_inputs, 3, generator=generator)
     y = {
-        "regression": 40 + 10 * scores[:, 0],
+        "regression": 40 + 10 * scores[:, 0].double(),
         "binary": (scores[:, 0] > 0).float(),
         "multiclass": scores.argmax(dim=1),
     }[task]
@@ -50,6 +50,24 @@ def toy_data(task: Task = "regression", n_rows: int = 300, n_inputs: int = 5) ->
         y_train=y[:n_rows],
         x_val=x[n_rows:],
         y_val=y[n_rows:],
+    )
+
+
+def rare_data(n_rows: int = 4000, n_positive: int = 110) -> TrainingData:
+    """A class so rare that for many epochs no row is taken for it: its F1 stays 0 meanwhile."""
+    generator = torch.Generator().manual_seed(7)
+    x = torch.randn(n_rows, 8, generator=generator)
+    noise = torch.randn(n_rows, generator=generator)
+    scores = x[:, 0] + torch.sin(2 * x[:, 1]) + x[:, 2] * x[:, 3] / 2 + noise
+    y = torch.zeros(n_rows).index_fill_(0, scores.topk(n_positive).indices, 1.0)
+    n_train = n_rows * 3 // 4
+    return TrainingData(
+        task="binary",
+        n_classes=2,
+        x_train=x[:n_train],
+        y_train=y[:n_train],
+        x_val=x[n_train:],
+        y_val=y[n_train:],
     )
 
 

@@ -31,7 +31,8 @@ class Predictor(ABC):
 
     Attributes:
         schema: of the table that it was trained on.
-        metrics: validation metrics, by name, in the target's own units.
+        metrics: validation metrics, by name, in the target's own units; one that has no value on
+            the validation part is missing.
     """
 
     schema: TableSchema
@@ -47,7 +48,7 @@ class Predictor(ABC):
         """What metrics are computed from; rows as for `outputs`.
 
         Returns:
-            (rows, n_outputs) logits or, in a regression, values in the target's own units.
+            (rows, n_outputs) logits or, in a regression, float64 values in the target's own units.
         """
 
     @abstractmethod
@@ -98,7 +99,8 @@ class Predictor(ABC):
             x_cat: (rows, n_categorical) int64 codes.
 
         Returns:
-            (rows,) values in the target's units, or (rows, n_classes) probabilities.
+            (rows,) float64 values in the target's units, or (rows, n_classes) float32
+            probabilities.
         """
         blocks = zip(torch.split(x_num, BLOCK_ROWS), torch.split(x_cat, BLOCK_ROWS), strict=True)
         return torch.cat([self.block_outputs(num, cat) for num, cat in blocks])

@@ -40,7 +40,7 @@ def print_status(status: StudyStatus) -> None:
     """A study's budget, trials, best params and workers."""
     table = PlainTable(box=None, show_header=False, padding=(0, 2, 0, 0))
     table.add_row("study", status.name)
-    table.add_row("state", status.state)
+    table.add_row("state", f"{status.state}: {status.reason}" if status.reason else status.state)
     table.add_row("trials", f"{count_text(status.counts)}, of {status.budget.n_trials}")
     budget = status.budget
     for what, used, limit in (
@@ -84,6 +84,7 @@ def print_leaderboard(study: Study, rows: list[Row]) -> None:
         params = params_text(row.params)
         table.add_row(str(rank), _number(row.number), value, row.state.lower(), epochs, params)
     _print(table)
+    _print_early(rows)
 
 
 def _print_confirmed(study: Study, rows: list[Row]) -> None:
@@ -102,6 +103,14 @@ def _print_confirmed(study: Study, rows: list[Row]) -> None:
         f"after further search, run hpo confirm {study.name} again."
     )
     _print(table)
+    _print_early(rows)
+
+
+def _print_early(rows: list[Row]) -> None:
+    """Which trials the study's time cut short."""
+    for row in rows:
+        if row.early:
+            Console().print(f"Trial {row.number}: {row.early}.", highlight=False, markup=False)
 
 
 def print_confirmation(found: Confirmation) -> None:
@@ -173,6 +182,7 @@ def status_json(status: StudyStatus) -> dict[str, Any]:
         "per_minute": status.per_minute,
         "failures": [asdict(failure) for failure in status.failures],
         "notes": list(status.notes),
+        "reason": status.reason,
     }
 
 

@@ -28,7 +28,7 @@ from hpo.data.reader import (
     time_text,
     typed_text,
 )
-from hpo.errors import DataError
+from hpo.errors import AmbiguousCellsError, DataError
 from hpo.parsing import shown
 from hpo.trial import DataConfig
 
@@ -144,39 +144,35 @@ def _decided(choice: Choice, name: str, decimals: set[str], orders: set[str], wh
         return choice.reader
     both = (choice.reader, choice.rival)
     if choice.reader.kind == "date":
+        key, options = "date_order", (choice.reader.order, choice.rival.order)
         fitting = [reader for reader in both if orders == {reader.order}]
-        key = "data.date_order"
-        readings = [f'"{reader.order}"' for reader in both]
     elif choice.reader.written.is_plain:
         if "," not in decimals:
             return choice.reader
-        fitting = []  # a point among decimal commas may part thousands, or not
-        key = "data.thousands"
-        readings = [f'"{reader.written.thousands}"' for reader in both]
+        # A point among decimal commas may part thousands, or not.
+        key = "thousands"
+        options = (choice.reader.written.thousands, choice.rival.written.thousands)
+        fitting = []
     else:
+        key, options = "decimal", (choice.reader.written.decimal, choice.rival.written.decimal)
         fitting = [reader for reader in both if decimals == {reader.written.decimal}]
-        key = "data.decimal"
-        readings = [f'"{reader.written.decimal}"' for reader in both]
     if fitting:
         return fitting[0]
-    raise DataError(_ambiguity(choice, name, key, readings, where))
-
-
-def _ambiguity(choice: Choice, name: str, key: str, readings: list[str], where: str) -> str:
-    """Both readings of a cell, and the key that decides between them."""
-    assert choice.rival is not None
     assert choice.example is not None
-    cell = pl.Series([choice.example.cell])
-    read = [reader.read(cell, (), where) for reader in (choice.reader, choice.rival)]
-    if choice.reader.kind == "number":
-        values = [f"{numbers[0]:.15g}" for numbers in read]
-    else:
-        values = [time_text(times)[0] for times in read]
-    return (
-        f'{where}: column "{name}": row {choice.example.row:,} holds {shown(choice.example.cell)}, '
-        f"which is {values[0]} with {key} = {readings[0]}, and {values[1]} with {readings[1]}: "
-        "say which"
+    cell, row = choice.example.cell, choice.example.row
+    first, second = (_as_read(reader, cell) for reader in both)
+    raise AmbiguousCellsError(
+        f'{where}: column "{name}": row {row:,} holds {shown(cell)}, which is {first} with '
+        f'data.{key} = "{options[0]}", and {second} with "{options[1]}": say which',
+        key,
+        options,
     )
+
+
+def _as_read(reader: Reader, cell: str) -> str:
+    """A cell as a reader takes it, for messages."""
+    values = reader.attempt(pl.Series([cell]), ())[0]
+    return time_text(values)[0] if reader.kind == "date" else f"{values[0]:.12g}"
 
 
 class _Chooser:

@@ -20,7 +20,7 @@ PARTS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "t
 
 @dataclass(frozen=True, kw_only=True)
 class Split:
-    """Row indices of the three parts, int64, ascending."""
+    """Row indices of the three parts, int64, ascending; the test part may be empty."""
 
     train: torch.Tensor
     val: torch.Tensor
@@ -39,7 +39,8 @@ def split_rows(table: Table, data: DataConfig, task: Task) -> Split:
         split = _by_shares(frame[data.target], data.split, task)
     else:
         split = _by_column(frame, data.split.column, data.source)
-    for part in ("train", "val", "test"):
+    is_tested = data.split.column is not None or data.split.test > 0
+    for part in ("train", "val", "test") if is_tested else ("train", "val"):
         if not len(getattr(split, part)):
             raise DataError(f"{data.source}: the split leaves no rows for the {part} part")
     where = f"{data.source}: target {shown(data.target)}"

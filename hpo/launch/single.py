@@ -82,7 +82,7 @@ def choose_device(name: str) -> torch.device:
         device = torch.empty(0, device=name).device
         if device.type in ("cpu", "cuda"):  # what training knows of torch's
             return device
-    raise InputError(f"--device must be auto, cpu or a GPU of this machine, but got {name}")
+    raise InputError(f"device must be auto, cpu or a GPU of this machine, but got {name}")
 
 
 def _load(path: Path, seed: int | None) -> tuple[TrialConfig, Experiment]:

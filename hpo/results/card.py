@@ -9,6 +9,8 @@ from hpo.results.proof import SLACK, Proof
 from hpo.trial import METRICS, TrialConfig, metric_label
 
 SHOWN_COLUMNS = 30
+NONE = "\u2013"
+"""In place of a metric that has no value on a part's rows."""
 
 ROWS = {
     "held": "as they were",
@@ -68,7 +70,8 @@ def model_card(
 
     Args:
         model: what is described.
-        metrics: `validation` and `test`.
+        metrics: `validation` and `test`, the latter empty where there is no test part; a dash
+            stands for a metric that is missing in either.
         title: the heading.
         note: one line on where it comes from.
         folder: the name of its folder.
@@ -114,7 +117,7 @@ def _metrics(
     alone: dict[str, dict[str, float]],
     positive: str | None,
 ) -> str:
-    columns = {part: metrics[part] for part in ("validation", "test")}
+    columns = {part: metrics[part] for part in ("validation", "test") if metrics[part]}
     columns |= {f"best member's {part}": alone[part] for part in columns if alone}
     lines = [
         "## Metrics",
@@ -122,14 +125,21 @@ def _metrics(
         f"| metric | {' | '.join(columns)} |",
         "|---|" + "---|" * len(columns),
     ]
-    for name in metrics["validation"]:
+    for name in dict.fromkeys(name for values in columns.values() for name in values):
         label = metric_label(name, positive)
         better = "lower" if METRICS[name].direction == "minimize" else "higher"
         chosen = ", chosen by" if name == objective else ""
-        cells = " | ".join(f"{values[name]:.6g}" for values in columns.values())
+        cells = " | ".join(_number(values.get(name)) for values in columns.values())
         lines.append(f"| {_cell(label)} ({better} is better{chosen}) | {cells} |")
-    lines += ["", "In the target's own units. Test rows took no part in any choice."]
+    tested = "Test rows took no part in any choice."
+    if "test" not in columns:
+        tested = "There was no test part: validation rows chose the model, and flatter it."
+    lines += ["", f"In the target's own units. {tested}"]
     return "\n".join(lines)
+
+
+def _number(value: float | None) -> str:
+    return NONE if value is None else f"{value:.6g}"
 
 
 def _inputs(schema: TableSchema, inputs: dict[str, str]) -> str:
@@ -190,9 +200,9 @@ def _members(ensemble: Ensemble) -> str:
         "|---|---|---|---|---|",
     ]
     for member in ensemble.members:
-        model = member.model.config.model
+        model, value = member.model.config.model, _number(member.model.metrics.get(metric))
         lines.append(
-            f"| {member.number} | {member.weight:.3g} | {member.model.metrics[metric]:.6g} "
+            f"| {member.number} | {member.weight:.3g} | {value} "
             f"| {model.depth} of {model.width} {model.activation} "
             f"| {member.model.config.preprocessing.numeric} |"
         )

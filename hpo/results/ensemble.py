@@ -2,7 +2,8 @@
 
 Greedy forward selection with replacement (Caruana et al. 2004, "Ensemble selection from libraries
 of models"): begin with the best model, add again and again whichever makes the ensemble best, and
-keep the ensemble that was the best on the way. A model that is added twice weighs twice.
+keep the ensemble that was the best on the way; of two that are level by the metric the one with the
+lower loss is better. A model that is added twice weighs twice.
 
 Does not know: folders, the test part.
 """
@@ -23,6 +24,10 @@ from hpo.results.leaderboard import Row
 from hpo.results.stored import stored_model
 from hpo.study import Study
 from hpo.training.metrics import measure
+from hpo.trial import TIE_BREAKS
+
+Score = tuple[float, float]
+"""The metric and the loss, each with the sign by which greater is better."""
 
 
 def choose_ensemble(
@@ -61,7 +66,7 @@ def choose_ensemble(
 
 
 def select(
-    outputs: Sequence[torch.Tensor], score: Callable[[torch.Tensor], float], size: int
+    outputs: Sequence[torch.Tensor], score: Callable[[torch.Tensor], Score], size: int
 ) -> list[int]:
     """The places of the members, in the order of their choice, with repetition.
 
@@ -72,7 +77,7 @@ def select(
     """
     chosen: list[int] = []
     total = torch.zeros_like(outputs[0])
-    best, best_size = float("-inf"), 1
+    best, best_size = (float("-inf"), float("-inf")), 1
     for n in range(1, size + 1):
         scores = [_rank(score((total + output) / n)) for output in outputs]
         place = max(range(len(outputs)), key=scores.__getitem__)
@@ -83,19 +88,25 @@ def select(
     return chosen[:best_size]
 
 
-def _rank(score: float) -> float:
-    return float("-inf") if isnan(score) else score
+def _rank(score: Score) -> Score:
+    value, loss = (float("-inf") if isnan(each) else each for each in score)
+    return value, loss
 
 
-def _score(study: Study, experiment: Experiment) -> Callable[[torch.Tensor], float]:
-    """The study's metric of predictions on the validation part, greater is better."""
+def _score(study: Study, experiment: Experiment) -> Callable[[torch.Tensor], Score]:
+    """The study's metric and the loss of predictions on the validation part."""
     metric = study.definition.objective.metric
     sign = -1.0 if study.definition.direction == "minimize" else 1.0
     schema, y = experiment.dataset.schema, experiment.dataset.part("val").y
     task, n_classes = schema.task, len(schema.classes)
-    return lambda outputs: (
-        sign * measure(metric, task, n_classes, as_logits(task, outputs), y, 0.0, 1.0).item()
-    )
+    names = metric, TIE_BREAKS[task]
+
+    def score(outputs: torch.Tensor) -> Score:
+        logits = as_logits(task, outputs)
+        value, loss = measure(names, task, n_classes, logits, y, 0.0, 1.0).tolist()
+        return sign * value, -loss
+
+    return score
 
 
 def _is_kept(store: ArtifactStore, row: Row) -> bool:

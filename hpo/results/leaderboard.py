@@ -1,11 +1,12 @@
 """The leaderboard: a study's finished trials, best first.
 
-Ranking uses the validation metric alone. Trials whose configuration was confirmed (`hpo confirm`)
-come first, by their mean over seeds. The others follow by the one value that the search has of
-each: a mean of several trainings and the luckiest of many single ones are not numbers to be
-compared, and what was tested goes before what was not. The default configuration is confirmed as
-the yardstick and not as a leader: where every confirmed leader is better, it stands among the
-others, by its mean. A row is what `hpo leaderboard --json` prints; scripts hang on its keys.
+Ranking uses the validation metric alone, and of equals prefers the one with the lower validation
+loss. Trials whose configuration was confirmed (`hpo confirm`) come first, by their mean over
+seeds. The others follow by the one value that the search has of each: a mean of several trainings
+and the luckiest of many single ones are not numbers to be compared, and what was tested goes before
+what was not. The default configuration is confirmed as the yardstick and not as a leader: where
+every confirmed leader is better, it stands among the others, by its mean. A row is what
+`hpo leaderboard --json` prints; scripts hang on its keys.
 
 Does not know: how rows are shown, weights, the test part.
 """
@@ -18,11 +19,13 @@ from typing import Any
 import polars
 from optuna.trial import FrozenTrial, TrialState
 
-from hpo.confirmation import DEFAULT, Estimate
+from hpo.confirmation import DEFAULT, SEED, Estimate
 from hpo.errors import InputError
+from hpo.ranges import Value
 from hpo.retraining import read_confirmed
+from hpo.search_space import SearchSpace
 from hpo.study import Study
-from hpo.trial import Direction
+from hpo.trial import Direction, tie_break
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +34,8 @@ class Row:
 
     Attributes:
         value: the objective at the best epoch; None where nothing was measured.
-        metrics: every validation metric of the task at that epoch.
+        metrics: every validation metric of the task at that epoch; one that has no value on the
+            validation part is missing.
         user_attrs: what else the worker recorded.
         confirmed: the objective over seeds, where `hpo confirm` has trained it again.
     """
@@ -43,6 +47,11 @@ class Row:
     metrics: dict[str, float]
     user_attrs: dict[str, Any]
     confirmed: Estimate | None = None
+
+    @property
+    def early(self) -> str:
+        """What is to be said of a COMPLETE trial that the study's time cut short; else empty."""
+        return str(self.user_attrs.get("reason", "")) if self.state == "COMPLETE" else ""
 
     def to_json(self) -> dict[str, Any]:
         """The row as a plain dict, its keys in their documented order."""
@@ -72,13 +81,41 @@ def ranked(
     means = {number: sign * estimate.mean for number, estimate in confirmed.items()}
     worst = max((mean for number, mean in means.items() if number != DEFAULT), default=-math.inf)
 
-    def rank(row: Row) -> tuple[bool, bool, bool, float, int]:
+    def rank(row: Row) -> tuple[bool, bool, bool, float, float, int]:
         value = math.inf if row.value is None else sign * row.value
         value = means.get(row.number, value)
         is_ahead = row.number in means and value <= worst
-        return row.state != "COMPLETE", not is_ahead, row.value is None, value, row.number
+        is_behind = row.state != "COMPLETE", not is_ahead, row.value is None
+        return *is_behind, value, tie_break(row.metrics), row.number
 
     return sorted((row(trial, confirmed.get(trial.number)) for trial in trials), key=rank)
+
+
+def distinct(rows: Iterable[Row], space: SearchSpace) -> list[Row]:
+    """Rows in their order, of each configuration the first; one with another seed is the same."""
+    found: dict[frozenset[tuple[str, Value]], Row] = {}
+    for each in rows:
+        tree = space.resolve(each.params)
+        leaves = {
+            f"{section}.{name}": v for section, own in tree.items() for name, v in own.items()
+        }
+        del leaves[SEED]
+        found.setdefault(frozenset(leaves.items()), each)
+    return list(found.values())
+
+
+def why_empty(study: Study) -> str:
+    """Why a study has no COMPLETE trial, and what can be done, in a sentence."""
+    status, told = study.progress(), f"study {study.name} has no COMPLETE trial"
+    if (key := status.time_over) is None:
+        return f"{told} yet"
+    has_epoch = any(trial.intermediate_values for trial in study.trials())
+    what = "came to its end" if has_epoch else "had finished an epoch"
+    return (
+        f"{told}: budget.{key} = {getattr(status.budget, key):g} s was up before any trial {what}; "
+        f"give it more by hpo extend {study.name} --{key.replace('_', '-')} +10m, and its trials "
+        "go on"
+    )
 
 
 def learning_curve(study: Study, number: int) -> dict[int, float]:

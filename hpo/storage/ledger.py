@@ -100,21 +100,19 @@ def count_trials(connection: Connection, study_id: int) -> int:
     return int(connection.execute(query).scalar_one())
 
 
-def count_since_best(connection: Connection, study_id: int, direction: Direction) -> int:
-    """Trials that ended, COMPLETE or PRUNED, since the best one did; 0 before there is one."""
-    value, ended = TRIAL_VALUES.c.value, TRIALS.c.datetime_complete
-    own = TRIALS.c.study_id == study_id
-    best = (
-        sa.select(ended)
-        .join(TRIAL_VALUES, TRIAL_VALUES.c.trial_id == TRIALS.c.trial_id)
-        .where(own, TRIALS.c.state == TrialState.COMPLETE)
-        .order_by(value.asc() if direction == "minimize" else value.desc(), ended)
-        .limit(1)
-        .scalar_subquery()
+def has_completed(connection: Connection, study_id: int) -> bool:
+    """Whether a trial came to its own end; one that the study's time cut short has a reason."""
+    reason = (TRIAL_USER_ATTRS.c.trial_id == TRIALS.c.trial_id) & (
+        TRIAL_USER_ATTRS.c.key == "reason"
     )
-    states = (TrialState.COMPLETE, TrialState.PRUNED)
-    later = sa.select(sa.func.count()).where(own, TRIALS.c.state.in_(states), ended > best)
-    return int(connection.execute(later).scalar_one())
+    query = (
+        sa.select(TRIALS.c.trial_id)
+        .join(TRIAL_USER_ATTRS, reason, isouter=True)
+        .where(TRIALS.c.study_id == study_id, TRIALS.c.state == TrialState.COMPLETE)
+        .where(TRIAL_USER_ATTRS.c.key.is_(None))
+        .limit(1)
+    )
+    return connection.execute(query).one_or_none() is not None
 
 
 def add_trial(

@@ -31,8 +31,8 @@ class TrainingData:
     Attributes:
         n_classes: 2 for a binary task, 0 in a regression.
         x_train: (rows, n_inputs) float32; `x_val` alike.
-        y_train: (rows,) float32, 0 or 1 for a binary task and in the target's own units in a
-            regression; int64 for several classes. `y_val` alike.
+        y_train: (rows,) float32, 0 or 1, for a binary task; int64 for several classes; float64 in
+            the target's own units in a regression. `y_val` alike.
     """
 
     task: Task
@@ -74,7 +74,7 @@ class Feed:
 
     Attributes:
         x_train: where the data live, the device or the host; `x_val` alike.
-        y_train: likewise; standardised in a regression.
+        y_train: likewise; in a regression standardised in float64, and then made float32.
         y_val: on the device, in the target's own units.
     """
 
@@ -101,7 +101,7 @@ class Feed:
         home = device if self._is_resident else torch.device("cpu")
         y_train = data.y_train
         if data.task == "regression":
-            y_train = (y_train - data.target_mean) / data.target_std
+            y_train = ((y_train.double() - data.target_mean) / data.target_std).float()
         self.data = data
         self.device = device
         self._block_bytes = block_bytes

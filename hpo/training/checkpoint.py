@@ -32,6 +32,7 @@ class Checkpoint:
             memory, all in the master type; its own counter of steps in float32.
         measurements: of every finished epoch, in order.
         best_step: the epoch with the best of them; 0 before the first.
+        best_loss: the validation loss of that epoch; NaN where it is unknown, as before the first.
         n_steps: updates made.
         n_epochs: epochs finished.
         seconds: spent training and validating.
@@ -41,6 +42,7 @@ class Checkpoint:
     tensors: dict[str, torch.Tensor]
     measurements: tuple[Measurement, ...]
     best_step: int
+    best_loss: float
     n_steps: int
     n_epochs: int
     seconds: float

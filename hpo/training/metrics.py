@@ -1,12 +1,14 @@
 """Metrics and predictions from a network's outputs, on whatever device they are.
 
 A binary task is a multi-class one whose first class has the logit 0. Regression metrics are in the
-target's own units. All agree with scikit-learn's functions of the same names.
+target's own units, and no digit of it is lost: they are computed in float64. All agree with
+scikit-learn's functions of the same names. A metric may have no value on some rows, such as the
+area under the curve where a class is absent.
 
 Does not know: networks, epochs.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import torch
 from torch.nn import functional
@@ -27,15 +29,15 @@ def predictions(task: Task, logits: torch.Tensor, mean: float, std: float) -> to
         std: their standard deviation.
 
     Returns:
-        (rows,) values in the target's own units, or (rows, n_classes) probabilities.
+        (rows,) float64 values in the target's own units, or (rows, n_classes) probabilities.
     """
     if task == "regression":
-        return logits[:, 0] * std + mean
+        return logits[:, 0].double() * std + mean
     return torch.softmax(_class_logits(task, logits), dim=1)
 
 
 def measure(
-    metric: MetricName,
+    metrics: Iterable[MetricName],
     task: Task,
     n_classes: int,
     logits: torch.Tensor,
@@ -43,10 +45,10 @@ def measure(
     mean: float,
     std: float,
 ) -> torch.Tensor:
-    """One metric, a float64 number on the device.
+    """Some metrics, float64 numbers on the device; `roc_auc` is NaN where it has no value.
 
     Args:
-        metric: defined for the task.
+        metrics: defined for the task; one that is named twice is computed once.
         task: of the network.
         n_classes: 2 for a binary task, 0 in a regression.
         logits: the network's outputs, (rows, n_outputs).
@@ -54,20 +56,37 @@ def measure(
         mean: of the training targets in a regression.
         std: their standard deviation.
     """
-    score = SCORES[task][metric]
+    names = list(metrics)
     if task == "regression":
-        return score(predictions(task, logits, mean, std).double(), y.double())
-    truth = functional.one_hot(y.long(), n_classes).double()
-    return score(_class_logits(task, logits).double(), truth)
+        scores, truth = predictions(task, logits, mean, std), y.double()
+    else:
+        truth = functional.one_hot(y.long(), n_classes).double()
+        scores = _class_logits(task, logits).double()
+    found = {name: SCORES[task][name](scores, truth) for name in dict.fromkeys(names)}
+    return torch.stack([found[name] for name in names])
 
 
 def evaluate(
     task: Task, n_classes: int, logits: torch.Tensor, y: torch.Tensor, mean: float, std: float
 ) -> dict[str, float]:
-    """Every metric that is defined for the task, by name; arguments as for `measure`."""
-    return {
-        name: measure(name, task, n_classes, logits, y, mean, std).item() for name in SCORES[task]
-    }
+    """Every metric of the task that has a value on these rows, by name.
+
+    Left out are `roc_auc` where a class is absent, a binary task's `f1` where the second class is,
+    and `r2` of a single row. Arguments as for `measure`.
+    """
+    names = [name for name in SCORES[task] if _has_value(name, task, n_classes, y)]
+    values = measure(names, task, n_classes, logits, y, mean, std).tolist()
+    return dict(zip(names, values, strict=True))
+
+
+def _has_value(metric: MetricName, task: Task, n_classes: int, y: torch.Tensor) -> bool:
+    """Whether a metric can be computed on rows with these targets."""
+    if task == "regression":
+        return metric != "r2" or len(y) > 1
+    counts: list[int] = torch.bincount(y.long(), minlength=n_classes).tolist()
+    if metric == "f1" and task == "binary":
+        return counts[1] > 0
+    return metric != "roc_auc" or 0 not in counts
 
 
 def _class_logits(task: Task, logits: torch.Tensor) -> torch.Tensor:
@@ -111,7 +130,7 @@ def _f1_macro(scores: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
 def _roc_auc_by_class(scores: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
     """Area under the curve of each column of `scores` by the Mann-Whitney statistic.
 
-    Ties get the mean of their ranks. A class that has no rows, or all, ranks nothing: 0.5.
+    Ties get the mean of their ranks. A class that has no rows, or all, ranks nothing: NaN.
     """
     columns = scores.T.contiguous()
     ordered = columns.sort(dim=1).values
@@ -120,7 +139,7 @@ def _roc_auc_by_class(scores: torch.Tensor, truth: torch.Tensor) -> torch.Tensor
     n_positive = truth.sum(dim=0)
     n_pairs = n_positive * (len(truth) - n_positive)
     wins = (ranks * truth.T).sum(dim=1) - n_positive * (n_positive + 1) / 2
-    return torch.where(n_pairs > 0, wins / n_pairs.clamp(min=1), 0.5)
+    return torch.where(n_pairs > 0, wins / n_pairs.clamp(min=1), torch.nan)
 
 
 def _roc_auc_of_positive(scores: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:

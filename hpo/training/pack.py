@@ -118,10 +118,16 @@ class Pack:
     def begin(self) -> None:
         """Take up every member where its record says it is."""
         records = [member.record for member in self.members]
-        counted = [(r.n_steps, r.n_epochs, r.best.step, r.best.value) for r in records]
+        counted = [(r.n_steps, r.n_epochs, r.best.step, r.best.value, r.best_loss) for r in records]
         with torch.no_grad(), self._program.on_stream():
             found = torch.tensor(counted, dtype=torch.float64).to(self._device).unbind(dim=1)
-            counters = (self._steps, self._epochs, self._best_epochs, self._best)
+            counters = (
+                self._steps,
+                self._epochs,
+                self._best_epochs,
+                self._best,
+                self._best_losses,
+            )
             for counter, column in zip(counters, found, strict=True):
                 counter.copy_(column)
             self._draw_orders(self._undrawn)
@@ -189,11 +195,12 @@ class Pack:
                 self._end_pending()
             found = torch.stack([each for _, each in self._log]).tolist() if self._log else []
         measured: dict[int, list[Measurement]] = {}
-        for (slots, _), (values, is_finite) in zip(self._log, found, strict=True):
+        for (slots, _), (values, losses, is_finite) in zip(self._log, found, strict=True):
             for slot in slots:
                 record = self.members[slot].record
                 if not record.is_over:
-                    noted = record.note(values[slot], is_finite=bool(is_finite[slot]))
+                    is_sound = bool(is_finite[slot])
+                    noted = record.note(values[slot], losses[slot], is_finite=is_sound)
                     measured.setdefault(slot, []).extend([noted] if noted else [])
         for slot, start in enumerate(self._starts):
             record = self.members[slot].record
@@ -225,6 +232,7 @@ class Pack:
         self._steps, self._epochs = torch.zeros_like(self._slots), torch.zeros_like(self._slots)
         self._best_epochs = torch.zeros_like(self._slots)
         self._best = torch.zeros(n, dtype=torch.float64, device=device)
+        self._best_losses = torch.zeros_like(self._best)
         self._has_diverged = torch.zeros(n, dtype=torch.bool, device=device)
         training = [member.run.config.training for member in self.members]
         self._patience = torch.tensor([each.patience for each in training], device=device)
@@ -289,32 +297,41 @@ class Pack:
         is_pending = torch.zeros_like(self._has_diverged)
         is_pending.index_fill_(0, self._index(pending), value=True)
         found = self._validate()
-        self._note_best(is_pending, found[0], found[1] > 0)
+        values, losses, is_finite = found.unbind()
+        self._note_best(is_pending, values, losses, is_finite > 0)
         self._log.append((pending, found))
         self._draw_orders([(slot, self._n_ended[slot] + 1) for slot in pending])
 
     def _validate(self) -> torch.Tensor:
-        """The metric of what is aside, and whether all outputs are finite: (2, slots) float64."""
+        """Of what is aside, float64 (3, slots): metric, loss, whether all outputs are finite."""
         linears = self._linears(self._aside[:1] + [a.to(self._working) for a in self._aside[1:]])
         outputs = [self._passes.outputs(linears, x) for x in self._feed.validation_blocks()]
         logits = torch.cat(outputs, dim=1)
         of_slot = partial(measured, self._feed, self.kind.metric)
-        values = torch.vmap(of_slot, chunk_size=METRIC_SLOTS)(logits)
-        return torch.stack([values, logits.isfinite().flatten(1).all(dim=1).double()])
+        found = torch.vmap(of_slot, chunk_size=METRIC_SLOTS)(logits)
+        is_finite = logits.isfinite().flatten(1).all(dim=1).double()
+        return torch.cat([found.t(), is_finite[None]])
 
     def _note_best(
-        self, is_pending: torch.Tensor, values: torch.Tensor, is_finite: torch.Tensor
+        self,
+        is_pending: torch.Tensor,
+        values: torch.Tensor,
+        losses: torch.Tensor,
+        is_finite: torch.Tensor,
     ) -> None:
         """Keep what is aside where it is the best so far, as `Record.note` does for the host."""
         sign = -1 if METRICS[self.kind.metric].direction == "minimize" else 1
         is_over = self._has_diverged | (self._epochs - self._best_epochs >= self._patience)
         is_over |= self._epochs >= self._max_epochs
-        is_gain = (self._best_epochs == 0) | (sign * (values - self._best) > 0)
+        gain = sign * (values - self._best)
+        is_lower = (losses < self._best_losses) | self._best_losses.isnan()
+        is_gain = (self._best_epochs == 0) | (gain > 0) | ((gain == 0) & is_lower)
         is_sound = is_finite & values.isfinite()
         is_best = is_pending & ~is_over & is_sound & is_gain
         self._has_diverged |= is_pending & ~is_sound
         self._epochs += is_pending
         self._best.copy_(torch.where(is_best, values, self._best))
+        self._best_losses.copy_(torch.where(is_best, losses, self._best_losses))
         self._best_epochs.copy_(torch.where(is_best, self._epochs, self._best_epochs))
         for best, aside in zip(self._best_values, self._aside, strict=True):
             best.copy_(torch.where(is_best[: len(best), None], aside, best))

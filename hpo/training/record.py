@@ -1,6 +1,8 @@
 """What a run has achieved: its measurements, its best epoch, whether it is over.
 
-Owns patience and what counts as divergence, for both engines.
+Owns patience, what makes an epoch the best and what counts as divergence, for both engines. An
+epoch is better than another when its metric is, or is equal and its loss is lower: a metric may
+stay level for long while the network learns.
 
 Does not know: networks, optimizers, other runs.
 """
@@ -18,7 +20,7 @@ from hpo.training.metrics import evaluate, measure
 from hpo.training.model import MLP
 from hpo.training.parameters import FlatParameters
 from hpo.training.precision import describe_environment, resolve_precision
-from hpo.trial import METRICS, Measurement, MetricName, Precision, TrialConfig
+from hpo.trial import METRICS, TIE_BREAKS, Measurement, MetricName, Precision, TrialConfig
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -28,9 +30,11 @@ class Result:
     Attributes:
         status: "diverged" when weights or outputs stopped being finite numbers.
         reason: what diverged and when; empty when complete.
-        best_step: the epoch with the best validation metric, from 1; 0 when there was none.
+        best_step: the epoch with the best validation metric, and of equal ones the one with the
+            lowest loss; from 1, and 0 when there was none.
         best_value: that metric as training measured it, in its own precision; NaN without one.
-        metrics: every metric of the task on the validation part at the best epoch, in float32.
+        metrics: every metric of the task that has a value on the validation part, at the best
+            epoch, of the network in float32.
         weights: the network's `state_dict` at the best epoch, float32 on the CPU; like `metrics`
             empty when diverged.
         n_epochs: epochs finished, the one that diverged included.
@@ -61,6 +65,7 @@ class Record:
         n_epochs: epochs finished, the one that diverged included.
         measurements: of every epoch that measured a finite number, in order.
         best: the best of them; step 0 and NaN before the first.
+        best_loss: the loss of that epoch, by which ties are broken; NaN where it is unknown.
         reason: what diverged and when; empty while nothing did.
         seconds: spent training and validating.
     """
@@ -71,6 +76,7 @@ class Record:
     n_epochs: int = 0
     measurements: list[Measurement] = field(default_factory=list)
     best: Measurement = field(default_factory=lambda: Measurement(step=0, value=float("nan")))
+    best_loss: float = math.nan
     reason: str = ""
     seconds: float = 0.0
 
@@ -89,6 +95,7 @@ class Record:
             n_epochs=checkpoint.n_epochs,
             measurements=list(checkpoint.measurements),
             best=checkpoint.best,
+            best_loss=checkpoint.best_loss,
             seconds=checkpoint.seconds,
         )
 
@@ -99,11 +106,12 @@ class Record:
         is_late = self.n_epochs - self.best.step >= training.patience
         return bool(self.reason) or is_late or self.n_epochs >= training.max_epochs
 
-    def note(self, value: float, *, is_finite: bool) -> Measurement | None:
+    def note(self, value: float, loss: float, *, is_finite: bool) -> Measurement | None:
         """Add an epoch.
 
         Args:
             value: its validation metric.
+            loss: on the validation part.
             is_finite: whether all outputs on the validation part are finite numbers.
 
         Returns:
@@ -119,8 +127,9 @@ class Record:
         gain = value - self.best.value
         if METRICS[metric].direction == "minimize":
             gain = -gain
-        if not self.best.step or gain > 0:
-            self.best = measurement
+        is_lower = loss < self.best_loss or math.isnan(self.best_loss)
+        if not self.best.step or gain > 0 or (gain == 0 and is_lower):
+            self.best, self.best_loss = measurement, loss
         return measurement
 
     def checkpoint(
@@ -138,6 +147,7 @@ class Record:
             tensors={name: tensor.to("cpu", copy=True) for name, tensor in tensors.items()},
             measurements=tuple(self.measurements),
             best_step=self.best.step,
+            best_loss=self.best_loss,
             n_steps=self.n_steps,
             n_epochs=self.n_epochs,
             seconds=self.seconds,
@@ -167,7 +177,9 @@ class Record:
 
 
 def measured(feed: Feed, metric: MetricName, logits: torch.Tensor) -> torch.Tensor:
-    """A metric on the validation part, a float64 number on the device.
+    """A metric and the loss that breaks its ties, on the validation part: (2,) float64.
+
+    They stay on the device.
 
     Args:
         feed: of the run.
@@ -175,8 +187,9 @@ def measured(feed: Feed, metric: MetricName, logits: torch.Tensor) -> torch.Tens
         logits: the network's outputs on the validation part, (rows, n_outputs).
     """
     data = feed.data
+    names = metric, TIE_BREAKS[data.task]
     return measure(
-        metric, data.task, data.n_classes, logits, feed.y_val, data.target_mean, data.target_std
+        names, data.task, data.n_classes, logits, feed.y_val, data.target_mean, data.target_std
     )
 
 

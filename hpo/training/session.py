@@ -87,9 +87,9 @@ class Session:
         """The run as it stands; None before the first step."""
         return self._record.checkpoint(self._tensors(), self._feed.device)
 
-    def result(self) -> Result | None:
-        """How the run ended, or None while it goes on."""
-        if not self._record.is_over:
+    def result(self, *, early: bool = False) -> Result | None:
+        """How the run ended, or None while it goes on; `early` ends it after a finished epoch."""
+        if not (self._record.is_over or (early and self._record.best.step)):
             return None
         return self._record.result(self._feed, self._best_values)
 
@@ -107,10 +107,11 @@ class Session:
     def _end_epoch(self) -> Measurement | None:
         """Validate; None when the run has diverged."""
         logits = torch.cat([self._passes.outputs(x) for x in self._feed.validation_blocks()])
-        value = measured(self._feed, self._config.objective.metric, logits)
+        found = measured(self._feed, self._config.objective.metric, logits)
         # The metric alone would hide a NaN among the logits: argmax takes it for a class.
-        is_finite, number = torch.stack([logits.isfinite().all().double(), value]).tolist()
-        measurement = self._record.note(number, is_finite=bool(is_finite))
+        is_finite = logits.isfinite().all().double()
+        value, loss, is_sound = torch.cat([found, is_finite[None]]).tolist()
+        measurement = self._record.note(value, loss, is_finite=bool(is_sound))
         if measurement is not None:
             if self._record.best is measurement:
                 self._best_values.copy_(self._parameters.values)

@@ -45,7 +45,7 @@ class Baseline:
 
     Attributes:
         note: how it was fitted, and which limit it met.
-        metrics: `validation` and `test`, each by metric.
+        metrics: `validation` and `test`, each by metric; without those that have no value there.
     """
 
     name: str
@@ -95,9 +95,9 @@ def _fitted(
     began = time.perf_counter()
     predict, note = fit(dataset, x, y, began + max_seconds)
     seconds = time.perf_counter() - began
+    parts = {"validation": dataset.part("val"), "test": dataset.part("test")}
     metrics = {
-        "validation": _evaluate(dataset, predict, dataset.part("val")),
-        "test": _evaluate(dataset, predict, dataset.part("test")),
+        said: _evaluate(dataset, predict, part) for said, part in parts.items() if len(part.y)
     }
     return Baseline(name=name, note=drawn + note, seconds=seconds, metrics=metrics)
 
@@ -194,7 +194,7 @@ def _outputs(model: Any, rows: Any, dataset: Dataset) -> Floats:
 def _evaluate(
     dataset: Dataset, predict: Callable[[Floats], Floats], part: Part
 ) -> dict[str, float]:
-    """Every metric of the task, by the functions that measure the trials."""
+    """Every metric that has a value on the part, by the functions that measure the trials."""
     outputs = torch.from_numpy(predict(_matrix(part)))
     schema = dataset.schema
     if schema.task == "regression":

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 
 from hpo.artifacts import ArtifactStore
 from hpo.results.leaderboard import Row, ranked
@@ -133,6 +133,6 @@ def _reasons(trials: Sequence[FrozenTrial]) -> list[tuple[str, int]]:
     said = [
         str(trial.user_attrs["reason"]).splitlines()[0]
         for trial in trials
-        if trial.user_attrs.get("reason")
+        if trial.user_attrs.get("reason") and trial.state != TrialState.COMPLETE
     ]
     return Counter(reason for reason in said if not reason.endswith(pruner)).most_common(10)

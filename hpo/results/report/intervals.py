@@ -66,9 +66,14 @@ def resampled(
     return np.concatenate(blocks)
 
 
-def interval(values: Floats, level: float = LEVEL) -> Interval:
-    """The percentile interval of resampled values."""
-    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
+def interval(values: Floats, level: float = LEVEL) -> Interval | None:
+    """The percentile interval of resampled values, without those draws on which there is none.
+
+    None where there is a value on no draw.
+    """
+    if np.isnan(values).all():
+        return None
+    low, high = np.nanquantile(values, [(1 - level) / 2, (1 + level) / 2])
     return Interval(low=float(low), high=float(high))
 
 
@@ -121,7 +126,7 @@ def _r2(weights: Floats, outputs: Floats, y: Array) -> Floats:
 
 
 def _auc(weights: Floats, scores: Floats, positive: Array) -> Floats:
-    """The Mann-Whitney statistic; ties count half, and a class without rows ranks nothing: 0.5."""
+    """The Mann-Whitney statistic; ties count half, and a class without rows ranks nothing: NaN."""
     order = np.argsort(scores, kind="stable")
     ordered = scores[order]
     starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
@@ -129,7 +134,7 @@ def _auc(weights: Floats, scores: Floats, positive: Array) -> Floats:
     below = np.add.reduceat((weights * ~positive)[:, order], starts, axis=1)
     wins = (above * (below.cumsum(axis=1) - below / 2)).sum(axis=1)
     pairs = above.sum(axis=1) * below.sum(axis=1)
-    return _ratio(wins, pairs, 0.5)
+    return _ratio(wins, pairs, np.nan)
 
 
 def _ratio(part: Floats, whole: Floats, otherwise: Floats | float) -> Floats:

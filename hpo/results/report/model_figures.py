@@ -75,8 +75,8 @@ def leader_intervals(leaders: Sequence[Leader], metric: str) -> go.Figure | None
 
 
 def contenders(rows: Sequence[Contender], metric: str) -> go.Figure | None:
-    """Validation and test metric of the winner, the default and the baselines."""
-    known = [each for each in reversed(rows) if each.metrics]
+    """Validation and test metric of the winner, the default and the baselines, as far as known."""
+    known = [each for each in reversed(rows) if _values(each, metric)]
     if len(known) < 2:
         return None
     drawn = figure(
@@ -87,7 +87,7 @@ def contenders(rows: Sequence[Contender], metric: str) -> go.Figure | None:
     )
     names = [_contender(each) for each in known]
     for each, name in zip(known, names, strict=True):
-        ends = [found[metric] for found in each.metrics.values()]
+        ends = list(_values(each, metric).values())
         drawn.add_scatter(
             x=ends,
             y=[name] * len(ends),
@@ -97,7 +97,7 @@ def contenders(rows: Sequence[Contender], metric: str) -> go.Figure | None:
             hoverinfo="skip",
         )
     for part, symbol in (("validation", "circle-open"), ("test", "circle")):
-        met = [(e, n) for e, n in zip(known, names, strict=True) if part in e.metrics]
+        met = [(e, n) for e, n in zip(known, names, strict=True) if part in _values(e, metric)]
         drawn.add_scatter(
             x=[each.metrics[part][metric] for each, _ in met],
             y=[name for _, name in met],
@@ -164,8 +164,8 @@ def residuals(on_test: OnTest, target: str) -> go.Figure:
     drawn.add_scatter(
         row=1,
         col=1,
-        x=y[dots].astype("f4"),
-        y=outputs[dots].astype("f4"),
+        x=y[dots],
+        y=outputs[dots],
         mode="markers",
         marker={"color": COMPLETE, "size": 4, "opacity": 0.35},
         hovertemplate="true %{x:.4g}, predicted %{y:.4g}<extra></extra>",
@@ -201,6 +201,11 @@ def residuals(on_test: OnTest, target: str) -> go.Figure:
 
 def _name(number: int) -> str:
     return f"trial {number}" + (" (default)" if number == 0 else "")
+
+
+def _values(each: Contender, metric: str) -> dict[str, float]:
+    """A metric by part, where it has a value."""
+    return {part: found[metric] for part, found in each.metrics.items() if metric in found}
 
 
 def _contender(each: Contender) -> str:

@@ -78,12 +78,18 @@ def render(content: Content) -> str:
 
 
 def verdict(content: Content) -> str:
-    """How the winner does against each of the others on the test part, in a sentence."""
-    found = {each.kind: each for each in content.contenders}
-    if "winner" not in found or "test" not in found["winner"].metrics:
+    """How the winner does against each of the others on the test part, in a sentence.
+
+    Empty where the metric has no value there.
+    """
+    known = [e for e in content.contenders if content.metric in e.metrics.get("test", {})]
+    found = {each.kind: each for each in known}
+    if "winner" not in found:
         return ""
     own = found["winner"].metrics["test"][content.metric]
-    others = [e for e in content.contenders if e.kind != "winner" and "test" in e.metrics]
+    others = [each for each in known if each.kind != "winner"]
+    if not others:
+        return f"On the test part its {content.metric} is {text.number(own)}."
     said = [_against(own, each, content.metric) for each in others]
     listed = " and ".join([", ".join(said[:-1]), said[-1]] if len(said) > 1 else said)
     return f"On the test part its {content.metric} is {text.number(own)}: {listed}."
@@ -198,5 +204,6 @@ def _names_of_leaders(content: Content) -> dict[str, str]:
 
 def _metrics(content: Content) -> list[str]:
     """Names of the metrics of the comparison, the objective first."""
-    known = [name for each in content.contenders for name in each.metrics.get("validation", {})]
+    parts = [part for each in content.contenders for part in each.metrics.values()]
+    known = [name for part in parts for name in part]
     return sorted(dict.fromkeys(known), key=lambda name: name != content.metric)
