@@ -117,7 +117,7 @@ def _cells(random: Random, n: int) -> Cells:
         lambda: [f"2024-{value:02}-01" for value in random.integers(1, 14, n)],
         lambda: [f"{value:02}/02/2024 10:00" for value in random.integers(1, 32, n)],
         lambda: [f"{value}:30" for value in random.integers(0, 25, n)],
-        lambda: [f"{value}" for value in random.normal(size=n) * 1e43],
+        lambda: [f"{value}" for value in random.normal(size=n) * 1e39],
         lambda: ["train", "val", "test"] * (n // 3) + ["train"] * (n % 3),
         lambda: [""] * n,
         lambda: ["same"] * n,
