@@ -373,3 +373,8 @@ def test_typed_values_of_another_kind_than_the_study_says(
 ) -> None:
     with pytest.raises(DataError, match=rf'^t\.csv: column "x" must hold {re.escape(said)}'):
         table({"x": held, "y": [1, 2]}, **keys)
+
+
+def test_a_target_that_is_to_be_dropped_is_refused() -> None:
+    with pytest.raises(DataError, match=r'^t\.csv: data\.drop names the target "x"$'):
+        cells("1", target="x", drop=("x",))

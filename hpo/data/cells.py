@@ -171,6 +171,8 @@ def parse_times(text: pl.Series, order: str) -> pl.Series:
         pattern, parts = PATTERNS[spelling]
         cells = text[rest]
         fits = cells.str.contains(pattern).to_numpy()
+        if not fits.any():
+            continue
         found[rest[fits]], is_time[rest[fits]] = _times(cells.filter(fits), pattern, parts)
         rest = rest[~fits]  # a cell has one spelling at most
     gone = pl.Series(found).set(~pl.Series(is_time, dtype=pl.Boolean), None)

@@ -74,6 +74,8 @@ def choose_readers(
     Raises:
         DataError: a column's cells can be read in two ways; names both and the key that decides.
     """
+    if data.target in data.drop:
+        raise DataError(f"{where}: data.drop names the target {shown(data.target)}")
     if data.decimal is not None and data.decimal == data.thousands:
         raise DataError(
             f"{where}: data.decimal and data.thousands must differ, "
