@@ -1,16 +1,21 @@
 """Databases for tests: a SQLite file each, a schema each in a real PostgreSQL, a database each in a
-real MariaDB; and an S3 server.
+real MariaDB; and an S3 server. The header of a run names what the machine lacks.
 """
 
+import os
+import signal
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
+import machine
 import pytest
 import servers
 
 from hpo.storage.engine import Storage, open_storage
+
+Made = TypeVar("Made")
 
 MARIADB_OPTIONS = (
     "--default-time-zone=+09:00",  # as far as it tells, it is in Tokyo
@@ -20,15 +25,70 @@ MARIADB_OPTIONS = (
 )
 
 
-@pytest.fixture(scope="session")
-def postgresql() -> Iterator[servers.PostgresqlServer]:
-    """A PostgreSQL server of this test process's own."""
+def pytest_configure() -> None:
+    """Let tests and their processes be free of what this process was started with."""
+    for name in [name for name in os.environ if name.startswith("HPO_")]:
+        del os.environ[name]
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in a script's background
+
+
+def pytest_report_header() -> list[str]:
+    """Name what this machine has and lacks."""
+    return machine.report()
+
+
+class Started(Generic[Made]):
+    """A server that several tests use, or what was said when it did not start."""
+
+    def __init__(self, name: str, made: Made | None, said: str) -> None:
+        """Keep either."""
+        self._name, self._made, self._said = name, made, said
+        self._is_told = False
+
+    def get(self) -> Made:
+        """The server; without one, the first test fails with what was said, others are skipped."""
+        if self._made is not None:
+            return self._made
+        if self._is_told:
+            pytest.skip(f"{self._name} did not start, as the error of an earlier test says")
+        self._is_told = True
+        pytest.fail(f"{self._name} did not start: {self._said}", pytrace=False)
+
+
+@contextmanager
+def started(name: str, server: AbstractContextManager[Made]) -> Iterator[Started[Made]]:
+    """Start a server for as long as it is needed."""
+    made, said = None, ""
+    with ExitStack() as running:
+        try:
+            made = running.enter_context(server)
+        except Exception as error:
+            said = f"{error!r} {getattr(error, 'stderr', None) or ''}"
+        yield Started(name, made, said)
+
+
+@contextmanager
+def quick_postgresql_server() -> Iterator[servers.PostgresqlServer]:
+    """A PostgreSQL server whose data need not outlive the tests."""
     with servers.postgresql_server() as server:
-        server.set(fsync="off")  # its data need not outlive the tests
+        server.set(fsync="off")
         yield server
 
 
 @pytest.fixture(scope="session")
+def started_postgresql() -> Iterator[Started[servers.PostgresqlServer]]:
+    """This test process's own, once a test wants it."""
+    with started("PostgreSQL", quick_postgresql_server()) as server:
+        yield server
+
+
+@pytest.fixture
+def postgresql(started_postgresql: Started[servers.PostgresqlServer]) -> servers.PostgresqlServer:
+    """A PostgreSQL server of this test process's own."""
+    return started_postgresql.get()
+
+
+@pytest.fixture
 def postgresql_server(postgresql: servers.PostgresqlServer) -> str:
     """The URL of its first database."""
     return postgresql.url
@@ -41,12 +101,17 @@ def postgresql_url(postgresql: servers.PostgresqlServer) -> str:
 
 
 @pytest.fixture(scope="session")
-def mariadb() -> Iterator[servers.MariadbServer]:
-    """A MariaDB server of this test process's own."""
-    with servers.mariadb_server(*MARIADB_OPTIONS) as server:
-        if server is None:
-            pytest.skip("no MariaDB server here: apt-get install mariadb-server-core")
+def started_mariadb() -> Iterator[Started[servers.MariadbServer]]:
+    """This test process's own, once a test wants it."""
+    machine.MARIADB.or_skip()
+    with started("MariaDB", servers.mariadb_server(*MARIADB_OPTIONS)) as server:
         yield server
+
+
+@pytest.fixture
+def mariadb(started_mariadb: Started[servers.MariadbServer]) -> servers.MariadbServer:
+    """A MariaDB server of this test process's own."""
+    return started_mariadb.get()
 
 
 @pytest.fixture
@@ -58,10 +123,16 @@ def mariadb_url(mariadb: servers.MariadbServer) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def s3_server() -> Iterator[servers.S3Server]:
-    """An S3 server of this test process's own."""
-    with servers.s3_server() as server:
+def started_s3() -> Iterator[Started[servers.S3Server]]:
+    """This test process's own, once a test wants it."""
+    with started("the S3 server", servers.s3_server()) as server:
         yield server
+
+
+@pytest.fixture
+def s3_server(started_s3: Started[servers.S3Server]) -> servers.S3Server:
+    """An S3 server of this test process's own."""
+    return started_s3.get()
 
 
 @pytest.fixture

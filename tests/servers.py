@@ -23,6 +23,7 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Protocol
 
+import machine
 import psycopg
 import pymysql
 import sqlalchemy as sa
@@ -92,12 +93,15 @@ class PostgresqlServer:
 class MariadbServer:
     """A MariaDB server; `socket` is where it listens."""
 
-    def __init__(self, folder: Path, programs: tuple[str, str], options: Sequence[str]) -> None:
+    def __init__(self, folder: Path, options: Sequence[str]) -> None:
         """Make its files and start it."""
-        server, installer = programs
+        server, installer = map(machine.program, ("mariadbd", "mariadb-install-db"))
+        assert server is not None
+        assert installer is not None
         own = ["--no-defaults", f"--datadir={folder}/data", f"--user={getpass.getuser()}"]
         install = [*own, "--auth-root-authentication-method=normal", "--skip-test-db"]
-        subprocess.run([installer, *install], check=True, capture_output=True)
+        done = subprocess.run([installer, *install], capture_output=True, text=True)
+        assert done.returncode == 0, f"{installer} says: {done.stdout}{done.stderr}"
         self.socket = f"{folder}/socket"
         files = [f"--socket={self.socket}", f"--pid-file={folder}/pid", f"--log-error={folder}/log"]
         self._command = [server, *own, "--skip-networking", *files, *options]
@@ -125,10 +129,14 @@ class MariadbServer:
             self._command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
         deadline = time.monotonic() + START_SECONDS
-        while not self._answers():
-            assert self._process.poll() is None, self._log.read_text()
-            assert time.monotonic() < deadline, self._log.read_text()
-            time.sleep(0.05)
+        try:
+            while not self._answers():
+                assert self._process.poll() is None, self._log.read_text()
+                assert time.monotonic() < deadline, self._log.read_text()
+                time.sleep(0.05)
+        except BaseException:
+            self.stop()
+            raise
 
     def _answers(self) -> bool:
         with socket.socket(socket.AF_UNIX) as client:  # PyMySQL's would be left open
@@ -157,9 +165,12 @@ class S3Server:
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
         )
         assert self._process.stdout is not None
-        for line in self._process.stdout:
-            if found := re.search(rb"http://127\.0\.0\.1:(\d+)", line):
-                break
+        said, found = b"", None
+        while found is None:
+            line = self._process.stdout.readline()
+            said += line
+            assert line, said.decode()  # it has ended
+            found = re.search(rb"http://127\.0\.0\.1:(\d+)", line)
         self._reader = threading.Thread(target=self._process.stdout.read, daemon=True)
         self._reader.start()
         self.behind = int(found[1])
@@ -298,15 +309,10 @@ def postgresql_server() -> Iterator[PostgresqlServer]:
 
 
 @contextmanager
-def pooler(server: PostgresqlServer, n_connections: int) -> Iterator[str | None]:
-    """URL of a fresh database behind pgbouncer, which shares few connections among transactions.
-
-    None where it is not installed.
-    """
-    program = shutil.which("pgbouncer", path=os.environ["PATH"] + ":/usr/sbin")
-    if program is None:
-        yield None
-        return
+def pooler(server: PostgresqlServer, n_connections: int) -> Iterator[str]:
+    """URL of a fresh database behind pgbouncer, which shares few connections among transactions."""
+    program = machine.program("pgbouncer")
+    assert program is not None
     name = f"pooled_{uuid.uuid4().hex}"
     with psycopg.connect(server.url, autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {name}")
@@ -343,13 +349,11 @@ def pooler(server: PostgresqlServer, n_connections: int) -> Iterator[str | None]
 @contextmanager
 def mariadb_server(*options: str) -> Iterator[MariadbServer | None]:
     """A MariaDB server for as long as it is needed; None where none is installed."""
-    path = os.environ["PATH"] + ":/usr/sbin"
-    found = [shutil.which(name, path=path) for name in ("mariadbd", "mariadb-install-db")]
-    if found[0] is None or found[1] is None:
+    if machine.MARIADB.lack is not None:
         yield None
         return
     with _folder("mariadb") as folder:
-        server = MariadbServer(folder, (found[0], found[1]), options)
+        server = MariadbServer(folder, options)
         try:
             yield server
         finally:

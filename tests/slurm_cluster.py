@@ -5,7 +5,6 @@ Needs Debian's slurm-wlm and munge, and no root; nothing listens beyond loopback
 
 import getpass
 import os
-import shutil
 import socket
 import subprocess
 import time
@@ -13,8 +12,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "scontrol", "squeue", "scancel")
-PATH = f"{os.environ['PATH']}:/usr/sbin:/usr/bin"
+import machine
+
 CONFIGURATION = """
 ClusterName=test
 SlurmctldHost=localhost(127.0.0.1)
@@ -49,7 +48,7 @@ class Cluster:
 
     def __init__(self, folder: Path) -> None:
         """Know where its configuration is."""
-        self.environment = {"SLURM_CONF": str(folder / "slurm.conf"), "PATH": PATH}
+        self.environment = {"SLURM_CONF": str(folder / "slurm.conf"), "PATH": machine.PATH}
 
     def say(self, *command: str) -> str:
         """Run one of Slurm's commands; what it prints."""
@@ -66,11 +65,6 @@ class Cluster:
     def state(self, job: str) -> str:
         """A job's state, such as RUNNING."""
         return self.facts(job)["JobState"]
-
-
-def missing() -> list[str]:
-    """The programs that are not installed."""
-    return [name for name in PROGRAMS if shutil.which(name, path=PATH) is None]
 
 
 @contextmanager
@@ -108,7 +102,7 @@ def slurm_cluster(folder: Path) -> Iterator[Cluster]:
 
 @contextmanager
 def _daemon(command: list[str], cluster: Cluster, folder: Path) -> Iterator[None]:
-    program = shutil.which(command[0], path=PATH)
+    program = machine.program(command[0])
     assert program is not None
     with open(folder / f"{command[0]}-{command[-1][-2:]}.out", "w") as log:
         process = subprocess.Popen(

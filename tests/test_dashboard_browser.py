@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import machine
 import pytest
 from dashboard_cases import WEIGHTS, make_study, served, store_at
 
@@ -14,7 +15,6 @@ from hpo.storage.engine import open_storage
 sync_api = pytest.importorskip("playwright.sync_api")
 pytestmark = pytest.mark.slow
 
-CHROMIUM = Path("/usr/bin/chromium")
 CHROMIUM_ARGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -46,10 +46,11 @@ def port(tmp_path_factory) -> Iterator[int]:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator["sync_api.Browser"]:
-    if not CHROMIUM.exists():
-        pytest.skip(f"{CHROMIUM} is missing: install the Debian package chromium")
+    machine.CHROMIUM.or_skip()
     with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=CHROMIUM_ARGS)
+        browser = playwright.chromium.launch(
+            executable_path=machine.program("chromium"), args=CHROMIUM_ARGS
+        )
         yield browser
         browser.close()
 

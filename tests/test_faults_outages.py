@@ -6,6 +6,7 @@ import time
 from contextlib import closing
 from pathlib import Path
 
+import machine
 import pytest
 from faults.audit import audit
 from faults.crew import Crew, send, wait_until
@@ -51,8 +52,8 @@ def test_workers_sit_out_an_outage_of_the_database(tmp_path: Path) -> None:
 def test_a_trial_waits_for_room_on_the_disk(tmp_path: Path) -> None:
     (tmp_path / "disk").mkdir()
     with small_disk(tmp_path / "disk") as disk:
-        if disk is None:
-            pytest.skip("this machine permits no mount: a full disk cannot be had")
+        machine.SMALL_DISK.or_skip()
+        assert disk is not None
         setting = make_setting(
             tmp_path, f"sqlite:///{tmp_path}/hpo.db", disk.folder / "store", n_trials=1
         )

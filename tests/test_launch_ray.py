@@ -13,6 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
 
+import machine
 import pytest
 import servers
 from faults.setting import Setting, make_setting
@@ -35,10 +36,8 @@ def test_a_study_outlives_workers_nodes_and_the_head(
 ) -> None:
     if find_spec("ray") is None:
         pytest.skip(NO_RAY)
-    alone = ["unshare", "--net"] if os.geteuid() == 0 else ["unshare", "-U", "-r", "--net"]
-    if subprocess.run([*alone, "true"], capture_output=True).returncode:
-        pytest.skip("this machine permits no network namespace, in which Ray may listen")
-    command = [*alone, sys.executable, str(SCENARIO), str(tmp_path), postgresql.database()]
+    machine.OWN_NETWORK.or_skip()  # Ray listens wherever it can
+    command = [*machine.ALONE, sys.executable, str(SCENARIO), str(tmp_path), postgresql.database()]
     with tempfile.TemporaryDirectory(prefix="ray-") as sessions:  # sockets want a short path
         environment = {**os.environ, **QUIET, "RAY_TMPDIR": sessions}
         run = subprocess.run(

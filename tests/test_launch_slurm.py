@@ -6,10 +6,11 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import machine
 import pytest
 from faults.crew import wait_until
 from faults.setting import Setting, make_setting
-from slurm_cluster import Cluster, missing, slurm_cluster
+from slurm_cluster import Cluster, slurm_cluster
 
 from hpo.errors import InputError
 from hpo.launch.slurm import time_limit
@@ -106,8 +107,7 @@ def test_no_limit_is_none_and_nonsense_is_an_error() -> None:
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
-    if absent := missing():
-        pytest.skip(f"no Slurm here ({', '.join(absent)}): apt-get install slurm-wlm munge")
+    machine.SLURM.or_skip()
     with tempfile.TemporaryDirectory(prefix="hpo-slurm-") as folder:
         with slurm_cluster(Path(folder)) as running:
             yield running

@@ -10,6 +10,7 @@ from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
+import machine
 import pytest
 
 from hpo.artifacts import ArtifactStore, trial_path
@@ -23,7 +24,6 @@ from hpo.worker.loop import Timing, Worker
 from hpo.worker.quota import Quota
 from tests.command_line import hpo
 
-CHROMIUM = Path("/usr/bin/chromium")
 SCRIPT = "<script>document.title='owned'</script>"
 IMAGE = "</script><img src=x onerror=\"document.title='owned'\">"
 LABEL = "<a href='javascript:alert(1)'>yes</a>"
@@ -312,13 +312,12 @@ def test_what_fails_leaves_no_draft(inside: Path) -> None:
 
 @pytest.mark.slow
 def test_a_browser_draws_it_all_without_a_network(page: Path) -> None:
-    if not CHROMIUM.exists():
-        pytest.skip(f"{CHROMIUM} is missing: install the Debian package chromium")
+    machine.CHROMIUM.or_skip()
     sync_api = pytest.importorskip("playwright.sync_api")
     asked, said = [], []
     with sync_api.sync_playwright() as p:
         browser = p.chromium.launch(
-            executable_path=str(CHROMIUM), args=["--no-sandbox", "--disable-gpu"]
+            executable_path=machine.program("chromium"), args=["--no-sandbox", "--disable-gpu"]
         )
         tab = browser.new_context(offline=True).new_page()
         tab.on("request", lambda request: asked.append(request.url))

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
+import machine
 import pytest
 import servers
 import sqlalchemy as sa
@@ -21,9 +22,8 @@ N_CLIENTS, N_CONNECTIONS = 12, 3
 
 @pytest.fixture
 def pooled_url(postgresql: servers.PostgresqlServer) -> Iterator[str]:
+    machine.POOLER.or_skip()
     with servers.pooler(postgresql, N_CONNECTIONS) as url:
-        if url is None:
-            pytest.skip("no pooler here: apt-get install pgbouncer")
         yield url
 
 
