@@ -117,7 +117,7 @@ def test_r2_of_a_single_row_is_refused() -> None:
     columns = {"x": [0.5, 1.5, 2.5, 3.5], "y": [0.5, 1.5, 2.5, 3.5]}
     made = table({**columns, "split": ["train", "train", "val", "test"]}, split=BY_COLUMN)
     data = DataConfig(source="t", target="y", split=BY_COLUMN)
-    with pytest.raises(DataError, match="r2 cannot be computed .* part: it has a single row; "):
+    with pytest.raises(DataError, match=r"r2 cannot be computed .* part: it has a single row; "):
         load_dataset(made, data).check_metric("r2", "s.toml")
 
 

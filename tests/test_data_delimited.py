@@ -34,6 +34,7 @@ def test_the_separator_is_found(separator: str, usual: str) -> None:
         ('a,b\n"x;y;z",1\n"x;y;z",2\n', ["a", "b"], ("x;y;z", "1")),
         ('"a;1";"b;2"\n"x,y";"1"\n', ["a;1", "b;2"], ("x,y", "1")),
         ('"a, b";c\n1,5;2\n', ["a, b", "c"], ("1,5", "2")),
+        ("a, b;c\n1;2\n", ["a, b", "c"], ("1", "2")),
         ("a,b\n", ["a", "b"], None),
         ("a;b\n", ["a", "b"], None),
         ("a\n1\n", ["a"], ("1",)),

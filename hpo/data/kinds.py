@@ -9,15 +9,13 @@ Does not know: files, encodings as tensors, splits.
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
-import numpy as np
 import polars as pl
 
+from hpo.data.ambiguity import Choice, Example, decide
 from hpo.data.cells import NumberFormat, dressed_numbers, parse_times, undressed
 from hpo.data.reader import (
-    CENSORED,
     EXACT,
     MISSING,
-    MISSING_LIKE,
     TEXTS,
     TRUTHS,
     Kind,
@@ -25,15 +23,12 @@ from hpo.data.reader import (
     is_usable,
     nan_as_null,
     present,
-    time_text,
     typed_text,
 )
-from hpo.errors import AmbiguousCellsError, DataError
+from hpo.data.tally import N_SAMPLE, Tally
+from hpo.errors import DataError
 from hpo.parsing import shown
 from hpo.trial import DataConfig
-
-NEARLY_ALL = 0.95
-"""Share of a column's cells that make it numbers or dates; the others count as missing."""
 
 N_CODES = 3
 """So many words of letters with digits, such as V45, make a column of numbers one of codes."""
@@ -41,10 +36,9 @@ N_CODES = 3
 FEW = 3
 """So many different numbers may have three digits after their points by chance."""
 
-N_SAMPLE = 1000
 LIKELY = 0.4
-"""A column of text is read as numbers or dates if this share of so many cells is. Half of all cells
-are, at least, in a column of either."""
+"""A whole column of text is tried as numbers or dates if this share of a sample is. In a column of
+either, half of all cells are at least."""
 
 SHORTEST_DAY = len("2024-2-3")
 DOTTED = r"^[0-9]{1,2}\.[0-9]{1,2}\.[0-9]{4}"
@@ -64,31 +58,6 @@ FORMATS = tuple(
     )
 )
 """In the order of preference, where several read the same cells as the same numbers."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Example:
-    """A cell as it stands, and its row, from 1."""
-
-    cell: str
-    row: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class Choice:
-    """A reader, and what else might be meant.
-
-    Attributes:
-        reader: the first that fits.
-        rival: one that reads the same cells as other values.
-        evidence: the decimal mark or order of dates that this column shows beyond doubt; else "".
-        example: the first cell that the two read differently.
-    """
-
-    reader: Reader
-    rival: Reader | None = None
-    evidence: str = ""
-    example: Example | None = None
 
 
 def choose_readers(
@@ -124,9 +93,7 @@ def choose_readers(
         evidence = {data.decimal}
     orders = {choice.evidence for choice in choices.values()} & {"dmy", "mdy"}
     return {
-        name: choice.reader
-        if name in data.drop
-        else _decided(choice, name, evidence, orders, where)
+        name: choice.reader if name in data.drop else decide(choice, name, evidence, orders, where)
         for name, choice in choices.items()
     }
 
@@ -136,43 +103,6 @@ def _is_in_doubt(choices: dict[str, Choice], data: DataConfig) -> bool:
         choice.rival is not None and choice.reader.kind == "number" and name not in data.drop
         for name, choice in choices.items()
     )
-
-
-def _decided(choice: Choice, name: str, decimals: set[str], orders: set[str], where: str) -> Reader:
-    """The reader that what other columns show leaves."""
-    if choice.rival is None:
-        return choice.reader
-    both = (choice.reader, choice.rival)
-    if choice.reader.kind == "date":
-        key, options = "date_order", (choice.reader.order, choice.rival.order)
-        fitting = [reader for reader in both if orders == {reader.order}]
-    elif choice.reader.written.is_plain:
-        if "," not in decimals:
-            return choice.reader
-        # A point among decimal commas may part thousands, or not.
-        key = "thousands"
-        options = (choice.reader.written.thousands, choice.rival.written.thousands)
-        fitting = []
-    else:
-        key, options = "decimal", (choice.reader.written.decimal, choice.rival.written.decimal)
-        fitting = [reader for reader in both if decimals == {reader.written.decimal}]
-    if fitting:
-        return fitting[0]
-    assert choice.example is not None
-    cell, row = choice.example.cell, choice.example.row
-    first, second = (_as_read(reader, cell) for reader in both)
-    raise AmbiguousCellsError(
-        f'{where}: column "{name}": row {row:,} holds {shown(cell)}, which is {first} with '
-        f'data.{key} = "{options[0]}", and {second} with "{options[1]}": say which',
-        key,
-        options,
-    )
-
-
-def _as_read(reader: Reader, cell: str) -> str:
-    """A cell as a reader takes it, for messages."""
-    values = reader.attempt(pl.Series([cell]), ())[0]
-    return time_text(values)[0] if reader.kind == "date" else f"{values[0]:.12g}"
 
 
 class _Chooser:
@@ -250,7 +180,7 @@ class _Chooser:
             plain = nan_as_null(known.cast(pl.Float64, strict=False))
             if plain.null_count() == 0:
                 return self._plain(cells, known, plain, forced)
-        tally = _Tally(cells)
+        tally = Tally(cells)
         found: Choice | None = None
         if forced != "date":
             found = self._numbers(tally, forced)
@@ -276,7 +206,7 @@ class _Chooser:
         if self._data.thousands == "":
             return Choice(reader=Reader())
         if self._data.decimal == "," or self._data.thousands == ".":
-            found = self._numbers(_Tally(cells), forced)
+            found = self._numbers(Tally(cells), forced)
             return found or Choice(reader=Reader())
         # With thousands of its own a file's 1.234 might be 1234.
         is_group = known.str.contains(r"^[+-]?[1-9][0-9]{0,2}\.[0-9]{3}$")
@@ -291,7 +221,7 @@ class _Chooser:
             return Choice(reader=Reader(), rival=grouped, example=example, evidence=evidence)
         return Choice(reader=Reader())
 
-    def _numbers(self, tally: "_Tally", forced: Kind | None) -> Choice | None:
+    def _numbers(self, tally: Tally, forced: Kind | None) -> Choice | None:
         """A reader of numbers, if nearly all cells are."""
         data = self._data
         if forced is None:
@@ -324,7 +254,7 @@ class _Chooser:
         shows = first.thousands in (".", ",") or (marked & read[first].is_not_null()).any()
         return Choice(reader=Reader(written=first), evidence=first.decimal if shows else "")
 
-    def _are_numbers(self, tally: "_Tally", parts: pl.DataFrame, n_read: int) -> bool:
+    def _are_numbers(self, tally: Tally, parts: pl.DataFrame, n_read: int) -> bool:
         if not tally.is_nearly_all(n_read):
             return False
         words = tally.values
@@ -335,7 +265,7 @@ class _Chooser:
         is_repeated = len(words) * 4 <= tally.n
         return not (is_repeated and int(is_code.sum()) >= N_CODES)
 
-    def _dates(self, tally: "_Tally", forced: Kind | None) -> Choice | None:
+    def _dates(self, tally: Tally, forced: Kind | None) -> Choice | None:
         """A reader of dates or times, if nearly all cells are."""
         orders = ["ymd", "dmy", "mdy", "time"]
         if self._data.date_order is not None:
@@ -374,41 +304,13 @@ def _likely(orders: list[str], sample: pl.Series) -> list[str]:
     ]
 
 
-class _Tally:
-    """The different cells of a column in the order of their rows, and how often each is there."""
-
-    def __init__(self, cells: pl.Series) -> None:
-        known = cells.drop_nulls()
-        self.sample = known if len(known) <= N_SAMPLE else known.sample(N_SAMPLE, seed=0)
-        rows = pl.DataFrame({"cell": cells, "row": np.arange(len(cells))}).drop_nulls()
-        by_cell = rows.group_by("cell", maintain_order=True)
-        counted = by_cell.agg(pl.col("row").first(), pl.len().alias("n"))
-        self.values, self._rows, self._counts = counted.get_columns()
-        self.n = len(rows)
-        is_missing = self.values.str.to_lowercase().is_in(list(MISSING_LIKE))
-        self._n_told = self.n - self.count(is_missing | self.values.str.contains(CENSORED))
-
-    def first(self, chosen: pl.Series) -> Example:
-        """The first of the chosen cells."""
-        place = int(chosen.arg_true()[0])
-        return Example(cell=self.values[place], row=self._rows[place] + 1)
-
-    def count(self, chosen: pl.Series) -> int:
-        """Rows whose cell is among the chosen."""
-        return int(self._counts.filter(chosen).sum())
-
-    def is_nearly_all(self, n_read: int) -> bool:
-        """Whether so many cells, of those that say anything, make the column's kind."""
-        return n_read >= NEARLY_ALL * self._n_told and 2 * n_read >= self.n
-
-
 @dataclass(frozen=True, kw_only=True)
 class _Dress:
     percent: bool
     currency: str
 
 
-def _dress(parts: pl.DataFrame, tally: _Tally) -> _Dress:
+def _dress(parts: pl.DataFrame, tally: Tally) -> _Dress:
     """Whether most numbers are percentages, and their most frequent currency."""
     before, after = parts["before"], parts["after"]
     is_percent = (after == "%").fill_null(value=False)
