@@ -83,6 +83,7 @@ def reading_notes(table: Table, data: DataConfig) -> list[str]:
     """How cells of text were read, where that goes without saying nowhere."""
     readers = {name: reader for name, reader in table.readers.items() if name not in data.drop}
     return [
+        *table.notes,
         *_formats(readers),
         *_date_orders(readers),
         *(odd_note(name, reader) for name, reader in readers.items() if reader.odd),

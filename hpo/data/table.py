@@ -52,12 +52,14 @@ class Table:
         readers: how the cells of a column are read, by name; of usable columns only.
         missing: words that are missing values in a text file.
         format: of the reading; see `FORMAT`.
+        notes: on what is odd about its file, a sentence each.
     """
 
     frame: pl.DataFrame
     readers: Mapping[str, Reader]
     missing: tuple[str, ...] = ()
     format: int = FORMAT
+    notes: tuple[str, ...] = ()
 
     def fingerprint(self) -> str:
         """SHA-256 of the content: names, kinds and values, in their order, in hex.
@@ -79,7 +81,12 @@ class Table:
             OSError: the file cannot be written.
         """
         readers = {name: asdict(reader) for name, reader in self.readers.items()}
-        about = {"format": self.format, "missing": self.missing, "readers": readers}
+        about = {
+            "format": self.format,
+            "missing": self.missing,
+            "readers": readers,
+            "notes": self.notes,
+        }
         told = None if self.format == 1 else {ABOUT: json.dumps(about)}
         write_parquet(self.frame, file, told)
 
@@ -99,7 +106,7 @@ class Table:
             about: _About = parse_json(_About, told, str(path))
         except InputError as error:
             raise DataError(str(error)) from None
-        return cls(frame=frame, readers=about.readers, missing=about.missing)
+        return cls(frame=frame, readers=about.readers, missing=about.missing, notes=about.notes)
 
     @classmethod
     def of_format_1(cls, frame: pl.DataFrame) -> "Table":
@@ -129,6 +136,7 @@ class _About:
     format: int
     missing: tuple[str, ...] = ()
     readers: dict[str, Reader] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
 def read_table(data: DataConfig, base: Path) -> Table:
@@ -165,7 +173,8 @@ def typed_table(raw: RawTable, data: DataConfig) -> Table:
             check_finite(typed, column, raw.where, NAME_AS_MISSING if raw.is_text else "")
         columns[column.name] = typed
         final[column.name] = replace(reader, odd=odd)
-    return Table(frame=pl.DataFrame(columns), readers=final, missing=missing)
+    frame = pl.DataFrame(columns)
+    return Table(frame=frame, readers=final, missing=missing, notes=raw.notes)
 
 
 def _typed(
