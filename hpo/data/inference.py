@@ -9,7 +9,7 @@ import torch
 
 from hpo.data.cells import DAY_MICROSECONDS
 from hpo.data.notes import Dropped, Kept
-from hpo.data.reader import Reader, is_usable
+from hpo.data.reader import USUAL, Reader, is_usable
 from hpo.data.schema import PERIODS, Categories, Cycle, DateColumn, TableSchema
 from hpo.data.table import Table
 from hpo.data.target import label_type, no_column, ordered_classes, target_column, text_of
@@ -99,7 +99,8 @@ def infer_schema(
 
 def is_double(column: pl.Series) -> bool:
     """Whether float32 would lose digits that tell a column's values apart."""
-    values = column.drop_nulls().cast(pl.Float64).to_numpy()
+    present = column.drop_nulls() if column.null_count() else column
+    values = present.cast(pl.Float64).to_numpy()
     if not len(values):
         return False
     lost = np.abs(values - values.astype("f4").astype("f8")).max()
@@ -165,13 +166,8 @@ def _features(table: Table, data: DataConfig) -> tuple[list[str], list[Dropped]]
 
 def _telling(table: Table, names: list[str]) -> dict[str, Reader]:
     """Readers that say more than their column's kind."""
-    usual = (
-        Reader(),
-        Reader(kind="category"),
-        Reader(kind="date", order="ymd"),
-    )
     readers = {name: table.readers[name] for name in names}
-    return {name: reader for name, reader in readers.items() if reader not in usual}
+    return {name: reader for name, reader in readers.items() if reader not in USUAL}
 
 
 def _counted(text: pl.Series) -> pl.DataFrame:

@@ -7,11 +7,13 @@ Does not know: files, how a reader is chosen, tensors.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
+import numpy as np
 import polars as pl
 
+from hpo.data.blocks import blocks
 from hpo.data.cells import PLAIN, NumberFormat, parse_numbers, parse_times
 from hpo.errors import DataError
 from hpo.parsing import shown
@@ -133,6 +135,10 @@ class Reader:
             text = days.fill_null(text)
         return text
 
+    def without_odd(self) -> "Reader":
+        """Itself without the odd cells that it met: what it reads other cells by."""
+        return replace(self, odd=()) if self.odd else self
+
     @property
     def _dtype(self) -> type[pl.DataType]:
         kinds = {"number": pl.Float64, "category": pl.String, "date": pl.Int64}
@@ -167,6 +173,48 @@ class Reader:
             f'{where}: column "{column.name}" must hold {what}{spelled}, '
             f"but row {row + 1:,} holds {held}"
         )
+
+
+USUAL = (Reader(), Reader(kind="category"), Reader(kind="date", order="ymd"))
+"""Those that say no more than a column's kind."""
+
+
+def read_numbers(
+    columns: Sequence[pl.Series], readers: Sequence[Reader], missing: Sequence[str], where: str
+) -> np.ndarray:
+    """What `Reader.read` gives for each of several columns, (rows, columns) float64.
+
+    Args:
+        columns: of one length.
+        readers: of numbers or dates, one a column.
+        missing: as for `Reader.read`.
+        where: likewise.
+
+    Raises:
+        DataError: a cell is not of its column's kind; names row and cell.
+    """
+    found = np.empty((len(columns[0]) if columns else 0, len(columns)))
+    odd: list[int] = []
+    for block in blocks(columns, [reader.without_odd() for reader in readers]):
+        first, *_ = places = block.places
+        check_usable(columns[first], where)
+        values, cells = readers[first].attempt(block.cells, missing)
+        numbers = values.cast(pl.Float64).fill_null(np.nan)
+        found[:, places] = block.by_column(numbers).T
+        wrong = block.any(values.is_null() & cells.is_not_null())
+        odd += [places[i] for i in np.flatnonzero(wrong)]
+    for place in sorted(odd):
+        readers[place].read(columns[place], missing, where)  # refuses what must not be there
+    return found
+
+
+def read_texts(columns: Sequence[pl.Series], readers: Sequence[Reader]) -> list[pl.Series]:
+    """`Reader.category_text` of each of several columns of one length; "" where missing."""
+    found: dict[int, pl.Series] = {}
+    for block in blocks(columns, readers):
+        text = readers[block.places[0]].category_text(block.cells).fill_null("")
+        found.update(zip(block.places, block.parts(text), strict=True))
+    return [found[place] for place in range(len(columns))]
 
 
 def is_usable(column: pl.Series) -> bool:

@@ -9,7 +9,7 @@ Does not know: targets, splits, tensors.
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -17,6 +17,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import polars as pl
 
+from hpo.data.blocks import Block, blocks
 from hpo.data.kinds import choose_readers, missing_words
 from hpo.data.reader import TEXTS, Odd, Reader, is_usable, trimmed, without
 from hpo.data.sources import RawTable, read_parquet, read_raw, write_parquet
@@ -71,7 +72,8 @@ class Table:
         Raises:
             OSError: the file cannot be written.
         """
-        readers = {name: asdict(reader) for name, reader in self.readers.items()}
+        trees = {reader: asdict(reader) for reader in set(self.readers.values())}
+        readers = {name: trees[reader] for name, reader in self.readers.items()}
         about = {"format": self.format, "missing": self.missing, "readers": readers}
         told = None if self.format == 1 else {ABOUT: json.dumps(about)}
         write_parquet(self.frame, file, told)
@@ -108,19 +110,21 @@ class Table:
 
     def _reading(self) -> dict[str, Any]:
         """What of the readers is no reader's default and not seen in the values."""
-        defaults = asdict(Reader())
-        return {
-            name: tree
-            for name, reader in self.readers.items()
-            if (
-                tree := {
-                    key: value
-                    for key, value in asdict(replace(reader, kind="number", whole=False)).items()
-                    if value != defaults[key] and not (key == "order" and value == "ymd")
-                }
-            )
-            and self.format > 1
-        }
+        if self.format == 1:
+            return {}
+        trees = {reader: _told_apart(reader) for reader in set(self.readers.values())}
+        return {name: trees[reader] for name, reader in self.readers.items() if trees[reader]}
+
+
+def _told_apart(reader: Reader) -> dict[str, Any]:
+    """What a reader says beyond what its column's values show."""
+    defaults = asdict(Reader())
+    tree = asdict(replace(reader, kind="number", whole=False))
+    return {
+        key: value
+        for key, value in tree.items()
+        if value != defaults[key] and not (key == "order" and value == "ymd")
+    }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,46 +156,55 @@ def typed_table(raw: RawTable, data: DataConfig) -> Table:
         DataError: a column's cells can be read in two ways, or a number is infinite.
     """
     readers = choose_readers(raw.frame, data, is_text=raw.is_text, where=raw.where)
-    columns, final = [], {}
     missing = missing_words(data)
-    for column in raw.frame.get_columns():
-        if (reader := readers.get(column.name)) is None:
-            columns.append(column.clear(len(column)))
-            continue
-        typed, odd = _typed(column, reader, missing, is_text=raw.is_text)
-        if column.name == data.target and column.dtype in TEXTS:  # to be named when it is refused
-            cells = trimmed(column)
-            odd = odd_cells(cells, typed.is_null() & cells.is_not_null())
-        if column.name not in data.drop:
-            _check_finite(typed, column, raw)
-        columns.append(typed)
-        final[column.name] = replace(reader, odd=odd)
-    return Table(frame=pl.DataFrame(columns), readers=final, missing=missing)
+    given = [column for column in raw.frame.get_columns() if column.name in readers]
+    typed: dict[str, pl.Series] = {}
+    for block in blocks(given, [readers[column.name] for column in given]):
+        some = [given[place] for place in block.places]
+        reader = readers[some[0].name]
+        read = _typed(block, reader, missing, is_text=raw.is_text)
+        for column, (values, odd) in zip(some, read, strict=True):
+            if column.name == data.target and column.dtype in TEXTS:  # for when it is refused
+                cells = trimmed(column)
+                odd = odd_cells(cells, values.is_null() & cells.is_not_null())
+            typed[column.name] = values.rename(column.name)
+            readers[column.name] = replace(reader, odd=odd) if odd else reader
+    columns = raw.frame.get_columns()
+    frame = pl.DataFrame([typed[c.name] if c.name in typed else c.clear(len(c)) for c in columns])
+    _check_finite(frame, raw, data)
+    return Table(frame=frame, readers=readers, missing=missing)
 
 
 def _typed(
-    column: pl.Series, reader: Reader, missing: tuple[str, ...], *, is_text: bool
-) -> tuple[pl.Series, tuple[Odd, ...]]:
-    """The canonical values of a column in their own type, and its odd cells."""
-    values, cells = reader.attempt(column, missing)
-    name = column.name
+    block: Block, reader: Reader, missing: tuple[str, ...], *, is_text: bool
+) -> Iterable[tuple[pl.Series, tuple[Odd, ...]]]:
+    """The canonical values of columns in their own type, and their odd cells."""
+    values, cells = reader.attempt(block.cells, missing)
     if reader.kind == "category":
         text = without(values, missing) if is_text else values
-        return text.rename(name), ()
-    odd = odd_cells(cells, values.is_null() & cells.is_not_null())
+        return [(part, ()) for part in block.parts(text)]
+    wrong = values.is_null() & cells.is_not_null()
+    each = zip(block.parts(cells), block.parts(wrong), block.any(wrong), strict=True)
+    odd = [odd_cells(part, chosen) if is_odd else () for part, chosen, is_odd in each]
     if reader.kind == "date":
-        return values.cast(pl.Datetime("us")).rename(name), odd
-    if column.dtype == pl.Boolean:
-        return column, odd
-    return _as_whole(values, cells).rename(name), odd
+        return zip(block.parts(values.cast(pl.Datetime("us"))), odd, strict=True)
+    if block.cells.dtype == pl.Boolean:
+        return zip(block.parts(block.cells), odd, strict=True)
+    return zip(_as_whole(block, values, cells), odd, strict=True)
 
 
-def _as_whole(numbers: pl.Series, cells: pl.Series) -> pl.Series:
-    """Numbers as Int64 where they were written as whole ones."""
+def _as_whole(block: Block, numbers: pl.Series, cells: pl.Series) -> list[pl.Series]:
+    """Columns of numbers, Int64 where they were written as whole ones."""
+    parts = block.parts(numbers)
     if cells.dtype not in TEXTS and not cells.dtype.is_integer():
-        return numbers
+        return parts
     whole = cells.cast(pl.Int64, strict=False)
-    return whole if whole.null_count() == numbers.null_count() == cells.null_count() else numbers
+    n_missing, n_no_number, n_not_whole = (
+        block.by_column(each.is_null()).sum(axis=1) for each in (cells, numbers, whole)
+    )
+    are_whole = (n_missing == n_no_number) & (n_missing == n_not_whole)
+    wholes = zip(block.parts(whole), parts, are_whole, strict=True)
+    return [whole if is_whole else part for whole, part, is_whole in wholes]
 
 
 def odd_cells(cells: pl.Series, wrong: pl.Series) -> tuple[Odd, ...]:
@@ -205,16 +218,20 @@ def odd_cells(cells: pl.Series, wrong: pl.Series) -> tuple[Odd, ...]:
     return tuple(Odd(word=word, row=row + 1, count=n) for word, row, n in ordered.rows())
 
 
-def _check_finite(typed: pl.Series, column: pl.Series, raw: RawTable) -> None:
-    if typed.dtype != pl.Float64:
-        return
-    too_large = (typed.abs() > LARGEST).fill_null(value=False)
-    if too_large.any():
-        row = int(too_large.arg_true()[0])
+def _check_finite(typed: pl.DataFrame, raw: RawTable, data: DataConfig) -> None:
+    dropped = set(data.drop)
+    columns = [c for c in typed.get_columns() if c.dtype == pl.Float64 and c.name not in dropped]
+    large: list[int] = []
+    for block in blocks(columns, [None] * len(columns)):
+        are_large = block.any(block.cells.abs() > LARGEST)
+        large += [block.places[i] for i in np.flatnonzero(are_large)]
+    if large:
+        column = columns[min(large)]
+        row = int((column.abs() > LARGEST).arg_true()[0])
         way = "; name it in data.missing to count it as missing" if raw.is_text else ""
         raise DataError(
             f'{raw.where}: column "{column.name}" must hold finite numbers up to 3.4e38, '
-            f"but row {row + 1:,} holds {column[row]}{way}"
+            f"but row {row + 1:,} holds {raw.frame[column.name][row]}{way}"
         )
 
 
@@ -226,11 +243,13 @@ def _add(digest: Any, column: pl.Series) -> None:
     is_text = column.dtype == pl.String
     kind = "text" if is_text else "time" if column.dtype == pl.Datetime else "number"
     digest.update(f"\0{column.name}\0{kind}\0".encode())
-    digest.update(np.packbits(column.is_null().to_numpy()).tobytes())
+    gaps = column.is_null().to_numpy() if column.null_count() else np.zeros(len(column), dtype=bool)
+    digest.update(np.packbits(gaps).tobytes())
     if is_text:
         text = column.fill_null("")
         digest.update(text.str.len_bytes().to_numpy().astype("<i8").tobytes())
         digest.update("".join(text.to_list()).encode())
         return
-    values = column.cast(pl.Int64) if kind == "time" else column
-    digest.update(values.cast(pl.Float64).fill_null(0).to_numpy().astype("<f8").tobytes())
+    values = (column.cast(pl.Int64) if kind == "time" else column).cast(pl.Float64)
+    values = values.fill_null(0) if column.null_count() else values
+    digest.update(values.to_numpy().astype("<f8").tobytes())
