@@ -210,8 +210,9 @@ def _mixed(graph: _Graph, model: Predictor, x_num: str | None, codes: str | None
             features.append((part.preprocessor, found[0]))
         output = _predictions(graph, part, _logits(graph, part, found[0]))
         kind = "f8" if model.schema.task == "regression" else "f4"
-        share = graph.constant(weight, kind)
-        outputs.append(output if weight == 1 else graph.add("Mul", output, share))
+        if weight != 1:
+            output = graph.add("Mul", output, graph.constant(weight, kind))
+        outputs.append(output)
     mixed = outputs[0]
     for output in outputs[1:]:
         mixed = graph.add("Add", mixed, output)
