@@ -135,10 +135,6 @@ class Reader:
             text = days.fill_null(text)
         return text
 
-    def without_odd(self) -> "Reader":
-        """Itself without the odd cells that it met: what it reads other cells by."""
-        return replace(self, odd=()) if self.odd else self
-
     @property
     def _dtype(self) -> type[pl.DataType]:
         kinds = {"number": pl.Float64, "category": pl.String, "date": pl.Int64}
@@ -193,19 +189,31 @@ def read_numbers(
     Raises:
         DataError: a cell is not of its column's kind; names row and cell.
     """
+    for column in columns:
+        check_usable(column, where)
+    numbers, odd = attempt_numbers(columns, readers, missing)
+    for place in odd:
+        readers[place].read(columns[place], missing, where)  # refuses what must not be there
+    return numbers
+
+
+def attempt_numbers(
+    columns: Sequence[pl.Series], readers: Sequence[Reader], missing: Sequence[str]
+) -> tuple[np.ndarray, list[int]]:
+    """Likewise, NaN for cells that are not of their column's kind.
+
+    Returns:
+        The numbers, and the places of the columns that hold such cells.
+    """
     found = np.empty((len(columns[0]) if columns else 0, len(columns)))
     odd: list[int] = []
-    for block in blocks(columns, [reader.without_odd() for reader in readers]):
-        first, *_ = places = block.places
-        check_usable(columns[first], where)
-        values, cells = readers[first].attempt(block.cells, missing)
+    for block in blocks(columns, [replace(reader, odd=()) for reader in readers]):
+        values, cells = readers[block.places[0]].attempt(block.cells, missing)
         numbers = values.cast(pl.Float64).fill_null(np.nan)
-        found[:, places] = block.by_column(numbers).T
+        found[:, block.places] = block.by_column(numbers).T
         wrong = block.any(values.is_null() & cells.is_not_null())
-        odd += [places[i] for i in np.flatnonzero(wrong)]
-    for place in sorted(odd):
-        readers[place].read(columns[place], missing, where)  # refuses what must not be there
-    return found
+        odd += [block.places[i] for i in np.flatnonzero(wrong)]
+    return found, sorted(odd)
 
 
 def read_texts(columns: Sequence[pl.Series], readers: Sequence[Reader]) -> list[pl.Series]:
