@@ -17,7 +17,7 @@ from hpo.launch.local import local_slots, slots_argument
 from hpo.launch.search import local_crew, search
 from hpo.parsing import parse_duration
 from hpo.results.export import export
-from hpo.results.leaderboard import leaderboard, to_table
+from hpo.results.leaderboard import leaderboard, to_table, why_empty
 from hpo.results.stored import stored_model
 from hpo.status import StudyStatus
 from hpo.storage.engine import open_storage
@@ -50,7 +50,7 @@ class StudyResults:
             HpoError: no trial is COMPLETE yet.
         """
         if not (rows := leaderboard(self.study)):
-            raise HpoError(f"study {self.study.name} has no COMPLETE trial yet")
+            raise HpoError(why_empty(self.study))
         return stored_model(self.store, rows[0])
 
     def export(

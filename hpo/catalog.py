@@ -157,6 +157,12 @@ def find(storage: Storage, name: str) -> Listed:
     return found[name]
 
 
+def stored_format(storage: Storage, name: str) -> int | None:
+    """The format of a study that hpo made; None where there is none of that name."""
+    row = next((row for row in listing(storage) if row.name == name), None)
+    return None if row is None or row.uuid is None else int(row.attrs.get(FORMAT, 1))
+
+
 def listing(storage: Storage) -> list[Listed]:
     """The row of every study, of other programs too, oldest first."""
     with storage.errors():

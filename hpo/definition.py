@@ -14,7 +14,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, WithJsonSchema
 
@@ -83,8 +83,17 @@ class Budget(Section):
 
     def is_out_of_time(self, busy_seconds: float, device_seconds: float) -> bool:
         """Whether no further trial may run after so much work."""
-        is_late = self.timeout is not None and busy_seconds >= self.timeout
-        return is_late or (self.device_time is not None and device_seconds >= self.device_time)
+        return self.time_over(busy_seconds, device_seconds) is not None
+
+    def time_over(
+        self, busy_seconds: float, device_seconds: float
+    ) -> Literal["timeout", "device_time"] | None:
+        """The key whose time is used up; None while there is time."""
+        if self.timeout is not None and busy_seconds >= self.timeout:
+            return "timeout"
+        if self.device_time is not None and device_seconds >= self.device_time:
+            return "device_time"
+        return None
 
     def check_raised(self, name: str, budget: "Budget") -> None:
         """Make sure that another budget for a study of that name is no lower.
@@ -216,7 +225,7 @@ class StudyDefinition:
 
     @property
     def metric_label(self) -> str:
-        """The objective's metric, with the class that it is of, if it depends on one."""
+        """The objective's metric, with the class that it is of, if it is of one."""
         return metric_label(self.objective.metric, self.data.positive)
 
     @property
@@ -231,7 +240,7 @@ class StudyDefinition:
         task: Task,
         fingerprint: str,
         where: str,
-        positive: str | None = None,
+        positive: str | float | None = None,
     ) -> "StudyDefinition":
         """The definition with what only the table could tell.
 
@@ -358,11 +367,16 @@ def load_search_space(name: str, where: str, folder: Path) -> SearchSpace:
 def difference(stored: StudyDefinition, given: StudyDefinition) -> list[str]:
     """What sets two definitions apart, one `dotted.key: stored -> given` a line."""
     before, after = _flat(stored.identity()), _flat(given.identity())
-    return [
-        f"{key}: {shown(before.get(key))} -> {shown(after.get(key))}"
-        for key in sorted(before.keys() | after.keys())
-        if before.get(key) != after.get(key)
+    keys = [
+        key for key in sorted(before.keys() | after.keys()) if before.get(key) != after.get(key)
     ]
+    return [_changed(key, before.get(key), after.get(key)) for key in keys]
+
+
+def _changed(key: str, before: Any, after: Any) -> str:
+    if key == "data.fingerprint":
+        return f"the table's content has changed: SHA-256 {before[:16]}… -> {after[:16]}…"
+    return f"{key}: {shown(before)} -> {shown(after)}"
 
 
 def _data_tree(data: StudyData) -> dict[str, Any]:

@@ -77,7 +77,7 @@ class Experiment:
         )
 
     def test_metrics(self, model: Predictor) -> dict[str, float]:
-        """Every metric that has a value on the test part, in the target's own units."""
+        """Every metric that has a value on the test part, if any, in the target's own units."""
         return self._metrics(model, "test")
 
     def validation_metrics(self, model: Predictor) -> dict[str, float]:
@@ -93,6 +93,8 @@ class Experiment:
 
     def _metrics(self, model: Predictor, name: Literal["val", "test"]) -> dict[str, float]:
         part, schema = self.dataset.part(name), self.dataset.schema
+        if not len(part.y):
+            return {}
         logits = model.logits(part.x_num, part.x_cat)
         return evaluate(schema.task, len(schema.classes), logits, part.y, 0.0, 1.0)
 

@@ -8,6 +8,7 @@ Does not know: how trials are trained, where workers run.
 """
 
 import logging
+import math
 import random
 import time
 from collections import Counter
@@ -77,8 +78,11 @@ class Fleet:
             opened[study.uuid] = study
             settings = Settings.from_attrs(row.attrs)
             budget, priority = settings.budget, row.attrs.get(PRIORITY, 0)
-            opening = _opening(study, budget, priority, counts.get(row.id))
-            if settings.standing == "open" and opening and not _is_spent(study, budget):
+            work = counts.get(row.id)
+            opening = _opening(study, budget, priority, work)
+            if settings.standing != "open" or opening is None or work is None:
+                continue
+            if not _is_spent(study, budget, work.n_trials):
                 openings.append(opening)
         self._opened = opened
         self._tell_of_waiting(openings, [row.name for row in found if row.obstacle is None])
@@ -157,9 +161,10 @@ def _opening(study: Study, budget: Budget, priority: int, counts: Work | None) -
     return Opening(study=study, priority=priority, n_running=counts.n_running, n_left=n_left)
 
 
-def _is_spent(study: Study, budget: Budget) -> bool:
-    """Whether a study that has trials left is finished all the same."""
-    if (budget.timeout, budget.device_time, budget.no_improvement) == (None, None, None):
+def _is_spent(study: Study, budget: Budget, n_trials: int) -> bool:
+    """Whether a study that has trials left, or room for more, is finished all the same."""
+    is_limited = budget.is_timed or budget.no_improvement is not None
+    if not is_limited and n_trials < (study.n_points or math.inf):
         return False
     with suppress(StudyNotFoundError):  # deleted a moment ago
         return study.progress().is_finished

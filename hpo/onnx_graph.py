@@ -233,14 +233,7 @@ def _features(graph: _Graph, fitted: Preprocessor, x_num: str | None, codes: str
         gaps = graph.add("IsNaN", x_num)
         centered = graph.add("Sub", x_num, graph.constant(fitted.center, "f8"))
         centered = graph.add("Where", gaps, graph.constant(0.0, "f8"), centered)
-        scaled = _float(graph, graph.add("Div", centered, graph.constant(fitted.scale, "f8")))
-        if fitted.numeric == "quantile" and fitted.n_numeric:
-            numbers = list(range(fitted.n_numeric))
-            found = _quantile(graph, fitted, _float(graph, _some(graph, centered, numbers)))
-            dates = list(range(fitted.n_numeric, len(fitted.center)))
-            scaled = (
-                graph.add("Concat", found, _some(graph, scaled, dates), axis=1) if dates else found
-            )
+        scaled = _scaled(graph, fitted, centered)
         features.append(graph.add("Where", gaps, graph.constant(0.0), scaled))
         if len(fitted.missing):
             features.append(_float(graph, _some(graph, gaps, fitted.missing.tolist())))
@@ -248,6 +241,20 @@ def _features(graph: _Graph, fitted: Preprocessor, x_num: str | None, codes: str
     if codes is not None:
         features.append(_one_hot(graph, fitted.sizes.tolist(), codes))
     return graph.add("Concat", *features, axis=1)
+
+
+def _scaled(graph: _Graph, fitted: Preprocessor, centered: str) -> str:
+    """Numbers as they are scaled, then dates; no node whose output nothing takes."""
+    n_quantile = fitted.n_numeric if fitted.numeric == "quantile" else 0
+    columns = list(range(len(fitted.center)))
+    parts = []
+    if n_quantile:
+        numbers = _some(graph, centered, columns[:n_quantile])
+        parts.append(_quantile(graph, fitted, _float(graph, numbers)))
+    if others := columns[n_quantile:]:
+        scale = graph.constant(fitted.scale[n_quantile:], "f8")
+        parts.append(_float(graph, graph.add("Div", _some(graph, centered, others), scale)))
+    return graph.add("Concat", *parts, axis=1) if len(parts) > 1 else parts[0]
 
 
 def _cycles(graph: _Graph, fitted: Preprocessor, x_num: str) -> list[str]:

@@ -169,7 +169,8 @@ def expected(error: ErrorDetails) -> list[str]:
     """What one pydantic error says is allowed, in words that fit "must be ..."."""
     context = error.get("ctx", {})
     if error["type"] == "literal_error":
-        return [f'"{choice}"' for choice in re.findall("'([^']*)'", context["expected"])]
+        choices = re.findall("""'[^']*'|"[^"]*\"""", context["expected"])  # as Python writes them
+        return [f'"{choice[1:-1]}"' for choice in choices]
     if error["type"] in BOUNDS:
         return [f"{BOUNDS[error['type']]} {limit:.12g}" for limit in context.values()]
     return [KINDS[error["type"]]]

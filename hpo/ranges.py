@@ -51,12 +51,24 @@ class FloatRange(Tunable):
         return values[(len(values) - 1) // 2]
 
     def grid(self) -> list[float]:
-        """Its values in steps, counted in decimal; empty where it has no step."""
-        if self.step is None:
-            return []
-        low, step = Decimal(str(self.low)), Decimal(str(self.step))
-        n = round((self.high - self.low) / self.step) + 1
-        return [float(low + index * step) for index in range(n)]
+        """Its values in steps, counted in decimal; empty where they are without end."""
+        return [self.value(place) for place in range(self.n_values or 0)]
+
+    @property
+    def n_values(self) -> int | None:
+        """How many values it has; None where they are without end."""
+        if self.low == self.high:
+            return 1
+        return None if self.step is None else round((self.high - self.low) / self.step) + 1
+
+    def value(self, place: int) -> float:
+        """The value at a place, counted from 0."""
+        return float(Decimal(str(self.low)) + place * Decimal(str(self.step or 0)))
+
+    def place(self, value: Value) -> int:
+        """The place of a value."""
+        assert not isinstance(value, str)
+        return round((value - self.low) / self.step) if self.step else 0
 
     def admits(self, value: Value) -> bool:
         """Whether a trial may have this value."""
@@ -98,6 +110,20 @@ class IntRange(Tunable):
         """Its values; empty where it is on a log scale."""
         return [] if self.log else list(range(self.low, self.high + 1, self.step or 1))
 
+    @property
+    def n_values(self) -> int:
+        """How many values it has."""
+        return (self.high - self.low) // (self.step or 1) + 1
+
+    def value(self, place: int) -> int:
+        """The value at a place, counted from 0."""
+        return self.low + place * (self.step or 1)
+
+    def place(self, value: Value) -> int:
+        """The place of a value."""
+        assert isinstance(value, int)
+        return (value - self.low) // (self.step or 1)
+
     def admits(self, value: Value) -> bool:
         """Whether a trial may have this value."""
         if not isinstance(value, int) or isinstance(value, bool):
@@ -137,6 +163,19 @@ class Categorical(Tunable):
     def grid(self) -> list[Value]:
         """Its values."""
         return list(self.choices)
+
+    @property
+    def n_values(self) -> int:
+        """How many values it has."""
+        return len(self.choices)
+
+    def value(self, place: int) -> Value:
+        """The value at a place, counted from 0."""
+        return self.choices[place]
+
+    def place(self, value: Value) -> int:
+        """The place of a value."""
+        return self.choices.index(value)
 
     def admits(self, value: Value) -> bool:
         """Whether a trial may have this value."""

@@ -108,7 +108,7 @@ class SearchSpace:
         """
         params: Params = {}
         for path, leaf in self.tunables.items():
-            if not self._active(leaf, params):
+            if not self.is_active(leaf, params):
                 continue
             if leaf.or_zero:
                 params[f"{path}.on"] = choose(f"{path}.on", SWITCH)
@@ -116,6 +116,12 @@ class SearchSpace:
                     continue
             params[path] = choose(path, leaf)
         return params
+
+    def is_active(self, leaf: Tunable, params: Mapping[str, Value]) -> bool:
+        """Whether a leaf exists beside the params of those before it."""
+        return all(
+            self._value(path, params) in _listed(wanted) for path, wanted in leaf.when.items()
+        )
 
     def default_params(self) -> Params:
         """The params of the default configuration, which is every study's trial 0."""
@@ -210,11 +216,6 @@ class SearchSpace:
             if value != 0:
                 found[name] = value
         return found
-
-    def _active(self, leaf: Tunable, params: Mapping[str, Value]) -> bool:
-        return all(
-            self._value(path, params) in _listed(wanted) for path, wanted in leaf.when.items()
-        )
 
     def _value(self, path: str, params: Mapping[str, Value]) -> Value | None:
         if path in self.tunables:

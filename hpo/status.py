@@ -23,7 +23,7 @@ from hpo.storage.schema import (
     WORKERS,
 )
 from hpo.trend import Trend
-from hpo.trial import Direction
+from hpo.trial import Direction, MetricName, metric_label
 
 Standing = Literal["open", "paused", "stopped"]
 """Whether a study is open for workers: they wait while it is paused, and leave one that stopped."""
@@ -69,6 +69,8 @@ class StudyStatus:
     """A study at one moment.
 
     Attributes:
+        metric: the objective's.
+        positive: the positive class of a binary task, as far as it is known.
         budget: as it is now.
         standing: whether it is open for workers.
         counts: trials by state; states without a trial are left out.
@@ -82,9 +84,12 @@ class StudyStatus:
         failures: the latest ones.
         curve: the best value so far after each trial that completed, where a trend was read.
         notes: what was taken otherwise than a person might expect of the study's table.
+        n_points: of a finite search space all of whose points have a trial; None otherwise.
     """
 
     name: str
+    metric: MetricName
+    positive: str | None
     direction: Direction
     budget: Budget
     standing: Standing = "open"
@@ -100,6 +105,12 @@ class StudyStatus:
     failures: tuple[Failure, ...] = ()
     curve: tuple[float, ...] = ()
     notes: tuple[str, ...] = ()
+    n_points: int | None = None
+
+    @property
+    def metric_label(self) -> str:
+        """The objective's metric, with the class that it is of, if it is of one."""
+        return metric_label(self.metric, self.positive)
 
     @property
     def workers(self) -> tuple[WorkerId, ...]:
@@ -114,7 +125,12 @@ class StudyStatus:
     @property
     def is_out_of_time(self) -> bool:
         """Whether the study's time is used up."""
-        return self.budget.is_out_of_time(self.busy_seconds, self.device_seconds)
+        return self.time_over is not None
+
+    @property
+    def time_over(self) -> Literal["timeout", "device_time"] | None:
+        """The budget's key whose time is used up; None while there is time."""
+        return self.budget.time_over(self.busy_seconds, self.device_seconds)
 
     @property
     def is_stalled(self) -> bool:
@@ -126,8 +142,23 @@ class StudyStatus:
     def is_used_up(self) -> bool:
         """Whether the budget leaves no trial to run, or no time."""
         is_open = self.counts.get("WAITING") or self.counts.get("RUNNING")
-        has_room = not self.is_stalled and sum(self.counts.values()) < self.budget.n_trials
+        is_at_end = self.is_stalled or self.n_points is not None
+        has_room = not is_at_end and sum(self.counts.values()) < self.budget.n_trials
         return self.is_out_of_time or not (is_open or has_room)
+
+    @property
+    def reason(self) -> str:
+        """Why the study is finished; empty while it is not, or was stopped."""
+        budget = self.budget
+        if not self.is_used_up:
+            return ""
+        if (key := self.time_over) is not None:
+            return f"budget.{key} = {getattr(budget, key):g} s is used up"
+        if self.n_points is not None:
+            return f"all {self.n_points} configurations of the search space were tried"
+        if self.is_stalled:
+            return f"{self.n_since_best} trials in a row brought no improvement"
+        return f"all {budget.n_trials} trials of its budget are over"
 
     @property
     def is_finished(self) -> bool:
@@ -169,6 +200,8 @@ def read_status(
     started, per_minute = _pace(connection, study_id)
     return StudyStatus(
         name=definition.name,
+        metric=definition.objective.metric,
+        positive=None if definition.data.positive is None else str(definition.data.positive),
         direction=definition.direction,
         budget=budget,
         standing=standing,

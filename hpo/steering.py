@@ -30,10 +30,13 @@ class Orders:
 
     Attributes:
         goes_on: train them; otherwise they are kept and go back to the study.
+        counts_early: end those that have finished an epoch with the best of it instead: the study's
+            time is up, and no trial came to its own end.
         lost: those that are no longer the worker's.
     """
 
     goes_on: bool
+    counts_early: bool
     lost: frozenset[Lease]
 
 
@@ -54,9 +57,11 @@ def look(study: Study, held: Collection[Lease]) -> Orders:
     with study.storage.read() as connection:
         settings = study.settings(connection)
         is_late = settings.budget.is_timed and _is_late(connection, study, settings.budget)
+        counts_early = is_late and not ledger.has_completed(connection, study.id)
         kept = leases.still_held(connection, held)
     lost = frozenset(own for own in held if own.trial_id not in kept)
-    return Orders(goes_on=settings.standing == "open" and not is_late, lost=lost)
+    goes_on = settings.standing == "open" and not is_late
+    return Orders(goes_on=goes_on, counts_early=counts_early, lost=lost)
 
 
 def _is_late(connection: Connection, study: Study, budget: Budget) -> bool:

@@ -37,6 +37,7 @@ from hpo.storage.schema import NOT_FOUND, TRIAL_SYSTEM_ATTRS
 from hpo.storage.snapshot import read_study
 from hpo.trend import Trend
 from hpo.trial import Measurement
+from hpo.tried import Tried
 
 RELEASED = ledger.RELEASED
 UUID, STORE, VERSION, NOTES = "hpo:uuid", "hpo:artifacts", "hpo:version", "hpo:notes"
@@ -111,7 +112,7 @@ class Study:
 
         Returns:
             As many as there are now: the oldest waiting trials, then new ones as far as the budget
-            has room.
+            has room, and a finite space untried points.
         """
 
         def write(connection: Connection) -> list[Lease]:
@@ -121,6 +122,9 @@ class Study:
             n_trials = room(connection, self._id, settings, direction)
             if n_trials is None:
                 return []
+            if self._tried is not None:
+                n_there = ledger.count_trials(connection, self._id)
+                n_trials = min(n_trials, n_there + self._tried.n_more(connection, n_there, n))
             return ledger.claim(connection, self._id, n_trials, worker, lease, n)
 
         try:
@@ -141,20 +145,9 @@ class Study:
                 drawn = self._drawer.draw(self.definition, granted)
         except StudyNotFoundError:
             return []
-        found = {lease.trial_id: notes.params for lease, (_, notes) in drawn.items()}
-
-        def write(connection: Connection) -> set[int]:
-            held = leases.touch(connection, granted)
-            ledger.write_params(connection, {own: found[own] for own in held})
-            return held
-
-        # Params of an earlier attempt stay: there may be nothing to write.
-        held = self.storage.write(write) if any(found.values()) else set(found)
-        return [
-            Claim(**vars(lease), params=params)
-            for lease, (params, _) in drawn.items()
-            if lease.trial_id in held
-        ]
+        if any(each.written for each in drawn.values()):  # those of earlier attempts are there
+            drawn = self.storage.write(lambda c: self._drawer.write(c, self.definition, drawn))
+        return [Claim(**vars(lease), params=each.params) for lease, each in drawn.items()]
 
     def resume(self, claim: Claim, measurements: Sequence[Measurement]) -> float:
         """Begin a further attempt with what the trial measured up to its checkpoint.
@@ -334,11 +327,15 @@ class Study:
         Raises:
             StudyNotFoundError: the study was deleted.
         """
-        with self.storage.read() as connection:
+        with self._reading(), self.storage.read() as connection:
             settings = self.settings(connection)
             definition = replace(self.definition, budget=settings.budget)
             status = read_status(connection, self._id, definition, settings.standing, trend)
-            return replace(status, notes=self.notes)
+            status = replace(status, notes=self.notes)
+            n_there = sum(status.counts.values())
+            if self._tried is None or self._tried.n_more(connection, n_there, 1):
+                return status
+        return replace(status, n_points=self.n_points)
 
     def trials(self, states: tuple[TrialState, ...] | None = None) -> list[FrozenTrial]:
         """The trials by number, whole and as they are now."""
@@ -372,13 +369,22 @@ class Study:
             raise self._gone()
         return Settings.from_attrs(attrs)
 
+    @property
+    def n_points(self) -> int | None:
+        """How many points its search space has; None where they are without end."""
+        return None if self._tried is None else self._tried.points.n
+
+    @cached_property
+    def _tried(self) -> Tried | None:
+        return Tried.of(self.definition.space, self.storage.reader, self._id)
+
     @cached_property
     def _judge(self) -> Judge:
         return Judge(self.definition, self._optuna, self.storage.reader)
 
     @cached_property
     def _drawer(self) -> Drawer:
-        return Drawer(self._optuna, self.storage.reader)
+        return Drawer(self._optuna, self.storage.reader, self._tried)
 
     @contextmanager
     def _reading(self) -> Iterator[None]:

@@ -84,7 +84,7 @@ def draft(table_source: str, target: str, base: Path) -> str:
         "[training]",
         "max_epochs = 200",
         "patience = 16  # epochs without a better validation metric until a trial ends",
-        f"batch_size = {_batch_size(frame.height)}",
+        f"batch_size = {suited_batch_size(frame.height)}",
         "",
         "[sampler]",
         'name = "tpe"',
@@ -250,7 +250,8 @@ def _metric_lines(target: pl.Series, task: Task) -> list[str]:
     return [f"metric = {_toml(metric)}  # or {', '.join(others)}{note}"]
 
 
-def _batch_size(n_rows: int) -> int:
+def suited_batch_size(n_rows: int) -> int:
+    """The batch size that suits a table of so many rows."""
     suited = (size for limit, size in BATCH_SIZES.items() if n_rows <= limit)
     return next(suited, LARGE_BATCH)
 

@@ -12,7 +12,8 @@ from functools import partial
 from pathlib import Path
 
 from hpo.artifacts import ArtifactStore, table_path
-from hpo.data.table import Table, read_table
+from hpo.data.format_1 import read_recorded
+from hpo.data.table import Table
 from hpo.definition import StudyData
 from hpo.errors import ArtifactError, DataError
 from hpo.experiment import Experiment
@@ -59,7 +60,7 @@ def _from_source(data: StudyData) -> Experiment:
 def _at_source(data: StudyData) -> Table:
     """The table at its source; one that is not there now may be there later, as with a store."""
     try:
-        return read_table(data, Path())
+        return read_recorded(data, Path())
     except DataError as error:
         raise ArtifactError(str(error)) from None
 

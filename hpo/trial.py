@@ -100,11 +100,14 @@ class TrainingConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class SplitConfig:
-    """Which rows train, validate and test: a column that says so, or seeded shares of the rows."""
+    """Which rows train, validate and test: a column that says so, or seeded shares of the rows.
+
+    `test = 0` leaves no test part, for those who keep test rows elsewhere.
+    """
 
     column: str | None = None
     val: Annotated[float, Range(gt=0, lt=1)] = 0.15
-    test: Annotated[float, Range(gt=0, lt=1)] = 0.15
+    test: Annotated[float, Range(ge=0, lt=1)] = 0.15
     seed: Annotated[int, Range(ge=0, lt=2**31)] = 0
 
     __pydantic_config__ = STRICT
@@ -213,10 +216,18 @@ TIE_BREAKS: dict[Task, MetricName] = {
 """The loss as a metric: of two equals in the objective the one with the lower loss is better."""
 
 
+LONGEST_CLASS = 30
+"""Characters of a class in a metric's name."""
+
+
 def metric_label(name: str, positive: object = None) -> str:
-    """A metric's name for people, with the class that it is of, if it depends on one."""
-    is_of = positive is not None and METRICS[name].of_positive
-    return f"{name} of {positive}" if is_of else name
+    """A metric's name for people, in a line, with the class that it is of, if it is of one."""
+    if positive is None or not METRICS[name].of_positive:
+        return name
+    said = " ".join(str(positive).split())
+    if not said.isprintable():  # it might command a terminal
+        said = said.encode("unicode_escape").decode()
+    return f"{name} of {said if len(said) <= LONGEST_CLASS else said[: LONGEST_CLASS - 1] + '…'}"
 
 
 LOSSES: dict[Task, tuple[Loss, ...]] = {

@@ -1,10 +1,13 @@
 """Small models of every kind, with random weights: what they predict is of no interest."""
 
+from dataclasses import replace
+
 import numpy as np
 import polars
 
 from hpo.bundle import Ensemble, Member, Model, n_outputs
-from hpo.data.sources import as_frame, fingerprint
+from hpo.data.sources import RawTable, as_frame
+from hpo.data.table import Table, typed_table
 from hpo.experiment import Experiment
 from hpo.training import MLP
 from hpo.trial import (
@@ -49,9 +52,18 @@ def table(task: Task) -> polars.DataFrame:
 
 def experiment(task: Task) -> Experiment:
     """The table, split."""
-    frame = table(task)
-    data = DataConfig(source="t.csv", target="target", task=task, fingerprint=fingerprint(frame))
-    return Experiment(frame, data)
+    return experiment_on(table(task), DataConfig(source="t.csv", target="target", task=task))
+
+
+def typed(frame: polars.DataFrame, data: DataConfig) -> Table:
+    """A frame in memory as a typed table."""
+    return typed_table(RawTable(frame=frame, is_text=False, where=data.source), data)
+
+
+def experiment_on(frame: polars.DataFrame, data: DataConfig) -> Experiment:
+    """Any table, typed and split."""
+    made = typed(frame, data)
+    return Experiment(made, replace(data, fingerprint=made.fingerprint()))
 
 
 def model(

@@ -12,7 +12,7 @@ import safetensors.torch
 import torch
 
 from hpo.bundle import Ensemble, Member, Model, load_model
-from hpo.data.sources import read_table
+from hpo.data.sources import read_raw
 from hpo.errors import InputError
 from hpo.trial import Task
 from tests.model_cases import ensemble, experiment
@@ -25,7 +25,7 @@ def test_a_stored_file_of_every_format_predicts_what_it_did(version: int, kind: 
     folder = STORED / f"format_{version}"
     model = load_model(folder)
     assert isinstance(model, kind)
-    predictions = model.predict(read_table("rows.csv", folder))
+    predictions = model.predict(read_raw("rows.csv", folder).frame)
     stored = polars.read_csv(folder / "predictions.csv")
     assert predictions.columns == stored.columns
     assert predictions["prediction"].to_list() == stored["prediction"].to_list()

@@ -91,7 +91,7 @@ def test_run_says_what_it_did(home: Path) -> None:
 def test_run_again_goes_on_where_it_ended(inside: Path) -> None:
     again = run_process("run", "small.toml", cwd=inside)
     assert again.returncode == 0, again.stderr
-    assert "small is finished: hpo extend raises its budget" in again.stderr
+    assert "small is finished: all 6 trials of its budget are over; hpo extend" in again.stderr
     assert hpo("status", "small", "--json").document["trials"] == {"COMPLETE": 6}
 
 
@@ -102,8 +102,9 @@ def test_the_version_is_printed() -> None:
 def test_status_is_a_contract(inside: Path) -> None:
     status = hpo("status", "small", "--json").document
     keys = ["name", "state", "direction", "budget", "trials", "best", "workers", "used", "silent"]
-    assert list(status) == [*keys, "per_minute", "failures"]
+    assert list(status) == [*keys, "per_minute", "failures", "reason"]
     assert status["state"] == "finished"
+    assert status["reason"] == "all 6 trials of its budget are over"
     assert status["budget"]["n_trials"] == 6
     assert status["budget"]["timeout"] is None
     assert 0 < status["used"]["busy_seconds"] <= status["used"]["device_seconds"]

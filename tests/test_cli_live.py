@@ -53,6 +53,8 @@ def status(
     is_over = n_complete + n_pruned == 20
     return StudyStatus(
         name="study",
+        metric="rmse",
+        positive=None,
         direction="minimize",
         budget=Budget(n_trials=20, timeout=600.0),
         counts={"COMPLETE": n_complete, "PRUNED": n_pruned} | ({} if is_over else {"RUNNING": 2}),

@@ -177,3 +177,38 @@ def test_the_command_warns_once_of_what_travels_in_the_open(tmp_path):
     assert said.startswith("hpo: without --tls-cert the password and all pages travel in the open")
     assert said.count("\n") == 1
     assert "sesame" not in said
+
+
+INTERRUPTED = """
+import faulthandler, os, signal, sys, threading
+from hpo.dashboard import server
+
+class Condition(threading.Condition):  # Ctrl-C comes within it, once
+    has_come = False
+
+    def __exit__(self, *error):
+        if not self.has_come:
+            self.has_come = True
+            os.kill(os.getpid(), signal.SIGINT)
+        return super().__exit__(*error)
+
+class Server(server._Server):
+    def prepare(self):
+        super().prepare()
+        self.requests._queue.not_full = Condition(self.requests._queue.mutex)
+
+faulthandler.dump_traceback_later(40, exit=True)
+server._Server = Server
+server.serve(sys.argv[1], None, server.Settings(port=0))
+"""
+
+
+def test_an_interrupt_while_the_server_holds_a_lock_ends_it(tmp_path):
+    url = f"sqlite:///{tmp_path / 'hpo.db'}"
+    open_storage(url).close()
+    command = [sys.executable, "-c", INTERRUPTED, url]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        port = int(re.search(rb":(\d+)/", process.stdout.readline())[1])
+        socket.create_connection(("127.0.0.1", port)).close()
+        said = process.communicate(timeout=60)[1].decode()
+    assert process.returncode == 0, said

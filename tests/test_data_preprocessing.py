@@ -1,5 +1,7 @@
 """The preprocessor as a module: against scikit-learn, and where scikit-learn has no word."""
 
+import math
+from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
@@ -11,8 +13,8 @@ from sklearn.preprocessing import QuantileTransformer, RobustScaler, StandardSca
 
 from hpo.data.dataset import Dataset, load_dataset
 from hpo.data.preprocessing import Preprocessor, n_quantiles
-from hpo.data.schema import Categories, TableSchema
-from hpo.data.sources import read_table
+from hpo.data.schema import Categories, Cycle, DateColumn, TableSchema
+from hpo.data.table import read_table
 from hpo.trial import DataConfig, Numeric, SplitConfig
 
 STUDIES = Path(__file__).parent / "../studies"
@@ -41,16 +43,18 @@ def no_categories(n_rows: int) -> torch.Tensor:
 
 def fit(x: torch.Tensor, numeric: Numeric) -> Preprocessor:
     """Fitted on numbers alone."""
+    x = x.double()
     return Preprocessor.fit(schema(x.shape[1], len(x)), x, no_categories(len(x)), numeric)
 
 
 def scale(fitted: Preprocessor, x: torch.Tensor) -> torch.Tensor:
-    return fitted(x, no_categories(len(x)))
+    return fitted(x.double(), no_categories(len(x)))
 
 
 def samples(n_rows: int) -> torch.Tensor:
     """Columns of several shapes, none with ties."""
-    normal = torch.randn(n_rows, 4, generator=torch.Generator().manual_seed(0))
+    generator = torch.Generator().manual_seed(0)
+    normal = torch.randn(n_rows, 4, generator=generator, dtype=torch.float64)
     normal[:, 1] = normal[:, 1].exp()
     normal[:, 2] = normal[:, 2].sigmoid() * 1e6
     normal[:, 3] = normal[:, 3] ** 3 - 1e-3
@@ -130,7 +134,7 @@ def test_standard_and_robust_are_scikit_learns(
 
 def test_none_leaves_numbers_as_they_are() -> None:
     x = samples(50)
-    assert scale(fit(x, "none"), x).equal(x)
+    assert scale(fit(x, "none"), x).equal(x.float())
 
 
 @pytest.mark.parametrize("numeric", get_args(Numeric))
@@ -188,10 +192,84 @@ def test_a_table_of_text_alone() -> None:
         assert fitted(torch.empty(2, 0), codes).tolist() == [[1, 0], [0, 1]]
 
 
+@pytest.mark.parametrize("numeric", ["quantile", "standard", "robust"])
+def test_no_digit_that_tells_rows_apart_is_lost(numeric: Numeric) -> None:
+    """Seconds since 1970 scale as their distances from the first do."""
+    small = torch.arange(500, dtype=torch.float64)[:, None]
+    large = small + 1.7e9
+    assert large.float().unique().numel() < 10
+    ours, theirs = scale(fit(large, numeric), large), scale(fit(small, numeric), small)
+    assert torch.allclose(ours, theirs, atol=1e-5)
+    assert ours.unique().numel() == 500
+
+
+DAY = 86_400_000_000.0
+START = 19_723 * DAY  # 2024-01-01, a Monday
+
+
+def with_dates(*cycles: Cycle, missing: tuple[str, ...] = ()) -> TableSchema:
+    """A number and a date."""
+    dates = (DateColumn(name="at", cycles=cycles),)
+    return replace(schema(1, 100), dates=dates, numeric_missing=missing)
+
+
+@pytest.mark.parametrize("numeric", get_args(Numeric))
+def test_dates_are_scaled_in_a_straight_line_whatever_numbers_are(numeric: Numeric) -> None:
+    at = START + DAY * torch.arange(100, dtype=torch.float64)
+    x = torch.stack([torch.linspace(-1, 1, 100, dtype=torch.float64), at], dim=1)
+    fitted = Preprocessor.fit(with_dates(), x, no_categories(100), numeric)
+    scaled = scale(fitted, x)[:, 1].double()
+    assert torch.allclose(scaled, (at - at.mean()) / at.std(correction=0), atol=1e-6)
+    later = scale(fitted, x + 1000 * DAY)[:, 1].double()
+    assert torch.allclose(later - scaled, 1000 * DAY / at.std(correction=0), rtol=1e-6)
+
+
+def test_seconds_are_told_apart_within_a_year() -> None:
+    at = START + 1e6 * torch.arange(0, 86_400 * 360, 86_400 * 4, dtype=torch.float64)
+    x = torch.stack([at, at], dim=1)
+    fitted = Preprocessor.fit(with_dates(), x, no_categories(len(x)), "standard")
+    a, b = scale(fitted, torch.stack([x[0], x[0] + 10e6]))[:, 1].tolist()
+    assert b > a
+
+
+def test_cycles_are_sine_and_cosine_of_the_turn() -> None:
+    at = torch.tensor([START, START + DAY / 4, float("nan")], dtype=torch.float64)
+    x = torch.stack([torch.zeros(3), at], dim=1)
+    table = with_dates("day", "week", missing=("at",))
+    fitted = Preprocessor.fit(table, x, no_categories(3), "none")
+    out = scale(fitted, x)
+    assert fitted.n_features == 2 + 1 + 2 * 2
+    assert out[:, 2].tolist() == [0, 0, 1]
+    day_and_week = torch.tensor([[0.0, 4 / 7], [0.25, 4.25 / 7]]) * 2 * math.pi  # 1970 was Thursday
+    assert torch.allclose(out[:2, 3:5], day_and_week.sin(), atol=1e-6)
+    assert torch.allclose(out[:2, 5:], day_and_week.cos(), atol=1e-6)
+    assert out[2, 3:].tolist() == [0, 0, 0, 0]
+
+
+def test_the_cycle_of_the_year_keeps_step_with_leap_years() -> None:
+    firsts = np.array([f"{year}-03-01" for year in range(1901, 2100, 20)], dtype="datetime64[us]")
+    at = torch.from_numpy(firsts.astype("i8")).double()
+    x = torch.stack([at, at], dim=1)
+    fitted = Preprocessor.fit(with_dates("year"), x, no_categories(len(x)), "none")
+    sine, cosine = scale(fitted, x)[:, 2:].T
+    turns = torch.atan2(sine, cosine) / (2 * math.pi)
+    assert turns.max() - turns.min() < 1.5 / 365
+
+
+def test_the_state_of_another_schema_is_refused() -> None:
+    codes = torch.tensor([[0, 1], [1, 2]])
+    fitted = Preprocessor.fit(schema(0, 2, sizes=(2, 3)), torch.empty(2, 0), codes, "none")
+    again = Preprocessor.empty(schema(0, 2, sizes=(2, 3)), "none")
+    again.restore(fitted.state_dict())
+    with pytest.raises(RuntimeError, match="the schema says otherwise"):
+        Preprocessor.empty(schema(0, 2, sizes=(3, 2)), "none").restore(fitted.state_dict())
+
+
 def adult(n_rows: int) -> Dataset:
-    frame = read_table("data/adult.parquet", STUDIES).gather_every(48842 // n_rows)
-    data = DataConfig(source="adult", target="income", split=SplitConfig(column="split"))
-    return load_dataset(frame, data)
+    split = SplitConfig(column="split")
+    data = DataConfig(source="data/adult.parquet", target="income", split=split)
+    whole = read_table(data, STUDIES)
+    return load_dataset(replace(whole, frame=whole.frame.gather_every(48842 // n_rows)), data)
 
 
 @pytest.mark.parametrize("numeric", get_args(Numeric))

@@ -2,25 +2,24 @@
 
 from typing import Any
 
-import polars as pl
 import pytest
 import torch
+from table_cases import named, table
 
-from hpo.data.sources import as_frame
 from hpo.data.split import Split, split_rows
 from hpo.errors import DataError
-from hpo.trial import DataConfig, SplitConfig, Task
+from hpo.trial import SplitConfig, Task
 
 
 def split(target: list[Any], task: Task, **config: Any) -> Split:
     """Split a table by seeded shares."""
-    data = DataConfig(source="t.csv", target="y", split=SplitConfig(**config))
-    return split_rows(as_frame({"y": target}), data, task)
+    return split_rows(table({"y": target}), named(split=SplitConfig(**config)), task)
 
 
 def by_column(parts: list[Any], target: list[Any], task: Task = "regression") -> Split:
-    data = DataConfig(source="t.csv", target="y", split=SplitConfig(column="part"))
-    return split_rows(as_frame({"part": parts, "y": target}), data, task)
+    data = named(split=SplitConfig(column="part"))
+    made = table({"part": parts, "y": target}, split=data.split)
+    return split_rows(made, data, task)
 
 
 def numbers(n_rows: int) -> list[float]:
@@ -51,19 +50,19 @@ def test_a_column_that_does_not_split_is_refused(parts: list[Any], complaint: st
 
 
 def test_a_missing_split_column_is_refused() -> None:
-    data = DataConfig(source="t.csv", target="y", split=SplitConfig(column="splits"))
-    frame = pl.DataFrame({"split": ["train"], "y": [1.0]})
+    data = named(split=SplitConfig(column="splits"))
     with pytest.raises(DataError, match=r'no column "splits", .*\(did you mean "split"\?\)'):
-        split_rows(frame, data, "regression")
+        split_rows(table({"split": ["train"], "y": [1.0]}), data, "regression")
 
 
 def test_what_training_cannot_show_is_refused() -> None:
     parts = ["train", "train", "val", "test"]
-    with pytest.raises(DataError, match='target "y": the training part has no row of c'):
+    with pytest.raises(DataError, match='target "y": the training part has no row of "c"'):
         by_column(parts, ["a", "b", "b", "c"], "multiclass")
     with pytest.raises(DataError, match=r'target "y" is always 1\.5 in the training part'):
         by_column(parts, [1.5, 1.5, 2.5, 3.5])
-    by_column(parts, [1e9 + 0.5, 1e9 + 1.5, 2.5, 3.5])  # which are one number in float32
+    close = by_column(parts, [1e9 + 0.5, 1e9 + 1.5, 2.5, 3.5])  # float32 takes them for one
+    assert close.train.tolist() == [0, 1]
 
 
 def test_shares_are_kept_and_every_row_is_used_once() -> None:
@@ -95,6 +94,11 @@ def test_small_tables_have_every_part() -> None:
     assert (len(parts.train), len(parts.val), len(parts.test)) == (6, 1, 1)
     with pytest.raises(DataError, match=r"t\.csv: the split leaves no rows for the val part"):
         split(["a", "b"], "binary")
+
+
+def test_without_a_test_share_there_is_no_test_part() -> None:
+    parts = split(["a", "b"] * 10, "binary", val=0.2, test=0)
+    assert (len(parts.train), len(parts.val), len(parts.test)) == (16, 4, 0)
 
 
 def test_the_seed_decides_and_nothing_else() -> None:

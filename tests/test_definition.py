@@ -111,6 +111,7 @@ def refused(tree: dict[str, object]) -> str:
             "data.split: val + test must stay below 1, but got 1",
         ),
         ("data.split.val", 0, "data.split.val: must be above 0, but got 0"),
+        ("data.split.test", -0.1, "data.split.test: must be at least 0, but got -0.1"),
         (
             "data.drop",
             ["price"],
@@ -147,6 +148,18 @@ def refused(tree: dict[str, object]) -> str:
             'sampler.name: must be one of "tpe", "random", "qmc", "gp", "grid", '
             'but got "tep" (did you mean "tpe"?)',
         ),
+        ("data.decimal", ";", 'data.decimal: must be "." or ",", but got ";"'),
+        (
+            "data.thousands",
+            "x",
+            'data.thousands: must be "", ",", ".", " " or "\'", but got "x"',
+        ),
+        ("data.separator", ":", 'data.separator: must be ",", ";", "\\t" or "|", but got ":"'),
+        ("data.date_order", "ydm", 'data.date_order: must be "ymd", "dmy" or "mdy", but got "ydm"'),
+        ("data.max_categories", 1, "data.max_categories: must be at least 2, but got 1"),
+        ("data.missing", "NA", "data.missing: must be an array, but got"),
+        ("data.dates", ["a", 1], "data.dates[1]: must be a string, but got 1"),
+        ("data.positive", [], "data.positive: must be"),
         ("sampler", "tpe", 'sampler: must be a table, but got "tpe"'),
         ("sampler", {}, 'sampler.name: is required: one of "tpe", "random"'),
         ("sampler.seed", -1, "sampler.seed: must be at least 0, but got -1"),
@@ -169,7 +182,8 @@ def test_several_mistakes_get_a_line_each():
         "s.toml: data.source: must be a string, but got 1",
         "s.toml: data.target: is required",
         's.toml: data.targt: unknown key (did you mean "target"?); known keys are categorical, '
-        "copy, drop, fingerprint, numeric, source, split, target, task",
+        "copy, date_order, dates, decimal, drop, fingerprint, max_categories, missing, numeric, "
+        "positive, separator, source, split, target, task, thousands",
     ]
 
 
@@ -214,6 +228,31 @@ def test_the_digest_knows_what_makes_a_study():
     ]
     assert {definition(tree).digest() for tree in same} == {digest}
     assert len({definition(tree).digest() for tree in other} | {digest}) == 1 + len(other)
+
+
+READING = {
+    "dates": ["day"],
+    "positive": 1,
+    "separator": ";",
+    "decimal": ",",
+    "thousands": "",
+    "missing": ["-9"],
+    "date_order": "dmy",
+    "max_categories": 300,
+}
+
+
+@pytest.mark.parametrize("key", READING)
+def test_how_a_table_is_read_makes_the_study(key):
+    with_key = definition(changed("data", {**TREE["data"], key: READING[key]}))
+    assert StudyDefinition.from_json(with_key.to_json()) == with_key
+    assert with_key.digest() != definition().digest()
+    assert key in json.loads(with_key.to_json())["data"]
+
+
+def test_what_is_left_to_the_table_stands_in_no_definition():
+    """Those of earlier versions keep their digest."""
+    assert not READING.keys() & json.loads(definition().to_json())["data"].keys()
 
 
 def test_json_reads_back_as_the_same_definition():

@@ -55,6 +55,12 @@ def test_the_shipped_search_spaces_suit_it(path):
 
 
 CHANGES = [
+    ("data", {"dates": ["day"], "missing": [], "positive": "yes"}, True),
+    ("data", {"separator": "\t", "decimal": ",", "thousands": ".", "date_order": "dmy"}, True),
+    ("data", {"positive": 1, "max_categories": 2}, True),
+    ("data", {"decimal": ";"}, False),
+    ("data", {"missing": "NA"}, False),
+    ("data", {"max_categories": 1}, False),
     ("", {"budget": {"n_trials": 5, "timeout": "1h"}}, True),
     ("", {"budget": {"timeout": 90}}, True),
     ("", {"budget": {"n_trials": 0}}, False),

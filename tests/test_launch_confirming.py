@@ -175,7 +175,7 @@ def test_a_wrong_number_is_said_before_anything_is_made(
 
 def test_there_must_be_something_to_confirm(storage: Storage, store: ArtifactStore) -> None:
     fresh = create_study(storage, definition(name="fresh"), store.id)
-    with pytest.raises(HpoError, match="study fresh has no COMPLETE trial to confirm yet"):
+    with pytest.raises(HpoError, match="study fresh has no COMPLETE trial yet"):
         prepare(fresh, store, top=1, seeds=2)
     claim = fresh.ask(ME, 60.0)
     assert claim is not None

@@ -70,5 +70,5 @@ def test_a_wrong_configuration_is_said_in_a_sentence(
 
 @pytest.mark.parametrize("name", ["cuda:9", "meta", "gpu"])
 def test_a_device_that_is_not_there_is_refused(name: str) -> None:
-    with pytest.raises(InputError, match="--device must be auto, cpu or a GPU"):
+    with pytest.raises(InputError, match="device must be auto, cpu or a GPU"):
         choose_device(name)

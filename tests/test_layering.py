@@ -13,8 +13,8 @@ PACKAGE = Path(__file__).parent.parent / "hpo"
 
 FLOORS = [
     # pure values
-    "errors urls trial trial_file parsing ranges strategies search_space definition confirmation "
-    "json_schema",
+    "errors urls trial trial_file parsing ranges strategies search_space points definition "
+    "confirmation json_schema",
     # files near and far
     "files",
     # tables in, tensors out
@@ -22,14 +22,14 @@ FLOORS = [
     # SQL; tensors; a study file drawn up from a table
     "storage training study_file",
     # what persists
-    "catalog study settings steering retraining reaper sampling tpe pruning status trend artifacts "
-    "bundle checkpoints experiment tables onnx_graph torch_program fleet",
+    "catalog study settings steering retraining reaper sampling tried tpe pruning status trend "
+    "artifacts bundle checkpoints experiment tables onnx_graph torch_program fleet",
     # the loop, and what keeps it alive
     "worker",
     # where workers run, and what comes out
     "launch results dashboard housekeeping relocation",
     # what a person types and sees
-    "cli api __main__",
+    "cli api sklearn __main__",
 ]
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms.split()}
 
@@ -52,18 +52,21 @@ STRANGERS = {
     "dashboard": "torch worker results",
     "housekeeping": "torch polars optuna sqlalchemy worker launch relocation",
     "relocation": "torch polars optuna worker launch",
+    "sklearn": "storage sqlalchemy signal cli dashboard",
 }
 OPTUNA = {
     "storage",
     "study",
     "retraining",
     "sampling",
+    "tried",
     "tpe",
     "pruning",
     "status",
     "trend",
     "results",
     "dashboard",
+    "sklearn",
 }
 RUNS_CODE = {"pickle", "cloudpickle", "dill", "joblib", "marshal", "shelve", "pty", "code"}
 
@@ -191,9 +194,10 @@ def test_the_command_line_loads_what_it_needs_when_it_runs():
     [
         ("hpo.api", {"onnx", "onnxruntime"}),
         ("hpo", {"torch", "optuna", "polars", "pydantic"}),
-        ("hpo.cli", {"torch", "optuna", "polars", "pydantic", "sqlalchemy"}),
+        ("hpo.cli", {"torch", "optuna", "polars", "pydantic", "sqlalchemy", "sklearn"}),
         ("hpo.definition", {"torch", "optuna", "polars", "sqlalchemy"}),
         ("hpo.study", {"torch", "polars", "sklearn"}),
+        ("hpo.data.table", {"torch", "optuna", "sqlalchemy", "sklearn", "pandas"}),
         ("hpo.training", {"optuna", "polars", "sqlalchemy", "pydantic"}),
     ],
 )

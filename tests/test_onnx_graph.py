@@ -6,13 +6,17 @@ from typing import get_args
 import numpy as np
 import onnx
 import onnxruntime
+import polars as pl
 import pytest
+import torch
 
 from hpo.bundle import Predictor
-from hpo.onnx_graph import to_onnx
+from hpo.onnx_graph import described_inputs, to_onnx
 from hpo.results.proof import Proof, prove
+from hpo.torch_program import read as read_program
+from hpo.torch_program import write as write_program
 from hpo.trial import Activation, Numeric, Task
-from tests import model_cases
+from tests import exact_cases, model_cases
 from tests.model_cases import ensemble, experiment, model
 
 TASKS = get_args(Task)
@@ -59,12 +63,12 @@ def test_inputs_are_columns_and_outputs_are_named() -> None:
         "always": (["rows", 1], "tensor(string)"),
     }
     assert {node.name: (node.shape, node.type) for node in session.get_outputs()} == {
-        "prediction": (["rows"], "tensor(string)"),
+        "prediction": (["rows"], "tensor(int64)"),
         "probabilities": (["rows", 3], "tensor(float)"),
     }
     about = session.get_modelmeta().custom_metadata_map
     assert (about["format"], about["task"], about["classes"]) == (
-        "1",
+        "2",
         "multiclass",
         '["0", "1", "2"]',
     )
@@ -89,3 +93,90 @@ def test_runtimes_since_1_17_read_it() -> None:
     made = onnx.load_from_string(to_onnx(model(experiment("binary"))))
     opsets = {opset.domain: opset.version for opset in made.opset_import}
     assert (made.ir_version, opsets) == (8, {"": 17, "ai.onnx.ml": 3})
+
+
+@pytest.mark.parametrize("numeric", get_args(Numeric))
+def test_nothing_in_a_graph_is_for_nothing(numeric: Numeric) -> None:
+    """ONNX Runtime warns each who loads one of what nothing uses."""
+    made = experiment("binary")
+    for what in (model(made, numeric), ensemble(made)):
+        graph = onnx.load_from_string(to_onnx(what)).graph
+        used = {name for node in graph.node for name in node.input}
+        given = {constant.name for constant in graph.initializer}
+        given |= {name for node in graph.node for name in node.output}
+        assert given - used == {"prediction"}
+
+
+def feeds_of(what: Predictor, rows: pl.DataFrame) -> dict[str, np.ndarray]:
+    """Raw cells, named and typed as `schema.json` says."""
+    feeds = {}
+    for column, said in described_inputs(what.schema).items():
+        cells = rows[column]
+        if said["type"] == "string":
+            values = np.array(cells.fill_null("").to_list(), dtype=object)
+        else:
+            numbers = (
+                cells.cast(pl.Datetime("us")).cast(pl.Int64) if cells.dtype == pl.Date else cells
+            )
+            numbers = numbers.cast(pl.Int64) if cells.dtype == pl.Datetime else numbers
+            kind = np.float64 if said["type"] == "double" else np.float32
+            values = numbers.cast(pl.Float64).fill_null(np.nan).to_numpy().astype(kind)
+        feeds[said["name"]] = values[:, None]
+    return feeds
+
+
+@pytest.mark.parametrize("kind", exact_cases.LABELS)
+def test_dates_long_numbers_and_typed_labels_are_taken_as_they_are(
+    kind: str, tmp_path: Path
+) -> None:
+    made = exact_cases.experiment(kind)
+    for what in (model(made, "quantile"), model(made, "standard", "silu"), ensemble(made)):
+        proof = proven(tmp_path, made, what)
+        assert max(proof.largest["model.onnx"].values()) < 5e-6
+        rows, session = made.held_rows(40), onnxruntime.InferenceSession(tmp_path / "model.onnx")
+        prediction, *probabilities = session.run(None, feeds_of(what, rows))
+        expected = what.predict(rows)
+        dtypes = {"text": object, "integer": "i8", "number": "f8", "boolean": "?", "double": "f8"}
+        assert prediction.dtype == dtypes.get(kind, "f4")
+        if probabilities:
+            assert prediction.tolist() == expected["prediction"].to_list()
+            assert np.allclose(probabilities[0], expected[:, 1:].to_numpy(), atol=1e-6)
+        else:
+            spread = what.parts[0][1].target_std
+            assert np.abs(prediction - expected["prediction"].to_numpy()).max() < 1e-5 * spread
+
+
+def test_types_and_names_of_inputs_are_those_that_are_said() -> None:
+    what = model(exact_cases.experiment("text"))
+    said = described_inputs(what.schema)
+    assert said == {
+        "sold, at": {"name": "sold, at", "type": "double"},
+        "day": {"name": "day", "type": "double"},
+        "prediction": {"name": "prediction__", "type": "double"},
+        "probabilities": {"name": "probabilities_", "type": "string"},
+        "prediction_": {"name": "prediction_", "type": "float"},
+        "size": {"name": "size", "type": "float"},
+    }
+    session = onnxruntime.InferenceSession(to_onnx(what))
+    assert {node.name: node.type for node in session.get_inputs()} == {
+        each["name"]: f"tensor({each['type']})" for each in said.values()
+    }
+
+
+def test_dates_go_through_the_cycles_that_they_hold() -> None:
+    schema = exact_cases.experiment("float").dataset.schema
+    cycles = {column.name: column.cycles for column in schema.dates}
+    assert cycles == {"sold, at": ("day", "week", "year"), "day": ("week",)}
+
+
+def test_a_program_of_torch_takes_dates_and_long_numbers(tmp_path: Path) -> None:
+    for kind in ("integer", "double"):
+        made = exact_cases.experiment(kind)
+        for what in (model(made, "quantile"), ensemble(made)):
+            write_program(what, tmp_path / "model.pt2")
+            proof = prove(what, tmp_path, made.held_rows(50))
+            assert max(proof.largest["model.pt2"].values()) < 1e-6
+            encoded = what.schema.encode(made.held_rows(7))
+            assert encoded.x_num.dtype == torch.float64
+            found = read_program(tmp_path / "model.pt2")(*encoded)
+            assert torch.allclose(found, what.outputs(*encoded), rtol=1e-12, atol=1e-7)

@@ -1,22 +1,28 @@
 """Exported folders: whole or not at all, whoever else writes there, and good without a study."""
 
 import json
+import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from worker_cases import make_worker
 
 from hpo.artifacts import ArtifactStore
 from hpo.bundle import Model, load_model
-from hpo.data.sources import as_frame, fingerprint
+from hpo.data.sources import as_frame
 from hpo.errors import InputError
-from hpo.experiment import Experiment
 from hpo.launch.creation import create_from_file
 from hpo.results.export import export
 from hpo.results.folder import write_model
-from hpo.training import train
+from hpo.results.leaderboard import distinct, leaderboard
+from hpo.results.report.content import gather
+from hpo.results.report.page import render
+from hpo.training import SingleTrainer, train
 from hpo.trial import DataConfig, ModelConfig, ObjectiveConfig, TrainingConfig, TrialConfig
+from tests.model_cases import experiment_on
 from tests.test_cli import write_study
 
 METRICS = {"validation": {"accuracy": 0.75}, "test": {"accuracy": 0.5}}
@@ -32,15 +38,14 @@ ROWS = {
 @pytest.fixture(scope="module")
 def model() -> Model:
     """A small model of two classes."""
-    frame = as_frame(ROWS)
-    data = DataConfig(source="t.csv", target="sold", task="binary", fingerprint=fingerprint(frame))
+    data = DataConfig(source="t.csv", target="sold", task="binary")
+    experiment = experiment_on(as_frame(ROWS), data)
     config = TrialConfig(
-        data=data,
+        data=replace(data, fingerprint=experiment.table.fingerprint()),
         objective=ObjectiveConfig(metric="accuracy"),
         model=ModelConfig(depth=1, width=8),
         training=TrainingConfig(max_epochs=2),
     )
-    experiment = Experiment(frame, data)
     result = train(config, experiment.prepared("quantile")[1], "cpu")
     return experiment.model(config, result, torch.device("cpu"))
 
@@ -121,4 +126,51 @@ def test_another_store_than_the_studys_is_refused(tmp_path: Path) -> None:
     other = ArtifactStore(str(tmp_path / "other"))
     with pytest.raises(InputError, match="study small keeps its artifacts in another store: name"):
         export(study, other, tmp_path / "winners")
+    study.storage.close()
+
+
+def test_the_best_are_different_configurations(tmp_path: Path) -> None:
+    path = write_study(tmp_path, n_trials=4)
+    text = path.read_text()
+    seed = 'seed = { type = "int", low = 0, high = 1 }\n'
+    path.write_text(text.replace("[data]", f"[search_space.training]\n{seed}[data]"))
+    store = ArtifactStore(str(tmp_path / "artifacts"))
+    study, _ = create_from_file(path, f"sqlite:///{tmp_path}/hpo.db", store.url)
+    params = {"model.depth": 2, "optimizer.learning_rate": 0.05}
+    study.enqueue({**params, "training.seed": 1})
+    study.enqueue({**params, "training.seed": 0})
+    make_worker(study, store, SingleTrainer("cpu")).work(threading.Event())
+    ranked = leaderboard(study)
+    assert len(ranked) == 4
+    best = distinct(ranked, study.definition.space)
+    (worse,) = set(range(4)) - {row.number for row in best}
+    assert worse == next(row.number for row in reversed(ranked) if row.number in (1, 2))
+
+    folders = export(study, store, tmp_path / "out", top=4, ensemble=8)
+    assert [folder.name for folder in folders] == [
+        *(f"trial-{row.number:05d}" for row in best),
+        "ensemble",
+    ]
+    assert "Of 3 COMPLETE trials" in (folders[-1] / "README.md").read_text()
+    assert len((tmp_path / "out" / "leaderboard.csv").read_text().splitlines()) == 5
+
+
+def test_a_study_without_a_test_part_says_so(tmp_path: Path) -> None:
+    path = write_study(tmp_path, n_trials=2)
+    path.write_text(path.read_text().replace("test = 0.25", "test = 0"))
+    study, store = create_from_file(
+        path, f"sqlite:///{tmp_path}/hpo.db", str(tmp_path / "artifacts")
+    )
+    make_worker(study, store, SingleTrainer("cpu")).work(threading.Event())
+    (folder,) = export(study, store, tmp_path / "winners")
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert (metrics["test"], "accuracy" in metrics["validation"]) == ({}, True)
+    card = (folder / "README.md").read_text()
+    assert "| metric | validation |\n" in card
+    assert "There was no test part: validation rows chose the model, and flatter it." in card
+    content = gather(study, store, top=2)
+    assert {part for each in content.contenders for part in each.metrics} == {"validation"}
+    page = render(content)
+    assert "accuracy on validation; the study has no test part" in page
+    assert "The winner on the test part" not in page
     study.storage.close()

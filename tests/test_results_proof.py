@@ -11,6 +11,7 @@ import torch
 
 import hpo.onnx_graph
 from hpo.bundle import Model
+from hpo.data.schema import Categories, TableSchema
 from hpo.errors import ExportError
 from hpo.results.folder import write_model
 from hpo.results.proof import prove
@@ -29,7 +30,17 @@ def write(folder: Path, made: Experiment, what: Model, **options: Any) -> None:
 
 
 def with_one_spelling_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hpo.onnx_graph, "spellings", lambda value: [value])
+    def only_itself(schema: TableSchema, column: Categories) -> dict[str, int]:
+        return {value: code for code, value in enumerate(column.values)}
+
+    codes = hpo.onnx_graph._codes
+
+    def poor(graph: Any, schema: TableSchema, *rest: Any) -> str:
+        with monkeypatch.context() as during:
+            during.setattr(TableSchema, "spellings", only_itself)
+            return codes(graph, schema, *rest)
+
+    monkeypatch.setattr(hpo.onnx_graph, "_codes", poor)
 
 
 def with_missing_as_zero(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -54,9 +65,7 @@ def with_labels_swapped(monkeypatch: pytest.MonkeyPatch) -> None:
     add = hpo.onnx_graph._Graph.add
 
     def swapped(graph: Any, operator: str, *inputs: str, **options: Any) -> str:
-        if "values_strings" in options:
-            options["values_strings"] = options["values_strings"][::-1]
-        return add(graph, operator, *inputs, **options)
+        return add(graph, "ArgMin" if operator == "ArgMax" else operator, *inputs, **options)
 
     monkeypatch.setattr(hpo.onnx_graph._Graph, "add", swapped)
 

@@ -5,10 +5,10 @@ import polars as pl
 import pytest
 
 from hpo.data.dataset import Dataset, load_dataset
-from hpo.data.sources import fingerprint
 from hpo.results.report import baselines
 from hpo.results.report.baselines import fit_baselines
 from hpo.trial import DataConfig
+from tests.model_cases import typed
 
 
 def planted(task: str, n: int = 600) -> Dataset:
@@ -29,8 +29,8 @@ def planted(task: str, n: int = 600) -> Dataset:
             "y": pl.Series(target),
         }
     )
-    data = DataConfig(source="t", target="y", task=task, fingerprint=fingerprint(frame))  # type: ignore[arg-type]
-    return load_dataset(frame, data)
+    data = DataConfig(source="t", target="y", task=task)  # type: ignore[arg-type]
+    return load_dataset(typed(frame, data), data)
 
 
 @pytest.mark.parametrize(

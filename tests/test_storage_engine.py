@@ -1,7 +1,9 @@
 """Opening storages, and what transactions on them promise."""
 
 import contextlib
+import sqlite3
 import threading
+import time
 from contextlib import closing
 from pathlib import Path
 
@@ -194,6 +196,32 @@ def test_reading_waits_for_no_writer(storage: Storage) -> None:
             return open_study(other, "study").progress().counts
 
         assert study.storage.write(look) == {"WAITING": 1}
+
+
+def test_who_waits_for_sqlite_gets_a_turn_between_writes_without_end(tmp_path: Path) -> None:
+    is_taken, is_over = threading.Event(), threading.Event()
+
+    def write_on() -> None:
+        with closing(sqlite3.connect(tmp_path / "hpo.db", isolation_level=None)) as hog:
+            while not is_over.wait(0.004):
+                hog.execute("BEGIN IMMEDIATE")
+                is_taken.set()
+                is_over.wait(0.25)
+                is_taken.clear()
+                hog.execute("COMMIT")
+
+    with closing(open_storage(f"sqlite:///{tmp_path}/hpo.db")) as storage:
+        writes = threading.Thread(target=write_on)
+        writes.start()
+        started = time.monotonic()
+        try:
+            for _ in range(4):
+                assert is_taken.wait(10)
+                storage.write(lambda connection: None)
+            assert time.monotonic() - started < 8
+        finally:
+            is_over.set()
+            writes.join()
 
 
 @pytest.mark.parametrize("kind", ["postgresql", "mariadb"])

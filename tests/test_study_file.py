@@ -4,10 +4,11 @@ import polars as pl
 import pytest
 
 from hpo.data.dataset import load_dataset
-from hpo.data.sources import read_table
+from hpo.data.table import Table, read_table
 from hpo.definition import StudyDefinition, load_definition
 from hpo.errors import DataError
 from hpo.study_file import draft
+from hpo.trial import DataConfig
 
 ROOT = Path(__file__).parent.parent
 DATA = ROOT / "studies" / "data"
@@ -21,6 +22,10 @@ def drafted(source: str, target: str, folder: Path) -> tuple[str, StudyDefinitio
     definition = load_definition(path)
     assert StudyDefinition.from_json(definition.to_json()) == definition
     return text, definition
+
+
+def read(source: str, folder: Path, **changes: str) -> Table:
+    return read_table(DataConfig(source=source, target="y", **changes), folder)
 
 
 def write(folder: Path, columns: dict[str, list[object]], name: str = "t.csv") -> None:
@@ -42,7 +47,7 @@ def test_california_housing(tmp_path):
 
 def test_adult(tmp_path):
     source = str(DATA / "adult.parquet")
-    frame = read_table(source, tmp_path)
+    frame = read(source, tmp_path).frame
     target = next(name for name in frame.columns if frame[name].n_unique() == 2 and name != "sex")
     text, definition = drafted(source, target, tmp_path)
     assert definition.data.task == "binary"
@@ -60,12 +65,13 @@ def test_awkward_names_survive(tmp_path):
     columns = {name: [index % 7 + 0.5 for index in range(60)] for name in AWKWARD}
     ids = [f"row {index}" for index in range(60)]
     write(tmp_path, {**columns, 'my "id"': ids, "tar.get\t": [0.5 * i for i in range(60)]})
-    frame = read_table("t.csv", tmp_path)
+    made = read("t.csv", tmp_path)
+    frame = made.frame
     target = frame.columns[-1]
     _, definition = drafted("t.csv", target, tmp_path)
     assert definition.data.target == target
     assert definition.data.drop == (frame.columns[-2],)
-    dataset = load_dataset(frame, definition.data)
+    dataset = load_dataset(made, definition.data)
     assert dataset.schema.numeric == tuple(frame.columns[:-2])
 
 
@@ -81,8 +87,9 @@ def test_columns_that_teach_nothing_are_dropped(tmp_path):
     }
     write(tmp_path, columns)
     text, definition = drafted("t.csv", "y", tmp_path)
-    assert definition.data.drop == ("id", "code", "same")
-    assert '# "id" counts the rows, as an identifier does.' in text
+    assert definition.data.drop == ("id", "code", "same", "shuffled")
+    assert '# "id" grows from row to row, as an identifier does.' in text
+    assert '# "shuffled" numbers the rows, as an identifier does.' in text
     assert '# "code" has another text in every row, as an identifier has.' in text
     assert '# "same" has the same value in every row.' in text
 
@@ -132,6 +139,38 @@ def test_the_task_and_the_metric_follow_the_target(tmp_path, y, task, metric, re
     assert definition.data.task == task
     assert definition.objective.metric == metric
     assert reason in text
+
+
+def test_what_a_person_might_not_expect_stands_in_comments(tmp_path):
+    n = 60
+    rows = "".join(
+        f"{'<0,5' if row == 7 else f'{row % 9},25'};{row % 28 + 1:02}/03/2024;{row % 11},5;"
+        f"{'churned' if row % 6 == 0 else 'stayed'}\n"
+        for row in range(n)
+    )
+    (tmp_path / "t.csv").write_text(f"price;day;weight;y\n{rows}")
+    text, definition = drafted("t.csv", "y", tmp_path)
+    assert definition.data.positive == "churned"
+    assert (
+        'positive = "churned"  # the rarer class, 16.7% of the rows; the other is "stayed"' in text
+    )
+    assert '# Note: columns "price", "weight": numbers are read with "," as the decimal' in text
+    assert '# Note: column "day": dates are read with the day first.' in text
+    assert (
+        '# Note: column "price": 1 cell is no number and counts as missing: "<0,5" in row 8.'
+        in text
+    )
+    assert "# 2 numeric, 1 date and 0 categorical columns remain." in text
+    assert '#   "day": dates' in text
+    dataset = load_dataset(read("t.csv", tmp_path, positive="churned"), definition.data)
+    assert dataset.schema.positive == "churned"
+
+
+def test_classes_of_equal_size_are_said_to_be_so(tmp_path):
+    write(tmp_path, {"x": [1, 2, 3, 4] * 10, "y": [False, True] * 20})
+    text, definition = drafted("t.csv", "y", tmp_path)
+    assert definition.data.positive == "true"
+    assert 'positive = "true"  # the classes are level; the other is "false"' in text
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from servers import S3Server
 
 from hpo.artifacts import ArtifactStore, table_path
 from hpo.catalog import open_study
-from hpo.data.sources import write_typed
+from hpo.data.table import Table
 from hpo.definition import StudyDefinition, load_definition
 from hpo.errors import ArtifactError, DataError, DefinitionError
 from hpo.launch.creation import create_from_file
@@ -55,7 +55,7 @@ def put(url: str, text: str) -> None:
 def test_a_table_in_a_local_store_needs_no_cache(tmp_path: Path, cache: Path) -> None:
     (tmp_path / "t.csv").write_text(CSV)
     study, store = create(tmp_path, "t.csv")
-    assert load_experiment(store, study.definition.data).frame.shape == (60, 2)
+    assert load_experiment(store, study.definition.data).table.frame.shape == (60, 2)
     assert not cache.exists()
     stored = tmp_path / "artifacts" / table_path(study.definition.data.fingerprint)
     stored.write_bytes(stored.read_bytes()[:-9])
@@ -73,11 +73,11 @@ def test_a_table_in_an_object_store_is_fetched_once(
     study, store = create(tmp_path, "t.csv", s3.bucket())
     data = study.definition.data
     for _ in range(2):
-        assert load_experiment(store, data).frame.shape == (60, 2)
+        assert load_experiment(store, data).table.frame.shape == (60, 2)
     assert s3.asked("^GET .*/tables/") == 1
     (entry,) = (cache / "tables").iterdir()
-    write_typed(pl.DataFrame({"x": [1], "y": [2.0]}), entry)  # whole, but another table
-    assert load_experiment(store, data).frame.shape == (60, 2)
+    Table.of_format_1(pl.DataFrame({"x": [1], "y": [2.0]})).write(entry)  # whole, but another table
+    assert load_experiment(store, data).table.frame.shape == (60, 2)
     assert s3.asked("^GET .*/tables/") == 2
 
 
@@ -92,13 +92,13 @@ def test_a_table_that_is_not_copied_is_read_where_it_is(
     assert store.list("tables") == []
     s3.requests.clear()
     for _ in range(2):
-        assert load_experiment(store, data).frame.shape == (60, 2)
+        assert load_experiment(store, data).table.frame.shape == (60, 2)
     assert s3.asked("^GET .*/t.csv") == 1
     put(url, CSV + "1,1\n")
-    assert load_experiment(store, data).frame.shape == (60, 2)  # out of the cache
+    assert load_experiment(store, data).table.frame.shape == (60, 2)  # out of the cache
     for entry in (cache / "tables").iterdir():
         entry.unlink()
-    with pytest.raises(DataError, match=r"^s3://.*t\.csv: holds other data than the study was"):
+    with pytest.raises(DataError, match=r"^s3://.*t\.csv: the table's content has changed since"):
         load_experiment(store, data)
     assert list((cache / "tables").iterdir()) == []
 
@@ -109,14 +109,17 @@ def test_a_study_whose_table_is_not_copied_is_copied_without(tmp_path: Path) -> 
     other = ArtifactStore(str(tmp_path / "other"))
     target = open_storage(f"sqlite:///{tmp_path}/other.db")
     copy_studies(study.storage, target, ["s"], Stores(source=store, target=other))
-    assert load_experiment(other, open_study(target, "s").definition.data).frame.shape == (60, 2)
+    assert load_experiment(other, open_study(target, "s").definition.data).table.frame.shape == (
+        60,
+        2,
+    )
 
 
 def test_a_path_that_is_not_copied_is_absolute(tmp_path: Path, cache: Path) -> None:
     (tmp_path / "t.csv").write_text(CSV)
     study, store = create(tmp_path, "t.csv", copy=False)
     assert study.definition.data.source == f"{tmp_path}/t.csv"
-    assert load_experiment(store, study.definition.data).frame.shape == (60, 2)
+    assert load_experiment(store, study.definition.data).table.frame.shape == (60, 2)
     assert not cache.exists()
     (tmp_path / "t.csv").unlink()
     with pytest.raises(ArtifactError, match=r"t\.csv: no such file"):  # maybe not mounted yet
@@ -166,7 +169,7 @@ def test_passwords_of_sources_are_written_down_nowhere(tmp_path: Path, site: str
         create(tmp_path, url, copy=False)
     study, store = create(tmp_path, url)
     assert study.definition.data.source == f"http://me:***@{site}/t.csv?token=***"
-    assert load_experiment(store, study.definition.data).frame.shape == (60, 2)
+    assert load_experiment(store, study.definition.data).table.frame.shape == (60, 2)
     for file in tmp_path.rglob("*"):
         if file.is_file() and file.name != "s.toml":
             assert b"my-" not in file.read_bytes(), file

@@ -91,12 +91,17 @@ def from_file_to_predictions(folder: Path, n_columns: int) -> None:
     prediction_notes(model.schema, rows)
 
 
+def is_of_few_columns(frame: FrameType) -> bool:
+    table = frame.f_locals.get("self") if frame.f_code in PER_TABLE else None
+    return isinstance(table, polars.DataFrame) and table.width < N_COLUMNS // 8
+
+
 def count_calls(folder: Path, n_columns: int) -> Counter[CodeType]:
     """Calls by function."""
     calls: Counter[CodeType] = Counter()
 
     def count(frame: FrameType, event: str, _: Any) -> None:
-        if event == "call":
+        if event == "call" and not is_of_few_columns(frame):
             calls[frame.f_code] += 1
 
     sys.setprofile(count)

@@ -16,12 +16,14 @@ import worker_cases
 from hpo.artifacts import ArtifactStore
 from hpo.bundle import Model
 from hpo.checkpoints import latest
+from hpo.data.table import read_table
 from hpo.errors import ArtifactError, DataError, HpoError, StorageUnavailableError
 from hpo.launch.creation import create_from_file
 from hpo.steering import set_standing
 from hpo.storage.engine import Storage
 from hpo.study import Lease, Study, WorkerId
 from hpo.training import Checkpoint, Event, Failed, Run, SingleTrainer
+from hpo.trial import DataConfig
 from hpo.worker import loop
 from hpo.worker.loop import MAX_FAILURES, Timing, Worker
 from hpo.worker.quota import Quota
@@ -386,11 +388,9 @@ def test_a_worker_refuses_other_data(
     (table,) = (tmp_path / "artifacts" / "tables").iterdir()
     other = table.with_name("other")
     (tmp_path / "table.csv").write_text("a,b,y\n1,2,3\n2,3,4\n")
-    from hpo.data.sources import read_table, write_typed
-
-    write_typed(read_table(str(tmp_path / "table.csv"), tmp_path), other)
+    read_table(DataConfig(source="table.csv", target="y"), tmp_path).write(other)
     other.replace(table)
-    with pytest.raises(DataError, match="holds other data than the study was made for"):
+    with pytest.raises(DataError, match="content has changed since the study was created"):
         make_worker(study, store).work(threading.Event())
     assert study.progress().counts == {"WAITING": 1}
 

@@ -83,7 +83,7 @@ def confirm(
     if as_json:
         print(json.dumps(found.to_json(), indent=2, ensure_ascii=False))
     else:
-        print_confirmation(found)
+        print_confirmation(found, study.definition.metric_label)
     if found.winner is None:
         raise HpoError(found.verdict)
     print(found.verdict, file=sys.stderr if as_json else sys.stdout)

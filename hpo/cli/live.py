@@ -123,6 +123,8 @@ class PlainView:
         parts.append(f"{status.per_minute:.1f} trials/min")
         if status.state in ("paused", "stopped"):
             parts.append(status.state)
+        elif status.reason:
+            parts.append(f"finished: {status.reason}")
         elif (left := time_left(status)) is not None:
             parts.append(f"at most {duration(left)} left")
         self.log(" | ".join(parts))

@@ -29,7 +29,7 @@ def register(app: typer.Typer) -> None:
 def export(
     name: StudyName,
     out: Annotated[Path, typer.Option("--out", help="The folder to write into.")],
-    top: Annotated[int, typer.Option("--top", min=1, help="How many of the best.")] = 1,
+    top: Annotated[int, typer.Option("--top", min=1, help="How many configurations.")] = 1,
     trial: Annotated[
         list[int] | None, typer.Option("--trial", help="This trial instead; may be repeated.")
     ] = None,

@@ -48,7 +48,8 @@ class StatusPanel:
 def _progress(status: StudyStatus, title: str, width: int) -> Iterable[Text]:
     """What is done of the budget."""
     state = (status.state, STYLES.get(status.state, "bold"))
-    yield Text.assemble((title, "bold"), ": ", state)
+    reason = f" ({status.reason})" if status.reason else ""
+    yield Text.assemble((title, "bold"), ": ", state, reason)
     total, n_ended, left = status.budget.n_trials, status.n_ended, time_left(status)
     told = f" {n_ended}/{total} trials, {status.per_minute:.1f} a minute"
     told += "" if left is None else f", at most {duration(left)} left"

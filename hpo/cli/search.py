@@ -96,8 +96,9 @@ def run(
     study.storage.check_room(len(places))
     print(study.name)
     winners = _writable(out or Path("winners") / study.name)
-    if study.progress().state == "finished":
-        print(f"{study.name} is finished: hpo extend raises its budget", file=sys.stderr)
+    if (status := study.progress()).state == "finished":
+        ways = "" if status.n_points is not None else "; hpo extend raises its budget"
+        print(f"{study.name} is finished: {status.reason}{ways}", file=sys.stderr)
     search_here(study, store, places, arguments)
     if study.progress().state == "stopped":
         print(f"{study.name} is stopped: hpo resume {study.name} opens it", file=sys.stderr)

@@ -40,7 +40,7 @@ def print_status(status: StudyStatus) -> None:
     """A study's budget, trials, best params and workers."""
     table = PlainTable(box=None, show_header=False, padding=(0, 2, 0, 0))
     table.add_row("study", status.name)
-    table.add_row("state", status.state)
+    table.add_row("state", f"{status.state}: {status.reason}" if status.reason else status.state)
     table.add_row("trials", f"{count_text(status.counts)}, of {status.budget.n_trials}")
     budget = status.budget
     for what, used, limit in (
@@ -53,7 +53,8 @@ def print_status(status: StudyStatus) -> None:
         table.add_row("since the best", f"{status.n_since_best} of {budget.no_improvement} trials")
     if status.best is not None:
         drawn = sparkline(list(status.curve)) if status.curve else ""
-        table.add_row("best", f"{status.best.value:.5g} (trial {status.best.number})  {drawn}")
+        told = f"{status.metric_label} {status.best.value:.5g} (trial {status.best.number})"
+        table.add_row("best", f"{told}  {drawn}")
         table.add_row("", params_text(status.best.params))
     if status.hands:
         table.add_row("throughput", f"{status.per_minute:.1f} trials a minute")
@@ -84,6 +85,7 @@ def print_leaderboard(study: Study, rows: list[Row]) -> None:
         params = params_text(row.params)
         table.add_row(str(rank), _number(row.number), value, row.state.lower(), epochs, params)
     _print(table)
+    _print_early(rows)
 
 
 def _print_confirmed(study: Study, rows: list[Row]) -> None:
@@ -102,12 +104,25 @@ def _print_confirmed(study: Study, rows: list[Row]) -> None:
         f"after further search, run hpo confirm {study.name} again."
     )
     _print(table)
+    _print_early(rows)
 
 
-def print_confirmation(found: Confirmation) -> None:
-    """Configurations by their means over seeds, each beside the default in pairs."""
+def _print_early(rows: list[Row]) -> None:
+    """Which trials the study's time cut short."""
+    for row in rows:
+        if row.early:
+            Console().print(f"Trial {row.number}: {row.early}.", highlight=False, markup=False)
+
+
+def print_confirmation(found: Confirmation, metric: str) -> None:
+    """Configurations by their means over seeds, each beside the default in pairs.
+
+    Args:
+        found: the confirmation.
+        metric: what its metric is called.
+    """
     n_seeds = len(found.seeds)
-    table = _table("", "trial", f"{found.metric}, {n_seeds} seeds", "sd", "to default", "better")
+    table = _table("", "trial", f"{metric}, {n_seeds} seeds", "sd", "to default", "better")
     for rank, each in enumerate(found.contenders, start=1):
         own, paired = each.estimate, each.difference
         part = f"{len(each.values)} of {n_seeds} seeds finished"
@@ -156,6 +171,7 @@ def status_json(status: StudyStatus) -> dict[str, Any]:
     return {
         "name": status.name,
         "state": status.state,
+        "objective": {"metric": status.metric, "positive": status.positive},
         "direction": status.direction,
         "budget": status.budget.model_dump(),
         "trials": status.counts,
@@ -173,6 +189,7 @@ def status_json(status: StudyStatus) -> dict[str, Any]:
         "per_minute": status.per_minute,
         "failures": [asdict(failure) for failure in status.failures],
         "notes": list(status.notes),
+        "reason": status.reason,
     }
 
 
@@ -235,7 +252,7 @@ class PlainTable(Table):
 def _table(*columns: str) -> Table:
     table = PlainTable(box=box.SIMPLE_HEAD, pad_edge=False)
     for column in columns:
-        table.add_column(column, no_wrap=column != "params")
+        table.add_column(Text(column), no_wrap=column != "params")
     return table
 
 

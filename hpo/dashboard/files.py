@@ -88,8 +88,7 @@ def content(study: Study, trial: FrozenTrial, kind: Kind, store: ArtifactStore |
         data = replace(config.data, source=shown(config.data.source))
         return config_toml(replace(config, data=data, training=training), title).encode()
     if kind == "curve":
-        metric = study.definition.objective.metric
-        curve = trial.intermediate_values
+        curve, metric = trial.intermediate_values, study.definition.metric_label
         return curve_svg(curve, metric, study.definition.direction, title).encode()
     assert store is not None, "without a store no weights are offered"
     return store.get(trial.user_attrs["artifact"], trial.user_attrs["sha256"])

@@ -52,7 +52,8 @@ def definition_toml(definition: StudyDefinition) -> str:
 def _rows(study: Study, status: StudyStatus) -> Iterator[tuple[str, str]]:
     definition, budget = study.definition, status.budget
     yield "state", status.state
-    yield "objective", f"{definition.direction} {definition.metric_label} on validation"
+    metric = definition.metric_label.replace("|", "\\|")
+    yield "objective", f"{definition.direction} {metric} on validation"
     if status.best is not None:
         yield "best", f"{status.best.value:.6g} (trial {status.best.number})"
     counts = ", ".join(f"{n} {state.lower()}" for state, n in sorted(status.counts.items()))

@@ -13,6 +13,7 @@ import socket
 import ssl
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,6 +32,7 @@ from hpo.dashboard.compression import compressed
 from hpo.dashboard.corner import cornered
 from hpo.dashboard.downloads import downloads
 from hpo.dashboard.guard import guarded
+from hpo.dashboard.interrupts import ctrl_c
 from hpo.dashboard.login import Door
 from hpo.dashboard.view import View
 from hpo.errors import InputError
@@ -87,7 +89,12 @@ def serve(storage_url: str, store: ArtifactStore | None, settings: Settings) -> 
             "in the environment variable HPO_DASHBOARD_PASSWORD, or leave --host out"
         )
     view = View(open_storage(storage_url, create=False), store)
-    with listening(application(view, settings), address, settings.port, context) as server:
+    app = application(view, settings)
+    with (
+        ctrl_c() as interrupt,
+        listening(app, address, settings.port, context) as server,
+        ThreadPoolExecutor(1) as threads,
+    ):
         shown = f"[{address}]" if ":" in address else address
         scheme = "http" if context is None else "https"
         print(f"{scheme}://{shown}:{server.bind_addr[1]}/dashboard/ (Ctrl-C ends it)", flush=True)
@@ -97,10 +104,11 @@ def serve(storage_url: str, store: ArtifactStore | None, settings: Settings) -> 
                 "everybody on the way to read",
                 file=sys.stderr,
             )
-        try:
-            server.serve()
-        except KeyboardInterrupt:
-            return
+        serving = threads.submit(server.serve)
+        serving.add_done_callback(lambda _: interrupt.come())
+        interrupt.wait()
+        server.stop()
+        serving.result()
 
 
 def application(view: View, settings: Settings) -> App:

@@ -19,7 +19,13 @@ DRESSED = (
 """A number as people write it: bracket, sign, currency, sign, digits, percent or currency."""
 
 DAY_MICROSECONDS = 86_400_000_000
-MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+MONTHS = (
+    *("january", "february", "march", "april", "may", "june", "july", "august", "september"),
+    *("october", "november", "december"),
+)
+MONTH_NUMBERS = {"": "1", "sept": "9"} | {
+    name[:n]: str(number) for number, name in enumerate(MONTHS, 1) for n in (3, len(name))
+}
 CLOCK = (
     r"([0-9]{1,2}):([0-9]{2})(?::([0-9]{2})(?:[.,]([0-9]{1,9}))?)?\s*(?:([AaPp])\.?[Mm]\.?)?"
     r"\s*(Z|z|UTC|[+\-][0-9]{2}(?::?[0-9]{2})?)?"
@@ -56,6 +62,7 @@ READINGS = {
 }
 """What else a column of an order may hold: spellings that read in one way only."""
 
+FURTHEST_ZONE = 14  # hours from UTC
 CENTURY_TURN = 69  # two digits of a year from here on are of the twentieth century, as in POSIX
 
 
@@ -142,7 +149,7 @@ def _digits(decimal: str, thousands: str) -> str:
     point = re.escape(decimal)
     whole = r"[0-9]+"
     if thousands:
-        whole = rf"(?:[0-9]{{1,3}}(?:{re.escape(thousands)}[0-9]{{3}})+|[0-9]+)"
+        whole = rf"(?:[1-9][0-9]{{0,2}}(?:{re.escape(thousands)}[0-9]{{3}})+|[0-9]+)"
     return rf"^(?:{whole}(?:{point}[0-9]*)?|{point}[0-9]+)(?:[eE][+\-]?[0-9]+)?$"
 
 
@@ -155,29 +162,27 @@ def parse_times(text: pl.Series, order: str) -> pl.Series:
         text: the cells.
         order: one of `READINGS`.
     """
-    found = pl.Series([None] * len(text), dtype=pl.Int64)
+    found = np.zeros(len(text), dtype=np.int64)
+    is_time = np.zeros(len(text), dtype=bool)
+    rest = np.flatnonzero(text.is_not_null().to_numpy())
     for spelling in READINGS[order]:
-        if found.null_count() == text.null_count():
+        if not len(rest):
             break
-        found = found.fill_null(_times(text, *PATTERNS[spelling]))
-    return found.rename(text.name)
+        pattern, parts = PATTERNS[spelling]
+        cells = text[rest]
+        fits = cells.str.contains(pattern).to_numpy()
+        found[rest[fits]], is_time[rest[fits]] = _times(cells.filter(fits), pattern, parts)
+        rest = rest[~fits]  # a cell has one spelling at most
+    gone = pl.Series(found).set(~pl.Series(is_time, dtype=pl.Boolean), None)
+    return gone.rename(text.name)
 
 
-def _times(text: pl.Series, pattern: str, order: str) -> pl.Series:
-    """Microseconds of the cells that match a pattern, whose first three groups are in an order."""
-    groups = text.str.extract_groups(pattern).struct.unnest()
-    found = np.flatnonzero(text.str.contains(pattern).fill_null(value=False).to_numpy())
-    microseconds = np.zeros(len(text), dtype=np.int64)
-    valid = np.zeros(len(text), dtype=bool)
-    if len(found):
-        rows = groups[found]
-        days, is_day = _days(rows, order)
-        clock, is_clock = _clock(rows)
-        microseconds[found] = days * DAY_MICROSECONDS + clock
-        valid[found] = is_day & is_clock
-    return pl.select(
-        pl.when(pl.Series(valid)).then(pl.Series(microseconds)).alias("time")
-    ).to_series()
+def _times(cells: pl.Series, pattern: str, order: str) -> tuple[np.ndarray, np.ndarray]:
+    """Microseconds of cells of a pattern, its first three groups in an order; and which are any."""
+    rows = cells.str.extract_groups(pattern).struct.unnest()
+    days, is_day = _days(rows, order)
+    clock, is_clock = _clock(rows)
+    return days * DAY_MICROSECONDS + clock, is_day & is_clock
 
 
 def _whole(column: pl.Series, default: int) -> np.ndarray:
@@ -187,8 +192,7 @@ def _whole(column: pl.Series, default: int) -> np.ndarray:
 def _days(rows: pl.DataFrame, order: str) -> tuple[np.ndarray, np.ndarray]:
     """Days since 1970, and whether there is such a day (Hinnant, "chrono-compatible dates")."""
     year, month, day = (rows.to_series(order.index(part)) for part in "ymd")
-    months = {name: str(number) for number, name in enumerate(MONTHS, 1)}
-    named = month.str.to_lowercase().str.slice(0, 3).replace({**months, "": "1"})
+    named = month.str.to_lowercase().replace(MONTH_NUMBERS)
     y, m, d = _whole(year, 1970), _whole(named, 0), _whole(day, 1)
     is_short = (year.str.len_chars() == 2).to_numpy()
     y = np.where(is_short, y + np.where(y < CENTURY_TURN, 2000, 1900), y)
@@ -202,7 +206,7 @@ def _days(rows: pl.DataFrame, order: str) -> tuple[np.ndarray, np.ndarray]:
     of_era = shifted - era * 400
     of_year = (153 * (inside + np.where(inside > 2, -3, 9)) + 2) // 5 + d - 1
     days = era * 146097 + of_era * 365 + of_era // 4 - of_era // 100 + of_year - 719468
-    return days, is_month & (d >= 1) & (d <= length)
+    return days, (y >= 1) & is_month & (d >= 1) & (d <= length)
 
 
 def _clock(rows: pl.DataFrame) -> tuple[np.ndarray, np.ndarray]:
@@ -215,6 +219,8 @@ def _clock(rows: pl.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     hour = np.where(is_half, hour % 12 + np.where(half == "p", 12, 0), hour)
     zone = rows.to_series(8).fill_null("Z").str.replace("Z|z|UTC", "+00:00").str.replace(":", "")
     sign = np.where(zone.str.starts_with("-").to_numpy(), -1, 1)
-    offset = _whole(zone.str.slice(1, 2), 0) * 60 + _whole(zone.str.slice(3, 2), 0)
+    hours, minutes = _whole(zone.str.slice(1, 2), 0), _whole(zone.str.slice(3, 2), 0)
+    valid &= (hours <= FURTHEST_ZONE) & (minutes < 60)
+    offset = hours * 60 + minutes
     seconds = hour * 3600 + (minute - sign * offset) * 60 + second
     return seconds * 1_000_000 + fraction, valid

@@ -6,10 +6,12 @@ Does not know: where the table came from, how it is scaled.
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
+import polars as pl
 import torch
 
 from hpo.data.inference import infer_schema
 from hpo.data.notes import notes_on
+from hpo.data.reader import text_of_format_1
 from hpo.data.schema import TableSchema
 from hpo.data.split import Split, split_rows
 from hpo.data.table import Table
@@ -51,8 +53,8 @@ class Dataset:
         y = self.y[self.split.val]
         present = set(y.tolist())
         why = ""
-        if metric == "r2" and len(present) == 1:
-            why = f"its target is always {y[0].item():g}"
+        if metric == "r2" and len(y) == 1:
+            why = "it has a single row"
         elif lacking := [self.schema.classes[code] for code in self._needed(metric) - present]:
             why = f"it has no row of the class {shown(min(lacking))}"
         if why:
@@ -74,6 +76,9 @@ def load_dataset(table: Table, data: DataConfig) -> Dataset:
     Raises:
         DataError: it cannot be trained on, and why.
     """
+    if table.format == 1:  # texts as they were cleaned then, after they were stored
+        texts = [text_of_format_1(column) for column in table.frame if column.dtype == pl.String]
+        table = replace(table, frame=table.frame.with_columns(texts))
     task = resolve_task(table, data)
     split = split_rows(table, data, task)
     schema, dropped, kept = infer_schema(table, data, task, split.train)

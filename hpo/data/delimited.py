@@ -7,12 +7,12 @@ import codecs
 import csv
 import io
 import re
-from contextlib import suppress
 from typing import Any
 
 import polars as pl
 
-from hpo.errors import DataError, first_line
+from hpo.errors import DataError
+from hpo.parsing import shown
 
 SEPARATORS = (",", ";", "\t", "|")
 
@@ -46,9 +46,10 @@ def parse(content: bytes, where: str, separator: str | None, usual: str) -> pl.D
         if len(names) > 1:  # in a single column, blank lines are missing values
             content = content.rstrip(b"\r\n")
         frame = pl.read_csv(content, **options)
-    except pl.exceptions.PolarsError as error:
-        why = _mistake(content, separator) or f"cannot be parsed: {first_line(error)}"
-        raise DataError(f"{where}: {why}") from None
+    except pl.exceptions.NoDataError:
+        raise DataError(f"{where}: is empty") from None
+    except pl.exceptions.PolarsError:
+        return _with_loose_quotes(content, separator, where)
     if b"\0" in content:
         raise DataError(f"{where}: {_mistake(content, separator)}")
     frame.columns = names  # as cells are read: polars leaves quotes in a header doubled
@@ -63,7 +64,7 @@ def find_separator(content: bytes, usual: str) -> str:
     """
     lines = _first_lines(content)
     counts = {mark: [line.count(mark) for line in lines] for mark in SEPARATORS}
-    steady = {mark: n[0] for mark, n in counts.items() if n[0] and len(set(n)) == 1}
+    steady = {mark: n[0] for mark, n in counts.items() if len(set(n)) == 1 and n[0]}
     if usual in steady:
         # A comma a line may be the decimal mark of the one number in it.
         others = {mark: n for mark, n in steady.items() if n > steady[usual]}
@@ -80,7 +81,7 @@ def _first_lines(content: bytes) -> list[str]:
     """The first rows, what is quoted left out."""
     start = content[: 2**16]
     text = start.decode(errors="ignore")
-    rows = re.sub(r'"(?:[^"]|"")*"', "", text).splitlines()
+    rows = re.sub(r'(?<![^,;|\t\r\n])"(?:[^"]|"")*"', "", text).splitlines()
     if len(start) < len(content):
         rows = rows[:-1] or rows  # the last one is cut off
     return [row for row in rows[:N_LINES] if row.strip()]
@@ -104,18 +105,46 @@ def _without_note(content: bytes) -> tuple[bytes, str | None]:
 
 
 def check_names(names: list[str], where: str) -> None:
-    """Refuse a table of which two columns have one name.
+    """Refuse a table whose columns cannot be told apart by name.
 
     Raises:
-        DataError: they have.
+        DataError: two have one name, or one is named as polars writes a pattern of names.
     """
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
-        raise DataError(f'{where}: has two columns named "{twice}"')
+        raise DataError(f"{where}: has two columns named {shown(twice)}")
+    for name in names:
+        if name.startswith("^") and name.endswith("$"):
+            raise DataError(
+                f"{where}: has a column named {shown(name)}: a name must not both begin with ^ "
+                "and end with $"
+            )
+
+
+def _with_loose_quotes(content: bytes, separator: str, where: str) -> pl.DataFrame:
+    """A table whose cells may hold quotes that begin none, such as those of inches.
+
+    Raises:
+        DataError: it is no such table either, or has columns of one name.
+    """
+    if why := _mistake(content, separator):
+        raise DataError(f"{where}: {why}")
+    text = io.StringIO(content.decode().rstrip("\r\n"), newline="")
+    names, *rows = csv.reader(text, delimiter=separator)
+    check_names(names, where)
+    width = len(names)
+    cells = [[cell or None for cell in row] + [None] * (width - len(row)) for row in rows]
+    columns = zip(*cells, strict=True) if cells else [()] * width
+    return pl.DataFrame(
+        {
+            name: pl.Series(column, dtype=pl.String)
+            for name, column in zip(names, columns, strict=True)
+        }
+    )
 
 
 def _mistake(content: bytes, separator: str) -> str:
-    """What a person can mend in a text that is no table; empty where it is not known."""
+    """What a person can mend in a text that is no table; empty where there is nothing."""
     if b"\0" in content:
         return "must be text in UTF-8, but holds bytes of zero"
     try:
@@ -123,10 +152,12 @@ def _mistake(content: bytes, separator: str) -> str:
     except UnicodeDecodeError as error:
         line, byte = content.count(b"\n", 0, error.start) + 1, content[error.start]
         return f"must be text in UTF-8, but line {line} holds the byte 0x{byte:02x}"
-    rows = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
-    with suppress(csv.Error):
+    rows = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+    try:
         n_columns = len(next(rows, []))
         for row in rows:
             if len(row) > n_columns:
                 return f"line {rows.line_num} has {len(row)} cells, but the header {n_columns}"
+    except csv.Error as error:
+        return f"line {rows.line_num} cannot be parsed, perhaps for its quotes: {error}"
     return ""

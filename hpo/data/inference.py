@@ -3,17 +3,20 @@
 Does not know: how cells are read, files, networks.
 """
 
+from itertools import combinations
+
 import numpy as np
 import polars as pl
 import torch
 
 from hpo.data.cells import DAY_MICROSECONDS
 from hpo.data.notes import Dropped, Kept
-from hpo.data.reader import USUAL, Reader, is_usable
+from hpo.data.reader import USUAL, Kind, Reader, is_usable
 from hpo.data.schema import PERIODS, Categories, Cycle, DateColumn, TableSchema
 from hpo.data.table import Table
 from hpo.data.target import label_type, no_column, ordered_classes, target_column, text_of
 from hpo.errors import DataError
+from hpo.parsing import shown
 from hpo.trial import DataConfig, Task
 
 FEW_ROWS = 20
@@ -45,9 +48,9 @@ def infer_schema(
         DataError: the table has no such columns, or none to learn from.
     """
     names, dropped = _features(table, data)
-    frame = table.frame.select(names)[train.numpy()] if names else table.frame[:0]
+    frame = table.frame[names][train.numpy()]  # `select` would take * and ^a$ for patterns
     columns = {column.name: column for column in frame.get_columns()}
-    kinds = {name: table.readers[name].kind for name in names}
+    kinds = {name: _kind(table, data, name) for name in names}
     numeric = [name for name in names if kinds[name] == "number"]
     dates = [name for name in names if kinds[name] == "date"]
     texts = [name for name in names if kinds[name] == "category"]
@@ -99,11 +102,13 @@ def infer_schema(
 
 def is_double(column: pl.Series) -> bool:
     """Whether float32 would lose digits that tell a column's values apart."""
-    present = column.drop_nulls() if column.null_count() else column
-    values = present.cast(pl.Float64).to_numpy()
+    values = column.cast(pl.Float64).to_numpy()
+    if column.null_count():
+        values = values[~np.isnan(values)]
     if not len(values):
         return False
-    lost = np.abs(values - values.astype("f4").astype("f8")).max()
+    with np.errstate(over="ignore"):  # of numbers in a column that is checked later
+        lost = np.abs(values - values.astype("f4").astype("f8")).max()
     return bool(lost > LOST * values.std())
 
 
@@ -134,8 +139,12 @@ def _features(table: Table, data: DataConfig) -> tuple[list[str], list[Dropped]]
             if name not in given:
                 raise DataError(no_column(table, data, key, name))
     named = {*data.numeric, *data.categorical, *data.dates}
-    if both := sorted(set(data.numeric) & set(data.categorical)):
-        raise DataError(f'column "{both[0]}" is named in both data.numeric and data.categorical')
+    for one, other in combinations(("numeric", "categorical", "dates"), 2):
+        if both := sorted(set(getattr(data, one)) & set(getattr(data, other))):
+            raise DataError(
+                f"{data.source}: column {shown(both[0])} is named in both data.{one} "
+                f"and data.{other}"
+            )
     left_out = {*data.drop, data.target, data.split.column}
     features = [column for column in frame.get_columns() if column.name not in left_out]
     if not features:
@@ -149,19 +158,30 @@ def _features(table: Table, data: DataConfig) -> tuple[list[str], list[Dropped]]
     if table.format > 1:
         first = frame.columns[0]
         for column in features:
-            why = identifier(column)
-            if column.name == first and first in NAMELESS and numbers_the_rows(column):
+            name = column.name
+            if name in named:
+                continue
+            if why := identifier(column):
+                dropped.append(Dropped(name=name, why=why, key="categorical"))
+            elif name == first and first in NAMELESS and numbers_the_rows(column):
                 why = "has no name and numbers the rows"
-            if why and column.name not in named:
-                dropped.append(Dropped(name=column.name, why=why))
+                dropped.append(Dropped(name=name, why=why, key="numeric"))
     gone = {each.name for each in dropped}
     if len(gone) == len(features):
         each = dropped[0]
         raise DataError(
             f'{data.source}: has no feature column to learn from: "{each.name}" {each.why}; '
-            "name it in data.categorical or data.numeric to take it all the same"
+            f"name it in data.{each.key} to take it all the same"
         )
     return [column.name for column in features if column.name not in gone], dropped
+
+
+def _kind(table: Table, data: DataConfig, name: str) -> Kind:
+    """What a feature column holds; in a table of format 1 the study says so besides its type."""
+    kind = table.readers[name].kind
+    if table.format == 1 and name in (*data.numeric, *data.categorical):
+        kind = "category" if name in data.categorical else "number"
+    return kind
 
 
 def _telling(table: Table, names: list[str]) -> dict[str, Reader]:

@@ -9,6 +9,7 @@ Does not know: files, encodings as tensors, splits.
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
 import polars as pl
 
 from hpo.data.cells import NumberFormat, dressed_numbers, parse_times, undressed
@@ -24,9 +25,9 @@ from hpo.data.reader import (
     Reader,
     is_usable,
     nan_as_null,
+    present,
     time_text,
-    trimmed,
-    without,
+    typed_text,
 )
 from hpo.errors import AmbiguousCellsError, DataError
 from hpo.parsing import shown
@@ -38,8 +39,17 @@ NEARLY_ALL = 0.95
 N_CODES = 3
 """So many words of letters with digits, such as V45, make a column of numbers one of codes."""
 
-N_SAMPLE = 100
-"""Different cells that are tried before a whole column is read as dates."""
+FEW = 3
+"""So many different numbers may have three digits after their points by chance."""
+
+N_SAMPLE = 1000
+LIKELY = 0.4
+"""A column of text is read as numbers or dates if this share of so many cells is. Half of all cells
+are, at least, in a column of either."""
+
+SHORTEST_DAY = len("2024-2-3")
+DOTTED = r"^[0-9]{1,2}\.[0-9]{1,2}\.[0-9]{4}"
+"""Dates that are written so have the day first."""
 
 FORMATS = tuple(
     NumberFormat(decimal=decimal, thousands=thousands)
@@ -58,6 +68,14 @@ FORMATS = tuple(
 
 
 @dataclass(frozen=True, kw_only=True)
+class Example:
+    """A cell as it stands, and its row, from 1."""
+
+    cell: str
+    row: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Choice:
     """A reader, and what else might be meant.
 
@@ -65,13 +83,13 @@ class Choice:
         reader: the first that fits.
         rival: one that reads the same cells as other values.
         evidence: the decimal mark or order of dates that this column shows beyond doubt; else "".
-        example: a cell that the two read differently.
+        example: the first cell that the two read differently.
     """
 
     reader: Reader
     rival: Reader | None = None
     evidence: str = ""
-    example: str = ""
+    example: Example | None = None
 
 
 def choose_readers(
@@ -88,6 +106,11 @@ def choose_readers(
     Raises:
         DataError: a column's cells can be read in two ways; names both and the key that decides.
     """
+    if data.decimal is not None and data.decimal == data.thousands:
+        raise DataError(
+            f"{where}: data.decimal and data.thousands must differ, "
+            f"but both are {shown(data.decimal)}"
+        )
     chooser = _Chooser(data, is_text=is_text, where=where)
     usable = [column for column in frame.get_columns() if is_usable(column)]
     plain = chooser.plain(usable)
@@ -126,25 +149,30 @@ def _decided(choice: Choice, name: str, decimals: set[str], orders: set[str], wh
     if choice.reader.kind == "date":
         key, options = "date_order", (choice.reader.order, choice.rival.order)
         fitting = [reader for reader in both if orders == {reader.order}]
+    elif choice.reader.written.is_plain:
+        if "," not in decimals:
+            return choice.reader
+        # A point among decimal commas may part thousands, or not.
+        key = "thousands"
+        options = (choice.reader.written.thousands, choice.rival.written.thousands)
+        fitting = []
     else:
         key, options = "decimal", (choice.reader.written.decimal, choice.rival.written.decimal)
         fitting = [reader for reader in both if decimals == {reader.written.decimal}]
-        if choice.reader.written.is_plain:
-            if "," not in decimals:
-                return choice.reader
-            fitting = []  # a point among decimal commas may part thousands, or not
     if fitting:
         return fitting[0]
-    first, second = (_example(reader, choice.example) for reader in both)
+    assert choice.example is not None
+    cell, row = choice.example.cell, choice.example.row
+    first, second = (_as_read(reader, cell) for reader in both)
     raise AmbiguousCellsError(
-        f'{where}: column "{name}": {shown(choice.example)} reads as {first} with data.{key} = '
-        f'"{options[0]}" and as {second} with "{options[1]}": say which',
+        f'{where}: column "{name}": row {row:,} holds {shown(cell)}, which is {first} with '
+        f'data.{key} = "{options[0]}", and {second} with "{options[1]}": say which',
         key,
         options,
     )
 
 
-def _example(reader: Reader, cell: str) -> str:
+def _as_read(reader: Reader, cell: str) -> str:
     """A cell as a reader takes it, for messages."""
     values = reader.attempt(pl.Series([cell]), ())[0]
     return time_text(values)[0] if reader.kind == "date" else f"{values[0]:.12g}"
@@ -158,10 +186,11 @@ class _Chooser:
         self._missing = missing_words(data)
         self._is_text = is_text
         self._where = where
-        self._kinds: dict[str, Kind] = {
-            **dict.fromkeys(data.categorical, "category"),
+        self._kinds: dict[str | None, Kind] = {
             **dict.fromkeys(data.dates, "date"),
+            **dict.fromkeys((*data.categorical, data.split.column), "category"),
             **dict.fromkeys(data.numeric, "number"),
+            **({data.target: "number"} if data.task == "regression" else {}),
         }
 
     def plain(self, columns: Sequence[pl.Series]) -> dict[str, Choice]:
@@ -169,7 +198,7 @@ class _Chooser:
         data = self._data
         if data.decimal == "," or data.thousands or data.date_order is not None:
             return {}
-        settled = {*self._kinds, data.target, data.split.column}
+        settled = {*self._kinds, data.target}
         texts = [c for c in columns if c.dtype == pl.String and c.name not in settled]
         readers = plain_readers(texts, self._missing)
         return {name: Choice(reader=reader) for name, reader in readers.items()}
@@ -179,8 +208,10 @@ class _Chooser:
         forced = self._forced(name)
         if column.dtype in TEXTS:
             return self._choose_text(column, forced)
-        if forced == "date" and column.dtype.is_integer():
-            return Choice(reader=Reader(kind="date", order="compact"))
+        if forced == "date" and column.dtype.is_numeric():
+            found = self._choose_text(typed_text(nan_as_null(column)), forced)
+            return Choice(reader=replace(found.reader, order="compact"))
+        self._check_forced(column, forced)
         if forced == "category":
             return Choice(reader=_category(typed=column))
         if column.dtype.is_temporal() and column.dtype != pl.Duration:
@@ -203,14 +234,22 @@ class _Chooser:
 
     def _forced(self, name: str) -> Kind | None:
         """The kind that the study gives a column."""
-        data = self._data
-        if name == data.target and data.task == "regression":
-            return "number"
-        return self._kinds.get(name, "category" if name == data.split.column else None)
+        return self._kinds.get(name)
+
+    def _check_forced(self, column: pl.Series, forced: Kind | None) -> None:
+        """Refuse typed values of another kind than the study says."""
+        name, is_time = column.name, column.dtype.is_temporal() and column.dtype != pl.Duration
+        key, said = ("dates", "dates") if forced == "date" else ("numeric", "numbers")
+        is_wrong = is_time if forced == "number" else forced == "date" and not is_time
+        if is_wrong and name in getattr(self._data, key) and column.dtype != pl.Null:
+            raise DataError(
+                f"{self._where}: column {shown(name)} must hold {said}, as data.{key} says, "
+                f"but holds {column.dtype}"
+            )
 
     def _choose_text(self, column: pl.Series, forced: Kind | None) -> Choice:
         name, data = column.name, self._data
-        cells = without(trimmed(column), self._missing)
+        cells = present(column, self._missing)
         known = cells.drop_nulls()
         if name == data.target and data.task in ("binary", "multiclass"):
             return Choice(reader=_label_reader(known))
@@ -218,14 +257,14 @@ class _Chooser:
             return Choice(reader=_category(text=known))
         if known.is_empty():
             return Choice(reader=Reader(kind=forced or "number", order="ymd" * (forced == "date")))
-        if forced is None and _are_truths(known):
-            is_label = name == data.target
+        if forced != "date" and _are_truths(known):
+            is_label = name == data.target and forced is None
             return Choice(reader=Reader(kind="category") if is_label else Reader(boolean=True))
         if forced != "date":
-            plain = known.cast(pl.Float64, strict=False).fill_nan(None)
+            plain = nan_as_null(known.cast(pl.Float64, strict=False))
             if plain.null_count() == 0:
-                return self._plain(known, plain, forced)
-        tally = _Tally(known)
+                return self._plain(cells, known, plain, forced)
+        tally = _Tally(cells)
         found: Choice | None = None
         if forced != "date":
             found = self._numbers(tally, forced)
@@ -240,26 +279,38 @@ class _Chooser:
             )
         return found or Choice(reader=_category())
 
-    def _plain(self, known: pl.Series, plain: pl.Series, forced: Kind | None) -> Choice:
+    def _plain(
+        self, cells: pl.Series, known: pl.Series, plain: pl.Series, forced: Kind | None
+    ) -> Choice:
         """Numbers as programs write them, unless they are codes."""
         if forced is None and known.str.contains(CODE).any():
             return Choice(reader=_category())
         if forced is None and _has_long_integers(known, plain):
             return Choice(reader=Reader(kind="category", whole=True))
-        if self._data.decimal == "," and self._data.thousands != "":
-            found = self._numbers(_Tally(known), forced)
+        if self._data.thousands == "":
+            return Choice(reader=Reader())
+        if self._data.decimal == "," or self._data.thousands == ".":
+            found = self._numbers(_Tally(cells), forced)
             return found or Choice(reader=Reader())
         is_group = known.str.contains(GROUP)
-        has_point = known.str.contains(".", literal=True)
-        if is_group.any() and (is_group | ~has_point).all():
-            example = known.filter(is_group)[0]
+        is_whole = ~known.str.contains(".", literal=True)
+        if is_group.any() and (is_group | is_whole).all():
             grouped = Reader(written=NumberFormat(decimal=",", thousands="."))
-            return Choice(reader=Reader(), rival=grouped, example=example)
+            example = _example(cells, known.filter(is_group)[0])
+            # Programs write 5.000 beside 1.234, people 950.
+            is_small = plain.filter(is_whole).abs() < 1000
+            by_hand = len(is_small) and is_small.all() and known.filter(is_group).n_unique() > FEW
+            evidence = "," if by_hand else ""
+            return Choice(reader=Reader(), rival=grouped, example=example, evidence=evidence)
         return Choice(reader=Reader())
 
     def _numbers(self, tally: "_Tally", forced: Kind | None) -> Choice | None:
         """A reader of numbers, if nearly all cells are."""
         data = self._data
+        if forced is None:
+            n_likely = undressed(tally.sample)["digits"].count()
+            if n_likely < LIKELY * len(tally.sample):
+                return None
         parts = undressed(tally.values)
         dress = _dress(parts, tally)
         allowed = [
@@ -279,10 +330,11 @@ class _Chooser:
         for other in others:
             differs = (read[first] != read[other]).fill_null(value=False)
             if differs.any():
-                example = tally.values.filter(differs)[0]
+                example = tally.first(differs)
                 rival = Reader(written=other)
                 return Choice(reader=Reader(written=first), rival=rival, example=example)
-        shows = (marked & read[first].is_not_null()).any()
+        # Points that part thousands show that commas are decimal, and the other way round.
+        shows = first.thousands in (".", ",") or (marked & read[first].is_not_null()).any()
         return Choice(reader=Reader(written=first), evidence=first.decimal if shows else "")
 
     def _are_numbers(self, tally: "_Tally", parts: pl.DataFrame, n_read: int) -> bool:
@@ -298,43 +350,61 @@ class _Chooser:
 
     def _dates(self, tally: "_Tally", forced: Kind | None) -> Choice | None:
         """A reader of dates or times, if nearly all cells are."""
-        sample = tally.values.head(N_SAMPLE)
         orders = ["ymd", "dmy", "mdy", "time"]
+        if self._data.date_order is not None:
+            orders = list(dict.fromkeys(("ymd", self._data.date_order, "time")))
         if forced == "date":
             orders.append("compact")
-        if self._data.date_order is not None:
-            orders = [order for order in orders if order not in {"dmy", "mdy"}]
-            orders.insert(0, self._data.date_order)
-        if not any(
-            2 * parse_times(sample, order).is_not_null().sum() > len(sample) for order in orders
-        ):
-            return None
-        read = {order: parse_times(tally.values, order) for order in dict.fromkeys(orders)}
+        else:
+            orders = _likely(orders, tally.sample)
+        read = {order: parse_times(tally.values, order) for order in orders}
         shares = {order: tally.count(values.is_not_null()) for order, values in read.items()}
-        best = max(shares.values())
+        best = max(shares.values(), default=0)
         if best == 0 or (forced is None and not tally.is_nearly_all(best)):
             return None
-        first, *others = [order for order in read if shares[order] == best]
+        first, *others = [order for order in orders if shares[order] == best]
+        if self._data.date_order in others and not read[self._data.date_order].equals(read[first]):
+            first, others = self._data.date_order, []
+        if first == "ymd" and tally.values.str.contains(DOTTED).any():
+            first, others = "dmy", []  # so that it is said
         reader = Reader(kind="date", order=first)
         if first == "dmy" and "mdy" in others:
             differs = (read["dmy"] != read["mdy"]).fill_null(value=False)
             if differs.any():
                 rival = Reader(kind="date", order="mdy")
-                example = tally.values.filter(differs)[0]
-                return Choice(reader=reader, rival=rival, example=example)
+                return Choice(reader=reader, rival=rival, example=tally.first(differs))
         return Choice(reader=reader, evidence=first if first in ("dmy", "mdy") else "")
 
 
-class _Tally:
-    """The different cells of a column, and how often each stands there."""
+def _likely(orders: list[str], sample: pl.Series) -> list[str]:
+    """The orders in which most cells of a sample are times."""
+    if not sample.str.contains(r"[0-9][0-9]").any():
+        return []
+    return [
+        order
+        for order in orders
+        if len(sample) - parse_times(sample, order).null_count() >= LIKELY * len(sample)
+    ]
 
-    def __init__(self, known: pl.Series) -> None:
-        counts = pl.DataFrame({"cell": known}).group_by("cell", maintain_order=True).len()
-        self.values = values = counts["cell"]
-        self._counts = counts["len"]
-        self.n = len(known)
-        is_missing = values.str.to_lowercase().is_in(list(MISSING_LIKE))
-        self._n_told = self.n - self.count(is_missing | values.str.contains(CENSORED))
+
+class _Tally:
+    """The different cells of a column in the order of their rows, and how often each is there."""
+
+    def __init__(self, cells: pl.Series) -> None:
+        known = cells.drop_nulls()
+        self.sample = known if len(known) <= N_SAMPLE else known.sample(N_SAMPLE, seed=0)
+        rows = pl.DataFrame({"cell": cells, "row": np.arange(len(cells))}).drop_nulls()
+        by_cell = rows.group_by("cell", maintain_order=True)
+        counted = by_cell.agg(pl.col("row").first(), pl.len().alias("n"))
+        self.values, self._rows, self._counts = counted.get_columns()
+        self.n = len(rows)
+        is_missing = self.values.str.to_lowercase().is_in(list(MISSING_LIKE))
+        self._n_told = self.n - self.count(is_missing | self.values.str.contains(CENSORED))
+
+    def first(self, chosen: pl.Series) -> Example:
+        """The first of the chosen cells."""
+        place = int(chosen.arg_true()[0])
+        return Example(cell=self.values[place], row=self._rows[place] + 1)
 
     def count(self, chosen: pl.Series) -> int:
         """Rows whose cell is among the chosen."""
@@ -364,6 +434,11 @@ def _dress(parts: pl.DataFrame, tally: _Tally) -> _Dress:
     return _Dress(percent=percent, currency=currency)
 
 
+def _example(cells: pl.Series, cell: str) -> Example:
+    row = (cells == cell).arg_max()
+    return Example(cell=cell, row=0 if row is None else row + 1)
+
+
 def missing_words(data: DataConfig) -> tuple[str, ...]:
     """Words that are missing values in a text file."""
     return MISSING if data.missing is None else tuple(dict.fromkeys(("", *data.missing)))
@@ -381,6 +456,8 @@ def _category(*, text: pl.Series | None = None, typed: pl.Series | None = None) 
         return Reader(kind="category")
     if _all(text, lambda cells: cells.str.contains(r"^[+-]?(0|[1-9][0-9]*)(\.0*)?$")):
         return Reader(kind="category", whole=True)
+    if text.str.len_chars().min() < SHORTEST_DAY:  # type: ignore[operator]
+        return Reader(kind="category")  # 2024.1 and 2024.10 are no months, but versions
     if parse_times(text.head(N_SAMPLE), "ymd").null_count() == 0:
         is_time = parse_times(text, "ymd").null_count() == 0
         return Reader(kind="category", order="ymd" if is_time else "")
@@ -391,7 +468,7 @@ def _label_reader(known: pl.Series) -> Reader:
     """A reader of class labels: numbers where that loses nothing of how they are written."""
     numbers = known.cast(pl.Float64, strict=False).fill_nan(None)
     is_number = numbers.null_count() == 0 and not known.str.contains(CODE).any()
-    if not is_number or _has_long_integers(known, numbers):
+    if known.is_empty() or not is_number or _has_long_integers(known, numbers):
         return Reader(kind="category")
     is_told_apart = numbers.n_unique() == known.n_unique() or _are_whole(known)
     return Reader(kind="number" if is_told_apart else "category")
@@ -402,8 +479,9 @@ def _are_whole(cells: pl.Series) -> bool:
 
 
 def _has_long_integers(cells: pl.Series, numbers: pl.Series) -> bool:
-    is_far = numbers.abs() > EXACT
-    return bool(is_far.any() and (is_far & cells.str.contains(r"^[+-]?[0-9]+$")).any())
+    if max(-numbers.min(), numbers.max()) <= EXACT:  # type: ignore[operator, type-var]
+        return False
+    return bool(((numbers.abs() > EXACT) & cells.str.contains(r"^[+-]?[0-9]+$")).any())
 
 
 def _is_beyond_float64(column: pl.Series) -> bool:
@@ -415,8 +493,9 @@ def _is_beyond_float64(column: pl.Series) -> bool:
 
 def _are_truths(known: pl.Series) -> bool:
     """Whether all cells say true or false."""
-    sample = known.head(N_SAMPLE).str.to_lowercase().is_in(list(TRUTHS))
-    return bool(sample.all()) and bool(known.str.to_lowercase().is_in(list(TRUTHS)).all())
+    if known[0].lower() not in TRUTHS:
+        return False
+    return bool(known.str.to_lowercase().is_in(list(TRUTHS)).all())
 
 
 def _all(column: pl.Series, holds: Callable[[pl.Series], pl.Series]) -> bool:

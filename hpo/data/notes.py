@@ -5,10 +5,12 @@ Does not know: who is told.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import polars as pl
 
-from hpo.data.reader import Reader, attempt_numbers, is_usable
+from hpo.data.doubts import doubts
+from hpo.data.reader import Reader, attempt_numbers
 from hpo.data.schema import TableSchema
 from hpo.data.split import Split
 from hpo.data.table import Table, odd_cells
@@ -22,19 +24,23 @@ MAX_WORDS = 3
 MAX_COLUMNS = 5
 """Columns that are listed where several are alike."""
 
-HALF = 0.5
-"""A text column of which so many cells are numbers is worth a word."""
-
 MIN_REPEATS = 2.0
 """So many rows a value, on average, make a column that may name groups."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Dropped:
-    """A column that is left out unasked, and why."""
+    """A column that is left out unasked.
+
+    Attributes:
+        name: the column's.
+        why: it is left out.
+        key: of `[data]`, by which the study takes it all the same.
+    """
 
     name: str
     why: str
+    key: Literal["numeric", "categorical"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +74,7 @@ def notes_on(
         *_kept(kept),
         *_positive(table, data, schema),
         *_absent(table, split, schema),
-        *_repeated(table, split),
+        *_repeated(table, split, schema),
         *_groups(table, data, schema),
     )
 
@@ -81,7 +87,7 @@ def reading_notes(table: Table, data: DataConfig) -> list[str]:
         *_formats(readers),
         *_date_orders(readers),
         *(odd_note(name, reader) for name, reader in readers.items() if reader.odd),
-        *_half_numbers(table, data, readers),
+        *doubts(table, data, readers),
     ]
 
 
@@ -100,9 +106,9 @@ def _odd_numbers(schema: TableSchema, frame: pl.DataFrame) -> Iterable[str]:
     readers = [schema.reader(name) for name in schema.numbers]
     _, places = attempt_numbers(columns, readers, schema.missing)
     for place in places:
-        values, cells = readers[place].attempt(columns[place], schema.missing)
-        if odd := odd_cells(cells, values.is_null() & cells.is_not_null()):
-            yield odd_note(columns[place].name, replace(readers[place], odd=odd))
+        column, reader = columns[place], readers[place]
+        if odd := odd_cells(*reader.attempt(column, schema.missing)):
+            yield odd_note(column.name, replace(reader, odd=odd))
 
 
 def _unseen(schema: TableSchema, frame: pl.DataFrame) -> Iterable[str]:
@@ -160,38 +166,18 @@ def _date_orders(readers: dict[str, Reader]) -> Iterable[str]:
             by_order.setdefault(said[reader.order], []).append(name)
     for order, names in by_order.items():
         yield f"{_columns(names)}: dates are read with {order}"
-
-
-def _half_numbers(table: Table, data: DataConfig, readers: dict[str, Reader]) -> Iterable[str]:
-    """Text columns of which many cells are numbers, or all are numbers that float64 cannot hold."""
-    settled = {*data.categorical, data.target, data.split.column}
-    for name, reader in readers.items():
-        if reader.kind != "category" or name in settled:
-            continue
-        text = table.frame[name].drop_nulls()
-        if reader.whole:
-            yield (
-                f"column {shown(name)}: holds whole numbers beyond 2^53, so it is read as text; "
-                "data.numeric reads it as numbers all the same"
-            )
-            continue
-        is_number = text.cast(pl.Float64, strict=False).is_not_null()
-        n = int(is_number.sum())
-        if HALF * len(text) <= n < len(text):
-            word = text.filter(~is_number)[0]
-            yield (
-                f"column {shown(name)}: {n / len(text):.0%} of its cells are numbers, others are "
-                f"such as {shown(word)}: read as categories; data.numeric reads it as numbers"
-            )
+    clocks = [name for name, reader in readers.items() if reader.order == "time"]
+    if clocks:
+        yield f"{_columns(clocks)}: read as times of day"
 
 
 def _dropped(dropped: Sequence[Dropped]) -> Iterable[str]:
-    by_reason: dict[str, list[str]] = {}
+    by_reason: dict[tuple[str, str], list[str]] = {}
     for each in dropped:
-        by_reason.setdefault(each.why, []).append(each.name)
-    for why, names in by_reason.items():
-        it = "each" if len(names) > 1 else "it"
-        yield f"{_columns(names)}: left out, since {it} {why}; data.categorical would take it"
+        by_reason.setdefault((each.why, each.key), []).append(each.name)
+    for (why, key), names in by_reason.items():
+        it, them = ("each", "them") if len(names) > 1 else ("it", "it")
+        yield f"{_columns(names)}: left out, since {it} {why}; data.{key} would take {them}"
 
 
 def _kept(kept: Sequence[Kept]) -> Iterable[str]:
@@ -228,10 +214,9 @@ def _absent(table: Table, split: Split, schema: TableSchema) -> Iterable[str]:
             yield f"the {said} part has no row of {listed}{rest}: its metrics leave them out"
 
 
-def _repeated(table: Table, split: Split) -> Iterable[str]:
-    """Rows of the validation or test part that training sees, too."""
-    usable = [column for column in table.frame.get_columns() if is_usable(column)]
-    hashes = pl.DataFrame(usable).hash_rows()
+def _repeated(table: Table, split: Split, schema: TableSchema) -> Iterable[str]:
+    """Rows of the validation or test part that training sees, too: features and target."""
+    hashes = table.frame[[*schema.columns, schema.target]].hash_rows()
     known = hashes[split.train.numpy()].unique()
     for part, said in (("val", "validation"), ("test", "test")):
         rows = getattr(split, part).numpy()

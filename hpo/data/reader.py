@@ -6,15 +6,17 @@ canonical value: a number, a text, or microseconds since 1970 UTC.
 Does not know: files, how a reader is chosen, tensors.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Literal
 
 import numpy as np
 import polars as pl
 
 from hpo.data.blocks import blocks
-from hpo.data.cells import PLAIN, NumberFormat, parse_numbers, parse_times
+from hpo.data.cells import DAY_MICROSECONDS, PLAIN, NumberFormat, parse_numbers, parse_times
 from hpo.errors import DataError
 from hpo.parsing import shown
 
@@ -39,8 +41,14 @@ CENSORED = r"^(?:[<>≤≥~≈]=?)\s*[0-9.,]+$"
 
 TRUTHS = {"true": True, "false": False}
 TEXTS = (pl.String, pl.Categorical, pl.Enum)
-EXACT = 2**53
-"""Whole numbers up to here are exact in float64."""
+EXACT = 2**53 - 1
+"""Up to here, no two whole numbers are one in float64."""
+
+MAX_ODD = 20
+"""Different odd cells of a column that are remembered, the most frequent; where there were so many,
+any other counts as missing, too."""
+
+LARGEST = float(np.finfo(np.float32).max)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,16 +98,19 @@ class Reader:
             where: the table's name, which opens each message.
 
         Raises:
-            DataError: a cell is not of the column's kind; names row and cell.
+            DataError: a cell is not of the column's kind, or a number is infinite; names row and
+                cell.
         """
         check_usable(column, where)
         if is_empty(column):
             return pl.Series(column.name, [None] * len(column), dtype=self._dtype)
         values, cells = self.attempt(column, missing)
-        wrong = values.is_null() & cells.is_not_null()
-        if wrong.any() and (wrong & ~self._counts_as_missing(cells)).any():
-            unknown = wrong & ~self._counts_as_missing(cells)
-            raise DataError(self._complaint(column, unknown, where))
+        if values.null_count() > cells.null_count():
+            wrong = values.is_null() & cells.is_not_null() & ~self._counts_as_missing(cells)
+            if wrong.any():
+                raise DataError(self._complaint(column, wrong, where))
+        if self.kind == "number":
+            check_finite(values, column, where)
         return values
 
     def attempt(self, column: pl.Series, missing: Sequence[str]) -> tuple[pl.Series, pl.Series]:
@@ -111,24 +122,24 @@ class Reader:
         if self.kind == "category":
             text = self.category_text(column)
             return text, text
-        if self.order == "compact" and column.dtype.is_integer():
-            column = column.cast(pl.String)
+        if self.order == "compact" and column.dtype.is_numeric():
+            column = typed_text(nan_as_null(column))
         if column.dtype in TEXTS:
-            cells = without(trimmed(column), missing)
+            cells = present(column, missing)
             return self._parsed(cells).rename(column.name), cells
         column = nan_as_null(column)
-        return (_microseconds(column) if self.kind == "date" else _number(column)), column
+        if self.kind == "number":
+            return _number(column), column
+        return (_of_day if self.order == "time" else _microseconds)(column), column
 
     def category_text(self, column: pl.Series) -> pl.Series:
         """Texts of a category column, missing words not yet taken out."""
-        if column.dtype not in TEXTS:
-            return typed_text(nan_as_null(column), as_days=bool(self.order))
-        text = trimmed(column)
         if self.legacy:
-            text = text.replace(
-                {"True": "true", "TRUE": "true", "False": "false", "FALSE": "false"}
-            )
-        if self.whole or self.legacy:
+            return text_of_format_1(column)
+        if column.dtype not in TEXTS:
+            return typed_text(nan_as_null(column))
+        text = trimmed(column)
+        if self.whole:
             text = text.str.replace(r"^\+?(-?[0-9]+)\.0*$", "${1}")
         if self.order:
             days = time_text(parse_times(text, self.order))
@@ -153,6 +164,8 @@ class Reader:
         """Whether a cell that is not of the kind is a missing value all the same."""
         if cells.dtype != pl.String:
             return pl.Series([False] * len(cells), dtype=pl.Boolean)
+        if len(self.odd) == MAX_ODD:
+            return cells.is_not_null()
         known = [odd.word for odd in self.odd]
         return (
             cells.str.to_lowercase().is_in(list(MISSING_LIKE))
@@ -171,8 +184,10 @@ class Reader:
         )
 
 
-USUAL = (Reader(), Reader(kind="category"), Reader(kind="date", order="ymd"))
-"""Those that say no more than a column's kind."""
+USUAL = frozenset(
+    (Reader(), Reader(kind="category"), Reader(kind="date", order="ymd")),
+)
+"""Readers that say no more than what kind their column's values are."""
 
 
 def read_numbers(
@@ -187,12 +202,13 @@ def read_numbers(
         where: likewise.
 
     Raises:
-        DataError: a cell is not of its column's kind; names row and cell.
+        DataError: a cell is not of its column's kind, or a number is infinite; names row and cell.
     """
     for column in columns:
         check_usable(column, where)
     numbers, odd = attempt_numbers(columns, readers, missing)
-    for place in odd:
+    too_large = np.flatnonzero((np.abs(numbers) > LARGEST).any(axis=0))
+    for place in sorted({*odd, *too_large.tolist()}):
         readers[place].read(columns[place], missing, where)  # refuses what must not be there
     return numbers
 
@@ -244,6 +260,27 @@ def check_usable(column: pl.Series, where: str) -> None:
         )
 
 
+def check_finite(numbers: pl.Series, cells: pl.Series, where: str, hint: str = "") -> None:
+    """Refuse numbers that float32 cannot hold.
+
+    Args:
+        numbers: the values of a column, Float64.
+        cells: as they stand in the table.
+        where: the table's name, which opens the message.
+        hint: what ends it.
+
+    Raises:
+        DataError: there is one; names its row.
+    """
+    low, high = numbers.min(), numbers.max()
+    if low is not None and (low < -LARGEST or high > LARGEST):  # type: ignore[operator]
+        row = int((numbers.abs() > LARGEST).arg_true()[0])
+        raise DataError(
+            f'{where}: column "{cells.name}" must hold finite numbers up to 3.4e38, '
+            f"but row {row + 1:,} holds {cells[row]}{hint}"
+        )
+
+
 def is_empty(column: pl.Series) -> bool:
     """Whether it holds no value at all."""
     return nan_as_null(column).null_count() == len(column)
@@ -251,7 +288,9 @@ def is_empty(column: pl.Series) -> bool:
 
 def nan_as_null(column: pl.Series) -> pl.Series:
     """A missing number is null."""
-    return column.fill_nan(None) if column.dtype.is_float() else column
+    if not column.dtype.is_float() or not math.isnan(column.sum()):
+        return column  # a sum costs a tenth of looking at each value
+    return column.fill_nan(None)
 
 
 def trimmed(column: pl.Series) -> pl.Series:
@@ -259,22 +298,51 @@ def trimmed(column: pl.Series) -> pl.Series:
     return column.cast(pl.String).str.strip_chars().replace("", None)
 
 
+def present(column: pl.Series, missing: Sequence[str]) -> pl.Series:
+    """Text without space around it; null where it is empty or a missing word."""
+    cells = column.cast(pl.String).to_frame("cells")
+    return cells.select_seq(_present(tuple(missing))).to_series().rename(column.name)
+
+
+@cache
+def _present(missing: tuple[str, ...]) -> pl.Expr:
+    text = pl.col("cells").str.strip_chars()
+    return pl.when(~text.is_in(["", *missing])).then(text)
+
+
 def without(text: pl.Series, words: Sequence[str]) -> pl.Series:
     """The texts, null where one is among the words."""
     return text.set(text.is_in(list(words)), None) if words else text
 
 
-def typed_text(column: pl.Series, *, as_days: bool = False) -> pl.Series:
+def typed_text(column: pl.Series) -> pl.Series:
     """Typed values as the shortest exact text: 7 for 7.0, "true", 2024-02-03."""
     kind = column.dtype
+    if kind == pl.Duration:
+        column, kind = _number(column), pl.Float64()
     if kind.is_float():
         whole = pl.select(
-            pl.when((column == column.floor()) & (column.abs() < 2.0**63)).then(column)
+            pl.when((column == column.floor()) & (column.abs() <= EXACT)).then(column)
         ).to_series()
         return whole.cast(pl.Int64).cast(pl.String).fill_null(column.cast(pl.String))
     if kind in (pl.Date, pl.Datetime):
         return time_text(_microseconds(column)).rename(column.name)
     return column.cast(pl.String)
+
+
+def text_of_format_1(column: pl.Series, *, whole: bool = True) -> pl.Series:
+    """Values as hpo's first format gave them: true for True, times as polars writes them.
+
+    Args:
+        column: text or typed values.
+        whole: whether 7.0 is 7, as it was where values were compared.
+    """
+    kind = column.dtype
+    if kind.is_numeric() and not kind.is_integer():
+        column = column.cast(pl.Float64).fill_nan(None)
+    text = trimmed(column)
+    text = text.replace({"True": "true", "TRUE": "true", "False": "false", "FALSE": "false"})
+    return text.str.replace(r"^(-?[0-9]+)\.0+$", "${1}") if whole else text
 
 
 def time_text(microseconds: pl.Series) -> pl.Series:
@@ -296,14 +364,20 @@ def _number(column: pl.Series) -> pl.Series:
 
 
 def _microseconds(column: pl.Series) -> pl.Series:
-    """Typed times as Int64 microseconds since 1970 UTC, or since midnight; null for others."""
-    kind = column.dtype
-    if kind == pl.Time:
+    """Typed times as Int64 microseconds since 1970 UTC; null for others."""
+    if column.dtype == pl.Date:
+        column = column.cast(pl.Datetime("us"))
+    if column.dtype == pl.Datetime:
+        return _instants(column)
+    return pl.Series(column.name, [None] * len(column), dtype=pl.Int64)
+
+
+def _of_day(column: pl.Series) -> pl.Series:
+    """Typed times as Int64 microseconds since midnight; null for others."""
+    if column.dtype == pl.Time:
         return (column.cast(pl.Int64) // 1000).rename(column.name)
-    if kind in (pl.Date, pl.Datetime):
-        return (
-            column.cast(pl.Datetime("us")).cast(pl.Int64) if kind == pl.Date else _instants(column)
-        )
+    if column.dtype == pl.Datetime:
+        return _instants(column) % DAY_MICROSECONDS
     return pl.Series(column.name, [None] * len(column), dtype=pl.Int64)
 
 

@@ -163,8 +163,9 @@ class TableSchema:
         each = zip(self.categorical, cells, texts, strict=True)
         codes = [self._codes(*column) for column in each]
         x_num = torch.from_numpy(numbers.reshape(frame.height, len(self.numbers)))
-        if self.format == 1:  # what the networks of then were trained on
-            x_num = x_num.float().double()
+        exact = self.exact
+        single = [place for place, name in enumerate(self.numbers) if name not in exact]
+        x_num[:, single] = x_num[:, single].float().double()  # as `model.onnx` takes them
         return Encoded(x_num, _stack(codes, frame.height, "i8"))
 
     def encode_target(self, frame: pl.DataFrame) -> torch.Tensor:

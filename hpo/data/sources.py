@@ -22,6 +22,7 @@ import numpy as np
 import polars as pl
 
 from hpo.data.delimited import check_names, parse
+from hpo.data.values import column_of
 from hpo.errors import DataError, first_line, nearest
 from hpo.files.remote import downloaded
 from hpo.parsing import shown
@@ -75,6 +76,7 @@ def read_raw(
         frame, is_text = _from_url(source, where, separator)
     else:
         frame, is_text = _from_file(Path(source), _kind(source, where), where, separator)
+    check_names(frame.columns, where)
     if frame.is_empty() and not may_be_empty:
         raise DataError(f"{where}: holds no rows")
     return RawTable(frame=frame, is_text=is_text, where=where)
@@ -95,17 +97,18 @@ def as_frame(table: Any, where: str = "the table") -> pl.DataFrame:
         where: its name, which opens each message.
 
     Raises:
-        DataError: it is no table, or columns do not fit together.
+        DataError: it is no table, or its columns do not fit together.
     """
     if isinstance(table, pl.DataFrame):
+        check_names(table.columns, where)
         return table
     if not isinstance(table, Mapping) and not _has_columns(table):
         kind = type(table).__name__
         raise DataError(f"{where}: must be a DataFrame or a dict of columns, but is a {kind}")
     names = [str(name) for name in table]
     check_names(names, where)
-    columns = [_column(str(name), table[name]) for name in table]
-    if len({len(column) for column in columns}) > 1:
+    columns = {str(name): column_of(str(name), table[name], where) for name in table}
+    if len({len(column) for column in columns.values()}) > 1:
         raise DataError(f"{where}: has columns of different lengths")
     return pl.DataFrame(columns)
 
@@ -248,41 +251,3 @@ def _labelled(codes: np.ndarray, labels: list[str] | None) -> pl.Series:
 def _has_columns(table: Any) -> bool:
     """Whether it is a DataFrame at hand; polars' lazy ones have no length."""
     return hasattr(table, "__len__") and hasattr(table, "columns")
-
-
-def _column(name: str, values: Any) -> pl.Series:
-    """A column of a dict or a pandas DataFrame; of mixed kinds it becomes text."""
-    if isinstance(values, str) or not hasattr(values, "__iter__"):
-        raise DataError(f'column "{name}" must be a list of values, but got {shown(values)}')
-    if (array := _as_array(values)) is not None:
-        return pl.Series(name, array)
-    listed = values.tolist() if hasattr(values, "tolist") else list(values)
-    if hasattr(values, "isna"):  # pandas, which has several values for missing
-        gone = values.isna().tolist()
-        listed = [None if is_gone else v for v, is_gone in zip(listed, gone, strict=True)]
-    kinds = {type(value) for value in listed if value is not None}
-    if str in kinds and len(kinds) > 1:
-        listed = [None if value is None else _text(value) for value in listed]
-    return pl.Series(name, listed, strict=False)
-
-
-def _as_array(values: Any) -> np.ndarray | None:
-    """Numbers and times of numpy and of pandas as an array that polars takes."""
-    dtype = getattr(values, "dtype", None)
-    if not isinstance(dtype, np.dtype):
-        return None
-    array = np.asarray(values)
-    if array.ndim != 1 or dtype.kind not in "iufbMm":
-        return None
-    if dtype.kind in "Mm":  # polars knows no seconds, and microseconds are what is kept
-        return array.astype(f"{dtype.kind}8[us]")
-    return array.astype("f4") if dtype == np.float16 else array
-
-
-def _text(value: Any) -> str:
-    """A value among texts as the shortest exact text."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    return str(value)

@@ -20,7 +20,7 @@ PARTS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "t
 
 @dataclass(frozen=True, kw_only=True)
 class Split:
-    """Row indices of the three parts, int64, ascending."""
+    """Row indices of the three parts, int64, ascending; the test part may be empty."""
 
     train: torch.Tensor
     val: torch.Tensor
@@ -39,21 +39,23 @@ def split_rows(table: Table, data: DataConfig, task: Task) -> Split:
         split = _by_shares(frame[data.target], data.split, task)
     else:
         split = _by_column(frame, data.split.column, data.source)
-    for part in ("train", "val", "test"):
+    is_tested = data.split.column is not None or data.split.test > 0
+    for part in ("train", "val", "test") if is_tested else ("train", "val"):
         if not len(getattr(split, part)):
             raise DataError(f"{data.source}: the split leaves no rows for the {part} part")
-    _check_training(frame[data.target], split.train, task)
+    where = f"{data.source}: target {shown(data.target)}"
+    _check_training(frame[data.target], split.train, task, where)
     return split
 
 
-def _check_training(target: pl.Series, rows: torch.Tensor, task: Task) -> None:
+def _check_training(target: pl.Series, rows: torch.Tensor, task: Task, where: str) -> None:
     train = target[rows.numpy()]
     if task == "regression":
         if train.n_unique() == 1:
-            raise DataError(f'target "{target.name}" is always {train[0]} in the training part')
+            raise DataError(f"{where} is always {train[0]} in the training part")
         return
     if absent := sorted(set(class_labels(target)) - set(class_labels(train))):
-        raise DataError(f'target "{target.name}": the training part has no row of {absent[0]}')
+        raise DataError(f"{where}: the training part has no row of {shown(absent[0])}")
 
 
 def _by_column(frame: pl.DataFrame, name: str, source: str) -> Split:

@@ -19,7 +19,17 @@ import polars as pl
 
 from hpo.data.blocks import Block, blocks
 from hpo.data.kinds import choose_readers, missing_words
-from hpo.data.reader import TEXTS, Odd, Reader, is_usable, trimmed, without
+from hpo.data.reader import (
+    MAX_ODD,
+    TEXTS,
+    USUAL,
+    Odd,
+    Reader,
+    check_finite,
+    is_usable,
+    trimmed,
+    without,
+)
 from hpo.data.sources import RawTable, read_parquet, read_raw, write_parquet
 from hpo.errors import DataError, InputError
 from hpo.parsing import parse_json
@@ -31,10 +41,7 @@ ABOUT = "hpo"
 FORMAT = 2
 """Of a typed table. 1 had numbers and text alone, without readers; both are read."""
 
-MAX_ODD = 20
-"""Different odd cells of a column that are remembered, the most frequent."""
-
-LARGEST = float(np.finfo(np.float32).max)
+NAME_AS_MISSING = "; name it in data.missing to count it as missing"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,22 +116,12 @@ class Table:
         return cls(frame=frame, readers=readers, format=1)
 
     def _reading(self) -> dict[str, Any]:
-        """What of the readers is no reader's default and not seen in the values."""
+        """What the readers say that is not seen in the values, by column."""
         if self.format == 1:
             return {}
-        trees = {reader: _told_apart(reader) for reader in set(self.readers.values())}
-        return {name: trees[reader] for name, reader in self.readers.items() if trees[reader]}
-
-
-def _told_apart(reader: Reader) -> dict[str, Any]:
-    """What a reader says beyond what its column's values show."""
-    defaults = asdict(Reader())
-    tree = asdict(replace(reader, kind="number", whole=False))
-    return {
-        key: value
-        for key, value in tree.items()
-        if value != defaults[key] and not (key == "order" and value == "ymd")
-    }
+        telling = {name: reader for name, reader in self.readers.items() if reader not in USUAL}
+        trees = {name: _unusual(reader) for name, reader in telling.items()}
+        return {name: tree for name, tree in trees.items() if tree}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,14 +162,19 @@ def typed_table(raw: RawTable, data: DataConfig) -> Table:
         read = _typed(block, reader, missing, is_text=raw.is_text)
         for column, (values, odd) in zip(some, read, strict=True):
             if column.name == data.target and column.dtype in TEXTS:  # for when it is refused
-                cells = trimmed(column)
-                odd = odd_cells(cells, values.is_null() & cells.is_not_null())
+                odd = odd_cells(values, trimmed(column))
             typed[column.name] = values.rename(column.name)
             readers[column.name] = replace(reader, odd=odd) if odd else reader
-    columns = raw.frame.get_columns()
-    frame = pl.DataFrame([typed[c.name] if c.name in typed else c.clear(len(c)) for c in columns])
-    _check_finite(frame, raw, data)
-    return Table(frame=frame, readers=readers, missing=missing)
+    dropped = set(data.drop)
+    for column in given:
+        if typed[column.name].dtype == pl.Float64 and column.name not in dropped:
+            hint = NAME_AS_MISSING if raw.is_text else ""
+            check_finite(typed[column.name], column, raw.where, hint)
+    columns = {
+        column.name: typed[column.name] if column.name in typed else column.clear(len(column))
+        for column in raw.frame.get_columns()
+    }
+    return Table(frame=pl.DataFrame(columns), readers=readers, missing=missing)
 
 
 def _typed(
@@ -183,9 +185,7 @@ def _typed(
     if reader.kind == "category":
         text = without(values, missing) if is_text else values
         return [(part, ()) for part in block.parts(text)]
-    wrong = values.is_null() & cells.is_not_null()
-    each = zip(block.parts(cells), block.parts(wrong), block.any(wrong), strict=True)
-    odd = [odd_cells(part, chosen) if is_odd else () for part, chosen, is_odd in each]
+    odd = [odd_cells(*pair) for pair in zip(block.parts(values), block.parts(cells), strict=True)]
     if reader.kind == "date":
         return zip(block.parts(values.cast(pl.Datetime("us"))), odd, strict=True)
     if block.cells.dtype == pl.Boolean:
@@ -199,40 +199,29 @@ def _as_whole(block: Block, numbers: pl.Series, cells: pl.Series) -> list[pl.Ser
     if cells.dtype not in TEXTS and not cells.dtype.is_integer():
         return parts
     whole = cells.cast(pl.Int64, strict=False)
-    n_missing, n_no_number, n_not_whole = (
-        block.by_column(each.is_null()).sum(axis=1) for each in (cells, numbers, whole)
-    )
-    are_whole = (n_missing == n_no_number) & (n_missing == n_not_whole)
-    wholes = zip(block.parts(whole), parts, are_whole, strict=True)
-    return [whole if is_whole else part for whole, part, is_whole in wholes]
+    each = zip(parts, block.parts(whole), block.parts(cells), strict=True)
+    return [
+        as_whole if as_whole.null_count() == part.null_count() == given.null_count() else part
+        for part, as_whole, given in each
+    ]
 
 
-def odd_cells(cells: pl.Series, wrong: pl.Series) -> tuple[Odd, ...]:
-    """Cells that are not of their column's kind, the most frequent first."""
-    if not wrong.any() or cells.dtype != pl.String:
+def odd_cells(values: pl.Series, cells: pl.Series) -> tuple[Odd, ...]:
+    """Cells of text that were read as no value, the most frequent first."""
+    if values.null_count() == cells.null_count() or cells.dtype != pl.String:
         return ()
-    rows = wrong.arg_true()
+    rows = (values.is_null() & cells.is_not_null()).arg_true()
     found = pl.DataFrame({"word": cells.gather(rows), "row": rows})
     each = found.group_by("word").agg(pl.col("row").min(), pl.len().alias("count"))
     ordered = each.sort(["count", "row"], descending=[True, False]).head(MAX_ODD)
     return tuple(Odd(word=word, row=row + 1, count=n) for word, row, n in ordered.rows())
 
 
-def _check_finite(typed: pl.DataFrame, raw: RawTable, data: DataConfig) -> None:
-    dropped = set(data.drop)
-    columns = [c for c in typed.get_columns() if c.dtype == pl.Float64 and c.name not in dropped]
-    large: list[int] = []
-    for block in blocks(columns, [None] * len(columns)):
-        are_large = block.any(block.cells.abs() > LARGEST)
-        large += [block.places[i] for i in np.flatnonzero(are_large)]
-    if large:
-        column = columns[min(large)]
-        row = int((column.abs() > LARGEST).arg_true()[0])
-        way = "; name it in data.missing to count it as missing" if raw.is_text else ""
-        raise DataError(
-            f'{raw.where}: column "{column.name}" must hold finite numbers up to 3.4e38, '
-            f"but row {row + 1:,} holds {raw.frame[column.name][row]}{way}"
-        )
+def _unusual(reader: Reader) -> dict[str, Any]:
+    """The keys in which a reader is no default, apart from what typed values show."""
+    tree, defaults = asdict(reader), asdict(Reader())
+    seen = {"kind", "whole", *(["order"] if reader.order == "ymd" else [])}
+    return {key: value for key, value in tree.items() if key not in seen and value != defaults[key]}
 
 
 def _add(digest: Any, column: pl.Series) -> None:
@@ -246,10 +235,11 @@ def _add(digest: Any, column: pl.Series) -> None:
     gaps = column.is_null().to_numpy() if column.null_count() else np.zeros(len(column), dtype=bool)
     digest.update(np.packbits(gaps).tobytes())
     if is_text:
-        text = column.fill_null("")
+        text = column.fill_null("") if column.null_count() else column
         digest.update(text.str.len_bytes().to_numpy().astype("<i8").tobytes())
         digest.update("".join(text.to_list()).encode())
         return
     values = (column.cast(pl.Int64) if kind == "time" else column).cast(pl.Float64)
-    values = values.fill_null(0) if column.null_count() else values
+    if values.null_count():
+        values = values.fill_null(0)
     digest.update(values.to_numpy().astype("<f8").tobytes())

@@ -38,14 +38,21 @@ def resolve_task(table: Table, data: DataConfig) -> Task:
         DataError: there is no such column, it has gaps, never changes, or does not suit the task.
     """
     column = target_column(table, data)
+    where = f"{data.source}: target {shown(column.name)}"
     if data.task == "regression" or (data.task == "auto" and not _is_classes(column)):
-        _check_regression(column)
+        _check_regression(column, where)
         return "regression"
     n_classes = len(class_labels(column))
     if n_classes == 1:
-        raise DataError(f'target "{column.name}" has only the class {column[0]}: nothing to learn')
+        raise DataError(f"{where} has only the class {shown(column[0])}: nothing to learn")
+    if column.dtype == pl.String and n_classes > max(MAX_CLASSES, len(column) // 2):
+        raise DataError(
+            f"{where} holds {n_classes:,} different texts in "
+            f"{len(column):,} rows, such as {shown(column[0])}: they are neither classes nor, "
+            "as they stand, numbers"
+        )
     if data.task == "binary" and n_classes != 2:
-        raise DataError(f'target "{column.name}" must have 2 classes, but has {n_classes}')
+        raise DataError(f"{where} must have 2 classes, as data.task says, but has {n_classes:,}")
     if data.task == "auto":
         return "binary" if n_classes == 2 else "multiclass"
     return data.task
@@ -165,8 +172,8 @@ def _is_classes(column: pl.Series) -> bool:
     return bool((column == column.floor()).all()) and column.n_unique() <= MAX_CLASSES
 
 
-def _check_regression(target: pl.Series) -> None:
+def _check_regression(target: pl.Series, where: str) -> None:
     if target.dtype == pl.String:
-        raise DataError(f'target "{target.name}" must hold numbers for a regression, not text')
+        raise DataError(f"{where} must hold numbers, as data.task says, but holds text")
     if target.n_unique() == 1:
-        raise DataError(f'target "{target.name}" is always {target[0]}: nothing to learn')
+        raise DataError(f"{where} is always {target[0]}: nothing to learn")

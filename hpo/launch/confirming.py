@@ -16,7 +16,7 @@ from hpo.confirmation import (
 )
 from hpo.errors import HpoError, InputError
 from hpo.housekeeping import sign
-from hpo.results.leaderboard import ranked
+from hpo.results.leaderboard import ranked, why_empty
 from hpo.retraining import (
     keep_confirmation,
     open_confirming,
@@ -80,7 +80,7 @@ def _searched(study: Study) -> dict[Configuration, int]:
         row for row in ranked(study.trials(), study.definition.direction) if row.state == "COMPLETE"
     ]
     if not rows:
-        raise HpoError(f"study {study.name} has no COMPLETE trial to confirm yet")
+        raise HpoError(why_empty(study))
     found = {configuration(study.definition.space.default_params()): DEFAULT}
     for row in rows:
         found.setdefault(configuration(row.params), row.number)

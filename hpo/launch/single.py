@@ -9,14 +9,14 @@ from pathlib import Path
 import torch
 
 from hpo.bundle import Model
-from hpo.data.table import read_table
+from hpo.data.format_1 import read_recorded
 from hpo.data.target import resolve_task
 from hpo.errors import HpoError, InputError
 from hpo.experiment import Experiment
 from hpo.launch.local import REPEATABLE
 from hpo.parsing import read_toml, validate
 from hpo.training import Failed, Finished, Progress, Run, SingleTrainer
-from hpo.trial import TrialConfig
+from hpo.trial import TrialConfig, metric_label
 
 SLICE_SECONDS = 1.0
 
@@ -51,13 +51,13 @@ def train_config(
     trainer = SingleTrainer(choose_device(device))
     config, experiment = _load(path, seed)
     _, data = experiment.prepared(config.preprocessing.numeric)
+    metric = metric_label(config.objective.metric, experiment.dataset.schema.positive)
     trainer.admit(Run(key=0, config=config, data=data))
     while True:
         for event in trainer.advance(SLICE_SECONDS):
             match event:
                 case Progress():
                     for measured in event.measurements:
-                        metric = config.objective.metric
                         log(f"epoch {measured.step}: {metric} {measured.value:.5g}")
                 case Failed():
                     raise HpoError(f"training failed: {event.reason}")
@@ -82,13 +82,13 @@ def choose_device(name: str) -> torch.device:
         device = torch.empty(0, device=name).device
         if device.type in ("cpu", "cuda"):  # what training knows of torch's
             return device
-    raise InputError(f"--device must be auto, cpu or a GPU of this machine, but got {name}")
+    raise InputError(f"device must be auto, cpu or a GPU of this machine, but got {name}")
 
 
 def _load(path: Path, seed: int | None) -> tuple[TrialConfig, Experiment]:
     """The configuration, complete, and its table."""
     config: TrialConfig = validate(TrialConfig, read_toml(path), str(path))
-    table = read_table(config.data, path.parent)
+    table = read_recorded(config.data, path.parent)
     data = replace(config.data, task=resolve_task(table, config.data))
     if not data.fingerprint:  # written by hand: this table is the one that is meant
         data = replace(data, fingerprint=table.fingerprint())

@@ -151,7 +151,9 @@ def _extremes(schema: TableSchema, rows: Columns, *, bounded: bool) -> Iterator[
         low, high = (known.min(), known.max()) if len(known) else (0.0, 0.0)
         far = FAR * ((high - low) or DAY_MICROSECONDS)
         values = [low, high, low - far, high + far, 0.0, 1.0]
-        together[column.name] = [float(min(max(round(value), -EXACT), EXACT)) for value in values]
+        is_clock = schema.reader(column.name).order == "time"
+        first, last = (0, DAY_MICROSECONDS - 1) if is_clock else (-EXACT, EXACT)
+        together[column.name] = [float(min(max(round(value), first), last)) for value in values]
     for name in _some(list(together)):
         yield _spread("extreme number", {name: together[name]})
     if together:

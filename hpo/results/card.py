@@ -5,6 +5,7 @@ Does not know: how files are written and proven.
 
 from hpo.bundle import Ensemble, Predictor
 from hpo.data.schema import TableSchema
+from hpo.results.example import onnx_example
 from hpo.results.proof import SLACK, Proof
 from hpo.trial import METRICS, TrialConfig, metric_label
 
@@ -36,23 +37,11 @@ predictions = model.predict(dataframe)  # polars or pandas, raw columns in any o
 ```
 
 Without `hpo` and torch, by `pip install onnxruntime` alone: one input a column, float or double (a
-missing number is NaN) or text (a missing one is "", no space around it), each of shape (rows, 1).
+missing number is NaN, true and false are 1 and 0) or text (a missing one is "", no space around
+it), each of shape (rows, 1). Of a file with plain numbers:
 
 ```python
-import csv
-import numpy as np
-import onnxruntime
-
-session = onnxruntime.InferenceSession("{folder}/model.onnx")
-rows = list(csv.DictReader(open("rows.csv", encoding="utf-8", newline="")))
-inputs = {{}}
-for column in session.get_inputs():
-    cells = [row[column.name] for row in rows]
-{dates}if column.type != "tensor(string)":
-        kind = np.float32 if column.type == "tensor(float)" else np.float64
-        cells = np.array([cell or "nan" for cell in cells], kind)
-    inputs[column.name] = np.array(cells).reshape(-1, 1)
-{outputs} = session.run(None, inputs)
+{example}
 ```
 """
 
@@ -70,7 +59,8 @@ def model_card(
 
     Args:
         model: what is described.
-        metrics: `validation` and `test`; a dash stands for one that is missing in either.
+        metrics: `validation` and `test`, the latter empty where there is no test part; a dash
+            stands for a metric that is missing in either.
         title: the heading.
         note: one line on where it comes from.
         folder: the name of its folder.
@@ -80,14 +70,13 @@ def model_card(
     from hpo.onnx_graph import input_names  # takes a moment to import
 
     config, inputs = model.parts[0][1].config, input_names(model.schema)
-    outputs = "prediction, probabilities" if model.schema.classes else "(prediction,)"
     parts = [
         f"# {title}\n\n{note}\n\n{_summary(model)}",
         _metrics(metrics, config.objective.metric, alone or {}, model.schema.positive),
         _inputs(model.schema, inputs),
         *_notes(model.schema),
-        _members(model) if isinstance(model, Ensemble) else _configuration(config),
-        USE.format(folder=folder, outputs=outputs, dates=_dates_as_numbers(model.schema, inputs)),
+        _members(model) if isinstance(model, Ensemble) else _configuration(model),
+        USE.format(folder=folder, example=onnx_example(model.schema, inputs, folder)),
         _proven(proof),
         _limits(model),
     ]
@@ -116,7 +105,7 @@ def _metrics(
     alone: dict[str, dict[str, float]],
     positive: str | None,
 ) -> str:
-    columns = {part: metrics[part] for part in ("validation", "test")}
+    columns = {part: metrics[part] for part in ("validation", "test") if metrics[part]}
     columns |= {f"best member's {part}": alone[part] for part in columns if alone}
     lines = [
         "## Metrics",
@@ -130,7 +119,10 @@ def _metrics(
         chosen = ", chosen by" if name == objective else ""
         cells = " | ".join(_number(values.get(name)) for values in columns.values())
         lines.append(f"| {_cell(label)} ({better} is better{chosen}) | {cells} |")
-    lines += ["", "In the target's own units. Test rows took no part in any choice."]
+    tested = "Test rows took no part in any choice."
+    if "test" not in columns:
+        tested = "There was no test part: validation rows chose the model, and flatter it."
+    lines += ["", f"In the target's own units. {tested}"]
     return "\n".join(lines)
 
 
@@ -151,7 +143,8 @@ def _inputs(schema: TableSchema, inputs: dict[str, str]) -> str:
         lines += ["", f"And {len(kinds) - SHOWN_COLUMNS} more: `schema.json` has them all."]
     lines += ["", "A missing value is allowed everywhere, a category unseen in training too."]
     if schema.dates:
-        lines.append("For `model.onnx` a date is its microseconds since 1970 UTC.")
+        lines.append("For `model.onnx` a date is its microseconds since 1970 UTC,")
+        lines.append("and a time of day those since midnight.")
     return "\n".join(lines)
 
 
@@ -167,31 +160,19 @@ def _cell(text: str) -> str:
     return " ".join(text.split()).replace("|", "\\|")
 
 
-def _dates_as_numbers(schema: TableSchema, inputs: dict[str, str]) -> str:
-    """What the example does to dates, as far as they are written in ISO's way."""
-    if not schema.dates:
-        return "    "
-    names = [inputs[column.name] for column in schema.dates]
-    return (
-        f"    if column.name in {names!r}:  # microseconds since 1970 UTC\n"
-        '        times = np.array(cells, "M8[us]")\n'
-        '        cells = np.where(np.isnat(times), np.nan, times.astype("i8"))\n'
-        "    el"
-    )
-
-
 def _members(ensemble: Ensemble) -> str:
     """The members, best on its own first."""
     config = ensemble.members[0].model.config
     metric = config.objective.metric
+    said = _cell(metric_label(metric, ensemble.schema.positive))
     mean = "probabilities" if ensemble.schema.classes else "values"
     lines = [
         "## Members",
         "",
-        f"It predicts the weighted mean of their {mean}. They were chosen by validation {metric},",
+        f"It predicts the weighted mean of their {mean}. They were chosen by validation {said},",
         "one after the other, so that each made the ensemble best; one chosen twice weighs twice.",
         "",
-        f"| trial | weight | validation {metric} | network | numbers |",
+        f"| trial | weight | validation {said} | network | numbers |",
         "|---|---|---|---|---|",
     ]
     for member in ensemble.members:
@@ -204,15 +185,17 @@ def _members(ensemble: Ensemble) -> str:
     return "\n".join([*lines, "", f"All of it is in `config.toml`.\n\n{_data(config)}"])
 
 
-def _configuration(config: TrialConfig) -> str:
+def _configuration(model: Predictor) -> str:
+    config = model.parts[0][1].config
     optimizer, training = config.optimizer, config.training
+    metric = metric_label(config.objective.metric, model.schema.positive)
     return (
         "## Training\n\n"
         f"{optimizer.name}, learning rate {optimizer.learning_rate:.3g}, weight decay "
         f"{optimizer.weight_decay:.3g}, dropout {config.model.dropout:.3g}, batches of "
         f"{training.batch_size}, numbers scaled by `{config.preprocessing.numeric}`, "
         f"seed {training.seed}; the best of up to {training.max_epochs} epochs by validation "
-        f"{config.objective.metric}. All of it is in `config.toml`; `hpo train config.toml` "
+        f"{metric}. All of it is in `config.toml`; `hpo train config.toml` "
         f"trains it again.\n\n{_data(config)}"
     )
 

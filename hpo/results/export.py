@@ -14,7 +14,7 @@ from hpo.errors import HpoError, InputError
 from hpo.experiment import Experiment
 from hpo.results.ensemble import choose_ensemble
 from hpo.results.folder import write_model
-from hpo.results.leaderboard import Row, find_row, leaderboard, to_table
+from hpo.results.leaderboard import Row, distinct, find_row, leaderboard, to_table, why_empty
 from hpo.results.proof import N_HELD
 from hpo.results.stored import ensemble_test_metrics, stored_model, test_metrics
 from hpo.study import Study
@@ -37,9 +37,9 @@ def export(
         study: where the trials are.
         store: where their weights are.
         out: the folder to write into; made when missing, folders of the same trials replaced.
-        top: how many of the leaderboard's first.
+        top: how many configurations, the best trial of each.
         numbers: trials to export instead.
-        ensemble: make one of so many members too, chosen from all COMPLETE trials.
+        ensemble: make one of so many members too, chosen from the best of each configuration.
         torch_program: whether each folder gets a `model.pt2`.
 
     Returns:
@@ -55,15 +55,16 @@ def export(
         raise InputError(f"ensemble must be at least 1, but got {ensemble}")
     study.check_store(store.id)
     if not (ranked := leaderboard(study)):
-        raise HpoError(f"study {study.name} has no COMPLETE trial to export yet")
-    rows = [_complete(study, number) for number in numbers] or ranked[:top]
+        raise HpoError(why_empty(study))
+    best = distinct(ranked, study.definition.space)
+    rows = [_complete(study, number) for number in numbers] or best[:top]
     experiment = load_experiment(store, study.definition.data)
     writer = _Writer(study, store, experiment, torch_program=torch_program)
     try:
         out.mkdir(parents=True, exist_ok=True)
         folders = [writer.write_trial(row, out) for row in rows]
         if ensemble is not None:
-            folders.append(writer.write_ensemble(ranked, ensemble, out))
+            folders.append(writer.write_ensemble(best, ensemble, out))
         to_table(ranked).write_csv(out / "leaderboard.csv")
     except OSError as error:
         raise InputError(f"{out}: cannot be written ({error.strerror or error})") from None
@@ -98,10 +99,10 @@ class _Writer:
         )
         return folder
 
-    def write_ensemble(self, ranked: list[Row], size: int, out: Path) -> Path:
+    def write_ensemble(self, candidates: list[Row], size: int, out: Path) -> Path:
         study, store, experiment = self._study, self._store, self._experiment
-        made = choose_ensemble(study, store, experiment, ranked, size)
-        by_number = {row.number: row for row in ranked}
+        made = choose_ensemble(study, store, experiment, candidates, size)
+        by_number = {row.number: row for row in candidates}
         rows = [by_number[member.number] for member in made.members]
         best = made.members[0].model
         write_model(
@@ -112,7 +113,7 @@ class _Writer:
                 "test": ensemble_test_metrics(study, store, experiment, rows, made),
             },
             f"{study.name}, ensemble",
-            f"Of {len(ranked)} COMPLETE trials of study {study.name} ({study.uuid}).",
+            f"Of {len(candidates)} COMPLETE trials of study {study.name} ({study.uuid}).",
             held=experiment.held_rows(N_HELD),
             alone={
                 "validation": experiment.validation_metrics(best),
@@ -136,9 +137,11 @@ def _complete(study: Study, number: int) -> Row:
 def _note(study: Study, row: Row) -> str:
     """Where a model comes from, and what its configuration gives with other seeds."""
     note = f"Trial {row.number} of study {study.name} ({study.uuid})."
+    if row.early:
+        note += f" {row.early[0].upper()}{row.early[1:]}."
     if row.confirmed is None:
         return note
     return (
         f"{note} Trained again with {row.confirmed.n_seeds} other seeds, its configuration has a "
-        f"validation {study.definition.objective.metric} of {row.confirmed.text()} (95 % interval)."
+        f"validation {study.definition.metric_label} of {row.confirmed.text()} (95 % interval)."
     )

@@ -46,7 +46,8 @@ def write_model(
     Args:
         folder: replaced when it holds an earlier model.
         model: what is written.
-        metrics: `validation` and `test`, each by metric; without those that have no value there.
+        metrics: `validation` and `test`, each by metric, without those that have no value there;
+            `test` is empty without a test part.
         title: heading of the model card.
         note: one line on where the model comes from.
         held: raw rows that training did not see, which the files must predict on as the model does.

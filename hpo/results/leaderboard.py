@@ -19,9 +19,11 @@ from typing import Any
 import polars
 from optuna.trial import FrozenTrial, TrialState
 
-from hpo.confirmation import DEFAULT, Estimate
+from hpo.confirmation import DEFAULT, SEED, Estimate
 from hpo.errors import InputError
+from hpo.ranges import Value
 from hpo.retraining import read_confirmed
+from hpo.search_space import SearchSpace
 from hpo.study import Study
 from hpo.trial import Direction, tie_break
 
@@ -45,6 +47,11 @@ class Row:
     metrics: dict[str, float]
     user_attrs: dict[str, Any]
     confirmed: Estimate | None = None
+
+    @property
+    def early(self) -> str:
+        """What is to be said of a COMPLETE trial that the study's time cut short; else empty."""
+        return str(self.user_attrs.get("reason", "")) if self.state == "COMPLETE" else ""
 
     def to_json(self) -> dict[str, Any]:
         """The row as a plain dict, its keys in their documented order."""
@@ -82,6 +89,33 @@ def ranked(
         return *is_behind, value, tie_break(row.metrics), row.number
 
     return sorted((row(trial, confirmed.get(trial.number)) for trial in trials), key=rank)
+
+
+def distinct(rows: Iterable[Row], space: SearchSpace) -> list[Row]:
+    """Rows in their order, of each configuration the first; one with another seed is the same."""
+    found: dict[frozenset[tuple[str, Value]], Row] = {}
+    for each in rows:
+        tree = space.resolve(each.params)
+        leaves = {
+            f"{section}.{name}": v for section, own in tree.items() for name, v in own.items()
+        }
+        del leaves[SEED]
+        found.setdefault(frozenset(leaves.items()), each)
+    return list(found.values())
+
+
+def why_empty(study: Study) -> str:
+    """Why a study has no COMPLETE trial, and what can be done, in a sentence."""
+    status, told = study.progress(), f"study {study.name} has no COMPLETE trial"
+    if (key := status.time_over) is None:
+        return f"{told} yet"
+    has_epoch = any(trial.intermediate_values for trial in study.trials())
+    what = "came to its end" if has_epoch else "had finished an epoch"
+    return (
+        f"{told}: budget.{key} = {getattr(status.budget, key):g} s was up before any trial {what}; "
+        f"give it more by hpo extend {study.name} --{key.replace('_', '-')} +10m, and its trials "
+        "go on"
+    )
 
 
 def learning_curve(study: Study, number: int) -> dict[int, float]:

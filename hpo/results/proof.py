@@ -180,7 +180,7 @@ def _apart(model: Predictor, expected: Outputs, found: Outputs) -> np.ndarray:
     alike = ~np.isfinite(found.values) & ~np.isfinite(in_float32)
     apart = np.where(alike, 0.0, np.where(np.isnan(apart), np.inf, apart))
     if expected.labels is not None and found.labels is not None:
-        place = {label: index for index, label in enumerate(model.schema.classes)}
+        place = {label: index for index, label in enumerate(model.schema.label_values())}
         for row in np.flatnonzero(expected.labels != found.labels):
             best, other = place[expected.labels[row]], place[found.labels[row]]
             lead = expected.values[row, best] - expected.values[row, other]

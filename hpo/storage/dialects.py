@@ -49,6 +49,7 @@ POOL: dict[str, Any] = {
     "pool_pre_ping": True,
     "pool_recycle": 1800,
 }
+LOOKS_MS = 8  # SQLite looks for its lock after 1, 2 and 5 ms; then it would take ever longer
 PRAGMAS = ("journal_mode = WAL", "synchronous = NORMAL", "foreign_keys = ON")
 POSTGRESQL_SESSION = (
     "SET idle_in_transaction_session_timeout = '10s'",
@@ -222,7 +223,27 @@ def _leave_transactions_to_us(connection: sqlite3.Connection, record: object) ->
 
 
 def _begin_immediate(connection: Connection) -> None:
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
+    """Take the write lock, looking for it every few milliseconds.
+
+    Who waits long is made by SQLite to look ten times a second only, and would hardly ever meet the
+    moment in which a process that writes again and again does not hold it.
+    """
+    driver: Any = connection.connection.driver_connection
+    seconds = DIALECTS["sqlite"].connect["timeout"]
+    give_up = time.monotonic() + seconds
+    driver.execute(f"PRAGMA busy_timeout = {LOOKS_MS}")
+    try:
+        while True:
+            try:
+                driver.execute("BEGIN IMMEDIATE")
+                return
+            except sqlite3.OperationalError as error:
+                is_taken = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+                if not is_taken or time.monotonic() > give_up:
+                    raise
+            time.sleep(0.001)
+    finally:
+        driver.execute(f"PRAGMA busy_timeout = {int(1000 * seconds)}")
 
 
 @contextmanager

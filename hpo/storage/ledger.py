@@ -100,6 +100,21 @@ def count_trials(connection: Connection, study_id: int) -> int:
     return int(connection.execute(query).scalar_one())
 
 
+def has_completed(connection: Connection, study_id: int) -> bool:
+    """Whether a trial came to its own end; one that the study's time cut short has a reason."""
+    reason = (TRIAL_USER_ATTRS.c.trial_id == TRIALS.c.trial_id) & (
+        TRIAL_USER_ATTRS.c.key == "reason"
+    )
+    query = (
+        sa.select(TRIALS.c.trial_id)
+        .join(TRIAL_USER_ATTRS, reason, isouter=True)
+        .where(TRIALS.c.study_id == study_id, TRIALS.c.state == TrialState.COMPLETE)
+        .where(TRIAL_USER_ATTRS.c.key.is_(None))
+        .limit(1)
+    )
+    return connection.execute(query).one_or_none() is not None
+
+
 def add_trial(
     connection: Connection,
     study_id: int,

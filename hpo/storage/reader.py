@@ -23,6 +23,7 @@ from optuna.distributions import BaseDistribution
 from optuna.storages import RDBStorage
 from optuna.storages._cached_storage import _CachedStorage
 from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy.engine import Connection
 
 from hpo.storage.snapshot import Snapshot, read_open
 
@@ -74,6 +75,17 @@ class Reader(_CachedStorage):
                 self._read_at[study_id] = now
             return self._snapshots[study_id]
 
+    def look(self, study_id: int, connection: Connection) -> Snapshot:
+        """The study's trials as a transaction sees them.
+
+        Raises:
+            KeyError: the study is gone; it says what Optuna's does.
+        """
+        with self._reading:
+            snapshot = self._snapshots.setdefault(study_id, Snapshot(study_id))
+            snapshot.look(connection)
+            return snapshot
+
     def invalidate(self, study_id: int) -> None:
         """Look at the database the next time."""
         self._read_at.pop(study_id, None)
@@ -122,6 +134,14 @@ class Reader(_CachedStorage):
             yield
         finally:
             self._drafts, self._drawn = {}, set()
+
+    def redraft(self, trial_id: int, params: Sequence[DrawnParam]) -> None:
+        """Have a trial that is to be drawn with these params, and without those drawn before."""
+        draft = self._drafts[trial_id]
+        draft.distributions = {param.name: param.distribution for param in params}
+        draft.params = {
+            param.name: param.distribution.to_external_repr(param.value) for param in params
+        }
 
     @contextmanager
     def held(self, trial_id: int) -> Iterator[Notes]:

@@ -62,8 +62,13 @@ class Snapshot:
         n_complete: how many are COMPLETE.
         of_complete: what whoever reads it has computed of the COMPLETE ones; emptied when there are
             others.
+        ended: the finished trials in the order in which they were read; another list when all of
+            them were read anew.
+        open: the unfinished ones by id.
     """
 
+    ended: list[FrozenTrial]
+    open: dict[int, FrozenTrial]
     of_complete: dict[Hashable, Any]
 
     def __init__(self, study_id: int) -> None:
@@ -74,7 +79,7 @@ class Snapshot:
 
     def _clear(self) -> None:
         self._finished: dict[int, FrozenTrial] = {}
-        self._open: dict[int, FrozenTrial] = {}
+        self.ended, self.open = [], {}
         self._last_id = -1
         self._curves: defaultdict[int, array[float]] = defaultdict(lambda: array("d"))
         self._lists: dict[frozenset[TrialState], list[FrozenTrial]] = {}
@@ -99,7 +104,7 @@ class Snapshot:
             self._clear()
             return self.look(connection)
         finished = list(self._read_ended(connection, new, {head.trial_id for head in opened}))
-        self._open = self._read_open(connection, opened)
+        self.open = self._read_open(connection, opened)
         for trial in finished:
             self._finish(trial)
         self._last_id = max((self._last_id, *(head.trial_id for head in new)))
@@ -109,7 +114,7 @@ class Snapshot:
         """The trials of some states, or all of them, by number."""
         wanted = frozenset(s for s in TrialState if states is None or s in states)
         if wanted not in self._lists:
-            known = (*self._finished.values(), *self._open.values())
+            known = (*self._finished.values(), *self.open.values())
             chosen = (trial for trial in known if trial.state in wanted)
             self._lists[wanted] = sorted(chosen, key=lambda trial: trial.number)
         return list(self._lists[wanted])
@@ -123,7 +128,7 @@ class Snapshot:
     ) -> Iterator[FrozenTrial]:
         """Trials that were unfinished, or unknown, at the last look and are finished now."""
         known = {head.trial_id: head for head in new}
-        ended = [own for own in {**self._open, **known} if own not in still]
+        ended = [own for own in {**self.open, **known} if own not in still]
         unsure = [own for own in ended if own not in known or known[own].state in OPEN]
         if unsure:
             again = connection.execute(_HEADS.where(TRIALS.c.trial_id.in_(_IDS)), {"ids": unsure})
@@ -144,7 +149,7 @@ class Snapshot:
         found = {
             head.trial_id: before
             for head in heads
-            if (before := self._open.get(head.trial_id)) is not None
+            if (before := self.open.get(head.trial_id)) is not None
             and before.params
             and before.state == head.state
             and before.system_attrs == attrs.get(head.trial_id, {})
@@ -158,6 +163,7 @@ class Snapshot:
 
     def _finish(self, trial: FrozenTrial) -> None:
         self._finished[trial._trial_id] = trial
+        self.ended.append(trial)
         if trial.state == TrialState.COMPLETE:
             self.n_complete += 1
             self.of_complete.clear()

@@ -91,6 +91,12 @@ class Trainer(Protocol):
     def checkpoint(self, key: int) -> Checkpoint | None:
         """Where a run stands; None when it is not here or nothing was trained of it yet."""
 
+    def finish(self, key: int) -> Result | None:
+        """End a run early, as if its last finished epoch were its last; it leaves the trainer.
+
+        None when it is not here, or has finished no epoch: it stays then.
+        """
+
     def evict(self, key: int) -> None:
         """Drop a run without a result."""
 
@@ -137,6 +143,14 @@ class SingleTrainer:
         if self._run is None or self._run.key != key:
             return None
         return self._session.checkpoint() if self._session else self._start
+
+    def finish(self, key: int) -> Result | None:
+        """End a run early; None when it is not here, or has finished no epoch."""
+        if self._run is None or self._run.key != key or self._session is None:
+            return None
+        if (result := self._session.result(early=True)) is not None:
+            self._leave()
+        return result
 
     def evict(self, key: int) -> None:
         """Drop a run without a result."""

@@ -24,6 +24,7 @@ from hpo.training.losses import loss_gradient
 from hpo.training.member import Member, State, joined
 from hpo.training.memory import free_memory, is_out_of_memory, leave_room
 from hpo.training.pack import Kind, Pack
+from hpo.training.record import Result
 
 GROWTH = 2
 """How many times as many steps a round may have as the longest one since packs were made anew."""
@@ -101,6 +102,14 @@ class PackedTrainer:
         if (place := self._places.get(key)) is None:
             return member.start
         return member.checkpoint(place.state(), self.device)
+
+    def finish(self, key: int) -> Result | None:
+        """End a run early; None when it is not here, or has finished no epoch."""
+        if key not in self._places or not self._members[key].record.best.step:
+            return None
+        result = self._result(key)
+        self.evict(key)
+        return result
 
     def evict(self, key: int) -> None:
         """Drop a run without a result."""
@@ -246,12 +255,14 @@ class PackedTrainer:
         """The results of those that are over, who leave."""
         events: list[Event] = []
         for key in [key for key in self._places if self._members[key].record.is_over]:
-            member, place = self._members[key], self._places[key]
-            feed = place.pack.kind.feed
-            result = member.record.result(feed, joined(place.state()[BEST_VALUES]))
-            events.append(Finished(key=key, result=result))
+            events.append(Finished(key=key, result=self._result(key)))
             self.evict(key)
         return events
+
+    def _result(self, key: int) -> Result:
+        place = self._places[key]
+        best_values = joined(place.state()[BEST_VALUES])
+        return self._members[key].record.result(place.pack.kind.feed, best_values)
 
 
 def _step(pack: Pack) -> list[Event]:

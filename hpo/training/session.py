@@ -87,9 +87,9 @@ class Session:
         """The run as it stands; None before the first step."""
         return self._record.checkpoint(self._tensors(), self._feed.device)
 
-    def result(self) -> Result | None:
-        """How the run ended, or None while it goes on."""
-        if not self._record.is_over:
+    def result(self, *, early: bool = False) -> Result | None:
+        """How the run ended, or None while it goes on; `early` ends it after a finished epoch."""
+        if not (self._record.is_over or (early and self._record.best.step)):
             return None
         return self._record.result(self._feed, self._best_values)
 

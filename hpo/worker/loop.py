@@ -20,9 +20,8 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 from hpo.artifacts import ArtifactStore
 from hpo.errors import HpoError, StudyNotFoundError
@@ -39,6 +38,7 @@ from hpo.training import (
     Unplaced,
 )
 from hpo.worker.claims import Claims, Shares, all_of_the_first
+from hpo.worker.endings import completed, diverged
 from hpo.worker.heart import Heart
 from hpo.worker.job import Ending, Job
 from hpo.worker.outbox import MAX_WRITERS, Outbox, by_study
@@ -244,8 +244,7 @@ class Worker:
             case Failed():
                 job.ending = Ending(state="FAIL", attrs={"reason": event.reason})
             case Finished() if event.result.status == "diverged":
-                attrs = {**_measured(event.result), "reason": event.result.reason}
-                job.ending = Ending(state="PRUNED", attrs=attrs)
+                job.ending = diverged(event.result)
             case Finished():
                 job.result = event.result
             case Unplaced():
@@ -253,12 +252,11 @@ class Worker:
                 outcome = self._places.shrink(job)
                 log.warning("no memory for trial %d: %s", job.claim.number, outcome)
 
-    def _completed(self, job: Job, result: Result) -> Ending:
+    def _completed(self, job: Job, result: Result, *, is_early: bool = False) -> Ending:
+        experiment, config = self._tables[job.study], job.run.config
         with self.stopwatch("save"):
-            model = self._tables[job.study].model(job.run.config, result, self._trainer.device)
-            environment = {**asdict(model.environment), "slots": self._places.n}
-            attrs = {**_measured(result), **environment, "metrics": result.metrics}
-            return Ending(state="COMPLETE", attrs=attrs, weights=model.to_bytes())
+            device, n_slots = self._trainer.device, self._places.n
+            return completed(experiment, config, result, device, n_slots, is_early=is_early)
 
     def _deliver(self, *, at_once: bool = False) -> None:
         """Send what the storage does not know yet, and drop what is over."""
@@ -323,9 +321,20 @@ class Worker:
                 self._let_go(job)
         if not orders.goes_on:
             self._deliver(at_once=True)  # the pruner's word on all that the checkpoints will hold
+            if orders.counts_early:
+                self._end_early(self._going_on(jobs))
             kept = self._going_on(jobs)
             self._keep(kept)
             self._give_back(study, kept)
+
+    def _end_early(self, jobs: Sequence[Job]) -> None:
+        """Let the best epoch so far count of trials for which there is no more time."""
+        for job in jobs:
+            with self._heart.watching():
+                result = self._trainer.finish(job.run.key)
+            if result is not None:
+                job.ending = self._completed(job, result, is_early=True)
+        self._deliver(at_once=True)
 
     def _going_on(self, jobs: Sequence[Job]) -> list[Job]:
         """Those of some jobs that are still in hand and not over."""
@@ -388,7 +397,3 @@ def _is_finished(study: Study) -> bool:
     except StudyNotFoundError as error:
         log.info("%s", error)
         return True
-
-
-def _measured(result: Result) -> dict[str, Any]:
-    return {"n_epochs": result.n_epochs, "n_steps": result.n_steps, "seconds": result.seconds}

@@ -187,7 +187,7 @@ class Outbox:
         return {"artifact": path, "sha256": self._store.put(path, job.ending.weights)}
 
     def _say(self, job: Job, outcome: Outcome) -> None:
-        metric, value = job.study.definition.objective.metric, outcome.value
+        metric, value = job.study.definition.metric_label, outcome.value
         shown = "" if value is None else f" {metric} {value:.5g}"
         reason = f" ({outcome.user_attrs['reason']})" if "reason" in outcome.user_attrs else ""
         line = f"trial {job.claim.number} {outcome.state}{shown}{reason}"

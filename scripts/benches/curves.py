@@ -62,6 +62,10 @@ class CurveTrainer:
         """There is nothing to keep."""
         return None
 
+    def finish(self, key: int) -> Result | None:
+        """There is no weight to hand over."""
+        return None
+
     def evict(self, key: int) -> None:
         """Drop a run."""
         self._members.pop(key, None)

@@ -95,9 +95,9 @@ def _fitted(
     began = time.perf_counter()
     predict, note = fit(dataset, x, y, began + max_seconds)
     seconds = time.perf_counter() - began
+    parts = {"validation": dataset.part("val"), "test": dataset.part("test")}
     metrics = {
-        "validation": _evaluate(dataset, predict, dataset.part("val")),
-        "test": _evaluate(dataset, predict, dataset.part("test")),
+        said: _evaluate(dataset, predict, part) for said, part in parts.items() if len(part.y)
     }
     return Baseline(name=name, note=drawn + note, seconds=seconds, metrics=metrics)
 

@@ -56,7 +56,8 @@ class Contender:
 
     Attributes:
         kind: `winner`, `default` or `baseline`.
-        metrics: `validation` and `test`, each by metric; without those that have no value there.
+        metrics: `validation` and, where they are known, `test`, each by metric; without those that
+            have no value there.
     """
 
     name: str
@@ -91,20 +92,21 @@ class Models:
             return None
 
     def contender(self, row: Row, kind: str) -> Contender:
-        """A trial beside others; without weights there are no test metrics."""
+        """A trial beside others; without weights or a test part there are no test metrics."""
         model = self.load(row)
         metrics = {"validation": row.metrics if model is None else model.metrics}
         note = "its weights are not in the artifact store: no test metrics"
         if model is not None:
-            note = ""
-            metrics["test"] = test_metrics(self.study, self.store, self.experiment, row, model)
+            test = test_metrics(self.study, self.store, self.experiment, row, model)
+            metrics |= {"test": test} if test else {}
+            note = "" if test else "the study has no test part"
         return Contender(name=f"trial {row.number}", kind=kind, note=note, metrics=metrics)
 
     def on_test(self, winner: Row) -> OnTest | None:
-        """What the winner predicts on the test part."""
-        if (model := self.load(winner)) is None:
-            return None
+        """What the winner predicts on the test part, where there is one."""
         part = self.experiment.dataset.part("test")
+        if not len(part.y) or (model := self.load(winner)) is None:
+            return None
         outputs = model.outputs(part.x_num, part.x_cat)
         return OnTest(outputs=outputs.numpy(), y=part.y.numpy())
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 
 from hpo.artifacts import ArtifactStore
 from hpo.results.leaderboard import Row, ranked
@@ -31,6 +31,7 @@ from hpo.retraining import read_confirmed
 from hpo.status import StudyStatus
 from hpo.study import Study
 from hpo.tables import load_experiment
+from hpo.trial import metric_label
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +39,7 @@ class Content:
     """All that is said of a study.
 
     Attributes:
+        positive: the positive class of a binary task.
         trials: every one, by number.
         ranked: the COMPLETE ones, best first.
         leaders: the first of them.
@@ -51,6 +53,7 @@ class Content:
     status: StudyStatus
     table: TableSummary
     classes: tuple[str, ...]
+    positive: str | None
     trials: Sequence[FrozenTrial]
     ranked: Sequence[Row]
     leaders: Sequence[Leader]
@@ -71,6 +74,10 @@ class Content:
     def metric(self) -> str:
         """The objective's."""
         return self.study.definition.objective.metric
+
+    def label(self, metric: str) -> str:
+        """A metric's name, with the class that it is of, if it is of one."""
+        return metric_label(metric, self.positive)
 
 
 def gather(study: Study, store: ArtifactStore, top: int) -> Content:
@@ -97,6 +104,7 @@ def gather(study: Study, store: ArtifactStore, top: int) -> Content:
         status=status,
         table=summarise(experiment.table.frame, experiment.dataset),
         classes=experiment.dataset.schema.classes,
+        positive=experiment.dataset.schema.positive,
         trials=trials,
         ranked=rows,
         leaders=leaders(models, rows, top),
@@ -133,6 +141,6 @@ def _reasons(trials: Sequence[FrozenTrial]) -> list[tuple[str, int]]:
     said = [
         str(trial.user_attrs["reason"]).splitlines()[0]
         for trial in trials
-        if trial.user_attrs.get("reason")
+        if trial.user_attrs.get("reason") and trial.state != TrialState.COMPLETE
     ]
     return Counter(reason for reason in said if not reason.endswith(pruner)).most_common(10)

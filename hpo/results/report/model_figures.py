@@ -74,14 +74,20 @@ def leader_intervals(leaders: Sequence[Leader], metric: str) -> go.Figure | None
     return drawn
 
 
-def contenders(rows: Sequence[Contender], metric: str) -> go.Figure | None:
-    """Validation and test metric of the winner, the default and the baselines, as far as known."""
+def contenders(rows: Sequence[Contender], metric: str, said: str) -> go.Figure | None:
+    """Validation and test metric of the winner, the default and the baselines, as far as known.
+
+    Args:
+        rows: all that are compared.
+        metric: by which.
+        said: what it is called.
+    """
     known = [each for each in reversed(rows) if _values(each, metric)]
     if len(known) < 2:
         return None
     drawn = figure(
         84 + 30 * len(known),
-        xaxis={"title": {"text": label(metric)}},
+        xaxis={"title": {"text": label(said)}},
         yaxis={"type": "category"},
         margin={"l": 56, "r": 16, "t": 30, "b": 44},
     )

@@ -46,6 +46,7 @@ def render(content: Content) -> str:
         study=content.study.definition,
         version=hpo.__version__,
         metric=content.metric,
+        objective=content.label(content.metric),
         better="lower" if content.study.definition.direction == "minimize" else "higher",
         definition=_definition(content),
         source=shown(content.study.definition.data.source),
@@ -87,12 +88,13 @@ def verdict(content: Content) -> str:
     if "winner" not in found:
         return ""
     own = found["winner"].metrics["test"][content.metric]
+    metric = content.label(content.metric)
     others = [each for each in known if each.kind != "winner"]
     if not others:
-        return f"On the test part its {content.metric} is {text.number(own)}."
+        return f"On the test part its {metric} is {text.number(own)}."
     said = [_against(own, each, content.metric) for each in others]
     listed = " and ".join([", ".join(said[:-1]), said[-1]] if len(said) > 1 else said)
-    return f"On the test part its {content.metric} is {text.number(own)}: {listed}."
+    return f"On the test part its {metric} is {text.number(own)}: {listed}."
 
 
 def _against(own: float, other: Contender, metric: str) -> str:
@@ -129,11 +131,11 @@ def _environment() -> Environment:
 
 
 def _figures(content: Content) -> dict[str, go.Figure | None]:
-    definition, trials, metric = content.study.definition, content.trials, content.metric
-    direction = definition.direction
+    definition, trials = content.study.definition, content.trials
+    direction, metric = definition.direction, content.label(content.metric)
     winner = None if content.winner is None else content.winner.number
     drawn: dict[str, go.Figure | None] = {
-        "contenders": model_figures.contenders(content.contenders, metric),
+        "contenders": model_figures.contenders(content.contenders, content.metric, metric),
         "leaders": model_figures.leader_intervals(content.leaders, metric),
         "history": search_figures.history(trials, metric, direction),
         "curves": search_figures.learning_curves(trials, metric, winner),

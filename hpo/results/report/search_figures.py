@@ -131,7 +131,8 @@ def learning_curves(
     if not reported:
         return None
     apart = {number for number in (winner, 0) if number is not None}
-    drawn = figure(380, xaxis={"title": {"text": "epoch"}}, yaxis={"title": {"text": metric}})
+    titles = {"text": "epoch"}, {"text": label(metric)}
+    drawn = figure(380, xaxis={"title": titles[0]}, yaxis={"title": titles[1]})
     values: list[float] = []
     for name, fate in FATES.items():
         of_fate = [t for t in reported if t.state.name == name]

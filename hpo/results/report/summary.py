@@ -41,7 +41,6 @@ class TableSummary:
         rows: by part.
         n_numbers: numeric feature columns.
         n_dates: columns of dates.
-        notes: what was taken otherwise than a person might expect.
         n_categories: categorical ones.
         n_with_missing: feature columns with a missing value in the training part.
         target: its range, or its classes.
@@ -50,7 +49,6 @@ class TableSummary:
     rows: dict[str, int]
     n_numbers: int
     n_dates: int
-    notes: tuple[str, ...]
     n_categories: int
     n_with_missing: int
     columns: tuple[Column, ...]
@@ -79,7 +77,6 @@ def summarise(frame: pl.DataFrame, dataset: Dataset) -> TableSummary:
         rows={said: len(getattr(dataset.split, part)) for part, said in PARTS.items()},
         n_numbers=len(numbers),
         n_dates=len(dates),
-        notes=schema.notes,
         n_categories=len(texts),
         n_with_missing=sum(train[name].null_count() > 0 for name in columns),
         columns=tuple(columns[name] for name in frame.columns if name in columns),

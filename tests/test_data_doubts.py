@@ -1,0 +1,87 @@
+"""What may have been meant otherwise is said, and what is beyond doubt is not."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import polars as pl
+import pytest
+
+from hpo.data.notes import reading_notes
+from hpo.data.sources import RawTable
+from hpo.data.table import typed_table
+from hpo.trial import DataConfig
+
+N = 60
+
+
+def said(cells: Sequence[str], **keys: Any) -> list[str]:
+    """The notes on a column of these cells, by turns."""
+    x = [cells[row % len(cells)] for row in range(N)]
+    frame = pl.DataFrame({"x": x, "y": ["no", "yes"] * (N // 2)})
+    data = DataConfig(source="t.csv", target="y", **keys)
+    return reading_notes(typed_table(RawTable(frame=frame, is_text=True, where="t"), data), data)
+
+
+NEITHER = (
+    'column "x": its texts begin with digits, such as "{}", but are no numbers or dates as they '
+    "stand: read as categories"
+)
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        [f"{index}.5 kg" for index in range(40)],
+        [f"{index % 9 + 1:02}-{index % 12 + 1:02}-24" for index in range(N)],
+        [f"{index}-{index + 5}" for index in range(0, N, 2)],
+        [f"'{index}" for index in range(40)],
+        [f"{index}-" for index in range(1, 40)],
+        [f"{index}:99:00" for index in range(40)],
+        [f"2024-W{index:02}" for index in range(1, 40)],
+        [f"{index}/8" for index in range(13, 50)],
+    ],
+)
+def test_quantities_and_dates_in_other_words(cells: list[str]) -> None:
+    assert said(cells) == [NEITHER.format(cells[0])]
+    assert said(cells, categorical=("x",)) == []
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        [f"A{index}" for index in range(40)],
+        ["10-20", "20-30", "30+"],
+        ["20240203", "20240299"],
+        ["20", "60", "80", "99"],
+        ["1900", "2100"],
+        ["1800-01-01", "2024-02-03", "2024-02-04"],
+    ],
+)
+def test_what_is_beyond_doubt(cells: list[str]) -> None:
+    assert said(cells) == []
+
+
+def test_days_in_whole_numbers() -> None:
+    may_be = (
+        'column "x": its whole numbers, such as 20240203, may be dates: read as numbers; '
+        "data.dates reads them as dates"
+    )
+    assert said(["20240203", "20231225"]) == [may_be]
+    assert said(["20240203", "20231225"], numeric=("x",)) == []
+
+
+@pytest.mark.parametrize(
+    ("cells", "value", "rows", "what"),
+    [
+        (["1.5", "2.5", "-999"], "-999", "20 rows", "numbers"),
+        (["1", "2", "99999", "4"], "99999", "15 rows", "numbers"),
+        (["2024-02-03", "2024-02-04", "9999-12-31"], "9999-12-31", "20 rows", "dates"),
+    ],
+)
+def test_what_stands_for_a_missing_value(
+    cells: list[str], value: str, rows: str, what: str
+) -> None:
+    assert said(cells) == [
+        f'column "x": {value} stands in {rows}, far from all other {what}: where it says that a '
+        "value is missing, leave the cell empty"
+    ]
