@@ -22,6 +22,7 @@ Cells = list[str]
 
 N_ROWS = 40
 UTC = datetime.UTC
+EAST = datetime.timezone(datetime.timedelta(hours=5, minutes=45))
 EPOCH = datetime.datetime(1970, 1, 1, tzinfo=UTC)
 ODD = ("-", "n/a", "<0.5", "none")
 CODES = (
@@ -374,6 +375,7 @@ def in_memory(drawn: Drawn, rows: range) -> dict[str, Any]:
     """The same rows as Python's and pandas' values."""
     lists = {c.name: [c.values[row] for row in rows] for c in drawn.columns}
     made: dict[str, Any] = {"dict": lists}
+    made["zoned"] = {name: [_eastern(value) for value in values] for name, values in lists.items()}
     made["objects"] = pd.DataFrame({k: pd.Series(v, dtype=object) for k, v in lists.items()})
     made["pandas"] = pd.DataFrame(lists)
     made["nullable"] = pd.DataFrame(lists).convert_dtypes()
@@ -437,6 +439,12 @@ def _coarse(time: datetime.datetime, is_day: bool, finest: int) -> datetime.date
     elif finest > 1:
         time = time.replace(microsecond=0)
     return time.replace(tzinfo=UTC)
+
+
+def _eastern(value: Any) -> Any:
+    """The same instant by another clock."""
+    is_time = isinstance(value, datetime.datetime)
+    return value.astimezone(EAST) if is_time else value
 
 
 def _times(column: Column) -> list[datetime.datetime]:

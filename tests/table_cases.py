@@ -17,8 +17,8 @@ def named(**changes: Any) -> DataConfig:
 
 def raw_csv(text: str, separator: str | None = None) -> RawTable:
     """The cells of a CSV file."""
-    frame = parse(text.encode(), WHERE, separator, ",")
-    return RawTable(frame=frame, is_text=True, where=WHERE)
+    frame, notes = parse(text.encode(), WHERE, separator, ",")
+    return RawTable(frame=frame, is_text=True, where=WHERE, notes=notes)
 
 
 def csv(text: str, **changes: Any) -> Table:

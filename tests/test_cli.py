@@ -103,7 +103,9 @@ def test_the_version_is_printed() -> None:
 def test_status_is_a_contract(inside: Path) -> None:
     status = hpo("status", "small", "--json").document
     keys = ["name", "state", "direction", "budget", "trials", "best", "workers", "used", "silent"]
-    assert list(status) == [*keys, "per_minute", "failures", "reason"]
+    keys += ["per_minute", "failures", "notes", "objective", "reason"]
+    assert list(status) == keys
+    assert status["objective"] == {"metric": "accuracy", "positive": "yes"}
     assert status["state"] == "finished"
     assert status["reason"] == "all 6 trials of its budget are over"
     assert status["budget"]["n_trials"] == 6

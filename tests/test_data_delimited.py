@@ -9,7 +9,7 @@ from hpo.errors import DataError
 
 def read(text: str | bytes, separator: str | None = None, usual: str = ",") -> pl.DataFrame:
     content = text.encode() if isinstance(text, str) else text
-    return parse(content, "t.csv", separator, usual)
+    return parse(content, "t.csv", separator, usual)[0]
 
 
 TABLE = {"a": ["1", "3"], "b": ["x", None], "c": ["2.5", "4"]}
@@ -106,3 +106,12 @@ def test_quotes_that_begin_no_cell_are_part_of_it() -> None:
 def test_quotes_that_end_nowhere_are_refused(text: str, line: int) -> None:
     with pytest.raises(DataError, match=rf"^t\.csv: line {line} cannot be parsed, perhaps for its"):
         read(text)
+
+
+def test_rows_shorter_than_the_header_are_noted() -> None:
+    frame, notes = parse(b'a,b,c\n1,2,3\n4,5\n6,7,\n8\n"9,9",9,9\n', "t.csv", None, ",")
+    assert frame["c"].to_list() == ["3", None, None, None, "9"]
+    assert notes == (
+        "2 rows are shorter than the header, first row 2: the cells that lack count as missing",
+    )
+    assert parse(b"a,b\n1,\n2,3\n", "t.csv", None, ",")[1] == ()

@@ -24,7 +24,7 @@ from tests.readings import N_ROWS, Drawn
 
 ALL, ONE = range(N_ROWS), range(17, 18)
 DRAWING = settings(
-    max_examples=20,
+    max_examples=12,
     deadline=None,
     derandomize=True,
     database=None,

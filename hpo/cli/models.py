@@ -99,7 +99,7 @@ def predict(
     model = load_model(model_dir)
     raw = read_raw(table, Path(), may_be_empty=True)
     predictions = model.predict(raw.frame, raw.where)
-    for note in prediction_notes(model.schema, raw.frame):
+    for note in (*raw.notes, *prediction_notes(model.schema, raw.frame)):
         _log(f"{raw.where}: {note}")
     try:
         if out is None:

@@ -171,7 +171,6 @@ def status_json(status: StudyStatus) -> dict[str, Any]:
     return {
         "name": status.name,
         "state": status.state,
-        "objective": {"metric": status.metric, "positive": status.positive},
         "direction": status.direction,
         "budget": status.budget.model_dump(),
         "trials": status.counts,
@@ -189,6 +188,7 @@ def status_json(status: StudyStatus) -> dict[str, Any]:
         "per_minute": status.per_minute,
         "failures": [asdict(failure) for failure in status.failures],
         "notes": list(status.notes),
+        "objective": {"metric": status.metric, "positive": status.positive},
         "reason": status.reason,
     }
 

@@ -7,6 +7,7 @@ import codecs
 import csv
 import io
 import re
+from contextlib import suppress
 from typing import Any
 
 import polars as pl
@@ -21,7 +22,9 @@ N_LINES = 50
 """Lines of a file that are looked at for its separator."""
 
 
-def parse(content: bytes, where: str, separator: str | None, usual: str) -> pl.DataFrame:
+def parse(
+    content: bytes, where: str, separator: str | None, usual: str
+) -> tuple[pl.DataFrame, tuple[str, ...]]:
     """Read a table whose first line names its columns; every cell is text, an empty one null.
 
     Args:
@@ -30,6 +33,9 @@ def parse(content: bytes, where: str, separator: str | None, usual: str) -> pl.D
         where: the table's name, which opens each message.
         separator: between cells; found from the file where it is None.
         usual: the separator of files of this name, where others fit no better.
+
+    Returns:
+        The table, and a note where rows are shorter than the header.
 
     Raises:
         DataError: it is no such text, a row is longer than the header, or two columns have one
@@ -49,11 +55,11 @@ def parse(content: bytes, where: str, separator: str | None, usual: str) -> pl.D
     except pl.exceptions.NoDataError:
         raise DataError(f"{where}: is empty") from None
     except pl.exceptions.PolarsError:
-        return _with_loose_quotes(content, separator, where)
+        return _with_loose_quotes(content, separator, where), ()
     if b"\0" in content:
         raise DataError(f"{where}: {_mistake(content, separator)}")
     frame.columns = names  # as cells are read: polars leaves quotes in a header doubled
-    return frame
+    return frame, _short_rows(content, separator, frame)
 
 
 def find_separator(content: bytes, usual: str) -> str:
@@ -85,6 +91,25 @@ def _first_lines(content: bytes) -> list[str]:
     if len(start) < len(content):
         rows = rows[:-1] or rows  # the last one is cut off
     return [row for row in rows[:N_LINES] if row.strip()]
+
+
+def _short_rows(content: bytes, separator: str, frame: pl.DataFrame) -> tuple[str, ...]:
+    """A note on rows with fewer cells than the header; the last column has gaps there."""
+    if frame.width < 2 or not frame.to_series(-1).null_count():
+        return ()
+    text = io.StringIO(content.decode(), newline="")
+    rows = csv.reader(text, delimiter=separator)
+    short: list[int] = []
+    with suppress(csv.Error):  # of a cell beyond its limit, which polars reads
+        short += [at for at, row in enumerate(rows) if row and len(row) < frame.width]
+    if not short:
+        return ()
+    rows_are = "1 row is" if len(short) == 1 else f"{len(short):,} rows are"
+    which = "row" if len(short) == 1 else "first row"
+    return (
+        f"{rows_are} shorter than the header, {which} {short[0]:,}: "
+        "the cells that lack count as missing",
+    )
 
 
 def _as_utf8(content: bytes, where: str) -> bytes:

@@ -6,13 +6,14 @@ well is refused with both, never guessed.
 Does not know: files, encodings as tensors, splits.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import polars as pl
 
 from hpo.data.ambiguity import Choice, Example, decide
 from hpo.data.cells import NumberFormat, dressed_numbers, parse_times, undressed
+from hpo.data.plain import CODE, GROUP, plain_readers
 from hpo.data.reader import (
     EXACT,
     MISSING,
@@ -83,7 +84,11 @@ def choose_readers(
         )
     chooser = _Chooser(data, is_text=is_text, where=where)
     usable = [column for column in frame.get_columns() if is_usable(column)]
-    choices = {column.name: chooser.choose(column) for column in usable}
+    plain = chooser.plain(usable)
+    choices = {
+        column.name: plain[column.name] if column.name in plain else chooser.choose(column)
+        for column in usable
+    }
     if data.decimal is None:
         columns = {column.name: column for column in usable}
         evidence = {choice.evidence for choice in choices.values()} & {".", ","}
@@ -92,15 +97,17 @@ def choose_readers(
     else:
         evidence = {data.decimal}
     orders = {choice.evidence for choice in choices.values()} & {"dmy", "mdy"}
+    dropped = frozenset(data.drop)
     return {
-        name: choice.reader if name in data.drop else decide(choice, name, evidence, orders, where)
+        name: choice.reader if name in dropped else decide(choice, name, evidence, orders, where)
         for name, choice in choices.items()
     }
 
 
 def _is_in_doubt(choices: dict[str, Choice], data: DataConfig) -> bool:
+    dropped = frozenset(data.drop)
     return any(
-        choice.rival is not None and choice.reader.kind == "number" and name not in data.drop
+        choice.rival is not None and choice.reader.kind == "number" and name not in dropped
         for name, choice in choices.items()
     )
 
@@ -113,6 +120,22 @@ class _Chooser:
         self._missing = missing_words(data)
         self._is_text = is_text
         self._where = where
+        self._kinds: dict[str | None, Kind] = {
+            **dict.fromkeys(data.dates, "date"),
+            **dict.fromkeys((*data.categorical, data.split.column), "category"),
+            **dict.fromkeys(data.numeric, "number"),
+            **({data.target: "number"} if data.task == "regression" else {}),
+        }
+
+    def plain(self, columns: Sequence[pl.Series]) -> dict[str, Choice]:
+        """What `choose` would give for columns that are plain, as most are in a wide table."""
+        data = self._data
+        if data.decimal == "," or data.thousands or data.date_order is not None:
+            return {}
+        settled = {*self._kinds, data.target}
+        texts = [c for c in columns if c.dtype == pl.String and c.name not in settled]
+        readers = plain_readers(texts, self._missing)
+        return {name: Choice(reader=reader) for name, reader in readers.items()}
 
     def choose(self, column: pl.Series) -> Choice:
         name, data = column.name, self._data
@@ -145,12 +168,7 @@ class _Chooser:
 
     def _forced(self, name: str) -> Kind | None:
         """The kind that the study gives a column."""
-        data = self._data
-        if name in data.numeric or (name == data.target and data.task == "regression"):
-            return "number"
-        if name in data.categorical or name == data.split.column:
-            return "category"
-        return "date" if name in data.dates else None
+        return self._kinds.get(name)
 
     def _check_forced(self, column: pl.Series, forced: Kind | None) -> None:
         """Refuse typed values of another kind than the study says."""
@@ -199,8 +217,8 @@ class _Chooser:
         self, cells: pl.Series, known: pl.Series, plain: pl.Series, forced: Kind | None
     ) -> Choice:
         """Numbers as programs write them, unless they are codes."""
-        if forced is None and known.str.contains(r"^[+-]?0[0-9]").any():
-            return Choice(reader=_category())  # postcodes and the like: 01234 is no number
+        if forced is None and known.str.contains(CODE).any():
+            return Choice(reader=_category())
         if forced is None and _has_long_integers(known, plain):
             return Choice(reader=Reader(kind="category", whole=True))
         if self._data.thousands == "":
@@ -208,8 +226,7 @@ class _Chooser:
         if self._data.decimal == "," or self._data.thousands == ".":
             found = self._numbers(Tally(cells), forced)
             return found or Choice(reader=Reader())
-        # With thousands of its own a file's 1.234 might be 1234.
-        is_group = known.str.contains(r"^[+-]?[1-9][0-9]{0,2}\.[0-9]{3}$")
+        is_group = known.str.contains(GROUP)
         is_whole = ~known.str.contains(".", literal=True)
         if is_group.any() and (is_group | is_whole).all():
             grouped = Reader(written=NumberFormat(decimal=",", thousands="."))
@@ -356,7 +373,7 @@ def _category(*, text: pl.Series | None = None, typed: pl.Series | None = None) 
 def _label_reader(known: pl.Series) -> Reader:
     """A reader of class labels: numbers where that loses nothing of how they are written."""
     numbers = known.cast(pl.Float64, strict=False).fill_nan(None)
-    is_number = numbers.null_count() == 0 and not known.str.contains(r"^[+-]?0[0-9]").any()
+    is_number = numbers.null_count() == 0 and not known.str.contains(CODE).any()
     if known.is_empty() or not is_number or _has_long_integers(known, numbers):
         return Reader(kind="category")
     is_told_apart = numbers.n_unique() == known.n_unique() or _are_whole(known)

@@ -10,7 +10,7 @@ from typing import Literal
 import polars as pl
 
 from hpo.data.doubts import doubts
-from hpo.data.reader import Reader
+from hpo.data.reader import Reader, attempt_numbers
 from hpo.data.schema import TableSchema
 from hpo.data.split import Split
 from hpo.data.table import Table, odd_cells
@@ -81,8 +81,10 @@ def notes_on(
 
 def reading_notes(table: Table, data: DataConfig) -> list[str]:
     """How cells of text were read, where that goes without saying nowhere."""
-    readers = {name: reader for name, reader in table.readers.items() if name not in data.drop}
+    dropped = set(data.drop)
+    readers = {name: reader for name, reader in table.readers.items() if name not in dropped}
     return [
+        *table.notes,
         *_formats(readers),
         *_date_orders(readers),
         *(odd_note(name, reader) for name, reader in readers.items() if reader.odd),
@@ -97,24 +99,33 @@ def prediction_notes(schema: TableSchema, frame: pl.DataFrame) -> list[str]:
         schema: that they were encoded by.
         frame: the raw rows.
     """
-    notes = []
-    for name in schema.numbers:
-        reader = schema.reader(name)
-        values, cells = reader.attempt(frame[name], schema.missing)
-        odd = odd_cells(values, cells)
-        notes += [odd_note(name, replace(reader, odd=odd))] if odd else []
+    return [*_odd_numbers(schema, frame), *_unseen(schema, frame)]
+
+
+def _odd_numbers(schema: TableSchema, frame: pl.DataFrame) -> Iterable[str]:
+    columns = [frame[name] for name in schema.numbers]
+    readers = [schema.reader(name) for name in schema.numbers]
+    _, places = attempt_numbers(columns, readers, schema.missing)
+    for place in places:
+        column, reader = columns[place], readers[place]
+        if odd := odd_cells(*reader.attempt(column, schema.missing)):
+            yield odd_note(column.name, replace(reader, odd=odd))
+
+
+def _unseen(schema: TableSchema, frame: pl.DataFrame) -> Iterable[str]:
     for column in schema.categorical:
         cells = frame[column.name]
-        codes = schema.codes(column, cells, schema.reader(column.name))
+        is_unseen = schema.codes(column, cells, schema.reader(column.name)) == len(column.values)
+        if not is_unseen.any():
+            continue
         text = text_of(cells).str.strip_chars()
-        unseen = pl.Series(codes == len(column.values)) & ~text.is_in(["", *schema.missing])
+        unseen = pl.Series(is_unseen) & ~text.is_in(["", *schema.missing])
         if n := int(unseen.sum()):
             row = int(unseen.arg_true()[0])
-            notes.append(
+            yield (
                 f"column {shown(column.name)}: {n:,} of {len(cells):,} cells hold categories that "
                 f"training did not see, first {shown(text[row])} in row {row + 1:,}"
             )
-    return notes
 
 
 def odd_note(name: str, reader: Reader) -> str:

@@ -11,6 +11,7 @@ Does not know: strings, splits, files.
 
 import math
 from collections.abc import Mapping
+from functools import cache
 
 import torch
 from torch import nn
@@ -219,10 +220,12 @@ def _quantiles(ordered: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
     return torch.lerp(ordered[low], ordered[high], at - low)
 
 
+@cache
 def _even(n_quantiles: int) -> torch.Tensor:
     return torch.linspace(0, 1, n_quantiles, dtype=torch.float64)
 
 
+@cache
 def _positions(n_quantiles: int) -> torch.Tensor:
     """Cumulative probabilities of the knots: even, the outermost step halved again and again.
 

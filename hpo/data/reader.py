@@ -8,13 +8,14 @@ Does not know: files, how a reader is chosen, tensors.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Literal
 
 import numpy as np
 import polars as pl
 
+from hpo.data.blocks import blocks
 from hpo.data.cells import DAY_MICROSECONDS, PLAIN, NumberFormat, parse_numbers, parse_times
 from hpo.errors import DataError
 from hpo.parsing import shown
@@ -187,6 +188,57 @@ USUAL = frozenset(
     (Reader(), Reader(kind="category"), Reader(kind="date", order="ymd")),
 )
 """Readers that say no more than what kind their column's values are."""
+
+
+def read_numbers(
+    columns: Sequence[pl.Series], readers: Sequence[Reader], missing: Sequence[str], where: str
+) -> np.ndarray:
+    """What `Reader.read` gives for each of several columns, (rows, columns) float64.
+
+    Args:
+        columns: of one length.
+        readers: of numbers or dates, one a column.
+        missing: as for `Reader.read`.
+        where: likewise.
+
+    Raises:
+        DataError: a cell is not of its column's kind, or a number is infinite; names row and cell.
+    """
+    for column in columns:
+        check_usable(column, where)
+    numbers, odd = attempt_numbers(columns, readers, missing)
+    too_large = np.flatnonzero((np.abs(numbers) > LARGEST).any(axis=0))
+    for place in sorted({*odd, *too_large.tolist()}):
+        readers[place].read(columns[place], missing, where)  # refuses what must not be there
+    return numbers
+
+
+def attempt_numbers(
+    columns: Sequence[pl.Series], readers: Sequence[Reader], missing: Sequence[str]
+) -> tuple[np.ndarray, list[int]]:
+    """Likewise, NaN for cells that are not of their column's kind.
+
+    Returns:
+        The numbers, and the places of the columns that hold such cells.
+    """
+    found = np.empty((len(columns[0]) if columns else 0, len(columns)))
+    odd: list[int] = []
+    for block in blocks(columns, [replace(reader, odd=()) for reader in readers]):
+        values, cells = readers[block.places[0]].attempt(block.cells, missing)
+        numbers = values.cast(pl.Float64).fill_null(np.nan)
+        found[:, block.places] = block.by_column(numbers).T
+        wrong = block.any(values.is_null() & cells.is_not_null())
+        odd += [block.places[i] for i in np.flatnonzero(wrong)]
+    return found, sorted(odd)
+
+
+def read_texts(columns: Sequence[pl.Series], readers: Sequence[Reader]) -> list[pl.Series]:
+    """`Reader.category_text` of each of several columns of one length; "" where missing."""
+    found: dict[int, pl.Series] = {}
+    for block in blocks(columns, readers):
+        text = readers[block.places[0]].category_text(block.cells).fill_null("")
+        found.update(zip(block.places, block.parts(text), strict=True))
+    return [found[place] for place in range(len(columns))]
 
 
 def is_usable(column: pl.Series) -> bool:

@@ -16,7 +16,7 @@ import polars as pl
 import torch
 
 from hpo.data.cells import DAY_MICROSECONDS
-from hpo.data.reader import EXACT, MISSING, Reader, check_usable, is_empty
+from hpo.data.reader import EXACT, MISSING, Reader, check_usable, read_numbers, read_texts
 from hpo.data.target import LabelType, labels_in, text_of
 from hpo.errors import DataError, InputError
 from hpo.parsing import parse_json, shown
@@ -150,17 +150,19 @@ class TableSchema:
         """
         given = self._given(frame, where)
         readers = self._all_readers
-        numbers = [
-            readers[name].read(given[name], self.missing, where).cast(pl.Float64)
-            for name in self.numbers
-        ]
-        for column in self.categorical:
-            check_usable(given[column.name], where)
-        codes = [
-            self.codes(column, given[column.name], readers[column.name])
-            for column in self.categorical
-        ]
-        x_num = _stack([column.to_numpy() for column in numbers], frame.height, "f8")
+        numbers = read_numbers(
+            [given[name] for name in self.numbers],
+            [readers[name] for name in self.numbers],
+            self.missing,
+            where,
+        )
+        cells = [given[column.name] for column in self.categorical]
+        for column in cells:
+            check_usable(column, where)
+        texts = read_texts(cells, [readers[column.name] for column in cells])
+        each = zip(self.categorical, cells, texts, strict=True)
+        codes = [self._codes(*column) for column in each]
+        x_num = torch.from_numpy(numbers.reshape(frame.height, len(self.numbers)))
         exact = self.exact
         single = [place for place, name in enumerate(self.numbers) if name not in exact]
         x_num[:, single] = x_num[:, single].float().double()  # as `model.onnx` takes them
@@ -181,16 +183,17 @@ class TableSchema:
 
     def codes(self, column: Categories, cells: pl.Series, reader: Reader) -> np.ndarray:
         """The codes of a text column's cells, int64."""
-        if is_empty(cells):
-            text = pl.Series([""] * len(cells), dtype=pl.String)
-        else:
-            text = reader.category_text(cells).fill_null("")
+        return self._codes(column, cells, *read_texts([cells], [reader]))
+
+    def _codes(self, column: Categories, cells: pl.Series, text: pl.Series) -> np.ndarray:
+        """Likewise, of cells and what they read as."""
         words = self.spellings(column)
         codes = text.replace_strict(
             list(words), list(words.values()), default=len(column.values), return_dtype=pl.Int64
         )
         unseen = codes == len(column.values)
-        if unseen.any() and (cells.dtype != pl.String or reader.legacy):
+        is_typed = cells.dtype != pl.String or self.reader(column.name).legacy
+        if is_typed and unseen.any():
             by_value = _codes_by_value(column, cells)
             codes = pl.select(pl.when(unseen).then(by_value).otherwise(codes)).to_series()
         return codes.to_numpy()

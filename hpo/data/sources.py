@@ -41,11 +41,13 @@ class RawTable:
         frame: a column each; text, or typed values.
         is_text: whether it comes from a text file, in which words may stand for missing values.
         where: its name in messages.
+        notes: on what is odd about the file, a sentence each.
     """
 
     frame: pl.DataFrame
     is_text: bool
     where: str
+    notes: tuple[str, ...] = ()
 
 
 def read_raw(
@@ -67,19 +69,18 @@ def read_raw(
         raise DataError(f"{shown(source)}: no such file")
     source = absolute_source(source, base)
     where = shown_url(source)
-    is_text = False
     if source.startswith("sklearn:"):
-        frame = _from_sklearn(source)
+        raw = RawTable(frame=_from_sklearn(source), is_text=False, where=where)
     elif source.startswith("openml:"):
-        frame = _from_openml(source)
+        raw = RawTable(frame=_from_openml(source), is_text=False, where=where)
     elif "://" in source:
-        frame, is_text = _from_url(source, where, separator)
+        raw = _from_url(source, where, separator)
     else:
-        frame, is_text = _from_file(Path(source), _kind(source, where), where, separator)
-    check_names(frame.columns, where)
-    if frame.is_empty() and not may_be_empty:
+        raw = _from_file(Path(source), _kind(source, where), where, separator)
+    check_names(raw.frame.columns, where)
+    if raw.frame.is_empty() and not may_be_empty:
         raise DataError(f"{where}: holds no rows")
-    return RawTable(frame=frame, is_text=is_text, where=where)
+    return raw
 
 
 def absolute_source(source: str, base: Path) -> str:
@@ -135,7 +136,7 @@ def write_parquet(
         raise OSError(int(found[1]), os.strerror(int(found[1]))) from None
 
 
-def _from_url(source: str, where: str, separator: str | None) -> tuple[pl.DataFrame, bool]:
+def _from_url(source: str, where: str, separator: str | None) -> RawTable:
     try:
         path = urlsplit(source).path
     except ValueError:  # a bracket, which only an address of IPv6 may have
@@ -169,14 +170,12 @@ def _kind(path: str, where: str) -> tuple[str, bool]:
     return suffix, name.endswith(".gz")
 
 
-def _from_file(
-    path: Path, kind: tuple[str, bool], where: str, separator: str | None
-) -> tuple[pl.DataFrame, bool]:
-    """The table in a file, and whether it is text."""
+def _from_file(path: Path, kind: tuple[str, bool], where: str, separator: str | None) -> RawTable:
+    """The table in a file."""
     suffix, is_zipped = kind
     try:
         if suffix == ".parquet":
-            return read_parquet(path, where), False
+            return RawTable(frame=read_parquet(path, where), is_text=False, where=where)
         content = path.read_bytes()
     except FileNotFoundError:
         raise DataError(f"{where}: no such file") from None
@@ -187,7 +186,8 @@ def _from_file(
             content = gzip.decompress(content)
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{where}: cannot be parsed: {first_line(error)}") from None
-    return parse(content, where, separator, SEPARATORS[suffix]), True
+    frame, notes = parse(content, where, separator, SEPARATORS[suffix])
+    return RawTable(frame=frame, is_text=True, where=where, notes=notes)
 
 
 def read_parquet(path: Path, where: str) -> pl.DataFrame:

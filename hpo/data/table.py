@@ -9,7 +9,7 @@ Does not know: targets, splits, tensors.
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -17,6 +17,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import polars as pl
 
+from hpo.data.blocks import Block, blocks
 from hpo.data.kinds import choose_readers, missing_words
 from hpo.data.reader import (
     MAX_ODD,
@@ -52,12 +53,14 @@ class Table:
         readers: how the cells of a column are read, by name; of usable columns only.
         missing: words that are missing values in a text file.
         format: of the reading; see `FORMAT`.
+        notes: on what is odd about its file, a sentence each.
     """
 
     frame: pl.DataFrame
     readers: Mapping[str, Reader]
     missing: tuple[str, ...] = ()
     format: int = FORMAT
+    notes: tuple[str, ...] = ()
 
     def fingerprint(self) -> str:
         """SHA-256 of the content: names, kinds and values, in their order, in hex.
@@ -78,8 +81,14 @@ class Table:
         Raises:
             OSError: the file cannot be written.
         """
-        readers = {name: asdict(reader) for name, reader in self.readers.items()}
-        about = {"format": self.format, "missing": self.missing, "readers": readers}
+        trees = {reader: asdict(reader) for reader in set(self.readers.values())}
+        readers = {name: trees[reader] for name, reader in self.readers.items()}
+        about = {
+            "format": self.format,
+            "missing": self.missing,
+            "readers": readers,
+            "notes": self.notes,
+        }
         told = None if self.format == 1 else {ABOUT: json.dumps(about)}
         write_parquet(self.frame, file, told)
 
@@ -99,7 +108,7 @@ class Table:
             about: _About = parse_json(_About, told, str(path))
         except InputError as error:
             raise DataError(str(error)) from None
-        return cls(frame=frame, readers=about.readers, missing=about.missing)
+        return cls(frame=frame, readers=about.readers, missing=about.missing, notes=about.notes)
 
     @classmethod
     def of_format_1(cls, frame: pl.DataFrame) -> "Table":
@@ -129,6 +138,7 @@ class _About:
     format: int
     missing: tuple[str, ...] = ()
     readers: dict[str, Reader] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
 def read_table(data: DataConfig, base: Path) -> Table:
@@ -151,46 +161,58 @@ def typed_table(raw: RawTable, data: DataConfig) -> Table:
         DataError: a column's cells can be read in two ways, or a number is infinite.
     """
     readers = choose_readers(raw.frame, data, is_text=raw.is_text, where=raw.where)
-    columns, final = {}, {}
     missing = missing_words(data)
-    for column in raw.frame.get_columns():
-        if (reader := readers.get(column.name)) is None:
-            columns[column.name] = column.clear(len(column))
-            continue
-        typed, odd = _typed(column, reader, missing, is_text=raw.is_text)
-        if column.name == data.target and column.dtype in TEXTS:  # to be named when it is refused
-            cells = trimmed(column)
-            odd = odd_cells(typed, cells)
-        if typed.dtype == pl.Float64 and column.name not in data.drop:
-            check_finite(typed, column, raw.where, NAME_AS_MISSING if raw.is_text else "")
-        columns[column.name] = typed
-        final[column.name] = replace(reader, odd=odd)
-    return Table(frame=pl.DataFrame(columns), readers=final, missing=missing)
+    given = [column for column in raw.frame.get_columns() if column.name in readers]
+    typed: dict[str, pl.Series] = {}
+    for block in blocks(given, [readers[column.name] for column in given]):
+        some = [given[place] for place in block.places]
+        reader = readers[some[0].name]
+        read = _typed(block, reader, missing, is_text=raw.is_text)
+        for column, (values, odd) in zip(some, read, strict=True):
+            if column.name == data.target and column.dtype in TEXTS:  # for when it is refused
+                odd = odd_cells(values, trimmed(column))
+            typed[column.name] = values.rename(column.name)
+            readers[column.name] = replace(reader, odd=odd) if odd else reader
+    dropped = set(data.drop)
+    for column in given:
+        if typed[column.name].dtype == pl.Float64 and column.name not in dropped:
+            hint = NAME_AS_MISSING if raw.is_text else ""
+            check_finite(typed[column.name], column, raw.where, hint)
+    columns = {
+        column.name: typed[column.name] if column.name in typed else column.clear(len(column))
+        for column in raw.frame.get_columns()
+    }
+    frame = pl.DataFrame(columns)
+    return Table(frame=frame, readers=readers, missing=missing, notes=raw.notes)
 
 
 def _typed(
-    column: pl.Series, reader: Reader, missing: tuple[str, ...], *, is_text: bool
-) -> tuple[pl.Series, tuple[Odd, ...]]:
-    """The canonical values of a column in their own type, and its odd cells."""
-    values, cells = reader.attempt(column, missing)
-    name = column.name
+    block: Block, reader: Reader, missing: tuple[str, ...], *, is_text: bool
+) -> Iterable[tuple[pl.Series, tuple[Odd, ...]]]:
+    """The canonical values of columns in their own type, and their odd cells."""
+    values, cells = reader.attempt(block.cells, missing)
     if reader.kind == "category":
         text = without(values, missing) if is_text else values
-        return text.rename(name), ()
-    odd = odd_cells(values, cells)
+        return [(part, ()) for part in block.parts(text)]
+    odd = [odd_cells(*pair) for pair in zip(block.parts(values), block.parts(cells), strict=True)]
     if reader.kind == "date":
-        return values.cast(pl.Datetime("us")).rename(name), odd
-    if column.dtype == pl.Boolean:
-        return column, odd
-    return _as_whole(values, cells).rename(name), odd
+        return zip(block.parts(values.cast(pl.Datetime("us"))), odd, strict=True)
+    if block.cells.dtype == pl.Boolean:
+        return zip(block.parts(block.cells), odd, strict=True)
+    return zip(_as_whole(block, values, cells), odd, strict=True)
 
 
-def _as_whole(numbers: pl.Series, cells: pl.Series) -> pl.Series:
-    """Numbers as Int64 where they were written as whole ones."""
+def _as_whole(block: Block, numbers: pl.Series, cells: pl.Series) -> list[pl.Series]:
+    """Columns of numbers, Int64 where they were written as whole ones."""
+    parts = block.parts(numbers)
     if cells.dtype not in TEXTS and not cells.dtype.is_integer():
-        return numbers
+        return parts
     whole = cells.cast(pl.Int64, strict=False)
-    return whole if whole.null_count() == numbers.null_count() == cells.null_count() else numbers
+    each = zip(parts, block.parts(whole), block.parts(cells), strict=True)
+    return [
+        as_whole if as_whole.null_count() == part.null_count() == given.null_count() else part
+        for part, as_whole, given in each
+    ]
 
 
 def odd_cells(values: pl.Series, cells: pl.Series) -> tuple[Odd, ...]:
@@ -219,7 +241,8 @@ def _add(digest: Any, column: pl.Series) -> None:
     is_text = column.dtype == pl.String
     kind = "text" if is_text else "time" if column.dtype == pl.Datetime else "number"
     digest.update(f"\0{column.name}\0{kind}\0".encode())
-    digest.update(np.packbits(column.is_null().to_numpy()).tobytes())
+    gaps = column.is_null().to_numpy() if column.null_count() else np.zeros(len(column), dtype=bool)
+    digest.update(np.packbits(gaps).tobytes())
     if is_text:
         text = column.fill_null("") if column.null_count() else column
         digest.update(text.str.len_bytes().to_numpy().astype("<i8").tobytes())

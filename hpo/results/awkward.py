@@ -15,13 +15,19 @@ from hpo.data.schema import TableSchema
 from hpo.data.target import text_of
 
 Columns = dict[str, np.ndarray]
-"""Raw rows as a program without `hpo` has them: numbers, missing NaN; or text, missing ""."""
+"""Raw cells as a program without `hpo` has them: numbers, missing NaN; or text, missing ""."""
 
 N_BASE = 4
 """So many held rows are changed in each awkward way."""
 
 MAX_COLUMNS = 64
 """Of more columns than that, only some are changed one at a time, and all of them together."""
+
+MIN_COLUMNS = 8
+"""So many are, however wide the table is."""
+
+MAX_CELLS = 2**16
+"""Of each awkward kind in a wide table: a changed row has a cell in every column."""
 
 MAX_WORDS = 2000
 """More categories than that are tried in all columns at once only."""
@@ -48,18 +54,23 @@ class Group:
     Attributes:
         kind: what is awkward about them, as a model card lists it.
         where: the same with the column's name.
+        n_rows: how many there are.
+        changed: columns that differ from those of held rows, which the other columns are from.
     """
 
     kind: str
     where: str
-    rows: Columns
+    n_rows: int
+    changed: Columns
 
     def __len__(self) -> int:
-        return len(next(iter(self.rows.values())))
+        return self.n_rows
 
 
-def groups(schema: TableSchema, held: polars.DataFrame, *, bounded: bool) -> list[Group]:
-    """Every kind of row.
+def groups(
+    schema: TableSchema, held: polars.DataFrame, *, bounded: bool
+) -> tuple[list[Group], Columns]:
+    """Every kind of row, held ones first, and all of their rows one after the other.
 
     Args:
         schema: of the table.
@@ -67,18 +78,26 @@ def groups(schema: TableSchema, held: polars.DataFrame, *, bounded: bool) -> lis
         bounded: whether the model cuts numbers off, so that the largest there are must do.
     """
     rows = _columns(schema, held)
-    base = {name: np.resize(values[:N_BASE], N_BASE) for name, values in rows.items()}
-    return [
-        Group(kind="held", where="held rows", rows=rows),
-        *_missing(schema, base),
-        *_texts(schema, base),
-        *_extremes(schema, base, rows, bounded=bounded),
+    awkward = [
+        *_missing(schema, rows),
+        *_texts(schema),
+        *_extremes(schema, rows, bounded=bounded),
     ]
+    first = Group(kind="held", where="held rows", n_rows=held.height, changed={})
+    return [first, *awkward], _joined(rows, awkward)
 
 
-def joined(parts: list[Group]) -> Columns:
-    """The rows of all groups, one after the other."""
-    return {name: np.concatenate([group.rows[name] for group in parts]) for name in parts[0].rows}
+def _joined(rows: Columns, awkward: list[Group]) -> Columns:
+    """Held rows, and after them the first few of them by turns, changed as each group says."""
+    n_held = len(next(iter(rows.values())))
+    of_base = np.concatenate([np.arange(len(group)) % N_BASE % n_held for group in awkward])
+    joined = {name: np.concatenate([held, held[of_base]]) for name, held in rows.items()}
+    start = n_held
+    for group in awkward:
+        for name, cells in group.changed.items():
+            joined[name][start : start + len(group)] = np.resize(cells, len(group))
+        start += len(group)
+    return joined
 
 
 def _columns(schema: TableSchema, held: polars.DataFrame) -> Columns:
@@ -93,18 +112,18 @@ def _columns(schema: TableSchema, held: polars.DataFrame) -> Columns:
     return columns
 
 
-def _missing(schema: TableSchema, base: Columns) -> Iterator[Group]:
+def _missing(schema: TableSchema, rows: Columns) -> Iterator[Group]:
     gaps = {
-        name: np.full_like(values, "" if values.dtype == object else np.nan)
-        for name, values in base.items()
+        name: np.full_like(cells[:1], "" if cells.dtype == object else np.nan)
+        for name, cells in rows.items()
     }
     for name in _some(list(schema.columns)):
-        changed = {**base, name: gaps[name]}
-        yield Group(kind="missing", where=f'"{name}" missing', rows=changed)
-    yield Group(kind="missing", where="everything missing", rows=gaps)
+        changed = {name: gaps[name]}
+        yield Group(kind="missing", where=f'"{name}" missing', n_rows=N_BASE, changed=changed)
+    yield Group(kind="missing", where="everything missing", n_rows=N_BASE, changed=gaps)
 
 
-def _texts(schema: TableSchema, base: Columns) -> Iterator[Group]:
+def _texts(schema: TableSchema) -> Iterator[Group]:
     known: dict[str, list[str]] = {}
     unseen: dict[str, list[str]] = {}
     for column in schema.categorical:
@@ -113,14 +132,12 @@ def _texts(schema: TableSchema, base: Columns) -> Iterator[Group]:
     for kind, words in (("known category", known), ("unseen category", unseen)):
         is_many = sum(map(len, words.values())) > MAX_WORDS
         for name in () if is_many else _some(list(words)):
-            yield _spread(kind, {name: words[name]}, base)
+            yield _spread(kind, {name: words[name]})
         if words:
-            yield _spread(kind, words, base)
+            yield _spread(kind, words)
 
 
-def _extremes(
-    schema: TableSchema, base: Columns, rows: Columns, *, bounded: bool
-) -> Iterator[Group]:
+def _extremes(schema: TableSchema, rows: Columns, *, bounded: bool) -> Iterator[Group]:
     together: dict[str, list[float]] = {}
     for name in schema.numeric:
         known = rows[name][~np.isnan(rows[name])].astype("f8")
@@ -128,7 +145,7 @@ def _extremes(
         far = FAR * ((high - low) or max(abs(high), 1.0))
         values = [low, high, low - far, high + far, 0.0, -0.0, 1e-40, 1.0]
         values += [LARGEST, -LARGEST] if bounded else []
-        together[name] = [float(np.clip(value, -LARGEST, LARGEST)) for value in values]
+        together[name] = [min(max(float(value), -LARGEST), LARGEST) for value in values]
     for column in schema.dates:
         known = rows[column.name][~np.isnan(rows[column.name])]
         low, high = (known.min(), known.max()) if len(known) else (0.0, 0.0)
@@ -136,27 +153,30 @@ def _extremes(
         values = [low, high, low - far, high + far, 0.0, 1.0]
         is_clock = schema.reader(column.name).order == "time"
         first, last = (0, DAY_MICROSECONDS - 1) if is_clock else (-EXACT, EXACT)
-        together[column.name] = [float(np.clip(round(value), first, last)) for value in values]
+        together[column.name] = [float(min(max(round(value), first), last)) for value in values]
     for name in _some(list(together)):
-        yield _spread("extreme number", {name: together[name]}, base)
+        yield _spread("extreme number", {name: together[name]})
     if together:
-        yield _spread("extreme number", together, base)
+        yield _spread("extreme number", together)
 
 
-def _spread(
-    kind: str, values: Mapping[str, Sequence[float] | Sequence[str]], base: Columns
-) -> Group:
-    """A row for each value of the columns, by turns; the others as in the base rows by turns."""
-    n_rows = max(len(column) for column in values.values())
-    rows = {
-        name: np.resize(np.array(values.get(name, old), dtype=old.dtype), n_rows)
-        for name, old in base.items()
-    }
+def _spread(kind: str, values: Mapping[str, Sequence[float] | Sequence[str]]) -> Group:
+    """A row for each value of the columns, by turns."""
     (name, *more) = values
     place = f"{len(values)} columns" if more else f'"{name}"'
-    return Group(kind=kind, where=f"{kind} in {place}", rows=rows)
+    return Group(
+        kind=kind,
+        where=f"{kind} in {place}",
+        n_rows=max(len(column) for column in values.values()),
+        changed={name: _cells(column) for name, column in values.items()},
+    )
+
+
+def _cells(values: Sequence[float] | Sequence[str]) -> np.ndarray:
+    return np.array(values, dtype=object if isinstance(values[0], str) else "f8")
 
 
 def _some(names: list[str]) -> list[str]:
-    """`MAX_COLUMNS` of them at most, evenly spaced."""
-    return names[:: max(1, -(-len(names) // MAX_COLUMNS))]
+    """As many of them as are changed one at a time, evenly spaced."""
+    most = min(MAX_COLUMNS, max(MIN_COLUMNS, MAX_CELLS // max(1, len(names))))
+    return names[:: max(1, -(-len(names) // most))]

@@ -131,8 +131,8 @@ def _number(value: float | None) -> str:
 
 
 def _inputs(schema: TableSchema, inputs: dict[str, str]) -> str:
-    floats = {True: "double", False: "float"}
-    kinds = [(name, "number", floats[name in schema.exact]) for name in schema.numeric]
+    floats, exact = {True: "double", False: "float"}, schema.exact
+    kinds = [(name, "number", floats[name in exact]) for name in schema.numeric]
     kinds += [(column.name, "date", "double") for column in schema.dates]
     kinds += [(c.name, f"{len(c.values)} categories", "string") for c in schema.categorical]
     lines = ["## Columns", "", "| column | kind | input of `model.onnx` |", "|---|---|---|"]

@@ -22,9 +22,9 @@ import polars
 import torch
 
 from hpo.bundle import Model, Predictor, load_model
-from hpo.data.schema import TableSchema
+from hpo.data.schema import Encoded, TableSchema
 from hpo.errors import ExportError
-from hpo.results.awkward import Columns, Group, groups, joined
+from hpo.results.awkward import Columns, Group, groups
 from hpo.training import predictions
 
 TOLERANCE = 1e-5
@@ -69,15 +69,15 @@ def prove(model: Predictor, folder: Path, held: polars.DataFrame) -> Proof:
     import onnxruntime
 
     bounded = model.is_bounded
-    kinds = groups(model.schema, held, bounded=bounded)
-    rows = joined(kinds)
-    expected = by_torch(model, rows)
+    kinds, rows = groups(model.schema, held, bounded=bounded)
+    encoded = model.schema.encode(_frame(model.schema, rows))
+    expected = _outputs(model.schema, model.outputs(*encoded))
     scale = np.maximum(np.abs(expected.values), _unit(model))
-    allowed = _allowed(model, kinds, rows, expected.values, scale)
+    allowed = _allowed(model, kinds, encoded, expected.values, scale)
     readers: dict[str, Callable[[Path], Outputs]] = {
-        "model.safetensors": lambda file: by_torch(load_model(file), rows),
+        "model.safetensors": lambda file: by_torch(model, file, rows, encoded),
         "model.onnx": lambda file: by_onnx(model, file, rows),
-        "model.pt2": lambda file: by_program(model, file, rows),
+        "model.pt2": lambda file: by_program(model, file, encoded),
     }
     largest = {}
     for name, read in readers.items():
@@ -92,12 +92,12 @@ def prove(model: Predictor, folder: Path, held: polars.DataFrame) -> Proof:
     return Proof(n_rows=n_rows, largest=largest, tolerance=TOLERANCE, versions=versions)
 
 
-def by_torch(model: Predictor, rows: Columns) -> Outputs:
-    """As `hpo predict` does it."""
-    table = model.predict(_frame(model.schema, rows))
-    if model.schema.task == "regression":
-        return Outputs(table.to_numpy(), None)
-    return Outputs(table[:, 1:].to_numpy(), table["prediction"].to_numpy())
+def by_torch(model: Predictor, file: Path, rows: Columns, encoded: Encoded) -> Outputs:
+    """As `hpo predict` does it; a schema equal to the model's encodes rows as that does."""
+    loaded = load_model(file)
+    if loaded.schema != model.schema:
+        encoded = loaded.schema.encode(_frame(loaded.schema, rows))
+    return _outputs(loaded.schema, loaded.outputs(*encoded))
 
 
 def by_onnx(model: Predictor, file: Path, rows: Columns) -> Outputs:
@@ -112,13 +112,17 @@ def by_onnx(model: Predictor, file: Path, rows: Columns) -> Outputs:
     return Outputs(rest[0], prediction) if rest else Outputs(prediction[:, None], None)
 
 
-def by_program(model: Predictor, file: Path, rows: Columns) -> Outputs:
+def by_program(model: Predictor, file: Path, encoded: Encoded) -> Outputs:
     """By the program of `torch.export`, whose inputs are encoded rows."""
     from hpo.torch_program import read
 
-    outputs = read(file)(*model.schema.encode(_frame(model.schema, rows)))
+    return _outputs(model.schema, read(file)(*encoded))
+
+
+def _outputs(schema: TableSchema, outputs: torch.Tensor) -> Outputs:
+    """Outputs of a model, and the labels that they stand for."""
     values = outputs.reshape(len(outputs), -1).numpy()
-    classes = model.schema.label_values().to_numpy()
+    classes = schema.label_values().to_numpy()
     return Outputs(values, classes[values.argmax(axis=1)] if len(classes) else None)
 
 
@@ -139,10 +143,10 @@ def _unit(model: Predictor) -> float:
 
 
 def _allowed(
-    model: Predictor, kinds: list[Group], rows: Columns, values: np.ndarray, scale: np.ndarray
+    model: Predictor, kinds: list[Group], encoded: Encoded, values: np.ndarray, scale: np.ndarray
 ) -> np.ndarray:
     """How far each row's predictions may be off, relative to the scale."""
-    drift = np.abs(_in_float64(model, rows) - values) / scale
+    drift = np.abs(_in_float64(model, *encoded) - values) / scale
     measurable = np.where(np.isfinite(drift), drift, 0.0).max(axis=1)
     held, *_ = spans = _spans(kinds)
     coarse = [max(measurable[held].max(), measurable[span].max()) for span in spans]
@@ -151,8 +155,7 @@ def _allowed(
     return np.maximum(TOLERANCE, SLACK * by_row)
 
 
-def _in_float64(model: Predictor, rows: Columns) -> np.ndarray:
-    x_num, x_cat = model.schema.encode(_frame(model.schema, rows))
+def _in_float64(model: Predictor, x_num: torch.Tensor, x_cat: torch.Tensor) -> np.ndarray:
     shares = [weight * _exactly(part, x_num, x_cat) for weight, part in model.parts]
     mixed = reduce(torch.add, shares)
     return mixed.reshape(len(mixed), -1).numpy()

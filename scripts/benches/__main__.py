@@ -1,6 +1,6 @@
 """Benchmarks.
 
-    scripts/bench throughput | overhead | quality | storage | scale | faults | packed | gpu
+    scripts/bench throughput | overhead | quality | storage | scale | faults | wide | packed | gpu
 
 Each has --help. They compare within one run, on the machine they run on.
 """
@@ -14,7 +14,17 @@ from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-BENCHES = ("throughput", "overhead", "quality", "storage", "scale", "faults", "packed", "gpu")
+BENCHES = (
+    "throughput",
+    "overhead",
+    "quality",
+    "storage",
+    "scale",
+    "faults",
+    "wide",
+    "packed",
+    "gpu",
+)
 
 
 def machine() -> str:
