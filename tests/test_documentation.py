@@ -1,27 +1,71 @@
-"""Whatever can be typed or called is documented."""
+"""Whatever can be typed or called is documented, and what is documented is there."""
 
+import ast
 import re
+import tomllib
+from dataclasses import fields
 from pathlib import Path
+from typing import Any, get_args
 
+import documentation
 import pytest
-import typer
+from documentation import COMMANDS, PAGES, README, ROOT, Block
 
 import hpo
-from hpo.cli import app
+from hpo.definition import Budget, StudyData, StudyDefinition, StudyFile
+from hpo.ranges import LEAF_KINDS
+from hpo.search_space import LEAF_TYPES, SECTIONS, SearchSpace
+from hpo.sklearn import MLPSearchClassifier, MLPSearchRegressor
+from hpo.strategies import PRUNERS, SAMPLERS
+from hpo.trial import LOSSES, METRICS, Activation, Numeric, OptimizerName, Precision, SplitConfig
 
-README = Path(__file__).parent.parent / "README.md"
+DOCS = ROOT / "docs"
+MAX_LINES = 150
+SHELL = [block for page in PAGES for block in documentation.blocks(page, "sh")]
+TYPED = [(block.where, words) for block in SHELL for words in documentation.typed(block)]
+OURS = [(where, words[1:]) for where, words in TYPED if words[0] == "hpo"]
+BENCHES = [(where, words[1:]) for where, words in TYPED if words[0] == "scripts/bench"]
+INLINE = [
+    (documentation.name(page), code)
+    for page in PAGES
+    for code in re.findall(r"`([^`\n]+)`", documentation.prose(page).replace("\n", " "))
+]
+TOML = [block for page in PAGES for block in documentation.blocks(page, "toml")]
+A_STUDY: dict[str, Any] = {
+    "name": "any",
+    "search_space": "mlp",
+    "data": {"source": "any.csv", "target": "y"},
+    "objective": {"metric": "log_loss"},
+}
+KEYS = {
+    *StudyFile.model_fields,
+    *(field.name for field in fields(StudyData)),
+    *(field.name for field in fields(SplitConfig)),
+    *Budget.model_fields,
+    *(key for kind in (*SAMPLERS.values(), *PRUNERS.values()) for key in kind.model_fields),
+    *(key for kind in LEAF_KINDS.values() for key in kind.model_fields),
+    *(path.split(".")[1] for path in LEAF_TYPES),
+}
+WORDS = {
+    *SAMPLERS,
+    *PRUNERS,
+    *LEAF_KINDS,
+    *METRICS,
+    *(loss for losses in LOSSES.values() for loss in losses),
+    *(
+        word
+        for words in (Activation, Numeric, OptimizerName, Precision)
+        for word in get_args(words)
+    ),
+}
 
 
-def leaves(group, prefix=""):
-    """Every command by what is typed of it, those of groups such as `storage upgrade` included."""
-    for name, command in group.commands.items():
-        if hasattr(command, "commands"):
-            yield from leaves(command, f"{prefix}{name} ")
-        else:
-            yield f"{prefix}{name}", command
-
-
-COMMANDS = dict(leaves(typer.main.get_command(app)))
+def constant(path: Path, name: str) -> Any:
+    """A constant of a module, which is not run for it."""
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == name:
+            return ast.literal_eval(node.value)
+    raise KeyError(name)
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -34,12 +78,9 @@ def test_every_command_says_what_it_does_by_an_example(name):
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_the_example_names_options_there_are(name):
-    command = COMMANDS[name]
-    known = {option for parameter in command.params for option in parameter.opts}
-    known |= {option for parameter in command.params for option in parameter.secondary_opts}
-    example = [line for line in command.help.splitlines() if line.strip().startswith("hpo ")]
-    for option in re.findall(r"(?<!\S)--?[a-z][a-z-]*", " ".join(example)):
-        assert option in known | {"-h", "--help"}, f"hpo {name} has no {option}"
+    lines = [line for line in COMMANDS[name].help.splitlines() if line.strip().startswith("hpo ")]
+    for option in re.findall(r"(?<!\S)--?[a-z][a-z-]*", " ".join(lines)):
+        assert option in documentation.options(COMMANDS[name]), f"hpo {name} has no {option}"
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -48,24 +89,125 @@ def test_every_option_and_argument_has_help(name):
         assert getattr(parameter, "help", None), f"hpo {name}: {parameter.opts} has no help"
 
 
-@pytest.mark.parametrize("name", COMMANDS)
-def test_the_readme_names_every_command(name):
-    text = README.read_text(encoding="utf-8")
-    assert re.search(rf"\bhpo {re.escape(name)}\b", text), f"README.md does not name hpo {name}"
+def test_the_readme_is_for_five_minutes():
+    assert len(documentation.read(README).splitlines()) <= MAX_LINES
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_the_readme_invents_no_options(name):
-    known = {option for parameter in COMMANDS[name].params for option in parameter.opts}
-    for line in README.read_text(encoding="utf-8").splitlines():
-        typed = re.match(rf"(?:\$ )?hpo {re.escape(name)}\b([^#|]*)", line.strip())
-        for option in re.findall(r"(?<!\S)--[a-z][a-z-]*", typed[1] if typed else ""):
-            assert option in known | {"--help"}, f"hpo {name} has no {option}: {line}"
+def test_the_index_of_the_pages_lists_every_command(name):
+    assert f"`hpo {name}`" in documentation.read(DOCS / "README.md")
 
 
-def test_the_readme_types_no_command_that_is_not_there():
-    typed = re.findall(r"^(?:\$ )?hpo ([a-z]+)\b", README.read_text(encoding="utf-8"), re.M)
-    assert set(typed) <= {name.split()[0] for name in COMMANDS}
+@pytest.mark.parametrize("page", sorted(set(PAGES) - {README, DOCS / "README.md"}), ids=str)
+def test_the_index_lists_every_page(page):
+    assert f"]({page.name})" in documentation.read(DOCS / "README.md")
+
+
+@pytest.mark.parametrize(("where", "words"), OURS, ids=[f"{at} {w[:2]}" for at, w in OURS])
+def test_a_command_can_be_typed_as_it_stands(where, words):
+    name = documentation.command_of(words)
+    assert name is not None, f"{where}: there is no command hpo {' '.join(words)}"
+    try:
+        COMMANDS[name].make_context(f"hpo {name}", words[len(name.split()) :])
+    except Exception as error:  # of click, which typer may hold a copy of
+        pytest.fail(f"{where}: hpo {' '.join(words)}: {error}")
+
+
+def test_commands_and_options_within_sentences_are_there():
+    every = set().union(*(documentation.options(command) for command in COMMANDS.values()))
+    groups = {name.split()[0] for name in COMMANDS if " " in name}
+    for where, code in INLINE:
+        words = code.removeprefix("hpo ").split()
+        known = every
+        if code.startswith("hpo ") and words[0] not in {*groups, "COMMAND"}:
+            name = documentation.command_of(words)
+            assert name is not None, f"{where}: there is no `{code}`"
+            known = documentation.options(COMMANDS[name])
+        elif words[0] == "--sbatch":  # what follows is for sbatch
+            words = words[:1]
+        if code.startswith(("hpo ", "--")):
+            for option in (word for word in words if word.startswith("--")):
+                assert option in known, f"{where}: `{code}` has no {option}"
+
+
+def slug(heading: str) -> str:
+    """The anchor that GitHub gives a heading."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=documentation.name)
+def test_links_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)]+)\)", documentation.prose(page)):
+        if target.startswith("https://"):
+            continue
+        path, _, anchor = target.partition("#")
+        there = (page.parent / path).resolve() if path else page
+        assert there.is_relative_to(ROOT), f"{target} is outside of the repository"
+        assert there.exists(), f"{target} is not there"
+        if anchor:
+            headings = re.findall(r"^#+ (.+)$", documentation.prose(there), re.M)
+            assert anchor in map(slug, headings), f"{target}: there is no such heading"
+
+
+OWN = r"(?:hpo|tests|scripts|studies|search_spaces|docs)/[\w./-]*"
+
+
+def test_files_that_are_named_are_there():
+    commands = [(where, word) for where, words in TYPED for word in words]
+    for where, text in [*INLINE, *commands]:
+        for path in text.split():
+            if re.fullmatch(OWN, path):
+                assert (ROOT / path).exists(), f"{where}: {path} is not there"
+
+
+def test_benchmarks_are_documented_and_take_what_is_given_to_them():
+    known = constant(ROOT / "scripts/benches/__main__.py", "BENCHES")
+    table = documentation.read(DOCS / "development.md")
+    for name in known:
+        assert f"| `{name}` |" in table, f"docs/development.md does not list {name}"
+    quoted = [(at, code.split()[1:]) for at, code in INLINE if code.startswith("scripts/bench ")]
+    for where, words in [*BENCHES, *quoted]:
+        assert words[0] in known, f"{where}: there is no scripts/bench {words[0]}"
+        source = (ROOT / f"scripts/benches/{words[0]}.py").read_text(encoding="utf-8")
+        for option in (word for word in words if word.startswith("--")):
+            assert f'"{option}"' in source, f"{where}: scripts/bench {words[0]} has no {option}"
+
+
+@pytest.mark.parametrize("block", TOML, ids=[block.where for block in TOML])
+def test_what_stands_in_toml_is_a_study_or_a_search_space(block: Block):
+    tree = tomllib.loads(block.text)
+    if set(tree) <= set(SECTIONS):
+        SearchSpace.from_tree(tree, block.where)
+    else:
+        StudyDefinition.from_tree({**A_STUDY, **tree}, block.where, ROOT / "studies")
+
+
+def test_every_key_of_a_study_file_is_documented():
+    pages = documentation.read(DOCS / "study-files.md") + documentation.read(DOCS / "tables.md")
+    code = [*re.findall(r"`([^`\n]+)`", pages), *(block.text for block in TOML)]
+    named = {word for text in code for word in re.findall(r"\w+", text)}
+    assert not (absent := (KEYS | WORDS) - named), absent
+
+
+@pytest.mark.parametrize("estimator", [MLPSearchClassifier, MLPSearchRegressor])
+def test_every_parameter_and_attribute_of_the_estimators_is_documented(estimator):
+    page = documentation.read(DOCS / "python.md")
+    attributes = re.findall(r"^ {8}(\w+_): ", estimator.__doc__, re.M)
+    for name in [*estimator().get_params(), *attributes]:
+        assert f"`{name}`" in page, f"docs/python.md does not name {name}"
+
+
+def test_the_map_of_the_readme_is_that_of_the_imports():
+    floors = constant(ROOT / "tests/test_layering.py", "FLOORS")
+    drawn: list[set[str]] = []
+    (block,) = documentation.blocks(README, "")
+    for line in block.text.splitlines():
+        rooms = set(re.split(r" {2,}", line.strip())[0].split())
+        if line.startswith("  "):
+            drawn[-1] |= rooms
+        else:
+            drawn.append(rooms)
+    assert drawn == [set(rooms.split()) - {"__main__"} for rooms in reversed(floors)]
 
 
 def test_the_front_door_opens_on_every_name_it_lists():
