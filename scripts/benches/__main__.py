@@ -1,6 +1,7 @@
 """Benchmarks.
 
-    scripts/bench throughput | overhead | quality | storage | scale | faults | wide | packed | gpu
+    scripts/bench throughput | overhead | quality | storage | scale | faults | wide | digests
+                  | packed | gpu
 
 Each has --help. They compare within one run, on the machine they run on.
 """
@@ -23,6 +24,7 @@ BENCHES = (
     "faults",
     "wide",
     "packed",
+    "digests",
     "gpu",
 )
 

@@ -1,0 +1,119 @@
+"""Digests of weights and metrics of short runs: the same before and after a change of code alone.
+
+    scripts/bench digests > before; ...; scripts/bench digests | diff before -
+
+Every activation with every optimizer on each task, dropout, L1 and L2; a run that goes on from a
+checkpoint; packs of many. They hold on the same kind of processor with the same torch.
+"""
+
+import argparse
+import hashlib
+import json
+from collections.abc import Iterable
+from itertools import product
+from typing import get_args
+
+import torch
+from training_cases import OBJECTIVES, toy_data
+
+from hpo.training import (
+    Finished,
+    PackedTrainer,
+    Progress,
+    Result,
+    Run,
+    SingleTrainer,
+    Trainer,
+    TrainingData,
+    train,
+)
+from hpo.trial import (
+    Activation,
+    DataConfig,
+    ModelConfig,
+    ObjectiveConfig,
+    OptimizerConfig,
+    OptimizerName,
+    Precision,
+    Task,
+    TrainingConfig,
+    TrialConfig,
+)
+
+CPU = torch.device("cpu")
+
+
+def main(arguments: list[str]) -> None:
+    """Print a line for each task, precision and engine."""
+    parser = argparse.ArgumentParser(prog="scripts/bench digests", description=__doc__)
+    parser.parse_args(arguments)
+    torch.set_num_threads(1)
+    torch.use_deterministic_algorithms(True)
+    for task, precision in product(get_args(Task), ("float32", "bfloat16")):
+        data, runs = toy_data(task), configs(task, precision)
+        print(task, precision, "alone", digest(train(run, data, CPU) for run in runs))
+        print(task, precision, "resumed", digest(resumed(run, data) for run in runs[::5]))
+        print(task, precision, "packed", digest(packed(runs, data)))
+
+
+def configs(task: Task, precision: Precision) -> list[TrialConfig]:
+    """A configuration for each activation and optimizer; width, depth and seed differ, too."""
+    pairs = product(get_args(Activation), get_args(OptimizerName))
+    return [
+        TrialConfig(
+            data=DataConfig(source="", target="y", task=task),
+            objective=ObjectiveConfig(metric=OBJECTIVES[task]),
+            model=ModelConfig(
+                depth=1 + at % 4, width=8 + 5 * (at % 3), activation=activation, dropout=0.1
+            ),
+            optimizer=OptimizerConfig(
+                name=optimizer, learning_rate=1e-3, weight_decay=1e-3, l1=1e-4
+            ),
+            training=TrainingConfig(batch_size=64, max_epochs=3, precision=precision, seed=at),
+        )
+        for at, (activation, optimizer) in enumerate(pairs)
+    ]
+
+
+def resumed(config: TrialConfig, data: TrainingData) -> Result:
+    """A run that another trainer takes over after its first steps."""
+    first = SingleTrainer(CPU)
+    first.admit(Run(key=0, config=config, data=data))
+    for _ in range(3):
+        first.advance(0.0)
+    second = SingleTrainer(CPU)
+    second.admit(Run(key=0, config=config, data=data), first.checkpoint(0))
+    return finished(second, 1)[0]
+
+
+def packed(runs: list[TrialConfig], data: TrainingData) -> list[Result]:
+    """All runs as one program."""
+    trainer = PackedTrainer(CPU, len(runs))
+    for key, run in enumerate(runs):
+        trainer.admit(Run(key=key, config=run, data=data))
+    return finished(trainer, len(runs))
+
+
+def finished(trainer: Trainer, n_runs: int) -> list[Result]:
+    """The results of a trainer's runs, by their keys."""
+    found: dict[int, Result] = {}
+    while len(found) < n_runs:
+        for event in trainer.advance(0.5):
+            match event:
+                case Finished():
+                    found[event.key] = event.result
+                case Progress():
+                    pass
+                case _:
+                    raise RuntimeError(f"a run failed: {event}")
+    return [found[key] for key in sorted(found)]
+
+
+def digest(results: Iterable[Result]) -> str:
+    """SHA-256 of all weights and metrics, the first 16 digits."""
+    found = hashlib.sha256()
+    for result in results:
+        for name, weights in sorted(result.weights.items()):
+            found.update(name.encode() + weights.contiguous().numpy().tobytes())
+        found.update(json.dumps([result.best_step, result.metrics], sort_keys=True).encode())
+    return found.hexdigest()[:16]
