@@ -172,9 +172,7 @@ def names() -> dict[str, Any]:
         for name in [documentation.name(page)]
     ],
 )
-def test_what_a_page_shows_works(
-    page: Path, home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_what_a_page_shows_works(page: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     known = names()
     for block in documentation.blocks(page, "sh", "python"):
         if block.language == "python":
