@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from hpo.bundle import Model
-from hpo.data.sources import as_frame, fingerprint
+from hpo.data.table import Table
 from hpo.experiment import Experiment
 from hpo.training import PackedTrainer, Result, Run, train
 from hpo.trial import (
@@ -19,21 +19,22 @@ from hpo.trial import (
     TrialConfig,
 )
 from tests.pack_cases import finish
+from tests.table_cases import table
 
 N_ROWS = 1000
 
 
-def timestamps() -> polars.DataFrame:
+def timestamps() -> Table:
     """A target whose digits are beyond float32: all that is to be learnt is in its last five."""
     generator = np.random.default_rng(0)
     a, b = generator.normal(size=(2, N_ROWS))
-    return as_frame({"a": a, "b": b, "y": 1.7e9 + 900 * a + 5 * b})
+    return table({"a": a, "b": b, "y": 1.7e9 + 900 * a + 5 * b}, task="regression")
 
 
-def configuration(frame: polars.DataFrame) -> TrialConfig:
+def configuration(made: Table) -> TrialConfig:
     return TrialConfig(
         data=DataConfig(
-            source="t.csv", target="y", task="regression", fingerprint=fingerprint(frame)
+            source="t.csv", target="y", task="regression", fingerprint=made.fingerprint()
         ),
         objective=ObjectiveConfig(metric="mae"),
         preprocessing=PreprocessingConfig(numeric="standard"),
@@ -56,7 +57,7 @@ def linear_r2(experiment: Experiment) -> float:
     """Of least squares in float64, on the test part."""
     parts = {}
     for name in ("train", "test"):
-        rows = experiment.frame[getattr(experiment.dataset.split, name).numpy()]
+        rows = experiment.table.frame[getattr(experiment.dataset.split, name).numpy()]
         x = rows.select("a", "b").to_numpy()
         parts[name] = np.column_stack([x, np.ones(len(x))]), rows["y"].to_numpy()
     x, y = parts["train"]
@@ -68,13 +69,13 @@ def linear_r2(experiment: Experiment) -> float:
 
 @pytest.mark.parametrize("engine", [alone, packed])
 def test_no_digit_of_a_target_is_lost(engine: object) -> None:
-    frame = timestamps()
-    config = configuration(frame)
-    experiment = Experiment(frame, config.data)
+    made = timestamps()
+    config = configuration(made)
+    experiment = Experiment(made, config.data)
     result = engine(config, experiment)  # type: ignore[operator]
     model: Model = experiment.model(config, result, torch.device("cpu"))
     found = experiment.test_metrics(model)
-    test = frame[experiment.dataset.split.test.numpy()]
+    test = made.frame[experiment.dataset.split.test.numpy()]
     table = model.predict(test)
     assert table["prediction"].dtype == polars.Float64
     missed = table["prediction"].to_numpy() - test["y"].to_numpy()

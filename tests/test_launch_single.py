@@ -57,7 +57,7 @@ def test_a_seed_changes_the_model(config: Path) -> None:
         ('"t.csv"', '"u.csv"', DataError, r"u\.csv: no such file"),
         ("width = 8", "width = 0", DefinitionError, r"config\.toml: model\.width: must be at"),
         ("[model]", '[data2]\nx = "y"\n[model]', DefinitionError, "data2: unknown key"),
-        ('target = "y"', 'target = "y"\nfingerprint = "ab"', DataError, "holds other data than"),
+        ('target = "y"', 'target = "y"\nfingerprint = "ab"', DataError, "content has changed"),
     ],
 )
 def test_a_wrong_configuration_is_said_in_a_sentence(
