@@ -6,10 +6,11 @@ torch, and `hpo --help` not even that.
 
 from typing import TYPE_CHECKING, Any
 
+from hpo.config.version import __version__
+
 if TYPE_CHECKING:
     from hpo.api import StudyResults, load_model, load_study, run
 
-__version__ = "0.1.0"
 __all__ = ["StudyResults", "__version__", "load_model", "load_study", "run"]
 
 

@@ -6,22 +6,23 @@ from pathlib import Path
 
 import polars
 
-from hpo.artifacts import ArtifactStore
-from hpo.bundle import Model, load_model
-from hpo.catalog import open_study
-from hpo.confirmation import Confirmation
-from hpo.errors import HpoError, InputError
-from hpo.launch.confirming import conclude, prepare
-from hpo.launch.creation import create_from_file
+from hpo.config.errors import HpoError, InputError
+from hpo.config.parsing import parse_duration
+from hpo.files.store import ArtifactStore
 from hpo.launch.local import local_slots, slots_argument
 from hpo.launch.search import local_crew, search
-from hpo.parsing import parse_duration
+from hpo.lifecycle.confirming import conclude, prepare
+from hpo.lifecycle.creation import create_from_file
+from hpo.models.loading import load_model
+from hpo.models.model import Model
 from hpo.results.export import export
-from hpo.results.leaderboard import leaderboard, to_table, why_empty
 from hpo.results.stored import stored_model
-from hpo.status import StudyStatus
 from hpo.storage.engine import open_storage
-from hpo.study import Study
+from hpo.study.catalog import open_study
+from hpo.study.confirmation import Confirmation
+from hpo.study.leaderboard import leaderboard, to_table, why_empty
+from hpo.study.status import StudyStatus
+from hpo.study.study import Study
 from hpo.worker.supervisor import Slot
 
 __all__ = ["StudyResults", "load_model", "load_study", "run"]

@@ -13,10 +13,10 @@ import sqlalchemy.orm
 import torch
 import torch.fx.experimental.symbolic_shapes  # torch's own, half a second
 
-from hpo.artifacts import ArtifactStore
-from hpo.catalog import open_study
+from hpo.files.store import ArtifactStore
 from hpo.storage.engine import open_storage
-from hpo.study import Study
+from hpo.study.catalog import open_study
+from hpo.study.study import Study
 
 sqlalchemy.orm.configure_mappers()  # Optuna's
 

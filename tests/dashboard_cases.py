@@ -9,13 +9,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from hpo.artifacts import ArtifactStore, trial_path
-from hpo.catalog import create_study
+from hpo.config.trial import Measurement
 from hpo.dashboard.answers import App
 from hpo.dashboard.server import listening
+from hpo.files.store import ArtifactStore, trial_path
 from hpo.storage.engine import Storage
-from hpo.study import Study, WorkerId
-from hpo.trial import Measurement
+from hpo.study.catalog import create_study
+from hpo.study.study import Study, WorkerId
 from tests.study_process import definition
 
 ME = WorkerId(host="here", pid=1, device="cpu")

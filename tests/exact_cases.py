@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from hpo.experiment import Experiment
-from hpo.trial import DataConfig, Task
+from hpo.config.trial import DataConfig, Task
+from hpo.models.experiment import Experiment
 from tests.model_cases import experiment_on
 
 N_ROWS = 400

@@ -4,12 +4,12 @@ import hashlib
 import os
 from pathlib import Path
 
-from hpo.artifacts import ArtifactStore, checkpoints_path, study_path, table_path, trial_path
-from hpo.catalog import create_study
-from hpo.housekeeping import sign
+from hpo.config.trial import Measurement
+from hpo.files.store import ArtifactStore, checkpoints_path, study_path, table_path, trial_path
+from hpo.lifecycle.housekeeping import sign
 from hpo.storage.engine import Storage
-from hpo.study import Claim, Study, WorkerId
-from hpo.trial import Measurement
+from hpo.study.catalog import create_study
+from hpo.study.study import Claim, Study, WorkerId
 from tests.study_process import definition
 
 ME = WorkerId(host="here", pid=1, device="cpu")

@@ -5,12 +5,7 @@ from dataclasses import replace
 import numpy as np
 import polars
 
-from hpo.bundle import Ensemble, Member, Model, n_outputs
-from hpo.data.sources import RawTable, as_frame
-from hpo.data.table import Table, typed_table
-from hpo.experiment import Experiment
-from hpo.training import MLP
-from hpo.trial import (
+from hpo.config.trial import (
     Activation,
     DataConfig,
     Environment,
@@ -21,6 +16,12 @@ from hpo.trial import (
     Task,
     TrialConfig,
 )
+from hpo.data.sources import RawTable, as_frame
+from hpo.data.table import Table, typed_table
+from hpo.models.ensemble import Ensemble, Member
+from hpo.models.experiment import Experiment
+from hpo.models.model import Model, n_outputs
+from hpo.training import MLP
 
 N_ROWS = 300
 

@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from training_cases import toy_config
 
+from hpo.config.trial import Activation, Measurement, OptimizerName, Precision, Task, TrialConfig
 from hpo.training import (
     Checkpoint,
     Event,
@@ -20,7 +21,6 @@ from hpo.training import (
     Trainer,
     TrainingData,
 )
-from hpo.trial import Activation, Measurement, OptimizerName, Precision, Task, TrialConfig
 
 FEW = settings(
     max_examples=10,

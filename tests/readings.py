@@ -15,7 +15,7 @@ import pandas as pd
 import polars as pl
 from hypothesis import strategies as st
 
-from hpo.trial import DataConfig
+from hpo.config.trial import DataConfig
 
 Draw = st.DrawFn
 Cells = list[str]

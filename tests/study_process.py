@@ -5,11 +5,11 @@ import sys
 import time
 from pathlib import Path
 
-from hpo.catalog import create_study, open_study
-from hpo.definition import StudyDefinition
-from hpo.errors import BudgetError
+from hpo.config.definition import StudyDefinition
+from hpo.config.errors import BudgetError
 from hpo.storage.engine import open_storage
-from hpo.study import WorkerId
+from hpo.study.catalog import create_study, open_study
+from hpo.study.study import WorkerId
 
 
 def definition(n_trials: int = 10, **changes: object) -> StudyDefinition:

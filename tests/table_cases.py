@@ -2,10 +2,10 @@
 
 from typing import Any
 
+from hpo.config.trial import DataConfig
 from hpo.data.delimited import parse
 from hpo.data.sources import RawTable, as_frame
 from hpo.data.table import Table, typed_table
-from hpo.trial import DataConfig
 
 WHERE = "t.csv"
 

@@ -9,7 +9,7 @@ import polars
 import pytest
 
 import hpo
-from hpo.errors import InputError, StorageError
+from hpo.config.errors import InputError, StorageError
 from tests.test_cli import write_study
 
 

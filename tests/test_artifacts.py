@@ -12,8 +12,8 @@ import fsspec
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
-from hpo.artifacts import ArtifactStore
-from hpo.errors import ArtifactError, InputError
+from hpo.config.errors import ArtifactError, InputError
+from hpo.files.store import ArtifactStore
 
 
 def test_what_was_put_is_got_back(tmp_path: Path) -> None:
@@ -99,7 +99,7 @@ def test_a_write_cut_short_by_a_kill_is_never_seen(tmp_path: Path) -> None:
     program = (
         "import os, signal, sys\n"
         "os.fsync = lambda file: os.kill(os.getpid(), signal.SIGKILL)\n"
-        "from hpo.artifacts import ArtifactStore\n"
+        "from hpo.files.store import ArtifactStore\n"
         "ArtifactStore(sys.argv[1]).put('model', b'weights')\n"
     )
     done = subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=False)

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from servers import S3Server
 
-from hpo.artifacts import ArtifactStore
-from hpo.errors import ArtifactError, HpoError, InputError
+from hpo.config.errors import ArtifactError, HpoError, InputError
 from hpo.files import remote
+from hpo.files.store import ArtifactStore
 
 pytestmark = pytest.mark.usefixtures("no_waits")
 

@@ -11,10 +11,12 @@ import pytest
 import safetensors.torch
 import torch
 
-from hpo.bundle import Ensemble, Member, Model, load_model
+from hpo.config.errors import InputError
+from hpo.config.trial import Task
 from hpo.data.sources import read_raw
-from hpo.errors import InputError
-from hpo.trial import Task
+from hpo.models.ensemble import Ensemble, Member
+from hpo.models.loading import load_model
+from hpo.models.model import Model
 from tests.model_cases import ensemble, experiment
 
 STORED = Path(__file__).parent / "bundles"

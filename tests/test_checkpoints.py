@@ -10,11 +10,11 @@ import pytest
 import safetensors.torch
 import torch
 
-from hpo.artifacts import ArtifactStore, checkpoints_path
-from hpo.checkpoints import FORMAT, HEADER, from_bytes, latest, remove, save, to_bytes
-from hpo.errors import ArtifactError
+from hpo.config.errors import ArtifactError
+from hpo.config.trial import Environment, Measurement
+from hpo.files.store import ArtifactStore, checkpoints_path
 from hpo.training import Checkpoint
-from hpo.trial import Environment, Measurement
+from hpo.worker.checkpoints import FORMAT, HEADER, from_bytes, latest, remove, save, to_bytes
 
 STUDY, NUMBER = "3f0c", 17
 FOLDER = f"studies/{STUDY}/trial-00017/checkpoints"
@@ -202,7 +202,7 @@ def test_one_of_a_newer_format_is_passed_over(
     store: ArtifactStore, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     with monkeypatch.context() as tomorrow:
-        tomorrow.setattr("hpo.checkpoints.FORMAT", FORMAT + 1)
+        tomorrow.setattr("hpo.worker.checkpoints.FORMAT", FORMAT + 1)
         save(store, STUDY, NUMBER, make_checkpoint(300))
     save(store, STUDY, NUMBER, make_checkpoint(200))
     assert same(latest(store, STUDY, NUMBER), make_checkpoint(200))

@@ -17,7 +17,7 @@ import safetensors.torch
 import torch
 from small_disk import small_disk
 
-from hpo import __version__
+from hpo.config.version import __version__
 from tests.command_line import Outcome, hpo
 
 STUDY = """

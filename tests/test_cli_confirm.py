@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from hpo.api import load_study, run
-from hpo.artifacts import ArtifactStore
-from hpo.bundle import Model, load_model
+from hpo.files.store import ArtifactStore
+from hpo.models.loading import load_model
+from hpo.models.model import Model
 from tests.command_line import Outcome, hpo
 from tests.test_cli import write_study
 

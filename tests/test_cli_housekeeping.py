@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from hpo.artifacts import ArtifactStore, trial_path
-from hpo.catalog import open_study
+from hpo.files.store import ArtifactStore, trial_path
 from hpo.storage.engine import Storage, open_storage
-from hpo.study import Study
+from hpo.study.catalog import open_study
+from hpo.study.study import Study
 from tests.command_line import hpo
 from tests.housekeeping_cases import furnish, grow_old, unnamed
 from tests.test_cli import run_process, write_study

@@ -16,15 +16,15 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from hpo.catalog import create_study
 from hpo.cli import live
 from hpo.cli.live import PLAIN_SECONDS, watch
 from hpo.cli.panel import StatusPanel
 from hpo.cli.show import print_status, time_left
-from hpo.definition import Budget
-from hpo.status import Best, Failure, Hand, StudyStatus
+from hpo.config.definition import Budget
 from hpo.storage.engine import open_storage
-from hpo.study import Study, WorkerId
+from hpo.study.catalog import create_study
+from hpo.study.status import Best, Failure, Hand, StudyStatus
+from hpo.study.study import Study, WorkerId
 from tests.command_line import hpo
 from tests.study_process import definition
 

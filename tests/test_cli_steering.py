@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from hpo.catalog import create_study
 from hpo.storage.engine import open_storage
-from hpo.study import Study, WorkerId
+from hpo.study.catalog import create_study
+from hpo.study.study import Study, WorkerId
 from tests.command_line import Outcome
 from tests.command_line import hpo as run
 from tests.study_process import definition

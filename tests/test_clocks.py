@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from hpo.catalog import create_study
 from hpo.storage.engine import open_storage
-from hpo.study import Study
+from hpo.study.catalog import create_study
+from hpo.study.study import Study
 from tests.study_process import definition
 
 PROGRAM = Path(__file__).with_name("study_process.py")

@@ -6,7 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from hpo.confirmation import (
+from hpo.config.definition import StudyDefinition
+from hpo.config.errors import InputError
+from hpo.study.confirmation import (
     MAX_SEEDS,
     MAX_TOP,
     SEED,
@@ -18,8 +20,6 @@ from hpo.confirmation import (
     confirming,
     trainings,
 )
-from hpo.definition import StudyDefinition
-from hpo.errors import InputError
 from tests.study_process import definition
 
 T_2, T_1 = 4.302652729749464, 12.706204736174694  # of a printed table: 97.5 %, 2 and 1 free

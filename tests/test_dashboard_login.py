@@ -7,6 +7,7 @@ from urllib.parse import urlencode
 import pytest
 from dashboard_cases import ask, basic, reason, served
 
+from hpo.config.errors import InputError
 from hpo.dashboard.guard import guarded
 from hpo.dashboard.login import MAX_SESSIONS, SESSION_SECONDS, Door, Sessions
 from hpo.dashboard.password import (
@@ -17,7 +18,6 @@ from hpo.dashboard.password import (
     TooManyGuesses,
     read_password,
 )
-from hpo.errors import InputError
 
 PASSWORD = "sesame: ü"
 FORM = "application/x-www-form-urlencoded"

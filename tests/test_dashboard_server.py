@@ -17,8 +17,8 @@ import machine
 import pytest
 from dashboard_cases import ask, served
 
+from hpo.config.errors import HpoError, InputError
 from hpo.dashboard.server import Settings, listening, serve
-from hpo.errors import HpoError, InputError
 from hpo.storage.engine import open_storage
 
 

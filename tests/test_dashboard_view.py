@@ -12,12 +12,12 @@ import optuna
 import pytest
 from dashboard_cases import WEIGHTS, ask, detail, make_study, served, store_at
 
-from hpo.artifacts import ArtifactStore, trial_path
 from hpo.dashboard import compression
 from hpo.dashboard.server import Settings, application
 from hpo.dashboard.view import View
+from hpo.files.store import ArtifactStore, trial_path
 from hpo.storage.engine import Storage, open_storage
-from hpo.study import Study
+from hpo.study.study import Study
 
 
 @pytest.fixture(scope="module")

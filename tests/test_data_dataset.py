@@ -10,11 +10,11 @@ import polars as pl
 import pytest
 from table_cases import table
 
+from hpo.config.errors import DataError
+from hpo.config.trial import DataConfig, MetricName, SplitConfig
 from hpo.data.dataset import Dataset, load_dataset
 from hpo.data.preprocessing import Preprocessor
 from hpo.data.table import read_table
-from hpo.errors import DataError
-from hpo.trial import DataConfig, MetricName, SplitConfig
 
 STUDIES = Path(__file__).parent / "../studies"
 BY_COLUMN = SplitConfig(column="split")

@@ -3,8 +3,8 @@
 import polars as pl
 import pytest
 
+from hpo.config.errors import DataError
 from hpo.data.delimited import parse
-from hpo.errors import DataError
 
 
 def read(text: str | bytes, separator: str | None = None, usual: str = ",") -> pl.DataFrame:

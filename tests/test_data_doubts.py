@@ -6,10 +6,10 @@ from typing import Any
 import polars as pl
 import pytest
 
+from hpo.config.trial import DataConfig
 from hpo.data.notes import reading_notes
 from hpo.data.sources import RawTable
 from hpo.data.table import typed_table
-from hpo.trial import DataConfig
 
 N = 60
 

@@ -10,11 +10,11 @@ import torch
 from sklearn.linear_model import LinearRegression
 from table_cases import csv, named, raw_csv, table
 
+from hpo.config.errors import DataError
 from hpo.data.dataset import Dataset, load_dataset
 from hpo.data.preprocessing import Preprocessor
 from hpo.data.sources import as_frame
-from hpo.errors import DataError
-from hpo.onnx_graph import input_names
+from hpo.models.onnx import input_names
 
 N = 120
 

@@ -10,14 +10,14 @@ import pytest
 import torch
 from table_cases import csv, named, table
 
+from hpo.config.errors import DataError
+from hpo.config.trial import DataConfig
 from hpo.data.inference import infer_schema, is_double
 from hpo.data.notes import Dropped, Kept
 from hpo.data.reader import MISSING
 from hpo.data.schema import Categories, DateColumn, TableSchema
 from hpo.data.table import Table, read_table
 from hpo.data.target import resolve_task
-from hpo.errors import DataError
-from hpo.trial import DataConfig
 
 TABLE = {
     "n": [1.5, None, 3.0, 4.0],

@@ -7,11 +7,11 @@ import polars as pl
 import pytest
 
 import hpo.data.kinds
+from hpo.config.errors import DataError
+from hpo.config.trial import DataConfig
 from hpo.data.kinds import choose_readers
 from hpo.data.plain import plain_readers
 from hpo.data.reader import MISSING, Reader
-from hpo.errors import DataError
-from hpo.trial import DataConfig
 
 N_ROWS = 30
 CELLS: dict[str, Callable[[random.Random], str]] = {

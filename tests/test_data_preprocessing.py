@@ -11,11 +11,11 @@ import safetensors.torch
 import torch
 from sklearn.preprocessing import QuantileTransformer, RobustScaler, StandardScaler
 
+from hpo.config.trial import DataConfig, Numeric, SplitConfig
 from hpo.data.dataset import Dataset, load_dataset
 from hpo.data.preprocessing import Preprocessor, n_quantiles
 from hpo.data.schema import Categories, Cycle, DateColumn, TableSchema
 from hpo.data.table import read_table
-from hpo.trial import DataConfig, Numeric, SplitConfig
 
 STUDIES = Path(__file__).parent / "../studies"
 

@@ -9,10 +9,10 @@ import pandas
 import polars as pl
 import pytest
 
+from hpo.config.errors import DataError
 from hpo.data.cells import NumberFormat
 from hpo.data.reader import MAX_ODD, MISSING, Odd, Reader
 from hpo.data.sources import as_frame
-from hpo.errors import DataError
 
 DAY = datetime.datetime(2024, 2, 3, 4, 5)
 NUMBER = Reader()

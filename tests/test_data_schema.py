@@ -12,12 +12,12 @@ import pytest
 import torch
 from table_cases import csv, named, table
 
+from hpo.config.errors import DataError, InputError
 from hpo.data.inference import infer_schema
 from hpo.data.reader import MISSING
 from hpo.data.schema import Categories, DateColumn, TableSchema
 from hpo.data.sources import as_frame
 from hpo.data.target import resolve_task
-from hpo.errors import DataError, InputError
 
 TABLE = {
     "n": [1.5, None, 3.0, 4.0],

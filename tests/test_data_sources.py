@@ -17,11 +17,11 @@ import pandas
 import polars as pl
 import pytest
 
+from hpo.config.errors import DataError
+from hpo.config.trial import DataConfig
 from hpo.data.reader import is_usable
 from hpo.data.sources import absolute_source, as_frame, read_raw
 from hpo.data.table import Table, read_table
-from hpo.errors import DataError
-from hpo.trial import DataConfig
 
 CSV = 'age,town,"a, b"\n39, Bonn ,1.5\n,?,NA\n17,"Köln, West",-2\n'
 TYPED = {"age": [39, None, 17], "town": ["Bonn", None, "Köln, West"], "a, b": [1.5, None, -2.0]}

@@ -6,9 +6,9 @@ import pytest
 import torch
 from table_cases import named, table
 
+from hpo.config.errors import DataError
+from hpo.config.trial import SplitConfig, Task
 from hpo.data.split import Split, split_rows
-from hpo.errors import DataError
-from hpo.trial import SplitConfig, Task
 
 
 def split(target: list[Any], task: Task, **config: Any) -> Split:

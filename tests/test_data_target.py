@@ -6,8 +6,8 @@ import polars as pl
 import pytest
 from table_cases import cells, csv, named, table
 
+from hpo.config.errors import DataError
 from hpo.data.target import class_labels, label_type, labels_in, ordered_classes, resolve_task
-from hpo.errors import DataError
 
 
 def task_of(values: Any, task: Any = "auto") -> str:

@@ -9,8 +9,8 @@ import pandas as pd
 import polars as pl
 import pytest
 
+from hpo.config.errors import DataError
 from hpo.data.values import column_of
-from hpo.errors import DataError
 
 DAY = datetime.date(2024, 2, 3)
 NOON = datetime.datetime(2024, 2, 3, 12)

@@ -8,15 +8,15 @@ import tomli_w
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hpo.definition import (
+from hpo.config.definition import (
     StudyDefinition,
     difference,
     load_definition,
     load_search_space,
 )
-from hpo.errors import DefinitionError
-from hpo.search_space import SearchSpace
-from hpo.trial import TrialConfig
+from hpo.config.errors import DefinitionError
+from hpo.config.space import SearchSpace
+from hpo.config.trial import TrialConfig
 
 ROOT = Path(__file__).parent.parent
 TREE = {

@@ -12,12 +12,20 @@ import pytest
 from documentation import COMMANDS, PAGES, README, ROOT, Block
 
 import hpo
-from hpo.definition import Budget, StudyData, StudyDefinition, StudyFile
-from hpo.ranges import LEAF_KINDS
-from hpo.search_space import LEAF_TYPES, SECTIONS, SearchSpace
+from hpo.config.definition import Budget, StudyData, StudyDefinition, StudyFile
+from hpo.config.ranges import LEAF_KINDS
+from hpo.config.space import LEAF_TYPES, SECTIONS, SearchSpace
+from hpo.config.strategies import PRUNERS, SAMPLERS
+from hpo.config.trial import (
+    LOSSES,
+    METRICS,
+    Activation,
+    Numeric,
+    OptimizerName,
+    Precision,
+    SplitConfig,
+)
 from hpo.sklearn import MLPSearchClassifier, MLPSearchRegressor
-from hpo.strategies import PRUNERS, SAMPLERS
-from hpo.trial import LOSSES, METRICS, Activation, Numeric, OptimizerName, Precision, SplitConfig
 
 DOCS = ROOT / "docs"
 MAX_LINES = 150

@@ -18,7 +18,7 @@ from documentation import PAGES, ROOT
 from sklearn.model_selection import cross_val_score
 from worker_cases import make_worker
 
-from hpo.launch.creation import create_from_file
+from hpo.lifecycle.creation import create_from_file
 from hpo.sklearn import MLPSearchClassifier
 from hpo.training import SingleTrainer
 from hpo.worker.quota import Quota

@@ -11,12 +11,12 @@ import numpy as np
 import polars as pl
 import pytest
 
-from hpo.bundle import Model
+from hpo.config.errors import HpoError
 from hpo.data.notes import prediction_notes
 from hpo.data.sources import read_raw
 from hpo.data.table import Table, read_table
-from hpo.errors import HpoError
-from hpo.experiment import Experiment
+from hpo.models.experiment import Experiment
+from hpo.models.model import Model
 from tests import model_cases, ugly_tables
 
 SENTENCE = re.compile(r"(the table|(/\S*/)?t\.(csv|tsv|parquet)(\.gz)?): .+")

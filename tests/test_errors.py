@@ -1,7 +1,7 @@
 import pytest
 
-from hpo import errors
-from hpo.errors import HpoError, InputError, nearest
+from hpo.config import errors
+from hpo.config.errors import HpoError, InputError, nearest
 
 
 def tree() -> list[type[HpoError]]:

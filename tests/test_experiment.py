@@ -5,11 +5,7 @@ import polars
 import pytest
 import torch
 
-from hpo.bundle import Model
-from hpo.data.table import Table
-from hpo.experiment import Experiment
-from hpo.training import PackedTrainer, Result, Run, train
-from hpo.trial import (
+from hpo.config.trial import (
     DataConfig,
     ModelConfig,
     ObjectiveConfig,
@@ -18,6 +14,10 @@ from hpo.trial import (
     TrainingConfig,
     TrialConfig,
 )
+from hpo.data.table import Table
+from hpo.models.experiment import Experiment
+from hpo.models.model import Model
+from hpo.training import PackedTrainer, Result, Run, train
 from tests.pack_cases import finish
 from tests.table_cases import table
 

@@ -10,9 +10,9 @@ import sqlalchemy as sa
 from faults.audit import audit, orphans
 from faults.setting import Setting, make_setting
 
-from hpo.bundle import Model
+from hpo.models.model import Model
 from hpo.storage.schema import LEASES, REPORTS, TRIAL_USER_ATTRS, TRIAL_VALUES, TRIALS
-from hpo.study import WorkerId
+from hpo.study.study import WorkerId
 from hpo.training import SingleTrainer
 from hpo.worker.loop import Timing, Worker
 from hpo.worker.quota import Quota

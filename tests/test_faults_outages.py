@@ -14,7 +14,7 @@ from faults.setting import Setting, make_setting
 from servers import S3Server, postgresql_server
 from small_disk import small_disk
 
-from hpo.housekeeping import collect, delete
+from hpo.lifecycle.housekeeping import collect, delete
 from hpo.results.export import export
 
 pytestmark = pytest.mark.slow

@@ -11,7 +11,7 @@ from faults.crew import Crew, Member, send, wait_until, worker_options
 from faults.setting import Setting, make_setting
 from optuna.trial import FrozenTrial
 
-from hpo.bundle import Model
+from hpo.models.model import Model
 from hpo.worker.supervisor import EXIT_RELEASED
 
 pytestmark = pytest.mark.slow

@@ -11,9 +11,9 @@ import pytest
 from servers import S3Server
 from small_disk import small_disk
 
-from hpo.artifacts import ArtifactStore
-from hpo.errors import ArtifactError
+from hpo.config.errors import ArtifactError
 from hpo.files.cache import cached
+from hpo.files.store import ArtifactStore
 
 CONTENT = bytes(range(256)) * 4096
 NAME = hashlib.sha256(CONTENT).hexdigest()
@@ -21,8 +21,8 @@ NAME = hashlib.sha256(CONTENT).hexdigest()
 READER = """
 import hashlib, os, signal, sys
 from pathlib import Path
-from hpo.artifacts import ArtifactStore
-from hpo.errors import ArtifactError
+from hpo.files.store import ArtifactStore
+from hpo.config.errors import ArtifactError
 from hpo.files.cache import cached
 
 def fetch(path):

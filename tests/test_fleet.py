@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from hpo.artifacts import ArtifactStore
-from hpo.catalog import create_study, delete_study
-from hpo.fleet import Fleet, Opening, priorities, prioritize, share_out
-from hpo.launch.creation import create_from_file
+from hpo.files.store import ArtifactStore
+from hpo.lifecycle.creation import create_from_file
 from hpo.storage.engine import Storage, open_storage
 from hpo.storage.overview import read_workers
-from hpo.study import Study, WorkerId
+from hpo.study.catalog import create_study, delete_study
+from hpo.study.fleet import Fleet, Opening, priorities, prioritize, share_out
+from hpo.study.study import Study, WorkerId
 from hpo.worker.claims import all_of_the_first
 from hpo.worker.loop import Timing, Worker
 from hpo.worker.quota import Quota

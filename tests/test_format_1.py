@@ -16,11 +16,12 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from hpo import load_model
-from hpo.bundle import Ensemble, Model
-from hpo.catalog import STUDY_FORMAT, find
 from hpo.data.table import Table
+from hpo.models.ensemble import Ensemble
+from hpo.models.model import Model
 from hpo.storage.engine import open_storage
-from hpo.study import DEFINITION, FORMAT, NOTES
+from hpo.study.catalog import STUDY_FORMAT, find
+from hpo.study.study import DEFINITION, FORMAT, NOTES
 from tests.command_line import hpo
 from tests.studies.make_format_1 import write_study
 
@@ -233,7 +234,7 @@ def test_a_study_of_this_format_is_too_new_for_the_first(
     write_study("binary")
     Path("noted.toml").write_text(NOTED)
     done("create", "noted.toml")
-    monkeypatch.setattr("hpo.catalog.STUDY_FORMAT", 1)
+    monkeypatch.setattr("hpo.study.catalog.STUDY_FORMAT", 1)
     assert "was made by hpo" in (refused := hpo("status", "noted")).err
     assert refused.code == 2
     assert hpo("status", "binary").code == 0

@@ -7,15 +7,20 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from hpo import catalog
-from hpo.artifacts import ArtifactStore, study_path, table_path, trial_path
-from hpo.catalog import create_study, list_studies, listing, open_study
-from hpo.errors import HpoError, InputError, LeaseLostError, StudyBusyError, StudyNotFoundError
-from hpo.housekeeping import OWNER, Swept, collect, delete, sweep
+from hpo.config.errors import (
+    HpoError,
+    InputError,
+    LeaseLostError,
+    StudyBusyError,
+    StudyNotFoundError,
+)
+from hpo.config.trial import Measurement
+from hpo.files.store import ArtifactStore, study_path, table_path, trial_path
+from hpo.lifecycle.housekeeping import OWNER, Swept, collect, delete, sweep
 from hpo.storage import schema
 from hpo.storage.engine import Storage, open_storage
-from hpo.study import FORMAT, Study
-from hpo.trial import Measurement
+from hpo.study.catalog import create_study, list_studies, listing, open_study
+from hpo.study.study import FORMAT, Study, catalog
 from tests.housekeeping_cases import DAY, ME, claim, files, furnish, grow_old, unnamed
 from tests.study_process import definition
 

@@ -8,10 +8,10 @@ import pytest
 import tomli_w
 from jsonschema import Draft202012Validator
 
-from hpo.definition import load_definition
-from hpo.errors import DefinitionError
-from hpo.json_schema import search_space_schema, study_schema
-from hpo.search_space import SECTIONS
+from hpo.config.definition import load_definition
+from hpo.config.errors import DefinitionError
+from hpo.config.json_schema import search_space_schema, study_schema
+from hpo.config.space import SECTIONS
 
 ROOT = Path(__file__).parent.parent
 STUDY = """

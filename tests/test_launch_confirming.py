@@ -6,16 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from hpo.artifacts import ArtifactStore, study_path, table_path
-from hpo.catalog import create_study, open_study
-from hpo.confirmation import SEED, Estimate
-from hpo.errors import HpoError, InputError
-from hpo.housekeeping import OWNER, collect, delete_with_confirmation
-from hpo.launch.confirming import conclude, prepare
-from hpo.results.leaderboard import leaderboard, ranked, to_table
-from hpo.search_space import Params
+from hpo.config.errors import HpoError, InputError
+from hpo.config.space import Params
+from hpo.files.store import ArtifactStore, study_path, table_path
+from hpo.lifecycle.confirming import conclude, prepare
+from hpo.lifecycle.housekeeping import OWNER, collect, delete_with_confirmation
 from hpo.storage.engine import Storage, open_storage
-from hpo.study import FinalState, Study, WorkerId
+from hpo.study.catalog import create_study, open_study
+from hpo.study.confirmation import SEED, Estimate
+from hpo.study.leaderboard import leaderboard, ranked, to_table
+from hpo.study.study import FinalState, Study, WorkerId
 from tests.housekeeping_cases import grow_old
 from tests.study_process import definition
 

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from hpo.errors import InputError
+from hpo.config.errors import InputError
 from hpo.launch.local import local_slots, plan_slots, visible_gpus
 
 

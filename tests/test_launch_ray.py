@@ -18,10 +18,10 @@ import pytest
 import servers
 from faults.setting import Setting, make_setting
 
-from hpo.errors import HpoError
+from hpo.config.errors import HpoError
 from hpo.launch.remote import nothing_left
 from hpo.launch.seat import Look, Seat, Seating
-from hpo.steering import set_standing
+from hpo.study.steering import set_standing
 from tests.command_line import hpo
 
 SCENARIO = Path(__file__).parent / "ray_scenario.py"

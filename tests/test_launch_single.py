@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from hpo.errors import DataError, DefinitionError, InputError
+from hpo.config.errors import DataError, DefinitionError, InputError
 from hpo.launch.single import choose_device, train_config
 
 CONFIG = """

@@ -12,7 +12,7 @@ from faults.crew import wait_until
 from faults.setting import Setting, make_setting
 from slurm_cluster import Cluster, slurm_cluster
 
-from hpo.errors import InputError
+from hpo.config.errors import InputError
 from hpo.launch.slurm import time_limit
 from tests.command_line import Outcome, hpo
 

@@ -11,13 +11,13 @@ import pytest
 import torch
 from hypothesis import HealthCheck, Phase, given, settings
 
-from hpo.bundle import Model
 from hpo.data.dataset import load_dataset
 from hpo.data.schema import TableSchema
 from hpo.data.sources import RawTable, as_frame, read_raw
 from hpo.data.table import read_table, typed_table
-from hpo.experiment import Experiment
-from hpo.onnx_graph import described_inputs, to_onnx
+from hpo.models.experiment import Experiment
+from hpo.models.model import Model
+from hpo.models.onnx import described_inputs, to_onnx
 from tests import model_cases, readings
 from tests.command_line import hpo
 from tests.readings import N_ROWS, Drawn

@@ -10,12 +10,12 @@ import polars as pl
 import pytest
 import torch
 
-from hpo.bundle import Predictor
-from hpo.onnx_graph import described_inputs, to_onnx
-from hpo.results.proof import Proof, prove
-from hpo.torch_program import read as read_program
-from hpo.torch_program import write as write_program
-from hpo.trial import Activation, Numeric, Task
+from hpo.config.trial import Activation, Numeric, Task
+from hpo.models.model import Predictor
+from hpo.models.onnx import described_inputs, to_onnx
+from hpo.models.program import read as read_program
+from hpo.models.program import write as write_program
+from hpo.models.proof import Proof, prove
 from tests import exact_cases, model_cases
 from tests.model_cases import ensemble, experiment, model
 

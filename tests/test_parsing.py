@@ -5,8 +5,8 @@ from typing import Annotated, Literal
 import pytest
 from pydantic import BaseModel, ConfigDict, Field
 
-from hpo.errors import DefinitionError
-from hpo.parsing import Duration, dotted, parse_duration, read_toml, shown, validate
+from hpo.config.errors import DefinitionError
+from hpo.config.parsing import Duration, dotted, parse_duration, read_toml, shown, validate
 
 
 class Inner(BaseModel):

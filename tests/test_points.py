@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from hpo.points import Points
-from hpo.search_space import Params, SearchSpace
+from hpo.config.points import Points
+from hpo.config.space import Params, SearchSpace
 
 SPACES: dict[str, dict[str, Any]] = {
     "plain": {

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from hpo.artifacts import ArtifactStore
-from hpo.catalog import find, open_study
 from hpo.cli.show import print_confirmation
-from hpo.confirmation import Confirmation, Contender, Estimate
+from hpo.config.trial import metric_label
 from hpo.dashboard.files import content
 from hpo.dashboard.notes import note
+from hpo.files.store import ArtifactStore
 from hpo.storage.engine import open_storage
-from hpo.trial import metric_label
+from hpo.study.catalog import find, open_study
+from hpo.study.confirmation import Confirmation, Contender, Estimate
 from tests.command_line import hpo
 
 GONE = "[red]gone | <b>away</b>"

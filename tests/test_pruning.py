@@ -10,8 +10,8 @@ import optuna
 import pytest
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from hpo.pruning import _Columns, _quick
 from hpo.storage.engine import Storage, open_storage
+from hpo.study.pruning import _Columns, _quick
 
 N_STEPS = 12
 

@@ -12,18 +12,24 @@ import sqlalchemy as sa
 from optuna.trial import TrialState
 from sqlalchemy.engine import Connection
 
-from hpo import catalog, relocation
-from hpo.artifacts import ArtifactStore, study_path, table_path, trial_path
-from hpo.catalog import create_study, list_studies, open_study
-from hpo.errors import ArtifactError, InputError, LeaseLostError, StorageError, StudyBusyError
-from hpo.housekeeping import collect, delete
-from hpo.relocation import Stores, copy_studies
-from hpo.retraining import find_confirming, open_confirming, queue_missing
+from hpo.config.errors import (
+    ArtifactError,
+    InputError,
+    LeaseLostError,
+    StorageError,
+    StudyBusyError,
+)
+from hpo.config.trial import Measurement
+from hpo.files.store import ArtifactStore, study_path, table_path, trial_path
+from hpo.lifecycle import relocation
+from hpo.lifecycle.housekeeping import collect, delete
+from hpo.lifecycle.relocation import Stores, copy_studies
 from hpo.storage import copying
 from hpo.storage.engine import Storage, open_storage
 from hpo.storage.schema import CLOCKS, TRIALS
-from hpo.study import Study
-from hpo.trial import Measurement
+from hpo.study.catalog import create_study, list_studies, open_study
+from hpo.study.retraining import find_confirming, open_confirming, queue_missing
+from hpo.study.study import Study, catalog
 from tests.housekeeping_cases import ME, claim, files, furnish, grow_old, unnamed
 from tests.study_process import definition
 

@@ -11,8 +11,8 @@ import numpy as np
 import polars
 import pytest
 
-from hpo.results.folder import write_model
-from hpo.trial import DataConfig
+from hpo.config.trial import DataConfig
+from hpo.models.folder import write_model
 from tests import exact_cases
 from tests.command_line import hpo
 from tests.model_cases import ensemble, experiment, experiment_on, model

@@ -10,18 +10,19 @@ import pytest
 import torch
 from worker_cases import make_worker
 
-from hpo.artifacts import ArtifactStore
-from hpo.bundle import Model, load_model
+from hpo.config.errors import InputError
+from hpo.config.trial import DataConfig, ModelConfig, ObjectiveConfig, TrainingConfig, TrialConfig
 from hpo.data.sources import as_frame
-from hpo.errors import InputError
-from hpo.launch.creation import create_from_file
+from hpo.files.store import ArtifactStore
+from hpo.lifecycle.creation import create_from_file
+from hpo.models.folder import write_model
+from hpo.models.loading import load_model
+from hpo.models.model import Model
 from hpo.results.export import export
-from hpo.results.folder import write_model
-from hpo.results.leaderboard import distinct, leaderboard
 from hpo.results.report.content import gather
 from hpo.results.report.page import render
+from hpo.study.leaderboard import distinct, leaderboard
 from hpo.training import SingleTrainer, train
-from hpo.trial import DataConfig, ModelConfig, ObjectiveConfig, TrainingConfig, TrialConfig
 from tests.model_cases import experiment_on
 from tests.test_cli import write_study
 

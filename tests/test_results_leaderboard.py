@@ -2,8 +2,8 @@
 
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from hpo.confirmation import Estimate
-from hpo.results.leaderboard import ranked, to_table
+from hpo.study.confirmation import Estimate
+from hpo.study.leaderboard import ranked, to_table
 
 
 def trial(number: int, value: float, **metrics: float) -> FrozenTrial:

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from hpo.artifacts import ArtifactStore, trial_path
-from hpo.errors import HpoError, InputError
+from hpo.config.errors import HpoError, InputError
+from hpo.files.store import ArtifactStore, trial_path
 from hpo.results.logs import read_logs
 from hpo.storage.engine import open_storage
-from hpo.study import Study
+from hpo.study.study import Study
 from tests.housekeeping_cases import furnish
 
 

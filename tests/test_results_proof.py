@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-import hpo.onnx_graph
-from hpo.bundle import Model
+import hpo.models.onnx
+from hpo.config.errors import ExportError
 from hpo.data.schema import Categories, TableSchema
-from hpo.errors import ExportError
-from hpo.results.folder import write_model
-from hpo.results.proof import prove
+from hpo.models.folder import write_model
+from hpo.models.model import Model
+from hpo.models.proof import prove
 from tests.model_cases import Experiment, experiment, model
 
 METRICS = {"validation": {"accuracy": 0.75}, "test": {"accuracy": 0.5}}
@@ -33,41 +33,41 @@ def with_one_spelling_only(monkeypatch: pytest.MonkeyPatch) -> None:
     def only_itself(schema: TableSchema, column: Categories) -> dict[str, int]:
         return {value: code for code, value in enumerate(column.values)}
 
-    codes = hpo.onnx_graph._codes
+    codes = hpo.models.onnx._codes
 
     def poor(graph: Any, schema: TableSchema, *rest: Any) -> str:
         with monkeypatch.context() as during:
             during.setattr(TableSchema, "spellings", only_itself)
             return codes(graph, schema, *rest)
 
-    monkeypatch.setattr(hpo.onnx_graph, "_codes", poor)
+    monkeypatch.setattr(hpo.models.onnx, "_codes", poor)
 
 
 def with_missing_as_zero(monkeypatch: pytest.MonkeyPatch) -> None:
-    add = hpo.onnx_graph._Graph.add
+    add = hpo.models.onnx._Graph.add
 
     def blind(graph: Any, operator: str, *inputs: str, **options: Any) -> str:
         return add(graph, "IsInf" if operator == "IsNaN" else operator, *inputs, **options)
 
-    monkeypatch.setattr(hpo.onnx_graph._Graph, "add", blind)
+    monkeypatch.setattr(hpo.models.onnx._Graph, "add", blind)
 
 
 def with_no_end_of_the_quantiles(monkeypatch: pytest.MonkeyPatch) -> None:
-    add = hpo.onnx_graph._Graph.add
+    add = hpo.models.onnx._Graph.add
 
     def endless(graph: Any, operator: str, *inputs: str, **options: Any) -> str:
         return inputs[0] if operator == "Clip" else add(graph, operator, *inputs, **options)
 
-    monkeypatch.setattr(hpo.onnx_graph._Graph, "add", endless)
+    monkeypatch.setattr(hpo.models.onnx._Graph, "add", endless)
 
 
 def with_labels_swapped(monkeypatch: pytest.MonkeyPatch) -> None:
-    add = hpo.onnx_graph._Graph.add
+    add = hpo.models.onnx._Graph.add
 
     def swapped(graph: Any, operator: str, *inputs: str, **options: Any) -> str:
         return add(graph, "ArgMin" if operator == "ArgMax" else operator, *inputs, **options)
 
-    monkeypatch.setattr(hpo.onnx_graph._Graph, "add", swapped)
+    monkeypatch.setattr(hpo.models.onnx._Graph, "add", swapped)
 
 
 @pytest.mark.parametrize(
@@ -117,7 +117,7 @@ def test_float32s_own_rounding_is_no_mistake(tmp_path: Path) -> None:
     with torch.no_grad():  # layer after layer magnifies what is rounded off
         for layer in what.network.hidden:
             layer.weight *= 6
-    (tmp_path / "model.onnx").write_bytes(hpo.onnx_graph.to_onnx(what))
+    (tmp_path / "model.onnx").write_bytes(hpo.models.onnx.to_onnx(what))
     proof = prove(what, tmp_path, made.held_rows(50))
     assert max(proof.largest["model.onnx"].values()) > proof.tolerance
 
@@ -125,7 +125,7 @@ def test_float32s_own_rounding_is_no_mistake(tmp_path: Path) -> None:
 def test_values_beyond_float32_are_no_mistake_of_a_file_that_computes_in_it(tmp_path: Path) -> None:
     made = experiment("regression")
     what = replace(model(made, "standard"), target_std=1e36)
-    (tmp_path / "model.onnx").write_bytes(hpo.onnx_graph.to_onnx(what))
+    (tmp_path / "model.onnx").write_bytes(hpo.models.onnx.to_onnx(what))
     proof = prove(what, tmp_path, made.held_rows(50))
     assert proof.largest["model.onnx"]["extreme number"] < proof.tolerance
 

@@ -13,13 +13,13 @@ from pathlib import Path
 import machine
 import pytest
 
-from hpo.artifacts import ArtifactStore, trial_path
-from hpo.launch.creation import create_from_file
-from hpo.results.leaderboard import leaderboard
+from hpo.config.trial import Measurement
+from hpo.files.store import ArtifactStore, trial_path
+from hpo.lifecycle.creation import create_from_file
 from hpo.results.report.writing import write_report
-from hpo.study import Study, WorkerId
+from hpo.study.leaderboard import leaderboard
+from hpo.study.study import Study, WorkerId
 from hpo.training import SingleTrainer
-from hpo.trial import Measurement
 from hpo.worker.loop import Timing, Worker
 from hpo.worker.quota import Quota
 from tests.command_line import hpo

@@ -4,10 +4,10 @@ import numpy as np
 import polars as pl
 import pytest
 
+from hpo.config.trial import DataConfig
 from hpo.data.dataset import Dataset, load_dataset
 from hpo.results.report import baselines
 from hpo.results.report.baselines import fit_baselines
-from hpo.trial import DataConfig
 from tests.model_cases import typed
 
 

@@ -6,11 +6,11 @@ import optuna
 import pytest
 from optuna.trial import FrozenTrial
 
+from hpo.config.space import SearchSpace
 from hpo.results.report.param_figures import importances, parallel_coordinates, slices
 from hpo.results.report.search_figures import MAX_POINTS, best_so_far, history, learning_curves
 from hpo.results.report.style import label, spread, typical_range
 from hpo.results.report.text import duration, number, plain_params, share, short_names
-from hpo.search_space import SearchSpace
 
 SPACE = SearchSpace.from_tree(
     {

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from hpo.config.trial import METRICS, Task
 from hpo.results.report.intervals import interval, resampled, score
 from hpo.training import evaluate
-from hpo.trial import METRICS, Task
 
 N = 60
 

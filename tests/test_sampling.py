@@ -3,9 +3,9 @@
 import optuna
 import pytest
 
-from hpo.sampling import draw, make_sampler
-from hpo.search_space import Params
-from hpo.strategies import QmcSampler, RandomSampler, Sampler, TpeSampler
+from hpo.config.space import Params
+from hpo.config.strategies import QmcSampler, RandomSampler, Sampler, TpeSampler
+from hpo.study.sampling import draw, make_sampler
 from tests.study_process import definition
 
 SPACE = {

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpo.errors import DefinitionError, InputError
-from hpo.ranges import Categorical, FloatRange, IntRange
-from hpo.search_space import LEAF_DEFAULTS, MAX_GRID, SearchSpace
+from hpo.config.errors import DefinitionError, InputError
+from hpo.config.ranges import Categorical, FloatRange, IntRange
+from hpo.config.space import LEAF_DEFAULTS, MAX_GRID, SearchSpace
 
 SPACE = {
     "model": {

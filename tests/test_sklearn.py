@@ -29,9 +29,9 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import hpo
-from hpo.bundle import Model
+from hpo.config.errors import HpoError
 from hpo.data.sources import as_frame
-from hpo.errors import HpoError
+from hpo.models.model import Model
 from hpo.sklearn import MLPSearchClassifier, MLPSearchRegressor
 from hpo.training import SingleTrainer
 

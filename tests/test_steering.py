@@ -13,9 +13,13 @@ import pytest
 from faults.setting import Setting, make_setting
 from optuna.trial import TrialState
 
-from hpo.catalog import bury, create_study, open_study
-from hpo.errors import BudgetError, InputError
-from hpo.steering import (
+from hpo.config.errors import BudgetError, InputError
+from hpo.config.trial import Measurement
+from hpo.storage import reader
+from hpo.storage.engine import Storage, open_storage
+from hpo.storage.trend import Trend
+from hpo.study.catalog import bury, create_study, open_study
+from hpo.study.steering import (
     Raise,
     extend,
     look,
@@ -26,11 +30,7 @@ from hpo.steering import (
     set_standing,
     was_pruned,
 )
-from hpo.storage import reader
-from hpo.storage.engine import Storage, open_storage
-from hpo.study import Claim, Study, WorkerId
-from hpo.trend import Trend
-from hpo.trial import Measurement
+from hpo.study.study import Claim, Study, WorkerId
 from tests.study_process import definition
 
 ME = WorkerId(host="here", pid=1, device="cpu")

@@ -4,11 +4,11 @@ import time
 
 import pytest
 
-from hpo.catalog import create_study
 from hpo.storage.best import best_trial, count_since_best
 from hpo.storage.engine import Storage
-from hpo.study import Study, WorkerId
-from hpo.trend import Trend
+from hpo.storage.trend import Trend
+from hpo.study.catalog import create_study
+from hpo.study.study import Study, WorkerId
 from tests.study_process import definition
 
 ME = WorkerId(host="here", pid=1, device="cpu")

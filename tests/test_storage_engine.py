@@ -15,12 +15,12 @@ from optuna.trial import TrialState
 from sqlalchemy import event
 from sqlalchemy.engine import Connection
 
-from hpo.catalog import create_study, list_studies, open_study
-from hpo.errors import InputError, StorageError
+from hpo.config.errors import InputError, StorageError
 from hpo.storage import dialects
 from hpo.storage.engine import Storage, open_storage
 from hpo.storage.schema import WORKERS
-from hpo.study import WorkerId
+from hpo.study.catalog import create_study, list_studies, open_study
+from hpo.study.study import WorkerId
 from tests.study_process import definition
 
 ME = WorkerId(host="here", pid=1, device="cpu")

@@ -14,12 +14,12 @@ import sqlalchemy as sa
 from optuna.exceptions import StorageInternalError
 from sqlalchemy.engine import Connection
 
-from hpo.catalog import create_study
-from hpo.errors import StorageError, StorageUnavailableError
+from hpo.config.errors import StorageError, StorageUnavailableError
 from hpo.storage import dialects
 from hpo.storage.engine import Storage, open_storage
 from hpo.storage.failures import is_in_the_way, translate
 from hpo.storage.schema import WORKERS
+from hpo.study.catalog import create_study
 from tests.study_process import definition
 
 ROW = {"worker_id": "x", "host": "h", "pid": 1, "device": "cpu"}

@@ -4,12 +4,12 @@ import pytest
 import sqlalchemy as sa
 from optuna.trial import TrialState
 
-from hpo.catalog import create_study
+from hpo.config.trial import Measurement
 from hpo.storage.engine import Storage
 from hpo.storage.pages import Pages
 from hpo.storage.schema import TRIALS
-from hpo.study import Claim, Study, WorkerId
-from hpo.trial import Measurement
+from hpo.study.catalog import create_study
+from hpo.study.study import Claim, Study, WorkerId
 from tests.study_process import definition
 
 ME = WorkerId(host="here", pid=1, device="cpu")

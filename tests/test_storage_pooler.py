@@ -9,12 +9,12 @@ import pytest
 import servers
 import sqlalchemy as sa
 
-from hpo.catalog import create_study, open_study
+from hpo.config.trial import Measurement
 from hpo.storage.condition import look
 from hpo.storage.engine import open_storage
 from hpo.storage.upgrade import upgrade
-from hpo.study import WorkerId
-from hpo.trial import Measurement
+from hpo.study.catalog import create_study, open_study
+from hpo.study.study import WorkerId
 from tests.study_process import definition
 
 N_CLIENTS, N_CONNECTIONS = 12, 3

@@ -10,13 +10,13 @@ import sqlalchemy as sa
 from optuna.trial import TrialState
 from sqlalchemy import event
 
-from hpo.catalog import create_study, open_study
+from hpo.config.trial import Measurement
 from hpo.storage import reader, snapshot
 from hpo.storage.engine import Storage
 from hpo.storage.schema import TRIALS
 from hpo.storage.snapshot import read_study
-from hpo.study import Claim, Study, WorkerId
-from hpo.trial import Measurement
+from hpo.study.catalog import create_study, open_study
+from hpo.study.study import Claim, Study, WorkerId
 from tests.study_process import definition
 
 ME = WorkerId(host="here", pid=1, device="cpu")

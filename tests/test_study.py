@@ -11,18 +11,18 @@ import pytest
 from optuna.trial import TrialState
 from sqlalchemy.engine import Connection
 
-from hpo.catalog import bury, create_study, list_studies, open_study
-from hpo.errors import (
+from hpo.config.errors import (
     BudgetError,
     InputError,
     LeaseLostError,
     StudyConflictError,
     StudyNotFoundError,
 )
+from hpo.config.trial import Measurement
 from hpo.storage import leases
 from hpo.storage.engine import Storage, open_storage
-from hpo.study import Claim, Study, WorkerId
-from hpo.trial import Measurement
+from hpo.study.catalog import bury, create_study, list_studies, open_study
+from hpo.study.study import Claim, Study, WorkerId
 from tests.study_process import definition
 
 ME = WorkerId(host="here", pid=1, device="cpu")

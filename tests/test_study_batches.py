@@ -6,10 +6,10 @@ from contextlib import contextmanager
 import pytest
 from sqlalchemy import event
 
-from hpo.catalog import create_study
+from hpo.config.trial import Measurement
 from hpo.storage.engine import Storage
-from hpo.study import Outcome, Study, WorkerId
-from hpo.trial import Measurement
+from hpo.study.catalog import create_study
+from hpo.study.study import Outcome, Study, WorkerId
 from tests.study_process import definition
 
 ME = WorkerId(host="here", pid=1, device="cpu")

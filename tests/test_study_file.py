@@ -3,12 +3,12 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from hpo.config.definition import StudyDefinition, load_definition
+from hpo.config.errors import DataError
+from hpo.config.trial import DataConfig
 from hpo.data.dataset import load_dataset
 from hpo.data.table import Table, read_table
-from hpo.definition import StudyDefinition, load_definition
-from hpo.errors import DataError
-from hpo.study_file import draft
-from hpo.trial import DataConfig
+from hpo.lifecycle.draft import draft
 
 ROOT = Path(__file__).parent.parent
 DATA = ROOT / "studies" / "data"

@@ -11,16 +11,16 @@ import polars as pl
 import pytest
 from servers import S3Server
 
-from hpo.artifacts import ArtifactStore, table_path
-from hpo.catalog import open_study
+from hpo.config.definition import StudyDefinition, load_definition
+from hpo.config.errors import ArtifactError, DataError, DefinitionError
 from hpo.data.table import Table
-from hpo.definition import StudyDefinition, load_definition
-from hpo.errors import ArtifactError, DataError, DefinitionError
-from hpo.launch.creation import create_from_file
-from hpo.relocation import Stores, copy_studies
+from hpo.files.store import ArtifactStore, table_path
+from hpo.lifecycle.creation import create_from_file
+from hpo.lifecycle.relocation import Stores, copy_studies
+from hpo.models.tables import load_experiment
 from hpo.storage.engine import open_storage
-from hpo.study import Study
-from hpo.tables import load_experiment
+from hpo.study.catalog import open_study
+from hpo.study.study import Study
 
 STUDY = """
 name = "s"

@@ -9,9 +9,9 @@ from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import TPESampler
 from optuna.trial import TrialState
 
-from hpo.sampling import draw
-from hpo.search_space import Params
-from hpo.tpe import Columns, ColumnsTpeSampler
+from hpo.config.space import Params
+from hpo.study.sampling import draw
+from hpo.study.tpe import Columns, ColumnsTpeSampler
 from tests.study_process import definition
 from tests.test_sampling import SPACE
 

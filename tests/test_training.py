@@ -10,9 +10,9 @@ import torch
 from torch import nn
 from training_cases import toy_config, toy_data
 
+from hpo.config.trial import LOSSES, Activation, OptimizerName, TrialConfig
 from hpo.training import MLP, TrainingData, train
 from hpo.training.batches import Feed
-from hpo.trial import LOSSES, Activation, OptimizerName, TrialConfig
 
 FUNCTIONS = {
     "bce": lambda z, y: nn.functional.binary_cross_entropy_with_logits(z[:, 0], y),
@@ -105,7 +105,7 @@ sys.path.append(sys.argv[1])
 
 class Wall:
     def find_spec(self, name, path=None, target=None):
-        ours = name in ("hpo", "hpo.errors", "hpo.trial") or name.startswith("hpo.training")
+        ours = name in ("hpo", "hpo.config.errors", "hpo.config.trial") or name.startswith("hpo.training")
         if not ours and name.partition(".")[0] not in allowed | tests:
             raise ModuleNotFoundError(f"{name} is walled off", name=name)
 

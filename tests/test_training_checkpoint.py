@@ -13,6 +13,7 @@ import pytest
 import torch
 from training_cases import DEVICES, OBJECTIVES, toy_config, toy_data
 
+from hpo.config.trial import Measurement, OptimizerName, TrialConfig
 from hpo.training import (
     MLP,
     Checkpoint,
@@ -25,9 +26,8 @@ from hpo.training import (
 )
 from hpo.training.batches import Feed
 from hpo.training.parameters import FlatParameters
-from hpo.trial import Measurement, OptimizerName, TrialConfig
 
-files = pytest.importorskip("hpo.checkpoints")  # wants more than torch
+files = pytest.importorskip("hpo.worker.checkpoints")  # wants more than torch
 from_bytes, to_bytes = files.from_bytes, files.to_bytes
 CPU = torch.device("cpu")
 KEY = 7

@@ -2,9 +2,9 @@ import pytest
 import torch
 from training_cases import DEVICES
 
+from hpo.config.trial import METRICS
 from hpo.training import evaluate, predictions
 from hpo.training.metrics import measure
-from hpo.trial import METRICS
 
 np = pytest.importorskip("numpy")
 sk = pytest.importorskip("sklearn.metrics")

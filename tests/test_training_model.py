@@ -2,9 +2,9 @@ import pytest
 import torch
 from torch import nn
 
+from hpo.config.trial import ModelConfig
 from hpo.training import MLP
 from hpo.training.model import n_parameters
-from hpo.trial import ModelConfig
 
 CONFIG = ModelConfig(depth=2, width=8, activation="silu", dropout=0.5)
 

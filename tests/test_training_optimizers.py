@@ -5,10 +5,10 @@ import torch
 from torch import nn
 from training_cases import DEVICES
 
+from hpo.config.trial import ModelConfig, OptimizerConfig
 from hpo.training.model import MLP
 from hpo.training.optimizers import Optimizer
 from hpo.training.parameters import FlatParameters
-from hpo.trial import ModelConfig, OptimizerConfig
 
 TORCH = {
     "sgd": lambda groups, rate: torch.optim.SGD(groups, lr=rate, momentum=0.7),

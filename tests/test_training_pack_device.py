@@ -12,12 +12,12 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from training_cases import toy_config, toy_data
 
+from hpo.config.trial import Activation, OptimizerName, Precision, Task
 from hpo.training import Run
 from hpo.training.batches import Feed
 from hpo.training.losses import loss_gradient
 from hpo.training.member import Member
 from hpo.training.pack import Kind, Pack
-from hpo.trial import Activation, OptimizerName, Precision, Task
 
 META = torch.device("meta")
 

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from pack_cases import FEW, packs, single
 from training_cases import DEVICES, OBJECTIVES, toy_config, toy_data
 
+from hpo.config.trial import TrialConfig
 from hpo.training.checkpoint import VALUES
 from hpo.training.losses import loss_gradient
 from hpo.training.member import joined
@@ -16,7 +17,6 @@ from hpo.training.pack_passes import PackPasses
 from hpo.training.parameters import FlatParameters
 from hpo.training.passes import Passes
 from hpo.training.random import DropoutMasks, PackedMasks, dropped
-from hpo.trial import TrialConfig
 
 TOLERANCES = {"float64": 1e-9, "float32": 1e-5}
 N_ROWS = 11

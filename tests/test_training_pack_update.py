@@ -10,6 +10,7 @@ from pack_cases import FEW, packs, single
 from test_training_pack_passes import TOLERANCES, assert_near, endless
 from training_cases import DEVICES, toy_config, toy_data
 
+from hpo.config.trial import OptimizerName
 from hpo.training import Run
 from hpo.training.checkpoint import OPTIMIZER, VALUES
 from hpo.training.member import MEAN, MEAN_SQUARE, VELOCITY, Member, joined
@@ -19,7 +20,6 @@ from hpo.training.pack_blocks import Shape, blocks, cut, zeros
 from hpo.training.pack_update import PackOptimizer, scales, update
 from hpo.training.parameters import FlatParameters
 from hpo.training.precision import master_dtype
-from hpo.trial import OptimizerName
 
 N_UPDATES = 5
 

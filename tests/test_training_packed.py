@@ -26,6 +26,7 @@ from pack_cases import (
 )
 from training_cases import DEVICES, OBJECTIVES, toy_config, toy_data
 
+from hpo.config.trial import METRICS, OptimizerName, TrialConfig
 from hpo.training import (
     Checkpoint,
     Failed,
@@ -40,7 +41,6 @@ from hpo.training import (
 )
 from hpo.training.checkpoint import VALUES
 from hpo.training.packed import padded_width
-from hpo.trial import METRICS, OptimizerName, TrialConfig
 
 CPU = torch.device("cpu")
 DIVERGES = {
@@ -339,7 +339,7 @@ def test_an_error_in_making_a_pack_is_not_taken_for_lack_of_memory(monkeypatch):
 
 def stored(checkpoint: Checkpoint) -> Checkpoint:
     """As another process finds it."""
-    files = pytest.importorskip("hpo.checkpoints")  # wants more than torch
+    files = pytest.importorskip("hpo.worker.checkpoints")  # wants more than torch
     return files.from_bytes(files.to_bytes(checkpoint), "test")
 
 

@@ -6,12 +6,12 @@ import torch
 from torch.nn import functional
 from training_cases import DEVICES
 
+from hpo.config.trial import Activation, Loss, ModelConfig, Task
 from hpo.training.losses import loss_gradient
 from hpo.training.model import MLP
 from hpo.training.parameters import FlatParameters
 from hpo.training.passes import Passes
 from hpo.training.random import DropoutMasks
-from hpo.trial import Activation, Loss, ModelConfig, Task
 
 LOSSES: dict[Loss, tuple[Task, object]] = {
     "bce": ("binary", lambda z, y: functional.binary_cross_entropy_with_logits(z[:, 0], y)),

@@ -9,9 +9,9 @@ import torch
 from pack_cases import KEY, alone, checkpoint_after, finish, started, together
 from training_cases import DEVICES, rare_data, toy_config, toy_data
 
+from hpo.config.trial import MetricName, TrialConfig
 from hpo.training import PackedTrainer, Run, SingleTrainer, TrainingData, train
 from hpo.training.record import Record
-from hpo.trial import MetricName, TrialConfig
 
 CPU = torch.device("cpu")
 
@@ -115,7 +115,7 @@ def test_an_unknown_loss_gives_way_to_a_known_one(trainer):
 
 
 def test_a_run_goes_on_from_a_file_of_the_first_format():
-    files = pytest.importorskip("hpo.checkpoints")  # wants more than torch
+    files = pytest.importorskip("hpo.worker.checkpoints")  # wants more than torch
     content = (Path(__file__).parent / "checkpoints/format_1.safetensors").read_bytes()
     start = files.from_bytes(content, "format_1")
     config, data = toy_config("multiclass"), toy_data("multiclass")

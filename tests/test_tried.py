@@ -12,18 +12,17 @@ import pytest
 from optuna.samplers import RandomSampler
 from worker_cases import make_worker
 
-from hpo import sampling
-from hpo.artifacts import ArtifactStore
-from hpo.catalog import create_study, open_study
-from hpo.fleet import Fleet
-from hpo.launch.creation import create_from_file
-from hpo.search_space import Params
-from hpo.status import StudyStatus
-from hpo.steering import quarantine, retry
+from hpo.config.space import Params
+from hpo.config.trial import Measurement
+from hpo.files.store import ArtifactStore
+from hpo.lifecycle.creation import create_from_file
 from hpo.storage.engine import Storage, open_storage
-from hpo.study import Study, WorkerId
+from hpo.study.catalog import create_study, open_study
+from hpo.study.fleet import Fleet
+from hpo.study.status import StudyStatus
+from hpo.study.steering import quarantine, retry
+from hpo.study.study import Study, WorkerId, sampling
 from hpo.training import SingleTrainer
-from hpo.trial import Measurement
 from tests.command_line import hpo
 from tests.study_process import definition
 

@@ -14,9 +14,9 @@ import pytest
 
 import hpo
 from hpo.data.notes import prediction_notes
-from hpo.launch.creation import create_from_file
+from hpo.lifecycle.creation import create_from_file
+from hpo.lifecycle.draft import draft
 from hpo.results.export import export
-from hpo.study_file import draft
 from hpo.training import SingleTrainer
 from tests.worker_cases import make_worker
 

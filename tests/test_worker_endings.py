@@ -13,18 +13,18 @@ import pytest
 import torch
 from worker_cases import make_worker
 
-from hpo.artifacts import ArtifactStore
-from hpo.bundle import load_model
-from hpo.catalog import open_study
-from hpo.errors import HpoError
-from hpo.launch.creation import create_from_file
+from hpo.config.errors import HpoError
+from hpo.files.store import ArtifactStore
 from hpo.launch.single import train_config
+from hpo.lifecycle.creation import create_from_file
+from hpo.models.loading import load_model
 from hpo.results.export import export
-from hpo.results.leaderboard import leaderboard, why_empty
 from hpo.results.stored import stored_model
-from hpo.steering import Raise, extend
 from hpo.storage.engine import open_storage
-from hpo.study import Study, WorkerId
+from hpo.study.catalog import open_study
+from hpo.study.leaderboard import leaderboard, why_empty
+from hpo.study.steering import Raise, extend
+from hpo.study.study import Study, WorkerId
 from hpo.training import Event, SingleTrainer, Trainer
 from hpo.training.packed import PackedTrainer
 from hpo.worker import loop

@@ -13,18 +13,18 @@ import pytest
 import torch
 import worker_cases
 
-from hpo.artifacts import ArtifactStore
-from hpo.bundle import Model
-from hpo.checkpoints import latest
+from hpo.config.errors import ArtifactError, DataError, HpoError, StorageUnavailableError
+from hpo.config.trial import DataConfig
 from hpo.data.table import read_table
-from hpo.errors import ArtifactError, DataError, HpoError, StorageUnavailableError
-from hpo.launch.creation import create_from_file
-from hpo.steering import set_standing
+from hpo.files.store import ArtifactStore
+from hpo.lifecycle.creation import create_from_file
+from hpo.models.model import Model
 from hpo.storage.engine import Storage
-from hpo.study import Lease, Study, WorkerId
+from hpo.study.steering import set_standing
+from hpo.study.study import Lease, Study, WorkerId
 from hpo.training import Checkpoint, Event, Failed, Run, SingleTrainer
-from hpo.trial import DataConfig
 from hpo.worker import loop
+from hpo.worker.checkpoints import latest
 from hpo.worker.loop import MAX_FAILURES, Timing, Worker
 from hpo.worker.quota import Quota
 
@@ -188,10 +188,10 @@ def test_checkpoints_are_kept_at_an_interval_and_one_a_trial(
 
 HANGING = """
 import os, sys, threading, time
-from hpo.artifacts import ArtifactStore
-from hpo.catalog import open_study
+from hpo.files.store import ArtifactStore
+from hpo.study.catalog import open_study
 from hpo.storage.engine import open_storage
-from hpo.study import WorkerId
+from hpo.study.study import WorkerId
 from hpo.training import SingleTrainer
 from hpo.worker.loop import Timing, Worker
 from hpo.worker.quota import Quota

@@ -3,7 +3,7 @@ import sys
 
 import pytest
 
-from hpo.errors import InputError
+from hpo.config.errors import InputError
 from hpo.worker.quota import Quota
 
 TAKER = """

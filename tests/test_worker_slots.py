@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 import worker_cases
 
-from hpo.artifacts import ArtifactStore
-from hpo.catalog import bury, open_study
-from hpo.experiment import Experiment
-from hpo.launch.creation import create_from_file
+from hpo.files.store import ArtifactStore
+from hpo.lifecycle.creation import create_from_file
+from hpo.models.experiment import Experiment
 from hpo.storage.engine import open_storage
-from hpo.study import Claim, Lease, Study, WorkerId
+from hpo.study.catalog import bury, open_study
+from hpo.study.study import Claim, Lease, Study, WorkerId
 from hpo.worker import pace
 from hpo.worker.loop import Worker
 from hpo.worker.places import Places
@@ -146,10 +146,10 @@ def test_two_workers_keep_the_budget_exactly(
 
 KILLED = """
 import os, sys, threading, time
-from hpo.artifacts import ArtifactStore
-from hpo.catalog import open_study
+from hpo.files.store import ArtifactStore
+from hpo.study.catalog import open_study
 from hpo.storage.engine import open_storage
-from hpo.study import WorkerId
+from hpo.study.study import WorkerId
 from hpo.worker.loop import Timing, Worker
 from hpo.worker.places import Places
 from hpo.worker.quota import Quota

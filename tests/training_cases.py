@@ -5,8 +5,7 @@ from typing import Any
 import pytest
 import torch
 
-from hpo.training import TrainingData
-from hpo.trial import (
+from hpo.config.trial import (
     METRICS,
     DataConfig,
     MetricName,
@@ -17,6 +16,7 @@ from hpo.trial import (
     TrainingConfig,
     TrialConfig,
 )
+from hpo.training import TrainingData
 
 DEVICES = [
     torch.device("cpu"),

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 
-from hpo.trial import DataConfig, SplitConfig
+from hpo.config.trial import DataConfig, SplitConfig
 
 Random = np.random.Generator
 Cells = list[str]

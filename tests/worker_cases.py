@@ -2,8 +2,8 @@
 
 import os
 
-from hpo.artifacts import ArtifactStore
-from hpo.study import Study, WorkerId
+from hpo.files.store import ArtifactStore
+from hpo.study.study import Study, WorkerId
 from hpo.training import Trainer
 from hpo.worker.loop import Timing, Worker
 from hpo.worker.quota import Quota

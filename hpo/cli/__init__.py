@@ -13,7 +13,6 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from hpo import __version__
 from hpo.cli import (
     confirm,
     housekeeping,
@@ -28,7 +27,8 @@ from hpo.cli import (
     storage,
     workers,
 )
-from hpo.errors import HpoError, printable
+from hpo.config.errors import HpoError, printable
+from hpo.config.version import __version__
 
 app = typer.Typer(
     name="hpo",

@@ -24,7 +24,7 @@ from hpo.cli.options import (
     opened,
     worker_arguments,
 )
-from hpo.errors import HpoError
+from hpo.config.errors import HpoError
 
 
 def register(app: typer.Typer) -> None:
@@ -60,12 +60,12 @@ def confirm(
     Example:
         hpo confirm california-housing --top 5 --seeds 5
     """
-    from hpo.artifacts import ArtifactStore
     from hpo.cli.search import search_here
     from hpo.cli.show import print_confirmation
-    from hpo.launch.confirming import conclude, prepare
+    from hpo.files.store import ArtifactStore
     from hpo.launch.local import local_slots
-    from hpo.results.leaderboard import find_row
+    from hpo.lifecycle.confirming import conclude, prepare
+    from hpo.study.leaderboard import find_row
 
     arguments = worker_arguments(
         slots,

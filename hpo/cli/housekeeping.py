@@ -15,10 +15,10 @@ from hpo.cli.options import (
     StorageUrl,
     StudyName,
 )
-from hpo.errors import ArtifactError, HpoError, InputError
+from hpo.config.errors import ArtifactError, HpoError, InputError
 
 if TYPE_CHECKING:
-    from hpo.housekeeping import Swept
+    from hpo.lifecycle.housekeeping import Swept
 
 
 def register(app: typer.Typer) -> None:
@@ -49,11 +49,11 @@ def delete(
     Example:
         hpo delete california-housing --yes
     """
-    from hpo.artifacts import ArtifactStore
-    from hpo.catalog import find
-    from hpo.housekeeping import delete_with_confirmation
-    from hpo.retraining import find_confirming
+    from hpo.files.store import ArtifactStore
+    from hpo.lifecycle.housekeeping import delete_with_confirmation
     from hpo.storage.engine import open_storage
+    from hpo.study.catalog import find
+    from hpo.study.retraining import find_confirming
 
     opened = open_storage(storage, create=False)
     find(opened, name)
@@ -92,8 +92,8 @@ def gc(
     Example:
         hpo gc --dry-run
     """
-    from hpo.artifacts import ArtifactStore
-    from hpo.housekeeping import collect
+    from hpo.files.store import ArtifactStore
+    from hpo.lifecycle.housekeeping import collect
     from hpo.storage.engine import open_storage
 
     opened = open_storage(storage, create=False)

@@ -19,7 +19,7 @@ from hpo.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from hpo.study import Study
+    from hpo.study.study import Study
 
 
 def register(app: typer.Typer) -> None:
@@ -37,10 +37,10 @@ def studies(as_json: AsJson = False, storage: StorageUrl = DEFAULT_STORAGE) -> N
     Example:
         hpo studies --storage sqlite:///hpo.db
     """
-    from hpo.catalog import list_studies, listing
     from hpo.cli.show import print_studies, status_json
-    from hpo.fleet import priorities
     from hpo.storage.engine import open_storage
+    from hpo.study.catalog import list_studies, listing
+    from hpo.study.fleet import priorities
 
     looked_at = open_storage(storage, create=False)
     found, ranks = list_studies(looked_at), priorities(looked_at)
@@ -72,7 +72,7 @@ def status(
         hpo status california-housing --watch
     """
     from hpo.cli.show import print_status, status_json
-    from hpo.trend import Trend
+    from hpo.storage.trend import Trend
 
     study = opened(name, storage)
     if watch:
@@ -111,7 +111,7 @@ def leaderboard(
         hpo leaderboard california-housing --top 5
     """
     from hpo.cli.show import print_leaderboard
-    from hpo.results.leaderboard import leaderboard as ranked
+    from hpo.study.leaderboard import leaderboard as ranked
 
     study = opened(name, storage)
     rows = ranked(study, every_state=every_state)[:top]
@@ -133,7 +133,7 @@ def trial(
         hpo trial california-housing 17
     """
     from hpo.cli.show import print_trial
-    from hpo.results.leaderboard import find_row, learning_curve
+    from hpo.study.leaderboard import find_row, learning_curve
 
     study = opened(name, storage)
     row, curve = find_row(study, number), learning_curve(study, number)
@@ -157,7 +157,7 @@ def logs(
     Example:
         hpo logs california-housing 17
     """
-    from hpo.artifacts import ArtifactStore
+    from hpo.files.store import ArtifactStore
     from hpo.results.logs import read_logs
 
     study = opened(name, storage)

@@ -18,7 +18,7 @@ from hpo.cli.options import (
     seconds,
     worker_arguments,
 )
-from hpo.errors import InputError
+from hpo.config.errors import InputError
 
 commands = typer.Typer(help="Start workers on several machines.", no_args_is_help=True)
 
@@ -65,7 +65,7 @@ def checked_name(name: str) -> str:
     Raises:
         InputError: no study can have it.
     """
-    from hpo.definition import check_name
+    from hpo.config.definition import check_name
 
     try:
         return check_name(name)

@@ -20,14 +20,14 @@ from hpo.cli.options import (
     worker_arguments,
 )
 from hpo.cli.search import interrupt_at_sigterm
-from hpo.errors import InputError
+from hpo.config.errors import InputError
 
 if TYPE_CHECKING:
     from types import ModuleType
 
-    from hpo.artifacts import ArtifactStore
+    from hpo.files.store import ArtifactStore
     from hpo.launch.ray_crew import Order
-    from hpo.study import Study
+    from hpo.study.study import Study
 
 
 def register(app: typer.Typer) -> None:

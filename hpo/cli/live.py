@@ -11,10 +11,10 @@ from rich.live import Live
 
 from hpo.cli.panel import StatusPanel
 from hpo.cli.show import count_text, duration, status_json, time_left
-from hpo.errors import StorageUnavailableError
-from hpo.status import StudyStatus
-from hpo.study import Study
-from hpo.trend import Trend
+from hpo.config.errors import StorageUnavailableError
+from hpo.storage.trend import Trend
+from hpo.study.status import StudyStatus
+from hpo.study.study import Study
 
 LOOK_SECONDS = 1.0
 PLAIN_SECONDS = 10.0

@@ -14,7 +14,7 @@ from hpo.cli.options import (
     StudyName,
     opened,
 )
-from hpo.errors import InputError
+from hpo.config.errors import InputError
 
 ModelDir = Annotated[Path, typer.Argument(metavar="MODEL_DIR", help="An exported trial's folder.")]
 
@@ -59,7 +59,7 @@ def export(
         hpo export california-housing --ensemble 8 --out winners
         hpo export california-housing --trial 17 --torch-export --out winners
     """
-    from hpo.artifacts import ArtifactStore
+    from hpo.files.store import ArtifactStore
     from hpo.results.export import export as write
 
     study = opened(name, storage)
@@ -89,10 +89,10 @@ def predict(
     Example:
         hpo predict winners/trial-00017 rows.csv --out predictions.csv
     """
-    from hpo.bundle import load_model
     from hpo.data.notes import prediction_notes
     from hpo.data.sources import read_raw, write_parquet
     from hpo.files.durable import replacing
+    from hpo.models.loading import load_model
 
     if out is not None and out.suffix not in (".csv", ".parquet"):
         raise InputError(f"--out must end in .csv or .parquet, but got {out}")
@@ -132,8 +132,8 @@ def train(
     import json
 
     from hpo.launch.single import train_config
-    from hpo.results.folder import check_replaceable, write_model
-    from hpo.results.proof import N_HELD
+    from hpo.models.folder import check_replaceable, write_model
+    from hpo.models.proof import N_HELD
 
     if out is not None:
         check_replaceable(out)

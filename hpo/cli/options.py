@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hpo.errors import InputError
+from hpo.config.errors import InputError
 
 if TYPE_CHECKING:
-    from hpo.study import Study
+    from hpo.study.study import Study
 
 StorageUrl = Annotated[
     str,
@@ -123,7 +123,7 @@ def seconds(option: str, text: str) -> float:
     Raises:
         InputError: it reads as no duration.
     """
-    from hpo.parsing import parse_duration
+    from hpo.config.parsing import parse_duration
 
     try:
         return parse_duration(text)
@@ -153,7 +153,7 @@ def opened(name: str, storage: str) -> "Study":
         StorageError: the storage is not there.
         StudyNotFoundError: it holds no such study.
     """
-    from hpo.catalog import open_study
     from hpo.storage.engine import open_storage
+    from hpo.study.catalog import open_study
 
     return open_study(open_storage(storage, create=False), name)

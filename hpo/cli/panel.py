@@ -14,8 +14,8 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
 from hpo.cli.show import count_text, duration, params_text, ranges, sparkline, time_left
-from hpo.errors import printable
-from hpo.status import Hand, StudyStatus
+from hpo.config.errors import printable
+from hpo.study.status import Hand, StudyStatus
 
 MIN_BAR, MAX_BAR = 8, 30
 GAP = "  "

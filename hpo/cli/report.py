@@ -37,7 +37,7 @@ def report(
     Example:
         hpo report california-housing --out report.html
     """
-    from hpo.artifacts import ArtifactStore
+    from hpo.files.store import ArtifactStore
     from hpo.results.report.writing import write_report
 
     study = opened(name, storage)

@@ -33,13 +33,13 @@ from hpo.cli.options import (
     seconds,
     worker_arguments,
 )
-from hpo.errors import InputError
+from hpo.config.errors import InputError
 
 if TYPE_CHECKING:
     from types import FrameType
 
-    from hpo.artifacts import ArtifactStore
-    from hpo.study import Study
+    from hpo.files.store import ArtifactStore
+    from hpo.study.study import Study
     from hpo.worker.supervisor import Slot
 
 
@@ -82,7 +82,7 @@ def run(
     from hpo.cli.show import print_leaderboard
     from hpo.launch.local import local_slots
     from hpo.results.export import export
-    from hpo.results.leaderboard import leaderboard
+    from hpo.study.leaderboard import leaderboard
 
     arguments = worker_arguments(
         slots,
@@ -123,7 +123,7 @@ def create(
     Example:
         hpo create studies/adult.toml --storage postgresql://me@db/hpo --artifacts s3://bucket/hpo
     """
-    from hpo.fleet import prioritize
+    from hpo.study.fleet import prioritize
 
     study, _ = _create(study_file, storage, artifacts, n_trials, timeout)
     if priority is not None:
@@ -163,7 +163,7 @@ def worker(
     Example:
         hpo worker california-housing --gpus 0,1 --storage postgresql://me@db/hpo
     """
-    from hpo.artifacts import ArtifactStore
+    from hpo.files.store import ArtifactStore
     from hpo.launch.burial import bury_worker
     from hpo.launch.local import local_slots
     from hpo.storage.engine import open_storage
@@ -263,7 +263,7 @@ def search_here(
 def _create(
     study_file: Path, storage: str, artifacts: str, n_trials: int | None, timeout: str | None
 ) -> "tuple[Study, ArtifactStore]":
-    from hpo.launch.creation import create_from_file
+    from hpo.lifecycle.creation import create_from_file
 
     limit = None if timeout is None else seconds("--timeout", timeout)
     study, store = create_from_file(

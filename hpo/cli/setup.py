@@ -13,7 +13,7 @@ from hpo.cli.options import (
     AsJson,
     StorageUrl,
 )
-from hpo.errors import InputError
+from hpo.config.errors import InputError
 
 
 def register(app: typer.Typer) -> None:
@@ -36,7 +36,7 @@ def init(
     Example:
         hpo init houses.csv --target price --out houses.toml
     """
-    from hpo.study_file import draft
+    from hpo.lifecycle.draft import draft
 
     base = Path() if out is None else out.parent
     text = draft(_relative(table, base), target, base)
@@ -63,7 +63,7 @@ def schema(
     Example:
         hpo schema > study.schema.json
     """
-    from hpo.json_schema import search_space_schema, study_schema
+    from hpo.config.json_schema import search_space_schema, study_schema
 
     print(json.dumps(search_space_schema() if search_space else study_schema(), indent=2))
 
@@ -131,9 +131,9 @@ def dashboard(
     """
     import os
 
-    from hpo.artifacts import ArtifactStore
     from hpo.dashboard.password import read_password
     from hpo.dashboard.server import Settings, serve
+    from hpo.files.store import ArtifactStore
 
     settings = Settings(
         host=host,

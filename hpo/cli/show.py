@@ -11,11 +11,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from hpo.confirmation import Confirmation
-from hpo.errors import printable
-from hpo.results.leaderboard import Row
-from hpo.status import StudyStatus
-from hpo.study import Study
+from hpo.config.errors import printable
+from hpo.study.confirmation import Confirmation
+from hpo.study.leaderboard import Row
+from hpo.study.status import StudyStatus
+from hpo.study.study import Study
 
 ORDER = ("COMPLETE", "PRUNED", "FAIL", "RUNNING", "WAITING")
 

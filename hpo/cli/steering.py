@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hpo.cli.options import DEFAULT_STORAGE, StorageUrl, StudyName, TrialNumber, opened, seconds
-from hpo.errors import InputError
+from hpo.config.errors import InputError
 
 if TYPE_CHECKING:
-    from hpo.steering import Raise
+    from hpo.study.steering import Raise
 
 
 def register(app: typer.Typer) -> None:
@@ -32,7 +32,7 @@ def pause(name: StudyName, storage: StorageUrl = DEFAULT_STORAGE) -> None:
     Example:
         hpo pause california-housing
     """
-    from hpo.steering import set_standing
+    from hpo.study.steering import set_standing
 
     set_standing(opened(name, storage), "paused")
     _say(f"{name} is paused: hpo resume {name} goes on")
@@ -46,7 +46,7 @@ def resume(name: StudyName, storage: StorageUrl = DEFAULT_STORAGE) -> None:
     Example:
         hpo resume california-housing
     """
-    from hpo.steering import set_standing
+    from hpo.study.steering import set_standing
 
     set_standing(opened(name, storage), "open")
     _say(f"{name} is open")
@@ -60,7 +60,7 @@ def stop(name: StudyName, storage: StorageUrl = DEFAULT_STORAGE) -> None:
     Example:
         hpo stop california-housing
     """
-    from hpo.steering import set_standing
+    from hpo.study.steering import set_standing
 
     set_standing(opened(name, storage), "stopped")
     _say(f"{name} is stopped: hpo resume {name} opens it again")
@@ -74,7 +74,7 @@ def prune(name: StudyName, number: TrialNumber, storage: StorageUrl = DEFAULT_ST
     Example:
         hpo prune california-housing 17
     """
-    from hpo.steering import prune as end
+    from hpo.study.steering import prune as end
 
     end(opened(name, storage), number)
 
@@ -88,7 +88,7 @@ def retry(name: StudyName, number: TrialNumber, storage: StorageUrl = DEFAULT_ST
     Example:
         hpo retry california-housing 17
     """
-    from hpo.steering import retry as run_again
+    from hpo.study.steering import retry as run_again
 
     print(run_again(opened(name, storage), number))
 
@@ -106,8 +106,8 @@ def quarantine(
     Example:
         hpo quarantine california-housing 17
     """
-    from hpo.steering import quarantine as take_out
-    from hpo.steering import restore
+    from hpo.study.steering import quarantine as take_out
+    from hpo.study.steering import restore
 
     study = opened(name, storage)
     if undo:
@@ -142,7 +142,7 @@ def extend(
     Example:
         hpo extend california-housing --n-trials +50 --timeout 2h
     """
-    from hpo.steering import extend as raise_budget
+    from hpo.study.steering import extend as raise_budget
 
     changes = {}
     for key, text in (("n_trials", n_trials), ("no_improvement", no_improvement)):
@@ -159,7 +159,7 @@ def extend(
 
 
 def _raise(parse: Callable[[str, str], float], option: str, text: str) -> "Raise":
-    from hpo.steering import Raise
+    from hpo.study.steering import Raise
 
     is_added = text.startswith("+")
     return Raise(amount=parse(option, text.removeprefix("+")), is_added=is_added)

@@ -61,10 +61,10 @@ def copy(
     Example:
         hpo storage copy sqlite:///hpo.db postgresql://me@db/hpo --study california-housing
     """
-    from hpo.artifacts import ArtifactStore
-    from hpo.catalog import find
-    from hpo.relocation import Stores, copy_studies
+    from hpo.files.store import ArtifactStore
+    from hpo.lifecycle.relocation import Stores, copy_studies
     from hpo.storage.engine import open_storage
+    from hpo.study.catalog import find
 
     opened = open_storage(source, create=False)
     for name in study or ():

@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterator, Mapping
 from html import escape
 
-from hpo.trial import Direction
+from hpo.config.trial import Direction
 
 WIDTH, HEIGHT = 400, 300
 LEFT, RIGHT, TOP, BOTTOM = 64, 16, 50, 44

@@ -6,11 +6,11 @@ Does not know: what the files hold.
 import re
 from collections.abc import Iterable
 
+from hpo.config.errors import HpoError
 from hpo.dashboard.answers import App, Environ, Header, Start, refuse, respond
 from hpo.dashboard.files import NAMES, File, content
 from hpo.dashboard.view import View
-from hpo.errors import HpoError
-from hpo.study import Study
+from hpo.study.study import Study
 
 ROOT = "/artifacts/"
 ADDRESS = re.compile(

@@ -12,11 +12,11 @@ from typing import Any, Literal
 
 from optuna.trial import FrozenTrial
 
-from hpo.artifacts import ArtifactStore
+from hpo.config.trial_file import config_toml
+from hpo.config.urls import shown
 from hpo.dashboard.curve import curve_svg
-from hpo.study import Study
-from hpo.trial_file import config_toml
-from hpo.urls import shown
+from hpo.files.store import ArtifactStore
+from hpo.study.study import Study
 
 Kind = Literal["config", "curve", "weights"]
 NAMES: dict[Kind, tuple[str, str]] = {

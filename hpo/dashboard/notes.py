@@ -11,13 +11,13 @@ from typing import Any
 
 import tomli_w
 
-from hpo.catalog import Listed
-from hpo.definition import StudyDefinition
-from hpo.errors import HpoError
-from hpo.status import StudyStatus
+from hpo.config.definition import StudyDefinition
+from hpo.config.errors import HpoError
+from hpo.config.urls import shown
 from hpo.storage.engine import Storage
-from hpo.study import Study
-from hpo.urls import shown
+from hpo.study.catalog import Listed
+from hpo.study.status import StudyStatus
+from hpo.study.study import Study
 
 FENCE = "~~~~~~"
 """Around the definition: its texts hold no such line, for TOML would have to quote it."""

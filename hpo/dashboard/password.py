@@ -17,7 +17,7 @@ from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
-from hpo.errors import InputError
+from hpo.config.errors import InputError
 
 WINDOW_SECONDS = 60
 MAX_WRONG, MAX_WRONG_IN_ALL = 10, 200

@@ -25,7 +25,7 @@ from cheroot.ssl import Adapter
 from cheroot.wsgi import Server
 from optuna.artifacts.exceptions import ArtifactNotFound
 
-from hpo.artifacts import ArtifactStore
+from hpo.config.errors import InputError
 from hpo.dashboard.answers import App
 from hpo.dashboard.changes import restrained
 from hpo.dashboard.compression import compressed
@@ -35,7 +35,7 @@ from hpo.dashboard.guard import guarded
 from hpo.dashboard.interrupts import ctrl_c
 from hpo.dashboard.login import Door
 from hpo.dashboard.view import View
-from hpo.errors import InputError
+from hpo.files.store import ArtifactStore
 from hpo.storage.engine import open_storage
 
 log = logging.getLogger(__name__)

@@ -13,13 +13,13 @@ from typing import Any
 from optuna.study._frozen import FrozenStudy
 from optuna.trial import FrozenTrial
 
-from hpo.artifacts import ArtifactStore
-from hpo.catalog import Listed, listed
 from hpo.dashboard.files import File, files_of
 from hpo.dashboard.notes import note
+from hpo.files.store import ArtifactStore
 from hpo.storage.engine import Storage
 from hpo.storage.pages import Pages
-from hpo.study import DEFINITION
+from hpo.study.catalog import Listed, listed
+from hpo.study.study import DEFINITION
 
 NOTE_VERSION, NOTE_PARTS = "dashboard:note_ver", "dashboard:note_str:"
 FILES = "artifacts:"

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from hpo.config.errors import AmbiguousCellsError
+from hpo.config.parsing import shown
 from hpo.data.reader import Reader, time_text
-from hpo.errors import AmbiguousCellsError
-from hpo.parsing import shown
 
 
 @dataclass(frozen=True, kw_only=True)

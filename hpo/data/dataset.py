@@ -9,6 +9,9 @@ from typing import Literal, NamedTuple
 import polars as pl
 import torch
 
+from hpo.config.errors import DataError
+from hpo.config.parsing import shown
+from hpo.config.trial import DataConfig, MetricName
 from hpo.data.inference import infer_schema
 from hpo.data.notes import notes_on
 from hpo.data.reader import text_of_format_1
@@ -16,9 +19,6 @@ from hpo.data.schema import TableSchema
 from hpo.data.split import Split, split_rows
 from hpo.data.table import Table
 from hpo.data.target import resolve_task
-from hpo.errors import DataError
-from hpo.parsing import shown
-from hpo.trial import DataConfig, MetricName
 
 
 class Part(NamedTuple):

@@ -12,8 +12,8 @@ from typing import Any
 
 import polars as pl
 
-from hpo.errors import DataError
-from hpo.parsing import shown
+from hpo.config.errors import DataError
+from hpo.config.parsing import shown
 
 SEPARATORS = (",", ";", "\t", "|")
 

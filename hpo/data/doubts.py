@@ -7,11 +7,11 @@ from collections.abc import Iterable
 
 import polars as pl
 
+from hpo.config.parsing import shown
+from hpo.config.trial import DataConfig
 from hpo.data.cells import DAY_MICROSECONDS, parse_times
 from hpo.data.reader import Reader
 from hpo.data.table import Table
-from hpo.parsing import shown
-from hpo.trial import DataConfig
 
 HALF = 0.5
 """A text column of which so many cells are numbers, or begin with digits, is worth a word."""

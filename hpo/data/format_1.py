@@ -10,11 +10,11 @@ from pathlib import Path
 
 import polars as pl
 
+from hpo.config.errors import DataError
+from hpo.config.trial import DataConfig
 from hpo.data.reader import MISSING, TEXTS, text_of_format_1, without
 from hpo.data.sources import RawTable, read_raw
 from hpo.data.table import Table, typed_table
-from hpo.errors import DataError
-from hpo.trial import DataConfig
 
 POSTCODE = r"^[+-]?0\d"
 """01234 was no number."""

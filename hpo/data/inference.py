@@ -9,15 +9,15 @@ import numpy as np
 import polars as pl
 import torch
 
+from hpo.config.errors import DataError
+from hpo.config.parsing import shown
+from hpo.config.trial import DataConfig, Task
 from hpo.data.cells import DAY_MICROSECONDS
 from hpo.data.notes import Dropped, Kept
 from hpo.data.reader import USUAL, Kind, Reader, is_usable
 from hpo.data.schema import PERIODS, Categories, Cycle, DateColumn, TableSchema
 from hpo.data.table import Table
 from hpo.data.target import label_type, no_column, ordered_classes, target_column, text_of
-from hpo.errors import DataError
-from hpo.parsing import shown
-from hpo.trial import DataConfig, Task
 
 FEW_ROWS = 20
 """In fewer rows, distinct texts and numbers that count may well be chance."""

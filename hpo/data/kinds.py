@@ -11,6 +11,9 @@ from dataclasses import dataclass, replace
 
 import polars as pl
 
+from hpo.config.errors import DataError
+from hpo.config.parsing import shown
+from hpo.config.trial import DataConfig
 from hpo.data.ambiguity import Choice, Example, decide
 from hpo.data.cells import NumberFormat, dressed_numbers, parse_times, undressed
 from hpo.data.plain import CODE, GROUP, plain_readers
@@ -27,9 +30,6 @@ from hpo.data.reader import (
     typed_text,
 )
 from hpo.data.tally import N_SAMPLE, Tally
-from hpo.errors import DataError
-from hpo.parsing import shown
-from hpo.trial import DataConfig
 
 N_CODES = 3
 """So many words of letters with digits, such as V45, make a column of numbers one of codes."""

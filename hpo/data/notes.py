@@ -9,14 +9,14 @@ from typing import Literal
 
 import polars as pl
 
+from hpo.config.parsing import shown
+from hpo.config.trial import DataConfig
 from hpo.data.doubts import doubts
 from hpo.data.reader import Reader, attempt_numbers
 from hpo.data.schema import TableSchema
 from hpo.data.split import Split
 from hpo.data.table import Table, odd_cells
 from hpo.data.target import text_of
-from hpo.parsing import shown
-from hpo.trial import DataConfig
 
 MAX_WORDS = 3
 """Odd cells of a column that are listed."""

@@ -4,7 +4,7 @@ All that it learned lies in buffers, so that it is saved and exported with the n
 tensors only: missing numbers as NaN, categories as codes. Numbers are centred, and by mean or
 quartiles scaled, in float64: what is cast to float32 has lost no digit that tells rows apart.
 Running it takes gathers, comparisons and arithmetic, which every runtime of exported models has;
-`hpo.onnx_graph` does the same in ONNX.
+`hpo.models.onnx` does the same in ONNX.
 
 Does not know: strings, splits, files.
 """
@@ -16,8 +16,8 @@ from functools import cache
 import torch
 from torch import nn
 
+from hpo.config.trial import Numeric
 from hpo.data.schema import PERIODS, TableSchema
-from hpo.trial import Numeric
 
 MAX_QUANTILES = 1000
 N_TAIL = 8

@@ -15,10 +15,10 @@ from typing import Literal
 import numpy as np
 import polars as pl
 
+from hpo.config.errors import DataError
+from hpo.config.parsing import shown
 from hpo.data.blocks import blocks
 from hpo.data.cells import DAY_MICROSECONDS, PLAIN, NumberFormat, parse_numbers, parse_times
-from hpo.errors import DataError
-from hpo.parsing import shown
 
 Kind = Literal["number", "category", "date"]
 

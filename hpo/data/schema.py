@@ -15,12 +15,12 @@ import numpy as np
 import polars as pl
 import torch
 
+from hpo.config.errors import DataError, InputError
+from hpo.config.parsing import parse_json, shown
+from hpo.config.trial import Task
 from hpo.data.cells import DAY_MICROSECONDS
 from hpo.data.reader import EXACT, MISSING, Reader, check_usable, read_numbers, read_texts
 from hpo.data.target import LabelType, labels_in, text_of
-from hpo.errors import DataError, InputError
-from hpo.parsing import parse_json, shown
-from hpo.trial import Task
 
 FORMAT = 2
 """Raise by one when a schema written today would be misread by yesterday's code; `from_json` then

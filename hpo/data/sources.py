@@ -21,13 +21,13 @@ from urllib.parse import urlsplit
 import numpy as np
 import polars as pl
 
+from hpo.config.errors import DataError, first_line, nearest
+from hpo.config.parsing import shown
+from hpo.config.urls import shown as shown_url
+from hpo.config.urls import told
 from hpo.data.delimited import check_names, parse
 from hpo.data.values import column_of
-from hpo.errors import DataError, first_line, nearest
 from hpo.files.remote import downloaded
-from hpo.parsing import shown
-from hpo.urls import shown as shown_url
-from hpo.urls import told
 
 SEPARATORS = {".csv": ",", ".tsv": "\t"}
 BUILT_IN = ("breast_cancer", "diabetes", "digits", "iris", "wine")

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import polars as pl
 import torch
 
+from hpo.config.errors import DataError, nearest
+from hpo.config.parsing import shown
+from hpo.config.trial import DataConfig, SplitConfig, Task
 from hpo.data.reader import check_usable
 from hpo.data.table import Table
 from hpo.data.target import class_labels, text_of
-from hpo.errors import DataError, nearest
-from hpo.parsing import shown
-from hpo.trial import DataConfig, SplitConfig, Task
 
 PARTS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 

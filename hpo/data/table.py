@@ -17,6 +17,9 @@ from typing import Any, BinaryIO
 import numpy as np
 import polars as pl
 
+from hpo.config.errors import DataError, InputError
+from hpo.config.parsing import parse_json
+from hpo.config.trial import DataConfig
 from hpo.data.blocks import Block, blocks
 from hpo.data.kinds import choose_readers, missing_words
 from hpo.data.reader import (
@@ -31,9 +34,6 @@ from hpo.data.reader import (
     without,
 )
 from hpo.data.sources import RawTable, read_parquet, read_raw, write_parquet
-from hpo.errors import DataError, InputError
-from hpo.parsing import parse_json
-from hpo.trial import DataConfig
 
 ABOUT = "hpo"
 """Under this key a stored table says how its columns are read; one without it is of format 1."""

@@ -7,11 +7,11 @@ from typing import Literal
 
 import polars as pl
 
+from hpo.config.errors import DataError, nearest
+from hpo.config.parsing import shown
+from hpo.config.trial import DataConfig, Task
 from hpo.data.reader import check_usable, typed_text
 from hpo.data.table import Table
-from hpo.errors import DataError, nearest
-from hpo.parsing import shown
-from hpo.trial import DataConfig, Task
 
 MAX_CLASSES = 20
 """Whole numbers of at most so many values are taken for classes when the task is `auto`."""

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from hpo.errors import DataError, first_line
-from hpo.parsing import shown
+from hpo.config.errors import DataError, first_line
+from hpo.config.parsing import shown
 
 NOTHING: type = type(None)
 NUMBERS = {bool, int, float, Decimal}

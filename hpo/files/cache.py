@@ -19,7 +19,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
-from hpo.errors import HpoError
+from hpo.config.errors import HpoError
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 import fsspec
 from fsspec import AbstractFileSystem
 
-from hpo.urls import IN_USER, told
+from hpo.config.urls import IN_USER, told
 
 T = TypeVar("T")
 

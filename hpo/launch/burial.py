@@ -8,11 +8,11 @@ Does not know: how workers are started.
 import logging
 import platform
 
-from hpo.artifacts import LOG, ArtifactStore, trial_path
-from hpo.catalog import bury
-from hpo.errors import HpoError
+from hpo.config.errors import HpoError
+from hpo.files.store import LOG, ArtifactStore, trial_path
 from hpo.storage.engine import Storage
-from hpo.study import worker_key
+from hpo.study.catalog import bury
+from hpo.study.study import worker_key
 from hpo.worker.supervisor import Death
 
 log = logging.getLogger(__name__)

@@ -12,12 +12,12 @@ import torch
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
-import hpo
-from hpo.artifacts import ArtifactStore
-from hpo.catalog import list_studies
-from hpo.errors import HpoError
+from hpo.config.errors import HpoError
+from hpo.config.version import __version__
+from hpo.files.store import ArtifactStore
 from hpo.storage.condition import Condition, look
 from hpo.storage.engine import open_storage
+from hpo.study.catalog import list_studies
 from hpo.training import resolve_precision
 
 FREE_BYTES = 2**30
@@ -43,9 +43,7 @@ def examine(storage: str, artifacts: str, n_workers: int = 1) -> list[Finding]:
         n_workers: workers that are to be started, on whatever machines.
     """
     return [
-        Finding(
-            what="hpo", ok=True, detail=f"{hpo.__version__}, Python {platform.python_version()}"
-        ),
+        Finding(what="hpo", ok=True, detail=f"{__version__}, Python {platform.python_version()}"),
         Finding(what="torch", ok=True, detail=torch.__version__),
         _cores(),
         *_gpus(),

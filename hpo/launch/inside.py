@@ -15,9 +15,9 @@ from types import FrameType
 
 import torch
 
-from hpo.artifacts import ArtifactStore
+from hpo.files.store import ArtifactStore
 from hpo.launch.local import REPEATABLE
-from hpo.study import Study, WorkerId
+from hpo.study.study import Study, WorkerId
 from hpo.training import SingleTrainer, describe_environment
 from hpo.worker.loop import Timing, Worker
 from hpo.worker.quota import Quota

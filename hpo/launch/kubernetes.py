@@ -17,7 +17,7 @@ from typing import Any
 
 import yaml
 
-from hpo.errors import InputError
+from hpo.config.errors import InputError
 from hpo.worker.supervisor import EXIT_RELEASED
 
 BACKOFF_LIMIT = 10

@@ -11,7 +11,7 @@ Does not know: studies, trials.
 import os
 from collections.abc import Mapping, Sequence
 
-from hpo.errors import InputError
+from hpo.config.errors import InputError
 from hpo.worker.supervisor import Slot
 
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}

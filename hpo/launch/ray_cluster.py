@@ -14,7 +14,7 @@ from contextlib import suppress
 import ray
 from ray.exceptions import RayError
 
-from hpo.errors import HpoError
+from hpo.config.errors import HpoError
 
 NAMESPACE = "hpo"
 KNOCK_SECONDS = 10.0

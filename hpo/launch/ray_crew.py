@@ -20,7 +20,7 @@ from typing import Any
 import ray
 from ray.exceptions import ActorUnavailableError, RayActorError
 
-from hpo.errors import InputError, first_line
+from hpo.config.errors import InputError, first_line
 from hpo.launch.ray_cluster import NAMESPACE
 from hpo.launch.seat import Look, Seat
 from hpo.launch.seat import Seating as Seating

@@ -5,13 +5,13 @@ Does not know: what starts them there.
 
 from collections.abc import Sequence
 
-from hpo.artifacts import ArtifactStore
-from hpo.catalog import open_study
-from hpo.errors import InputError
+from hpo.config.errors import InputError
 from hpo.files.remote import is_remote
+from hpo.files.store import ArtifactStore
 from hpo.storage import dialects
 from hpo.storage.engine import Storage, open_storage
-from hpo.study import Study
+from hpo.study.catalog import open_study
+from hpo.study.study import Study
 
 
 def check_storage(url: str) -> None:

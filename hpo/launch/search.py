@@ -12,13 +12,13 @@ from contextlib import AbstractContextManager, suppress
 from functools import partial
 from typing import Protocol
 
-from hpo.artifacts import ArtifactStore
-from hpo.errors import ArtifactError, StorageUnavailableError
-from hpo.housekeeping import sweep
+from hpo.config.errors import ArtifactError, StorageUnavailableError
+from hpo.files.store import ArtifactStore
 from hpo.launch.burial import bury_worker
-from hpo.status import StudyStatus
-from hpo.study import Study
-from hpo.trend import Trend
+from hpo.lifecycle.housekeeping import sweep
+from hpo.storage.trend import Trend
+from hpo.study.status import StudyStatus
+from hpo.study.study import Study
 from hpo.worker.supervisor import Slot, Supervisor, to_stderr
 
 LOOK_SECONDS = 1.0

@@ -15,8 +15,8 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from hpo.artifacts import ArtifactStore
-from hpo.errors import HpoError
+from hpo.config.errors import HpoError
+from hpo.files.store import ArtifactStore
 from hpo.launch.burial import bury_worker
 from hpo.launch.local import REPEATABLE
 from hpo.storage.engine import open_storage

@@ -8,15 +8,15 @@ from pathlib import Path
 
 import torch
 
-from hpo.bundle import Model
+from hpo.config.errors import HpoError, InputError
+from hpo.config.parsing import read_toml, validate
+from hpo.config.trial import TrialConfig, metric_label
 from hpo.data.format_1 import read_recorded
 from hpo.data.target import resolve_task
-from hpo.errors import HpoError, InputError
-from hpo.experiment import Experiment
 from hpo.launch.local import REPEATABLE
-from hpo.parsing import read_toml, validate
+from hpo.models.experiment import Experiment
+from hpo.models.model import Model
 from hpo.training import Failed, Finished, Progress, Run, SingleTrainer
-from hpo.trial import TrialConfig, metric_label
 
 SLICE_SECONDS = 1.0
 

@@ -20,8 +20,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from hpo.errors import InputError
-from hpo.parsing import parse_duration
+from hpo.config.errors import InputError
+from hpo.config.parsing import parse_duration
 from hpo.worker.supervisor import EXIT_RELEASED
 
 TIME = re.compile(

@@ -15,16 +15,15 @@ from math import isnan
 
 import torch
 
-from hpo.artifacts import ArtifactStore
-from hpo.bundle import Ensemble, Member
-from hpo.bundle.ensemble import as_logits, exact_outputs
-from hpo.errors import HpoError
-from hpo.experiment import Experiment
-from hpo.results.leaderboard import Row
+from hpo.config.errors import HpoError
+from hpo.config.trial import TIE_BREAKS
+from hpo.files.store import ArtifactStore
+from hpo.models.ensemble import Ensemble, Member, as_logits, exact_outputs
+from hpo.models.experiment import Experiment
 from hpo.results.stored import stored_model
-from hpo.study import Study
+from hpo.study.leaderboard import Row
+from hpo.study.study import Study
 from hpo.training.metrics import measure
-from hpo.trial import TIE_BREAKS
 
 Score = tuple[float, float]
 """The metric and the loss, each with the sign by which greater is better."""

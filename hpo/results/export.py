@@ -9,16 +9,16 @@ Does not know: how to train, what is in a folder.
 from collections.abc import Sequence
 from pathlib import Path
 
-from hpo.artifacts import ArtifactStore
-from hpo.errors import HpoError, InputError
-from hpo.experiment import Experiment
+from hpo.config.errors import HpoError, InputError
+from hpo.files.store import ArtifactStore
+from hpo.models.experiment import Experiment
+from hpo.models.folder import write_model
+from hpo.models.proof import N_HELD
+from hpo.models.tables import load_experiment
 from hpo.results.ensemble import choose_ensemble
-from hpo.results.folder import write_model
-from hpo.results.leaderboard import Row, distinct, find_row, leaderboard, to_table, why_empty
-from hpo.results.proof import N_HELD
 from hpo.results.stored import ensemble_test_metrics, stored_model, test_metrics
-from hpo.study import Study
-from hpo.tables import load_experiment
+from hpo.study.leaderboard import Row, distinct, find_row, leaderboard, to_table, why_empty
+from hpo.study.study import Study
 
 
 def export(

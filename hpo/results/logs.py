@@ -6,10 +6,10 @@ Does not know: what a log says, when it is written.
 import re
 from collections.abc import Mapping
 
-from hpo.artifacts import LOG, ArtifactStore, study_path
-from hpo.errors import HpoError, InputError
-from hpo.results.leaderboard import find_row
-from hpo.study import Study
+from hpo.config.errors import HpoError, InputError
+from hpo.files.store import LOG, ArtifactStore, study_path
+from hpo.study.leaderboard import find_row
+from hpo.study.study import Study
 
 OF_AN_ATTEMPT = re.compile(rf".*/attempt-(?P<attempt>\d+)/{re.escape(LOG)}")
 

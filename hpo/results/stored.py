@@ -7,11 +7,12 @@ import hashlib
 import json
 from collections.abc import Sequence
 
-from hpo.artifacts import ArtifactStore, trial_path
-from hpo.bundle import Ensemble, Model, Predictor
-from hpo.experiment import Experiment
-from hpo.results.leaderboard import Row
-from hpo.study import Study
+from hpo.files.store import ArtifactStore, trial_path
+from hpo.models.ensemble import Ensemble
+from hpo.models.experiment import Experiment
+from hpo.models.model import Model, Predictor
+from hpo.study.leaderboard import Row
+from hpo.study.study import Study
 
 
 def stored_model(store: ArtifactStore, row: Row) -> Model:

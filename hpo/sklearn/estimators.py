@@ -16,20 +16,20 @@ from sklearn.utils import check_array, check_consistent_length, check_random_sta
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from hpo.artifacts import ArtifactStore
-from hpo.bundle import Model
+from hpo.config.definition import StudyDefinition
+from hpo.config.errors import HpoError, InputError
+from hpo.config.trial import MetricName, Task
 from hpo.data.sources import RawTable, as_frame
 from hpo.data.table import typed_table
-from hpo.definition import StudyDefinition
-from hpo.errors import HpoError, InputError
-from hpo.launch.creation import create
-from hpo.results.leaderboard import leaderboard, to_table
+from hpo.files.store import ArtifactStore
+from hpo.lifecycle.creation import create
+from hpo.lifecycle.draft import suited_batch_size
+from hpo.models.model import Model
 from hpo.results.stored import stored_model
 from hpo.sklearn.rows import Array, as_table, chosen, free_name, label_texts
 from hpo.sklearn.work import carry_out, plan
-from hpo.study import Study
-from hpo.study_file import suited_batch_size
-from hpo.trial import MetricName, Task
+from hpo.study.leaderboard import leaderboard, to_table
+from hpo.study.study import Study
 
 MIN_ROWS = 2
 """One to train and one to validate."""

@@ -12,12 +12,12 @@ import polars
 from numpy.typing import NDArray
 from sklearn.utils import check_array
 
+from hpo.config.errors import InputError
+from hpo.config.trial import DataConfig
 from hpo.data.reader import check_usable
 from hpo.data.sources import RawTable, as_frame
 from hpo.data.table import typed_table
 from hpo.data.target import text_of
-from hpo.errors import InputError
-from hpo.trial import DataConfig
 
 Array = NDArray[Any]
 

@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from hpo.artifacts import ArtifactStore
-from hpo.errors import HpoError, InputError
+from hpo.config.errors import HpoError, InputError
+from hpo.files.store import ArtifactStore
 from hpo.launch.inside import search_inside
 from hpo.launch.local import local_slots
 from hpo.launch.search import local_crew, search
 from hpo.launch.single import choose_device
-from hpo.study import Study
+from hpo.study.study import Study
 from hpo.worker.supervisor import Slot
 
 log = logging.getLogger(__name__)

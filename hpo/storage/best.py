@@ -10,8 +10,8 @@ import sqlalchemy as sa
 from optuna.trial import TrialState
 from sqlalchemy.engine import Connection, Row
 
+from hpo.config.trial import Direction, tie_break
 from hpo.storage.schema import TRIAL_USER_ATTRS, TRIAL_VALUES, TRIALS
-from hpo.trial import Direction, tie_break
 
 METRICS_KEY = "metrics"
 """User attribute of a COMPLETE trial: every validation metric, by name."""

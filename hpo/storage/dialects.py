@@ -25,7 +25,7 @@ import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.engine import URL, Connection, Engine, make_url
 
-from hpo.errors import InputError, StorageUnavailableError
+from hpo.config.errors import InputError, StorageUnavailableError
 
 EXAMPLES = (
     "sqlite:///hpo.db, postgresql://USER:PASSWORD@HOST/DATABASE "

@@ -23,7 +23,7 @@ import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.engine import URL, Connection, Engine
 
-from hpo.errors import InputError, StorageError, StorageUnavailableError
+from hpo.config.errors import InputError, StorageError, StorageUnavailableError
 from hpo.storage import dialects, schema
 from hpo.storage.failures import is_in_the_way, translate
 from hpo.storage.reader import Reader

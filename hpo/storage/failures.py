@@ -12,7 +12,7 @@ import sqlite3
 import sqlalchemy as sa
 from optuna.exceptions import StorageInternalError
 
-from hpo.errors import StorageError, StorageUnavailableError
+from hpo.config.errors import StorageError, StorageUnavailableError
 
 Code = str | int
 """PostgreSQL's five characters, MySQL's number from 1000 up, SQLite's below 256."""

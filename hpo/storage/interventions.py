@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from optuna.trial import TrialState
 from sqlalchemy.engine import Connection
 
+from hpo.config.trial import Direction
 from hpo.storage import attributes, ledger
 from hpo.storage.ledger import EARLIER, FIXED_PARAMS, FORGIVEN, Outcome
 from hpo.storage.schema import (
@@ -26,7 +27,6 @@ from hpo.storage.schema import (
     TRIALS,
 )
 from hpo.storage.snapshot import read_open, read_revision
-from hpo.trial import Direction
 
 BY_HAND = "by hand"
 """The reason of a trial that a person ended."""

@@ -14,7 +14,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from hpo.errors import LeaseLostError
+from hpo.config.errors import LeaseLostError
 from hpo.storage.rows import upsert, write_rows
 from hpo.storage.schema import CLOCKS, LEASES, TRIALS, WORKERS
 

@@ -23,6 +23,7 @@ from optuna.study import StudyDirection
 from optuna.trial import TrialState
 from sqlalchemy.engine import Connection
 
+from hpo.config.trial import Direction, Measurement
 from hpo.storage import attributes, leases
 from hpo.storage.leases import Lease, WorkerId
 from hpo.storage.reader import DrawnParam
@@ -40,7 +41,6 @@ from hpo.storage.schema import (
     TRIAL_VALUES,
     TRIALS,
 )
-from hpo.trial import Direction, Measurement
 
 UTC_CLOCK = {
     "postgresql": "(clock_timestamp() AT TIME ZONE 'UTC')",

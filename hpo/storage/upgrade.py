@@ -12,7 +12,7 @@ from collections.abc import Callable
 import sqlalchemy as sa
 from sqlalchemy.engine import URL, Connection
 
-from hpo.errors import StorageError
+from hpo.config.errors import StorageError
 from hpo.storage import dialects, schema
 from hpo.storage.engine import check_file, connect_optuna, newer, said_of
 

@@ -16,8 +16,8 @@ from itertools import islice
 
 import torch
 
+from hpo.config.trial import Task
 from hpo.training.random import permutation
-from hpo.trial import Task
 
 RESIDENT_SHARE = 0.4
 BLOCK_BYTES = 64 * 2**20

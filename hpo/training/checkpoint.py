@@ -12,11 +12,11 @@ from dataclasses import dataclass
 
 import torch
 
+from hpo.config.trial import Environment, Measurement, TrialConfig
 from hpo.training.batches import TrainingData
 from hpo.training.model import n_parameters
 from hpo.training.optimizers import memory_shapes
 from hpo.training.precision import master_dtype
-from hpo.trial import Environment, Measurement, TrialConfig
 
 VALUES = "values"
 BEST_VALUES = "best_values"

@@ -15,13 +15,13 @@ from typing import Protocol
 
 import torch
 
-from hpo.errors import first_line
+from hpo.config.errors import first_line
+from hpo.config.trial import Measurement, TrialConfig
 from hpo.training.batches import Feed, TrainingData
 from hpo.training.checkpoint import Checkpoint
 from hpo.training.memory import free_memory, is_out_of_memory
 from hpo.training.record import Result
 from hpo.training.session import Session
-from hpo.trial import Measurement, TrialConfig
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

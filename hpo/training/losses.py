@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import torch
 
-from hpo.trial import LOSSES, Loss, Task
+from hpo.config.trial import LOSSES, Loss, Task
 
 Gradient = Callable[[torch.Tensor, torch.Tensor, torch.Tensor | float], torch.Tensor]
 """From outputs (..., n_outputs), targets (...) and weights, a number or (..., 1), to a gradient as
@@ -19,7 +19,7 @@ large as the outputs. Targets are floating but for several classes, where they a
 
 
 def loss_gradient(loss: Loss, task: Task) -> Gradient:
-    """The gradient of a loss; `auto` is the task's first in `hpo.trial.LOSSES`."""
+    """The gradient of a loss; `auto` is the task's first in `hpo.config.trial.LOSSES`."""
     return GRADIENTS[LOSSES[task][0] if loss == "auto" else loss]
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import torch
 
+from hpo.config.trial import OptimizerName
 from hpo.training.checkpoint import BEST_VALUES, OPTIMIZER, VALUES, Checkpoint
 from hpo.training.loop import Run
 from hpo.training.model import MLP
@@ -19,7 +20,6 @@ from hpo.training.optimizers import first_step, memory_shapes
 from hpo.training.parameters import FlatParameters
 from hpo.training.precision import master_dtype
 from hpo.training.record import Record
-from hpo.trial import OptimizerName
 
 MEAN, MEAN_SQUARE, STEP = f"{OPTIMIZER}mean", f"{OPTIMIZER}mean_square", f"{OPTIMIZER}step"
 VELOCITY = f"{OPTIMIZER}velocity"

@@ -7,7 +7,7 @@ import gc
 
 import torch
 
-from hpo.errors import first_line
+from hpo.config.errors import first_line
 
 OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "ALLOC_FAILED")
 """On a GPU, on the host, in cuBLAS; only the first has an exception type."""

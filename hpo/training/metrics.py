@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 import torch
 from torch.nn import functional
 
-from hpo.trial import MetricName, Task
+from hpo.config.trial import MetricName, Task
 
 Score = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 """From values and targets, or from logits (rows, n_classes) and one-hot classes, all float64."""

@@ -13,8 +13,8 @@ from itertools import pairwise
 import torch
 from torch import nn
 
+from hpo.config.trial import Activation, ModelConfig
 from hpo.training.random import uniform
-from hpo.trial import Activation, ModelConfig
 
 ACTIVATIONS: dict[Activation, Callable[[], nn.Module]] = {
     "relu": nn.ReLU,

@@ -12,8 +12,8 @@ import torch
 from torch.optim.adam import adam
 from torch.optim.sgd import sgd
 
+from hpo.config.trial import OptimizerConfig, OptimizerName
 from hpo.training.parameters import FlatParameters
-from hpo.trial import OptimizerConfig, OptimizerName
 
 ADAM_BETAS = (0.9, 0.999)
 RMSPROP_ALPHA = 0.99

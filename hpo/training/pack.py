@@ -15,6 +15,7 @@ from functools import partial
 
 import torch
 
+from hpo.config.trial import METRICS, Measurement, MetricName, ModelConfig, Precision
 from hpo.training.batches import Feed
 from hpo.training.checkpoint import VALUES
 from hpo.training.losses import Gradient
@@ -27,7 +28,6 @@ from hpo.training.passes import DERIVATIVES
 from hpo.training.precision import master_dtype
 from hpo.training.random import PackedMasks, permutations
 from hpo.training.record import measured
-from hpo.trial import METRICS, Measurement, MetricName, ModelConfig, Precision
 
 ACTIVATIONS = list(DERIVATIVES)
 METRIC_SLOTS = 16

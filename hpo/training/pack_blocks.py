@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 import torch
 
-from hpo.trial import ModelConfig
+from hpo.config.trial import ModelConfig
 
 
 @dataclass(frozen=True, kw_only=True)

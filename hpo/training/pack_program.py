@@ -16,7 +16,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import torch
 
-from hpo.errors import first_line
+from hpo.config.errors import first_line
 from hpo.training.memory import free_memory, is_out_of_memory
 from hpo.training.pack_update import scales, update
 from hpo.training.random import PackedMasks, dropped

@@ -18,9 +18,9 @@ from typing import Any, NamedTuple
 
 import torch
 
+from hpo.config.trial import TrialConfig
 from hpo.training.optimizers import ADAM_BETAS, EPS, RMSPROP_ALPHA
 from hpo.training.pack_blocks import Block, zeros
-from hpo.trial import TrialConfig
 
 
 class Coefficients(NamedTuple):

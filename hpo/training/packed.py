@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import torch
 
-from hpo.errors import first_line
+from hpo.config.errors import first_line
 from hpo.training.batches import Feed
 from hpo.training.checkpoint import BEST_VALUES, Checkpoint
 from hpo.training.loop import Event, Failed, Finished, Progress, Run, Unplaced

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 import torch
 
+from hpo.config.trial import Activation
 from hpo.training.losses import Gradient
 from hpo.training.parameters import FlatParameters, Layer
 from hpo.training.random import DropoutMasks
-from hpo.trial import Activation
 
 aten = torch.ops.aten
 

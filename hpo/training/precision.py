@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from hpo.trial import Environment, Precision
+from hpo.config.trial import Environment, Precision
 
 MIN_WIDTH = 128
 MIN_GAIN = 1.4

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 import torch
 
+from hpo.config.trial import Measurement, TrialConfig
 from hpo.training.batches import Feed
 from hpo.training.checkpoint import BEST_VALUES, OPTIMIZER, VALUES, Checkpoint
 from hpo.training.losses import loss_gradient
@@ -21,7 +22,6 @@ from hpo.training.passes import Passes
 from hpo.training.precision import master_dtype
 from hpo.training.random import DropoutMasks
 from hpo.training.record import Record, Result, measured
-from hpo.trial import Measurement, TrialConfig
 
 
 class Session:

@@ -9,11 +9,11 @@ from dataclasses import replace
 
 import torch
 
+from hpo.config.trial import TrialConfig
 from hpo.training.batches import TrainingData
 from hpo.training.loop import Finished, Progress, Run, SingleTrainer, Trainer
 from hpo.training.memory import free_memory
 from hpo.training.packed import PackedTrainer
-from hpo.trial import TrialConfig
 
 SIZES = (4, 16, 64, 256)
 MIN_GAIN = 1.15

@@ -11,11 +11,11 @@ import logging
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
-from hpo.artifacts import ArtifactStore
-from hpo.checkpoints import latest, remove
-from hpo.errors import LeaseLostError, StorageUnavailableError
-from hpo.study import Claim, Lease, Study, WorkerId
+from hpo.config.errors import LeaseLostError, StorageUnavailableError
+from hpo.files.store import ArtifactStore
+from hpo.study.study import Claim, Lease, Study, WorkerId
 from hpo.training import Checkpoint, Run
+from hpo.worker.checkpoints import latest, remove
 from hpo.worker.heart import Heart
 from hpo.worker.job import Job
 from hpo.worker.outage import Outage

@@ -8,9 +8,9 @@ from typing import Any
 
 import torch
 
-from hpo.experiment import Experiment
+from hpo.config.trial import TrialConfig
+from hpo.models.experiment import Experiment
 from hpo.training import Result
-from hpo.trial import TrialConfig
 from hpo.worker.job import Ending
 
 

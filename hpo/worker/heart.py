@@ -18,8 +18,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import TracebackType
 
-from hpo.errors import StorageError
-from hpo.study import Lease, Study
+from hpo.config.errors import StorageError
+from hpo.study.study import Lease, Study
 
 log = logging.getLogger(__name__)
 

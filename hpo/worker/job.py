@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from hpo.artifacts import trial_path
-from hpo.study import Claim, FinalState, Outcome, Study
+from hpo.config.trial import Measurement
+from hpo.files.store import trial_path
+from hpo.study.study import Claim, FinalState, Outcome, Study
 from hpo.training import Result, Run
-from hpo.trial import Measurement
 
 MAX_LINES = 200
 """Lines of a trial's log that are kept."""

@@ -23,10 +23,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
-from hpo.artifacts import ArtifactStore
-from hpo.errors import HpoError, StudyNotFoundError
-from hpo.steering import Orders, look
-from hpo.study import RELEASED, Study, WorkerId
+from hpo.config.errors import HpoError, StudyNotFoundError
+from hpo.files.store import ArtifactStore
+from hpo.study.steering import Orders, look
+from hpo.study.study import RELEASED, Study, WorkerId
 from hpo.training import (
     Checkpoint,
     Event,

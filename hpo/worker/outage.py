@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from hpo.errors import HpoError
+from hpo.config.errors import HpoError
 
 log = logging.getLogger(__name__)
 

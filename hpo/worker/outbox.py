@@ -15,13 +15,13 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext, suppress
 
-from hpo.artifacts import LOG, ArtifactStore, trial_path
-from hpo.checkpoints import remove, save
-from hpo.errors import ArtifactError, StorageUnavailableError
-from hpo.steering import was_pruned
-from hpo.study import Claim, Outcome, Study
+from hpo.config.errors import ArtifactError, StorageUnavailableError
+from hpo.config.trial import Measurement
+from hpo.files.store import LOG, ArtifactStore, trial_path
+from hpo.study.steering import was_pruned
+from hpo.study.study import Claim, Outcome, Study
 from hpo.training import Checkpoint
-from hpo.trial import Measurement
+from hpo.worker.checkpoints import remove, save
 from hpo.worker.job import Ending, Job
 from hpo.worker.outage import Outage
 from hpo.worker.pace import Pace

@@ -8,7 +8,7 @@ jobserver works so).
 import os
 import select
 
-from hpo.errors import InputError
+from hpo.config.errors import InputError
 
 MAX_QUOTA = 65_536  # what a pipe holds on Linux
 

@@ -5,10 +5,10 @@ Does not know: trials.
 
 from collections.abc import Iterable
 
-from hpo.artifacts import ArtifactStore
-from hpo.experiment import Experiment
-from hpo.study import Study
-from hpo.tables import load_experiment
+from hpo.files.store import ArtifactStore
+from hpo.models.experiment import Experiment
+from hpo.models.tables import load_experiment
+from hpo.study.study import Study
 
 
 class Tables:

@@ -17,9 +17,9 @@ from crowd import opened
 from gate import Gate
 from worker_cases import make_worker
 
-from hpo.study import Claim, Study, Verdicts
+from hpo.config.trial import Measurement
+from hpo.study.study import Claim, Study, Verdicts
 from hpo.training import Event, Progress
-from hpo.trial import Measurement
 from hpo.worker.stopwatch import Stopwatch
 
 HURRY_SECONDS = 0.02

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import torch
 
+from hpo.config.trial import METRICS, Measurement
 from hpo.training import MLP, Checkpoint, Event, Finished, Progress, Result, Run
-from hpo.trial import METRICS, Measurement
 
 GOLDEN = 2_654_435_761
 """Knuth's multiplier: its multiples are spread evenly."""

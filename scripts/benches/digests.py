@@ -16,18 +16,7 @@ from typing import get_args
 import torch
 from training_cases import OBJECTIVES, toy_data
 
-from hpo.training import (
-    Finished,
-    PackedTrainer,
-    Progress,
-    Result,
-    Run,
-    SingleTrainer,
-    Trainer,
-    TrainingData,
-    train,
-)
-from hpo.trial import (
+from hpo.config.trial import (
     Activation,
     DataConfig,
     ModelConfig,
@@ -38,6 +27,17 @@ from hpo.trial import (
     Task,
     TrainingConfig,
     TrialConfig,
+)
+from hpo.training import (
+    Finished,
+    PackedTrainer,
+    Progress,
+    Result,
+    Run,
+    SingleTrainer,
+    Trainer,
+    TrainingData,
+    train,
 )
 
 CPU = torch.device("cpu")

@@ -9,8 +9,8 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
+from hpo.config.trial import TrialConfig
 from hpo.training import TrainingData
-from hpo.trial import TrialConfig
 
 
 def train(config: TrialConfig, data: TrainingData, device: torch.device) -> float:

@@ -16,14 +16,14 @@ from benches.server_load import server_seconds
 from optuna.trial import TrialState
 from sqlalchemy.engine import Connection
 
-from hpo.catalog import open_study
-from hpo.steering import look
+from hpo.config.strategies import SAMPLERS
+from hpo.config.trial import Measurement
 from hpo.storage import dialects
 from hpo.storage.engine import open_storage
 from hpo.storage.snapshot import read_heads, read_trials
-from hpo.strategies import SAMPLERS
-from hpo.study import Claim, Lease, Study, WorkerId
-from hpo.trial import Measurement
+from hpo.study.catalog import open_study
+from hpo.study.steering import look
+from hpo.study.study import Claim, Lease, Study, WorkerId
 
 N_FINISHED = 1_000
 SECONDS, MOST = 1.0, 200

@@ -22,12 +22,12 @@ from optuna.exceptions import ExperimentalWarning
 from optuna.pruners import MedianPruner
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 
-from hpo.catalog import create_study, open_study
-from hpo.definition import StudyDefinition
+from hpo.config.definition import StudyDefinition
+from hpo.config.strategies import SAMPLERS
+from hpo.config.trial import Measurement
 from hpo.storage.engine import open_storage
-from hpo.strategies import SAMPLERS
-from hpo.study import Claim, WorkerId
-from hpo.trial import Measurement
+from hpo.study.catalog import create_study, open_study
+from hpo.study.study import Claim, WorkerId
 
 NAME = "bench"
 STEPS = range(1, 21)
@@ -66,7 +66,7 @@ class Driver(Protocol):
 
 
 class HpoDriver:
-    """Through `hpo.study.Study`, as the worker's loop does it."""
+    """Through `hpo.study.study.Study`, as the worker's loop does it."""
 
     def __init__(self, url: str, sampler: str = "random") -> None:
         """Open the study, to be sampled so."""

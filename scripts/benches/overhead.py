@@ -19,7 +19,7 @@ from benches.curves import CurveTrainer
 from benches.storage import databases
 from worker_cases import make_worker
 
-from hpo.launch.creation import create_from_file
+from hpo.lifecycle.creation import create_from_file
 from hpo.training import SingleTrainer, Trainer
 
 STUDIES = Path(__file__).parents[2] / "studies"

@@ -18,11 +18,8 @@ from functools import partial
 import torch
 from benches import examples
 
-from hpo.errors import first_line
-from hpo.training import PackedTrainer, SingleTrainer, TrainingData, resolve_precision
-from hpo.training.memory import free_memory
-from hpo.training.sizing import best_slots, speed
-from hpo.trial import (
+from hpo.config.errors import first_line
+from hpo.config.trial import (
     DataConfig,
     ModelConfig,
     ObjectiveConfig,
@@ -30,6 +27,9 @@ from hpo.trial import (
     TrainingConfig,
     TrialConfig,
 )
+from hpo.training import PackedTrainer, SingleTrainer, TrainingData, resolve_precision
+from hpo.training.memory import free_memory
+from hpo.training.sizing import best_slots, speed
 
 N_INPUTS = 16
 BATCH_SIZE = 256

@@ -42,7 +42,7 @@ from gate import CONTEXT, gather
 from rich.console import Console
 from rich.table import Table
 
-from hpo.housekeeping import sweep
+from hpo.lifecycle.housekeeping import sweep
 from hpo.storage.schema import REPORTS, TRIALS
 
 N_EPOCHS = 20

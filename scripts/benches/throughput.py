@@ -20,12 +20,12 @@ from typing import Any
 import torch
 from benches import examples
 
+from hpo.config.definition import StudyDefinition, load_definition
+from hpo.config.ranges import Categorical, FloatRange, Leaf, Value
+from hpo.config.trial import TrialConfig
 from hpo.data.table import read_table
-from hpo.definition import StudyDefinition, load_definition
-from hpo.experiment import Experiment
-from hpo.ranges import Categorical, FloatRange, Leaf, Value
+from hpo.models.experiment import Experiment
 from hpo.training import TrainingData, train
-from hpo.trial import TrialConfig
 
 STUDY = Path(__file__).parents[2] / "studies" / "california_housing.toml"
 WAYS = {

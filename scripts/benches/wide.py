@@ -19,11 +19,11 @@ import torch
 from worker_cases import make_worker
 
 import hpo
+from hpo.config.trial import DataConfig
 from hpo.data.table import read_table
-from hpo.launch.creation import create_from_file
+from hpo.lifecycle.creation import create_from_file
 from hpo.results.export import export
 from hpo.training import SingleTrainer
-from hpo.trial import DataConfig
 
 N_ROWS = 200
 COLUMNS = (500, 1_000, 2_000, 5_000, 10_000)

@@ -16,14 +16,14 @@ import torch
 from optuna.trial import FrozenTrial
 
 from faults.setting import Setting
-from hpo.artifacts import ID_FILE, LOG, ArtifactStore, study_path, table_path
-from hpo.bundle import Model
-from hpo.errors import HpoError
-from hpo.experiment import Experiment
-from hpo.housekeeping import OWNER
+from hpo.config.errors import HpoError
+from hpo.files.store import ID_FILE, LOG, ArtifactStore, study_path, table_path
+from hpo.lifecycle.housekeeping import OWNER
+from hpo.models.experiment import Experiment
+from hpo.models.model import Model
+from hpo.models.tables import load_experiment
 from hpo.storage.schema import LEASES
-from hpo.study import Study
-from hpo.tables import load_experiment
+from hpo.study.study import Study
 from hpo.training import evaluate
 
 FINAL = ("COMPLETE", "PRUNED", "FAIL")

@@ -20,7 +20,7 @@ from servers import Server
 from small_disk import SmallDisk
 
 from faults.crew import Crew, Member, send
-from hpo.errors import StorageError
+from hpo.config.errors import StorageError
 from hpo.worker.supervisor import MAX_RESTARTS
 
 STOP_SECONDS = (3.0, 7.0)

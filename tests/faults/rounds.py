@@ -14,7 +14,7 @@ from faults.audit import audit, checkpoints, files, is_draft, orphans
 from faults.chaos import Chaos
 from faults.crew import Crew, hpo_command
 from faults.setting import Setting, make_setting
-from hpo.errors import StorageError
+from hpo.config.errors import StorageError
 
 CHECKPOINTS_PER_TRIAL = 3
 """One, the newer one that replaces it, and one by a worker that has lost its lease."""

@@ -7,9 +7,9 @@ import random
 from dataclasses import dataclass
 from pathlib import Path
 
-from hpo.artifacts import ArtifactStore
-from hpo.launch.creation import create_from_file
-from hpo.study import Study
+from hpo.files.store import ArtifactStore
+from hpo.lifecycle.creation import create_from_file
+from hpo.study.study import Study
 
 NAME = "faults"
 STUDY = """

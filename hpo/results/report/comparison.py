@@ -13,15 +13,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hpo.artifacts import ArtifactStore
-from hpo.bundle import Model
-from hpo.errors import ArtifactError
-from hpo.experiment import Experiment
-from hpo.results.leaderboard import Row
+from hpo.config.errors import ArtifactError
+from hpo.files.store import ArtifactStore
+from hpo.models.experiment import Experiment
+from hpo.models.model import Model
 from hpo.results.report.baselines import Baseline
 from hpo.results.report.intervals import Interval, interval, resampled
 from hpo.results.stored import stored_model, test_metrics
-from hpo.study import Study
+from hpo.study.leaderboard import Row
+from hpo.study.study import Study
 
 Array = NDArray[Any]
 N_WITH_INTERVAL = 10

@@ -12,9 +12,9 @@ from datetime import UTC, datetime
 
 from optuna.trial import FrozenTrial, TrialState
 
-from hpo.artifacts import ArtifactStore
-from hpo.results.leaderboard import Row, ranked
-from hpo.results.leaderboard import row as as_row
+from hpo.config.trial import metric_label
+from hpo.files.store import ArtifactStore
+from hpo.models.tables import load_experiment
 from hpo.results.report.baselines import fit_baselines
 from hpo.results.report.comparison import (
     Contender,
@@ -27,11 +27,11 @@ from hpo.results.report.comparison import (
 from hpo.results.report.effort import Occupancy, Saved, occupancy, saved_by_pruning
 from hpo.results.report.param_figures import importances
 from hpo.results.report.summary import TableSummary, summarise
-from hpo.retraining import read_confirmed
-from hpo.status import StudyStatus
-from hpo.study import Study
-from hpo.tables import load_experiment
-from hpo.trial import metric_label
+from hpo.study.leaderboard import Row, ranked
+from hpo.study.leaderboard import row as as_row
+from hpo.study.retraining import read_confirmed
+from hpo.study.status import StudyStatus
+from hpo.study.study import Study
 
 
 @dataclass(frozen=True, kw_only=True)

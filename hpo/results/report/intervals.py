@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hpo.trial import MetricName, Task
+from hpo.config.trial import MetricName, Task
 
 Floats = NDArray[np.float64]
 Array = NDArray[Any]

@@ -20,14 +20,14 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 from plotly.offline import get_plotlyjs
 
-import hpo
+from hpo.config.trial import METRICS
+from hpo.config.urls import shown
+from hpo.config.version import __version__
 from hpo.results.report import model_figures, param_figures, search_figures, text
 from hpo.results.report.comparison import N_WITH_INTERVAL, Contender
 from hpo.results.report.content import Content
 from hpo.results.report.intervals import LEVEL, N_RESAMPLES
 from hpo.results.report.param_figures import ENOUGH_TRIALS, MIN_TRIALS
-from hpo.trial import METRICS
-from hpo.urls import shown
 
 HERE = Path(__file__).parent
 SHOWN_COLUMNS = 60
@@ -44,7 +44,7 @@ def render(content: Content) -> str:
     return template.render(
         content=content,
         study=content.study.definition,
-        version=hpo.__version__,
+        version=__version__,
         metric=content.metric,
         objective=content.label(content.metric),
         better="lower" if content.study.definition.direction == "minimize" else "higher",

@@ -17,7 +17,9 @@ from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 from optuna.trial import FrozenTrial, TrialState
 from plotly.subplots import make_subplots
 
-from hpo.ranges import Categorical, Leaf
+from hpo.config.ranges import Categorical, Leaf
+from hpo.config.space import SearchSpace
+from hpo.config.trial import Direction
 from hpo.results.report.search_figures import complete_trials, is_measured, value_of
 from hpo.results.report.style import (
     COMPLETE,
@@ -32,8 +34,6 @@ from hpo.results.report.style import (
     typical_range,
 )
 from hpo.results.report.text import plain_params, short_names, shown
-from hpo.search_space import SearchSpace
-from hpo.trial import Direction
 
 MIN_TRIALS = 20
 """COMPLETE trials below which importances are noise."""

@@ -13,6 +13,7 @@ import numpy as np
 import plotly.graph_objects as go
 from optuna.trial import FrozenTrial, TrialState
 
+from hpo.config.trial import Direction
 from hpo.results.report.effort import Occupancy, mean_running
 from hpo.results.report.style import (
     BY_STATE,
@@ -26,7 +27,6 @@ from hpo.results.report.style import (
     spread,
     typical_range,
 )
-from hpo.trial import Direction
 
 MAX_POINTS = 1500
 """Trials of each state in the history."""

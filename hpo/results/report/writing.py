@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from hpo.artifacts import ArtifactStore
-from hpo.errors import InputError
+from hpo.config.errors import InputError
+from hpo.files.store import ArtifactStore
 from hpo.results.report.content import gather
 from hpo.results.report.page import render
-from hpo.study import Study
+from hpo.study.study import Study
 
 TOP = 10
 

@@ -1,0 +1,397 @@
+"""Study definitions: what a study file says, checked, merged with its search space, and stored.
+
+A definition is the whole of what a study searches: its stored JSON is all that a worker needs to
+know. Two definitions are the same study when their identities agree: everything but the budget and
+the path of a table that was copied, whose content stands in by its fingerprint.
+
+Does not know: storage, hardware, credentials.
+"""
+
+import hashlib
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field, WithJsonSchema
+
+from hpo.config.errors import BudgetError, DefinitionError, nearest
+from hpo.config.parsing import Duration, read_toml, shown, validate, validate_kind
+from hpo.config.ranges import Categorical
+from hpo.config.space import Params, SearchSpace
+from hpo.config.strategies import PRUNERS, SAMPLERS, Positive, Pruner, Sampler, Section
+from hpo.config.trial import (
+    LOSSES,
+    METRICS,
+    DataConfig,
+    Direction,
+    ObjectiveConfig,
+    Task,
+    TrainingConfig,
+    TrialConfig,
+    data_tree,
+    metric_label,
+)
+from hpo.config.urls import passwords
+from hpo.config.urls import shown as safe_url
+
+NAME = r"[A-Za-z0-9][A-Za-z0-9._@-]{0,99}"
+
+
+def check_name(name: str) -> str:
+    """A study's name stands in commands, addresses and folders.
+
+    Raises:
+        ValueError: it holds other characters.
+    """
+    if not re.fullmatch(NAME, name):
+        allowed = "1 to 100 letters, digits or . _ @ -, the first a letter or digit"
+        raise ValueError(f"must be {allowed}, but got {shown(name)}")
+    return name
+
+
+Name = Annotated[
+    str, AfterValidator(check_name), WithJsonSchema({"type": "string", "pattern": f"^{NAME}$"})
+]
+
+
+class Budget(Section):
+    """When a study is done, over all its workers together.
+
+    Attributes:
+        n_trials: trials ever created.
+        timeout: seconds in which at least one worker was at work.
+        device_time: seconds of work, added up over the workers, each by its share of a device.
+        no_improvement: trials that ended since the best one did; then no further one is created.
+        max_attempts: workers that a trial may cost; then it is failed. Those that handed it back
+            at a signal do not count.
+    """
+
+    n_trials: Positive = 100
+    timeout: Duration | None = None
+    device_time: Duration | None = None
+    no_improvement: Positive | None = None
+    max_attempts: Positive = 5
+
+    @property
+    def is_timed(self) -> bool:
+        """Whether it limits the time."""
+        return self.timeout is not None or self.device_time is not None
+
+    def is_out_of_time(self, busy_seconds: float, device_seconds: float) -> bool:
+        """Whether no further trial may run after so much work."""
+        return self.time_over(busy_seconds, device_seconds) is not None
+
+    def time_over(
+        self, busy_seconds: float, device_seconds: float
+    ) -> Literal["timeout", "device_time"] | None:
+        """The key whose time is used up; None while there is time."""
+        if self.timeout is not None and busy_seconds >= self.timeout:
+            return "timeout"
+        if self.device_time is not None and device_seconds >= self.device_time:
+            return "device_time"
+        return None
+
+    def check_raised(self, name: str, budget: "Budget") -> None:
+        """Make sure that another budget for a study of that name is no lower.
+
+        Raises:
+            BudgetError: it is, in one of its keys.
+        """
+        for key in Budget.model_fields:
+            before, after = getattr(self, key), getattr(budget, key)
+            if after is not None and after < (math.inf if before is None else before):
+                has = f"no budget.{key}" if before is None else f"budget.{key} = {before:g}"
+                raise BudgetError(f"study {name} has {has}, which cannot be lowered to {after:g}")
+
+
+class StudyFile(Section):
+    """The top level of a study file; its sections are checked one by one."""
+
+    name: Name
+    search_space: str | dict[str, Any]
+    data: dict[str, Any]
+    objective: dict[str, Any]
+    training: dict[str, Any] = Field(default_factory=dict)
+    sampler: dict[str, Any] = Field(default_factory=lambda: {"name": "tpe"})
+    pruner: dict[str, Any] = Field(default_factory=lambda: {"name": "median"})
+    budget: dict[str, Any] = Field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyData(DataConfig):
+    """What a study says of its table.
+
+    Attributes:
+        copy: whether it is copied into the artifact store; otherwise workers read it where it is.
+    """
+
+    copy: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyDefinition:
+    """A checked study file with its search space merged in."""
+
+    name: str
+    space: SearchSpace
+    data: StudyData
+    objective: ObjectiveConfig
+    sampler: Sampler
+    pruner: Pruner
+    budget: Budget
+
+    @classmethod
+    def from_tree(cls, tree: Mapping[str, Any], where: str, folder: Path) -> "StudyDefinition":
+        """Check what a study file holds.
+
+        Args:
+            tree: the parsed file.
+            where: the file's name, for messages.
+            folder: its folder, from which a named search space is looked for.
+
+        Raises:
+            DefinitionError: with file, dotted key, value and what is allowed.
+        """
+        file: StudyFile = validate(StudyFile, tree, where)
+        training: TrainingConfig = validate(TrainingConfig, file.training, where, ("training",))
+        if isinstance(file.search_space, str):
+            space = load_search_space(file.search_space, where, folder)
+        else:
+            space = SearchSpace.from_tree(file.search_space, f"{where}: search_space")
+        constants = {f"training.{name}": getattr(training, name) for name in file.training}
+        definition = cls(
+            name=file.name,
+            space=space.fixed(constants),
+            data=validate(StudyData, file.data, where, ("data",)),
+            objective=validate(ObjectiveConfig, file.objective, where, ("objective",)),
+            sampler=validate_kind(SAMPLERS, "name", file.sampler, where, "sampler"),
+            pruner=validate_kind(PRUNERS, "name", file.pruner, where, "pruner"),
+            budget=validate(Budget, file.budget, where, ("budget",)),
+        )
+        if not definition.space.tunables:
+            raise DefinitionError(f"{where}: search_space: has no tunable leaf: nothing to search")
+        definition._check_source(where)
+        definition._check_split(where, file.data)
+        definition._check_columns(where)
+        if definition.data.task != "auto":
+            definition.check_task(where)
+        return definition
+
+    @classmethod
+    def from_json(cls, text: str) -> "StudyDefinition":
+        """Read a definition back from a storage.
+
+        Raises:
+            DefinitionError: it is damaged.
+        """
+        try:
+            tree = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise DefinitionError(f"stored definition: is not JSON: {error}") from None
+        return cls.from_tree(tree, "stored definition", Path())
+
+    def to_json(self) -> str:
+        """Canonical JSON: the same definition, the same text."""
+        return json.dumps(self.to_tree(), sort_keys=True, separators=(",", ":"))
+
+    def to_tree(self) -> dict[str, Any]:
+        """What a study file would say, the search space inline and nothing left to defaults."""
+        return {
+            "name": self.name,
+            "search_space": self.space.to_tree(),
+            "data": _data_tree(self.data),
+            "objective": asdict(self.objective),
+            "sampler": self.sampler.model_dump(),
+            "pruner": self.pruner.model_dump(),
+            "budget": self.budget.model_dump(exclude_none=True),
+        }
+
+    def identity(self) -> dict[str, Any]:
+        """The part of the definition that makes it this study and no other."""
+        tree = self.to_tree()
+        del tree["budget"]
+        if self.data.copy:
+            del tree["data"]["source"]
+        return tree
+
+    def digest(self) -> str:
+        """SHA-256 of the identity."""
+        text = json.dumps(self.identity(), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    @property
+    def metric_label(self) -> str:
+        """The objective's metric, with the class that it is of, if it is of one."""
+        return metric_label(self.objective.metric, self.data.positive)
+
+    @property
+    def direction(self) -> Direction:
+        """Which way the objective's metric gets better."""
+        return METRICS[self.objective.metric].direction
+
+    def resolved(
+        self,
+        *,
+        source: str,
+        task: Task,
+        fingerprint: str,
+        where: str,
+        positive: str | float | None = None,
+    ) -> "StudyDefinition":
+        """The definition with what only the table could tell.
+
+        Raises:
+            DefinitionError: the metric or the loss is not defined for the table's task.
+        """
+        data = replace(
+            self.data, source=source, task=task, fingerprint=fingerprint, positive=positive
+        )
+        definition = replace(self, data=data)
+        definition.check_task(where)
+        return definition
+
+    def check_task(self, where: str) -> None:
+        """Accept a metric and losses that are defined for the task.
+
+        Raises:
+            DefinitionError: naming those that are.
+        """
+        task, metric = self.data.task, self.objective.metric
+        if task not in METRICS[metric].tasks:
+            fitting = ", ".join(name for name, known in METRICS.items() if task in known.tasks)
+            raise DefinitionError(
+                f"{where}: objective.metric: must be one of {fitting} for a {task} task, "
+                f'but got "{metric}"'
+            )
+        for loss in self._losses():
+            if loss != "auto" and loss not in LOSSES[task]:
+                fitting = ", ".join(LOSSES[task])
+                raise DefinitionError(
+                    f"{where}: training.loss: must be one of {fitting} for a {task} task, "
+                    f"but got {shown(loss)}"
+                )
+
+    def trial_config(self, params: Params) -> TrialConfig:
+        """The complete configuration of a trial with these params."""
+        data = _data_tree(self.data)
+        data.pop("copy", None)  # of the study: a trial reads its table at the source
+        tree = {
+            "data": data,
+            "objective": asdict(self.objective),
+            **self.space.resolve(params),
+        }
+        config: TrialConfig = validate(TrialConfig, tree, f"study {self.name}")
+        return config
+
+    def _losses(self) -> tuple[Any, ...]:
+        leaf = self.space.tunables.get("training.loss")
+        if isinstance(leaf, Categorical):
+            return leaf.choices
+        return (self.space.constants.get("training.loss", "auto"),)
+
+    def _check_source(self, where: str) -> None:
+        """What is written down for every worker must hold no password."""
+        if not self.data.copy and passwords(self.data.source):
+            raise DefinitionError(
+                f"{where}: data.source: with copy = false it must hold no password, "
+                f"but got {safe_url(self.data.source)}; give it by the environment"
+            )
+
+    def _check_split(self, where: str, tree: Mapping[str, Any]) -> None:
+        split = self.data.split
+        shares = sorted(set(tree.get("split", {})) - {"column"})
+        if split.column is not None and shares:
+            raise DefinitionError(
+                f"{where}: data.split: column decides alone, without {', '.join(shares)}"
+            )
+        if split.val + split.test >= 1:
+            raise DefinitionError(
+                f"{where}: data.split: val + test must stay below 1, "
+                f"but got {split.val + split.test:g}"
+            )
+
+    def _check_columns(self, where: str) -> None:
+        """Each column has one role at most."""
+        data = self.data
+        roles = {"target": data.target}
+        if data.split.column is not None:
+            roles["split.column"] = data.split.column
+        for role in ("drop", "numeric", "categorical"):
+            roles |= {f"{role}[{at}]": name for at, name in enumerate(getattr(data, role))}
+        taken: dict[str, str] = {}
+        for role, column in roles.items():
+            if column in taken:
+                raise DefinitionError(
+                    f"{where}: data.{role}: must be a column of its own, "
+                    f"but got {shown(column)}, which is data.{taken[column]}"
+                )
+            taken[column] = role
+
+
+def load_definition(path: Path) -> StudyDefinition:
+    """Read and check a study file.
+
+    Raises:
+        DefinitionError: with file, dotted key, value and what is allowed.
+    """
+    return StudyDefinition.from_tree(read_toml(path), str(path), path.parent)
+
+
+def load_search_space(name: str, where: str, folder: Path) -> SearchSpace:
+    """Find a search space by path, or by name beside the study's folder or among the shipped ones.
+
+    Raises:
+        DefinitionError: nothing of that name; the message lists the names there are.
+    """
+    if name.endswith(".toml"):
+        return SearchSpace.from_tree(read_toml(folder / name), str(folder / name))
+    package = Path(__file__).parent
+    folders = [
+        folder / "../search_spaces",
+        package / "search_spaces",  # an installed copy
+        package.parent / "search_spaces",  # a checkout
+    ]
+    known = {path.stem: path for place in reversed(folders) for path in place.glob("*.toml")}
+    if name in known:
+        return SearchSpace.from_tree(read_toml(known[name]), f"{known[name].resolve()}")
+    raise DefinitionError(
+        f"{where}: search_space: must be a path ending in .toml, an inline table or one of "
+        f"{', '.join(sorted(known))}, but got {shown(name)}{nearest(name, known)}"
+    )
+
+
+def difference(stored: StudyDefinition, given: StudyDefinition) -> list[str]:
+    """What sets two definitions apart, one `dotted.key: stored -> given` a line."""
+    before, after = _flat(stored.identity()), _flat(given.identity())
+    keys = [
+        key for key in sorted(before.keys() | after.keys()) if before.get(key) != after.get(key)
+    ]
+    return [_changed(key, before.get(key), after.get(key)) for key in keys]
+
+
+def _changed(key: str, before: Any, after: Any) -> str:
+    if key == "data.fingerprint":
+        return f"the table's content has changed: SHA-256 {before[:16]}… -> {after[:16]}…"
+    return f"{key}: {shown(before)} -> {shown(after)}"
+
+
+def _data_tree(data: StudyData) -> dict[str, Any]:
+    """As a file says it, lists as lists; `copy` as ever, and as earlier versions read it."""
+    tree: dict[str, Any] = json.loads(json.dumps(data_tree(data)))
+    if data.copy:
+        del tree["copy"]
+    return tree
+
+
+def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        if isinstance(value, Mapping) and value:
+            flat.update(_flat(value, f"{prefix}{key}."))
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat

@@ -1,0 +1,132 @@
+"""The points of a finite search space, numbered from 0 on.
+
+A space is finite where every tunable leaf has choices or steps. A point is chosen leaf by leaf, by
+an option of each: a value, or that it is turned off; a leaf that does not exist beside the options
+before it has one. The number counts the points that come before by the order of the options, so
+that there is no gap, and none of them is listed: a space may have more than memory holds.
+
+Does not know: trials.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from hpo.config.ranges import Leaf, Value
+from hpo.config.space import Params, SearchSpace
+
+Given = frozenset[tuple[str, Value]]
+"""Of the params chosen so far those on which it hangs whether another leaf exists."""
+
+
+class Points:
+    """Every point of a finite space.
+
+    Attributes:
+        n: how many there are.
+    """
+
+    def __init__(self, space: SearchSpace) -> None:
+        """Count them."""
+        self._space = space
+        self._leaves = list(space.tunables.items())
+        self._runs: dict[tuple[int, Given], list[tuple[int, Given, int]]] = {}
+        self.n = self._count(0, frozenset())
+
+    @classmethod
+    def of(cls, space: SearchSpace) -> "Points | None":
+        """The points of a space; None where they are without end."""
+        is_finite = all(leaf.n_values is not None for leaf in space.tunables.values())
+        return cls(space) if is_finite else None
+
+    def number(self, params: Mapping[str, Any]) -> int | None:
+        """The number of a point; None where params are missing, or outside their range."""
+        found, given = 0, Given()
+        for at, (path, leaf) in enumerate(self._leaves):
+            option = self._option(path, leaf, given, params)
+            if option is None:
+                return None
+            for n, after, n_points in self._split(at, given):
+                if option < n:
+                    found += option * n_points
+                    given = after
+                    break
+                found += n * n_points
+                option -= n
+        return found
+
+    def params(self, number: int) -> Params:
+        """The params of a point."""
+        params: Params = {}
+        given = Given()
+        for at, (path, leaf) in enumerate(self._leaves):
+            before, option = given, 0
+            for n, after, n_points in self._split(at, given):
+                if number < n * n_points:
+                    option += number // n_points
+                    number %= n_points
+                    given = after
+                    break
+                number -= n * n_points
+                option += n
+            if self._space.is_active(leaf, dict(before)):
+                if leaf.or_zero:
+                    params[f"{path}.on"] = option > 0
+                if option or not leaf.or_zero:
+                    params[path] = leaf.value(option - leaf.or_zero)
+        return params
+
+    def _option(self, path: str, leaf: Leaf, given: Given, params: Mapping[str, Any]) -> int | None:
+        """Which option of a leaf params take; None where they do not say."""
+        if not self._space.is_active(leaf, dict(given)):
+            return 0
+        if leaf.or_zero and params.get(f"{path}.on") is False:
+            return 0
+        is_said = path in params and (not leaf.or_zero or f"{path}.on" in params)
+        if not is_said or not leaf.admits(params[path]):
+            return None
+        return leaf.place(params[path]) + leaf.or_zero
+
+    def _count(self, at: int, given: Given) -> int:
+        """How many points there are from a leaf on."""
+        if at == len(self._leaves):
+            return 1
+        return sum(n * n_points for n, _, n_points in self._split(at, given))
+
+    def _split(self, at: int, given: Given) -> list[tuple[int, Given, int]]:
+        """Runs of a leaf's options after which the same leaves exist.
+
+        Returns:
+            For each run how many options it has, what is given after one of them, and how many
+            points there are then.
+        """
+        if (at, given) not in self._runs:
+            runs = self._options(at, given)
+            self._runs[at, given] = [(n, after, self._count(at + 1, after)) for n, after in runs]
+        return self._runs[at, given]
+
+    def _options(self, at: int, given: Given) -> Iterator[tuple[int, Given]]:
+        path, leaf = self._leaves[at]
+        if not self._space.is_active(leaf, dict(given)):
+            yield 1, given
+            return
+        if leaf.or_zero:
+            yield 1, given | {(f"{path}.on", False)}
+        n_before, n_values = 0, leaf.n_values or 0
+        for place, value in sorted(
+            {leaf.place(value): value for value in self._named(path)}.items()
+        ):
+            if place > n_before:
+                yield place - n_before, given
+            yield 1, given | {(path, value)}
+            n_before = place + 1
+        if n_values > n_before:
+            yield n_values - n_before, given
+
+    def _named(self, path: str) -> Iterator[Value]:
+        """Values of a leaf on which the existence of others hangs."""
+        leaf = self._space.tunables[path]
+        for other in self._space.tunables.values():
+            wanted = other.when.get(path, [])
+            for value in wanted if isinstance(wanted, list) else [wanted]:
+                if leaf.admits(value):
+                    yield value

@@ -1,0 +1,4 @@
+"""A study together with its files: drafted, created, confirmed, copied, cleared away.
+
+Does not know: workers.
+"""

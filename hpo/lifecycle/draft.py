@@ -1,0 +1,271 @@
+"""A first study file for a table, written from what the table holds.
+
+Every guess stands beside its reason in a comment, so that a person can overrule it. Does not know:
+storage, training.
+"""
+
+import re
+import unicodedata
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+from typing import Any
+from urllib.parse import urlsplit
+
+import polars as pl
+import tomli_w
+
+from hpo.config.errors import AmbiguousCellsError, DataError
+from hpo.config.parsing import shown
+from hpo.config.trial import METRICS, DataConfig, MetricName, SplitConfig, Task
+from hpo.data.dataset import load_dataset
+from hpo.data.inference import FEW_ROWS, identifier, numbers_the_rows
+from hpo.data.notes import reading_notes
+from hpo.data.reader import MISSING, is_usable
+from hpo.data.sources import read_raw
+from hpo.data.split import PARTS
+from hpo.data.table import Table, read_table
+from hpo.data.target import MAX_CLASSES, class_labels, ordered_classes, resolve_task, text_of
+
+SPLIT_NAMES = ("split", "fold", "subset", "partition")
+RARE = 0.2
+"""Below this share of the rarer class, accuracy says little."""
+
+BATCH_SIZES = {1_000: 32, 10_000: 128, 100_000: 256}
+"""Rows of the table up to which a batch size suits; `LARGE_BATCH` beyond."""
+
+LARGE_BATCH = 1024
+SMALL_TABLE = 2_000
+"""Rows below which small networks do."""
+
+
+def draft(table_source: str, target: str, base: Path) -> str:
+    """Write the study file of a table.
+
+    Args:
+        table_source: as `data.source` will name it.
+        target: the column to predict.
+        base: the folder that the file will stand in.
+
+    Returns:
+        The text of a study file that loads as it is.
+
+    Raises:
+        DataError: the table cannot be read, or the target cannot be predicted.
+    """
+    table, data, settled = _read(DataConfig(source=table_source, target=target), base)
+    frame, task = table.frame, resolve_task(table, data)
+    split = _split_column(frame, target)
+    features = [name for name in frame.columns if name not in (target, split)]
+    dropped = {name: why for name in features if (why := _useless(frame[name]))}
+    if len(dropped) == len(features):
+        dropped = {name: why for name, why in dropped.items() if not is_usable(frame[name])}
+    features = [name for name in features if name not in dropped]
+    lines = [
+        f"# Drawn up from a table of {frame.height:,} rows and {frame.width:,} columns.",
+        "# What was guessed says why; change what you know better.",
+        f"name = {_toml(_name(table_source))}",
+        _space_line(frame.height),
+        "",
+        "[data]",
+        f"source = {_toml(table_source)}  # relative to this file",
+        f"target = {_toml(target)}",
+        f"task = {_toml(task)}  # {_why(frame[target], task)}",
+        *settled,
+        *_positive_lines(frame[target], task, data),
+        *_split_lines(frame, split),
+        *_drop_lines(dropped),
+        *(f"# Note: {note}." for note in _notes(table, data, split, dropped)),
+        *_feature_lines(table, features),
+        "",
+        "[objective]",
+        *_metric_lines(frame[target], task),
+        "",
+        "[training]",
+        "max_epochs = 200",
+        "patience = 16  # epochs without a better validation metric until a trial ends",
+        f"batch_size = {suited_batch_size(frame.height)}",
+        "",
+        "[sampler]",
+        'name = "tpe"',
+        "seed = 0",
+        "",
+        "[pruner]",
+        'name = "median"',
+        "",
+        "[budget]",
+        "n_trials = 100",
+        'timeout = "1h"',
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _read(data: DataConfig, base: Path) -> tuple[Table, DataConfig, list[str]]:
+    """The table, what had to be said of it to read it, and the lines that say so in the file."""
+    lines: list[str] = []
+    while True:
+        try:
+            table = read_table(data, base)
+            resolve_task(table, data)
+        except AmbiguousCellsError as error:  # to be decided by a person before it is used
+            first, second = error.options
+            lines += [f"# {error}", f'# {error.key} = "{first}"  # or "{second}"']
+            change: dict[str, Any] = {error.key: first}
+            data = replace(data, **change)
+        except DataError:
+            if (words := _class_word(data, base)) is None:
+                raise
+            data = replace(data, missing=words)
+            why = "the usual words for a missing value, but for one that is a class"
+            lines.append(f"missing = {_array(words)}  # {why}")
+        else:
+            return table, data, lines
+
+
+def _class_word(data: DataConfig, base: Path) -> tuple[str, ...] | None:
+    """The usual missing words but for one that is plainly a class of the target, if one is.
+
+    It is when it is at least half as frequent as the rarest of the other classes.
+    """
+    if data.missing is not None:
+        return None
+    raw = read_raw(data.source, base)
+    if not raw.is_text or data.target not in raw.frame.columns:
+        return None
+    cells = raw.frame[data.target].str.strip_chars().drop_nulls()
+    counts = dict(cells.value_counts().rows())
+    others = [n for word, n in counts.items() if word not in MISSING]
+    classes = [word for word in MISSING if 2 * counts.get(word, 0) >= min(others, default=1)]
+    if len(classes) != 1 or len(others) > MAX_CLASSES or len(cells) < len(raw.frame):
+        return None
+    return tuple(word for word in MISSING if word not in ("", *classes))
+
+
+def _notes(
+    table: Table, data: DataConfig, split: str | None, dropped: Iterable[str]
+) -> Sequence[str]:
+    """The notes of a study of this file, as far as it can be one."""
+    own = replace(data, drop=tuple(dropped), split=SplitConfig(column=split))
+    try:
+        positive = load_dataset(table, own).schema.positive
+        return load_dataset(table, replace(own, positive=positive)).schema.notes
+    except DataError:
+        return reading_notes(table, own)
+
+
+def _space_line(n_rows: int) -> str:
+    name, other = ("mlp_small", "mlp") if n_rows < SMALL_TABLE else ("mlp", "mlp_small")
+    return f"search_space = {_toml(name)}  # or {_toml(other)}, a path, or an inline table"
+
+
+def _split_column(frame: pl.DataFrame, target: str) -> str | None:
+    """The column that says which rows train, validate and test, if there is one."""
+    for name in frame.columns:
+        if name.lower() in SPLIT_NAMES and name != target and is_usable(frame[name]):
+            said = set(text_of(frame[name]))
+            if said <= set(PARTS) and {PARTS[value] for value in said} == set(PARTS.values()):
+                return name
+    return None
+
+
+def _useless(column: pl.Series) -> str:
+    """Why a column is proposed for `drop`; empty where it is not."""
+    if not is_usable(column):
+        return f"holds {column.dtype}, neither numbers nor text"
+    if column.n_unique() == 1:
+        return "has the same value in every row"
+    if len(column) >= FEW_ROWS and numbers_the_rows(column):
+        return "numbers the rows, as an identifier does"
+    is_whole = column.dtype.is_integer() and column.null_count() == 0
+    if len(column) >= FEW_ROWS and is_whole and column.is_sorted() and column.is_unique().all():
+        return "grows from row to row, as an identifier does"
+    return identifier(column)
+
+
+def _split_lines(frame: pl.DataFrame, split: str | None) -> list[str]:
+    if split is None:
+        note = "shares of the rows, drawn by the seed"
+        return [f"split = {{ val = 0.15, test = 0.15, seed = 0 }}  # {note}"]
+    counts = frame[split].value_counts(sort=True).rows()
+    note = ", ".join(f"{count:,} {value}" for value, count in counts)
+    return [f"split = {{ column = {_toml(split)} }}  # {note}"]
+
+
+def _drop_lines(dropped: dict[str, str]) -> list[str]:
+    reasons = [f"# {shown(name)} {why}." for name, why in dropped.items()]
+    return [*reasons, f"drop = {_array(dropped)}"]
+
+
+def _positive_lines(target: pl.Series, task: Task, data: DataConfig) -> list[str]:
+    if task != "binary":
+        return []
+    other, positive = ordered_classes(target, task, data)
+    share = int((text_of(target) == positive).sum()) / len(target)
+    why = f"the rarer class, {share:.1%} of the rows" if share < 0.5 else "the classes are level"
+    return [f"positive = {_toml(positive)}  # {why}; the other is {_toml(other)}"]
+
+
+def _feature_lines(table: Table, names: list[str]) -> list[str]:
+    columns = [table.frame[name] for name in names]
+    numbers, dates, text = (
+        [column for column in columns if table.readers[column.name].kind == kind]
+        for kind in ("number", "date", "category")
+    )
+    counted = [f"{len(numbers)} numeric", f"{len(text)} categorical"]
+    counted[1:1] = [f"{len(dates)} date"] if dates else []
+    listed = " and ".join([", ".join(counted[:-1]), counted[-1]])
+    lines = [f"# {listed} columns remain."]
+    lines += [f"#   {shown(column.name)}: numbers{_missing(column)}" for column in numbers]
+    lines += [f"#   {shown(column.name)}: dates{_missing(column)}" for column in dates]
+    for column in text:
+        n_values = column.drop_nulls().n_unique()
+        lines.append(f"#   {shown(column.name)}: {n_values:,} categories{_missing(column)}")
+    lines.append("# Name a column here to have it taken otherwise:")
+    return [*lines, "numeric = []", "categorical = []"]
+
+
+def _missing(column: pl.Series) -> str:
+    return f", {column.null_count():,} missing" if column.null_count() else ""
+
+
+def _why(target: pl.Series, task: Task) -> str:
+    """What in the target's values led to the task."""
+    if task == "regression":
+        numbers = target.to_numpy()
+        return f"numbers from {numbers.min():g} to {numbers.max():g}"
+    labels = class_labels(target)
+    listed = ", ".join(shown(label) for label in labels[:5]) + (", ..." if labels[5:] else "")
+    kind = "text" if target.dtype == pl.String else "whole numbers"
+    return f"{kind} of {len(labels)} values: {listed}"
+
+
+def _metric_lines(target: pl.Series, task: Task) -> list[str]:
+    metric: MetricName = "rmse" if task == "regression" else "accuracy"
+    note = ""
+    if task == "binary":
+        share = min(target.value_counts()["count"].to_list()) / len(target)
+        note = f"; the rarer class has {share:.0%} of the rows"
+        metric = "roc_auc" if share < RARE else metric
+    others = [name for name, known in METRICS.items() if task in known.tasks and name != metric]
+    return [f"metric = {_toml(metric)}  # or {', '.join(others)}{note}"]
+
+
+def suited_batch_size(n_rows: int) -> int:
+    """The batch size that suits a table of so many rows."""
+    suited = (size for limit, size in BATCH_SIZES.items() if n_rows <= limit)
+    return next(suited, LARGE_BATCH)
+
+
+def _name(source: str) -> str:
+    """A study's name from that of its table: letters, digits and dashes."""
+    stem = PurePosixPath(urlsplit(source).path).name.split(".")[0]
+    plain = unicodedata.normalize("NFKD", stem).encode("ascii", "ignore").decode()
+    return re.sub(r"[^A-Za-z0-9]+", "-", plain).strip("-").lower()[:100] or "study"
+
+
+def _toml(value: str) -> str:
+    return tomli_w.dumps({"x": value}).removeprefix("x = ").rstrip("\n")
+
+
+def _array(values: Iterable[str]) -> str:
+    return f"[{', '.join(_toml(value) for value in values)}]"

@@ -1,0 +1,264 @@
+"""A study that goes on in another storage.
+
+Where its artifacts stay in their store, the study moves: two storages that gave out the same trials
+would write over each other's files. In the source it then says where it went; no worker finds work
+in it, and its artifacts are left to the target. Where the artifacts are copied to another store,
+the copy is a study of its own, with an uuid of its own, and both go on.
+
+A move that breaks off, by whatever, is made good by running it again.
+
+Does not know: how rows are copied.
+"""
+
+import hashlib
+import json
+import re
+import uuid
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from hpo.config.errors import ArtifactError, HpoError, InputError
+from hpo.files.store import ArtifactStore, study_path, table_path
+from hpo.lifecycle.housekeeping import sign
+from hpo.storage import attributes, copying, ledger
+from hpo.storage.engine import Storage
+from hpo.storage.inventory import TrialFiles, read_inventory
+from hpo.storage.removal import deleted
+from hpo.study.catalog import Listed, check_unused, find, listing, lock_unused, open_study
+from hpo.study.retraining import find_confirming
+from hpo.study.study import DEFINITION, MOVED, STORE, UUID, Study
+
+DIGEST_IN_NAME = re.compile(r"-([0-9a-f]{32})\.\w+$")
+LATER = "and copy it then"
+
+Arrived = TypeVar("Arrived")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stores:
+    """From which artifact store to which other one."""
+
+    source: ArtifactStore
+    target: ArtifactStore
+
+
+@dataclass(frozen=True, kw_only=True)
+class Relocated:
+    """A study that arrived.
+
+    Attributes:
+        n_files: artifacts that were copied; 0 where they stay in their store.
+    """
+
+    name: str
+    n_trials: int
+    n_files: int
+
+
+def copy_studies(
+    source: Storage, target: Storage, names: Sequence[str] = (), stores: Stores | None = None
+) -> list[Relocated]:
+    """Move studies to another storage, or copy them with their artifacts.
+
+    All of them are looked at before the first is touched; each arrives whole or not at all.
+
+    Args:
+        source: where they are.
+        target: where they go on.
+        names: of some of them, with which the studies go that confirm them; without, every study
+            that this hpo can open.
+        stores: copy the artifacts, too; without, the studies move and their artifacts stay.
+
+    Raises:
+        InputError: there is no such study, the target has one of its name, it was deleted there,
+            or an artifact store is another one. Nothing was changed.
+        StudyBusyError: a worker holds a trial of it.
+        ArtifactError: an artifact is missing or damaged, or cannot be written.
+    """
+    if stores is not None and stores.source.id == stores.target.id:
+        raise InputError(
+            f"--to-artifacts must be another store than --artifacts, but both are "
+            f"{stores.target.safe_url}: without --to-artifacts the artifacts stay where they are"
+        )
+    taken = {row.name for row in listing(target)}
+    if names:
+        rows = _named(source, target, names, taken, stores)
+    else:
+        rows = [row for row in listing(source) if _is_to_go(row, target, taken, stores)]
+    for row in rows:
+        _check(row, source, target, taken, stores)
+    if stores is None:
+        return [_move(row, source, target) for row in rows]
+    return [_copy(open_study(source, row.name), row, source, target, stores) for row in rows]
+
+
+def _named(
+    source: Storage, target: Storage, names: Sequence[str], taken: set[str], stores: Stores | None
+) -> list[Listed]:
+    """The rows of some studies and of those that confirm them, each once.
+
+    A copy that breaks off leaves the confirming one, which can be named. A move begins with it, so
+    that the same command goes on with the other.
+    """
+    rows: dict[int, Listed] = {}
+    for name in names:
+        both = [find(source, name)]
+        also = find_confirming(source, name)
+        if also is not None and _is_to_go(also, target, taken, stores):
+            both.insert(0 if stores is None else 1, also)
+        rows |= {row.id: row for row in both}
+    return list(rows.values())
+
+
+def _is_to_go(row: Listed, target: Storage, taken: set[str], stores: Stores | None) -> bool:
+    """Whether this hpo can open the study, or its move to this target broke off."""
+    if row.obstacle is None:
+        return True
+    goes_there = MOVED in row.attrs and row.attrs[MOVED]["to"] == target.safe_url
+    return goes_there and stores is None and row.name not in taken
+
+
+def _check(
+    row: Listed, source: Storage, target: Storage, taken: set[str], stores: Stores | None
+) -> None:
+    """Refuse what cannot be relocated; changes nothing."""
+    if not _is_to_go(row, target, taken, stores):
+        raise InputError(str(row.obstacle))
+    if row.name in taken:
+        raise InputError(f"{target.safe_url} has a study {row.name} already")
+    if stores is not None:
+        row.check_store(stores.source.id)
+    else:
+        with target.read() as connection:
+            if row.uuid in deleted(connection, row.attrs[STORE]):
+                raise InputError(
+                    f"study {row.name} was deleted from {target.safe_url}, "
+                    "and its artifacts with it"
+                )
+    with source.read() as connection:
+        check_unused(connection, row, LATER)
+
+
+def _move(row: Listed, source: Storage, target: Storage) -> Relocated:
+    if MOVED not in row.attrs:
+        source.write(lambda connection: _send_off(connection, row, source, target))
+        row = find(source, row.name)
+    attrs = {DEFINITION: row.attrs[MOVED]["definition"], MOVED: None}
+
+    def write(connection: Connection) -> int:
+        with copying.snapshot(source) as reading:
+            return copying.copy_study(reading, connection, row.id, attrs, lambda key, text: text)
+
+    try:
+        n_trials = _arrive(target, row.name, write)
+    except BaseException:
+        with suppress(HpoError):  # out of reach: the same command goes on with it later
+            if row.uuid not in {other.uuid for other in listing(target)}:
+                source.write(lambda connection: _call_back(connection, row))
+        raise
+    return Relocated(name=row.name, n_trials=n_trials, n_files=0)
+
+
+def _copy(study: Study, row: Listed, source: Storage, target: Storage, stores: Stores) -> Relocated:
+    """Copy artifacts, then rows: what a trial of the copy names is there.
+
+    No file is copied within the transaction: it would hold up the target's other writers, and a
+    server cuts one in which nothing happens for long.
+    """
+    copy_uuid = str(uuid.uuid4())
+    files = _Files(stores, study.uuid, copy_uuid)
+    if study.definition.data.copy:
+        files.copy_table(study.definition.data.fingerprint)
+    files.copy_all(study.inventory())
+    attrs = {UUID: copy_uuid, STORE: stores.target.id}
+
+    def rewrite(key: str, text: str) -> str:
+        return json.dumps(files.place(json.loads(text))) if key == "artifact" else text
+
+    def write(connection: Connection) -> int | None:
+        with copying.snapshot(source) as reading:
+            if not files.has_named(read_inventory(reading, row.id)):
+                return None
+            return copying.copy_study(reading, connection, row.id, attrs, rewrite)
+
+    while (n_trials := _arrive(target, row.name, write)) is None:
+        files.copy_named(study.inventory())  # of trials that finished since
+    sign(stores.target, open_study(target, row.name))
+    return Relocated(name=row.name, n_trials=n_trials, n_files=len(files.copied))
+
+
+class _Files:
+    """Copies one study's files, each once, verified where its digest is known."""
+
+    def __init__(self, stores: Stores, study_uuid: str, copy_uuid: str) -> None:
+        self._stores = stores
+        self._from, self._to = study_path(study_uuid, ""), study_path(copy_uuid, "")
+        self.copied: set[str] = set()
+
+    def place(self, path: str) -> str:
+        """Where the copy of a file is."""
+        return self._to + path.removeprefix(self._from)
+
+    def copy_table(self, fingerprint: str) -> None:
+        path = table_path(fingerprint)
+        if not self._stores.target.exists(path):
+            self._stores.target.put_by(path, partial(self._stores.source.fetch, path))
+
+    def copy_all(self, inventory: dict[int, TrialFiles]) -> None:
+        """All files of the study; those that trials name must be there."""
+        self.copy_named(inventory)
+        for path in self._stores.source.list(self._from):
+            self._copy(path, None)
+
+    def copy_named(self, inventory: dict[int, TrialFiles]) -> None:
+        """The files that trials name."""
+        for trial in inventory.values():
+            if trial.artifact is not None:
+                self._copy(trial.artifact, trial.sha256)
+
+    def has_named(self, inventory: dict[int, TrialFiles]) -> bool:
+        """Whether all files that trials name were copied."""
+        return {trial.artifact for trial in inventory.values()} - {None} <= self.copied
+
+    def _copy(self, path: str, digest: str | None) -> None:
+        if path in self.copied:
+            return
+        data = self._stores.source.get(path, digest)
+        named = DIGEST_IN_NAME.search(path)
+        if named and not hashlib.sha256(data).hexdigest().startswith(named[1]):
+            raise ArtifactError(
+                f"artifact {path} in {self._stores.source.safe_url} is damaged: "
+                "its SHA-256 is not the one in its name"
+            )
+        self._stores.target.put(self.place(path), data)
+        self.copied.add(path)
+
+
+def _send_off(connection: Connection, row: Listed, source: Storage, target: Storage) -> None:
+    """Leave the study in the source as one that has moved, with nothing to do in it."""
+    lock_unused(connection, row, source.safe_url, LATER)
+    copying.freeze(connection, row.id)
+    attrs = attributes.read_study(connection, row.id, (DEFINITION,))
+    moved: dict[str, Any] = {"to": target.safe_url, "definition": attrs.get(DEFINITION)}
+    attributes.set_study(connection, row.id, MOVED, moved)
+    attributes.drop_study(connection, row.id, DEFINITION)
+
+
+def _call_back(connection: Connection, row: Listed) -> None:
+    if not ledger.lock_study(connection, row.id):
+        return
+    attributes.set_study(connection, row.id, DEFINITION, row.attrs[MOVED]["definition"])
+    attributes.drop_study(connection, row.id, MOVED)
+
+
+def _arrive(target: Storage, name: str, write: Callable[[Connection], Arrived]) -> Arrived:
+    try:
+        return target.write(write)
+    except sa.exc.IntegrityError:
+        raise InputError(f"{target.safe_url} has a study {name} already") from None

@@ -1,0 +1,244 @@
+"""The model card: what a stranger needs to know of an exported model, in Markdown.
+
+Does not know: how files are written and proven.
+"""
+
+from hpo.config.trial import METRICS, TrialConfig, metric_label
+from hpo.data.schema import TableSchema
+from hpo.models.ensemble import Ensemble
+from hpo.models.example import onnx_example
+from hpo.models.model import Predictor
+from hpo.models.proof import SLACK, Proof
+
+SHOWN_COLUMNS = 30
+NONE = "\u2013"
+"""In place of a metric that has no value on a part's rows."""
+
+ROWS = {
+    "held": "as they were",
+    "missing": "values missing",
+    "known category": "each category in turn",
+    "unseen category": "unseen categories",
+    "extreme number": "extreme numbers",
+}
+"""What the kinds of `hpo.models.awkward` are called."""
+
+USE = """\
+## Use
+
+```sh
+hpo predict {folder} rows.csv --out predictions.csv
+```
+
+```python
+import hpo
+
+model = hpo.load_model("{folder}")
+predictions = model.predict(dataframe)  # polars or pandas, raw columns in any order
+```
+
+Without `hpo` and torch, by `pip install onnxruntime` alone: one input a column, float or double (a
+missing number is NaN, true and false are 1 and 0) or text (a missing one is "", no space around
+it), each of shape (rows, 1). Of a file with plain numbers:
+
+```python
+{example}
+```
+"""
+
+
+def model_card(
+    model: Predictor,
+    metrics: dict[str, dict[str, float]],
+    title: str,
+    note: str,
+    folder: str,
+    proof: Proof,
+    alone: dict[str, dict[str, float]] | None = None,
+) -> str:
+    """Describe a model: its data, its metrics, its configuration, its use and its limits.
+
+    Args:
+        model: what is described.
+        metrics: `validation` and `test`, the latter empty where there is no test part; a dash
+            stands for a metric that is missing in either.
+        title: the heading.
+        note: one line on where it comes from.
+        folder: the name of its folder.
+        proof: what its files were tried on.
+        alone: metrics of an ensemble's best member.
+    """
+    from hpo.models.onnx import input_names  # takes a moment to import
+
+    config, inputs = model.parts[0][1].config, input_names(model.schema)
+    parts = [
+        f"# {title}\n\n{note}\n\n{_summary(model)}",
+        _metrics(metrics, config.objective.metric, alone or {}, model.schema.positive),
+        _inputs(model.schema, inputs),
+        *_notes(model.schema),
+        _members(model) if isinstance(model, Ensemble) else _configuration(model),
+        USE.format(folder=folder, example=onnx_example(model.schema, inputs, folder)),
+        _proven(proof),
+        _limits(model),
+    ]
+    return "\n".join(part.rstrip() + "\n" for part in parts)
+
+
+def _summary(model: Predictor) -> str:
+    schema = model.schema
+    classes = f" Classes: {', '.join(schema.classes)}." if schema.classes else ""
+    if isinstance(model, Ensemble):
+        n_members = len(model.members)
+        what = "An ensemble of one MLP" if n_members == 1 else f"An ensemble of {n_members} MLPs"
+    else:
+        config = model.parts[0][1].config.model
+        layers = "1 hidden layer" if config.depth == 1 else f"{config.depth} hidden layers"
+        what = f"An MLP of {layers} of {config.width} units ({config.activation})"
+    return (
+        f"{what} that predicts `{schema.target}`, a {schema.task} task. "
+        f"Its preprocessing is inside: it takes raw rows.{classes}"
+    )
+
+
+def _metrics(
+    metrics: dict[str, dict[str, float]],
+    objective: str,
+    alone: dict[str, dict[str, float]],
+    positive: str | None,
+) -> str:
+    columns = {part: metrics[part] for part in ("validation", "test") if metrics[part]}
+    columns |= {f"best member's {part}": alone[part] for part in columns if alone}
+    lines = [
+        "## Metrics",
+        "",
+        f"| metric | {' | '.join(columns)} |",
+        "|---|" + "---|" * len(columns),
+    ]
+    for name in dict.fromkeys(name for values in columns.values() for name in values):
+        label = metric_label(name, positive)
+        better = "lower" if METRICS[name].direction == "minimize" else "higher"
+        chosen = ", chosen by" if name == objective else ""
+        cells = " | ".join(_number(values.get(name)) for values in columns.values())
+        lines.append(f"| {_cell(label)} ({better} is better{chosen}) | {cells} |")
+    tested = "Test rows took no part in any choice."
+    if "test" not in columns:
+        tested = "There was no test part: validation rows chose the model, and flatter it."
+    lines += ["", f"In the target's own units. {tested}"]
+    return "\n".join(lines)
+
+
+def _number(value: float | None) -> str:
+    return NONE if value is None else f"{value:.6g}"
+
+
+def _inputs(schema: TableSchema, inputs: dict[str, str]) -> str:
+    floats, exact = {True: "double", False: "float"}, schema.exact
+    kinds = [(name, "number", floats[name in exact]) for name in schema.numeric]
+    kinds += [(column.name, "date", "double") for column in schema.dates]
+    kinds += [(c.name, f"{len(c.values)} categories", "string") for c in schema.categorical]
+    lines = ["## Columns", "", "| column | kind | input of `model.onnx` |", "|---|---|---|"]
+    for name, kind, tensor in kinds[:SHOWN_COLUMNS]:
+        renamed = "" if inputs[name] == name else f" `{_cell(inputs[name])}`"
+        lines.append(f"| `{_cell(name)}` | {kind} | {tensor}{renamed} |")
+    if len(kinds) > SHOWN_COLUMNS:
+        lines += ["", f"And {len(kinds) - SHOWN_COLUMNS} more: `schema.json` has them all."]
+    lines += ["", "A missing value is allowed everywhere, a category unseen in training too."]
+    if schema.dates:
+        lines.append("For `model.onnx` a date is its microseconds since 1970 UTC,")
+        lines.append("and a time of day those since midnight.")
+    return "\n".join(lines)
+
+
+def _notes(schema: TableSchema) -> list[str]:
+    """What was taken otherwise than a person might expect."""
+    if not schema.notes:
+        return []
+    return ["\n".join(["## Notes", "", *(f"- {_cell(note)}." for note in schema.notes)])]
+
+
+def _cell(text: str) -> str:
+    """A text within a line of a table."""
+    return " ".join(text.split()).replace("|", "\\|")
+
+
+def _members(ensemble: Ensemble) -> str:
+    """The members, best on its own first."""
+    config = ensemble.members[0].model.config
+    metric = config.objective.metric
+    said = _cell(metric_label(metric, ensemble.schema.positive))
+    mean = "probabilities" if ensemble.schema.classes else "values"
+    lines = [
+        "## Members",
+        "",
+        f"It predicts the weighted mean of their {mean}. They were chosen by validation {said},",
+        "one after the other, so that each made the ensemble best; one chosen twice weighs twice.",
+        "",
+        f"| trial | weight | validation {said} | network | numbers |",
+        "|---|---|---|---|---|",
+    ]
+    for member in ensemble.members:
+        model, value = member.model.config.model, _number(member.model.metrics.get(metric))
+        lines.append(
+            f"| {member.number} | {member.weight:.3g} | {value} "
+            f"| {model.depth} of {model.width} {model.activation} "
+            f"| {member.model.config.preprocessing.numeric} |"
+        )
+    return "\n".join([*lines, "", f"All of it is in `config.toml`.\n\n{_data(config)}"])
+
+
+def _configuration(model: Predictor) -> str:
+    config = model.parts[0][1].config
+    optimizer, training = config.optimizer, config.training
+    metric = metric_label(config.objective.metric, model.schema.positive)
+    return (
+        "## Training\n\n"
+        f"{optimizer.name}, learning rate {optimizer.learning_rate:.3g}, weight decay "
+        f"{optimizer.weight_decay:.3g}, dropout {config.model.dropout:.3g}, batches of "
+        f"{training.batch_size}, numbers scaled by `{config.preprocessing.numeric}`, "
+        f"seed {training.seed}; the best of up to {training.max_epochs} epochs by validation "
+        f"{metric}. All of it is in `config.toml`; `hpo train config.toml` "
+        f"trains it again.\n\n{_data(config)}"
+    )
+
+
+def _data(config: TrialConfig) -> str:
+    return f"Data: `{config.data.source}`, SHA-256 `{config.data.fingerprint}`."
+
+
+def _proven(proof: Proof) -> str:
+    versions = " and ".join(f"{name} {version}" for name, version in proof.versions.items())
+    lines = [
+        "## Checked",
+        "",
+        "Before this folder appeared its files were run, and predicted as the trained model does.",
+        "Largest differences, on rows that training did not see and awkward ones made of them:",
+        "",
+        f"| rows | how many | {' | '.join(f'`{file}`' for file in proof.largest)} |",
+        "|---|---|" + "---|" * len(proof.largest),
+    ]
+    for kind, n in proof.n_rows.items():
+        cells = " | ".join(f"{by_kind[kind]:.1g}" for by_kind in proof.largest.values())
+        lines.append(f"| {ROWS[kind]} | {n} | {cells} |")
+    return "\n".join(
+        [
+            *lines,
+            "",
+            "Differences are of probabilities; of values, relative to the value or the target's",
+            f"standard deviation, whichever is greater. Allowed is {proof.tolerance:g} or, where",
+            f"float32 is coarser than that, {SLACK:g} times its own rounding. By {versions}.",
+        ]
+    )
+
+
+def _limits(model: Predictor) -> str:
+    limits = "Values far outside the training data are extrapolated; check them before use."
+    if model.is_bounded:
+        limits = "Numbers beyond those seen in training are treated as the nearest one seen."
+    trained = sorted(
+        {
+            f"torch {part.environment.torch} in {part.environment.precision} "
+            f"on {part.environment.device}"
+            for _, part in model.parts
+        }
+    )
+    return f"## Limits\n\n{limits}\n\nTrained with {'; '.join(trained)}."

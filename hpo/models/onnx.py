@@ -1,0 +1,375 @@
+"""The ONNX graph of a predictor: raw columns in, predictions out, preprocessing inside.
+
+Every operator is of sets that ONNX Runtime reads since 1.17. The nodes do what
+`hpo.data.preprocessing` and `hpo.training.model` do, in the same order: whoever changes one changes
+the other, and exports fail until then.
+
+Does not know: files, how the graph is run.
+"""
+
+import json
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from onnx import helper, numpy_helper
+
+from hpo.config.errors import ExportError
+from hpo.config.trial import Activation
+from hpo.config.version import __version__
+from hpo.data.preprocessing import TINY, Preprocessor
+from hpo.data.schema import Categories, TableSchema
+from hpo.data.target import LabelType
+from hpo.models.model import Model, Predictor
+
+FORMAT = 2
+"""Of the graph's inputs and outputs; raise by one when their names or meaning change.
+
+1: numbers are float, labels string. 2: a number whose digits float would lose is double, and so is
+a date, in microseconds since 1970 UTC; labels are of the target's own type.
+"""
+
+IR_VERSION, OPSET, ML_OPSET = 8, 17, 3
+ML = "ai.onnx.ml"
+OUTPUTS = ("prediction", "probabilities")
+LABELS: dict[LabelType, tuple[str, int]] = {
+    "text": ("O", onnx.TensorProto.STRING),
+    "integer": ("i8", onnx.TensorProto.INT64),
+    "number": ("f8", onnx.TensorProto.DOUBLE),
+    "boolean": ("?", onnx.TensorProto.BOOL),
+}
+"""How labels are held: by numpy, and by ONNX."""
+MAX_BYTES = 2**31 - 2**20  # what fits a protocol buffer, with room for all but the weights
+
+
+def to_onnx(model: Predictor) -> bytes:
+    """The content of `model.onnx`; the same model gives the same bytes.
+
+    Inputs are one a column, `(rows, 1)`: float or double with NaN for missing, double microseconds
+    since 1970 UTC for a date, or string with "" for missing. Outputs are `prediction`, `(rows,)`,
+    and for classes `probabilities`, `(rows, n_classes)`.
+
+    Raises:
+        ExportError: it is too large for an ONNX file.
+    """
+    schema = model.schema
+    names = input_names(schema)
+    graph = _Graph(names.values())
+    x_num, codes = _columns(graph, schema, names)
+    outputs = _mixed(graph, model, x_num, codes)
+    if schema.task == "regression":
+        kind = _float_type(schema.target in schema.double)
+        graph.add("Cast", outputs, name="prediction", to=kind)
+    else:
+        graph.add("Identity", outputs, name="probabilities")
+        place = graph.add("ArgMax", "probabilities", axis=1, keepdims=0)
+        labels = graph.constant(schema.label_values().to_numpy(), LABELS[schema.labels][0])
+        graph.add("Gather", labels, place, name="prediction")
+    return graph.to_bytes(schema, names)
+
+
+def input_names(schema: TableSchema) -> dict[str, str]:
+    """The graph's input for each column: the column's own name, or an output's with a "_" more."""
+    columns = set(schema.columns)
+    names: dict[str, str] = {}
+    for column in schema.columns:
+        name = column
+        while name in OUTPUTS or (name != column and name in columns):
+            name += "_"
+        names[column] = name
+    return names
+
+
+def described_inputs(schema: TableSchema) -> dict[str, dict[str, str]]:
+    """The name and the type of the graph's input for each column."""
+    exact = schema.exact
+    kinds = {name: "double" if name in exact else "float" for name in schema.numbers}
+    return {
+        column: {"name": name, "type": kinds.get(column, "string")}
+        for column, name in input_names(schema).items()
+    }
+
+
+def _float_type(is_double: bool) -> int:
+    return int(onnx.TensorProto.DOUBLE if is_double else onnx.TensorProto.FLOAT)
+
+
+class _Graph:
+    """Nodes and constants, named as no column is."""
+
+    def __init__(self, columns: Sequence[str] | Any) -> None:
+        self._prefix = "."
+        while any(column.startswith(self._prefix) for column in columns):
+            self._prefix += "."
+        self._nodes: list[onnx.NodeProto] = []
+        self._constants: list[onnx.TensorProto] = []
+
+    def add(
+        self, operator: str, *inputs: str, domain: str = "", name: str = "", **attributes: Any
+    ) -> str:
+        """Append a node; its output's name."""
+        name = name or f"{self._prefix}{operator}_{len(self._nodes)}"
+        node = helper.make_node(operator, inputs, [name], name, domain=domain, **attributes)
+        self._nodes.append(node)
+        return name
+
+    def constant(self, values: Any, kind: str = "f4") -> str:
+        """Append a constant; its name."""
+        array = np.ascontiguousarray(np.asarray(values, dtype=kind))
+        name = f"{self._prefix}constant_{len(self._constants)}"
+        self._constants.append(numpy_helper.from_array(array, name))
+        return name
+
+    def to_bytes(self, schema: TableSchema, names: dict[str, str]) -> bytes:
+        """The file's content."""
+        if sum(len(constant.raw_data) for constant in self._constants) > MAX_BYTES:
+            raise ExportError("model.onnx: a file of ONNX holds 2 GiB, and the weights are more")
+        exact = schema.exact
+        numbers = {names[name]: _float_type(name in exact) for name in schema.numbers}
+        texts = {names[column.name]: onnx.TensorProto.STRING for column in schema.categorical}
+        is_number = schema.task == "regression"
+        kind = LABELS[schema.labels][1]
+        if is_number:
+            kind = _float_type(schema.target in schema.double)
+        outputs = [helper.make_tensor_value_info("prediction", kind, ["rows"])]
+        if not is_number:
+            shape: list[str | int | None] = ["rows", len(schema.classes)]
+            kind = onnx.TensorProto.FLOAT
+            outputs.append(helper.make_tensor_value_info("probabilities", kind, shape))
+        graph = helper.make_graph(
+            self._nodes,
+            "hpo",
+            [
+                helper.make_tensor_value_info(name, kind, ["rows", 1])
+                for name, kind in (numbers | texts).items()
+            ],
+            outputs,
+            self._constants,
+        )
+        made = helper.make_model(
+            graph,
+            producer_name="hpo",
+            producer_version=__version__,
+            ir_version=IR_VERSION,
+            opset_imports=[helper.make_opsetid("", OPSET), helper.make_opsetid(ML, ML_OPSET)],
+        )
+        about = {
+            "format": str(FORMAT),
+            "hpo": __version__,
+            "task": schema.task,
+            "target": schema.target,
+            "classes": json.dumps(schema.classes, ensure_ascii=False),
+            "inputs": json.dumps(names, ensure_ascii=False),
+        }
+        helper.set_model_props(made, about)
+        return bytes(made.SerializeToString(deterministic=True))
+
+
+def _columns(
+    graph: _Graph, schema: TableSchema, names: dict[str, str]
+) -> tuple[str | None, str | None]:
+    """`TableSchema.encode`: (rows, n_numbers) numbers, (rows, n_categorical) codes, if any."""
+    exact = schema.exact
+    x_num = [
+        names[column]
+        if column in exact
+        else graph.add("Cast", names[column], to=onnx.TensorProto.DOUBLE)
+        for column in schema.numbers
+    ]
+    codes = [_codes(graph, schema, column, names[column.name]) for column in schema.categorical]
+    return _side_by_side(graph, x_num), _side_by_side(graph, codes)
+
+
+def _codes(graph: _Graph, schema: TableSchema, column: Categories, name: str) -> str:
+    known = schema.spellings(column)
+    return graph.add(
+        "LabelEncoder",
+        name,
+        domain=ML,
+        keys_strings=list(known),
+        values_int64s=list(known.values()),
+        default_int64=len(column.values),
+    )
+
+
+def _side_by_side(graph: _Graph, columns: list[str]) -> str | None:
+    return graph.add("Concat", *columns, axis=1) if columns else None
+
+
+def _mixed(graph: _Graph, model: Predictor, x_num: str | None, codes: str | None) -> str:
+    """The weighted mean of the parts' predictions; preprocessing that parts share is done once."""
+    features: list[tuple[Preprocessor, str]] = []
+    outputs = []
+    for weight, part in model.parts:
+        found = [name for fitted, name in features if _is_same(fitted, part.preprocessor)]
+        if not found:
+            found = [_features(graph, part.preprocessor, x_num, codes)]
+            features.append((part.preprocessor, found[0]))
+        output = _predictions(graph, part, _logits(graph, part, found[0]))
+        kind = "f8" if model.schema.task == "regression" else "f4"
+        if weight != 1:
+            output = graph.add("Mul", output, graph.constant(weight, kind))
+        outputs.append(output)
+    mixed = outputs[0]
+    for output in outputs[1:]:
+        mixed = graph.add("Add", mixed, output)
+    return mixed
+
+
+def _is_same(one: Preprocessor, other: Preprocessor) -> bool:
+    states = one.state_dict(), other.state_dict()
+    return one.numeric == other.numeric and all(
+        torch.equal(states[0][name], states[1][name]) for name in states[0]
+    )
+
+
+def _features(graph: _Graph, fitted: Preprocessor, x_num: str | None, codes: str | None) -> str:
+    """`Preprocessor.forward`: (rows, n_features)."""
+    features = []
+    if x_num is not None:
+        gaps = graph.add("IsNaN", x_num)
+        centered = graph.add("Sub", x_num, graph.constant(fitted.center, "f8"))
+        centered = graph.add("Where", gaps, graph.constant(0.0, "f8"), centered)
+        scaled = _scaled(graph, fitted, centered)
+        features.append(graph.add("Where", gaps, graph.constant(0.0), scaled))
+        if len(fitted.missing):
+            features.append(_float(graph, _some(graph, gaps, fitted.missing.tolist())))
+        features += _cycles(graph, fitted, x_num)
+    if codes is not None:
+        features.append(_one_hot(graph, fitted.sizes.tolist(), codes))
+    return graph.add("Concat", *features, axis=1)
+
+
+def _scaled(graph: _Graph, fitted: Preprocessor, centered: str) -> str:
+    """Numbers as they are scaled, then dates; no node whose output nothing takes."""
+    n_quantile = fitted.n_numeric if fitted.numeric == "quantile" else 0
+    columns = list(range(len(fitted.center)))
+    parts = []
+    if n_quantile:
+        numbers = _some(graph, centered, columns[:n_quantile])
+        parts.append(_quantile(graph, fitted, _float(graph, numbers)))
+    if others := columns[n_quantile:]:
+        scale = graph.constant(fitted.scale[n_quantile:], "f8")
+        parts.append(_float(graph, graph.add("Div", _some(graph, centered, others), scale)))
+    return graph.add("Concat", *parts, axis=1) if len(parts) > 1 else parts[0]
+
+
+def _cycles(graph: _Graph, fitted: Preprocessor, x_num: str) -> list[str]:
+    """Sine and cosine of the dates' cycles, (rows, n_cycles) each, if there are any."""
+    if not len(fitted.periods):
+        return []
+    times = _some(graph, x_num, fitted.cycling.tolist())
+    gaps = graph.add("IsNaN", times)
+    turns = graph.add("Div", times, graph.constant(fitted.periods, "f8"))
+    share = graph.add("Sub", turns, graph.add("Floor", turns))
+    angle = _float(graph, graph.add("Mul", share, graph.constant(2 * math.pi, "f8")))
+    return [
+        graph.add("Where", gaps, graph.constant(0.0), graph.add(wave, angle))
+        for wave in ("Sin", "Cos")
+    ]
+
+
+def _some(graph: _Graph, x: str, columns: list[int]) -> str:
+    return graph.add("Gather", x, graph.constant(columns, "i8"), axis=1)
+
+
+def _float(graph: _Graph, x: str) -> str:
+    return graph.add("Cast", x, to=onnx.TensorProto.FLOAT)
+
+
+def _quantile(graph: _Graph, fitted: Preprocessor, x: str) -> str:
+    """Normal scores, linear between knots, which are found by binary search."""
+    n_columns, n_knots = fitted.knots.shape
+    knots, scores = graph.constant(fitted.knots.flatten()), graph.constant(fitted.scores)
+    starts = graph.constant(np.arange(n_columns) * n_knots, "i8")
+    one, last = graph.constant(1, "i8"), graph.constant(n_knots - 1, "i8")
+
+    def knot(index: str) -> str:
+        return graph.add("Gather", knots, graph.add("Add", index, starts))
+
+    found = graph.constant(np.zeros((1, n_columns)), "i8")
+    step = 1 << (n_knots.bit_length() - 1)
+    while step:
+        probe = graph.add("Add", found, graph.constant(step, "i8"))
+        within = graph.add("Min", graph.add("Sub", probe, one), last)
+        found = graph.add("Where", graph.add("Less", knot(within), x), probe, found)
+        step //= 2
+    index = graph.add("Min", graph.add("Max", found, one), last)
+    before = graph.add("Sub", index, one)
+    low, high = knot(before), knot(index)
+    width = graph.add("Max", graph.add("Sub", high, low), graph.constant(TINY))
+    share = graph.add("Div", graph.add("Sub", x, low), width)
+    share = graph.add("Clip", share, graph.constant(0.0), graph.constant(1.0))
+    start, end = graph.add("Gather", scores, before), graph.add("Gather", scores, index)
+    return graph.add("Add", start, graph.add("Mul", share, graph.add("Sub", end, start)))
+
+
+def _one_hot(graph: _Graph, sizes: list[int], codes: str) -> str:
+    """(rows, n_categories): for each category, whether its column's code is this one's."""
+    columns = np.repeat(np.arange(len(sizes)), sizes)
+    values = np.concatenate([np.arange(size) for size in sizes])
+    spread = graph.add("Gather", codes, graph.constant(columns, "i8"), axis=1)
+    equal = graph.add("Equal", spread, graph.constant(values, "i8"))
+    return graph.add("Cast", equal, to=onnx.TensorProto.FLOAT)
+
+
+def _logits(graph: _Graph, model: Model, x: str) -> str:
+    """`MLP.forward` without dropout: (rows, n_outputs)."""
+    activate = ACTIVATIONS[model.config.model.activation]
+    for layer in model.network.hidden:
+        x = activate(graph, _linear(graph, layer, x))
+    return _linear(graph, model.network.output, x)
+
+
+def _linear(graph: _Graph, layer: Any, x: str) -> str:
+    weight, bias = graph.constant(layer.weight.detach()), graph.constant(layer.bias.detach())
+    return graph.add("Gemm", x, weight, bias, transB=1)
+
+
+def _predictions(graph: _Graph, model: Model, logits: str) -> str:
+    """`hpo.training.predictions`: (rows,) values or (rows, n_classes) probabilities."""
+    task = model.schema.task
+    if task == "regression":
+        column = graph.add("Squeeze", logits, graph.constant([1], "i8"))
+        wide = graph.add("Cast", column, to=onnx.TensorProto.DOUBLE)
+        scaled = graph.add("Mul", wide, graph.constant(model.target_std, "f8"))
+        return graph.add("Add", scaled, graph.constant(model.target_mean, "f8"))
+    if task == "binary":
+        logits = graph.add("Pad", logits, graph.constant([0, 1, 0, 0], "i8"))
+    return graph.add("Softmax", logits, axis=1)
+
+
+def _times(graph: _Graph, x: str, factor: float) -> str:
+    return graph.add("Mul", x, graph.constant(factor))
+
+
+def _silu(graph: _Graph, x: str) -> str:
+    """By x / (1 + exp(-x)): the runtime's Sigmoid stays above 1e-8, which large x multiply."""
+    grown = graph.add("Exp", graph.add("Neg", x))
+    return graph.add("Div", x, graph.add("Add", grown, graph.constant(1.0)))
+
+
+def _gelu(graph: _Graph, x: str) -> str:
+    """By x (1 + erf(x / sqrt 2)) / 2."""
+    share = graph.add("Erf", _times(graph, x, 0.5**0.5))
+    share = graph.add("Add", share, graph.constant(1.0))
+    return graph.add("Mul", _times(graph, x, 0.5), share)
+
+
+def _mish(graph: _Graph, x: str) -> str:
+    """By x tanh(log(1 + exp x))."""
+    return graph.add("Mul", x, graph.add("Tanh", graph.add("Softplus", x)))
+
+
+ACTIVATIONS: dict[Activation, Callable[[_Graph, str], str]] = {
+    "relu": lambda graph, x: graph.add("Relu", x),
+    "leaky_relu": lambda graph, x: graph.add("LeakyRelu", x, alpha=0.01),
+    "tanh": lambda graph, x: graph.add("Tanh", x),
+    "sigmoid": lambda graph, x: graph.add("Sigmoid", x),
+    "silu": _silu,
+    "gelu": _gelu,
+    "mish": _mish,
+}

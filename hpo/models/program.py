@@ -1,0 +1,60 @@
+"""A predictor as a program of `torch.export`: encoded rows in, predictions out.
+
+Text does not enter tensors: the program starts behind `TableSchema.encode`, at `x_num` and `x_cat`.
+The file's format is torch's own; unlike every other file of an export it holds pickled tensors (the
+sample inputs), so that it is written on request alone, and read by nothing but the proof of it.
+
+Does not know: tables.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from hpo.models.model import Predictor
+from hpo.training import predictions
+
+
+class _Program(nn.Module):
+    """The parts of a predictor and their weighted mean."""
+
+    def __init__(self, model: Predictor) -> None:
+        super().__init__()
+        self.task = model.schema.task
+        self.weights = [weight for weight, _ in model.parts]
+        self.targets = [(part.target_mean, part.target_std) for _, part in model.parts]
+        self.preprocessors = nn.ModuleList(part.preprocessor for _, part in model.parts)
+        self.networks = nn.ModuleList(part.network for _, part in model.parts)
+
+    def forward(self, x_num: torch.Tensor, x_cat: torch.Tensor) -> torch.Tensor:
+        """(rows,) values or (rows, n_classes) probabilities."""
+        mixed = torch.zeros(())
+        for weight, target, preprocess, network in zip(
+            self.weights, self.targets, self.preprocessors, self.networks, strict=True
+        ):
+            logits = network(preprocess(x_num, x_cat))
+            mixed = mixed + weight * predictions(self.task, logits, *target)
+        return mixed
+
+
+def write(model: Predictor, file: Path) -> None:
+    """Write `model.pt2`, for any number of rows."""
+    schema = model.schema
+    example = (
+        torch.zeros(4, len(schema.numbers), dtype=torch.float64),
+        torch.zeros(4, len(schema.categorical), dtype=torch.int64),
+    )
+    rows = torch.export.Dim("rows")
+    program = torch.export.export(
+        _Program(model).eval(), example, dynamic_shapes=({0: rows}, {0: rows})
+    )
+    torch.export.save(program, file)
+
+
+def read(file: Path) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
+    """The program of a file, as a function of `x_num` and `x_cat`."""
+    module: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+    module = torch.export.load(file).module()
+    return torch.inference_mode()(module)

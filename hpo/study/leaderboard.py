@@ -1,0 +1,183 @@
+"""The leaderboard: a study's finished trials, best first.
+
+Ranking uses the validation metric alone, and of equals prefers the one with the lower validation
+loss. Trials whose configuration was confirmed (`hpo confirm`) come first, by their mean over
+seeds. The others follow by the one value that the search has of each: a mean of several trainings
+and the luckiest of many single ones are not numbers to be compared, and what was tested goes before
+what was not. The default configuration is confirmed as the yardstick and not as a leader: where
+every confirmed leader is better, it stands among the others, by its mean. A row is what
+`hpo leaderboard --json` prints; scripts hang on its keys.
+
+Does not know: how rows are shown, weights, the test part.
+"""
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import polars
+from optuna.trial import FrozenTrial, TrialState
+
+from hpo.config.errors import InputError
+from hpo.config.ranges import Value
+from hpo.config.space import SearchSpace
+from hpo.config.trial import Direction, tie_break
+from hpo.study.confirmation import DEFAULT, SEED, Estimate
+from hpo.study.retraining import read_confirmed
+from hpo.study.study import Study
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One trial.
+
+    Attributes:
+        value: the objective at the best epoch; None where nothing was measured.
+        metrics: every validation metric of the task at that epoch; one that has no value on the
+            validation part is missing.
+        user_attrs: what else the worker recorded.
+        confirmed: the objective over seeds, where `hpo confirm` has trained it again.
+    """
+
+    number: int
+    value: float | None
+    state: str
+    params: dict[str, Any]
+    metrics: dict[str, float]
+    user_attrs: dict[str, Any]
+    confirmed: Estimate | None = None
+
+    @property
+    def early(self) -> str:
+        """What is to be said of a COMPLETE trial that the study's time cut short; else empty."""
+        return str(self.user_attrs.get("reason", "")) if self.state == "COMPLETE" else ""
+
+    def to_json(self) -> dict[str, Any]:
+        """The row as a plain dict, its keys in their documented order."""
+        return asdict(self)
+
+
+def leaderboard(study: Study, *, every_state: bool = False) -> list[Row]:
+    """The study's COMPLETE trials, or all of them, best first; those without a value come last."""
+    states = None if every_state else (TrialState.COMPLETE,)
+    return ranked(study.trials(states), study.definition.direction, read_confirmed(study))
+
+
+def ranked(
+    trials: Iterable[FrozenTrial],
+    direction: Direction,
+    confirmed: Mapping[int, Estimate] | None = None,
+) -> list[Row]:
+    """Trials of any state, best first as the leaderboard has them.
+
+    Args:
+        trials: in any order.
+        direction: of the objective.
+        confirmed: means over seeds by number; without, the search alone counts.
+    """
+    confirmed = confirmed or {}
+    sign = 1.0 if direction == "minimize" else -1.0
+    means = {number: sign * estimate.mean for number, estimate in confirmed.items()}
+    worst = max((mean for number, mean in means.items() if number != DEFAULT), default=-math.inf)
+
+    def rank(row: Row) -> tuple[bool, bool, bool, float, float, int]:
+        value = math.inf if row.value is None else sign * row.value
+        value = means.get(row.number, value)
+        is_ahead = row.number in means and value <= worst
+        is_behind = row.state != "COMPLETE", not is_ahead, row.value is None
+        return *is_behind, value, tie_break(row.metrics), row.number
+
+    return sorted((row(trial, confirmed.get(trial.number)) for trial in trials), key=rank)
+
+
+def distinct(rows: Iterable[Row], space: SearchSpace) -> list[Row]:
+    """Rows in their order, of each configuration the first; one with another seed is the same."""
+    found: dict[frozenset[tuple[str, Value]], Row] = {}
+    for each in rows:
+        tree = space.resolve(each.params)
+        leaves = {
+            f"{section}.{name}": v for section, own in tree.items() for name, v in own.items()
+        }
+        del leaves[SEED]
+        found.setdefault(frozenset(leaves.items()), each)
+    return list(found.values())
+
+
+def why_empty(study: Study) -> str:
+    """Why a study has no COMPLETE trial, and what can be done, in a sentence."""
+    status, told = study.progress(), f"study {study.name} has no COMPLETE trial"
+    if (key := status.time_over) is None:
+        return f"{told} yet"
+    has_epoch = any(trial.intermediate_values for trial in study.trials())
+    what = "came to its end" if has_epoch else "had finished an epoch"
+    return (
+        f"{told}: budget.{key} = {getattr(status.budget, key):g} s was up before any trial {what}; "
+        f"give it more by hpo extend {study.name} --{key.replace('_', '-')} +10m, and its trials "
+        "go on"
+    )
+
+
+def learning_curve(study: Study, number: int) -> dict[int, float]:
+    """What a trial reported: the validation metric by epoch, from 1."""
+    return dict(sorted(study.trials()[number].intermediate_values.items()))
+
+
+def find_row(study: Study, number: int) -> Row:
+    """One trial by its number.
+
+    Raises:
+        InputError: the study has no such trial.
+    """
+    trials = study.trials()
+    if not 0 <= number < len(trials):
+        has = f"has trials 0 to {len(trials) - 1}" if trials else "has no trials yet"
+        raise InputError(f"study {study.name} {has}, but got {number}")
+    return row(trials[number], read_confirmed(study).get(number))
+
+
+def row(trial: FrozenTrial, confirmed: Estimate | None = None) -> Row:
+    """What the leaderboard says of one of Optuna's trials."""
+    attrs = dict(trial.user_attrs)
+    return Row(
+        number=trial.number,
+        value=trial.value,
+        state=trial.state.name,
+        params=dict(trial.params),
+        metrics=attrs.pop("metrics", {}),
+        user_attrs=attrs,
+        confirmed=confirmed,
+    )
+
+
+def to_table(rows: list[Row]) -> polars.DataFrame:
+    """Rows with a column each for the value, the metrics and the params.
+
+    Where trials were confirmed, their means and intervals have columns as well.
+    """
+    is_confirmed = any(row.confirmed for row in rows)
+    return polars.DataFrame(
+        [
+            {
+                "rank": rank,
+                "number": row.number,
+                "state": row.state,
+                "value": row.value,
+                **(_interval(row) if is_confirmed else {}),
+                **row.metrics,
+                **row.params,
+            }
+            for rank, row in enumerate(rows, start=1)
+        ],
+        infer_schema_length=None,
+        strict=False,
+    )
+
+
+def _interval(row: Row) -> dict[str, float | None]:
+    found = row.confirmed
+    return {
+        "confirmed": None if found is None else found.mean,
+        "confirmed_low": None if found is None else found.low,
+        "confirmed_high": None if found is None else found.high,
+    }

@@ -1,0 +1,255 @@
+"""Optuna's samplers as a study's definition names them, and how they are asked.
+
+A sampler is made anew for each trial, seeded by the study's seed and the trial's number: what a
+trial draws depends on the trials before it, and not on which worker asks. Of several that are drawn
+at once, each sees those before it as running.
+
+In a finite space no point is drawn twice: a sampler that comes upon those of other trials is asked
+again, and in the end a point that is left is picked at random.
+"""
+
+import copy
+import hashlib
+import random
+import warnings
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass
+
+import optuna
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+from optuna.exceptions import ExperimentalWarning
+from optuna.samplers import BaseSampler
+from optuna.trial import Trial
+from sqlalchemy.engine import Connection
+
+from hpo.config import strategies
+from hpo.config.definition import StudyDefinition
+from hpo.config.ranges import Categorical, FloatRange, IntRange, Leaf, Value
+from hpo.config.space import Params
+from hpo.storage import leases, ledger
+from hpo.storage.leases import Lease
+from hpo.storage.ledger import FIXED_PARAMS
+from hpo.storage.reader import DrawnParam, Reader
+from hpo.study.tpe import Columns, ColumnsTpeSampler
+from hpo.study.tried import Tried
+
+N_DRAWS = 4
+"""How often a sampler is asked for a point that no trial has, before one is picked for it."""
+
+
+class _PointSampler(optuna.samplers.QMCSampler):
+    """Takes the point of the trial's own number.
+
+    Optuna counts points in an attribute of the study, which two workers may read as the same. The
+    points cover the params of the study's first trial; others are drawn for each trial anew.
+    """
+
+    def __init__(self, seed: int, number: int) -> None:
+        super().__init__(
+            seed=seed,
+            scramble=True,
+            independent_sampler=optuna.samplers.RandomSampler(seed=_seed(seed, number)),
+        )
+        self._number = number
+
+    def _find_sample_id(
+        self, study: optuna.Study, search_space: dict[str, BaseDistribution]
+    ) -> int:
+        return self._number
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drawn:
+    """The params of a trial.
+
+    Attributes:
+        written: those that are yet to be written.
+        is_free: whether all of them were drawn; a person may have chosen some.
+    """
+
+    params: Params
+    written: Sequence[DrawnParam]
+    is_free: bool
+
+
+class Drawer:
+    """Asks a study's sampler for the params of trials; in a finite space, for each point once."""
+
+    def __init__(self, study: optuna.Study, reader: Reader, tried: Tried | None) -> None:
+        """Take the study as Optuna sees it, over the reader; None is a space without end."""
+        self._study = study
+        self._reader = reader
+        self._tried = tried
+        self._columns = Columns()
+
+    def draw(self, definition: StudyDefinition, granted: Sequence[Lease]) -> dict[Lease, Drawn]:
+        """Choose trials' params by what is known now."""
+        with self._reader.drafting(self._study._study_id, [lease.trial_id for lease in granted]):
+            if self._tried is None:
+                return {lease: self._draw(definition, lease) for lease in granted}
+            self._tried.look()
+            found: dict[Lease, Drawn] = {}
+            taken = set[int | None]()
+            for lease in granted:
+                found[lease] = self._draw_other(definition, lease, taken)
+                taken.add(self._tried.points.number(found[lease].params))
+                taken.discard(None)
+            return found
+
+    def write(
+        self, connection: Connection, definition: StudyDefinition, drawn: Mapping[Lease, Drawn]
+    ) -> dict[Lease, Drawn]:
+        """Write what was drawn, as far as leases are held, in a transaction; what was written."""
+        settled = self._settled(connection, definition, drawn)
+        held = leases.touch(connection, drawn.keys())
+        kept = {lease: each for lease, each in settled.items() if lease.trial_id in held}
+        params = {lease.trial_id: each.written for lease, each in kept.items()}
+        ledger.write_params(connection, params)
+        return kept
+
+    def _settled(
+        self, connection: Connection, definition: StudyDefinition, drawn: Mapping[Lease, Drawn]
+    ) -> Mapping[Lease, Drawn]:
+        """What was drawn, with another point where another worker's trial has it meanwhile."""
+        if self._tried is None or not any(each.is_free for each in drawn.values()):
+            return drawn
+        if not ledger.lock_study(connection, self._study._study_id):  # deleted
+            return drawn
+        self._tried.look(connection)
+        settled = dict(drawn)
+        numbers = {lease: self._tried.points.number(each.params) for lease, each in drawn.items()}
+        taken = set(numbers.values())
+        for lease, each in drawn.items():
+            if each.is_free and numbers[lease] in self._tried:
+                settled[lease] = self._picked(definition, lease, taken) or each
+                taken.add(self._tried.points.number(settled[lease].params))
+        return settled
+
+    def _draw_other(
+        self, definition: StudyDefinition, lease: Lease, taken: Set[int | None]
+    ) -> Drawn:
+        """Draw a point that no trial has, by the sampler if it comes upon one soon."""
+        assert self._tried is not None
+        for attempt in range(N_DRAWS):
+            drawn = self._draw(definition, lease, attempt)
+            number = self._tried.points.number(drawn.params)
+            fixed = self._reader.get_trial(lease.trial_id).system_attrs.get(FIXED_PARAMS, {})
+            is_drawn = any(param.name not in fixed for param in drawn.written)
+            if not is_drawn or not (number in self._tried or number in taken):
+                return drawn
+            self._reader.redraft(lease.trial_id, ())
+        if drawn.is_free:
+            drawn = self._picked(definition, lease, taken) or drawn
+        self._reader.redraft(lease.trial_id, drawn.written)
+        return drawn
+
+    def _draw(self, definition: StudyDefinition, lease: Lease, attempt: int = 0) -> Drawn:
+        study = copy.copy(self._study)  # afresh: it keeps lists of trials
+        study.sampler = make_sampler(definition.sampler, lease.number, self._columns, attempt)
+        fixed = self._reader.get_trial(lease.trial_id).system_attrs.get(FIXED_PARAMS)
+        with self._reader.held(lease.trial_id) as notes:
+            params = draw(definition, Trial(study, lease.trial_id))
+        return Drawn(params=params, written=notes.params, is_free=bool(notes.params and not fixed))
+
+    def _picked(
+        self, definition: StudyDefinition, lease: Lease, taken: Set[int | None]
+    ) -> Drawn | None:
+        """A point that no trial has, at random; None where there is none."""
+        assert self._tried is not None
+        seed = _seed(definition.sampler.seed, lease.number, N_DRAWS)
+        params = self._tried.pick(seed, [number for number in taken if number is not None])
+        if params is None:
+            return None
+        leaves = definition.space.params()
+        written = [_written(name, leaves[name], value) for name, value in params.items()]
+        return Drawn(params=params, written=written, is_free=True)
+
+
+def make_sampler(
+    settings: strategies.Sampler, number: int, columns: Columns | None = None, attempt: int = 0
+) -> BaseSampler:
+    """The sampler for one trial. A grid's points are enqueued, so it has nothing left to draw.
+
+    Args:
+        settings: the study's.
+        number: the trial's.
+        columns: what TPE knows of the study's trials; shared by those that are drawn in turn.
+        attempt: how often it was drawn before.
+    """
+    seed = _seed(settings.seed, number, attempt)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        match settings:
+            case strategies.TpeSampler():
+                return ColumnsTpeSampler(columns or Columns(), seed, settings.n_startup_trials)
+            case strategies.GpSampler():
+                return optuna.samplers.GPSampler(
+                    seed=seed,
+                    n_startup_trials=settings.n_startup_trials,
+                )
+            case strategies.QmcSampler() if not attempt:
+                return _PointSampler(settings.seed, number)
+            case _:
+                return optuna.samplers.RandomSampler(seed=seed)
+
+
+def draw(definition: StudyDefinition, trial: Trial) -> Params:
+    """Choose every active param of a trial; those it was enqueued with are taken as they are."""
+
+    def choose(name: str, leaf: Leaf) -> Value:
+        match leaf:
+            case FloatRange():
+                return trial.suggest_float(name, leaf.low, leaf.high, log=leaf.log, step=leaf.step)
+            case IntRange():
+                step = 1 if leaf.step is None else leaf.step
+                return trial.suggest_int(name, leaf.low, leaf.high, log=leaf.log, step=step)
+            case Categorical():
+                return leaf.choices[
+                    leaf.choices.index(trial.suggest_categorical(name, leaf.choices))
+                ]
+
+    return definition.space.walk(choose)
+
+
+def queue(definition: StudyDefinition) -> list[Params]:
+    """The params of a study's first trials: its default configuration, or the points of its grid.
+
+    A grid's points are shuffled behind the default configuration; no more of them than the budget
+    has room for.
+    """
+    default = definition.space.default_params()
+    if not isinstance(definition.sampler, strategies.GridSampler):
+        return [default]
+    points = list(definition.space.grid())
+    random.Random(definition.sampler.seed).shuffle(points)
+    points.sort(key=lambda point: point != default)
+    return points[: definition.budget.n_trials]
+
+
+def _written(name: str, leaf: Leaf, value: Value) -> DrawnParam:
+    """A param as it is written when a trial draws it."""
+    distribution = _distribution(leaf)
+    internal = distribution.to_internal_repr(value)
+    return DrawnParam(name=name, value=internal, distribution=distribution)
+
+
+def _distribution(leaf: Leaf) -> BaseDistribution:
+    """What `suggest_float` and its like make of a range."""
+    match leaf:
+        case FloatRange():
+            return FloatDistribution(leaf.low, leaf.high, leaf.log, leaf.step)
+        case IntRange():
+            return IntDistribution(leaf.low, leaf.high, leaf.log, leaf.step or 1)
+        case Categorical():
+            return CategoricalDistribution(leaf.choices)
+
+
+def _seed(seed: int, number: int, attempt: int = 0) -> int:
+    text = f"{seed}/{number}/{attempt}" if attempt else f"{seed}/{number}"
+    digest = hashlib.sha256(text.encode()).digest()
+    return int.from_bytes(digest[:4], "little") % 2**31
