@@ -16,11 +16,12 @@ from hpo.lifecycle.creation import create_from_file
 from hpo.models.loading import load_model
 from hpo.models.model import Model
 from hpo.results.export import export
+from hpo.results.leaderboard_table import to_table
 from hpo.results.stored import stored_model
 from hpo.storage.engine import open_storage
 from hpo.study.catalog import open_study
 from hpo.study.confirmation import Confirmation
-from hpo.study.leaderboard import leaderboard, to_table, why_empty
+from hpo.study.leaderboard import leaderboard, why_empty
 from hpo.study.status import StudyStatus
 from hpo.study.study import Study
 from hpo.worker.supervisor import Slot

@@ -11,10 +11,11 @@ from hpo.config.space import Params
 from hpo.files.store import ArtifactStore, study_path, table_path
 from hpo.lifecycle.confirming import conclude, prepare
 from hpo.lifecycle.housekeeping import OWNER, collect, delete_with_confirmation
+from hpo.results.leaderboard_table import to_table
 from hpo.storage.engine import Storage, open_storage
 from hpo.study.catalog import create_study, open_study
 from hpo.study.confirmation import SEED, Estimate
-from hpo.study.leaderboard import leaderboard, ranked, to_table
+from hpo.study.leaderboard import leaderboard, ranked
 from hpo.study.study import FinalState, Study, WorkerId
 from tests.housekeeping_cases import grow_old
 from tests.study_process import definition

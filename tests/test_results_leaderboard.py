@@ -2,8 +2,9 @@
 
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
+from hpo.results.leaderboard_table import to_table
 from hpo.study.confirmation import Estimate
-from hpo.study.leaderboard import ranked, to_table
+from hpo.study.leaderboard import ranked
 
 
 def trial(number: int, value: float, **metrics: float) -> FrozenTrial:

@@ -378,7 +378,7 @@ def test_a_pickle_holds_the_models_file(tmp_path: Path) -> None:
     held = [argument for _, argument, _ in pickletools.genops(content) if argument]
     names = [each for each in held if isinstance(each, str)]
     assert "hpo.sklearn.estimators" in names
-    assert not [name for name in names if name.startswith(("torch", "optuna", "hpo.bundle"))]
+    assert not [name for name in names if name.startswith(("torch", "optuna", "hpo.models"))]
     (file,) = (each for each in held if isinstance(each, bytes) and b"__metadata__" in each)
     (tmp_path / "model.safetensors").write_bytes(file)
     rows = polars.DataFrame(points()[0], schema=["x0", "x1", "x2"])

@@ -105,7 +105,8 @@ sys.path.append(sys.argv[1])
 
 class Wall:
     def find_spec(self, name, path=None, target=None):
-        ours = name in ("hpo", "hpo.config.errors", "hpo.config.trial") or name.startswith("hpo.training")
+        values = {f"hpo.config.{value}" for value in ("errors", "trial", "version")}
+        ours = name in values | {"hpo", "hpo.config"} or name.startswith("hpo.training")
         if not ours and name.partition(".")[0] not in allowed | tests:
             raise ModuleNotFoundError(f"{name} is walled off", name=name)
 

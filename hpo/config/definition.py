@@ -349,7 +349,7 @@ def load_search_space(name: str, where: str, folder: Path) -> SearchSpace:
     """
     if name.endswith(".toml"):
         return SearchSpace.from_tree(read_toml(folder / name), str(folder / name))
-    package = Path(__file__).parent
+    package = Path(__file__).parent.parent
     folders = [
         folder / "../search_spaces",
         package / "search_spaces",  # an installed copy

@@ -1,8 +1,8 @@
 """JSON Schema of study files and search spaces, which editors complete and check TOML by.
 
-Everything is read off the types that `hpo.config.definition` and `hpo.config.space` check by, so that the
-two cannot drift apart. Rules between keys (`low` below `high`, a metric that suits the task) are
-beyond a schema and stay with those modules.
+Everything is read off the types that `hpo.config.definition` and `hpo.config.space` check by, so
+that the two cannot drift apart. Rules between keys (`low` below `high`, a metric that suits the
+task) are beyond a schema and stay with those modules.
 """
 
 from dataclasses import fields

@@ -2,7 +2,8 @@
 
 A `TrialConfig` is complete: with the data at hand it can be run again with no database. These are
 plain dataclasses, so that the training rooms need nothing but torch and the standard library; the
-`Range` marks are read by pydantic where files are parsed (`hpo.config.parsing`), and by nobody else.
+`Range` marks are read by pydantic where files are parsed (`hpo.config.parsing`) and by nobody
+else.
 
 Does not know: where a trial runs, who asked for it, how tensors are made.
 """

@@ -16,8 +16,9 @@ from hpo.models.folder import write_model
 from hpo.models.proof import N_HELD
 from hpo.models.tables import load_experiment
 from hpo.results.ensemble import choose_ensemble
+from hpo.results.leaderboard_table import to_table
 from hpo.results.stored import ensemble_test_metrics, stored_model, test_metrics
-from hpo.study.leaderboard import Row, distinct, find_row, leaderboard, to_table, why_empty
+from hpo.study.leaderboard import Row, distinct, find_row, leaderboard, why_empty
 from hpo.study.study import Study
 
 

@@ -25,10 +25,11 @@ from hpo.files.store import ArtifactStore
 from hpo.lifecycle.creation import create
 from hpo.lifecycle.draft import suited_batch_size
 from hpo.models.model import Model
+from hpo.results.leaderboard_table import to_table
 from hpo.results.stored import stored_model
 from hpo.sklearn.rows import Array, as_table, chosen, free_name, label_texts
 from hpo.sklearn.work import carry_out, plan
-from hpo.study.leaderboard import leaderboard, to_table
+from hpo.study.leaderboard import leaderboard
 from hpo.study.study import Study
 
 MIN_ROWS = 2
