@@ -235,6 +235,28 @@ def test_a_group_of_three_after_a_point_is_a_fraction_unless_commas_are_decimal(
     assert column(csv("x|w\n1.2345|1,5\n7|2,5\n")) == [1.2345, 7]
 
 
+def later(made: Table, name: str, cell: str) -> list[Any]:
+    return made.readers[name].read(pl.Series(name, [cell]), made.missing, "t.csv").to_list()
+
+
+def test_whole_numbers_beside_decimal_commas_are_read_as_those_are() -> None:
+    made = table({"price": ["1.234,5", "7,25"], "n": ["12", "950"], "fee": ["5 €", "7 €"]})
+    assert column(made, "n") == [12, 950]
+    assert later(made, "n", "1.200") == later(made, "fee", "1.200 €") == [1200]
+    assert later(made, "n", "12,5") == [12.5]
+    few = table({"price": ["1,5", "7,25"], "n": ["12", "950"]})
+    with pytest.raises(DataError, match=r'column "n" must hold numbers such as 1000,5, but row 1'):
+        later(few, "n", "1.200")
+
+
+@pytest.mark.parametrize(
+    "others", [{"x": ["1.5", "2.5"]}, {"x": ["1.50", "2.5"], "price": ["1,5", "7,25"]}, {}]
+)
+def test_whole_numbers_elsewhere_are_read_as_programs_write_them(others: dict[str, Any]) -> None:
+    made = table({**others, "n": ["12", "950"]})
+    assert made.readers["n"] == Reader()
+
+
 def test_the_order_of_days_is_refused_with_both_readings() -> None:
     with pytest.raises(DataError) as raised:
         cells("05/05/2024", "03/02/2024")

@@ -45,6 +45,8 @@ SHORTEST_DAY = len("2024-2-3")
 DOTTED = r"^[0-9]{1,2}\.[0-9]{1,2}\.[0-9]{4}"
 """Dates that are written so have the day first."""
 
+POINT = r"[0-9]\.|\.[0-9]"
+
 FORMATS = tuple(
     NumberFormat(decimal=decimal, thousands=thousands)
     for decimal, thousands in (
@@ -83,14 +85,13 @@ def choose_readers(
             f"but both are {shown(data.decimal)}"
         )
     chooser = _Chooser(data, is_text=is_text, where=where)
-    usable = [column for column in frame.get_columns() if is_usable(column)]
-    plain = chooser.plain(usable)
+    columns = {column.name: column for column in frame.get_columns() if is_usable(column)}
+    plain = chooser.plain(list(columns.values()))
     choices = {
-        column.name: plain[column.name] if column.name in plain else chooser.choose(column)
-        for column in usable
+        name: plain[name] if name in plain else chooser.choose(column)
+        for name, column in columns.items()
     }
     if data.decimal is None:
-        columns = {column.name: column for column in usable}
         evidence = {choice.evidence for choice in choices.values()} & {".", ","}
         if _is_in_doubt(choices, data) and not evidence & {"."}:
             evidence |= {"."} & {chooser.plain_evidence(columns[name]) for name in choices}
@@ -98,10 +99,11 @@ def choose_readers(
         evidence = {data.decimal}
     orders = {choice.evidence for choice in choices.values()} & {"dmy", "mdy"}
     dropped = frozenset(data.drop)
-    return {
+    readers = {
         name: choice.reader if name in dropped else decide(choice, name, evidence, orders, where)
         for name, choice in choices.items()
     }
+    return readers | _of_decimal_commas(readers, columns, data)
 
 
 def _is_in_doubt(choices: dict[str, Choice], data: DataConfig) -> bool:
@@ -110,6 +112,32 @@ def _is_in_doubt(choices: dict[str, Choice], data: DataConfig) -> bool:
         choice.rival is not None and choice.reader.kind == "number" and name not in dropped
         for name, choice in choices.items()
     )
+
+
+def _of_decimal_commas(
+    readers: dict[str, Reader], columns: dict[str, pl.Series], data: DataConfig
+) -> dict[str, Reader]:
+    """Readers of whole numbers in a table of decimal commas, whose 1.200 to come is no 1.2."""
+    left_out = {data.target, *data.drop}
+    texts = {
+        name: reader.written
+        for name, reader in readers.items()
+        if reader.kind == "number" and columns[name].dtype in TEXTS and name not in left_out
+    }
+    commas = [written for written in texts.values() if written.decimal == ","]
+    points = [name for name, written in texts.items() if written.decimal == "."]
+    has_point = any(columns[name].cast(pl.String).str.contains(POINT).any() for name in points)
+    if not commas or has_point or data.decimal == ".":
+        return {}
+    thousands = {written.thousands for written in commas if written.thousands}
+    mark = thousands.pop() if len(thousands) == 1 else ""
+    return {
+        name: replace(readers[name], written=replace(texts[name], decimal=",", thousands=mark))
+        for name in points
+        if not readers[name].boolean
+        and texts[name].thousands == ""
+        and columns[name].cast(pl.String).str.contains("[0-9]").any()
+    }
 
 
 class _Chooser:
