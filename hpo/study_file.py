@@ -144,13 +144,13 @@ def _class_word(data: DataConfig, base: Path) -> tuple[str, ...] | None:
 def _notes(
     table: Table, data: DataConfig, split: str | None, dropped: Iterable[str]
 ) -> Sequence[str]:
-    """The notes of a study of this file, as far as it can be one."""
+    """The notes of a study of this file; where it can be none, why not."""
     own = replace(data, drop=tuple(dropped), split=SplitConfig(column=split))
     try:
         positive = load_dataset(table, own).schema.positive
         return load_dataset(table, replace(own, positive=positive)).schema.notes
-    except DataError:
-        return reading_notes(table, own)
+    except DataError as error:  # to be mended before it is used
+        return [*reading_notes(table, own), str(error)]
 
 
 def _space_line(n_rows: int) -> str:
