@@ -159,6 +159,11 @@ def test_rows_that_stand_in_two_parts() -> None:
     assert notes(columns, split=split) == [
         "3 of the 10 validation rows stand in the training part, too"
     ]
+    columns |= {"x": [*X[:41], *X[41:]], "y": [*Y[:41], *Y[41:]]}
+    columns["x"][40], columns["y"][40] = X[0], Y[0]
+    assert notes(columns, split=split) == [
+        "1 of the 10 validation rows stands in the training part, too"
+    ]
 
 
 def test_a_column_whose_rows_share_a_label_wherever_it_repeats() -> None:

@@ -223,7 +223,8 @@ def _repeated(table: Table, split: Split, schema: TableSchema) -> Iterable[str]:
         rows = getattr(split, part).numpy()
         n = int(hashes[rows].is_in(known.implode()).sum()) if len(rows) else 0
         if n:
-            yield f"{n:,} of the {len(rows):,} {said} rows stand in the training part, too"
+            stand = "stands" if n == 1 else "stand"
+            yield f"{n:,} of the {len(rows):,} {said} rows {stand} in the training part, too"
 
 
 def _groups(table: Table, data: DataConfig, schema: TableSchema) -> Iterable[str]:
