@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import polars as pl
 
-from hpo.data.ambiguity import Choice, Example, decide
+from hpo.data.ambiguity import Choice, Example, settle
 from hpo.data.cells import NumberFormat, dressed_numbers, parse_times, undressed
 from hpo.data.plain import CODE, GROUP, plain_readers
 from hpo.data.reader import (
@@ -44,8 +44,6 @@ either, half of all cells are at least."""
 SHORTEST_DAY = len("2024-2-3")
 DOTTED = r"^[0-9]{1,2}\.[0-9]{1,2}\.[0-9]{4}"
 """Dates that are written so have the day first."""
-
-POINT = r"[0-9]\.|\.[0-9]"
 
 FORMATS = tuple(
     NumberFormat(decimal=decimal, thousands=thousands)
@@ -91,53 +89,7 @@ def choose_readers(
         name: plain[name] if name in plain else chooser.choose(column)
         for name, column in columns.items()
     }
-    if data.decimal is None:
-        evidence = {choice.evidence for choice in choices.values()} & {".", ","}
-        if _is_in_doubt(choices, data) and not evidence & {"."}:
-            evidence |= {"."} & {chooser.plain_evidence(columns[name]) for name in choices}
-    else:
-        evidence = {data.decimal}
-    orders = {choice.evidence for choice in choices.values()} & {"dmy", "mdy"}
-    dropped = frozenset(data.drop)
-    readers = {
-        name: choice.reader if name in dropped else decide(choice, name, evidence, orders, where)
-        for name, choice in choices.items()
-    }
-    return readers | _of_decimal_commas(readers, columns, data)
-
-
-def _is_in_doubt(choices: dict[str, Choice], data: DataConfig) -> bool:
-    dropped = frozenset(data.drop)
-    return any(
-        choice.rival is not None and choice.reader.kind == "number" and name not in dropped
-        for name, choice in choices.items()
-    )
-
-
-def _of_decimal_commas(
-    readers: dict[str, Reader], columns: dict[str, pl.Series], data: DataConfig
-) -> dict[str, Reader]:
-    """Readers of whole numbers in a table of decimal commas, whose 1.200 to come is no 1.2."""
-    left_out = {data.target, *data.drop}
-    texts = {
-        name: reader.written
-        for name, reader in readers.items()
-        if reader.kind == "number" and columns[name].dtype in TEXTS and name not in left_out
-    }
-    commas = [written for written in texts.values() if written.decimal == ","]
-    points = [name for name, written in texts.items() if written.decimal == "."]
-    has_point = any(columns[name].cast(pl.String).str.contains(POINT).any() for name in points)
-    if not commas or has_point or data.decimal == ".":
-        return {}
-    thousands = {written.thousands for written in commas if written.thousands}
-    mark = thousands.pop() if len(thousands) == 1 else ""
-    return {
-        name: replace(readers[name], written=replace(texts[name], decimal=",", thousands=mark))
-        for name in points
-        if not readers[name].boolean
-        and texts[name].thousands == ""
-        and columns[name].cast(pl.String).str.contains("[0-9]").any()
-    }
+    return settle(choices, columns, data, where)
 
 
 class _Chooser:
@@ -167,7 +119,7 @@ class _Chooser:
 
     def choose(self, column: pl.Series) -> Choice:
         name, data = column.name, self._data
-        forced = self._forced(name)
+        forced = self._kinds.get(name)
         if column.dtype in TEXTS:
             return self._choose_text(column, forced)
         if forced == "date" and column.dtype.is_numeric():
@@ -184,19 +136,6 @@ class _Chooser:
         if forced != "number" and _is_beyond_float64(column):
             return Choice(reader=Reader(kind="category", whole=True))
         return Choice(reader=Reader(boolean=column.dtype == pl.Boolean))
-
-    def plain_evidence(self, column: pl.Series) -> str:
-        """A point, where a column of plain numbers has some that can part no thousands."""
-        if column.dtype not in TEXTS:
-            return ""
-        cells = column.cast(pl.String)
-        is_fraction = cells.str.contains(r"^\s*[+-]?[0-9]*\.[0-9]+\s*$")
-        is_group = cells.str.contains(r"^\s*[+-]?[1-9][0-9]{0,2}\.[0-9]{3}\s*$")
-        return "." if (is_fraction & ~is_group).any() else ""
-
-    def _forced(self, name: str) -> Kind | None:
-        """The kind that the study gives a column."""
-        return self._kinds.get(name)
 
     def _check_forced(self, column: pl.Series, forced: Kind | None) -> None:
         """Refuse typed values of another kind than the study says."""

@@ -80,7 +80,7 @@ def notes_on(
 
 
 def reading_notes(table: Table, data: DataConfig) -> list[str]:
-    """How cells of text were read, where that goes without saying nowhere."""
+    """How the cells of a table were read, where a person might not expect it."""
     dropped = set(data.drop)
     readers = {name: reader for name, reader in table.readers.items() if name not in dropped}
     return [
