@@ -192,6 +192,6 @@ def test_what_rows_to_predict_hold() -> None:
     asked = raw_csv('c,x\na,1.5\nq,<0.5\nr,"-"\n?,\n').frame
     assert prediction_notes(schema, asked) == [
         'column "x": 2 cells are no numbers and count as missing: "<0.5" in row 2, "-" in row 3',
-        'column "c": 2 of 4 cells hold categories that training did not see, first "q" in row 2',
+        'column "c": 2 of 4 cells hold categories that the model does not know, first "q" in row 2',
     ]
     assert prediction_notes(schema, as_frame({"c": ["a", None], "x": [1.5, None]})) == []

@@ -124,7 +124,7 @@ def _unseen(schema: TableSchema, frame: pl.DataFrame) -> Iterable[str]:
             row = int(unseen.arg_true()[0])
             yield (
                 f"column {shown(column.name)}: {n:,} of {len(cells):,} cells hold categories that "
-                f"training did not see, first {shown(text[row])} in row {row + 1:,}"
+                f"the model does not know, first {shown(text[row])} in row {row + 1:,}"
             )
 
 
