@@ -97,11 +97,11 @@ def _of_decimal_commas(
     readers: Mapping[str, Reader], columns: Mapping[str, pl.Series], data: DataConfig
 ) -> dict[str, Reader]:
     """Readers of whole numbers in a table of decimal commas, whose 1.200 to come is no 1.2."""
-    left_out = {data.target, *data.drop}
+    dropped = frozenset(data.drop)
     formats = {
         name: reader.written
         for name, reader in readers.items()
-        if reader.kind == "number" and columns[name].dtype in TEXTS and name not in left_out
+        if reader.kind == "number" and columns[name].dtype in TEXTS and name not in dropped
     }
     commas = [written for written in formats.values() if written.decimal == ","]
     others = {
@@ -116,7 +116,8 @@ def _of_decimal_commas(
     return {
         name: replace(readers[name], written=replace(formats[name], decimal=",", thousands=mark))
         for name, cells in others.items()
-        if not (readers[name].boolean or formats[name].thousands)
+        if name != data.target
+        and not (readers[name].boolean or formats[name].thousands)
         and cells.str.contains("[0-9]").any()
     }
 

@@ -61,15 +61,12 @@ FORMATS = tuple(
 """In the order of preference, where several read the same cells as the same numbers."""
 
 
-def choose_readers(
-    frame: pl.DataFrame, data: DataConfig, *, is_text: bool, where: str
-) -> dict[str, Reader]:
+def choose_readers(frame: pl.DataFrame, data: DataConfig, where: str) -> dict[str, Reader]:
     """A reader for each column that holds numbers, text or times.
 
     Args:
         frame: cells as text, or typed values.
         data: what the study says of its columns.
-        is_text: whether the words of `MISSING` are missing values in all columns.
         where: the table's name, which opens each message.
 
     Raises:
@@ -82,7 +79,7 @@ def choose_readers(
             f"{where}: data.decimal and data.thousands must differ, "
             f"but both are {shown(data.decimal)}"
         )
-    chooser = _Chooser(data, is_text=is_text, where=where)
+    chooser = _Chooser(data, where)
     columns = {column.name: column for column in frame.get_columns() if is_usable(column)}
     plain = chooser.plain(list(columns.values()))
     choices = {
@@ -95,10 +92,9 @@ def choose_readers(
 class _Chooser:
     """Chooses readers column by column."""
 
-    def __init__(self, data: DataConfig, *, is_text: bool, where: str) -> None:
+    def __init__(self, data: DataConfig, where: str) -> None:
         self._data = data
         self._missing = missing_words(data)
-        self._is_text = is_text
         self._where = where
         self._kinds: dict[str | None, Kind] = {
             **dict.fromkeys(data.dates, "date"),
@@ -172,13 +168,24 @@ class _Chooser:
         if found is None and forced != "number":
             found = self._dates(tally, forced)
         if found is None and forced is not None:
-            what = "numbers" if forced == "number" else "dates"
-            row = int(cells.is_not_null().arg_true()[0])
-            raise DataError(
-                f'{self._where}: column "{name}" must hold {what}, as the study says, but row '
-                f"{row + 1:,} holds {shown(cells[row])} and no other reads as one"
-            )
+            raise self._unread(cells, forced)
         return found or Choice(reader=_category())
+
+    def _unread(self, cells: pl.Series, forced: Kind) -> DataError:
+        """No cell of a column is of the kind that the study gives it."""
+        data, name = self._data, cells.name
+        what, key, marks = "dates", "dates", ["date_order"]
+        if forced == "number":
+            what, marks = "numbers", ["decimal", "thousands"]
+            key = "numeric" if name in data.numeric else "task"
+        given = {mark: getattr(data, mark) for mark in marks}
+        said = [f"data.{mark} = {shown(sign)}" for mark, sign in given.items() if sign is not None]
+        by = f" with {' and '.join(said)}" if said else ""
+        row = int(cells.is_not_null().arg_true()[0])
+        return DataError(
+            f'{self._where}: column "{name}" must hold {what}, as data.{key} says, but row '
+            f"{row + 1:,} holds {shown(cells[row])} and no other reads as one{by}"
+        )
 
     def _plain(
         self, cells: pl.Series, known: pl.Series, plain: pl.Series, forced: Kind | None
