@@ -248,6 +248,12 @@ def test_whole_numbers_beside_decimal_commas_are_read_as_those_are() -> None:
     assert later(of_target, "n", "1.200") == [1200]
     counted = table({"price": ["1.234,5", "7,25"], "y": ["12", "950"]})
     assert counted.readers["y"] == Reader()
+    spaced = table({"price": ["1,5", "7,25"], "n": ["1 234", "950"], "is": ["true", "false"]})
+    assert later(spaced, "n", "2 345,5") == [2345.5]
+    assert spaced.readers["is"] == Reader(boolean=True)
+    million = table({"price": ["1,5", "7,25"], "n": ["1,234,567", "950"]})
+    with pytest.raises(DataError, match=r'but row 1 holds "1,5"$'):
+        later(million, "n", "1,5")
     few = table({"price": ["1,5", "7,25"], "n": ["12", "950"]})
     with pytest.raises(DataError, match=r'column "n" must hold numbers such as 1000,5, but row 1'):
         later(few, "n", "1.200")

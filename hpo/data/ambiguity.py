@@ -112,14 +112,15 @@ def _of_decimal_commas(
     if not commas or any(cells.str.contains(POINT).any() for cells in others.values()):
         return {}
     thousands = {written.thousands for written in commas if written.thousands}
-    mark = thousands.pop() if len(thousands) == 1 else ""
-    return {
-        name: replace(readers[name], written=replace(formats[name], decimal=",", thousands=mark))
+    usual = thousands.pop() if len(thousands) == 1 else ""
+    as_others = {
+        name: replace(formats[name], decimal=",", thousands=formats[name].thousands or usual)
         for name, cells in others.items()
         if name != data.target
-        and not (readers[name].boolean or formats[name].thousands)
+        and formats[name].thousands != ","
         and cells.str.contains("[0-9]").any()
     }
+    return {name: replace(readers[name], written=written) for name, written in as_others.items()}
 
 
 def _decide(choice: Choice, name: str, decimals: set[str], orders: set[str], where: str) -> Reader:
