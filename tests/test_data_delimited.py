@@ -56,7 +56,7 @@ def test_the_study_says_which_separator() -> None:
     assert read("a;b,c\n1;2,3\n", ",").to_dict(as_series=False) == {"a;b": ["1;2"], "c": ["3"]}
 
 
-@pytest.mark.parametrize("note", ["sep=;", '"sep=;"'])
+@pytest.mark.parametrize("note", ["sep=;", '"sep=;"', "sep=;\r\n"])
 def test_a_first_line_of_a_spreadsheet_names_the_separator(note: str) -> None:
     assert read(f"{note}\r\na;b\r\n1,2;3,4\r\n").to_dict(as_series=False) == {
         "a": ["1,2"],

@@ -137,7 +137,7 @@ def _as_utf8(content: bytes, where: str) -> bytes:
 def _without_note(content: bytes) -> tuple[bytes, str | None]:
     """The text after a first line such as sep=; that spreadsheets write, and what it names."""
     if found := re.match(rb"\"?sep=([,;|\t])\"?\r?\n", content):
-        return content[found.end() :], found[1].decode()
+        return content[found.end() :].lstrip(b"\r\n"), found[1].decode()
     return content, None
 
 
