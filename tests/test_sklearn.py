@@ -192,7 +192,7 @@ def test_the_positive_class_is_the_second() -> None:
     [
         (["a", " "], "y must hold labels, but .*' '.* stands for a missing value"),
         (["1", "1.0"], "y must hold labels that differ, but got .*'1'.* and .*'1.0'"),
-        (["a", "a"], "has only the class a"),
+        (["a", "a"], 'has only the class "a"'),
         (["a", None], "y must hold a label in every row"),
         ([0.25, 1.75, 2.5, 3.5], "Unknown label type"),
     ],
