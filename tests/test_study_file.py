@@ -195,6 +195,12 @@ def test_batch_and_networks_grow_with_the_table(tmp_path, rows, size, space):
     assert f'search_space = "{space}"' in text
 
 
+def test_what_keeps_a_study_from_running_is_said(tmp_path):
+    write(tmp_path, {"x": [1, 2, 3], "y": ["no", "yes", "no"]})
+    text, _ = drafted("t.csv", "y", tmp_path)
+    assert "\n# Note: t.csv: data.split leaves the val part no rows of 3 in all.\n" in text
+
+
 def test_a_missing_target_is_said(tmp_path):
     write(tmp_path, {"x": [1, 2], "price": [1.5, 2]})
     with pytest.raises(DataError, match='did you mean "price"'):

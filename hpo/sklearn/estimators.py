@@ -21,7 +21,7 @@ from hpo.bundle import Model
 from hpo.data.sources import RawTable, as_frame
 from hpo.data.table import typed_table
 from hpo.definition import StudyDefinition
-from hpo.errors import HpoError, InputError
+from hpo.errors import AmbiguousCellsError, HpoError, InputError
 from hpo.launch.creation import create
 from hpo.results.leaderboard import leaderboard, to_table
 from hpo.results.stored import stored_model
@@ -303,6 +303,9 @@ def _value_errors() -> Iterator[None]:
     """What hpo says of wrong input, as scikit-learn would."""
     try:
         yield
+    except AmbiguousCellsError as error:
+        sentence = str(error).removesuffix("say which")
+        raise ValueError(f"{sentence}convert the column before the fit") from None
     except InputError as error:
         raise ValueError(str(error)) from None
 
