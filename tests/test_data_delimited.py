@@ -56,7 +56,7 @@ def test_the_study_says_which_separator() -> None:
     assert read("a;b,c\n1;2,3\n", ",").to_dict(as_series=False) == {"a;b": ["1;2"], "c": ["3"]}
 
 
-@pytest.mark.parametrize("note", ["sep=;", '"sep=;"'])
+@pytest.mark.parametrize("note", ["sep=;", '"sep=;"', "sep=;\r\n"])
 def test_a_first_line_of_a_spreadsheet_names_the_separator(note: str) -> None:
     assert read(f"{note}\r\na;b\r\n1,2;3,4\r\n").to_dict(as_series=False) == {
         "a": ["1,2"],
@@ -82,15 +82,18 @@ def test_every_cell_is_text_whatever_comes_far_below() -> None:
 
 
 def test_a_row_that_is_too_long_is_named() -> None:
-    with pytest.raises(DataError, match=r"^t\.csv: line 3 has 3 cells, but the header 2"):
+    header = 'but the header, "a" and so on, has 2$'
+    with pytest.raises(DataError, match=rf"^t\.csv: line 3 has 3 cells, {header}"):
         read("a,b\n1,2\n1,2,3\n")
+    with pytest.raises(DataError, match=r'line 2 has 2 cells, but the header, "# lab 3", has 1$'):
+        read("# lab 3\na,b\n1,2\n")
 
 
 def test_two_columns_of_one_name_are_refused() -> None:
     with pytest.raises(DataError, match=r'^t\.csv: has two columns named "a"$'):
         read("a,b,a\n1,2,3\n")
-    with pytest.raises(DataError, match=r'^t\.csv: has two columns named ""$'):
-        read(",,a\n1,2,3\n")
+    with pytest.raises(DataError, match=r"^t\.csv: has two columns without a name: is its"):
+        read("Person,,Result,\nage,sex,score,grade\n1,2,3,4\n")
 
 
 def test_quotes_that_begin_no_cell_are_part_of_it() -> None:
@@ -115,3 +118,19 @@ def test_rows_shorter_than_the_header_are_noted() -> None:
         "2 rows are shorter than the header, first row 2: the cells that lack count as missing",
     )
     assert parse(b"a,b\n1,\n2,3\n", "t.csv", None, ",")[1] == ()
+    assert parse(b"a,b\n1,2\n\n3,4\n\n", "t.csv", None, ",")[1] == (
+        "1 row is shorter than the header, row 2: the cells that lack count as missing",
+    )
+    assert parse(b'a,b\n5" pipe,1\n7\n', "t.csv", None, ",")[1] == (
+        "1 row is shorter than the header, row 2: the cells that lack count as missing",
+    )
+
+
+def test_rows_that_repeat_the_header_are_noted() -> None:
+    def notes(text: str) -> tuple[str, ...]:
+        return parse(text.encode(), "t.csv", None, ",")[1]
+
+    assert notes("a,b\nx,y\na,b\na,y\n") == ("row 2 repeats the header: remove it",)
+    twice = "2 rows repeat the header, first row 1: remove them"
+    assert notes("a,b\na,b\nx,y\na,b\n") == (twice,)
+    assert notes("a,b\na,y\nx,b\n") == notes("a\na\nb\n") == ()

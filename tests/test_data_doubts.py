@@ -85,3 +85,37 @@ def test_what_stands_for_a_missing_value(
         f'column "x": {value} stands in {rows}, far from all other {what}: where it says that a '
         "value is missing, leave the cell empty"
     ]
+
+
+def of_columns(columns: dict[str, Sequence[Any]], **keys: Any) -> list[str]:
+    frame = pl.DataFrame(columns)
+    data = DataConfig(source="t.csv", target="y", **keys)
+    return reading_notes(typed_table(RawTable(frame=frame, is_text=True, where="t"), data), data)
+
+
+def test_a_last_row_of_sums() -> None:
+    x = [f"{value}.25" for value in range(1, 41)]
+    label = ["north", "south"] * 20 + ["Total"]
+    columns = {"label": label, "x": [*x, "830.00"], "y": ["no", "yes"] * 20 + ["no"]}
+    total = (
+        'column "x": its last row, 41, holds the sum of all others: if that is a total, remove the '
+        "row"
+    )
+    assert of_columns(columns) == [total]
+    assert of_columns(columns, numeric=("x",)) == [total]
+    assert of_columns(columns, drop=("x",)) == []
+    assert of_columns({**columns, "x": [*x, "829.00"]}) == []
+    assert of_columns({**columns, "x": ["0"] * 37 + ["1", "1", "0", "2"]}) == []
+
+
+@pytest.mark.parametrize("cells", [["No", "Yes", "yes"], ["a  b", "a b", "c"]])
+def test_categories_that_differ_in_capitals_or_spaces_alone(cells: list[str]) -> None:
+    first, second = sorted(cells)[-2:] if "Yes" in cells else sorted(cells)[:2]
+    alike = (
+        f'column "{{}}": "{first}" and "{second}" differ in capitals or spaces alone, '
+        "and are different categories"
+    )
+    assert said(cells) == said(cells, categorical=("x",)) == [alike.format("x")]
+    assert said(cells, drop=("x",)) == []
+    y = [*cells, *cells]
+    assert of_columns({"x": ["1", "2", "4"] * 2, "y": y}) == [alike.format("y")]

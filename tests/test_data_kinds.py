@@ -235,6 +235,38 @@ def test_a_group_of_three_after_a_point_is_a_fraction_unless_commas_are_decimal(
     assert column(csv("x|w\n1.2345|1,5\n7|2,5\n")) == [1.2345, 7]
 
 
+def later(made: Table, name: str, cell: str) -> list[Any]:
+    return made.readers[name].read(pl.Series(name, [cell]), made.missing, "t.csv").to_list()
+
+
+def test_whole_numbers_beside_decimal_commas_are_read_as_those_are() -> None:
+    made = table({"price": ["1.234,5", "7,25"], "n": ["12", "950"], "fee": ["5 €", "7 €"]})
+    assert column(made, "n") == [12, 950]
+    assert later(made, "n", "1.200") == later(made, "fee", "1.200 €") == [1200]
+    assert later(made, "n", "12,5") == [12.5]
+    of_target = table({"y": ["1.234,5", "7,25"], "n": ["12", "950"]})
+    assert later(of_target, "n", "1.200") == [1200]
+    counted = table({"price": ["1.234,5", "7,25"], "y": ["12", "950"]})
+    assert counted.readers["y"] == Reader()
+    spaced = table({"price": ["1,5", "7,25"], "n": ["1 234", "950"], "is": ["true", "false"]})
+    assert later(spaced, "n", "2 345,5") == [2345.5]
+    assert spaced.readers["is"] == Reader(boolean=True)
+    million = table({"price": ["1,5", "7,25"], "n": ["1,234,567", "950"]})
+    with pytest.raises(DataError, match=r'but row 1 holds "1,5"$'):
+        later(million, "n", "1,5")
+    few = table({"price": ["1,5", "7,25"], "n": ["12", "950"]})
+    with pytest.raises(DataError, match=r'column "n" must hold numbers such as 1000,5, but row 1'):
+        later(few, "n", "1.200")
+
+
+@pytest.mark.parametrize(
+    "others", [{"x": ["1.5", "2.5"]}, {"x": ["1.50", "2.5"], "price": ["1,5", "7,25"]}, {}]
+)
+def test_whole_numbers_elsewhere_are_read_as_programs_write_them(others: dict[str, Any]) -> None:
+    made = table({**others, "n": ["12", "950"]})
+    assert made.readers["n"] == Reader()
+
+
 def test_the_order_of_days_is_refused_with_both_readings() -> None:
     with pytest.raises(DataError) as raised:
         cells("05/05/2024", "03/02/2024")
@@ -281,9 +313,16 @@ def test_numeric_columns_are_numbers_whatever_they_look_like() -> None:
     with pytest.raises(DataError) as raised:
         cells("", "a", "b", numeric=("x",))
     assert str(raised.value) == (
-        't.csv: column "x" must hold numbers, as the study says, but row 2 holds "a" and no other '
-        "reads as one"
+        't.csv: column "x" must hold numbers, as data.numeric says, but row 2 holds "a" and no '
+        "other reads as one"
     )
+    given = {"numeric": ("x",), "decimal": ".", "thousands": ""}
+    with pytest.raises(
+        DataError, match=r'as one with data\.decimal = "\." and data\.thousands = ""$'
+    ):
+        cells("839,18", "7,5", **given)
+    with pytest.raises(DataError, match=r'"x" must hold numbers, as data\.task says, but row 1'):
+        cells("a", "b", target="x", task="regression")
     with pytest.raises(DataError, match=r'"x" must hold numbers, as data\.numeric says, but holds'):
         table({"x": pl.Series([1]).cast(pl.Date)}, numeric=("x",))
 
@@ -296,7 +335,9 @@ def test_dates_are_dates_whatever_they_look_like() -> None:
     few = cells("a", "b", "2024-02-03", "c", dates=("x",))
     assert few.frame["x"].null_count() == 3
     for given in ([1_700_000_000, 1_700_000_001], ["a", "b"]):
-        with pytest.raises(DataError, match=r"must hold dates, as the study says, but row 1 holds"):
+        with pytest.raises(
+            DataError, match=r"must hold dates, as data.dates says, but row 1 holds"
+        ):
             table({"x": given}, dates=("x",))
 
 
@@ -365,7 +406,7 @@ def test_a_version_that_the_study_calls_a_category_stays_as_it_stands() -> None:
     [
         ({"dates": ("x",)}, [True, False], "dates, as data.dates says, but holds Boolean"),
         ({"numeric": ("x",)}, [DAY, DAY], "numbers, as data.numeric says, but holds Date"),
-        ({"dates": ("x",)}, [1.5, 2.5], 'dates, as the study says, but row 1 holds "1.5" and no'),
+        ({"dates": ("x",)}, [1.5, 2.5], 'dates, as data.dates says, but row 1 holds "1.5" and no'),
     ],
 )
 def test_typed_values_of_another_kind_than_the_study_says(

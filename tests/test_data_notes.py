@@ -159,6 +159,11 @@ def test_rows_that_stand_in_two_parts() -> None:
     assert notes(columns, split=split) == [
         "3 of the 10 validation rows stand in the training part, too"
     ]
+    columns |= {"x": [*X[:41], *X[41:]], "y": [*Y[:41], *Y[41:]]}
+    columns["x"][40], columns["y"][40] = X[0], Y[0]
+    assert notes(columns, split=split) == [
+        "1 of the 10 validation rows stands in the training part, too"
+    ]
 
 
 def test_a_column_whose_rows_share_a_label_wherever_it_repeats() -> None:
@@ -187,6 +192,9 @@ def test_what_rows_to_predict_hold() -> None:
     asked = raw_csv('c,x\na,1.5\nq,<0.5\nr,"-"\n?,\n').frame
     assert prediction_notes(schema, asked) == [
         'column "x": 2 cells are no numbers and count as missing: "<0.5" in row 2, "-" in row 3',
-        'column "c": 2 of 4 cells hold categories that training did not see, first "q" in row 2',
+        'column "c": 2 of 4 cells hold categories that the model does not know, first "q" in row 2',
     ]
-    assert prediction_notes(schema, as_frame({"c": ["a", None], "x": [1.5, None]})) == []
+    assert prediction_notes(schema, as_frame({"c": ["a", None], "x": [1.5, None]})) == [
+        'column "x": 1 cell is missing, where training had every value: '
+        "the model takes the middle of those",
+    ]

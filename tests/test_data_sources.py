@@ -95,7 +95,7 @@ def test_in_parquet_only_null_is_missing(tmp_path: Path) -> None:
         ("t.csv", "", "is empty"),
         ("t.csv", "a,b\n", "holds no rows"),
         ("t.csv", "a,b,a\n1,2,3\n", 'has two columns named "a"'),
-        ("t.csv", "a,b\n1,2\n3,4,5\n", "line 3 has 3 cells, but the header 2"),
+        ("t.csv", "a,b\n1,2\n3,4,5\n", 'line 3 has 3 cells, but the header, "a" and so on, has 2'),
         ("t.csv", "a,^b.*$\n1,2\n", r'has a column named "\^b\.\*\$": a name must not '),
         ("t.csv", b"a\n\xff\n", "must be text in UTF-8, but line 2 holds the byte 0xff"),
         ("t.csv", "a,b\n1,2\n".encode("utf-16") + b"\xff", "cannot be parsed: is broken UTF-16"),

@@ -40,8 +40,8 @@ def test_a_column_says_which_rows_are_which() -> None:
         (["train", "Test"], 'column "part" must say train, val or test, but row 2 says "Test"'),
         (["train", None], 'column "part" must say train, val or test, but row 2 says ""'),
         ([0, 1], 'column "part" must say train, val or test, but row 1 says "0"'),
-        (["train", "val"], r"t\.csv: the split leaves no rows for the test part"),
-        (["test", "val"], r"t\.csv: the split leaves no rows for the train part"),
+        (["train", "val"], r"t\.csv: data\.split leaves the test part no rows"),
+        (["test", "val"], r"t\.csv: data\.split leaves the train part no rows"),
     ],
 )
 def test_a_column_that_does_not_split_is_refused(parts: list[Any], complaint: str) -> None:
@@ -92,7 +92,7 @@ def test_rare_classes_train() -> None:
 def test_small_tables_have_every_part() -> None:
     parts = split(["a", "b"] * 4, "binary", val=0.15, test=0.15)
     assert (len(parts.train), len(parts.val), len(parts.test)) == (6, 1, 1)
-    with pytest.raises(DataError, match=r"t\.csv: the split leaves no rows for the val part"):
+    with pytest.raises(DataError, match=r"t\.csv: data\.split leaves the val part no rows"):
         split(["a", "b"], "binary")
 
 

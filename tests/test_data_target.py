@@ -173,8 +173,9 @@ def test_a_positive_class_that_is_none_is_refused() -> None:
         't.csv: data.positive: must be "churned" or "stayed", the classes of the target "y", '
         'but got "churn" (did you mean "churned"?)'
     )
-    with pytest.raises(DataError, match=r"is for a binary task, but this is multiclass$"):
-        classes(["a", "b", "c"], task="multiclass", positive="a")
+    for values, task in (["a", "b", "c"], "multiclass"), ([0.5, 1.5], "regression"):
+        with pytest.raises(DataError, match=rf"is for a binary task, but this is {task}$"):
+            resolve_task(table({"y": values}), named(positive="a"))
 
 
 @pytest.mark.parametrize(

@@ -195,7 +195,62 @@ def test_batch_and_networks_grow_with_the_table(tmp_path, rows, size, space):
     assert f'search_space = "{space}"' in text
 
 
+def test_what_keeps_a_study_from_running_is_said(tmp_path):
+    write(tmp_path, {"x": [1, 2, 3], "y": ["no", "yes", "no"]})
+    text, _ = drafted("t.csv", "y", tmp_path)
+    assert "\n# Note: t.csv: data.split leaves the val part no rows of 3 in all.\n" in text
+
+
 def test_a_missing_target_is_said(tmp_path):
     write(tmp_path, {"x": [1, 2], "price": [1.5, 2]})
     with pytest.raises(DataError, match='did you mean "price"'):
         draft("t.csv", "prize", tmp_path)
+
+
+def test_a_missing_word_that_is_a_class_is_no_missing_word(tmp_path):
+    rows = "".join(f"{row}.5,{'NA' if row % 2 else 'EU'}\n" for row in range(40))
+    (tmp_path / "t.csv").write_text(f"x,y\n{rows}", encoding="utf-8")
+    text, definition = drafted("t.csv", "y", tmp_path)
+    assert definition.data.missing == ("N/A", "NaN", "nan", "null", "NULL", "?")
+    assert "the usual words for a missing value, but for one that is a class" in text
+    table = read_table(definition.data, tmp_path)
+    assert load_dataset(table, definition.data).schema.classes == ("EU", "NA")
+
+
+def test_a_missing_word_that_is_rare_in_the_target_is_a_gap(tmp_path):
+    rows = "".join(
+        f"{row}.5,{'NA' if row == 3 else 'EU' if row % 2 else 'US'}\n" for row in range(40)
+    )
+    (tmp_path / "t.csv").write_text(f"x,y\n{rows}", encoding="utf-8")
+    with pytest.raises(
+        DataError, match=r'missing in 1 of 40 rows, first in row 4, which holds "NA"'
+    ):
+        draft("t.csv", "y", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("cells", "key", "first", "second", "readings"),
+    [
+        (['"1,234"', '"2,345"'], "decimal", ".", ",", "is 1234 with .*, and 1.234 with"),
+        (
+            ["01/02/2024", "03/04/2024"],
+            "date_order",
+            "dmy",
+            "mdy",
+            "is 2024-02-01 with .*, and 2024-01-02 with",
+        ),
+    ],
+)
+def test_what_reads_in_two_ways_is_left_to_a_person(tmp_path, cells, key, first, second, readings):
+    rows = "".join(f"{cells[row % 2]},{'no' if row % 3 else 'yes'}\n" for row in range(40))
+    (tmp_path / "t.csv").write_text(f"x,y\n{rows}", encoding="utf-8")
+    text, definition = drafted("t.csv", "y", tmp_path)
+    line = f'# {key} = "{first}"  # or "{second}"\n'
+    assert line in text
+    with pytest.raises(DataError, match=readings):  # as long as nobody decides
+        read_table(definition.data, tmp_path)
+    path = tmp_path / "drafted.toml"
+    path.write_text(text.replace(line, line.removeprefix("# ")), encoding="utf-8")
+    decided = load_definition(path).data
+    assert getattr(decided, key) == first
+    assert read_table(decided, tmp_path).readers["x"].kind in ("number", "date")

@@ -3,13 +3,19 @@
 Does not know: how a reader is chosen, files.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 import polars as pl
 
 from hpo.config.errors import AmbiguousCellsError
 from hpo.config.parsing import shown
-from hpo.data.reader import Reader, time_text
+from hpo.config.trial import DataConfig
+from hpo.data.plain import GROUP
+from hpo.data.reader import TEXTS, Reader, time_text
+
+FRACTION = r"^[+-]?[0-9]*\.[0-9]+$"
+POINT = r"[0-9]\.|\.[0-9]"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,19 +43,88 @@ class Choice:
     example: Example | None = None
 
 
-def decide(choice: Choice, name: str, decimals: set[str], orders: set[str], where: str) -> Reader:
-    """The reader of a column, as far as the table leaves one.
+def settle(
+    choices: Mapping[str, Choice], columns: Mapping[str, pl.Series], data: DataConfig, where: str
+) -> dict[str, Reader]:
+    """The readers of a table's columns, each in the light of the others.
 
     Args:
-        choice: the column's own readers.
-        name: the column's.
-        decimals: decimal marks that columns show, or the one that the study says.
-        orders: orders of dates that columns show.
-        where: the table's name, which opens the message.
+        choices: each column's own, by name.
+        columns: their cells.
+        data: what the study says; columns that it drops are never refused.
+        where: the table's name, which opens each message.
 
     Raises:
-        AmbiguousCellsError: it leaves two; names a cell, what each makes of it, and the key.
+        AmbiguousCellsError: a column is left with two; names a cell, what each makes of it, and the
+            key.
     """
+    decimals = _decimals(choices, columns, data)
+    orders = {choice.evidence for choice in choices.values()} & {"dmy", "mdy"}
+    dropped = frozenset(data.drop)
+    readers = {
+        name: choice.reader if name in dropped else _decide(choice, name, decimals, orders, where)
+        for name, choice in choices.items()
+    }
+    return readers | _of_decimal_commas(readers, columns, data)
+
+
+def _decimals(
+    choices: Mapping[str, Choice], columns: Mapping[str, pl.Series], data: DataConfig
+) -> set[str]:
+    """Decimal marks that columns show, or the one that the study says."""
+    if data.decimal is not None:
+        return {data.decimal}
+    shown_marks = {choice.evidence for choice in choices.values()} & {".", ","}
+    dropped = frozenset(data.drop)
+    is_in_doubt = any(
+        choice.rival is not None and choice.reader.kind == "number" and name not in dropped
+        for name, choice in choices.items()
+    )
+    if is_in_doubt and any(_has_fractions(column) for column in columns.values()):
+        return {".", *shown_marks}
+    return shown_marks
+
+
+def _has_fractions(column: pl.Series) -> bool:
+    """Whether cells of text are plain numbers with points that can part no thousands."""
+    if column.dtype not in TEXTS:
+        return False
+    cells = column.cast(pl.String).str.strip_chars()
+    return bool((cells.str.contains(FRACTION) & ~cells.str.contains(GROUP)).any())
+
+
+def _of_decimal_commas(
+    readers: Mapping[str, Reader], columns: Mapping[str, pl.Series], data: DataConfig
+) -> dict[str, Reader]:
+    """Readers of whole numbers in a table of decimal commas, whose 1.200 to come is no 1.2."""
+    dropped = frozenset(data.drop)
+    formats = {
+        name: reader.written
+        for name, reader in readers.items()
+        if reader.kind == "number" and columns[name].dtype in TEXTS and name not in dropped
+    }
+    commas = [written for written in formats.values() if written.decimal == ","]
+    others = {
+        name: columns[name].cast(pl.String)
+        for name, written in formats.items()
+        if written.decimal == "."
+    }
+    if not commas or any(cells.str.contains(POINT).any() for cells in others.values()):
+        return {}
+    thousands = {written.thousands for written in commas if written.thousands}
+    usual = thousands.pop() if len(thousands) == 1 else ""
+    as_others = {
+        name: replace(formats[name], decimal=",", thousands=formats[name].thousands or usual)
+        for name, cells in others.items()
+        if name != data.target
+        and formats[name].thousands != ","
+        and cells.str.contains("[0-9]").any()
+    }
+    return {name: replace(readers[name], written=written) for name, written in as_others.items()}
+
+
+def _decide(choice: Choice, name: str, decimals: set[str], orders: set[str], where: str) -> Reader:
+    """The reader of a column, as far as the decimals and orders of its table leave one."""
     if choice.rival is None:
         return choice.reader
     both = (choice.reader, choice.rival)

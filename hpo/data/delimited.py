@@ -35,7 +35,7 @@ def parse(
         usual: the separator of files of this name, where others fit no better.
 
     Returns:
-        The table, and a note where rows are shorter than the header.
+        The table, and notes on rows that are shorter than the header or repeat it.
 
     Raises:
         DataError: it is no such text, a row is longer than the header, or two columns have one
@@ -52,14 +52,14 @@ def parse(
         if len(names) > 1:  # in a single column, blank lines are missing values
             content = content.rstrip(b"\r\n")
         frame = pl.read_csv(content, **options)
+        frame.columns = names  # as cells are read: polars leaves quotes in a header doubled
     except pl.exceptions.NoDataError:
         raise DataError(f"{where}: is empty") from None
     except pl.exceptions.PolarsError:
-        return _with_loose_quotes(content, separator, where), ()
+        frame = _with_loose_quotes(content, separator, where)
     if b"\0" in content:
         raise DataError(f"{where}: {_mistake(content, separator)}")
-    frame.columns = names  # as cells are read: polars leaves quotes in a header doubled
-    return frame, _short_rows(content, separator, frame)
+    return frame, (*_short_rows(content, separator, frame), *_repeated_header(frame))
 
 
 def find_separator(content: bytes, usual: str) -> str:
@@ -101,7 +101,7 @@ def _short_rows(content: bytes, separator: str, frame: pl.DataFrame) -> tuple[st
     rows = csv.reader(text, delimiter=separator)
     short: list[int] = []
     with suppress(csv.Error):  # of a cell beyond its limit, which polars reads
-        short += [at for at, row in enumerate(rows) if row and len(row) < frame.width]
+        short += [at for at, row in enumerate(rows) if len(row) < frame.width]
     if not short:
         return ()
     rows_are = "1 row is" if len(short) == 1 else f"{len(short):,} rows are"
@@ -110,6 +110,18 @@ def _short_rows(content: bytes, separator: str, frame: pl.DataFrame) -> tuple[st
         f"{rows_are} shorter than the header, {which} {short[0]:,}: "
         "the cells that lack count as missing",
     )
+
+
+def _repeated_header(frame: pl.DataFrame) -> tuple[str, ...]:
+    """A note on rows that hold the columns' names, as where files were put together."""
+    names = tuple(frame.columns)
+    likely = (frame.to_series(0) == names[0]).arg_true()
+    rows = [row + 1 for row in likely if frame.row(row) == names]
+    if not rows or len(names) < 2:
+        return ()
+    if len(rows) == 1:
+        return (f"row {rows[0]:,} repeats the header: remove it",)
+    return (f"{len(rows):,} rows repeat the header, first row {rows[0]:,}: remove them",)
 
 
 def _as_utf8(content: bytes, where: str) -> bytes:
@@ -125,7 +137,7 @@ def _as_utf8(content: bytes, where: str) -> bytes:
 def _without_note(content: bytes) -> tuple[bytes, str | None]:
     """The text after a first line such as sep=; that spreadsheets write, and what it names."""
     if found := re.match(rb"\"?sep=([,;|\t])\"?\r?\n", content):
-        return content[found.end() :], found[1].decode()
+        return content[found.end() :].lstrip(b"\r\n"), found[1].decode()
     return content, None
 
 
@@ -137,7 +149,8 @@ def check_names(names: list[str], where: str) -> None:
     """
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
-        raise DataError(f"{where}: has two columns named {shown(twice)}")
+        which = f"named {shown(twice)}" if twice else "without a name: is its header another line?"
+        raise DataError(f"{where}: has two columns {which}")
     for name in names:
         if name.startswith("^") and name.endswith("$"):
             raise DataError(
@@ -179,10 +192,14 @@ def _mistake(content: bytes, separator: str) -> str:
         return f"must be text in UTF-8, but line {line} holds the byte 0x{byte:02x}"
     rows = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
     try:
-        n_columns = len(next(rows, []))
+        header = next(rows, [])
         for row in rows:
-            if len(row) > n_columns:
-                return f"line {rows.line_num} has {len(row)} cells, but the header {n_columns}"
+            if len(row) > len(header):
+                first = f"{shown(header[0])} and so on" if len(header) > 1 else shown(header[0])
+                return (
+                    f"line {rows.line_num} has {len(row)} cells, but the header, {first}, "
+                    f"has {len(header)}"
+                )
     except csv.Error as error:
         return f"line {rows.line_num} cannot be parsed, perhaps for its quotes: {error}"
     return ""

@@ -28,6 +28,12 @@ PLACEHOLDERS = tuple(sign * (10**n - 1) for sign in (1, -1) for n in range(2, 10
 USUAL_DAYS = (-62_092, 84_006)
 """Days since 1970 from 1800 to 2200; beyond lie dates that stand for none."""
 
+MIN_SUMMED = 5
+"""The last of fewer numbers may be the sum of the others by chance."""
+
+ROUNDED = 1e-4
+"""By so much of itself a sum may differ from that of numbers as they are written."""
+
 
 def doubts(table: Table, data: DataConfig, readers: dict[str, Reader]) -> Iterable[str]:
     """What may have been meant otherwise.
@@ -37,6 +43,10 @@ def doubts(table: Table, data: DataConfig, readers: dict[str, Reader]) -> Iterab
         data: what the study says of it; what it says is beyond doubt.
         readers: of the columns that are looked at.
     """
+    yield from _total(table, readers)
+    for name, reader in readers.items():
+        if reader.kind == "category" and name != data.split.column:
+            yield from _spelled_alike(table.frame[name])
     settled = {*data.categorical, *data.numeric, data.target, data.split.column}
     for name, reader in readers.items():
         if name in settled:
@@ -48,6 +58,39 @@ def doubts(table: Table, data: DataConfig, readers: dict[str, Reader]) -> Iterab
             yield from _far_dates(column)
         else:
             yield from _numbers(column)
+
+
+def _total(table: Table, readers: Iterable[str]) -> Iterable[str]:
+    """A last row of sums."""
+    for name in readers:
+        column = table.frame[name]
+        if column.dtype.is_numeric() and _ends_in_sum(column.cast(pl.Float64)):
+            yield (
+                f"column {shown(name)}: its last row, {len(column):,}, holds the sum of all "
+                "others: if that is a total, remove the row"
+            )
+            return
+
+
+def _ends_in_sum(numbers: pl.Series) -> bool:
+    last, others = numbers[-1], numbers[:-1].drop_nulls()
+    if last is None or int((others != 0).sum()) < MIN_SUMMED:
+        return False
+    is_apart = (others.abs() < abs(last)).all()
+    return is_apart and bool(abs(last - others.sum()) <= ROUNDED * abs(last))
+
+
+def _spelled_alike(column: pl.Series) -> Iterable[str]:
+    """Texts that differ in capitals or in the width of spaces alone."""
+    texts = column.drop_nulls().unique().sort()
+    folded = texts.str.to_lowercase().str.replace_all(r"\s+", " ")
+    if folded.n_unique() == len(folded):
+        return
+    first, second = texts.filter(folded == folded.filter(folded.is_duplicated())[0])[:2]
+    yield (
+        f"column {shown(column.name)}: {shown(first)} and {shown(second)} differ in capitals or "
+        "spaces alone, and are different categories"
+    )
 
 
 def _texts(column: pl.Series, reader: Reader) -> Iterable[str]:

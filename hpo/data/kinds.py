@@ -14,7 +14,7 @@ import polars as pl
 from hpo.config.errors import DataError
 from hpo.config.parsing import shown
 from hpo.config.trial import DataConfig
-from hpo.data.ambiguity import Choice, Example, decide
+from hpo.data.ambiguity import Choice, Example, settle
 from hpo.data.cells import NumberFormat, dressed_numbers, parse_times, undressed
 from hpo.data.plain import CODE, GROUP, plain_readers
 from hpo.data.reader import (
@@ -61,15 +61,12 @@ FORMATS = tuple(
 """In the order of preference, where several read the same cells as the same numbers."""
 
 
-def choose_readers(
-    frame: pl.DataFrame, data: DataConfig, *, is_text: bool, where: str
-) -> dict[str, Reader]:
+def choose_readers(frame: pl.DataFrame, data: DataConfig, where: str) -> dict[str, Reader]:
     """A reader for each column that holds numbers, text or times.
 
     Args:
         frame: cells as text, or typed values.
         data: what the study says of its columns.
-        is_text: whether the words of `MISSING` are missing values in all columns.
         where: the table's name, which opens each message.
 
     Raises:
@@ -82,43 +79,22 @@ def choose_readers(
             f"{where}: data.decimal and data.thousands must differ, "
             f"but both are {shown(data.decimal)}"
         )
-    chooser = _Chooser(data, is_text=is_text, where=where)
-    usable = [column for column in frame.get_columns() if is_usable(column)]
-    plain = chooser.plain(usable)
+    chooser = _Chooser(data, where)
+    columns = {column.name: column for column in frame.get_columns() if is_usable(column)}
+    plain = chooser.plain(list(columns.values()))
     choices = {
-        column.name: plain[column.name] if column.name in plain else chooser.choose(column)
-        for column in usable
+        name: plain[name] if name in plain else chooser.choose(column)
+        for name, column in columns.items()
     }
-    if data.decimal is None:
-        columns = {column.name: column for column in usable}
-        evidence = {choice.evidence for choice in choices.values()} & {".", ","}
-        if _is_in_doubt(choices, data) and not evidence & {"."}:
-            evidence |= {"."} & {chooser.plain_evidence(columns[name]) for name in choices}
-    else:
-        evidence = {data.decimal}
-    orders = {choice.evidence for choice in choices.values()} & {"dmy", "mdy"}
-    dropped = frozenset(data.drop)
-    return {
-        name: choice.reader if name in dropped else decide(choice, name, evidence, orders, where)
-        for name, choice in choices.items()
-    }
-
-
-def _is_in_doubt(choices: dict[str, Choice], data: DataConfig) -> bool:
-    dropped = frozenset(data.drop)
-    return any(
-        choice.rival is not None and choice.reader.kind == "number" and name not in dropped
-        for name, choice in choices.items()
-    )
+    return settle(choices, columns, data, where)
 
 
 class _Chooser:
     """Chooses readers column by column."""
 
-    def __init__(self, data: DataConfig, *, is_text: bool, where: str) -> None:
+    def __init__(self, data: DataConfig, where: str) -> None:
         self._data = data
         self._missing = missing_words(data)
-        self._is_text = is_text
         self._where = where
         self._kinds: dict[str | None, Kind] = {
             **dict.fromkeys(data.dates, "date"),
@@ -139,7 +115,7 @@ class _Chooser:
 
     def choose(self, column: pl.Series) -> Choice:
         name, data = column.name, self._data
-        forced = self._forced(name)
+        forced = self._kinds.get(name)
         if column.dtype in TEXTS:
             return self._choose_text(column, forced)
         if forced == "date" and column.dtype.is_numeric():
@@ -156,19 +132,6 @@ class _Chooser:
         if forced != "number" and _is_beyond_float64(column):
             return Choice(reader=Reader(kind="category", whole=True))
         return Choice(reader=Reader(boolean=column.dtype == pl.Boolean))
-
-    def plain_evidence(self, column: pl.Series) -> str:
-        """A point, where a column of plain numbers has some that can part no thousands."""
-        if column.dtype not in TEXTS:
-            return ""
-        cells = column.cast(pl.String)
-        is_fraction = cells.str.contains(r"^\s*[+-]?[0-9]*\.[0-9]+\s*$")
-        is_group = cells.str.contains(r"^\s*[+-]?[1-9][0-9]{0,2}\.[0-9]{3}\s*$")
-        return "." if (is_fraction & ~is_group).any() else ""
-
-    def _forced(self, name: str) -> Kind | None:
-        """The kind that the study gives a column."""
-        return self._kinds.get(name)
 
     def _check_forced(self, column: pl.Series, forced: Kind | None) -> None:
         """Refuse typed values of another kind than the study says."""
@@ -205,13 +168,24 @@ class _Chooser:
         if found is None and forced != "number":
             found = self._dates(tally, forced)
         if found is None and forced is not None:
-            what = "numbers" if forced == "number" else "dates"
-            row = int(cells.is_not_null().arg_true()[0])
-            raise DataError(
-                f'{self._where}: column "{name}" must hold {what}, as the study says, but row '
-                f"{row + 1:,} holds {shown(cells[row])} and no other reads as one"
-            )
+            raise self._unread(cells, forced)
         return found or Choice(reader=_category())
+
+    def _unread(self, cells: pl.Series, forced: Kind) -> DataError:
+        """No cell of a column is of the kind that the study gives it."""
+        data, name = self._data, cells.name
+        what, key, marks = "dates", "dates", ["date_order"]
+        if forced == "number":
+            what, marks = "numbers", ["decimal", "thousands"]
+            key = "numeric" if name in data.numeric else "task"
+        given = {mark: getattr(data, mark) for mark in marks}
+        said = [f"data.{mark} = {shown(sign)}" for mark, sign in given.items() if sign is not None]
+        by = f" with {' and '.join(said)}" if said else ""
+        row = int(cells.is_not_null().arg_true()[0])
+        return DataError(
+            f'{self._where}: column "{name}" must hold {what}, as data.{key} says, but row '
+            f"{row + 1:,} holds {shown(cells[row])} and no other reads as one{by}"
+        )
 
     def _plain(
         self, cells: pl.Series, known: pl.Series, plain: pl.Series, forced: Kind | None

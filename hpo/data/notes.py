@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+import numpy as np
 import polars as pl
 
 from hpo.config.parsing import shown
@@ -80,7 +81,7 @@ def notes_on(
 
 
 def reading_notes(table: Table, data: DataConfig) -> list[str]:
-    """How cells of text were read, where that goes without saying nowhere."""
+    """How the cells of a table were read, where a person might not expect it."""
     dropped = set(data.drop)
     readers = {name: reader for name, reader in table.readers.items() if name not in dropped}
     return [
@@ -105,7 +106,17 @@ def prediction_notes(schema: TableSchema, frame: pl.DataFrame) -> list[str]:
 def _odd_numbers(schema: TableSchema, frame: pl.DataFrame) -> Iterable[str]:
     columns = [frame[name] for name in schema.numbers]
     readers = [schema.reader(name) for name in schema.numbers]
-    _, places = attempt_numbers(columns, readers, schema.missing)
+    read, places = attempt_numbers(columns, readers, schema.missing)
+    n_missing = dict(zip(schema.numbers, np.isnan(read).sum(axis=0).tolist(), strict=True))
+    said = {*schema.numeric_missing, *(columns[place].name for place in places)}
+    gaps = [name for name, n in n_missing.items() if n and name not in said]
+    if gaps:
+        n = sum(n_missing[name] for name in gaps)
+        cells = "1 cell is" if n == 1 else f"{n:,} cells are"
+        yield (
+            f"{_columns(gaps)}: {cells} missing, where training had every value: "
+            "the model takes the middle of those"
+        )
     for place in places:
         column, reader = columns[place], readers[place]
         if odd := odd_cells(*reader.attempt(column, schema.missing)):
@@ -124,7 +135,7 @@ def _unseen(schema: TableSchema, frame: pl.DataFrame) -> Iterable[str]:
             row = int(unseen.arg_true()[0])
             yield (
                 f"column {shown(column.name)}: {n:,} of {len(cells):,} cells hold categories that "
-                f"training did not see, first {shown(text[row])} in row {row + 1:,}"
+                f"the model does not know, first {shown(text[row])} in row {row + 1:,}"
             )
 
 
@@ -223,7 +234,8 @@ def _repeated(table: Table, split: Split, schema: TableSchema) -> Iterable[str]:
         rows = getattr(split, part).numpy()
         n = int(hashes[rows].is_in(known.implode()).sum()) if len(rows) else 0
         if n:
-            yield f"{n:,} of the {len(rows):,} {said} rows stand in the training part, too"
+            stand = "stands" if n == 1 else "stand"
+            yield f"{n:,} of the {len(rows):,} {said} rows {stand} in the training part, too"
 
 
 def _groups(table: Table, data: DataConfig, schema: TableSchema) -> Iterable[str]:

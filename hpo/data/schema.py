@@ -6,6 +6,7 @@ Does not know: how a schema is learned, files, scaling, networks.
 """
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
@@ -301,10 +302,11 @@ def _codes_by_value(column: Categories, cells: pl.Series) -> pl.Series:
         values = cells.cast(pl.Float64, strict=False)
     else:
         return pl.Series([n] * len(cells), dtype=pl.Int64)
+    counts = Counter(worth)
     known = {
         value: code
         for code, value in enumerate(worth)
-        if value is not None and worth.count(value) == 1 and abs(value) <= EXACT
+        if value is not None and counts[value] == 1 and abs(value) <= EXACT
     }
     return values.replace_strict(
         list(known), list(known.values()), default=n, return_dtype=pl.Int64

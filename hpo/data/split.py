@@ -42,7 +42,8 @@ def split_rows(table: Table, data: DataConfig, task: Task) -> Split:
     is_tested = data.split.column is not None or data.split.test > 0
     for part in ("train", "val", "test") if is_tested else ("train", "val"):
         if not len(getattr(split, part)):
-            raise DataError(f"{data.source}: the split leaves no rows for the {part} part")
+            among = f"{frame.height:,} in all"
+            raise DataError(f"{data.source}: data.split leaves the {part} part no rows of {among}")
     where = f"{data.source}: target {shown(data.target)}"
     _check_training(frame[data.target], split.train, task, where)
     return split

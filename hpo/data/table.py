@@ -160,7 +160,7 @@ def typed_table(raw: RawTable, data: DataConfig) -> Table:
     Raises:
         DataError: a column's cells can be read in two ways, or a number is infinite.
     """
-    readers = choose_readers(raw.frame, data, is_text=raw.is_text, where=raw.where)
+    readers = choose_readers(raw.frame, data, raw.where)
     missing = missing_words(data)
     given = [column for column in raw.frame.get_columns() if column.name in readers]
     typed: dict[str, pl.Series] = {}

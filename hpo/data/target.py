@@ -35,9 +35,16 @@ def resolve_task(table: Table, data: DataConfig) -> Task:
     binary. Other numbers are a regression.
 
     Raises:
-        DataError: there is no such column, it has gaps, never changes, or does not suit the task.
+        DataError: there is no such column, it has gaps, never changes, or does not suit the task;
+            or the study names a positive class of a task that has none.
     """
-    column = target_column(table, data)
+    task = _task(target_column(table, data), data)
+    if data.positive is not None and task != "binary":
+        raise DataError(f"{data.source}: data.positive: is for a binary task, but this is {task}")
+    return task
+
+
+def _task(column: pl.Series, data: DataConfig) -> Task:
     where = f"{data.source}: target {shown(column.name)}"
     if data.task == "regression" or (data.task == "auto" and not _is_classes(column)):
         _check_regression(column, where)
@@ -99,14 +106,10 @@ def ordered_classes(column: pl.Series, task: Task, data: DataConfig) -> tuple[st
     greater number or the later in the alphabet.
 
     Raises:
-        DataError: the study names a class that is none, or the task has no positive class.
+        DataError: the study names a class that is none.
     """
     labels = class_labels(column)
     if task != "binary":
-        if data.positive is not None:
-            raise DataError(
-                f"{data.source}: data.positive: is for a binary task, but this is {task}"
-            )
         return labels
     if data.positive is None:
         text = text_of(column)

@@ -1,7 +1,7 @@
-"""Columns of Python's, numpy's and pandas' values as polars', not one of them changed.
+"""Polars columns of Python, numpy and pandas values, with every value unchanged.
 
-Polars' own way would take 2.5 for 2 after numpy's 1, a date for a number among numbers, and 10**39
-for nothing at all.
+Polars alone would read 2.5 after numpy's 1 as 2, a date among numbers as a number, and 10**39 as
+null.
 
 Does not know: which columns are wanted, kinds of columns.
 """

@@ -35,6 +35,9 @@ BATCH_SIZES = {1_000: 32, 10_000: 128, 100_000: 256}
 """Rows of the table up to which a batch size suits; `LARGE_BATCH` beyond."""
 
 LARGE_BATCH = 1024
+MAX_STEP = 100
+"""By so much, on average, a number that names the rows may grow from one to the next."""
+
 SMALL_TABLE = 2_000
 """Rows below which small networks do."""
 
@@ -144,13 +147,13 @@ def _class_word(data: DataConfig, base: Path) -> tuple[str, ...] | None:
 def _notes(
     table: Table, data: DataConfig, split: str | None, dropped: Iterable[str]
 ) -> Sequence[str]:
-    """The notes of a study of this file, as far as it can be one."""
+    """The notes of a study of this file; where it can be none, why not."""
     own = replace(data, drop=tuple(dropped), split=SplitConfig(column=split))
     try:
         positive = load_dataset(table, own).schema.positive
         return load_dataset(table, replace(own, positive=positive)).schema.notes
-    except DataError:
-        return reading_notes(table, own)
+    except DataError as error:  # to be mended before it is used
+        return [*reading_notes(table, own), str(error)]
 
 
 def _space_line(n_rows: int) -> str:
@@ -178,7 +181,9 @@ def _useless(column: pl.Series) -> str:
         return "numbers the rows, as an identifier does"
     is_whole = column.dtype.is_integer() and column.null_count() == 0
     if len(column) >= FEW_ROWS and is_whole and column.is_sorted() and column.is_unique().all():
-        return "grows from row to row, as an identifier does"
+        span = int(column[-1]) - int(column[0])
+        if span <= MAX_STEP * len(column):  # times in milliseconds grow faster
+            return "grows from row to row, as an identifier does"
     return identifier(column)
 
 

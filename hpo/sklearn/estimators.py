@@ -17,7 +17,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from hpo.config.definition import StudyDefinition
-from hpo.config.errors import HpoError, InputError
+from hpo.config.errors import AmbiguousCellsError, HpoError, InputError
 from hpo.config.trial import MetricName, Task
 from hpo.data.sources import RawTable, as_frame
 from hpo.data.table import typed_table
@@ -304,6 +304,9 @@ def _value_errors() -> Iterator[None]:
     """What hpo says of wrong input, as scikit-learn would."""
     try:
         yield
+    except AmbiguousCellsError as error:
+        sentence = str(error).removesuffix("say which")
+        raise ValueError(f"{sentence}convert the column before the fit") from None
     except InputError as error:
         raise ValueError(str(error)) from None
 
