@@ -2,8 +2,6 @@
 
 Polars' own way would take 2.5 for 2 after numpy's 1, a date for a number among numbers, and 10**39
 for nothing at all.
-
-Does not know: which columns are wanted, kinds of columns.
 """
 
 from collections.abc import Iterable, Sequence
