@@ -2,8 +2,6 @@
 
 No line is wrapped, and there are no more of them than the terminal has room for: what does not fit
 is clipped, and the workers that are left out are counted.
-
-Does not know: when it is drawn anew.
 """
 
 from collections.abc import Iterable, Sequence

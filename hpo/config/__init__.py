@@ -1,4 +1,4 @@
-"""Values that files and rows are made of: trials, search spaces, definitions, errors.
+"""Pure values: trials, search spaces, study definitions, and the errors that name what is wrong.
 
-Needs the standard library and pydantic alone. Does not know: torch, Optuna, tables, SQL.
+Needs the standard library and pydantic alone. Does not know: torch, Optuna, polars, SQL.
 """

@@ -3,8 +3,6 @@
 A definition is the whole of what a study searches: its stored JSON is all that a worker needs to
 know. Two definitions are the same study when their identities agree: everything but the budget and
 the path of a table that was copied, whose content stands in by its fingerprint.
-
-Does not know: storage, hardware, credentials.
 """
 
 import hashlib

@@ -1,7 +1,7 @@
 """TOML files into validated values, with errors a person can act on.
 
 Owns the wording of every complaint about a file: file, dotted key, what is allowed, the value, and
-the nearest match for a misspelt key. Does not know what the values mean.
+the nearest match for a misspelt key.
 """
 
 import dataclasses

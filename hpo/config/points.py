@@ -4,8 +4,6 @@ A space is finite where every tunable leaf has choices or steps. A point is chos
 an option of each: a value, or that it is turned off; a leaf that does not exist beside the options
 before it has one. The number counts the points that come before by the order of the options, so
 that there is no gap, and none of them is listed: a space may have more than memory holds.
-
-Does not know: trials.
 """
 
 from collections.abc import Iterator, Mapping

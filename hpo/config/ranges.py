@@ -1,7 +1,6 @@
 """Ranges: how one leaf of a search space may be chosen.
 
 Owns what a range admits, its middle, its values in steps, and what must hold of its numbers.
-Does not know which leaf it belongs to.
 """
 
 import math

@@ -10,8 +10,6 @@ either a constant or a table that says how to choose it:
 `or_zero = true` lets a number be exactly 0 as well: a second param `x.on` says whether it is used.
 `when = { "optimizer.name" = "sgd" }` makes a leaf exist only while another has one of some values;
 without it the leaf keeps its default. A param's name is the leaf's dotted path.
-
-Does not know: Optuna, data, budgets.
 """
 
 import itertools

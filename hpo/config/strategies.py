@@ -1,6 +1,6 @@
 """Settings of the samplers that propose params, and of the pruners that end hopeless trials.
 
-Keys are Optuna's words. Does not know Optuna, nor how either works.
+Keys are Optuna's words.
 """
 
 from typing import Annotated, Literal

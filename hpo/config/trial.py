@@ -4,8 +4,6 @@ A `TrialConfig` is complete: with the data at hand it can be run again with no d
 plain dataclasses, so that the training rooms need nothing but torch and the standard library; the
 `Range` marks are read by pydantic where files are parsed (`hpo.config.parsing`) and by nobody
 else.
-
-Does not know: where a trial runs, who asked for it, how tensors are made.
 """
 
 import math

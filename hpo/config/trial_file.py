@@ -1,7 +1,4 @@
-"""A trial's `config.toml`, which `hpo train` takes.
-
-Does not know: studies, storages, who reads the file.
-"""
+"""A trial's `config.toml`, which `hpo train` takes."""
 
 from dataclasses import asdict
 from typing import Any

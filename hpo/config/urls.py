@@ -1,7 +1,4 @@
-"""URLs of files, without the passwords that may be in them, and what drivers say of them.
-
-Does not know: URLs of storages, which SQLAlchemy takes apart.
-"""
+"""URLs of files, without the passwords that may be in them, and what drivers say of them."""
 
 import os
 import re

@@ -1,7 +1,4 @@
-"""What a WSGI application says by itself: short texts, pages, ways to elsewhere.
-
-Does not know: when which is said.
-"""
+"""What a WSGI application says by itself: short texts, pages, ways to elsewhere."""
 
 import json
 from collections.abc import Callable, Iterable

@@ -3,8 +3,6 @@
 Of a study that hpo made, everything else has a command, which keeps rows, leases and weights
 together; optuna-dashboard would rename a study by copying half of it, and delete one under its
 workers. Studies of other programs are theirs to change.
-
-Does not know: who asks.
 """
 
 import re

@@ -1,6 +1,6 @@
 """JSON sent compressed: a study of thousands of trials is many megabytes of it, and a seventh so.
 
-Does not know: what it says. Nothing secret may be in it beside what a stranger can choose.
+Nothing secret may be in it beside what a stranger can choose.
 """
 
 import zlib

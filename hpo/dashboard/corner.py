@@ -1,7 +1,4 @@
-"""What is added to optuna-dashboard's page: that it only reads, and a button to log out.
-
-Does not know: what the page shows.
-"""
+"""What is added to optuna-dashboard's page: that it only reads, and a button to log out."""
 
 from collections.abc import Iterable
 from typing import Any

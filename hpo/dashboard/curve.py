@@ -1,7 +1,4 @@
-"""A learning curve as a picture.
-
-Does not know: whose curve it is.
-"""
+"""A learning curve as a picture."""
 
 import math
 from collections.abc import Iterator, Mapping

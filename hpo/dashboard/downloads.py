@@ -1,7 +1,4 @@
-"""A trial's files over HTTP: saved by the browser, never opened as a page of the dashboard's own.
-
-Does not know: what the files hold.
-"""
+"""A trial's files over HTTP: the browser saves them and never opens them as a page."""
 
 import re
 from collections.abc import Iterable

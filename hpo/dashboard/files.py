@@ -2,8 +2,6 @@
 
 The first two are made when somebody asks for them, from what the storage holds; the weights come
 from the artifact store, checked against their digest.
-
-Does not know: how they are asked for.
 """
 
 from collections.abc import Iterator

@@ -7,8 +7,6 @@ browser has open act on the studies, so the guard refuses
 - a request that changes something and comes from another page (cross-site request forgery),
 
 and sees to it that what is served is neither framed, nor read by other sites, nor kept by caches.
-
-Does not know: who asks, what the studies hold.
 """
 
 import ipaddress

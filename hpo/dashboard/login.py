@@ -2,8 +2,6 @@
 
 People log in on a page and get a session cookie; scripts send `Authorization: Bearer PASSWORD`, or
 Basic with any user name. Sessions are kept here alone, by their digests, and end with the server.
-
-Does not know: what is behind the login.
 """
 
 import base64

@@ -1,7 +1,4 @@
-"""The login page: one field, one button, no script.
-
-Does not know: what the password is.
-"""
+"""The login page: one field, one button, no script."""
 
 from html import escape
 

@@ -1,8 +1,6 @@
 """The note on a study's page: how far it is, by which budget, on which data, what it searches.
 
 Markdown, as optuna-dashboard shows it. Passwords in the source's URL are left out.
-
-Does not know: where the note is kept.
 """
 
 from collections.abc import Iterator

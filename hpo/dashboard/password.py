@@ -1,8 +1,6 @@
 """A password, compared in constant time and not without end.
 
 Wrong ones are counted by address: after so many a minute not even the right one is taken.
-
-Does not know: who gives it, and for what.
 """
 
 import hashlib

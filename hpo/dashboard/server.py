@@ -2,8 +2,6 @@
 
 From the outside in: the guard (own name, own pages), the login, what may be changed, the files of
 trials, and optuna-dashboard.
-
-Does not know: what each of them lets through.
 """
 
 import ipaddress

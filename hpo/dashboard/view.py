@@ -2,8 +2,6 @@
 
 Both are made when they are read and written nowhere: they are as fresh as the page, and race with
 no worker. A note that a person wrote is shown in place of ours; who empties it gets ours back.
-
-Does not know: what the note says, what the files hold.
 """
 
 import json

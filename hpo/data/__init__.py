@@ -1,1 +1,4 @@
-"""Tables in, tensors out."""
+"""Tables in, tensors out: reads cells, decides kinds, splits rows, encodes and scales them.
+
+Does not know: SQL, Optuna, networks.
+"""

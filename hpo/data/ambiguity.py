@@ -1,7 +1,4 @@
-"""Cells that two readers take for different values: decided by other columns, or refused.
-
-Does not know: how a reader is chosen, files.
-"""
+"""Cells that two readers take for different values: decided by other columns, or refused."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace

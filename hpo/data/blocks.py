@@ -1,7 +1,4 @@
-"""Short columns laid end to end and read as one: a call costs as much for 200 cells as for one.
-
-Does not know: what is read, and how.
-"""
+"""Short columns laid end to end and read as one: a call costs as much for 200 cells as for one."""
 
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,4 @@
-"""Cells of text to numbers and to times, each by a given format; a cell that does not fit is null.
-
-Does not know: which format a column has, files, missing values.
-"""
+"""Parse cells of text as numbers or times of a given format; a cell that does not fit is null."""
 
 import re
 from dataclasses import dataclass

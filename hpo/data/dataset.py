@@ -1,7 +1,4 @@
-"""A table as tensors, split into its parts.
-
-Does not know: where the table came from, how it is scaled.
-"""
+"""A table as tensors, split into its parts."""
 
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple

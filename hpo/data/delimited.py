@@ -1,7 +1,4 @@
-"""CSV and TSV to columns of text, by the separator that the file shows.
-
-Does not know: files, kinds of columns, missing values.
-"""
+"""CSV and TSV to columns of text, by the separator that the file shows."""
 
 import codecs
 import csv

@@ -1,7 +1,4 @@
-"""Cells that may mean something else than what was read, a sentence each.
-
-Does not know: who is told, other notes on a table.
-"""
+"""Cells that may mean something else than what was read, a sentence each."""
 
 from collections.abc import Iterable
 

@@ -2,8 +2,6 @@
 
 What was made in that format, such as a study or a trial's configuration, names its table by the
 fingerprint of what came of that.
-
-Does not know: what a stored table of that format means.
 """
 
 from pathlib import Path

@@ -1,7 +1,4 @@
-"""A table's schema, learned from its training part: a category is known when training saw it.
-
-Does not know: how cells are read, files, networks.
-"""
+"""A table's schema, learned from its training part: a category is known when training saw it."""
 
 from itertools import combinations
 

@@ -2,8 +2,6 @@
 
 Decided once, from all cells of the table that a study is created on. What two readings fit equally
 well is refused with both, never guessed.
-
-Does not know: files, encodings as tensors, splits.
 """
 
 from collections.abc import Callable, Iterable, Sequence

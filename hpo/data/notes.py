@@ -1,7 +1,4 @@
-"""What was taken otherwise than a person might expect of a table, a sentence each.
-
-Does not know: who is told.
-"""
+"""What was taken otherwise than a person might expect of a table, a sentence each."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace

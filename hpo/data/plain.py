@@ -2,8 +2,6 @@
 
 They are found together. `hpo.data.kinds` comes to the same readers column by column, which takes
 long in a wide table.
-
-Does not know: other spellings, other kinds.
 """
 
 from collections.abc import Sequence

@@ -5,8 +5,6 @@ tensors only: missing numbers as NaN, categories as codes. Numbers are centred, 
 quartiles scaled, in float64: what is cast to float32 has lost no digit that tells rows apart.
 Running it takes gathers, comparisons and arithmetic, which every runtime of exported models has;
 `hpo.models.onnx` does the same in ONNX.
-
-Does not know: strings, splits, files.
 """
 
 import math

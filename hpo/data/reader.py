@@ -2,8 +2,6 @@
 
 Whatever a cell comes in, text of a file or a typed value of a frame, the reader gives the same
 canonical value: a number, a text, or microseconds since 1970 UTC.
-
-Does not know: files, how a reader is chosen, tensors.
 """
 
 import math

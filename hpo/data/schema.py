@@ -1,8 +1,6 @@
 """The schema of a table: what columns mean, how cells are read, and their encoding as tensors.
 
 Owns strings: behind `encode` there are only numbers.
-
-Does not know: how a schema is learned, files, scaling, networks.
 """
 
 import json

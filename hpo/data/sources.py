@@ -2,8 +2,6 @@
 
 A raw table's cells are what its source holds: text from CSV and TSV, typed values from everything
 else. What they mean is decided in `hpo.data.kinds` and read by `hpo.data.reader`.
-
-Does not know: kinds of columns, missing words, targets, splits, tensors.
 """
 
 import gzip

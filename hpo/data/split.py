@@ -1,7 +1,4 @@
-"""Which rows train, validate and test.
-
-Does not know: features, tensors beyond row indices.
-"""
+"""Which rows train, validate and test."""
 
 from dataclasses import dataclass
 

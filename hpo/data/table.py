@@ -3,8 +3,6 @@
 A typed column is numbers (Int64, Float64, or Boolean), text (String) or times (Datetime in UTC); a
 missing value is null. Of a column that holds anything else, such as lists, only its name and its
 kind are kept.
-
-Does not know: targets, splits, tensors.
 """
 
 import hashlib

@@ -1,7 +1,4 @@
-"""The different cells of a column of text, counted.
-
-Does not know: how cells are read.
-"""
+"""The different cells of a column of text, counted."""
 
 import numpy as np
 import polars as pl

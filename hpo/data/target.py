@@ -1,7 +1,4 @@
-"""The target column: its task, its classes, and which of two is the positive one.
-
-Does not know: features, splits, tensors.
-"""
+"""The target column: its task, its classes, and which of two is the positive one."""
 
 from typing import Literal
 

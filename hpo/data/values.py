@@ -2,8 +2,6 @@
 
 Polars alone would read 2.5 after numpy's 1 as 2, a date among numbers as a number, and 10**39 as
 null.
-
-Does not know: which columns are wanted, kinds of columns.
 """
 
 from collections.abc import Iterable, Sequence

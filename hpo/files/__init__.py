@@ -1,1 +1,4 @@
-"""Files near and far: written whole or not at all, fetched from URLs, kept in a cache."""
+"""Files: written whole or not at all, fetched from URLs, cached, kept in the artifact store.
+
+Does not know: SQL, Optuna, torch, polars.
+"""

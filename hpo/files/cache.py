@@ -5,8 +5,6 @@ damaged is fetched again. Whoever fetches holds a lock on the draft, which ends 
 and the draft of a killed one is written anew or swept away. Where the folder cannot be used, files
 are read without it. What was not used for a month goes when something else comes; the folder may be
 emptied at any time.
-
-Does not know: what the files hold, where they come from.
 """
 
 import fcntl

@@ -1,7 +1,4 @@
-"""Files of a local folder: there whole or not at all, and still there after a loss of power.
-
-Does not know: what the bytes mean, URLs.
-"""
+"""Files of a local folder: there whole or not at all, and still there after a loss of power."""
 
 import os
 import shutil

@@ -2,8 +2,6 @@
 
 Owns the one rule of what is worth another try. The drivers' own retries are switched off where they
 can be: theirs on top of ours would make minutes of what is to take seconds.
-
-Does not know: what the bytes mean, outages that last longer than seconds.
 """
 
 import errno

@@ -4,8 +4,6 @@ Owns atomicity and proof: a file is there whole or not at all, and what is read 
 against the SHA-256 digest that was recorded when it was written. Any fsspec URL that can be written
 will do; a plain path is a local folder. Each store carries an id of its own, so that a worker given
 another store than the study's notices.
-
-Does not know: SQL, what the bytes mean.
 """
 
 import errno

@@ -1,1 +1,4 @@
-"""Where workers run: the slots of this machine, or a cluster; and the studies they are for."""
+"""Where workers run: this machine, Ray, Slurm or Kubernetes.
+
+Does not know: how a trial is trained.
+"""

@@ -1,8 +1,6 @@
 """What becomes of the trials of a worker whose process is known to be dead.
 
 Others would notice by its leases, which run out; whoever started it knows at once.
-
-Does not know: how workers are started.
 """
 
 import logging

@@ -1,7 +1,4 @@
-"""A search inside this process: one worker, in the caller's thread.
-
-Does not know: how progress is shown.
-"""
+"""A search inside this process: one worker, in the caller's thread."""
 
 import math
 import os

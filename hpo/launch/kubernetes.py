@@ -5,8 +5,6 @@ The manifests name a Secret, and hold none: HPO_STORAGE and HPO_ARTIFACTS are it
 What becomes of a pod follows a worker's exit code: 0 the study is finished; 75 it handed its trials
 back, and another takes its place at no charge; 2 the input was wrong, and would be for all;
 anything else counts against its index.
-
-Does not know: clusters; what is printed here is applied by kubectl.
 """
 
 import hashlib

@@ -4,8 +4,6 @@ With GPUs, `per_gpu` workers share each, and `CUDA_VISIBLE_DEVICES` shows a work
 chosen among those the environment had already narrowed to. Without, one process a core with one
 thread each: two processes that both use PyTorch's default of a thread per core slow each other
 down.
-
-Does not know: studies, trials.
 """
 
 import os

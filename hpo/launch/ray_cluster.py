@@ -2,8 +2,6 @@
 
 Ray itself is patient with a head that does not answer: for a quarter of an hour where it is to be
 joined, and once it is lost Ray ends the process after a minute, in the middle of whatever it does.
-
-Does not know: what runs on the cluster.
 """
 
 import os

@@ -4,8 +4,6 @@ A seat is an actor: Ray gives it a device of its own, and starts it again, elsew
 when its process or its node dies. How many seats there are follows the cluster where nobody fixed
 their number. All that is worth keeping is in the study's storage: when a whole cluster is lost,
 the same crew on another goes on.
-
-Does not know: studies, how progress is shown.
 """
 
 import os

@@ -1,7 +1,4 @@
-"""What workers on several machines need: a storage and an artifact store that all of them reach.
-
-Does not know: what starts them there.
-"""
+"""What workers on several machines need: a storage and an artifact store that all of them reach."""
 
 from collections.abc import Sequence
 

@@ -2,8 +2,6 @@
 
 Owns the waiting: it looks at the study, takes back what dead workers left, hands what it sees to an
 observer, and stops the workers cleanly however it ends.
-
-Does not know: how progress is shown.
 """
 
 import time

@@ -2,8 +2,6 @@
 
 Whoever placed the seat asks it now and then what its worker said and whether it ended. A seat that
 dies takes its worker along, which hands its trials back: its standard input has ended.
-
-Does not know: what placed it, studies.
 """
 
 import os

@@ -7,8 +7,6 @@ The worker is a step (`srun`), since Slurm gives notice to steps alone; it hands
 ends with code 75, and the script asks Slurm for another turn. Where Slurm itself ends the job, the
 script hears SIGTERM too, and asks for nothing: a cancelled job would come back to life, and
 one that is preempted or requeued comes back anyway.
-
-Does not know: what the workers do, whether they are at work.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""A study together with its files: drafted, created, confirmed, copied, cleared away.
+"""A study together with its files: drafted, created, confirmed, copied, removed.
 
-Does not know: workers.
+Does not know: workers, Optuna.
 """

@@ -1,7 +1,4 @@
-"""What `hpo confirm` trains, and what it concludes; the workers in between are those of any study.
-
-Does not know: workers, how the outcome is shown.
-"""
+"""What `hpo confirm` trains and concludes; any worker of the study trains in between."""
 
 from hpo.config.errors import HpoError, InputError
 from hpo.files.store import ArtifactStore

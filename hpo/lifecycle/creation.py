@@ -1,7 +1,4 @@
-"""From a definition to a study: its table read, checked and stored where every worker finds it.
-
-Does not know: workers, devices.
-"""
+"""From a definition to a study: its table read, checked and stored where every worker finds it."""
 
 from collections.abc import Callable
 from contextlib import ExitStack

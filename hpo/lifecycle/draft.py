@@ -1,7 +1,6 @@
 """A first study file for a table, written from what the table holds.
 
-Every guess stands beside its reason in a comment, so that a person can overrule it. Does not know:
-storage, training.
+Every guess stands beside its reason in a comment, so that a person can overrule it.
 """
 
 import re

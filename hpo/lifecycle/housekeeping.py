@@ -14,8 +14,6 @@ left for a day.
 Several storages may share an artifact store, and each vouches for its own studies alone: those that
 it holds, and those that were deleted from it. Each study's folder says which table it uses, so that
 no other storage's table is taken for unused.
-
-Does not know: how rows are copied, what the files hold.
 """
 
 import json

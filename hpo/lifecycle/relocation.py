@@ -6,8 +6,6 @@ in it, and its artifacts are left to the target. Where the artifacts are copied 
 the copy is a study of its own, with an uuid of its own, and both go on.
 
 A move that breaks off, by whatever, is made good by running it again.
-
-Does not know: how rows are copied.
 """
 
 import hashlib

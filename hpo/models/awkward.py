@@ -1,7 +1,4 @@
-"""Rows that exports are tried on: held ones, and awkward ones made of them.
-
-Does not know: models, how rows are predicted on.
-"""
+"""Rows that exports are tried on: held ones, and awkward ones made of them."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass

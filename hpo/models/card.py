@@ -1,7 +1,4 @@
-"""The model card: what a stranger needs to know of an exported model, in Markdown.
-
-Does not know: how files are written and proven.
-"""
+"""The model card: what a stranger needs to know of an exported model, in Markdown."""
 
 from hpo.config.trial import METRICS, TrialConfig, metric_label
 from hpo.data.schema import TableSchema

@@ -1,7 +1,4 @@
-"""A model file's content: safetensors, with what the tensors mean as JSON text in the header.
-
-Does not know: what the tensors are of.
-"""
+"""A model file's content: safetensors, with what the tensors mean as JSON text in the header."""
 
 import json
 from collections.abc import Mapping

@@ -1,8 +1,6 @@
 """Several models that predict as one: the weighted mean of their probabilities or values.
 
 Its file is that of a model, with each member's tensors under the member's place.
-
-Does not know: how members are chosen.
 """
 
 import json

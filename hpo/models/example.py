@@ -2,8 +2,6 @@
 
 It takes what the model's columns need and no more. Numbers are to be plain ones and dates written
 in ISO's way, whatever the table of the training had: `hpo predict` reads all that.
-
-Does not know: the rest of the card.
 """
 
 from collections.abc import Iterator

@@ -3,8 +3,6 @@
 Owns the choice of what is computed once and shared: the encoded table, and one preprocessed copy a
 `numeric` choice. Preprocessors are fitted on the training part alone; the targets of the test part
 are read by `test_metrics` and nothing else.
-
-Does not know: studies, SQL, files, signals.
 """
 
 from dataclasses import replace

@@ -1,7 +1,4 @@
-"""A model's folder: all its files, proven, whole or not at all.
-
-Does not know: studies, stores, how to train.
-"""
+"""A model's folder: all its files, proven, whole or not at all."""
 
 import errno
 import json

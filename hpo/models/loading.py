@@ -1,7 +1,4 @@
-"""Loading of model files of every format there ever was.
-
-Does not know: what is done with them.
-"""
+"""Loading of model files of every format there ever was."""
 
 from pathlib import Path
 

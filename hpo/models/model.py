@@ -2,8 +2,6 @@
 
 A model's file holds the tensors of the preprocessor and of the network side by side, and in the
 header the trial's configuration, the table's schema and the validation metrics.
-
-Does not know: studies, stores, splits, ensembles.
 """
 
 import json

@@ -3,8 +3,6 @@
 Every operator is of sets that ONNX Runtime reads since 1.17. The nodes do what
 `hpo.data.preprocessing` and `hpo.training.model` do, in the same order: whoever changes one changes
 the other, and exports fail until then.
-
-Does not know: files, how the graph is run.
 """
 
 import json

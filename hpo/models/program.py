@@ -3,8 +3,6 @@
 Text does not enter tensors: the program starts behind `TableSchema.encode`, at `x_num` and `x_cat`.
 The file's format is torch's own; unlike every other file of an export it holds pickled tensors (the
 sample inputs), so that it is written on request alone, and read by nothing but the proof of it.
-
-Does not know: tables.
 """
 
 from collections.abc import Callable

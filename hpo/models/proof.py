@@ -6,8 +6,6 @@ which every runtime does in an order of its own: a sum of a few hundred products
 layers is right to about 1e-6. Where numbers are extreme, or a network magnifies small differences,
 float32 is coarser, and by how much is measured: a file may be `SLACK` times as far from the model
 as the model is, on such rows or on held ones, from itself computed in float64.
-
-Does not know: how files are written.
 """
 
 import copy

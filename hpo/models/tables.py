@@ -3,8 +3,6 @@
 A study's table is in its artifact store, under its fingerprint, or stays at its source where the
 study says `copy = false`. What is not on this machine is read by way of its cache, which keeps the
 typed table. Wherever it comes from, it is what its fingerprint says, or it is refused.
-
-Does not know: studies, trials.
 """
 
 from collections.abc import Callable

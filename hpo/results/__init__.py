@@ -1,1 +1,4 @@
-"""What comes out of a study: its leaderboard and the exported winners."""
+"""What comes out of a study: exported winners, ensembles, reports and logs.
+
+Does not know: workers.
+"""

@@ -4,8 +4,6 @@ Greedy forward selection with replacement (Caruana et al. 2004, "Ensemble select
 of models"): begin with the best model, add again and again whichever makes the ensemble best, and
 keep the ensemble that was the best on the way; of two that are level by the metric the one with the
 lower loss is better. A model that is added twice weighs twice.
-
-Does not know: folders, the test part.
 """
 
 from collections import Counter

@@ -2,8 +2,6 @@
 
 Test metrics are computed here and nowhere else, once a trial or ensemble: they are kept beside the
 trial's weights and read from there the next time.
-
-Does not know: how to train, what is in a folder.
 """
 
 from collections.abc import Sequence

@@ -1,7 +1,4 @@
-"""What workers logged of a trial, attempt by attempt.
-
-Does not know: what a log says, when it is written.
-"""
+"""What workers logged of a trial, attempt by attempt."""
 
 import re
 from collections.abc import Mapping

@@ -1,7 +1,4 @@
-"""What is kept in the artifact store of finished trials: weights, and test metrics once read.
-
-Does not know: folders, formats.
-"""
+"""What is kept in the artifact store of finished trials: weights, and test metrics once read."""
 
 import hashlib
 import json

@@ -1,7 +1,4 @@
-"""What scikit-learn's users call X and y, as tables of raw cells.
-
-Does not know: estimators, searches.
-"""
+"""What scikit-learn's users call X and y, as tables of raw cells."""
 
 import sys
 from collections.abc import Sequence

@@ -1,7 +1,4 @@
-"""Where the search of a fit is carried out: in this process, or by worker processes.
-
-Does not know: estimators, tables.
-"""
+"""Where the search of a fit is carried out: in this process, or by worker processes."""
 
 import logging
 import math

@@ -1,1 +1,4 @@
-"""SQL: Optuna's tables and our own beside them, read through Optuna, written in transactions."""
+"""All SQL: Optuna's tables and our own beside them, read through Optuna, written in transactions.
+
+Does not know: torch, polars, files.
+"""

@@ -1,8 +1,6 @@
 """Attributes of studies and trials: Optuna's rows of a key and a JSON value.
 
 Functions take a connection inside a transaction; none commits.
-
-Does not know: what an attribute means.
 """
 
 import json

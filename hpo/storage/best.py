@@ -1,7 +1,4 @@
-"""Which of a study's COMPLETE trials is the best: by its value, among equals by its loss.
-
-Does not know: what trials train, confirmed means.
-"""
+"""Which of a study's COMPLETE trials is the best: by its value, among equals by its loss."""
 
 import json
 from typing import Any

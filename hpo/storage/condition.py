@@ -1,7 +1,4 @@
-"""A storage's condition: what its server says of itself, beside what this machine says.
-
-Does not know: which of it is good or bad.
-"""
+"""A storage's condition: what its server says of itself, beside what this machine says."""
 
 import time
 from dataclasses import dataclass

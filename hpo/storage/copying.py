@@ -3,8 +3,6 @@
 Everything that Optuna and we keep of a study goes along: numbers, params, values, intermediate
 values, attributes, states, times and our clock. Ids are the target's own. Leases stay behind, so
 that a RUNNING trial waits in the copy.
-
-Does not know: what the attributes mean, files.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence

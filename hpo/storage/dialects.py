@@ -5,8 +5,6 @@ SQLite: write-ahead logging, and a locking engine, whose transactions begin by t
 trial). PostgreSQL by psycopg 3, MariaDB and MySQL by PyMySQL: two connections a process, looked at
 before use; the server ends the transaction of a worker that is stopped or cut off, so that it holds
 no lock for long.
-
-Does not know: what tables there are.
 """
 
 import fcntl

@@ -4,8 +4,6 @@ A finished trial is read once, in few statements, and again only when its own ro
 it was taken up again, or ended another way. Unfinished ones are read anew at every look. Optuna's
 cached storage takes 17 times as long for the first look at 5,000 trials, and shows for ever what a
 trial was when it ended first.
-
-Does not know: who looks, and what else is shown of a trial.
 """
 
 import copy

@@ -7,8 +7,6 @@ finished up to that long ago, and costs no query.
 
 What samplers and pruners write of a trial is held back for its worker, who writes it together with
 the rest, under its lease.
-
-Does not know: whole trials as people look at them, running ones included; see `read_study`.
 """
 
 import copy

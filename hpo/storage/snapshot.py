@@ -5,8 +5,6 @@ revision tells, makes all be read anew. Of an unfinished trial they look at its 
 which are written together and once, and its system attributes; what it reports is not read. So a
 look costs what is new, and not what is there: neither ten thousand finished trials nor a thousand
 that dead workers left behind.
-
-Does not know: when to look.
 """
 
 import json

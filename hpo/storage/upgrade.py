@@ -3,8 +3,6 @@
 To change our tables: change them in `schema`, raise `schema.VERSION` by one, and add the step below
 that makes the same of the tables before. A step is one that may be done twice: MySQL keeps what was
 changed before a step was cut off.
-
-Does not know: how to go back.
 """
 
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Studies as they persist: who draws, who ends, what people order, what is seen.
+"""Studies as they persist: budget, orders, status, samplers, pruners, the leaderboard.
 
-Does not know: tensors, tables, files.
+Does not know: torch, polars, files.
 """

@@ -1,7 +1,4 @@
-"""The studies of a storage: created, opened, listed, deleted.
-
-Does not know: what is done in a study, its files.
-"""
+"""The studies of a storage: created, opened, listed, deleted."""
 
 import json
 import uuid

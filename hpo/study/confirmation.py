@@ -7,8 +7,6 @@ compared by their means. Each seed gives a pair with the default, which has the 
 
 Intervals are Student's t at 95 %, each for itself: with many leaders or few seeds the best of them
 may still be a lucky one.
-
-Does not know: storage, workers, the test part.
 """
 
 import math

@@ -3,8 +3,6 @@
 Those of higher priority come first; among equals the ones with the fewest trials under way, so that
 each gets its share whoever asks and whenever it was created. What is asked again and again is two
 statements over all studies together.
-
-Does not know: how trials are trained, where workers run.
 """
 
 import logging

@@ -7,8 +7,6 @@ and the luckiest of many single ones are not numbers to be compared, and what wa
 what was not. The default configuration is confirmed as the yardstick and not as a leader: where
 every confirmed leader is better, it stands among the others, by its mean. A row is what
 `hpo leaderboard --json` prints; scripts hang on its keys.
-
-Does not know: how rows are shown, weights, the test part.
 """
 
 import math

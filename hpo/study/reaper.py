@@ -1,8 +1,6 @@
 """The reaper: takes the trials of dead workers back to their study.
 
 A worker that died leaves leases that run out, or somebody knows at once that it is dead.
-
-Does not know: why it died, what its trials were doing.
 """
 
 import math

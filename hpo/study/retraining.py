@@ -2,8 +2,6 @@
 
 It is an ordinary study in the same storage and artifact store, for the same workers. Its trials are
 known by their params, so that it matters neither who queued them nor in which order.
-
-Does not know: which configurations lead, how numbers are compared, who works.
 """
 
 from collections.abc import Iterable, Mapping

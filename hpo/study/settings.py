@@ -1,7 +1,4 @@
-"""What may change of a study while it is searched: its budget, and whether it is open for workers.
-
-Does not know: trials, who asks.
-"""
+"""What may change during a search: the study's budget, and whether it is open for workers."""
 
 import json
 from collections.abc import Mapping

@@ -2,8 +2,6 @@
 
 There is no coordinator: whoever steers writes, and each worker looks every other second what it is
 to do with the trials that it holds.
-
-Does not know: who types, how workers train.
 """
 
 from collections.abc import Callable, Collection, Mapping

@@ -2,8 +2,6 @@
 
 Joins a definition with its rows in the storage. Every change is one transaction of the ledger, and
 what a worker writes rests on its lease; sampling and pruning are Optuna's, over the reader.
-
-Does not know: tensors, files.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence

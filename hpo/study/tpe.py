@@ -5,7 +5,7 @@ finished trial several times, in Python. Here finished trials are kept as column
 draws share, and a draw sorts them once. What is estimated from them, and drawn from that, is
 Optuna's own code, with the same random numbers.
 
-One objective, no constraints. Does not know: who asks.
+One objective, no constraints.
 """
 
 import math

@@ -3,8 +3,6 @@
 A point is tried once: one that failed too is not drawn again, for what fails once mostly fails
 again, and `hpo retry` is there for the rest. What is kept grows with the trials that end: a look
 costs what is new.
-
-Does not know: how points are drawn.
 """
 
 import random

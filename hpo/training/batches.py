@@ -5,8 +5,6 @@ epoch visits the training rows in a permuted order, a block of rows at a time: g
 data live, moved to the device, cut into batches. Resident or streamed, the batches are the same to
 the bit; only the size of a block and where it is gathered differ. The last batch of an epoch may be
 smaller than the others.
-
-Does not know: networks, preprocessing, files.
 """
 
 from collections.abc import Iterator

@@ -3,8 +3,6 @@
 What a run depends on besides its configuration and data is here: the parameters, the optimizer's
 memory, the best epoch's parameters, what was measured, and the counters of steps and epochs.
 Everything random is a function of seed and counters, so that there is no state of a generator.
-
-Does not know: files, who keeps it.
 """
 
 from collections.abc import Iterator

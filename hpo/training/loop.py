@@ -5,8 +5,6 @@ notes where a run stands, `evict` drops it. A slice ends between two steps, so t
 length can be left and resumed, by another process too, from a checkpoint; how training is cut into
 slices changes nothing in the result. The device is waited for where an epoch's metric is read, and
 at the end of a slice.
-
-Does not know: studies, files, signals.
 """
 
 import time

@@ -3,8 +3,6 @@
 Training needs the gradient alone; each is that of one row's loss as PyTorch's function of the same
 name has it, on logits, or on the standardised target in a regression, times the row's weight. With
 the weight 1 / rows it is the gradient of the mean.
-
-Does not know: where outputs come from.
 """
 
 from collections.abc import Callable

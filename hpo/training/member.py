@@ -3,8 +3,6 @@
 In a pack the tensors lie scattered and padded among those of others; outside they are flat, in the
 order of `hpo.training.parameters`, under the names of a checkpoint. That is how a run comes into a
 pack, and how it goes on elsewhere.
-
-Does not know: how a pack trains.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

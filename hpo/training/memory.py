@@ -1,7 +1,4 @@
-"""Lack of memory, as torch says it, and how to give memory back.
-
-Does not know: whose it is.
-"""
+"""Lack of memory, as torch says it, and how to give memory back."""
 
 import gc
 

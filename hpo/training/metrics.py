@@ -4,8 +4,6 @@ A binary task is a multi-class one whose first class has the logit 0. Regression
 target's own units, and no digit of it is lost: they are computed in float64. All agree with
 scikit-learn's functions of the same names. A metric may have no value on some rows, such as the
 area under the curve where a class is absent.
-
-Does not know: networks, epochs.
 """
 
 from collections.abc import Callable, Iterable

@@ -2,8 +2,6 @@
 
 Training computes the same function by hand-written passes (`hpo.training.passes`) over the same
 parameters.
-
-Does not know: data, training.
 """
 
 import math

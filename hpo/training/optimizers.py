@@ -2,8 +2,6 @@
 
 PyTorch's semantics of SGD, Adam, AdamW and RMSprop with their default constants. Weight decay and
 L1 act on weights, not on biases; L1 adds its subgradient beside the L2 term, after clipping.
-
-Does not know: how gradients come about.
 """
 
 from typing import Protocol

@@ -5,8 +5,6 @@ makes an update of every run, wherever in its epoch it is. When a run ends an ep
 are set aside, and those of all runs are validated together as soon as each has ended one; what is
 better than the best is kept on the device, and the host learns of it at the end of a slice. A run
 that is over goes on unheeded until then.
-
-Does not know: who comes and goes, time.
 """
 
 from collections.abc import Mapping, Sequence

@@ -8,8 +8,6 @@ weights of 0 that stay 0. A block keeps weights before biases, as one network al
     block 0: first layer and output, a row for every slot, in the master type
     block l: the layer from hidden layer l to l + 1, a row for each network deeper than l, with
              working copies where training computes in another type
-
-Does not know: what the gradients are of, how parameters are updated.
 """
 
 from collections.abc import Iterable, Sequence

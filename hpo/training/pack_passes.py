@@ -3,8 +3,6 @@
 A layer of all networks that have it is one batched product. The networks whose last hidden layer it
 is hand over to the output, which all have; on the way back they join there. Activations are taken
 network by network where neighbours differ, and run by run where they agree.
-
-Does not know: how parameters are updated, where batches come from.
 """
 
 from collections.abc import Callable, Sequence

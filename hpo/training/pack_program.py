@@ -4,8 +4,6 @@ On a GPU the elementwise parts of update and dropout are compiled into a kernel 
 whole step is recorded once and replayed, so that hundreds of kernels cost one launch. Where the
 compiler or the recording fails, the same functions run one by one, and a warning says so. A
 processor always runs them so: launches cost it nothing.
-
-Does not know: what a step computes.
 """
 
 import logging

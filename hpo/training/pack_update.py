@@ -9,8 +9,6 @@ its default constants. For a slot with gradient g, parameters p and running mean
 
 e is 1 - c before that is rounded. L2, L1 and decay act on weights alone. Bias corrections are 1 but
 for Adam and AdamW.
-
-Does not know: how gradients come about.
 """
 
 from collections.abc import Callable, Sequence

@@ -4,8 +4,6 @@ Runs come and go between slices. What they must share, and a width to be padded 
 the runs of a kind form a pack, which is made anew when one comes or goes: the others take their
 tensors along. All packs make a step in turn. Results are those of the engine of one run but for
 rounding.
-
-Does not know: studies, files, signals.
 """
 
 import math

@@ -7,8 +7,6 @@ buffers are laid out so that these layers lie together. The first layer and the 
 float32, which keeps inputs and predictions exact where that is cheap.
 
     weights: first layer, output, layers between | biases: layers between, first layer, output
-
-Does not know: what the gradients are of, how parameters are updated.
 """
 
 from dataclasses import dataclass

@@ -2,8 +2,6 @@
 
 The same mathematics as autograd over `hpo.training.model.MLP`, without its bookkeeping: gradients
 land in the flat buffers by themselves, and dropout draws from `hpo.training.random`.
-
-Does not know: how parameters are updated, where batches come from.
 """
 
 from collections.abc import Callable, Sequence

@@ -1,7 +1,4 @@
-"""What a device computes best in, and what a repetition to the bit depends on.
-
-Does not know: networks, data.
-"""
+"""What a device computes best in, and what a repetition to the bit depends on."""
 
 import platform
 import time

@@ -6,8 +6,6 @@ the rows depends on (seed, epoch, row), initial weights on (seed, layer, index).
 
 The hash is two rounds of multiplication and xor-shift on 32 bits, with constants from Wellons'
 search for low bias (https://nullprogram.com/blog/2018/07/31/); integers wrap alike everywhere.
-
-Does not know: networks, data, torch's own generators.
 """
 
 from collections.abc import Sequence

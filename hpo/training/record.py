@@ -3,8 +3,6 @@
 Owns patience, what makes an epoch the best and what counts as divergence, for both engines. An
 epoch is better than another when its metric is, or is equal and its loss is lower: a metric may
 stay level for long while the network learns.
-
-Does not know: networks, optimizers, other runs.
 """
 
 import math

@@ -2,8 +2,6 @@
 
 All that the run is lies in the flat parameters, the optimizer's memory, the best epoch's copy and
 the record's counters; everything random is a function of these.
-
-Does not know: other runs, time slices' length, who drives it.
 """
 
 import time

@@ -1,7 +1,4 @@
-"""How many runs to train at once on a device: measured, briefly.
-
-Does not know: studies, workers.
-"""
+"""How many runs to train at once on a device: measured, briefly."""
 
 import time
 from collections.abc import Sequence

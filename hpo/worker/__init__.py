@@ -1,1 +1,4 @@
-"""The worker: takes trials from studies, trains them on its device, and tells what came of them."""
+"""The worker: takes trials from studies, trains them on its device, reports and tells.
+
+Does not know: Optuna, SQL, exports, how it was launched.
+"""

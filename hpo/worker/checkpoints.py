@@ -8,8 +8,6 @@ can tell without a database how far it goes and whether it is whole:
 
 A trial has one checkpoint, and two while a newer one is written. A worker that has lost its lease
 may still write one more: it is of the same run, and whoever takes the trial up may go on from it.
-
-Does not know: when a checkpoint is due, who holds a trial.
 """
 
 import hashlib

@@ -3,8 +3,6 @@
 What a study grants at one look is one transaction, and the params drawn for it are another. A trial
 is under a lease that the heart renews before its params are drawn; whatever becomes of it on its
 way, one that was not begun goes back to its study, and its claim to the quota.
-
-Does not know: how trials are trained, when to look for them.
 """
 
 import logging

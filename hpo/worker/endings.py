@@ -1,7 +1,4 @@
-"""Endings: what is told of a trial whose training is over.
-
-Does not know: when a training is over, where it is told.
-"""
+"""Endings: what is told of a trial whose training is over."""
 
 from dataclasses import asdict, replace
 from typing import Any

@@ -4,8 +4,6 @@ It survives database errors: it says so and tries again at the next beat. Trials
 out to be lost are left in `lost` for the worker to drop. A slice of training that does not end in
 time hangs in a call that will not return, in a driver perhaps: the heart kills its process, whose
 trials then go to others.
-
-Does not know: what a trial is doing.
 """
 
 import logging

@@ -1,7 +1,4 @@
-"""A job: a trial in a worker's hands, and what of it the storage does not know yet.
-
-Does not know: how it is trained, where it is told.
-"""
+"""A job: a trial in a worker's hands, and what of it the storage does not know yet."""
 
 import math
 import time

@@ -9,8 +9,6 @@ Now and then a checkpoint of each trial goes to the artifact store, and whoever 
 again goes on from there. A signal is looked for between slices; trials in progress are then kept
 and go back to their study. A trial for which the trainer has no memory beside the others goes back
 as well, and the worker makes do with fewer slots.
-
-Does not know: what a trainer does inside, how processes are started.
 """
 
 import logging

@@ -1,8 +1,6 @@
 """Outages: what is out of reach for a while, when to try it again, and when to give up.
 
 Tries are spread by a random backoff, so that many workers do not come back at the same moment.
-
-Does not know: what is out of reach.
 """
 
 import logging

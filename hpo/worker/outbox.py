@@ -5,8 +5,6 @@ with its weights durable before it is told. Reports of trials that go on keep a 
 ended is told at once, for its place is wanted. When the storage or the artifact store is out of
 reach, everything stays with its job and is delivered later: pruning is judged epoch by epoch, so
 that a late report ends a trial where a timely one would have.
-
-Does not know: how trials are trained.
 """
 
 import logging

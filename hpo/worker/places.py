@@ -7,8 +7,6 @@ than was likely, those that wait in vain are idle after a while.
 A worker that dies costs all of its trials an attempt, whichever it died of. One that has few of
 them left trains among few others, and with its last one alone: what kills its workers is failed for
 it, and its neighbours are not. Meanwhile nobody else is in the worker's hands.
-
-Does not know: studies, what a trial is doing.
 """
 
 import time

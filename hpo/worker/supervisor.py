@@ -2,8 +2,6 @@
 
 A worker that a signal killed (out of memory, a fault in a driver) or that crashed is started again,
 and whoever listens to `on_death` learns of it. A worker that ended by its own decision is not.
-
-Does not know: studies, SQL, tensors.
 """
 
 import logging

@@ -1,7 +1,4 @@
-"""The tables of the studies that a worker works for, each read once.
-
-Does not know: trials.
-"""
+"""The tables of the studies that a worker works for, each read once."""
 
 from collections.abc import Iterable
 

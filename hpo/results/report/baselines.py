@@ -2,8 +2,6 @@
 
 They see what the trials see: the same columns, fitted on the training part alone. Each has a limit
 of rows and of seconds; what came of it is said.
-
-Does not know: trials.
 """
 
 import time

@@ -2,8 +2,6 @@
 
 Intervals are of the validation part. Test metrics are those that an export would show, kept beside
 the weights; only of the winner are predictions on test rows made, for a picture.
-
-Does not know: figures.
 """
 
 from collections.abc import Sequence

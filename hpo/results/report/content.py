@@ -1,8 +1,6 @@
 """What a report says: gathered from a study's rows, its table and its weights.
 
 All trials are read once, so that every part of the report is of the same moment.
-
-Does not know: figures, HTML.
 """
 
 from collections import Counter

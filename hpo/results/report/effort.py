@@ -1,7 +1,4 @@
-"""What a search cost, what pruning saved of it, and how many trials ran at once.
-
-Does not know: tensors, figures.
-"""
+"""What a search cost, what pruning saved of it, and how many trials ran at once."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence

@@ -3,8 +3,6 @@
 Rows are drawn with replacement, as many as there are; the same draws serve every model, so that
 two models are compared pair by pair (Efron & Tibshirani 1993, percentile intervals). A draw is a
 vector of weights, and a metric is computed from weights, for many draws at once.
-
-Does not know: how models are loaded, the test part.
 """
 
 from collections.abc import Sequence

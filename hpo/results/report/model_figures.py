@@ -1,7 +1,4 @@
-"""Figures of the models: the leaders' intervals, the comparison, the winner on the test part.
-
-Does not know: how they were computed, HTML.
-"""
+"""Figures of the models: the leaders' intervals, the comparison, the winner on the test part."""
 
 from collections.abc import Sequence
 

@@ -2,8 +2,6 @@
 
 Whatever comes from a study is escaped by the template. The page's own policy lets no script run
 but the two that it was written with, and no request leave: what slips through could do nothing.
-
-Does not know: how anything was computed.
 """
 
 import base64

@@ -2,8 +2,6 @@
 
 Lines are drawn as such, not by WebGL: they print, and a param that a trial does not have is shown
 as unused instead of leaving the trial out.
-
-Does not know: models, tables, HTML.
 """
 
 import math

@@ -2,8 +2,6 @@
 
 What is drawn is thinned, so that a study of ten thousand trials makes a page that a browser can
 show; the line of the best value so far is of all trials.
-
-Does not know: models, tables, HTML.
 """
 
 import math

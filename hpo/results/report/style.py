@@ -1,8 +1,6 @@
 """How the report's figures look: colours, axes, and labels that stay text.
 
 Plotly reads a few HTML tags in its labels; what comes from a study goes through `label`.
-
-Does not know: what is drawn.
 """
 
 import html

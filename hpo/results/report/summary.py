@@ -1,8 +1,6 @@
 """What the table holds: rows by part, and the training part's columns and target.
 
 Of the test part only the number of rows is looked at.
-
-Does not know: how rows are encoded, figures.
 """
 
 from dataclasses import dataclass

@@ -1,7 +1,4 @@
-"""How numbers, durations and params are written in a report.
-
-Does not know: HTML.
-"""
+"""How numbers, durations and params are written in a report."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -1,7 +1,4 @@
-"""Writing a report: whole or not at all.
-
-Does not know: what it says.
-"""
+"""Writing a report: whole or not at all."""
 
 import os
 import uuid
