@@ -21,6 +21,7 @@ from hpo.cli.live import PLAIN_SECONDS, watch
 from hpo.cli.panel import StatusPanel
 from hpo.cli.show import print_status, time_left
 from hpo.config.definition import Budget
+from hpo.config.trial import Direction
 from hpo.storage.engine import open_storage
 from hpo.study.catalog import create_study
 from hpo.study.status import Best, Failure, Hand, StudyStatus
@@ -55,7 +56,7 @@ def status(
         name="study",
         metric="rmse",
         positive=None,
-        direction="minimize",
+        direction=Direction.MINIMIZE,
         budget=Budget(n_trials=20, timeout=600.0),
         counts={"COMPLETE": n_complete, "PRUNED": n_pruned} | ({} if is_over else {"RUNNING": 2}),
         best=Best(number=1, value=0.512345678, params=PARAMS),

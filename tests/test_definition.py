@@ -1,6 +1,7 @@
 import copy
 import datetime
 import json
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -15,8 +16,10 @@ from hpo.config.definition import (
     load_search_space,
 )
 from hpo.config.errors import DefinitionError
+from hpo.config.parsing import validate
 from hpo.config.space import SearchSpace
-from hpo.config.trial import TrialConfig
+from hpo.config.trial import DataConfig, TrialConfig
+from hpo.config.trial_file import config_toml
 
 ROOT = Path(__file__).parent.parent
 TREE = {
@@ -299,6 +302,35 @@ def test_a_trial_config_is_complete():
     assert config.optimizer.name == "sgd"
     assert config.optimizer.momentum == pytest.approx(0.895)
     assert config.data.drop == ("id",)
+    assert type(config.data) is DataConfig
+
+
+def test_a_trial_config_is_what_a_file_with_the_same_values_holds():
+    """By a split column or by shares; whole numbers become real ones where the leaf is one."""
+    for split in ({"column": "part"}, {"val": 0.3}):
+        found = definition(changed("data.split", split))
+        params = {**found.space.default_params(), "optimizer.learning_rate": 1}
+        config = found.trial_config(params)
+        assert config == validate(TrialConfig, tomllib.loads(config_toml(config, "")), "config")
+        assert isinstance(config.optimizer.learning_rate, float)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "complaint"),
+    [
+        ("model.depth", True, "a whole number, but got true"),
+        ("model.depth", "3", 'a whole number, but got "3"'),
+        ("model.depth", 3.0, "a whole number, but got 3.0"),
+        ("model.depth", 65, "at most 64, but got 65"),
+        ("optimizer.learning_rate", float("nan"), "a finite number, but got NaN"),
+        ("model.activation", "step", '"relu", "leaky_relu"'),
+    ],
+)
+def test_a_trial_config_takes_params_strictly(name, value, complaint):
+    found = definition()
+    with pytest.raises(DefinitionError) as error:
+        found.trial_config({**found.space.default_params(), name: value})
+    assert str(error.value).startswith(f"study houses: {name}: must be {complaint}")
 
 
 @pytest.mark.parametrize(("metric", "direction"), [("rmse", "minimize"), ("r2", "maximize")])

@@ -8,6 +8,7 @@ import pytest
 
 from hpo.config.errors import HpoError, InputError
 from hpo.config.space import Params
+from hpo.config.trial import Direction
 from hpo.files.store import ArtifactStore, study_path, table_path
 from hpo.lifecycle.confirming import conclude, prepare
 from hpo.lifecycle.housekeeping import OWNER, collect, delete_with_confirmation
@@ -104,7 +105,7 @@ def test_the_default_is_a_yardstick_and_no_leader(
     """Behind all confirmed leaders, it goes on to its place among the others."""
     means = {0: default, 1: 1.5, 2: 2.0}
     confirmed = {number: Estimate.of([mean, mean]) for number, mean in means.items()}
-    rows = [row.number for row in ranked(study.trials(), "minimize", confirmed)]
+    rows = [row.number for row in ranked(study.trials(), Direction.MINIMIZE, confirmed)]
     assert [number for number in rows if number in means] == order
     assert rows.index(0) == {0.5: 0, 2.2: 3, 9: 4}[default]
 

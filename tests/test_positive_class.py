@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from hpo.cli.show import print_confirmation
-from hpo.config.trial import metric_label
+from hpo.config.trial import Direction, metric_label
 from hpo.dashboard.files import content
 from hpo.dashboard.notes import note
 from hpo.files.store import ArtifactStore
@@ -124,7 +124,7 @@ def test_a_confirmation_names_it(inside: Path, capsys: pytest.CaptureFixture[str
         n_better=0,
     )
     confirmation = Confirmation(
-        study="s", metric="f1", direction="maximize", seeds=(1,), contenders=(found,)
+        study="s", metric="f1", direction=Direction.MAXIMIZE, seeds=(1,), contenders=(found,)
     )
     print_confirmation(confirmation, metric_label("f1", GONE))
     assert f"f1 of {GONE}, 1 seeds" in capsys.readouterr().out

@@ -7,6 +7,7 @@ import pytest
 from optuna.trial import FrozenTrial
 
 from hpo.config.space import SearchSpace
+from hpo.config.trial import Direction
 from hpo.results.report.param_figures import importances, parallel_coordinates, slices
 from hpo.results.report.search_figures import MAX_POINTS, best_so_far, history, learning_curves
 from hpo.results.report.style import label, spread, typical_range
@@ -54,24 +55,24 @@ def search(n: int, every_nth_fails: int = 0) -> list[FrozenTrial]:
 
 
 def test_the_param_that_decides_is_the_important_one() -> None:
-    found = importances(search(60), "minimize")
+    found = importances(search(60), Direction.MINIMIZE)
     assert found is not None
     assert next(iter(found)) == "optimizer.learning_rate"
     assert found["optimizer.learning_rate"] > 0.6
-    assert importances(search(19), "minimize") is None
+    assert importances(search(19), Direction.MINIMIZE) is None
 
 
 def test_level_trials_have_no_importances() -> None:
     trials = search(30)
     for trial in trials:
         trial.value = 1.0
-    assert importances(trials, "minimize") is None
+    assert importances(trials, Direction.MINIMIZE) is None
 
 
 def test_a_line_runs_through_each_param_even_where_it_is_unused() -> None:
     trials = search(12)
     best = min(trials, key=lambda trial: trial.value or 0.0)
-    drawn = parallel_coordinates(trials, SPACE, "rmse", "minimize", best.number)
+    drawn = parallel_coordinates(trials, SPACE, "rmse", Direction.MINIMIZE, best.number)
     assert drawn is not None
     line = drawn.data[-1]
     assert line.name == "the winner"
@@ -85,7 +86,7 @@ def test_a_line_runs_through_each_param_even_where_it_is_unused() -> None:
 
 def test_a_slice_leaves_out_trials_without_the_param() -> None:
     trials = search(40)
-    drawn = slices(trials, SPACE, "rmse", "minimize")
+    drawn = slices(trials, SPACE, "rmse", Direction.MINIMIZE)
     assert drawn is not None
     by_name = dict(zip(SPACE.tunables, drawn.data, strict=True))
     assert len(by_name["model.depth"].x) == 40
@@ -97,13 +98,13 @@ def test_a_slice_leaves_out_trials_without_the_param() -> None:
 
 def test_history_is_thinned_but_for_the_best_so_far() -> None:
     trials = search(MAX_POINTS + 200, every_nth_fails=50)
-    drawn = history(trials, "rmse", "minimize")
+    drawn = history(trials, "rmse", Direction.MINIMIZE)
     assert drawn is not None
     traces = {trace.name: trace for trace in drawn.data}
     assert len(traces["complete"].x) == MAX_POINTS
     assert len(traces["failed, without a value"].x) == 34
     assert not traces["failed"].x
-    steps = best_so_far([t for t in trials if t.value is not None], "minimize")
+    steps = best_so_far([t for t in trials if t.value is not None], Direction.MINIMIZE)
     assert list(traces["best so far"].x[:-1]) == [at for at, _ in steps]
     assert steps[-1][1] == min(t.value for t in trials if t.value is not None)
     curves = learning_curves(trials, "rmse", steps[-1][0])

@@ -10,7 +10,7 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -19,7 +19,7 @@ from pydantic import AfterValidator, Field, WithJsonSchema
 from hpo.config.errors import BudgetError, DefinitionError, nearest
 from hpo.config.parsing import Duration, read_toml, shown, validate, validate_kind
 from hpo.config.ranges import Categorical
-from hpo.config.space import Params, SearchSpace
+from hpo.config.space import SECTIONS, Params, SearchSpace
 from hpo.config.strategies import PRUNERS, SAMPLERS, Positive, Pruner, Sampler, Section
 from hpo.config.trial import (
     LOSSES,
@@ -128,6 +128,10 @@ class StudyData(DataConfig):
     """
 
     copy: bool = True
+
+    def for_trials(self) -> DataConfig:
+        """The same without `copy`: a trial reads its table at the source."""
+        return DataConfig(**{part.name: getattr(self, part.name) for part in fields(DataConfig)})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -274,16 +278,16 @@ class StudyDefinition:
                 )
 
     def trial_config(self, params: Params) -> TrialConfig:
-        """The complete configuration of a trial with these params."""
-        data = _data_tree(self.data)
-        data.pop("copy", None)  # of the study: a trial reads its table at the source
-        tree = {
-            "data": data,
-            "objective": asdict(self.objective),
-            **self.space.resolve(params),
+        """The complete configuration of a trial with these params.
+
+        Raises:
+            DefinitionError: naming a value that its leaf does not allow.
+        """
+        sections: dict[str, Any] = {
+            name: validate(SECTIONS[name], values, f"study {self.name}", (name,))
+            for name, values in self.space.resolve(params).items()
         }
-        config: TrialConfig = validate(TrialConfig, tree, f"study {self.name}")
-        return config
+        return TrialConfig(data=self.data.for_trials(), objective=self.objective, **sections)
 
     def _losses(self) -> tuple[Any, ...]:
         leaf = self.space.tunables.get("training.loss")

@@ -7,8 +7,9 @@ else.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
+from enum import StrEnum
 from typing import Annotated, Any, Literal
 
 Task = Literal["binary", "multiclass", "regression"]
@@ -17,7 +18,6 @@ Activation = Literal["relu", "leaky_relu", "tanh", "sigmoid", "silu", "gelu", "m
 OptimizerName = Literal["sgd", "adam", "adamw", "rmsprop"]
 Loss = Literal["auto", "bce", "cross_entropy", "mse", "mae", "huber"]
 Precision = Literal["auto", "float32", "bfloat16", "float64"]
-Direction = Literal["minimize", "maximize"]
 
 STRICT = {"extra": "forbid"}  # pydantic: an unknown key is an error
 
@@ -181,6 +181,35 @@ def data_tree(data: DataConfig) -> dict[str, Any]:
     return tree
 
 
+class Direction(StrEnum):
+    """Which way a metric gets better; equal to the word that Optuna and JSON use."""
+
+    MINIMIZE = "minimize"
+    MAXIMIZE = "maximize"
+
+    @property
+    def sign(self) -> float:
+        """1 or -1: of two values, the better one is lower after multiplication by the sign."""
+        return 1.0 if self is Direction.MINIMIZE else -1.0
+
+    @property
+    def preferred(self) -> str:
+        """A word for people: which values are better."""
+        return "lower" if self is Direction.MINIMIZE else "higher"
+
+    def is_better(self, value: float, other: float) -> bool:
+        """Whether a value is better than another."""
+        return self.sign * value < self.sign * other
+
+    def best(self, values: Iterable[float]) -> float:
+        """The best value; there must be one."""
+        return min(values, key=lambda value: self.sign * value)
+
+    def best_first(self, values: Iterable[float]) -> list[float]:
+        """The values in order, the best one first."""
+        return sorted(values, key=lambda value: self.sign * value)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Metric:
     """A metric's direction, the tasks it is defined for, and whether it is of the positive class.
@@ -195,14 +224,14 @@ class Metric:
 
 CLASSES: tuple[Task, ...] = ("binary", "multiclass")
 METRICS: dict[str, Metric] = {
-    "accuracy": Metric(direction="maximize", tasks=CLASSES),
-    "balanced_accuracy": Metric(direction="maximize", tasks=CLASSES),
-    "f1": Metric(direction="maximize", tasks=CLASSES, of_positive=True),
-    "roc_auc": Metric(direction="maximize", tasks=CLASSES),
-    "log_loss": Metric(direction="minimize", tasks=CLASSES),
-    "rmse": Metric(direction="minimize", tasks=("regression",)),
-    "mae": Metric(direction="minimize", tasks=("regression",)),
-    "r2": Metric(direction="maximize", tasks=("regression",)),
+    "accuracy": Metric(direction=Direction.MAXIMIZE, tasks=CLASSES),
+    "balanced_accuracy": Metric(direction=Direction.MAXIMIZE, tasks=CLASSES),
+    "f1": Metric(direction=Direction.MAXIMIZE, tasks=CLASSES, of_positive=True),
+    "roc_auc": Metric(direction=Direction.MAXIMIZE, tasks=CLASSES),
+    "log_loss": Metric(direction=Direction.MINIMIZE, tasks=CLASSES),
+    "rmse": Metric(direction=Direction.MINIMIZE, tasks=("regression",)),
+    "mae": Metric(direction=Direction.MINIMIZE, tasks=("regression",)),
+    "r2": Metric(direction=Direction.MAXIMIZE, tasks=("regression",)),
 }
 MetricName = Literal[
     "accuracy", "balanced_accuracy", "f1", "roc_auc", "log_loss", "rmse", "mae", "r2"

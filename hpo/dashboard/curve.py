@@ -40,8 +40,7 @@ def _drawing(points: list[tuple[int, float]], metric: str, direction: Direction)
     yield _text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 8, "epoch")
     placed = " ".join(f"{across(step):.1f},{up(value):.1f}" for step, value in points)
     yield f'<polyline points="{placed}" fill="none" stroke="{LINE}" stroke-width="2"/>'
-    sign = 1 if direction == "minimize" else -1
-    step, value = min(points, key=lambda point: sign * point[1])
+    step, value = min(points, key=lambda point: direction.sign * point[1])
     yield f'<circle cx="{across(step):.1f}" cy="{up(value):.1f}" r="4" fill="{MARK}"/>'
     yield _text(WIDTH - RIGHT, TOP - 10, f"best {metric} {value:.6g}, epoch {step}", "end", MARK)
 

@@ -113,7 +113,7 @@ def _metrics(
     ]
     for name in dict.fromkeys(name for values in columns.values() for name in values):
         label = metric_label(name, positive)
-        better = "lower" if METRICS[name].direction == "minimize" else "higher"
+        better = METRICS[name].direction.preferred
         chosen = ", chosen by" if name == objective else ""
         cells = " | ".join(_number(values.get(name)) for values in columns.values())
         lines.append(f"| {_cell(label)} ({better} is better{chosen}) | {cells} |")

@@ -93,7 +93,7 @@ def _rank(score: Score) -> Score:
 def _score(study: Study, experiment: Experiment) -> Callable[[torch.Tensor], Score]:
     """The study's metric and the loss of predictions on the validation part."""
     metric = study.definition.objective.metric
-    sign = -1.0 if study.definition.direction == "minimize" else 1.0
+    sign = study.definition.direction.sign
     schema, y = experiment.dataset.schema, experiment.dataset.part("val").y
     task, n_classes = schema.task, len(schema.classes)
     names = metric, TIE_BREAKS[task]
@@ -101,7 +101,7 @@ def _score(study: Study, experiment: Experiment) -> Callable[[torch.Tensor], Sco
     def score(outputs: torch.Tensor) -> Score:
         logits = as_logits(task, outputs)
         value, loss = measure(names, task, n_classes, logits, y, 0.0, 1.0).tolist()
-        return sign * value, -loss
+        return -sign * value, -loss
 
     return score
 

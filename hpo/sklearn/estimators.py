@@ -11,6 +11,7 @@ from typing import Any, Self
 import numpy as np
 import optuna
 import polars
+from optuna.study import StudyDirection
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.utils import check_array, check_consistent_length, check_random_state, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
@@ -141,7 +142,7 @@ class _MLPSearch(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
         self.best_params_, self.best_score_ = rows[0].params, rows[0].value
         self.leaderboard_ = to_table(rows)
         self.study_ = optuna.create_study(
-            study_name=study.name, direction=study.definition.direction
+            study_name=study.name, direction=StudyDirection[study.definition.direction.name]
         )
         self.study_.add_trials(study.trials())
         self.notes_ = study.notes

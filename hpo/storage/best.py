@@ -39,6 +39,11 @@ def loss_of(metrics_json: str | None) -> float:
     return tie_break(metrics if isinstance(metrics, dict) else {})
 
 
+def best_first(value: sa.ColumnElement[float], direction: Direction) -> sa.UnaryExpression[float]:
+    """An ORDER BY term that puts the best value first."""
+    return value.asc() if direction is Direction.MINIMIZE else value.desc()
+
+
 def best_trial(connection: Connection, study_id: int, direction: Direction) -> Row[Any] | None:
     """Id, number, value and end of the best trial; None where none is COMPLETE.
 
@@ -46,7 +51,7 @@ def best_trial(connection: Connection, study_id: int, direction: Direction) -> R
     """
     value, t = TRIAL_VALUES.c.value, TRIALS.c
     query = complete(study_id, t.trial_id, t.number, value, t.datetime_complete)
-    ranked = query.order_by(value.asc() if direction == "minimize" else value.desc(), t.number)
+    ranked = query.order_by(best_first(value, direction), t.number)
     first = connection.execute(ranked.limit(2)).all()
     if len(first) < 2 or first[0].value != first[1].value:
         return first[0] if first else None

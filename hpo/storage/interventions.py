@@ -16,6 +16,7 @@ from sqlalchemy.engine import Connection
 
 from hpo.config.trial import Direction
 from hpo.storage import attributes, ledger
+from hpo.storage.best import best_first
 from hpo.storage.ledger import EARLIER, FIXED_PARAMS, FORGIVEN, Outcome
 from hpo.storage.schema import (
     FINITE_VALUE,
@@ -58,8 +59,8 @@ def find(connection: Connection, study_id: int, number: int) -> Found | None:
 def prune(connection: Connection, study_id: int, trial_id: int, direction: Direction) -> None:
     """End an unfinished trial with the best that it measured; its lease ends with it."""
     value = REPORTS.c.intermediate_value
-    pick = sa.func.min if direction == "minimize" else sa.func.max
-    best = connection.execute(sa.select(pick(value)).where(REPORTS.c.trial_id == trial_id)).scalar()
+    measured = sa.select(value).where(REPORTS.c.trial_id == trial_id, value.is_not(None))
+    best = connection.scalar(measured.order_by(best_first(value, direction)).limit(1))
     outcome = Outcome(state="PRUNED", value=best, user_attrs={"reason": BY_HAND})
     ledger.finish(connection, {trial_id: outcome})
     never = (TRIALS.c.trial_id == trial_id) & TRIALS.c.datetime_start.is_(None)

@@ -78,7 +78,7 @@ def create_study(
 ) -> int:
     """Make a study with its system attributes; an IntegrityError says that the name is taken."""
     study_id = _insert(connection, STUDIES, study_name=name)
-    objective = {"objective": 0, "direction": StudyDirection[direction.upper()]}
+    objective = {"objective": 0, "direction": StudyDirection[direction.name]}
     connection.execute(sa.insert(DIRECTIONS).values(study_id=study_id, **objective))
     for key, value in attrs.items():
         attributes.set_study(connection, study_id, key, value)

@@ -52,7 +52,7 @@ class Trend:
         self._ended |= found
         self._losses |= {row.number: loss_of(row.metrics_json) for row in rows}
         self._until = max((moment for moment, _ in self._ended.values()), default=None)
-        sign = 1.0 if direction == "minimize" else -1.0
+        sign = direction.sign
         values = [sign * value for _, value in sorted(self._ended.values())]
         self.best = [sign * value for value in itertools.accumulate(values, min)]
         ranked = ((sign * value, self._losses[n], n) for n, (_, value) in self._ended.items())

@@ -128,7 +128,7 @@ class Confirmation:
         difference = None if self.winner is None else self.winner.difference
         if difference is None or difference.low is None or difference.high is None:
             return False
-        return difference.high < 0 if self.direction == "minimize" else difference.low > 0
+        return all(self.direction.is_better(end, 0) for end in (difference.low, difference.high))
 
     @property
     def verdict(self) -> str:
@@ -236,7 +236,7 @@ def compare(
         seeds: that each should have been trained with.
         values: the validation metric by trial number and seed.
     """
-    sign = 1.0 if definition.direction == "minimize" else -1.0
+    direction = definition.direction
 
     def contender(number: int) -> Contender:
         own, default = values[number], values.get(DEFAULT, {})
@@ -248,17 +248,17 @@ def compare(
             is_whole=set(seeds) <= own.keys(),
             estimate=Estimate.of(list(own.values())) if own else None,
             difference=Estimate.of(pairs) if is_paired else None,
-            n_better=sum(sign * each < 0 for each in pairs),
+            n_better=sum(direction.is_better(each, 0) for each in pairs),
         )
 
     def rank(each: Contender) -> tuple[bool, float, int]:
-        mean = math.inf if each.estimate is None else sign * each.estimate.mean
+        mean = math.inf if each.estimate is None else direction.sign * each.estimate.mean
         return not each.is_whole, mean, each.number
 
     return Confirmation(
         study=definition.name,
         metric=definition.objective.metric,
-        direction=definition.direction,
+        direction=direction,
         seeds=tuple(sorted(seeds)),
         contenders=tuple(sorted(map(contender, values), key=rank)),
     )

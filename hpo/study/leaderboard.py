@@ -74,7 +74,7 @@ def ranked(
         confirmed: means over seeds by number; without, the search alone counts.
     """
     confirmed = confirmed or {}
-    sign = 1.0 if direction == "minimize" else -1.0
+    sign = direction.sign
     means = {number: sign * estimate.mean for number, estimate in confirmed.items()}
     worst = max((mean for number, mean in means.items() if number != DEFAULT), default=-math.inf)
 

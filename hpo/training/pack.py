@@ -318,10 +318,9 @@ class Pack:
         is_finite: torch.Tensor,
     ) -> None:
         """Keep what is aside where it is the best so far, as `Record.note` does for the host."""
-        sign = -1 if METRICS[self.kind.metric].direction == "minimize" else 1
         is_over = self._has_diverged | (self._epochs - self._best_epochs >= self._patience)
         is_over |= self._epochs >= self._max_epochs
-        gain = sign * (values - self._best)
+        gain = METRICS[self.kind.metric].direction.sign * (self._best - values)
         is_lower = (losses < self._best_losses) | self._best_losses.isnan()
         is_gain = (self._best_epochs == 0) | (gain > 0) | ((gain == 0) & is_lower)
         is_sound = is_finite & values.isfinite()

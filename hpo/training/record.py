@@ -122,9 +122,7 @@ class Record:
             return None
         measurement = Measurement(step=self.n_epochs, value=value)
         self.measurements.append(measurement)
-        gain = value - self.best.value
-        if METRICS[metric].direction == "minimize":
-            gain = -gain
+        gain = METRICS[metric].direction.sign * (self.best.value - value)
         is_lower = loss < self.best_loss or math.isnan(self.best_loss)
         if not self.best.step or gain > 0 or (gain == 0 and is_lower):
             self.best, self.best_loss = measurement, loss

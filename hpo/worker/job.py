@@ -78,9 +78,9 @@ class Job:
 
     def note(self, measurements: Sequence[Measurement]) -> None:
         """Remember the best of these and of those before."""
-        pick = min if self.study.definition.direction == "minimize" else max
+        sign = self.study.definition.direction.sign
         seen = [*([self.best] if self.best else []), *measurements]
-        self.best = pick(seen, key=lambda measurement: measurement.value, default=None)
+        self.best = min(seen, key=lambda each: sign * each.value, default=None)
 
     def log(self, line: str) -> None:
         """Add a line to the trial's log."""

@@ -127,7 +127,7 @@ def leaders(models: Models, ranked: Sequence[Row], top: int) -> list[Leader]:
         return found
     values = resampled(metric, task, part.y.numpy(), list(outputs.values()))
     by_number = dict(zip(outputs, values.T, strict=True))
-    sign = 1.0 if models.study.definition.direction == "minimize" else -1.0
+    sign = models.study.definition.direction.sign
     return [_with_intervals(leader, by_number, ranked[0].number, sign) for leader in found]
 
 

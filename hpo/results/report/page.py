@@ -45,7 +45,7 @@ def render(content: Content) -> str:
         version=__version__,
         metric=content.metric,
         objective=content.label(content.metric),
-        better="lower" if content.study.definition.direction == "minimize" else "higher",
+        better=content.study.definition.direction.preferred,
         definition=_definition(content),
         source=shown(content.study.definition.data.source),
         counts=_counts(content),
@@ -97,7 +97,7 @@ def verdict(content: Content) -> str:
 
 def _against(own: float, other: Contender, metric: str) -> str:
     value = other.metrics["test"][metric]
-    gain = value - own if METRICS[metric].direction == "minimize" else own - value
+    gain = METRICS[metric].direction.sign * (value - own)
     name = (
         "the default configuration" if other.kind == "default" else f"scikit-learn's {other.name}"
     )

@@ -12,6 +12,7 @@ import numpy as np
 import optuna
 import plotly.graph_objects as go
 from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 from plotly.subplots import make_subplots
 
@@ -62,7 +63,7 @@ def parallel_coordinates(
         return None
     names = short_names([*leaves])
     values = [value_of(t) for t in complete]
-    low, high = typical_range(values, min(values) if direction == "minimize" else max(values))
+    low, high = typical_range(values, direction.best(values))
     height = _Objective(low=low, high=high, direction=direction)
     drawn = figure(430, margin={"l": 40, "r": 70, "t": 84, "b": 24})
     pruned = spread([t for t in trials if t.state == TrialState.PRUNED], MAX_LINES)
@@ -123,7 +124,7 @@ def slices(
         vertical_spacing=0.30 / n_rows,
     )
     values = [value_of(t) for t in complete]
-    best = min(values) if direction == "minimize" else max(values)
+    best = direction.best(values)
     dots = spread(complete, MAX_DOTS)
     for at, (name, leaf) in enumerate(leaves.items()):
         row, column = divmod(at, N_BESIDE)
@@ -176,11 +177,11 @@ def importances(trials: Sequence[FrozenTrial], direction: Direction) -> dict[str
     """
     complete = complete_trials(trials)
     quantile = max(0.1, 5 / max(5, len(complete)))
-    values = sorted((value_of(t) for t in complete), reverse=direction == "maximize")
+    values = direction.best_first(value_of(t) for t in complete)
     n_best = math.ceil(quantile * len(complete))
     if len(complete) < MIN_TRIALS or values[n_best - 1] == values[-1]:
         return None
-    study = optuna.create_study(direction=direction)
+    study = optuna.create_study(direction=StudyDirection[direction.name])
     study.add_trials([_bare(trial) for trial in complete])
     evaluator = PedAnovaImportanceEvaluator(target_quantile=quantile)
     return get_param_importances(study, evaluator=evaluator)
@@ -213,7 +214,7 @@ class _Objective:
     """The objective's axis: the best value at its top."""
 
     def __init__(self, *, low: float, high: float, direction: Direction) -> None:
-        self._worst, self._best = (high, low) if direction == "minimize" else (low, high)
+        self._best, self._worst = direction.best_first((low, high))
 
     def place(self, value: float) -> float:
         return min(1.0, max(0.0, (value - self._worst) / (self._best - self._worst)))
@@ -226,8 +227,7 @@ def _banded(
     complete: Sequence[FrozenTrial], direction: Direction
 ) -> list[tuple[str, str, list[FrozenTrial]]]:
     """COMPLETE trials in bands, the best last, so that it is drawn above the others."""
-    sign = 1.0 if direction == "minimize" else -1.0
-    best_first = sorted(complete, key=lambda t: sign * value_of(t))
+    best_first = sorted(complete, key=lambda t: direction.sign * value_of(t))
     cuts = [math.ceil(part * len(best_first)) for _, _, part in BANDS] + [0]
     return [
         (name, colour, spread(best_first[inner:outer], MAX_LINES))

@@ -45,7 +45,7 @@ def history(trials: Sequence[FrozenTrial], metric: str, direction: Direction) ->
     scaled = [t for t in valued if t.state == TrialState.COMPLETE] or valued
     low, high = typical_range([value_of(t) for t in scaled], best[-1][1] if best else None)
     inner = (low + 0.015 * (high - low), high - 0.015 * (high - low))
-    bottom = low if direction == "maximize" else high
+    *_, bottom = direction.best_first((low, high))
     drawn = figure(
         360,
         xaxis={"title": {"text": "trial"}, "rangemode": "tozero"},
@@ -94,11 +94,10 @@ def history(trials: Sequence[FrozenTrial], metric: str, direction: Direction) ->
 
 def best_so_far(complete: Iterable[FrozenTrial], direction: Direction) -> list[tuple[int, float]]:
     """The trials that were better than all COMPLETE ones before them, by number."""
-    sign = 1.0 if direction == "minimize" else -1.0
     steps: list[tuple[int, float]] = []
     for trial in complete:
         value = trial.value
-        if value is not None and (not steps or sign * value < sign * steps[-1][1]):
+        if value is not None and (not steps or direction.is_better(value, steps[-1][1])):
             steps.append((trial.number, value))
     return steps
 
