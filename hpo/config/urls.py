@@ -42,8 +42,8 @@ def passwords(url: str) -> list[str]:
     return sorted((forms | parts) - {""}, key=len, reverse=True)
 
 
-def told(error: Exception, url: str) -> str:
-    """What a driver says of a URL, which may name parts of it, without passwords.
+def describe_error(error: Exception, url: str) -> str:
+    """Return a driver's message about a URL, without passwords.
 
     Nor with those of another URL, to which a server may have sent the driver on.
     """
@@ -61,3 +61,7 @@ def _of_the_environment() -> list[str]:
     return [key for key in keys if len(key) >= MIN_SECRET] + [
         password for url in servers for password in passwords(url)
     ]
+
+
+# The name by which the data room still imports it.
+told = describe_error

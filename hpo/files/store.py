@@ -25,7 +25,7 @@ from typing import BinaryIO, TypeVar
 from fsspec.implementations.local import LocalFileSystem
 
 from hpo.config.errors import ArtifactError, InputError
-from hpo.config.urls import shown, told
+from hpo.config.urls import describe_error, shown
 from hpo.files.durable import (
     delete_empty,
     delete_folder,
@@ -98,10 +98,12 @@ class ArtifactStore:
         try:
             self._fs, self._root = file_system(url)
         except (ValueError, ImportError) as error:
-            raise InputError(f"artifact store {self.safe_url}: {told(error, url)}") from None
+            raise InputError(
+                f"artifact store {self.safe_url}: {describe_error(error, url)}"
+            ) from None
         except Exception as error:  # a driver that connects at once, see `_errors`
             what = f"artifact store {self.safe_url} cannot be opened"
-            raise ArtifactError(f"{what}: {told(error, url)}") from None
+            raise ArtifactError(f"{what}: {describe_error(error, url)}") from None
         self._local = isinstance(self._fs, LocalFileSystem)
         self._failures: type[Exception] = OSError if self._local else Exception
         self._line = Line(url)
@@ -347,7 +349,7 @@ class ArtifactStore:
         except self._failures as error:
             if isinstance(error, OSError) and error.errno in but:
                 raise
-            raise ArtifactError(f"{what}: {told(error, self._given_url)}") from None
+            raise ArtifactError(f"{what}: {describe_error(error, self._given_url)}") from None
 
     def _read_or_make_id(self, create: bool) -> str:
         place = self._at(ID_FILE)
