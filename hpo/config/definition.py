@@ -35,8 +35,7 @@ from hpo.config.trial import (
     data_tree,
     metric_label,
 )
-from hpo.config.urls import passwords
-from hpo.config.urls import shown as safe_url
+from hpo.config.urls import hide_passwords, passwords
 
 NAME = r"[A-Za-z0-9][A-Za-z0-9._@-]{0,99}"
 
@@ -298,7 +297,7 @@ class StudyDefinition:
         if not self.data.copy and passwords(self.data.source):
             raise DefinitionError(
                 f"{where}: data.source: with copy = false it must hold no password, "
-                f"but got {safe_url(self.data.source)}; give it by the environment"
+                f"but got {hide_passwords(self.data.source)}; give it by the environment"
             )
 
     def _check_split(self, where: str, tree: Mapping[str, Any]) -> None:

@@ -28,8 +28,8 @@ MIN_SECRET = 8
 """A key of fewer letters is none: hiding it would only spoil the text."""
 
 
-def shown(url: str) -> str:
-    """A URL as it may be shown."""
+def hide_passwords(url: str) -> str:
+    """Replace the passwords in a URL by asterisks."""
     url = IN_USER.sub(r"\g<before>***@", IN_HTTP_USER.sub(r"\g<before>***", url))
     return IN_QUERY.sub(r"\g<before>***", url)
 
@@ -52,7 +52,7 @@ def describe_error(error: Exception, url: str) -> str:
         said = f"{type(error).__name__}: {said}"
     for password in [*passwords(url), *_of_the_environment()]:
         said = said.replace(password, "***")
-    return URL.sub(lambda match: shown(match[0]), said)
+    return URL.sub(lambda match: hide_passwords(match[0]), said)
 
 
 def _of_the_environment() -> list[str]:
@@ -63,5 +63,5 @@ def _of_the_environment() -> list[str]:
     ]
 
 
-# The name by which the data room still imports it.
-told = describe_error
+# The names by which the data room still imports them.
+shown, told = hide_passwords, describe_error

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from optuna.trial import FrozenTrial
 
 from hpo.config.trial_file import config_toml
-from hpo.config.urls import shown
+from hpo.config.urls import hide_passwords
 from hpo.dashboard.curve import curve_svg
 from hpo.files.store import ArtifactStore
 from hpo.study.study import Study
@@ -85,7 +85,7 @@ def content(study: Study, trial: FrozenTrial, kind: Kind, store: ArtifactStore |
             config.training,
             precision=trial.user_attrs.get("precision", config.training.precision),
         )
-        data = replace(config.data, source=shown(config.data.source))
+        data = replace(config.data, source=hide_passwords(config.data.source))
         return config_toml(replace(config, data=data, training=training), title).encode()
     if kind == "curve":
         curve, metric = trial.intermediate_values, study.definition.metric_label

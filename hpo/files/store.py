@@ -25,7 +25,7 @@ from typing import BinaryIO, TypeVar
 from fsspec.implementations.local import LocalFileSystem
 
 from hpo.config.errors import ArtifactError, InputError
-from hpo.config.urls import describe_error, shown
+from hpo.config.urls import describe_error, hide_passwords
 from hpo.files.durable import (
     delete_empty,
     delete_folder,
@@ -89,7 +89,7 @@ class ArtifactStore:
             InputError: the URL's scheme is unknown or needs a package that is not installed.
             ArtifactError: the store cannot be reached or written, or is not there.
         """
-        self.safe_url, self._given_url = shown(url), url
+        self.safe_url, self._given_url = hide_passwords(url), url
         if url.partition("://")[0] in READ_ONLY:
             raise InputError(
                 f"artifact store {self.safe_url}: nothing can be written there; name a folder, or "

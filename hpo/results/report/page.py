@@ -21,7 +21,7 @@ from markupsafe import Markup, escape
 from plotly.offline import get_plotlyjs
 
 from hpo.config.trial import METRICS
-from hpo.config.urls import shown
+from hpo.config.urls import hide_passwords
 from hpo.config.version import __version__
 from hpo.results.report import model_figures, param_figures, search_figures, text
 from hpo.results.report.comparison import N_WITH_INTERVAL, Contender
@@ -49,7 +49,7 @@ def render(content: Content) -> str:
         objective=content.label(content.metric),
         better="lower" if content.study.definition.direction == "minimize" else "higher",
         definition=_definition(content),
-        source=shown(content.study.definition.data.source),
+        source=hide_passwords(content.study.definition.data.source),
         counts=_counts(content),
         n_finished=sum(trial.state.is_finished() for trial in content.trials),
         params=_params(content),
@@ -169,7 +169,7 @@ def _hash(script: str) -> str:
 def _definition(content: Content) -> str:
     """The study as its file would say it; an address's password is not told."""
     tree = content.study.definition.to_tree()
-    tree["data"]["source"] = shown(tree["data"]["source"])
+    tree["data"]["source"] = hide_passwords(tree["data"]["source"])
     tree["budget"] = content.status.budget.model_dump(exclude_none=True)
     return tomli_w.dumps(tree)
 
