@@ -19,7 +19,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, WithJsonSchema
 
 from hpo.config.errors import BudgetError, DefinitionError, nearest
-from hpo.config.parsing import Duration, read_toml, shown, validate, validate_kind
+from hpo.config.parsing import Duration, format_value, read_toml, validate, validate_kind
 from hpo.config.ranges import Categorical
 from hpo.config.space import Params, SearchSpace
 from hpo.config.strategies import PRUNERS, SAMPLERS, Positive, Pruner, Sampler, Section
@@ -48,7 +48,7 @@ def check_name(name: str) -> str:
     """
     if not re.fullmatch(NAME, name):
         allowed = "1 to 100 letters, digits or . _ @ -, the first a letter or digit"
-        raise ValueError(f"must be {allowed}, but got {shown(name)}")
+        raise ValueError(f"must be {allowed}, but got {format_value(name)}")
     return name
 
 
@@ -271,7 +271,7 @@ class StudyDefinition:
                 fitting = ", ".join(LOSSES[task])
                 raise DefinitionError(
                     f"{where}: training.loss: must be one of {fitting} for a {task} task, "
-                    f"but got {shown(loss)}"
+                    f"but got {format_value(loss)}"
                 )
 
     def trial_config(self, params: Params) -> TrialConfig:
@@ -326,7 +326,7 @@ class StudyDefinition:
             if column in taken:
                 raise DefinitionError(
                     f"{where}: data.{role}: must be a column of its own, "
-                    f"but got {shown(column)}, which is data.{taken[column]}"
+                    f"but got {format_value(column)}, which is data.{taken[column]}"
                 )
             taken[column] = role
 
@@ -359,7 +359,7 @@ def load_search_space(name: str, where: str, folder: Path) -> SearchSpace:
         return SearchSpace.from_tree(read_toml(known[name]), f"{known[name].resolve()}")
     raise DefinitionError(
         f"{where}: search_space: must be a path ending in .toml, an inline table or one of "
-        f"{', '.join(sorted(known))}, but got {shown(name)}{nearest(name, known)}"
+        f"{', '.join(sorted(known))}, but got {format_value(name)}{nearest(name, known)}"
     )
 
 
@@ -375,7 +375,7 @@ def difference(stored: StudyDefinition, given: StudyDefinition) -> list[str]:
 def _changed(key: str, before: Any, after: Any) -> str:
     if key == "data.fingerprint":
         return f"the table's content has changed: SHA-256 {before[:16]}… -> {after[:16]}…"
-    return f"{key}: {shown(before)} -> {shown(after)}"
+    return f"{key}: {format_value(before)} -> {format_value(after)}"
 
 
 def _data_tree(data: StudyData) -> dict[str, Any]:
