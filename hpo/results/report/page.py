@@ -123,7 +123,14 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    plain = (text.number, text.share, text.duration, text.several, text.shown, text.shortened)
+    plain = (
+        text.number,
+        text.share,
+        text.duration,
+        text.several,
+        text.format_param,
+        text.shortened,
+    )
     environment.filters["breakable"] = breakable
     environment.filters |= {filter.__name__: filter for filter in plain}
     environment.filters["plain_params"] = text.plain_params
