@@ -71,7 +71,7 @@ def follow(study: Study, view: View) -> None:
         else:
             is_away = False
             view.update(status)
-            if status.is_finished and not status.hands:
+            if status.is_finished and not status.worker_rows:
                 return
         time.sleep(LOOK_SECONDS)
 

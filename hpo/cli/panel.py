@@ -15,7 +15,7 @@ from rich.text import Text
 
 from hpo.cli.show import count_text, duration, params_text, ranges, sparkline, time_left
 from hpo.config.errors import printable
-from hpo.study.status import Hand, StudyStatus
+from hpo.study.status import StudyStatus, WorkerRow
 
 MIN_BAR, MAX_BAR = 8, 30
 GAP = "  "
@@ -40,8 +40,8 @@ class StatusPanel:
         width, height = options.max_width, max(console.height - self._spare, 6)
         head = [*_progress(self._status, self._title, width), *_best(self._status, width)]
         foot = list(_trouble(self._status))
-        crew = _crew(self._status.hands, width, height - len(head) - len(foot))
-        for line in [*head[: max(height - len(foot), 4)], *crew, *foot]:
+        workers = _workers(self._status.worker_rows, width, height - len(head) - len(foot))
+        for line in [*head[: max(height - len(foot), 4)], *workers, *foot]:
             yield _clipped(line, width)
 
 
@@ -87,24 +87,24 @@ def _best(status: StudyStatus, width: int) -> Iterable[Text]:
         yield Text(f"  {line}")
 
 
-def _crew(hands: Sequence[Hand], width: int, n_lines: int) -> Iterable[Text]:
+def _workers(rows: Sequence[WorkerRow], width: int, n_lines: int) -> Iterable[Text]:
     """The workers that hold trials, as many as there is room for."""
-    if not hands or n_lines < 2:
+    if not rows or n_lines < 2:
         return
-    shown = hands if len(hands) <= n_lines - 1 else hands[: n_lines - 2]
-    names = [_name(hand.worker.host, hand.worker.pid) for hand in shown]
-    devices = [hand.worker.device for hand in shown]
-    held = [_held(hand.trials) for hand in shown]
-    seen = [f"{duration(hand.silent_seconds)} ago" for hand in shown]
+    shown = rows if len(rows) <= n_lines - 1 else rows[: n_lines - 2]
+    names = [_name(row.worker.host, row.worker.pid) for row in shown]
+    devices = [row.worker.device for row in shown]
+    held = [_held(row.trials) for row in shown]
+    seen = [f"{duration(row.silent_seconds)} ago" for row in shown]
     columns = [["worker", *names], ["device", *devices], ["trials", *held], ["seen", *seen]]
     widths = [max(map(cell_len, column)) for column in columns]
     widths[:2] = min(widths[0], MAX_NAME), min(widths[1], MAX_DEVICE)
     widths[2] = max(0, width - sum(widths[:2]) - widths[3] - 3 * len(GAP))
-    for index, row in enumerate(zip(*columns, strict=True)):
-        cells = [_cell(text, room) for text, room in zip(row, widths, strict=True)]
+    for index, line in enumerate(zip(*columns, strict=True)):
+        cells = [_cell(text, room) for text, room in zip(line, widths, strict=True)]
         yield Text(GAP.join(cells), "" if index else "dim")
-    if len(shown) < len(hands):
-        yield Text(f"and {len(hands) - len(shown)} more workers", "dim")
+    if len(shown) < len(rows):
+        yield Text(f"and {len(rows) - len(shown)} more workers", "dim")
 
 
 def _trouble(status: StudyStatus) -> Iterable[Text]:

@@ -56,12 +56,12 @@ def print_status(status: StudyStatus) -> None:
         told = f"{status.metric_label} {status.best.value:.5g} (trial {status.best.number})"
         table.add_row("best", f"{told}  {drawn}")
         table.add_row("", params_text(status.best.params))
-    if status.hands:
+    if status.worker_rows:
         table.add_row("throughput", f"{status.per_minute:.1f} trials a minute")
-    for hand in status.hands:
-        worker, seen = hand.worker, duration(hand.silent_seconds)
+    for row in status.worker_rows:
+        worker, seen = row.worker, duration(row.silent_seconds)
         table.add_row("worker", f"{worker.host}, process {worker.pid}, {worker.device}")
-        table.add_row("", f"trials {ranges(hand.trials)}, seen {seen} ago")
+        table.add_row("", f"trials {ranges(row.trials)}, seen {seen} ago")
     for failure in status.failures:
         table.add_row("failed", f"trial {failure.number}: {failure.reason}")
     if status.silent:
@@ -177,11 +177,11 @@ def status_json(status: StudyStatus) -> dict[str, Any]:
         "best": None if status.best is None else asdict(status.best),
         "workers": [
             {
-                **asdict(hand.worker),
-                "trials": list(hand.trials),
-                "silent_seconds": hand.silent_seconds,
+                **asdict(row.worker),
+                "trials": list(row.trials),
+                "silent_seconds": row.silent_seconds,
             }
-            for hand in status.hands
+            for row in status.worker_rows
         ],
         "used": {"busy_seconds": status.busy_seconds, "device_seconds": status.device_seconds},
         "silent": list(status.silent),
