@@ -33,7 +33,7 @@ from hpo.dashboard.corner import cornered
 from hpo.dashboard.downloads import downloads
 from hpo.dashboard.guard import guarded
 from hpo.dashboard.interrupts import ctrl_c
-from hpo.dashboard.login import Door
+from hpo.dashboard.login import Login
 from hpo.dashboard.view import View
 from hpo.files.store import ArtifactStore
 from hpo.storage.engine import open_storage
@@ -117,7 +117,7 @@ def application(view: View, settings: Settings) -> App:
     app = cornered(app, read_only=settings.read_only, has_login=bool(settings.password))
     app = restrained(downloads(app, view), view, read_only=settings.read_only)
     if settings.password:
-        app = Door(app, settings.password)
+        app = Login(app, settings.password)
     own = {settings.host, "localhost", socket.gethostname(), socket.getfqdn()}
     return guarded(app, own | set(settings.allowed_hosts))
 
