@@ -116,7 +116,7 @@ def retried(
     return call()
 
 
-class Line:
+class RetryPolicy:
     """Calls of one server: tried again when they fail by what may pass.
 
     While the server is away, each call is one try: whoever goes on without it is not held up, and

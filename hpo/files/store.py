@@ -33,7 +33,7 @@ from hpo.files.durable import (
     make_folder,
     replacing,
 )
-from hpo.files.remote import DISK_FULL, Line, file_system, is_passing
+from hpo.files.remote import DISK_FULL, RetryPolicy, file_system, is_passing
 
 T = TypeVar("T")
 
@@ -106,7 +106,7 @@ class ArtifactStore:
             raise ArtifactError(f"{what}: {describe_error(error, url)}") from None
         self._local = isinstance(self._fs, LocalFileSystem)
         self._failures: type[Exception] = OSError if self._local else Exception
-        self._line = Line(url)
+        self._retries = RetryPolicy(url)
         self.url = self._root if self._local else url
         if self._local:
             self.safe_url = self._root
@@ -278,7 +278,7 @@ class ArtifactStore:
 
     def hurry(self) -> None:
         """Let no call wait for a server any more, for a process that is told to end."""
-        self._line.hurry()
+        self._retries.hurry()
 
     def _below(self, prefix: str) -> Paths:
         """Every file below a folder, drafts included, relative to the store and sorted."""
@@ -310,7 +310,7 @@ class ArtifactStore:
 
     def _ask(self, call: Callable[[], T]) -> T:
         """Call the driver; of a store elsewhere again, when it fails by what may pass."""
-        return call() if self._local else self._line.ask(call, _may_pass)
+        return call() if self._local else self._retries.ask(call, _may_pass)
 
     def _is_there(self, place: str) -> bool:
         """Whether a file exists; drivers' own `exists` takes a server that is away for a no."""
