@@ -22,9 +22,9 @@ from hpo.study.catalog import bury, create_study, open_study
 from hpo.study.steering import (
     Raise,
     extend,
-    look,
     prune,
     quarantine,
+    read_orders,
     restore,
     retry,
     set_standing,
@@ -76,10 +76,10 @@ def test_no_trial_is_begun_while_a_study_is_paused(storage: Storage, rival: Stor
         claims.join()
     assert study.progress().counts == {"RUNNING": n_claimed}
     assert (study.progress().state, study.progress().is_finished) == ("paused", False)
-    assert not look(theirs, []).goes_on
+    assert not read_orders(theirs, []).goes_on
     set_standing(study, "open")
     assert ask(theirs, OTHER).number == n_claimed
-    assert look(theirs, []).goes_on
+    assert read_orders(theirs, []).goes_on
 
 
 def test_a_stopped_study_is_finished_for_workers_until_it_is_opened_again(
@@ -106,7 +106,7 @@ def test_a_pruned_trial_keeps_the_best_it_measured_and_its_worker_finds_it_lost(
     (trial, *_) = study.trials()
     assert (trial.state, trial.value) == (TrialState.PRUNED, 1.0)
     assert trial.user_attrs["reason"] == "by hand"
-    assert look(theirs, [claim, other]).lost == {claim}
+    assert read_orders(theirs, [claim, other]).lost == {claim}
     assert theirs.report({claim: curve(0.5)}).lost == {claim}
     assert was_pruned(theirs, claim)
     assert not was_pruned(theirs, other)

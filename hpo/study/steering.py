@@ -48,8 +48,8 @@ class Raise:
     is_added: bool
 
 
-def look(study: Study, held: Collection[Lease]) -> Orders:
-    """What a worker that holds trials of a study is to do; writes nothing.
+def read_orders(study: Study, held: Collection[Lease]) -> Orders:
+    """Read what a worker is to do with the trials that it holds of a study; writes nothing.
 
     Raises:
         StudyNotFoundError: the study was deleted.

@@ -25,7 +25,7 @@ from functools import partial
 
 from hpo.config.errors import HpoError, StudyNotFoundError
 from hpo.files.store import ArtifactStore
-from hpo.study.steering import Orders, look
+from hpo.study.steering import Orders, read_orders
 from hpo.study.study import RELEASED, Study, WorkerId
 from hpo.training import (
     Checkpoint,
@@ -312,7 +312,7 @@ class Worker:
             for study, jobs in by_study(self._jobs.values()).items():
                 own = self._going_on(jobs)
                 with suppress(StudyNotFoundError):  # deleted: the next report finds no lease
-                    self._obey(look(study, [job.claim for job in own]), study, own)
+                    self._obey(read_orders(study, [job.claim for job in own]), study, own)
 
     def _obey(self, orders: Orders, study: Study, jobs: list[Job]) -> None:
         """Do with a study's trials in progress as somebody ordered."""
