@@ -41,8 +41,8 @@ class Condition:
     is_pooled: bool = False
 
 
-def look(storage: Storage) -> Condition:
-    """Look at a storage.
+def read_condition(storage: Storage) -> Condition:
+    """Read the condition of a storage.
 
     Raises:
         StorageUnavailableError: it is out of reach.
