@@ -192,7 +192,7 @@ def read_status(
         trend: brought up to date as well.
     """
     if trend is not None:
-        trend.look(connection, study_id, definition.direction)
+        trend.refresh(connection, study_id, definition.direction)
     budget, clock = definition.budget, leases.read_clock(connection, study_id)
     n_since_best = 0
     if budget.no_improvement is not None:
