@@ -71,7 +71,7 @@ class Reader(_CachedStorage):
             if now - self._read_at.get(study_id, -STALE_SECONDS) >= STALE_SECONDS:
                 snapshot = self._snapshots.setdefault(study_id, Snapshot(study_id))
                 with self._backend.engine.connect() as connection:
-                    snapshot.look(connection)
+                    snapshot.refresh(connection)
                 self._read_at[study_id] = now
             return self._snapshots[study_id]
 
@@ -83,7 +83,7 @@ class Reader(_CachedStorage):
         """
         with self._reading:
             snapshot = self._snapshots.setdefault(study_id, Snapshot(study_id))
-            snapshot.look(connection)
+            snapshot.refresh(connection)
             return snapshot
 
     def invalidate(self, study_id: int) -> None:
