@@ -75,7 +75,7 @@ class Reader(_CachedStorage):
                 self._read_at[study_id] = now
             return self._snapshots[study_id]
 
-    def look(self, study_id: int, connection: Connection) -> Snapshot:
+    def snapshot_within(self, study_id: int, connection: Connection) -> Snapshot:
         """The study's trials as a transaction sees them.
 
         Raises:

@@ -67,7 +67,7 @@ class Tried:
         if connection is None:
             self._update(self._reader.snapshot(self._study_id))
         else:
-            self._update(self._reader.look(self._study_id, connection))
+            self._update(self._reader.snapshot_within(self._study_id, connection))
 
     def pick(self, seed: int, taken: Collection[int]) -> Params | None:
         """One of the points that no trial has, at random; None where there is none.
