@@ -92,7 +92,7 @@ class Drawer:
         with self._reader.drafting(self._study._study_id, [lease.trial_id for lease in granted]):
             if self._tried is None:
                 return {lease: self._draw(definition, lease) for lease in granted}
-            self._tried.look()
+            self._tried.refresh()
             found: dict[Lease, Drawn] = {}
             taken = set[int | None]()
             for lease in granted:
@@ -120,7 +120,7 @@ class Drawer:
             return drawn
         if not ledger.lock_study(connection, self._study._study_id):  # deleted
             return drawn
-        self._tried.look(connection)
+        self._tried.refresh(connection)
         settled = dict(drawn)
         numbers = {lease: self._tried.points.number(each.params) for lease, each in drawn.items()}
         taken = set(numbers.values())

@@ -59,10 +59,10 @@ class Tried:
         """How many of `n` further trials find a point of their own, beside those there are."""
         if n_trials + n <= self.points.n:
             return n
-        self.look(connection)
+        self.refresh(connection)
         return min(n, self.n_left)
 
-    def look(self, connection: Connection | None = None) -> None:
+    def refresh(self, connection: Connection | None = None) -> None:
         """Take notice of the trials as a transaction sees them, or as the reader does."""
         if connection is None:
             self._update(self._reader.snapshot(self._study_id))
