@@ -20,7 +20,7 @@ from faults.setting import Setting, make_setting
 
 from hpo.config.errors import HpoError
 from hpo.launch.remote import nothing_left
-from hpo.launch.seat import Look, Seat, Seating
+from hpo.launch.seat import Seat, Seating, SeatStatus
 from hpo.study.steering import set_standing
 from tests.command_line import hpo
 
@@ -106,7 +106,7 @@ def test_workers_that_wait_for_a_place_are_told_of_once(monkeypatch: pytest.Monk
     monkeypatch.setattr(ray_crew, "WAIT_SECONDS", 0.0)
     seating = Seating(arguments=[], urls={}, gpus=0.5, cpus=2)
     order = ray_crew.Order(key="", seating=seating, n_workers=2, is_finite=True)
-    placed = Look(host="here", pid=1, gpu="0", workers=(), lines=(), code=None)
+    placed = SeatStatus(host="here", pid=1, gpu="0", workers=(), lines=(), code=None)
     said: list[str] = []
     crew = ray_crew.Crew(order=order, on_line=said.append)
     crew.posts = {0: ray_crew.Post(actor=None, last=placed), 1: ray_crew.Post(actor=None)}
@@ -141,12 +141,12 @@ def setting(tmp_path: Path) -> Iterator[Setting]:
         yield made
 
 
-def until(seat: Seat, is_so: Callable[[Look], bool]) -> Look:
+def until(seat: Seat, is_so: Callable[[SeatStatus], bool]) -> SeatStatus:
     deadline = time.monotonic() + 60
-    while not is_so(look := seat.look()):
+    while not is_so(status := seat.status()):
         assert time.monotonic() < deadline
         time.sleep(0.1)
-    return look
+    return status
 
 
 @pytest.mark.slow
@@ -156,19 +156,19 @@ def test_a_seat_keeps_its_worker_and_leaves_when_somebody_released_it(setting: S
     assert setting.storage_url not in repr(seating)
     left: list[int] = []
 
-    def is_at_work(look: Look) -> bool:
+    def is_at_work(status: SeatStatus) -> bool:
         workers = setting.study.progress().workers
-        return [worker.pid for worker in workers] == list(look.workers)
+        return [worker.pid for worker in workers] == list(status.workers)
 
     seat = Seat(seating, "7", leave=left.append)
     first = until(seat, is_at_work)
     environment = Path(f"/proc/{first.workers[0]}/environ").read_bytes().split(b"\0")
     assert b"CUDA_VISIBLE_DEVICES=7" in environment
     os.kill(first.workers[0], signal.SIGKILL)
-    second = until(seat, lambda look: look.workers != first.workers and is_at_work(look))
+    second = until(seat, lambda status: status.workers != first.workers and is_at_work(status))
     assert setting.study.progress().workers[0].share == 0.5
     os.kill(second.workers[0], signal.SIGTERM)
-    assert until(seat, lambda look: look.code is not None).code == 75
+    assert until(seat, lambda status: status.code is not None).code == 75
     assert left == [75]
 
     other = Seat(seating, "7", leave=left.append)

@@ -187,7 +187,7 @@ def _ray() -> "ModuleType":
 
 def _stop_running(crew: "ModuleType", key: str) -> None:
     others = [each for each in crew.left_running() if each != key]
-    n_ended = crew.stop_running(key, lambda look: _say(*look.lines))
+    n_ended = crew.stop_running(key, lambda status: _say(*status.lines))
     if n_ended or not others:
         _say(f"ended {n_ended} workers")
     else:

@@ -22,7 +22,7 @@ from ray.exceptions import ActorUnavailableError, RayActorError
 
 from hpo.config.errors import InputError, first_line
 from hpo.launch.ray_cluster import NAMESPACE
-from hpo.launch.seat import Look, Seat
+from hpo.launch.seat import Seat, SeatStatus
 from hpo.launch.seat import Seating as Seating
 from hpo.worker.supervisor import EXIT_RELEASED, GRACE_SECONDS
 
@@ -66,7 +66,7 @@ class Post:
     """A seat's place in the crew; `last` is None until the actor answers, and while it is away."""
 
     actor: Any
-    last: Look | None = None
+    last: SeatStatus | None = None
     asked: Any = None
     code: int | None = None
     n_deaths: int = 0
@@ -162,7 +162,7 @@ class Crew:
         asked = {}
         for index, post in self.posts.items():
             if post.code is None:
-                post.asked = post.asked or post.actor.look.remote()
+                post.asked = post.asked or post.actor.status.remote()
                 asked[post.asked] = index
         if not asked:
             return
@@ -175,7 +175,7 @@ class Crew:
         post = self.posts[index]
         post.asked = None
         try:
-            look: Look = ray.get(ref)
+            status: SeatStatus = ray.get(ref)
         except ActorUnavailableError:
             self._miss(index, "looks for another")
         except RayActorError as error:  # dead for good: it was killed, or could not start
@@ -187,23 +187,23 @@ class Crew:
             post.code = 1
             self.on_line(f"worker {index} is given up: {first_line(error)}")
         else:
-            self._welcome(index, look)
+            self._welcome(index, status)
 
     def _miss(self, index: int, then: str) -> None:
         if self.posts[index].last is not None:
             self.on_line(f"worker {index} lost its place, Ray {then}")
         self.posts[index].last = None
 
-    def _welcome(self, index: int, look: Look) -> None:
+    def _welcome(self, index: int, status: SeatStatus) -> None:
         post = self.posts[index]
-        if post.last is None or post.last.pid != look.pid:
-            gpu = f", GPU {look.gpu}" if look.gpu else ""
-            self.on_line(f"worker {index} has a place on {look.host}{gpu}")
-        post.last, post.code, post.n_deaths = look, look.code, 0
-        self._relay(look)
+        if post.last is None or post.last.pid != status.pid:
+            gpu = f", GPU {status.gpu}" if status.gpu else ""
+            self.on_line(f"worker {index} has a place on {status.host}{gpu}")
+        post.last, post.code, post.n_deaths = status, status.code, 0
+        self._relay(status)
 
-    def _relay(self, look: Look) -> None:
-        for line in look.lines:
+    def _relay(self, status: SeatStatus) -> None:
+        for line in status.lines:
             self.on_line(line)
 
     def _tell_who_waits(self) -> None:
@@ -292,7 +292,7 @@ def left_running() -> list[str]:
     return sorted({name.partition(":")[0] for name in names})
 
 
-def stop_running(key: str, on_look: Callable[[Look], None]) -> int:
+def stop_running(key: str, on_status: Callable[[SeatStatus], None]) -> int:
     """End a crew that was left running: its trials are handed back; how many seats it had."""
     with suppress(ValueError):
         ray.kill(ray.get_actor(key, namespace=NAMESPACE), no_restart=True)
@@ -301,30 +301,32 @@ def stop_running(key: str, on_look: Callable[[Look], None]) -> int:
     for name in names:
         with suppress(ValueError):  # gone a moment ago
             found.append(ray.get_actor(name, namespace=NAMESPACE))
-    stop(found, on_look)
+    stop(found, on_status)
     return len(found)
 
 
-def stop(actors: Sequence[Any], on_look: Callable[[Look], None]) -> None:
+def stop(actors: Sequence[Any], on_status: Callable[[SeatStatus], None]) -> None:
     """Let seats' workers hand their trials back; then end the seats, by force what is left.
 
     A seat that does not answer has no place, and nothing to hand back.
     """
     try:
-        stops = {actor.look.remote(): actor.stop.remote() for actor in actors}
-        placed = _hear_all(list(stops), ANSWER_SECONDS, on_look)
-        _hear_all([stops[ref] for ref in placed], GRACE_SECONDS + 5, on_look)
+        stops = {actor.status.remote(): actor.stop.remote() for actor in actors}
+        placed = _hear_all(list(stops), ANSWER_SECONDS, on_status)
+        _hear_all([stops[ref] for ref in placed], GRACE_SECONDS + 5, on_status)
     finally:
         for actor in actors:
             ray.kill(actor, no_restart=True)
 
 
-def _hear_all(refs: list[Any], patience: float, on_look: Callable[[Look], None]) -> list[Any]:
+def _hear_all(
+    refs: list[Any], patience: float, on_status: Callable[[SeatStatus], None]
+) -> list[Any]:
     """Take the answers that come in time; which of them did."""
     if not refs:
         return []
     ready, _ = ray.wait(refs, num_returns=len(refs), timeout=patience)
     for ref in ready:
         with suppress(RayActorError):
-            on_look(ray.get(ref))
+            on_status(ray.get(ref))
     return list(ready)
