@@ -109,7 +109,10 @@ def test_workers_that_wait_for_a_place_are_told_of_once(monkeypatch: pytest.Monk
     placed = SeatStatus(host="here", pid=1, gpu="0", workers=(), lines=(), code=None)
     said: list[str] = []
     crew = ray_crew.Crew(order=order, on_line=said.append)
-    crew.posts = {0: ray_crew.Post(actor=None, last=placed), 1: ray_crew.Post(actor=None)}
+    crew.seats = {
+        0: ray_crew.SeatRecord(actor=None, last=placed),
+        1: ray_crew.SeatRecord(actor=None),
+    }
     crew._tell_who_waits()
     crew._tell_who_waits()
     assert said == ["1 of 2 workers wait for a place with 0.5 GPU and 2 cores on the cluster"]

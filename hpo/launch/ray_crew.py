@@ -62,8 +62,8 @@ class Order:
 
 
 @dataclass(kw_only=True)
-class Post:
-    """A seat's place in the crew; `last` is None until the actor answers, and while it is away."""
+class SeatRecord:
+    """What the crew knows of a seat; `last` is None while its actor does not answer."""
 
     actor: Any
     last: SeatStatus | None = None
@@ -86,7 +86,7 @@ class Crew:
     is_detached: bool = False
     on_line: Callable[[str], None] = lambda line: print(line, file=sys.stderr, flush=True)
     head_answers: Callable[[], bool] = lambda: True
-    posts: dict[int, Post] = field(default_factory=dict)
+    seats: dict[int, SeatRecord] = field(default_factory=dict)
     _all_placed_at: float = field(default_factory=time.monotonic)
     _is_told: bool = False
 
@@ -102,7 +102,7 @@ class Crew:
         traceback: TracebackType | None,
     ) -> None:
         """Leave no seat behind."""
-        stop([post.actor for post in self.posts.values()], self._relay)
+        stop([seat.actor for seat in self.seats.values()], self._relay)
 
     def n_alive(self) -> int:
         """Make up for what died; how many seats have work, or wait to be placed."""
@@ -114,23 +114,23 @@ class Crew:
             self._drop_surplus()
         self._tell_who_waits()
         if self._is_done():
-            return sum(post.last is not None for post in self._at_work())
-        return len(self._at_work()) or (not self.posts)
+            return sum(seat.last is not None for seat in self._at_work())
+        return len(self._at_work()) or (not self.seats)
 
     def exit_code(self) -> int:
         """The most serious of the workers' codes: 2 wrong input, 1 failed, 75 released, 0 done."""
-        codes = {EXIT_RELEASED if p.code is None else p.code for p in self.posts.values()}
+        codes = {EXIT_RELEASED if p.code is None else p.code for p in self.seats.values()}
         for code in (2, 1, 0):
             if code in codes:
                 return code
         return EXIT_RELEASED
 
-    def _at_work(self) -> list[Post]:
-        return [post for post in self.posts.values() if post.code is None]
+    def _at_work(self) -> list[SeatRecord]:
+        return [seat for seat in self.seats.values() if seat.code is None]
 
     def _is_done(self) -> bool:
         """Whether a worker found that nothing is left to do: no further seat is needed."""
-        return self.order.is_finite and any(post.code == 0 for post in self.posts.values())
+        return self.order.is_finite and any(seat.code == 0 for seat in self.seats.values())
 
     def _n_wanted(self) -> int:
         if self.order.n_workers is not None:
@@ -141,10 +141,10 @@ class Crew:
         if self._is_done():
             return
         for index in range(self._n_wanted()):
-            if index not in self.posts:
-                self.posts[index] = Post(actor=self._seat(index))
+            if index not in self.seats:
+                self.seats[index] = SeatRecord(actor=self._make_actor(index))
 
-    def _seat(self, index: int) -> Any:
+    def _make_actor(self, index: int) -> Any:
         seating = self.order.seating
         options: dict[str, Any] = {
             "num_gpus": seating.gpus,
@@ -160,10 +160,10 @@ class Crew:
 
     def _look(self) -> None:
         asked = {}
-        for index, post in self.posts.items():
-            if post.code is None:
-                post.asked = post.asked or post.actor.status.remote()
-                asked[post.asked] = index
+        for index, seat in self.seats.items():
+            if seat.code is None:
+                seat.asked = seat.asked or seat.actor.status.remote()
+                asked[seat.asked] = index
         if not asked:
             return
         ready, _ = ray.wait(list(asked), num_returns=len(asked), timeout=LOOK_SECONDS)
@@ -172,34 +172,34 @@ class Crew:
 
     def _hear(self, index: int, ref: Any) -> None:
         """Take a seat's answer, or learn that it is away or dead."""
-        post = self.posts[index]
-        post.asked = None
+        seat = self.seats[index]
+        seat.asked = None
         try:
             status: SeatStatus = ray.get(ref)
         except ActorUnavailableError:
             self._miss(index, "looks for another")
         except RayActorError as error:  # dead for good: it was killed, or could not start
             self._miss(index, "makes another")
-            post.n_deaths += 1
-            if post.n_deaths < MAX_DEATHS:
-                post.actor = self._seat(index)
+            seat.n_deaths += 1
+            if seat.n_deaths < MAX_DEATHS:
+                seat.actor = self._make_actor(index)
                 return
-            post.code = 1
+            seat.code = 1
             self.on_line(f"worker {index} is given up: {first_line(error)}")
         else:
             self._welcome(index, status)
 
     def _miss(self, index: int, then: str) -> None:
-        if self.posts[index].last is not None:
+        if self.seats[index].last is not None:
             self.on_line(f"worker {index} lost its place, Ray {then}")
-        self.posts[index].last = None
+        self.seats[index].last = None
 
     def _welcome(self, index: int, status: SeatStatus) -> None:
-        post = self.posts[index]
-        if post.last is None or post.last.pid != status.pid:
+        seat = self.seats[index]
+        if seat.last is None or seat.last.pid != status.pid:
             gpu = f", GPU {status.gpu}" if status.gpu else ""
             self.on_line(f"worker {index} has a place on {status.host}{gpu}")
-        post.last, post.code, post.n_deaths = status, status.code, 0
+        seat.last, seat.code, seat.n_deaths = status, status.code, 0
         self._relay(status)
 
     def _relay(self, status: SeatStatus) -> None:
@@ -209,22 +209,22 @@ class Crew:
     def _tell_who_waits(self) -> None:
         """Say once that seats have had no place for a while."""
         at_work, now = self._at_work(), time.monotonic()
-        if self._is_done() or all(post.last is not None for post in at_work):
+        if self._is_done() or all(seat.last is not None for seat in at_work):
             self._all_placed_at, self._is_told = now, False
         elif not self._is_told and now - self._all_placed_at >= WAIT_SECONDS:
             self._is_told = True
-            n_waiting = sum(post.last is None for post in at_work)
+            n_waiting = sum(seat.last is None for seat in at_work)
             told = f"{n_waiting} of {len(at_work)} workers wait for a place"
             self.on_line(f"{told} with {self.order.seating.wanted} on the cluster")
 
     def _drop_surplus(self) -> None:
         """Take back seats that the cluster has no room for any more, lest they wait for it."""
-        surplus = len(self.posts) - self._n_wanted()
-        for index in sorted(self.posts, reverse=True):
-            post = self.posts[index]
-            if surplus > 0 and self.order.n_workers is None and post.last is None:
-                ray.kill(post.actor, no_restart=True)
-                del self.posts[index]
+        surplus = len(self.seats) - self._n_wanted()
+        for index in sorted(self.seats, reverse=True):
+            seat = self.seats[index]
+            if surplus > 0 and self.order.n_workers is None and seat.last is None:
+                ray.kill(seat.actor, no_restart=True)
+                del self.seats[index]
                 surplus -= 1
 
 

@@ -63,7 +63,7 @@ class SeatStatus:
         pid: of the seat's own process.
         gpu: CUDA's name of the worker's; empty without one.
         workers: process ids of workers.
-        lines: that workers logged since the last look.
+        lines: that workers logged since the last status.
         code: the worker's exit code when it ended by its own decision.
     """
 
