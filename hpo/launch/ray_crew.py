@@ -109,7 +109,7 @@ class Crew:
         is_there = self.head_answers()
         if is_there:
             self._place()
-        self._look()
+        self._poll()
         if is_there:
             self._drop_surplus()
         self._tell_who_waits()
@@ -158,7 +158,7 @@ class Crew:
             options |= {"lifetime": "detached", "get_if_exists": True}
         return ray.remote(RaySeat).options(**options).remote(seating)
 
-    def _look(self) -> None:
+    def _poll(self) -> None:
         asked = {}
         for index, seat in self.seats.items():
             if seat.code is None:
