@@ -105,10 +105,10 @@ def test_workers_that_wait_for_a_place_are_told_of_once(monkeypatch: pytest.Monk
 
     monkeypatch.setattr(ray_crew, "WAIT_SECONDS", 0.0)
     seating = Seating(arguments=[], urls={}, gpus=0.5, cpus=2)
-    order = ray_crew.Order(key="", seating=seating, n_workers=2, is_finite=True)
+    spec = ray_crew.PoolSpec(key="", seating=seating, n_workers=2, is_finite=True)
     placed = SeatStatus(host="here", pid=1, gpu="0", workers=(), lines=(), code=None)
     said: list[str] = []
-    crew = ray_crew.Crew(order=order, on_line=said.append)
+    crew = ray_crew.Crew(spec=spec, on_line=said.append)
     crew.seats = {
         0: ray_crew.SeatRecord(actor=None, last=placed),
         1: ray_crew.SeatRecord(actor=None),

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from types import ModuleType
 
     from hpo.files.store import ArtifactStore
-    from hpo.launch.ray_crew import Order
+    from hpo.launch.ray_crew import PoolSpec
     from hpo.study.study import Study
 
 
@@ -122,27 +122,27 @@ def launch_ray(
         gpus=gpus_per_worker,
         cpus=cpus_per_worker,
     )
-    order = crew.Order(key=key, seating=seating, n_workers=n_workers, is_finite=bool(names))
+    spec = crew.PoolSpec(key=key, seating=seating, n_workers=n_workers, is_finite=bool(names))
     connect(address)
     try:
-        n_seats, n_places = crew.check_room(order)
+        n_seats, n_places = crew.check_room(spec)
         if n_places < n_seats:
             _say(
                 f"hpo: the cluster has room for {n_places} of {n_seats} workers with "
                 f"{seating.wanted} each; the others wait until it grows"
             )
         if detach:
-            crew.leave_running(order)
+            crew.leave_running(spec)
             _say("the workers are left running: hpo workers lists them, --stop ends them")
             return
-        code = _attend(order, n_seats, studies, store, address)
+        code = _attend(spec, n_seats, studies, store, address)
     finally:
         disconnect()
     raise typer.Exit(code)
 
 
 def _attend(
-    order: "Order",
+    spec: "PoolSpec",
     n_seats: int,
     studies: "list[Study]",
     store: "ArtifactStore",
@@ -159,9 +159,9 @@ def _attend(
     try:
         if len(studies) == 1:
             with watch(studies[0], n_seats, where="on Ray") as view:
-                crew = Crew(order=order, on_line=view.log, head_answers=head.answers)
+                crew = Crew(spec=spec, on_line=view.log, head_answers=head.answers)
                 return search(studies[0], store, crew, view.update)
-        with Crew(order=order, head_answers=head.answers) as crew:
+        with Crew(spec=spec, head_answers=head.answers) as crew:
             while crew.n_alive():
                 time.sleep(1.0)
         return crew.exit_code()

@@ -46,7 +46,7 @@ class RaySeat(Seat):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Order:
+class PoolSpec:
     """What workers to keep on a cluster.
 
     Attributes:
@@ -82,7 +82,7 @@ class Crew:
         head_answers: whether the cluster can place seats now; raises when it is lost.
     """
 
-    order: Order
+    spec: PoolSpec
     is_detached: bool = False
     on_line: Callable[[str], None] = lambda line: print(line, file=sys.stderr, flush=True)
     head_answers: Callable[[], bool] = lambda: True
@@ -130,12 +130,12 @@ class Crew:
 
     def _is_done(self) -> bool:
         """Whether a worker found that nothing is left to do: no further seat is needed."""
-        return self.order.is_finite and any(seat.code == 0 for seat in self.seats.values())
+        return self.spec.is_finite and any(seat.code == 0 for seat in self.seats.values())
 
     def _n_wanted(self) -> int:
-        if self.order.n_workers is not None:
-            return self.order.n_workers
-        return room(ray.nodes(), self.order.seating)
+        if self.spec.n_workers is not None:
+            return self.spec.n_workers
+        return room(ray.nodes(), self.spec.seating)
 
     def _place(self) -> None:
         if self._is_done():
@@ -145,7 +145,7 @@ class Crew:
                 self.seats[index] = SeatRecord(actor=self._make_actor(index))
 
     def _make_actor(self, index: int) -> Any:
-        seating = self.order.seating
+        seating = self.spec.seating
         options: dict[str, Any] = {
             "num_gpus": seating.gpus,
             "num_cpus": seating.cpus,
@@ -154,7 +154,7 @@ class Crew:
             "runtime_env": OUTLIVED,
         }
         if self.is_detached:
-            options |= {"name": f"{self.order.key}:{index}", "namespace": NAMESPACE}
+            options |= {"name": f"{self.spec.key}:{index}", "namespace": NAMESPACE}
             options |= {"lifetime": "detached", "get_if_exists": True}
         return ray.remote(RaySeat).options(**options).remote(seating)
 
@@ -215,14 +215,14 @@ class Crew:
             self._is_told = True
             n_waiting = sum(seat.last is None for seat in at_work)
             told = f"{n_waiting} of {len(at_work)} workers wait for a place"
-            self.on_line(f"{told} with {self.order.seating.wanted} on the cluster")
+            self.on_line(f"{told} with {self.spec.seating.wanted} on the cluster")
 
     def _drop_surplus(self) -> None:
         """Take back seats that the cluster has no room for any more, lest they wait for it."""
         surplus = len(self.seats) - self._n_wanted()
         for index in sorted(self.seats, reverse=True):
             seat = self.seats[index]
-            if surplus > 0 and self.order.n_workers is None and seat.last is None:
+            if surplus > 0 and self.spec.n_workers is None and seat.last is None:
                 ray.kill(seat.actor, no_restart=True)
                 del self.seats[index]
                 surplus -= 1
@@ -231,9 +231,9 @@ class Crew:
 class Foreman:
     """A crew that nobody waits for, in an actor of its own."""
 
-    def __init__(self, order: Order) -> None:
+    def __init__(self, spec: PoolSpec) -> None:
         """Keep the crew until it has nothing left to do."""
-        with Crew(order=order, is_detached=True) as crew:
+        with Crew(spec=spec, is_detached=True) as crew:
             while crew.n_alive():
                 time.sleep(LOOK_SECONDS)
         ray.kill(ray.get_runtime_context().current_actor, no_restart=True)
@@ -252,7 +252,7 @@ def room(nodes: Sequence[Mapping[str, Any]], seating: Seating) -> int:
     return n_seats
 
 
-def check_room(order: Order) -> tuple[int, int]:
+def check_room(spec: PoolSpec) -> tuple[int, int]:
     """See that a crew that follows the cluster has a place to begin with.
 
     Returns:
@@ -261,27 +261,27 @@ def check_room(order: Order) -> tuple[int, int]:
     Raises:
         InputError: no node has room for a single worker.
     """
-    n_places = room(ray.nodes(), order.seating)
-    if order.n_workers is None and not n_places:
+    n_places = room(ray.nodes(), spec.seating)
+    if spec.n_workers is None and not n_places:
         raise InputError(
-            f"no node of the cluster has {order.seating.wanted} for a worker: change "
+            f"no node of the cluster has {spec.seating.wanted} for a worker: change "
             "--gpus-per-worker or --cpus-per-worker, or say by --workers N how many to wait for"
         )
-    return n_places if order.n_workers is None else order.n_workers, n_places
+    return n_places if spec.n_workers is None else spec.n_workers, n_places
 
 
-def leave_running(order: Order) -> None:
+def leave_running(spec: PoolSpec) -> None:
     """Start a crew that outlives this process.
 
     Raises:
         InputError: it is there already.
     """
-    options = {"name": order.key, "namespace": NAMESPACE, "lifetime": "detached"}
+    options = {"name": spec.key, "namespace": NAMESPACE, "lifetime": "detached"}
     try:
-        ray.remote(Foreman).options(**options, num_cpus=0, max_restarts=-1).remote(order)
+        ray.remote(Foreman).options(**options, num_cpus=0, max_restarts=-1).remote(spec)
     except ValueError:
         raise InputError(
-            f"this cluster has workers of {order.key} already: end them by --stop, with the same "
+            f"this cluster has workers of {spec.key} already: end them by --stop, with the same "
             "names, or go on without another --detach"
         ) from None
 
