@@ -61,7 +61,7 @@ def test_a_study_outlives_workers_nodes_and_the_head(
 def test_seats_are_counted_by_node(
     gpus: float, cpus: int, nodes: list[dict[str, float]], n_seats: int
 ) -> None:
-    from hpo.launch.ray_crew import room
+    from hpo.launch.ray_pool import room
 
     seating = Seating(arguments=[], urls={}, gpus=gpus, cpus=cpus)
     alive = [{"Alive": True, "Resources": has} for has in nodes]
@@ -101,20 +101,20 @@ def test_a_head_that_is_not_there_or_lost_is_not_waited_for(
 
 @pytest.mark.skipif(find_spec("ray") is None, reason=NO_RAY)
 def test_workers_that_wait_for_a_place_are_told_of_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    from hpo.launch import ray_crew
+    from hpo.launch import ray_pool
 
-    monkeypatch.setattr(ray_crew, "WAIT_SECONDS", 0.0)
+    monkeypatch.setattr(ray_pool, "WAIT_SECONDS", 0.0)
     seating = Seating(arguments=[], urls={}, gpus=0.5, cpus=2)
-    spec = ray_crew.PoolSpec(key="", seating=seating, n_workers=2, is_finite=True)
+    spec = ray_pool.PoolSpec(key="", seating=seating, n_workers=2, is_finite=True)
     placed = SeatStatus(host="here", pid=1, gpu="0", workers=(), lines=(), code=None)
     said: list[str] = []
-    crew = ray_crew.Crew(spec=spec, on_line=said.append)
-    crew.seats = {
-        0: ray_crew.SeatRecord(actor=None, last=placed),
-        1: ray_crew.SeatRecord(actor=None),
+    pool = ray_pool.RayWorkerPool(spec=spec, on_line=said.append)
+    pool.seats = {
+        0: ray_pool.SeatRecord(actor=None, last=placed),
+        1: ray_pool.SeatRecord(actor=None),
     }
-    crew._tell_who_waits()
-    crew._tell_who_waits()
+    pool._tell_who_waits()
+    pool._tell_who_waits()
     assert said == ["1 of 2 workers wait for a place with 0.5 GPU and 2 cores on the cluster"]
 
 
@@ -130,8 +130,8 @@ def test_a_launch_says_why_there_is_nothing_to_do(setting: Setting) -> None:
 
 def test_without_ray_one_sentence_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
-    monkeypatch.delitem(sys.modules, "hpo.launch.ray_crew", raising=False)
-    monkeypatch.delattr("hpo.launch.ray_crew", raising=False)
+    monkeypatch.delitem(sys.modules, "hpo.launch.ray_pool", raising=False)
+    monkeypatch.delattr("hpo.launch.ray_pool", raising=False)
     done = hpo("launch", "ray", "adult")
     assert done.code == 2
     assert done.err == "hpo: hpo launch ray needs Ray: pip install 'hpo[ray]'\n"

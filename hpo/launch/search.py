@@ -66,7 +66,7 @@ def search(
     supervisor: WorkerPool,
     observe: Callable[[StudyStatus], None],
 ) -> int:
-    """Run a crew's workers until none is left; sweep up what killed ones left behind.
+    """Run a pool's workers until none is left; sweep up what killed ones left behind.
 
     Args:
         study: what they work for.

@@ -3,7 +3,7 @@
 A seat is an actor: Ray gives it a device of its own, and starts it again, elsewhere if need be,
 when its process or its node dies. How many seats there are follows the cluster where nobody fixed
 their number. All that is worth keeping is in the study's storage: when a whole cluster is lost,
-the same crew on another goes on.
+the same pool on another goes on.
 
 Does not know: studies, how progress is shown.
 """
@@ -50,9 +50,9 @@ class PoolSpec:
     """What workers to keep on a cluster.
 
     Attributes:
-        key: names the crew on its cluster, and in messages.
+        key: names the pool on its cluster, and in messages.
         n_workers: how many; None for as many as there is room for.
-        is_finite: whether workers that find nothing left to do end the crew.
+        is_finite: whether workers that find nothing left to do end the pool.
     """
 
     key: str
@@ -63,7 +63,7 @@ class PoolSpec:
 
 @dataclass(kw_only=True)
 class SeatRecord:
-    """What the crew knows of a seat; `last` is None while its actor does not answer."""
+    """What the pool knows of a seat; `last` is None while its actor does not answer."""
 
     actor: Any
     last: SeatStatus | None = None
@@ -73,7 +73,7 @@ class SeatRecord:
 
 
 @dataclass(kw_only=True)
-class Crew:
+class RayWorkerPool:
     """Workers on the cluster that this process is connected to.
 
     Attributes:
@@ -90,7 +90,7 @@ class Crew:
     _all_placed_at: float = field(default_factory=time.monotonic)
     _is_told: bool = False
 
-    def __enter__(self) -> "Crew":
+    def __enter__(self) -> "RayWorkerPool":
         """Place the first seats."""
         self._place()
         return self
@@ -229,12 +229,12 @@ class Crew:
 
 
 class Foreman:
-    """A crew that nobody waits for, in an actor of its own."""
+    """A pool that nobody waits for, in an actor of its own."""
 
     def __init__(self, spec: PoolSpec) -> None:
-        """Keep the crew until it has nothing left to do."""
-        with Crew(spec=spec, is_detached=True) as crew:
-            while crew.n_alive():
+        """Keep the pool until it has nothing left to do."""
+        with RayWorkerPool(spec=spec, is_detached=True) as pool:
+            while pool.n_alive():
                 time.sleep(LOOK_SECONDS)
         ray.kill(ray.get_runtime_context().current_actor, no_restart=True)
 
@@ -253,7 +253,7 @@ def room(nodes: Sequence[Mapping[str, Any]], seating: Seating) -> int:
 
 
 def check_room(spec: PoolSpec) -> tuple[int, int]:
-    """See that a crew that follows the cluster has a place to begin with.
+    """See that a pool that follows the cluster has a place to begin with.
 
     Returns:
         How many seats it wants, and for how many the cluster has room, were nothing else there.
@@ -271,7 +271,7 @@ def check_room(spec: PoolSpec) -> tuple[int, int]:
 
 
 def leave_running(spec: PoolSpec) -> None:
-    """Start a crew that outlives this process.
+    """Start a pool that outlives this process.
 
     Raises:
         InputError: it is there already.
@@ -287,13 +287,13 @@ def leave_running(spec: PoolSpec) -> None:
 
 
 def left_running() -> list[str]:
-    """The keys of the crews that were left running here."""
+    """The keys of the pools that were left running here."""
     names = ray.util.list_named_actors()  # theirs, and of their seats
     return sorted({name.partition(":")[0] for name in names})
 
 
 def stop_running(key: str, on_status: Callable[[SeatStatus], None]) -> int:
-    """End a crew that was left running: its trials are handed back; how many seats it had."""
+    """End a pool that was left running: its trials are handed back; how many seats it had."""
     with suppress(ValueError):
         ray.kill(ray.get_actor(key, namespace=NAMESPACE), no_restart=True)
     names = [name for name in ray.util.list_named_actors() if name.startswith(f"{key}:")]
