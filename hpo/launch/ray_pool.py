@@ -228,7 +228,7 @@ class RayWorkerPool:
                 surplus -= 1
 
 
-class Foreman:
+class DetachedPool:
     """A pool that nobody waits for, in an actor of its own."""
 
     def __init__(self, spec: PoolSpec) -> None:
@@ -278,7 +278,7 @@ def leave_running(spec: PoolSpec) -> None:
     """
     options = {"name": spec.key, "namespace": NAMESPACE, "lifetime": "detached"}
     try:
-        ray.remote(Foreman).options(**options, num_cpus=0, max_restarts=-1).remote(spec)
+        ray.remote(DetachedPool).options(**options, num_cpus=0, max_restarts=-1).remote(spec)
     except ValueError:
         raise InputError(
             f"this cluster has workers of {spec.key} already: end them by --stop, with the same "
