@@ -93,14 +93,14 @@ def launch_ray(
     Example:
         hpo launch ray adult --workers 8 --gpus-per-worker 0.5 --storage postgresql://me@db/hpo
     """
-    pool = _ray()
+    ray_pool = _ray()
     from hpo.launch.ray_cluster import connect, disconnect
     from hpo.launch.remote import nothing_left, open_shared
 
     key = " ".join(["hpo launch ray", *(names or [])])
     if stop:
         connect(address)
-        _stop_running(pool, key)
+        _stop_running(ray_pool, key)
         return
     arguments = worker_arguments(
         slots,
@@ -116,23 +116,23 @@ def launch_ray(
         _say(f"hpo: {why}")
         return
     opened.check_room(n_workers or 1)
-    seating = pool.Seating(
+    seating = ray_pool.Seating(
         arguments=[*(names or []), *arguments],
         urls={"HPO_STORAGE": opened.url, "HPO_ARTIFACTS": store.url},
         gpus=gpus_per_worker,
         cpus=cpus_per_worker,
     )
-    spec = pool.PoolSpec(key=key, seating=seating, n_workers=n_workers, is_finite=bool(names))
+    spec = ray_pool.PoolSpec(key=key, seating=seating, n_workers=n_workers, is_finite=bool(names))
     connect(address)
     try:
-        n_seats, n_places = pool.check_room(spec)
+        n_seats, n_places = ray_pool.check_room(spec)
         if n_places < n_seats:
             _say(
                 f"hpo: the cluster has room for {n_places} of {n_seats} workers with "
                 f"{seating.wanted} each; the others wait until it grows"
             )
         if detach:
-            pool.leave_running(spec)
+            ray_pool.leave_running(spec)
             _say("the workers are left running: hpo workers lists them, --stop ends them")
             return
         code = _attend(spec, n_seats, studies, store, address)
@@ -185,9 +185,9 @@ def _ray() -> "ModuleType":
     return ray_pool
 
 
-def _stop_running(pool: "ModuleType", key: str) -> None:
-    others = [each for each in pool.left_running() if each != key]
-    n_ended = pool.stop_running(key, lambda status: _say(*status.lines))
+def _stop_running(ray_pool: "ModuleType", key: str) -> None:
+    others = [each for each in ray_pool.left_running() if each != key]
+    n_ended = ray_pool.stop_running(key, lambda status: _say(*status.lines))
     if n_ended or not others:
         _say(f"ended {n_ended} workers")
     else:
