@@ -18,8 +18,8 @@ from hpo.dashboard.curve import curve_svg
 from hpo.files.store import ArtifactStore
 from hpo.study.study import Study
 
-Kind = Literal["config", "curve", "weights"]
-NAMES: dict[Kind, tuple[str, str]] = {
+DownloadKind = Literal["config", "curve", "weights"]
+NAMES: dict[DownloadKind, tuple[str, str]] = {
     "config": ("config.toml", "application/toml"),
     "curve": ("learning-curve.svg", "image/svg+xml"),
     "weights": ("model.safetensors", "application/octet-stream"),
@@ -37,7 +37,7 @@ class File:
     """
 
     id: str
-    kind: Kind
+    kind: DownloadKind
     name: str
     media_type: str
 
@@ -65,7 +65,9 @@ def files_of(trial: FrozenTrial, *, has_weights: bool) -> list[File]:
     ]
 
 
-def content(study: Study, trial: FrozenTrial, kind: Kind, store: ArtifactStore | None) -> bytes:
+def content(
+    study: Study, trial: FrozenTrial, kind: DownloadKind, store: ArtifactStore | None
+) -> bytes:
     """What a file of a trial holds.
 
     Args:
@@ -94,7 +96,7 @@ def content(study: Study, trial: FrozenTrial, kind: Kind, store: ArtifactStore |
     return store.get(trial.user_attrs["artifact"], trial.user_attrs["sha256"])
 
 
-def _kinds(trial: FrozenTrial, has_weights: bool) -> Iterator[Kind]:
+def _kinds(trial: FrozenTrial, has_weights: bool) -> Iterator[DownloadKind]:
     if trial.params:
         yield "config"
     if trial.intermediate_values:
