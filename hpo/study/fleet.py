@@ -95,7 +95,9 @@ class Fleet:
             own = {study.name for study in self._opened.values()}
             elsewhere = [name for name in names if name not in own]
             why = (
-                f"; the artifacts of {_shown(elsewhere)} are in another store" if elsewhere else ""
+                f"; the artifacts of {_join_names(elsewhere)} are in another store"
+                if elsewhere
+                else ""
             )
             log.info("no open study has a trial to take up, waiting for one%s", why)
         self._is_waiting = not open_studies
@@ -138,7 +140,7 @@ def priorities(storage: Storage) -> dict[str, int]:
         }
 
 
-def _shown(names: Sequence[str]) -> str:
+def _join_names(names: Sequence[str]) -> str:
     """The first of some names, and how many more there are."""
     more = f" and {len(names) - MAX_SHOWN} more" if len(names) > MAX_SHOWN else ""
     return ", ".join(names[:MAX_SHOWN]) + more
