@@ -8,7 +8,7 @@ import machine
 import pytest
 from dashboard_cases import WEIGHTS, make_study, served, store_at
 
-from hpo.dashboard.server import Settings, application
+from hpo.dashboard.server import ServerSettings, application
 from hpo.dashboard.view import View
 from hpo.storage.engine import open_storage
 
@@ -39,7 +39,7 @@ def port(tmp_path_factory) -> Iterator[int]:
     folder = tmp_path_factory.mktemp("browser")
     storage, store = open_storage(f"sqlite:///{folder / 'hpo.db'}"), store_at(folder)
     make_study(storage, store)
-    settings = Settings(password="sesame", read_only=True)
+    settings = ServerSettings(password="sesame", read_only=True)
     with served(application(View(storage, store), settings)) as port:
         yield port
 

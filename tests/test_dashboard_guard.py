@@ -7,7 +7,7 @@ import optuna
 import pytest
 from dashboard_cases import ask, make_study, reason, served, store_at
 
-from hpo.dashboard.server import Settings, application
+from hpo.dashboard.server import ServerSettings, application
 from hpo.dashboard.view import View
 from hpo.storage.engine import open_storage
 
@@ -25,13 +25,13 @@ def view(tmp_path_factory) -> View:
 
 @pytest.fixture(scope="module")
 def port(view) -> Iterator[int]:
-    with served(application(view, Settings(allowed_hosts=("proxy.example",)))) as port:
+    with served(application(view, ServerSettings(allowed_hosts=("proxy.example",)))) as port:
         yield port
 
 
 @pytest.fixture(scope="module")
 def reading_port(view) -> Iterator[int]:
-    with served(application(view, Settings(read_only=True))) as port:
+    with served(application(view, ServerSettings(read_only=True))) as port:
         yield port
 
 

@@ -46,7 +46,7 @@ IDLE_SECONDS = 20
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
+class ServerSettings:
     """How the dashboard is served.
 
     Attributes:
@@ -67,7 +67,7 @@ class Settings:
     allowed_hosts: tuple[str, ...] = ()
 
 
-def serve(storage_url: str, store: ArtifactStore | None, settings: Settings) -> None:
+def serve(storage_url: str, store: ArtifactStore | None, settings: ServerSettings) -> None:
     """Serve the dashboard of a storage until interrupted.
 
     Args:
@@ -111,7 +111,7 @@ def serve(storage_url: str, store: ArtifactStore | None, settings: Settings) -> 
         serving.result()
 
 
-def application(view: View, settings: Settings) -> App:
+def application(view: View, settings: ServerSettings) -> App:
     """All that is served, as one WSGI application."""
     app: App = compressed(optuna_dashboard.wsgi(view, artifact_store=_NoStore()))
     app = cornered(app, read_only=settings.read_only, has_login=bool(settings.password))
