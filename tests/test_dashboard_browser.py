@@ -9,7 +9,7 @@ import pytest
 from dashboard_cases import WEIGHTS, make_study, served, store_at
 
 from hpo.dashboard.server import ServerSettings, application
-from hpo.dashboard.view import View
+from hpo.dashboard.view import DashboardStorage
 from hpo.storage.engine import open_storage
 
 sync_api = pytest.importorskip("playwright.sync_api")
@@ -40,7 +40,7 @@ def port(tmp_path_factory) -> Iterator[int]:
     storage, store = open_storage(f"sqlite:///{folder / 'hpo.db'}"), store_at(folder)
     make_study(storage, store)
     settings = ServerSettings(password="sesame", read_only=True)
-    with served(application(View(storage, store), settings)) as port:
+    with served(application(DashboardStorage(storage, store), settings)) as port:
         yield port
 
 

@@ -34,7 +34,7 @@ from hpo.dashboard.downloads import downloads
 from hpo.dashboard.guard import guarded
 from hpo.dashboard.interrupts import ctrl_c
 from hpo.dashboard.login import Login
-from hpo.dashboard.view import View
+from hpo.dashboard.view import DashboardStorage
 from hpo.files.store import ArtifactStore
 from hpo.storage.engine import open_storage
 
@@ -88,7 +88,7 @@ def serve(storage_url: str, store: ArtifactStore | None, settings: ServerSetting
             f"--host {settings.host} lets other machines in: set a password by --password-file or "
             "in the environment variable HPO_DASHBOARD_PASSWORD, or leave --host out"
         )
-    view = View(open_storage(storage_url, create=False), store)
+    view = DashboardStorage(open_storage(storage_url, create=False), store)
     app = application(view, settings)
     with (
         ctrl_c() as interrupt,
@@ -111,7 +111,7 @@ def serve(storage_url: str, store: ArtifactStore | None, settings: ServerSetting
         serving.result()
 
 
-def application(view: View, settings: ServerSettings) -> App:
+def application(view: DashboardStorage, settings: ServerSettings) -> App:
     """All that is served, as one WSGI application."""
     app: App = compressed(optuna_dashboard.wsgi(view, artifact_store=_NoStore()))
     app = cornered(app, read_only=settings.read_only, has_login=bool(settings.password))

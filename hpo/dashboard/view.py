@@ -29,7 +29,7 @@ the axes.
 """
 
 
-class View(Pages):
+class DashboardStorage(Pages):
     """What optuna-dashboard reads; what it writes goes to the storage as it is."""
 
     def __init__(self, storage: Storage, store: ArtifactStore | None) -> None:
