@@ -23,7 +23,7 @@ LOG_LINES = 8
 """Lines of a terminal that are left to what workers log."""
 
 
-class View(Protocol):
+class ProgressView(Protocol):
     """What a search shows itself in."""
 
     def update(self, status: StudyStatus) -> None:
@@ -34,7 +34,9 @@ class View(Protocol):
 
 
 @contextmanager
-def watch(study: Study, n_workers: int | None = None, where: str = "here") -> Iterator[View]:
+def watch(
+    study: Study, n_workers: int | None = None, where: str = "here"
+) -> Iterator[ProgressView]:
     """A view of the kind that suits the terminal or pipe.
 
     Args:
@@ -54,7 +56,7 @@ def watch(study: Study, n_workers: int | None = None, where: str = "here") -> It
         yield Panel(live, title, spare=1 if n_workers is None else LOG_LINES)
 
 
-def follow(study: Study, view: View) -> None:
+def follow(study: Study, view: ProgressView) -> None:
     """Show a study as it goes on, until it is finished and its workers are gone.
 
     Raises:
