@@ -17,11 +17,12 @@ from hpo.config.trial import Measurement
 from hpo.files.store import ArtifactStore
 from hpo.lifecycle.creation import create_from_file
 from hpo.storage.engine import Storage, open_storage
+from hpo.study import sampling
 from hpo.study.catalog import create_study, open_study
 from hpo.study.fleet import Fleet
 from hpo.study.status import StudyStatus
 from hpo.study.steering import quarantine, retry
-from hpo.study.study import Study, WorkerId, sampling
+from hpo.study.study import Study, WorkerId
 from hpo.training import SingleTrainer
 from tests.command_line import hpo
 from tests.study_process import definition
