@@ -39,7 +39,7 @@ CONFIRMS = "hpo:confirms"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Trained:
+class ConfirmationRuns:
     """Trainings of one configuration: seeds that were asked for, and values of COMPLETE ones."""
 
     seeds: frozenset[int]
@@ -95,7 +95,7 @@ def queue_missing(study: Study, of: str, wanted: Iterable[Params]) -> None:
     study.storage.reader.invalidate(study.id)
 
 
-def read_trainings(study: Study) -> dict[Configuration, Trained]:
+def read_trainings(study: Study) -> dict[Configuration, ConfirmationRuns]:
     """What a confirming study has of each configuration."""
     seeds: dict[Configuration, set[int]] = {}
     values: dict[Configuration, dict[int, float]] = {}
@@ -108,7 +108,7 @@ def read_trainings(study: Study) -> dict[Configuration, Trained]:
         if trial.state.name == "COMPLETE" and trial.value is not None:
             values.setdefault(own, {}).setdefault(seed, trial.value)
     return {
-        own: Trained(seeds=frozenset(found), values=values.get(own, {}))
+        own: ConfirmationRuns(seeds=frozenset(found), values=values.get(own, {}))
         for own, found in seeds.items()
     }
 
