@@ -124,7 +124,7 @@ def test_a_confirmation_names_it(inside: Path, capsys: pytest.CaptureFixture[str
         n_better=0,
     )
     confirmation = Confirmation(
-        study="s", metric="f1", direction="maximize", seeds=(1,), contenders=(found,)
+        study="s", metric="f1", direction="maximize", seeds=(1,), configs=(found,)
     )
     print_confirmation(confirmation, metric_label("f1", GONE))
     assert f"f1 of {GONE}, 1 seeds" in capsys.readouterr().out

@@ -123,7 +123,7 @@ def print_confirmation(found: Confirmation, metric: str) -> None:
     """
     n_seeds = len(found.seeds)
     table = _table("", "trial", f"{metric}, {n_seeds} seeds", "sd", "to default", "better")
-    for rank, each in enumerate(found.contenders, start=1):
+    for rank, each in enumerate(found.configs, start=1):
         own, paired = each.estimate, each.difference
         part = f"{len(each.values)} of {n_seeds} seeds finished"
         table.add_row(
