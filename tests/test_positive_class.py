@@ -13,7 +13,7 @@ from hpo.dashboard.notes import note
 from hpo.files.store import ArtifactStore
 from hpo.storage.engine import open_storage
 from hpo.study.catalog import find, open_study
-from hpo.study.confirmation import Confirmation, Contender, Estimate
+from hpo.study.confirmation import Confirmation, ConfirmedConfig, Estimate
 from tests.command_line import hpo
 
 GONE = "[red]gone | <b>away</b>"
@@ -115,7 +115,7 @@ def test_the_dashboard_names_it(inside: Path) -> None:
 
 
 def test_a_confirmation_names_it(inside: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    found = Contender(
+    found = ConfirmedConfig(
         number=1,
         values={1: 0.5},
         is_whole=True,

@@ -24,7 +24,7 @@ from hpo.config.trial import METRICS
 from hpo.config.urls import hide_passwords
 from hpo.config.version import __version__
 from hpo.results.report import model_figures, param_figures, search_figures, text
-from hpo.results.report.comparison import N_WITH_INTERVAL, Contender
+from hpo.results.report.comparison import N_WITH_INTERVAL, ComparedModel
 from hpo.results.report.content import Content
 from hpo.results.report.intervals import LEVEL, N_RESAMPLES
 from hpo.results.report.param_figures import ENOUGH_TRIALS, MIN_TRIALS
@@ -97,7 +97,7 @@ def verdict(content: Content) -> str:
     return f"On the test part its {metric} is {text.number(own)}: {listed}."
 
 
-def _against(own: float, other: Contender, metric: str) -> str:
+def _against(own: float, other: ComparedModel, metric: str) -> str:
     value = other.metrics["test"][metric]
     gain = value - own if METRICS[metric].direction == "minimize" else own - value
     name = (
