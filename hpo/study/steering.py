@@ -17,7 +17,7 @@ from hpo.config.errors import BudgetError, InputError, StudyNotFoundError
 from hpo.config.parsing import validate
 from hpo.config.strategies import GridSampler
 from hpo.storage import attributes, interventions, leases, ledger
-from hpo.storage.interventions import Found
+from hpo.storage.interventions import TrialRow
 from hpo.study.settings import STANDING, Standing, raise_by_hand
 from hpo.study.study import Lease, Study
 
@@ -241,7 +241,7 @@ def _check_grid(connection: Connection, study: Study, before: Budget, after: Bud
         )
 
 
-def _find(connection: Connection, study: Study, number: int) -> Found:
+def _find(connection: Connection, study: Study, number: int) -> TrialRow:
     if (found := interventions.find(connection, study.id, number)) is None:
         n_trials = ledger.count_trials(connection, study.id)
         has = f"trials 0 to {n_trials - 1}" if n_trials else "no trials yet"
