@@ -20,7 +20,7 @@ from hpo.storage.engine import Storage, open_storage
 from hpo.storage.trend import Trend
 from hpo.study.catalog import bury, create_study, open_study
 from hpo.study.steering import (
-    Raise,
+    BudgetChange,
     extend,
     prune,
     quarantine,
@@ -198,18 +198,18 @@ class TestExtend:
         study = create_study(storage, definition(1), "store")
         complete(study, 1.0)
         assert study.progress().is_finished
-        extend(study, {"n_trials": Raise(amount=2, is_added=True)})
-        extend(study, {"n_trials": Raise(amount=4, is_added=False)})
+        extend(study, {"n_trials": BudgetChange(amount=2, is_added=True)})
+        extend(study, {"n_trials": BudgetChange(amount=4, is_added=False)})
         assert ask(study).number == 1
         assert study.progress().budget.n_trials == 4
         with pytest.raises(BudgetError, match=r"n_trials = 4, which cannot be lowered to 3"):
-            extend(study, {"n_trials": Raise(amount=3, is_added=False)})
+            extend(study, {"n_trials": BudgetChange(amount=3, is_added=False)})
         with pytest.raises(BudgetError, match=r"has no budget.timeout to which it could be added"):
-            extend(study, {"timeout": Raise(amount=60, is_added=True)})
+            extend(study, {"timeout": BudgetChange(amount=60, is_added=True)})
 
     def test_lets_the_file_be_opened_again_and_raised_further(self, storage: Storage) -> None:
         study = create_study(storage, definition(3), "store")
-        extend(study, {"n_trials": Raise(amount=5, is_added=False)})
+        extend(study, {"n_trials": BudgetChange(amount=5, is_added=False)})
         assert create_study(storage, definition(3), "store").progress().budget.n_trials == 5
         with pytest.raises(BudgetError, match="cannot be lowered to 4"):
             create_study(storage, definition(4), "store")
@@ -222,8 +222,8 @@ class TestExtend:
         complete(study, 1.0)
         assert retry(study, 0) == 2
         with pytest.raises(BudgetError, match=r"a grid of 4 points: .* at most 5, but got 6"):
-            extend(study, {"n_trials": Raise(amount=6, is_added=False)})
-        extend(study, {"n_trials": Raise(amount=2, is_added=True)})
+            extend(study, {"n_trials": BudgetChange(amount=6, is_added=False)})
+        extend(study, {"n_trials": BudgetChange(amount=2, is_added=True)})
         complete(study, 1.0, 1.0, 1.0, 1.0)
         depths = [trial.params["model.depth"] for trial in study.trials()]
         assert sorted(depths) == sorted([1, 2, 3, 4, depths[0]])

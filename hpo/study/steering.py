@@ -41,7 +41,7 @@ class Orders:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Raise:
+class BudgetChange:
     """A limit of a budget as a person gives it: what it is to be, or what is added to it."""
 
     amount: float
@@ -193,7 +193,7 @@ def restore(study: Study, number: int) -> str:
     return _write(study, write)
 
 
-def extend(study: Study, changes: Mapping[str, Raise]) -> Budget:
+def extend(study: Study, changes: Mapping[str, BudgetChange]) -> Budget:
     """Raise limits of a study's budget; returns it as it is then.
 
     Args:
@@ -220,7 +220,7 @@ def extend(study: Study, changes: Mapping[str, Raise]) -> Budget:
     return study.definition.budget
 
 
-def _raised(study: Study, key: str, before: float | None, change: Raise) -> float:
+def _raised(study: Study, key: str, before: float | None, change: BudgetChange) -> float:
     if not change.is_added:
         return change.amount
     if before is None:
