@@ -15,7 +15,7 @@ from hpo.config.definition import StudyDefinition
 from hpo.config.errors import HpoError
 from hpo.config.urls import hide_passwords
 from hpo.storage.engine import Storage
-from hpo.study.catalog import Listed
+from hpo.study.catalog import StudyRow
 from hpo.study.status import StudyStatus
 from hpo.study.study import Study
 
@@ -23,7 +23,7 @@ FENCE = "~~~~~~"
 """Around the definition: its texts hold no such line, for TOML would have to quote it."""
 
 
-def note(storage: Storage, row: Listed) -> str:
+def note(storage: Storage, row: StudyRow) -> str:
     """Write the note on a study that hpo made, or why there is none, in a sentence."""
     if row.obstacle is not None:
         return row.obstacle

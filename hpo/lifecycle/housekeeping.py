@@ -32,7 +32,7 @@ from hpo.files.store import LOG, ArtifactStore, study_path, table_path
 from hpo.storage.engine import Storage
 from hpo.storage.inventory import TrialFiles
 from hpo.storage.removal import deleted
-from hpo.study.catalog import Deleted, Listed, check_unused, delete_study, find, listing, studies
+from hpo.study.catalog import Deleted, StudyRow, check_unused, delete_study, find, listing, studies
 from hpo.study.retraining import find_confirming
 from hpo.study.study import Study
 
@@ -200,7 +200,7 @@ def _lonely_table(
 
 
 def _unused(
-    tables: Iterable[str], rows: Iterable[Listed], named: Iterable[str | None]
+    tables: Iterable[str], rows: Iterable[StudyRow], named: Iterable[str | None]
 ) -> list[str]:
     """Tables that no study uses; none of them when there is a study that does not say which.
 

@@ -50,7 +50,7 @@ and say why. `open_study` keeps reading all formats up to this one; name here wh
 
 
 @dataclass(frozen=True, kw_only=True)
-class Listed:
+class StudyRow:
     """A study's row, read or not.
 
     Attributes:
@@ -81,7 +81,7 @@ class Listed:
 class Deleted:
     """What was deleted, and what is still to be."""
 
-    row: Listed
+    row: StudyRow
     n_trials: int
 
 
@@ -152,7 +152,7 @@ def studies(storage: Storage) -> list[Study]:
     return [Study(storage, row.id, row.attrs) for row in rows]
 
 
-def find(storage: Storage, name: str) -> Listed:
+def find(storage: Storage, name: str) -> StudyRow:
     """A study's row, whether this hpo can open it or not.
 
     Raises:
@@ -160,9 +160,9 @@ def find(storage: Storage, name: str) -> Listed:
     """
     found = {row.name: row for row in listing(storage)}
     if name not in found:
-        listed = f"it has {', '.join(found)}" if found else "it has none yet"
+        has = f"it has {', '.join(found)}" if found else "it has none yet"
         raise StudyNotFoundError(
-            f"no study {name} in {storage.safe_url}{nearest(name, found)}; {listed}"
+            f"no study {name} in {storage.safe_url}{nearest(name, found)}; {has}"
         )
     return found[name]
 
@@ -173,12 +173,12 @@ def stored_format(storage: Storage, name: str) -> int | None:
     return None if row is None or row.uuid is None else int(row.attrs.get(FORMAT, 1))
 
 
-def listing(storage: Storage) -> list[Listed]:
+def listing(storage: Storage) -> list[StudyRow]:
     """The row of every study, of other programs too, oldest first."""
     with storage.errors():
         found = storage.reader.get_all_studies()
     return [
-        listed(storage, study._study_id, study.study_name, study.system_attrs) for study in found
+        study_row(storage, study._study_id, study.study_name, study.system_attrs) for study in found
     ]
 
 
@@ -234,7 +234,7 @@ def delete_study(storage: Storage, name: str, *, force: bool = False) -> Deleted
     return Deleted(row=row, n_trials=n_trials)
 
 
-def lock_unused(connection: Connection, row: Listed, where: str, otherwise: str) -> None:
+def lock_unused(connection: Connection, row: StudyRow, where: str, otherwise: str) -> None:
     """Lock a study that no worker is at; under the lock none can begin.
 
     Args:
@@ -251,7 +251,7 @@ def lock_unused(connection: Connection, row: Listed, where: str, otherwise: str)
     check_unused(connection, row, otherwise)
 
 
-def check_unused(connection: Connection, row: Listed, otherwise: str) -> None:
+def check_unused(connection: Connection, row: StudyRow, otherwise: str) -> None:
     """Make sure that no worker is at a study; see `lock_unused`."""
     if workers := live_workers(connection, row.id):
         named = ", ".join(f"process {worker.pid} on {worker.host}" for worker in workers)
@@ -260,12 +260,12 @@ def check_unused(connection: Connection, row: Listed, otherwise: str) -> None:
         )
 
 
-def _lock(connection: Connection, row: Listed, where: str) -> None:
+def _lock(connection: Connection, row: StudyRow, where: str) -> None:
     if not ledger.lock_study(connection, row.id):
         raise StudyNotFoundError(f"study {row.name} is no longer in {where}")
 
 
-def listed(storage: Storage, study_id: int, name: str, attrs: Mapping[str, Any]) -> Listed:
+def study_row(storage: Storage, study_id: int, name: str, attrs: Mapping[str, Any]) -> StudyRow:
     """A study's row by its system attributes."""
     moved, made_by = attrs.get(MOVED), attrs.get(VERSION, "another version")
     obstacle = None
@@ -281,7 +281,7 @@ def listed(storage: Storage, study_id: int, name: str, attrs: Mapping[str, Any])
             f"study {name} in {storage.safe_url} was made by hpo {made_by}, which is newer than "
             f"this hpo {__version__}: install hpo {made_by} or later to work with it"
         )
-    return Listed(
+    return StudyRow(
         id=study_id,
         name=name,
         uuid=attrs.get(UUID),

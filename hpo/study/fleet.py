@@ -21,7 +21,7 @@ from hpo.config.errors import StudyNotFoundError
 from hpo.storage import attributes
 from hpo.storage.engine import Storage
 from hpo.storage.overview import Work, count_work, read_attrs
-from hpo.study.catalog import listed
+from hpo.study.catalog import study_row
 from hpo.study.settings import GIVEN, STANDING, Settings
 from hpo.study.study import DEFINITION, FORMAT, MOVED, STORE, UUID, VERSION, Study
 
@@ -68,7 +68,7 @@ class Fleet:
         """Every study with something to do, each opened once, the first in line first."""
         with self._storage.read() as connection:
             rows = read_attrs(connection, KEYS)
-            found = [listed(self._storage, key, name, attrs) for key, name, attrs in rows]
+            found = [study_row(self._storage, key, name, attrs) for key, name, attrs in rows]
             fitting = [r for r in found if r.obstacle is None and r.store_id == self._store_id]
             counts = count_work(connection, [row.id for row in fitting])
         open_studies = []
