@@ -32,7 +32,15 @@ from hpo.files.store import LOG, ArtifactStore, study_path, table_path
 from hpo.storage.engine import Storage
 from hpo.storage.inventory import TrialFiles
 from hpo.storage.removal import deleted
-from hpo.study.catalog import Deleted, StudyRow, check_unused, delete_study, find, listing, studies
+from hpo.study.catalog import (
+    Deleted,
+    StudyRow,
+    check_unused,
+    delete_study,
+    find,
+    studies,
+    study_rows,
+)
 from hpo.study.retraining import find_confirming
 from hpo.study.study import Study
 
@@ -112,7 +120,7 @@ def collect(
     trees = _by_study(store.list("studies"))
     tables = store.list("tables")
     drafts = store.drafts("", DRAFT_SECONDS)
-    rows = [row for row in listing(storage) if row.uuid is not None]
+    rows = [row for row in study_rows(storage) if row.uuid is not None]
     with storage.read() as connection:
         graves = deleted(connection, store.id) - {row.uuid for row in rows}
     held = {row.uuid for row in rows if row.store_id in (store.id, None)}
@@ -193,7 +201,7 @@ def _lonely_table(
 ) -> list[tuple[str, LeftoverKind]]:
     """A table, if it is there and no study names it, of this storage or of another one."""
     path = table_path(fingerprint)
-    rows = [row for row in listing(storage) if row.uuid is not None]
+    rows = [row for row in study_rows(storage) if row.uuid is not None]
     strangers = _by_study(store.list("studies")).keys() - {row.uuid for row in rows}
     named = [_owner(store, uuid).get("table") for uuid in strangers]
     return [(path, "table") for path in _unused([path], rows, named) if store.exists(path)]

@@ -30,7 +30,7 @@ from hpo.storage import attributes, copying, ledger
 from hpo.storage.engine import Storage
 from hpo.storage.inventory import TrialFiles, read_inventory
 from hpo.storage.removal import deleted
-from hpo.study.catalog import StudyRow, check_unused, find, listing, lock_unused, open_study
+from hpo.study.catalog import StudyRow, check_unused, find, lock_unused, open_study, study_rows
 from hpo.study.retraining import find_confirming
 from hpo.study.study import DEFINITION, MOVED, STORE, UUID, Study
 
@@ -86,11 +86,11 @@ def copy_studies(
             f"--to-artifacts must be another store than --artifacts, but both are "
             f"{stores.target.safe_url}: without --to-artifacts the artifacts stay where they are"
         )
-    taken = {row.name for row in listing(target)}
+    taken = {row.name for row in study_rows(target)}
     if names:
         rows = _named(source, target, names, taken, stores)
     else:
-        rows = [row for row in listing(source) if _is_to_go(row, target, taken, stores)]
+        rows = [row for row in study_rows(source) if _is_to_go(row, target, taken, stores)]
     for row in rows:
         _check(row, source, target, taken, stores)
     if stores is None:
@@ -159,7 +159,7 @@ def _move(row: StudyRow, source: Storage, target: Storage) -> Relocated:
         n_trials = _arrive(target, row.name, write)
     except BaseException:
         with suppress(HpoError):  # out of reach: the same command goes on with it later
-            if row.uuid not in {other.uuid for other in listing(target)}:
+            if row.uuid not in {other.uuid for other in study_rows(target)}:
                 source.write(lambda connection: _call_back(connection, row))
         raise
     return Relocated(name=row.name, n_trials=n_trials, n_files=0)

@@ -148,7 +148,7 @@ def list_studies(storage: Storage) -> list[StudyStatus]:
 
 def studies(storage: Storage) -> list[Study]:
     """Every study that this hpo can open, oldest first."""
-    rows = [row for row in listing(storage) if row.obstacle is None]
+    rows = [row for row in study_rows(storage) if row.obstacle is None]
     return [Study(storage, row.id, row.attrs) for row in rows]
 
 
@@ -158,7 +158,7 @@ def find(storage: Storage, name: str) -> StudyRow:
     Raises:
         StudyNotFoundError: there is none of that name; the message offers the nearest.
     """
-    found = {row.name: row for row in listing(storage)}
+    found = {row.name: row for row in study_rows(storage)}
     if name not in found:
         has = f"it has {', '.join(found)}" if found else "it has none yet"
         raise StudyNotFoundError(
@@ -169,11 +169,11 @@ def find(storage: Storage, name: str) -> StudyRow:
 
 def stored_format(storage: Storage, name: str) -> int | None:
     """The format of a study that hpo made; None where there is none of that name."""
-    row = next((row for row in listing(storage) if row.name == name), None)
+    row = next((row for row in study_rows(storage) if row.name == name), None)
     return None if row is None or row.uuid is None else int(row.attrs.get(FORMAT, 1))
 
 
-def listing(storage: Storage) -> list[StudyRow]:
+def study_rows(storage: Storage) -> list[StudyRow]:
     """The row of every study, of other programs too, oldest first."""
     with storage.errors():
         found = storage.reader.get_all_studies()

@@ -19,7 +19,7 @@ from hpo.config.space import Params
 from hpo.storage import attributes, ledger
 from hpo.storage.engine import Storage
 from hpo.storage.snapshot import read_study
-from hpo.study.catalog import StudyRow, create_study, listing, open_study
+from hpo.study.catalog import StudyRow, create_study, open_study, study_rows
 from hpo.study.confirmation import (
     SEED,
     SUFFIX,
@@ -137,7 +137,7 @@ def read_confirmed(study: Study) -> dict[int, Estimate]:
 
 def find_confirming(storage: Storage, name: str) -> StudyRow | None:
     """The row of the study that `hpo confirm` made for another one; None where there is none."""
-    rows = (row for row in listing(storage) if row.name == name + SUFFIX)
+    rows = (row for row in study_rows(storage) if row.name == name + SUFFIX)
     return next((row for row in rows if row.attrs.get(CONFIRMS) == name), None)
 
 
