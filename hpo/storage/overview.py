@@ -18,7 +18,7 @@ from hpo.storage.schema import LEASES, STUDIES, STUDY_ATTRS, TRIALS, WORKERS
 
 
 @dataclass(frozen=True, kw_only=True)
-class Work:
+class TrialCounts:
     """How a study's trials stand.
 
     Attributes:
@@ -78,7 +78,7 @@ def read_attrs(
     return [(study_id, name, attrs) for study_id, (name, attrs) in found.items()]
 
 
-def count_work(connection: Connection, ids: Collection[int]) -> dict[int, Work]:
+def count_trials(connection: Connection, ids: Collection[int]) -> dict[int, TrialCounts]:
     """How the trials of studies stand, by the studies' ids; one that was deleted is left out."""
 
     def count(table: sa.Table, *conditions: sa.ColumnElement[bool]) -> sa.ScalarSelect[int]:
@@ -93,7 +93,7 @@ def count_work(connection: Connection, ids: Collection[int]) -> dict[int, Work]:
         count(LEASES, is_live).label("n_running"),
         count(LEASES, ~is_live).label("n_silent"),
     ).where(STUDIES.c.study_id.in_(ids))
-    return {study_id: Work(**row) for study_id, row in _by_id(connection, query).items()}
+    return {study_id: TrialCounts(**row) for study_id, row in _by_id(connection, query).items()}
 
 
 def read_workers(connection: Connection) -> list[ActiveWorker]:

@@ -20,7 +20,7 @@ from hpo.config.definition import Budget
 from hpo.config.errors import StudyNotFoundError
 from hpo.storage import attributes
 from hpo.storage.engine import Storage
-from hpo.storage.overview import Work, count_work, read_attrs
+from hpo.storage.overview import TrialCounts, count_trials, read_attrs
 from hpo.study.catalog import study_row
 from hpo.study.settings import GIVEN, STANDING, Settings
 from hpo.study.study import DEFINITION, FORMAT, MOVED, STORE, UUID, VERSION, Study
@@ -70,7 +70,7 @@ class Fleet:
             rows = read_attrs(connection, KEYS)
             found = [study_row(self._storage, key, name, attrs) for key, name, attrs in rows]
             fitting = [r for r in found if r.obstacle is None and r.store_id == self._store_id]
-            counts = count_work(connection, [row.id for row in fitting])
+            counts = count_trials(connection, [row.id for row in fitting])
         open_studies = []
         opened = {}
         for row in fitting:
@@ -153,7 +153,7 @@ def _in_line(open_studies: list[OpenStudy]) -> list[OpenStudy]:
 
 
 def _open_study(
-    study: Study, budget: Budget, priority: int, counts: Work | None
+    study: Study, budget: Budget, priority: int, counts: TrialCounts | None
 ) -> OpenStudy | None:
     """A study as its trials tell; None where it was deleted, or none of them is left to run."""
     if counts is None:
