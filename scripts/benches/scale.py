@@ -1,9 +1,9 @@
 """Trials an hour by the number of worker processes at one study.
 
-Each is the real worker: its loop, its heart, its leases, its outbox and an artifact store on the
-local disk, TPE and the median pruner. Training alone is replaced, by curves of 10 to 30 epochs and
-a sleep, so that a machine with few cores stands for many. Ideal is what as many workers would do
-that never waited for anything. The last count of workers is measured again with shorter epochs,
+Each is the real worker: its loop, its heartbeat, its leases, its outbox and an artifact store on
+the local disk, TPE and the median pruner. Training alone is replaced, by curves of 10 to 30 epochs
+and a sleep, so that a machine with few cores stands for many. Ideal is what as many workers would
+do that never waited for anything. The last count of workers is measured again with shorter epochs,
 which ask more of the storage than training mostly does.
 
 Workers start together. What they do is counted when all are at it; when the time is up, they hand
