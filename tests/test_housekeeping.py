@@ -19,8 +19,9 @@ from hpo.files.store import ArtifactStore, study_path, table_path, trial_path
 from hpo.lifecycle.housekeeping import OWNER, Swept, collect, delete, sweep
 from hpo.storage import schema
 from hpo.storage.engine import Storage, open_storage
+from hpo.study import catalog
 from hpo.study.catalog import create_study, list_studies, open_study, study_rows
-from hpo.study.study import FORMAT, Study, catalog
+from hpo.study.study import FORMAT, Study
 from tests.housekeeping_cases import DAY, ME, claim, files, furnish, grow_old, unnamed
 from tests.study_process import definition
 

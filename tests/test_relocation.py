@@ -27,9 +27,10 @@ from hpo.lifecycle.relocation import Stores, copy_studies
 from hpo.storage import copying
 from hpo.storage.engine import Storage, open_storage
 from hpo.storage.schema import CLOCKS, TRIALS
+from hpo.study import catalog
 from hpo.study.catalog import create_study, list_studies, open_study
 from hpo.study.retraining import find_confirming, open_confirming, queue_missing
-from hpo.study.study import Study, catalog
+from hpo.study.study import Study
 from tests.housekeeping_cases import ME, claim, files, furnish, grow_old, unnamed
 from tests.study_process import definition
 
