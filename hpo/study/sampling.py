@@ -77,7 +77,7 @@ class Drawn:
     is_free: bool
 
 
-class Drawer:
+class ParamSampler:
     """Asks a study's sampler for the params of trials; in a finite space, for each point once."""
 
     def __init__(self, study: optuna.Study, reader: Reader, tried: Tried | None) -> None:

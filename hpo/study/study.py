@@ -33,7 +33,7 @@ from hpo.storage.snapshot import read_study
 from hpo.storage.trend import Trend
 from hpo.study.pruning import Judge
 from hpo.study.reaper import Reaper
-from hpo.study.sampling import Drawer
+from hpo.study.sampling import ParamSampler
 from hpo.study.settings import DEFINITION as DEFINITION
 from hpo.study.settings import GIVEN, STANDING, Settings, raise_by_file, room
 from hpo.study.status import StudyStatus, read_status
@@ -142,11 +142,13 @@ class Study:
             return []
         try:
             with self._reading():
-                drawn = self._drawer.draw(self.definition, granted)
+                drawn = self._param_sampler.draw(self.definition, granted)
         except StudyNotFoundError:
             return []
         if any(each.written for each in drawn.values()):  # those of earlier attempts are there
-            drawn = self.storage.write(lambda c: self._drawer.write(c, self.definition, drawn))
+            drawn = self.storage.write(
+                lambda c: self._param_sampler.write(c, self.definition, drawn)
+            )
         return [Claim(**vars(lease), params=each.params) for lease, each in drawn.items()]
 
     def resume(self, claim: Claim, measurements: Sequence[Measurement]) -> float:
@@ -383,8 +385,8 @@ class Study:
         return Judge(self.definition, self._optuna, self.storage.reader)
 
     @cached_property
-    def _drawer(self) -> Drawer:
-        return Drawer(self._optuna, self.storage.reader, self._tried)
+    def _param_sampler(self) -> ParamSampler:
+        return ParamSampler(self._optuna, self.storage.reader, self._tried)
 
     @contextmanager
     def _reading(self) -> Iterator[None]:
