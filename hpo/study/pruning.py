@@ -30,7 +30,7 @@ LONGEST = "training.max_epochs"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Judgement:
+class PruningDecision:
     """A report as far as the pruner let the trial go.
 
     Attributes:
@@ -55,7 +55,7 @@ class Judge:
         self._reader = reader
         self._trials: dict[str, FrozenTrial] = {}
 
-    def judge(self, lease: Lease, measurements: Sequence[Measurement]) -> Judgement:
+    def judge(self, lease: Lease, measurements: Sequence[Measurement]) -> PruningDecision:
         """Say what becomes of a trial after more epochs; changes nothing."""
         trial = _copy(self._trials[lease.token]) if lease.token in self._trials else _frozen(lease)
         if isinstance(self._pruner, _COMPARES_RUNNING):
@@ -68,7 +68,7 @@ class Judge:
                 is_hopeless = self._pruner.prune(self._study, trial)
                 trial.system_attrs.update(notes.system_attrs)
                 n_kept += 1
-        return Judgement(
+        return PruningDecision(
             lease=lease,
             measurements=measurements[:n_kept],
             system_attrs=notes.system_attrs,
@@ -85,7 +85,7 @@ class Judge:
         trial.system_attrs = system_attrs
         self._trials[lease.token] = trial
 
-    def remember(self, judgement: Judgement) -> None:
+    def remember(self, judgement: PruningDecision) -> None:
         """Take what was judged as reported."""
         self._trials[judgement.lease.token] = judgement.trial
 
