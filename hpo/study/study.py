@@ -53,7 +53,7 @@ class Claim(Lease):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Verdicts:
+class ReportReply:
     """What became of a report.
 
     Attributes:
@@ -178,7 +178,7 @@ class Study:
         self._judge.recall(claim, measurements, noted)
         return n_chances
 
-    def report(self, batch: Mapping[Claim, Sequence[Measurement]]) -> Verdicts:
+    def report(self, batch: Mapping[Claim, Sequence[Measurement]]) -> ReportReply:
         """Write what trials measured, all in one transaction, as far as the pruner lets them go.
 
         Args:
@@ -189,7 +189,7 @@ class Study:
             with self._reading():
                 judged = {claim: self._judge.judge(claim, batch[claim]) for claim in batch}
         except StudyNotFoundError:  # deleted, and its leases with it
-            return Verdicts(prune={}, lost=set(batch))
+            return ReportReply(prune={}, lost=set(batch))
 
         def write(connection: Connection) -> set[Claim]:
             touched = leases.touch(connection, batch.keys())
@@ -204,7 +204,7 @@ class Study:
         for claim in held:
             self._judge.remember(judged[claim])
         ended = {claim: judged[claim] for claim in held if judged[claim].is_hopeless}
-        return Verdicts(
+        return ReportReply(
             prune={claim: judgement.measurements[-1].step for claim, judgement in ended.items()},
             lost=batch.keys() - held,
         )
