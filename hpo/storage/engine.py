@@ -26,7 +26,7 @@ from sqlalchemy.engine import URL, Connection, Engine
 from hpo.config.errors import InputError, StorageError, StorageUnavailableError
 from hpo.storage import dialects, schema
 from hpo.storage.failures import is_in_the_way, translate
-from hpo.storage.reader import Reader
+from hpo.storage.reader import StudyReader
 
 Result = TypeVar("Result")
 
@@ -52,7 +52,7 @@ class Storage:
 
     url: str = field(repr=False)
     safe_url: str
-    reader: Reader
+    reader: StudyReader
     plain: optuna.storages.RDBStorage
     _reads: Engine
     _writes: Engine
@@ -160,7 +160,7 @@ def _open(parsed: URL, *, create: bool) -> Storage:
     return Storage(
         url=parsed.render_as_string(hide_password=False),
         safe_url=safe,
-        reader=Reader(backend),
+        reader=StudyReader(backend),
         plain=backend,
         _reads=backend.engine,
         _writes=dialects.locking_engine(parsed) if is_sqlite else backend.engine,

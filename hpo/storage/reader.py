@@ -47,7 +47,7 @@ class Notes:
     system_attrs: dict[str, Any] = field(default_factory=dict)
 
 
-class Reader(_CachedStorage):
+class StudyReader(_CachedStorage):
     """Reads seldom, and lets samplers and pruners write nothing themselves."""
 
     def __init__(self, backend: RDBStorage) -> None:

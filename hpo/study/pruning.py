@@ -23,7 +23,7 @@ from hpo.config.definition import StudyDefinition
 from hpo.config.ranges import IntRange
 from hpo.config.trial import Measurement, TrainingConfig
 from hpo.storage.leases import Lease
-from hpo.storage.reader import Reader
+from hpo.storage.reader import StudyReader
 from hpo.storage.snapshot import Snapshot
 
 LONGEST = "training.max_epochs"
@@ -48,7 +48,9 @@ class PruningDecision:
 class Judge:
     """Asks a study's pruner about the trials of one worker."""
 
-    def __init__(self, definition: StudyDefinition, study: optuna.Study, reader: Reader) -> None:
+    def __init__(
+        self, definition: StudyDefinition, study: optuna.Study, reader: StudyReader
+    ) -> None:
         """Take the study as Optuna sees it, over the reader."""
         self._pruner = _quick(make_pruner(definition), reader)
         self._study = study
@@ -101,7 +103,7 @@ class _Columns(BasePruner):
     thousand; the reader has what they reported at it side by side.
     """
 
-    def __init__(self, pruner: optuna.pruners.PercentilePruner, reader: Reader) -> None:
+    def __init__(self, pruner: optuna.pruners.PercentilePruner, reader: StudyReader) -> None:
         self._like = pruner
         self._reader = reader
 
@@ -140,7 +142,7 @@ class _Columns(BasePruner):
         return limit
 
 
-def _quick(pruner: BasePruner, reader: Reader) -> BasePruner:
+def _quick(pruner: BasePruner, reader: StudyReader) -> BasePruner:
     """A pruner that decides the same in less time."""
     if isinstance(pruner, optuna.pruners.PercentilePruner):
         return _Columns(pruner, reader)

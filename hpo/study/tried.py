@@ -17,7 +17,7 @@ from sqlalchemy.engine import Connection
 from hpo.config.points import Points
 from hpo.config.space import Params, SearchSpace
 from hpo.storage.ledger import FIXED_PARAMS
-from hpo.storage.reader import Reader
+from hpo.storage.reader import StudyReader
 from hpo.storage.snapshot import Snapshot
 
 
@@ -28,7 +28,7 @@ class Tried:
         points: of the study's space.
     """
 
-    def __init__(self, points: Points, reader: Reader, study_id: int) -> None:
+    def __init__(self, points: Points, reader: StudyReader, study_id: int) -> None:
         """Look at nothing yet."""
         self.points = points
         self._reader = reader
@@ -40,7 +40,7 @@ class Tried:
         self._n_undrawn = 0
 
     @classmethod
-    def of(cls, space: SearchSpace, reader: Reader, study_id: int) -> "Tried | None":
+    def of(cls, space: SearchSpace, reader: StudyReader, study_id: int) -> "Tried | None":
         """Those of a study; None where its space is not finite."""
         points = Points.of(space)
         return None if points is None else cls(points, reader, study_id)
