@@ -36,7 +36,7 @@ from hpo.storage.leases import Lease
 from hpo.storage.ledger import FIXED_PARAMS
 from hpo.storage.reader import DrawnParam, StudyReader
 from hpo.study.tpe import Columns, ColumnsTpeSampler
-from hpo.study.tried import Tried
+from hpo.study.tried import TriedPoints
 
 N_DRAWS = 4
 """How often a sampler is asked for a point that no trial has, before one is picked for it."""
@@ -80,7 +80,7 @@ class SampledParams:
 class ParamSampler:
     """Asks a study's sampler for the params of trials; in a finite space, for each point once."""
 
-    def __init__(self, study: optuna.Study, reader: StudyReader, tried: Tried | None) -> None:
+    def __init__(self, study: optuna.Study, reader: StudyReader, tried: TriedPoints | None) -> None:
         """Take the study as Optuna sees it, over the reader; None is a space without end."""
         self._study = study
         self._reader = reader

@@ -37,7 +37,7 @@ from hpo.study.sampling import ParamSampler
 from hpo.study.settings import DEFINITION as DEFINITION
 from hpo.study.settings import GIVEN, STANDING, Settings, raise_by_file, room
 from hpo.study.status import StudyStatus, read_status
-from hpo.study.tried import Tried
+from hpo.study.tried import TriedPoints
 
 RELEASED = ledger.RELEASED
 UUID, STORE, VERSION, NOTES = "hpo:uuid", "hpo:artifacts", "hpo:version", "hpo:notes"
@@ -377,8 +377,8 @@ class Study:
         return None if self._tried is None else self._tried.points.n
 
     @cached_property
-    def _tried(self) -> Tried | None:
-        return Tried.of(self.definition.space, self.storage.reader, self._id)
+    def _tried(self) -> TriedPoints | None:
+        return TriedPoints.of(self.definition.space, self.storage.reader, self._id)
 
     @cached_property
     def _judge(self) -> Judge:

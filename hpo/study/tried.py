@@ -21,7 +21,7 @@ from hpo.storage.reader import StudyReader
 from hpo.storage.snapshot import Snapshot
 
 
-class Tried:
+class TriedPoints:
     """The points that trials of a study have, as of the last look.
 
     Attributes:
@@ -40,7 +40,7 @@ class Tried:
         self._n_undrawn = 0
 
     @classmethod
-    def of(cls, space: SearchSpace, reader: StudyReader, study_id: int) -> "Tried | None":
+    def of(cls, space: SearchSpace, reader: StudyReader, study_id: int) -> "TriedPoints | None":
         """Those of a study; None where its space is not finite."""
         points = Points.of(space)
         return None if points is None else cls(points, reader, study_id)
