@@ -203,7 +203,7 @@ def is_pooled(connection: Connection) -> bool:
     return bool(told != connection.scalar(sa.select(sa.func.pg_backend_pid())))
 
 
-def looking_engine(parsed: URL) -> Engine:
+def read_only_engine(parsed: URL) -> Engine:
     """An engine that changes nothing, not even SQLite's journal, and keeps no connection."""
     return sa.create_engine(parsed, connect_args=of(parsed).connect, poolclass=sa.pool.NullPool)
 
@@ -266,7 +266,7 @@ def creation_lock(parsed: URL) -> Iterator[None]:
         with _file_lock(parsed, fcntl.LOCK_EX):
             yield
         return
-    with looking_engine(parsed).connect() as holder:
+    with read_only_engine(parsed).connect() as holder:
         if parsed.get_backend_name() == "postgresql":
             _lock_postgresql(holder)
         else:

@@ -193,7 +193,7 @@ def check_file(parsed: URL, safe: str, *, create: bool) -> None:
     if not create and not path.exists():
         raise StorageError(f"storage {safe}: does not exist yet; hpo create or hpo run makes it")
     if path.exists() and not dialects.lock_file(parsed).exists():  # none beside another's file
-        with said_of(safe), dialects.looking_engine(parsed).connect() as connection:
+        with said_of(safe), dialects.read_only_engine(parsed).connect() as connection:
             connection.exec_driver_sql("PRAGMA schema_version")
 
 
@@ -211,7 +211,7 @@ def _open_tables(parsed: URL) -> optuna.storages.RDBStorage:
 def _has_tables(parsed: URL) -> bool:
     if parsed.drivername == "sqlite" and not Path(parsed.database or "").exists():
         return False
-    with dialects.looking_engine(parsed).connect() as connection:
+    with dialects.read_only_engine(parsed).connect() as connection:
         found = schema.read_version(connection)
     if found is not None and found < schema.VERSION:
         raise older("version", found, schema.VERSION, parsed)

@@ -53,7 +53,7 @@ def measure_held(url: str, counts: Sequence[int]) -> Iterator[tuple[int, dict[st
     """The cost of each call by its name, for each count of trials that are held, rising."""
     create_hpo(url)
     n_before = 0
-    with dialects.looking_engine(dialects.parse(url)).connect() as watcher:
+    with dialects.read_only_engine(dialects.parse(url)).connect() as watcher:
         watcher.execution_options(isolation_level="AUTOCOMMIT")
         for n_held in counts:
             with writing(url) as connection:
