@@ -247,7 +247,7 @@ def _begin_immediate(connection: Connection) -> None:
 
 
 @contextmanager
-def looking_lock(parsed: URL) -> Iterator[None]:
+def shared_lock(parsed: URL) -> Iterator[None]:
     """Keep those off who make the tables; on a server they do not mind being watched.
 
     SQLite's journal can be switched only while nobody else is looking.

@@ -199,7 +199,7 @@ def check_file(parsed: URL, safe: str, *, create: bool) -> None:
 
 def _open_tables(parsed: URL) -> optuna.storages.RDBStorage:
     """Optuna's storage over tables that are all there; they are made under a lock."""
-    with dialects.looking_lock(parsed):
+    with dialects.shared_lock(parsed):
         is_complete = _has_tables(parsed)
     if not is_complete:
         with dialects.creation_lock(parsed):
