@@ -104,7 +104,7 @@ class PlainView:
         self._console = console
         self._metric = study.definition.metric_label
         self._tells_failures = tells_failures
-        self._told: set[int] = set()
+        self._reported: set[int] = set()
         self._next = 0.0
         self._state = ""
 
@@ -137,8 +137,8 @@ class PlainView:
 
     def _tell_failures(self, status: StudyStatus) -> None:
         for failure in reversed(status.failures):
-            if failure.number not in self._told:
-                self._told.add(failure.number)
+            if failure.number not in self._reported:
+                self._reported.add(failure.number)
                 self.log(f"trial {failure.number} FAIL: {failure.reason}")
 
 

@@ -51,11 +51,11 @@ def _progress(status: StudyStatus, title: str, width: int) -> Iterable[Text]:
     reason = f" ({status.reason})" if status.reason else ""
     yield Text.assemble((title, "bold"), ": ", state, reason)
     total, n_ended, left = status.budget.n_trials, status.n_ended, time_left(status)
-    told = f" {n_ended}/{total} trials, {status.per_minute:.1f} a minute"
-    told += "" if left is None else f", at most {duration(left)} left"
-    room = max(MIN_BAR, min(MAX_BAR, width - len(told)))
+    text = f" {n_ended}/{total} trials, {status.per_minute:.1f} a minute"
+    text += "" if left is None else f", at most {duration(left)} left"
+    room = max(MIN_BAR, min(MAX_BAR, width - len(text)))
     n_full = min(room, room * n_ended // total)
-    yield Text.assemble(("━" * n_full, "green"), ("━" * (room - n_full), "dim"), told)
+    yield Text.assemble(("━" * n_full, "green"), ("━" * (room - n_full), "dim"), text)
     n_pruned = status.counts.get("PRUNED", 0)
     share = f"; {n_pruned / n_ended:.0%} pruned" if n_ended else ""
     yield Text(count_text(status.counts) + share)
@@ -77,13 +77,13 @@ def _best(status: StudyStatus, width: int) -> Iterable[Text]:
     """The best trial, and how the best value came down, or up, to it."""
     if status.best is None:
         return
-    told = f"best {status.best.value:.5g} (trial {status.best.number}) "
+    text = f"best {status.best.value:.5g} (trial {status.best.number}) "
     drawn = (
-        sparkline(list(status.curve), max(1, min(40, width - len(told)))) if status.curve else ""
+        sparkline(list(status.curve), max(1, min(40, width - len(text)))) if status.curve else ""
     )
-    yield Text.assemble(told, (drawn, "green"))
-    told = params_text(status.best.params)
-    for line in wrap(told, max(10, width - 2), max_lines=PARAM_LINES, placeholder=" …"):
+    yield Text.assemble(text, (drawn, "green"))
+    text = params_text(status.best.params)
+    for line in wrap(text, max(10, width - 2), max_lines=PARAM_LINES, placeholder=" …"):
         yield Text(f"  {line}")
 
 
@@ -112,8 +112,8 @@ def _trouble(status: StudyStatus) -> Iterable[Text]:
     for failure in status.failures[:MAX_FAILURES]:
         yield Text.assemble((f"trial {failure.number} FAIL: ", "red"), printable(failure.reason))
     if status.silent:
-        told = f"no sign of life of trials {ranges(status.silent)}: "
-        yield Text.assemble((told, "red"), f"workers take them over, or hpo reap {status.name}")
+        text = f"no sign of life of trials {ranges(status.silent)}: "
+        yield Text.assemble((text, "red"), f"workers take them over, or hpo reap {status.name}")
 
 
 def _name(host: str, pid: int) -> str:

@@ -53,8 +53,8 @@ def print_status(status: StudyStatus) -> None:
         table.add_row("since the best", f"{status.n_since_best} of {budget.no_improvement} trials")
     if status.best is not None:
         drawn = sparkline(list(status.curve)) if status.curve else ""
-        told = f"{status.metric_label} {status.best.value:.5g} (trial {status.best.number})"
-        table.add_row("best", f"{told}  {drawn}")
+        text = f"{status.metric_label} {status.best.value:.5g} (trial {status.best.number})"
+        table.add_row("best", f"{text}  {drawn}")
         table.add_row("", params_text(status.best.params))
     if status.worker_rows:
         table.add_row("throughput", f"{status.per_minute:.1f} trials a minute")
@@ -65,8 +65,8 @@ def print_status(status: StudyStatus) -> None:
     for failure in status.failures:
         table.add_row("failed", f"trial {failure.number}: {failure.reason}")
     if status.silent:
-        told = f"{ranges(status.silent)}: no sign of life; workers take them over"
-        table.add_row("silent trials", f"{told}, or: hpo reap {status.name}")
+        text = f"{ranges(status.silent)}: no sign of life; workers take them over"
+        table.add_row("silent trials", f"{text}, or: hpo reap {status.name}")
     for note in status.notes:
         table.add_row("note", note)
     _print(table)

@@ -195,8 +195,10 @@ class SearchSpace:
                 if not self._is_sure(other, allowed, params):
                     only = " or ".join(format_value(value) for value in allowed)
                     value = self._value(other, params)
-                    told = "not given" if value is None else format_value(value)
-                    raise InputError(f"{name} exists only where {other} is {only}, which is {told}")
+                    given = "not given" if value is None else format_value(value)
+                    raise InputError(
+                        f"{name} exists only where {other} is {only}, which is {given}"
+                    )
 
     def _is_sure(self, path: str, allowed: Sequence[Value], params: Mapping[str, Value]) -> bool:
         """Whether a leaf has one of some values in every trial with these params."""

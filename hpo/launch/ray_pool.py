@@ -214,8 +214,8 @@ class RayWorkerPool:
         elif not self._is_told and now - self._all_placed_at >= WAIT_SECONDS:
             self._is_told = True
             n_waiting = sum(seat.last is None for seat in at_work)
-            told = f"{n_waiting} of {len(at_work)} workers wait for a place"
-            self.on_line(f"{told} with {self.spec.seating.wanted} on the cluster")
+            text = f"{n_waiting} of {len(at_work)} workers wait for a place"
+            self.on_line(f"{text} with {self.spec.seating.wanted} on the cluster")
 
     def _drop_surplus(self) -> None:
         """Take back seats that the cluster has no room for any more, lest they wait for it."""

@@ -199,8 +199,8 @@ def is_pooled(connection: Connection) -> bool:
     """
     if connection.dialect.name != "postgresql":
         return False
-    told = connection.connection.driver_connection.info.backend_pid  # type: ignore[union-attr]
-    return bool(told != connection.scalar(sa.select(sa.func.pg_backend_pid())))
+    pid = connection.connection.driver_connection.info.backend_pid  # type: ignore[union-attr]
+    return bool(pid != connection.scalar(sa.select(sa.func.pg_backend_pid())))
 
 
 def read_only_engine(parsed: URL) -> Engine:
