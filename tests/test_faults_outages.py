@@ -9,7 +9,7 @@ from pathlib import Path
 import machine
 import pytest
 from faults.audit import audit
-from faults.crew import Crew, send, wait_until
+from faults.crew import WorkerGroup, send, wait_until
 from faults.setting import Setting, make_setting
 from servers import S3Server, postgresql_server
 from small_disk import small_disk
@@ -32,7 +32,7 @@ def test_workers_sit_out_an_outage_of_the_database(tmp_path: Path) -> None:
         made = make_setting(tmp_path, server.database(), n_trials=12, max_epochs=600)
         with (
             closing(made) as setting,
-            Crew(setting=setting, folder=tmp_path / "logs", size=2) as crew,
+            WorkerGroup(setting=setting, folder=tmp_path / "logs", size=2) as crew,
         ):
             wait_until(lambda: n_final(setting) >= 2, 60, "two trials finished")
             children = [worker.child() for worker in crew.commands]
@@ -58,7 +58,7 @@ def test_a_trial_waits_for_room_on_the_disk(tmp_path: Path) -> None:
             tmp_path, f"sqlite:///{tmp_path}/hpo.db", disk.folder / "store", n_trials=1
         )
         disk.fill()
-        with Crew(setting=setting, folder=tmp_path / "logs", size=1) as crew:
+        with WorkerGroup(setting=setting, folder=tmp_path / "logs", size=1) as crew:
             (worker,) = crew.commands
             wait_until(lambda: "No space left" in worker.text, 60, "told that the disk is full")
             time.sleep(2)
@@ -75,7 +75,10 @@ def test_workers_sit_out_an_outage_of_the_object_store(tmp_path: Path, s3: S3Ser
     """Down in the middle, and before that a worker is killed: its trial goes on all the same."""
     url = f"sqlite:///{tmp_path}/hpo.db"
     made = make_setting(tmp_path, url, f"{s3.bucket()}/hpo", n_trials=2, max_epochs=400)
-    with closing(made) as setting, Crew(setting=setting, folder=tmp_path / "logs", size=1) as crew:
+    with (
+        closing(made) as setting,
+        WorkerGroup(setting=setting, folder=tmp_path / "logs", size=1) as crew,
+    ):
         (worker,) = crew.commands
         wait_until(lambda: s3.asked("^PUT .*/checkpoints/"), 60, "kept a checkpoint")
         assert send(worker.child(), signal.SIGKILL)

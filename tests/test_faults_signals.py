@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from faults.audit import audit, checkpoints
-from faults.crew import Crew, WorkerCommand, send, wait_until, worker_options
+from faults.crew import WorkerCommand, WorkerGroup, send, wait_until, worker_options
 from faults.setting import Setting, make_setting
 from optuna.trial import FrozenTrial
 
@@ -26,10 +26,10 @@ def make(folder: Path, **settings: object) -> Setting:
     return make_setting(folder, f"sqlite:///{folder}/hpo.db", **settings)  # type: ignore[arg-type]
 
 
-def crew(setting: Setting, size: int = 1, **options: str) -> Crew:
+def crew(setting: Setting, size: int = 1, **options: str) -> WorkerGroup:
     """Workers of a study; not started again unless the test tends them."""
     folder = Path(setting.store.url).parent / "logs"
-    return Crew(setting=setting, folder=folder, size=size, options=worker_options(**options))
+    return WorkerGroup(setting=setting, folder=folder, size=size, options=worker_options(**options))
 
 
 def trial(setting: Setting, number: int = 0) -> FrozenTrial:

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from servers import Server
 from small_disk import SmallDisk
 
-from faults.crew import Crew, WorkerCommand, send
+from faults.crew import WorkerCommand, WorkerGroup, send
 from hpo.config.errors import StorageError
 from hpo.worker.supervisor import MAX_RESTARTS
 
@@ -43,7 +43,7 @@ class Chaos:
         counts: faults so far, by kind.
     """
 
-    crew: Crew
+    crew: WorkerGroup
     seed: int
     every: float = 4.0
     max_faults: float = math.inf

@@ -73,7 +73,7 @@ class WorkerCommand:
 
 
 @dataclass(kw_only=True)
-class Crew:
+class WorkerGroup:
     """Some worker commands on one study.
 
     Attributes:
@@ -93,7 +93,7 @@ class Crew:
     losses: list[str] = field(default_factory=list)
     n_starts: int = 0
 
-    def __enter__(self) -> "Crew":
+    def __enter__(self) -> "WorkerGroup":
         """Start them all."""
         self.folder.mkdir(parents=True, exist_ok=True)
         self.commands = [self._start() for _ in range(self.size)]
