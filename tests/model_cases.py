@@ -18,7 +18,7 @@ from hpo.config.trial import (
 )
 from hpo.data.sources import RawTable, as_frame
 from hpo.data.table import Table, typed_table
-from hpo.models.ensemble import Ensemble, Member
+from hpo.models.ensemble import Ensemble, EnsembleMember
 from hpo.models.experiment import Experiment
 from hpo.models.model import Model, n_outputs
 from hpo.training import MLP
@@ -103,8 +103,8 @@ def ensemble(made: Experiment) -> Ensemble:
         schema=made.dataset.schema,
         metrics={"accuracy": 0.75},
         members=(
-            Member(number=4, weight=0.5, model=model(made, "quantile", "silu", seed=1)),
-            Member(number=0, weight=0.25, model=model(made, "robust", "tanh", depth=1)),
-            Member(number=7, weight=0.25, model=model(made, "quantile", "gelu", seed=2)),
+            EnsembleMember(number=4, weight=0.5, model=model(made, "quantile", "silu", seed=1)),
+            EnsembleMember(number=0, weight=0.25, model=model(made, "robust", "tanh", depth=1)),
+            EnsembleMember(number=7, weight=0.25, model=model(made, "quantile", "gelu", seed=2)),
         ),
     )

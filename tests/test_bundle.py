@@ -14,7 +14,7 @@ import torch
 from hpo.config.errors import InputError
 from hpo.config.trial import Task
 from hpo.data.sources import read_raw
-from hpo.models.ensemble import Ensemble, Member
+from hpo.models.ensemble import Ensemble, EnsembleMember
 from hpo.models.loading import load_model
 from hpo.models.model import Model
 from tests.model_cases import ensemble, experiment
@@ -52,7 +52,7 @@ def test_an_ensemble_predicts_the_weighted_mean_and_metrics_agree(task: Task) ->
     assert again.predict(rows).equals(mixed.predict(rows))
     # Metrics come from logits: of one member they are that member's own.
     model = mixed.members[0].model
-    member = Member(number=4, weight=1.0, model=model)
+    member = EnsembleMember(number=4, weight=1.0, model=model)
     alone = Ensemble(schema=mixed.schema, metrics={}, members=(member,))
     metrics = made.test_metrics(model)
     assert made.test_metrics(alone) == pytest.approx(metrics, rel=1e-9)

@@ -24,7 +24,7 @@ from hpo.config.definition import Budget
 from hpo.config.trial import Direction
 from hpo.storage.engine import open_storage
 from hpo.study.catalog import create_study
-from hpo.study.status import Best, Failure, Hand, StudyStatus
+from hpo.study.status import Best, Failure, StudyStatus, WorkerRow
 from hpo.study.study import Study, WorkerId
 from tests.command_line import hpo
 from tests.study_process import definition
@@ -41,10 +41,10 @@ PARAMS = {
 }
 
 
-def hand(pid: int, *trials: int, host: str = "here", device: str = "cpu") -> Hand:
+def worker_row(pid: int, *trials: int, host: str = "here", device: str = "cpu") -> WorkerRow:
     """A worker that holds some trials."""
     worker = WorkerId(host=host, pid=pid, device=device)
-    return Hand(worker=worker, trials=trials or (pid,), silent_seconds=2.0)
+    return WorkerRow(worker=worker, trials=trials or (pid,), silent_seconds=2.0)
 
 
 def status(
@@ -63,7 +63,7 @@ def status(
         busy_seconds=busy_seconds,
         device_seconds=busy_seconds,
         n_since_best=0,
-        hands=() if is_over else (hand(7),),
+        worker_rows=() if is_over else (worker_row(7),),
         silent=(),
         started=None,
         per_minute=4.0,
@@ -136,15 +136,17 @@ def test_a_pipe_gets_a_line_now_and_then_and_one_at_the_end(
 def test_time_or_trials_run_out_first_and_nothing_tells_without_workers() -> None:
     assert time_left(status(9, 1)) == 150
     assert time_left(status(9, 1, busy_seconds=500)) == 100
-    assert time_left(dataclasses.replace(status(9, 1), hands=())) is None
+    assert time_left(dataclasses.replace(status(9, 1), worker_rows=())) is None
 
 
 def test_a_terminal_is_not_overfull_whatever_there_is_to_show() -> None:
     host, device = "a-host-with-a-very-long-name.example.org", "NVIDIA H100 80GB HBM3 with more"
-    crew = [hand(100_000 + n, *range(2 * n, 300, 2), host=host, device=device) for n in range(40)]
+    rows = [
+        worker_row(100_000 + n, *range(2 * n, 300, 2), host=host, device=device) for n in range(40)
+    ]
     crowded = dataclasses.replace(
         status(9, 2),
-        hands=tuple(crew),
+        worker_rows=tuple(rows),
         silent=tuple(range(1, 99, 2)),
         failures=tuple(Failure(number=n, reason="no\nmemory " * 20) for n in range(5)),
         curve=tuple(1 / (1 + n) for n in range(500)),

@@ -56,8 +56,8 @@ def test_an_interval_is_students() -> None:
 
 def test_each_is_compared_with_the_default_seed_by_seed() -> None:
     found = outcome({0: [5.0, 6.0, 7.0], 4: [4.0, 5.5, 7.5], 9: [3.0, 4.1, 4.9]})
-    assert [each.number for each in found.contenders] == [9, 4, 0]
-    nine, four, default = found.contenders
+    assert [each.number for each in found.configs] == [9, 4, 0]
+    nine, four, default = found.configs
     assert nine.difference is not None
     half = T_2 * math.sqrt((0.1**2 + 0.1**2) / 2) / math.sqrt(3)
     assert nine.difference.mean == pytest.approx(-2.0)
@@ -73,8 +73,8 @@ def test_each_is_compared_with_the_default_seed_by_seed() -> None:
 
 def test_more_is_better_where_the_metric_says_so() -> None:
     found = outcome({0: [0.5, 0.6], 3: [0.7, 0.8001], 8: [0.4, 0.5]}, "accuracy")
-    assert [each.number for each in found.contenders] == [3, 0, 8]
-    assert [each.n_better for each in found.contenders] == [2, 0, 0]
+    assert [each.number for each in found.configs] == [3, 0, 8]
+    assert [each.n_better for each in found.configs] == [2, 0, 0]
     assert found.is_better_than_default
 
 
@@ -95,7 +95,7 @@ def test_the_default_may_win_and_wins_ties() -> None:
 
 def test_one_that_did_not_finish_with_every_seed_does_not_win() -> None:
     found = outcome({0: [5.0, 6.0, 7.0], 4: [1.0, 1.0], 5: [9.0, 9.0, 9.0], 6: []})
-    assert [each.number for each in found.contenders] == [0, 5, 4, 6]
+    assert [each.number for each in found.configs] == [0, 5, 4, 6]
     assert list(confirmed(found.to_json(values=False))) == [0, 5]
     assert outcome({0: [1.0], 4: [2.0, 3.0]}).verdict.startswith("Trial 4 has the best mean; the")
     assert outcome({0: [1.0], 4: [2.0]}).winner is not None
@@ -109,7 +109,7 @@ def test_a_confirmation_comes_back_and_fits_a_databases_text() -> None:
     found = outcome(values)
     kept = json.dumps(found.to_json(values=False))
     assert len(kept) < MYSQL_TEXT
-    assert confirmed(json.loads(kept)) == {each.number: each.estimate for each in found.contenders}
+    assert confirmed(json.loads(kept)) == {each.number: each.estimate for each in found.configs}
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ import machine
 import pytest
 from dashboard_cases import WEIGHTS, make_study, served, store_at
 
-from hpo.dashboard.server import Settings, application
-from hpo.dashboard.view import View
+from hpo.dashboard.server import ServerSettings, application
+from hpo.dashboard.view import DashboardStorage
 from hpo.storage.engine import open_storage
 
 sync_api = pytest.importorskip("playwright.sync_api")
@@ -39,8 +39,8 @@ def port(tmp_path_factory) -> Iterator[int]:
     folder = tmp_path_factory.mktemp("browser")
     storage, store = open_storage(f"sqlite:///{folder / 'hpo.db'}"), store_at(folder)
     make_study(storage, store)
-    settings = Settings(password="sesame", read_only=True)
-    with served(application(View(storage, store), settings)) as port:
+    settings = ServerSettings(password="sesame", read_only=True)
+    with served(application(DashboardStorage(storage, store), settings)) as port:
         yield port
 
 

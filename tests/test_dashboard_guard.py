@@ -7,31 +7,31 @@ import optuna
 import pytest
 from dashboard_cases import ask, make_study, reason, served, store_at
 
-from hpo.dashboard.server import Settings, application
-from hpo.dashboard.view import View
+from hpo.dashboard.server import ServerSettings, application
+from hpo.dashboard.view import DashboardStorage
 from hpo.storage.engine import open_storage
 
 NOTE = "/api/studies/1/note"
 
 
 @pytest.fixture(scope="module")
-def view(tmp_path_factory) -> View:
+def view(tmp_path_factory) -> DashboardStorage:
     folder = tmp_path_factory.mktemp("dashboard")
     storage, store = open_storage(f"sqlite:///{folder / 'hpo.db'}"), store_at(folder)
     make_study(storage, store)
     optuna.create_study(storage=storage.plain, study_name="of-another-program")
-    return View(storage, store)
+    return DashboardStorage(storage, store)
 
 
 @pytest.fixture(scope="module")
 def port(view) -> Iterator[int]:
-    with served(application(view, Settings(allowed_hosts=("proxy.example",)))) as port:
+    with served(application(view, ServerSettings(allowed_hosts=("proxy.example",)))) as port:
         yield port
 
 
 @pytest.fixture(scope="module")
 def reading_port(view) -> Iterator[int]:
-    with served(application(view, Settings(read_only=True))) as port:
+    with served(application(view, ServerSettings(read_only=True))) as port:
         yield port
 
 

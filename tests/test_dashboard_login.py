@@ -9,7 +9,7 @@ from dashboard_cases import ask, basic, reason, served
 
 from hpo.config.errors import InputError
 from hpo.dashboard.guard import guarded
-from hpo.dashboard.login import MAX_SESSIONS, SESSION_SECONDS, Door, Sessions
+from hpo.dashboard.login import MAX_SESSIONS, SESSION_SECONDS, Login, Sessions
 from hpo.dashboard.password import (
     MAX_WRONG,
     MAX_WRONG_IN_ALL,
@@ -45,7 +45,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def port(clock) -> Iterator[int]:
-    with served(guarded(Door(inside, PASSWORD, clock), {"localhost"})) as port:
+    with served(guarded(Login(inside, PASSWORD, clock), {"localhost"})) as port:
         yield port
 
 

@@ -18,7 +18,7 @@ import pytest
 from dashboard_cases import ask, served
 
 from hpo.config.errors import HpoError, InputError
-from hpo.dashboard.server import Settings, listening, serve
+from hpo.dashboard.server import ServerSettings, listening, serve
 from hpo.storage.engine import open_storage
 
 
@@ -43,7 +43,7 @@ def certificate(tmp_path_factory) -> tuple[Path, Path]:
 
 
 def begin(**settings) -> None:
-    serve("sqlite:///none.db", None, Settings(**settings))
+    serve("sqlite:///none.db", None, ServerSettings(**settings))
 
 
 def test_many_readers_are_served_at_once():
@@ -85,7 +85,7 @@ def test_an_address_of_another_machine():
 def test_a_missing_database_is_not_created(tmp_path):
     path = tmp_path / "none.db"
     with pytest.raises(HpoError, match=r"none\.db"):
-        serve(f"sqlite:///{path}", None, Settings(port=0))
+        serve(f"sqlite:///{path}", None, ServerSettings(port=0))
     assert list(tmp_path.iterdir()) == []
 
 

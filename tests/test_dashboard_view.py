@@ -13,8 +13,8 @@ import pytest
 from dashboard_cases import WEIGHTS, ask, detail, make_study, served, store_at
 
 from hpo.dashboard import compression
-from hpo.dashboard.server import Settings, application
-from hpo.dashboard.view import View
+from hpo.dashboard.server import ServerSettings, application
+from hpo.dashboard.view import DashboardStorage
 from hpo.files.store import ArtifactStore, trial_path
 from hpo.storage.engine import Storage, open_storage
 from hpo.study.study import Study
@@ -39,7 +39,7 @@ def study(storage, store) -> Study:
 
 @pytest.fixture(scope="module")
 def port(storage, store, study) -> Iterator[int]:
-    with served(application(View(storage, store), Settings())) as port:
+    with served(application(DashboardStorage(storage, store), ServerSettings())) as port:
         yield port
 
 
@@ -141,7 +141,7 @@ def test_missing_weights_get_a_sentence(port, store, study):
 
 def test_without_the_studys_store_there_are_no_weights(storage, study, tmp_path):
     for other in (None, store_at(tmp_path / "other")):
-        with served(application(View(storage, other), Settings())) as port:
+        with served(application(DashboardStorage(storage, other), ServerSettings())) as port:
             assert set(files(port, 0)) == {"config.toml", "learning-curve.svg"}
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import machine
 import pytest
 from faults.audit import audit
-from faults.crew import Crew, send, wait_until
+from faults.crew import WorkerGroup, send, wait_until
 from faults.setting import Setting, make_setting
 from servers import S3Server, postgresql_server
 from small_disk import small_disk
@@ -32,17 +32,17 @@ def test_workers_sit_out_an_outage_of_the_database(tmp_path: Path) -> None:
         made = make_setting(tmp_path, server.database(), n_trials=12, max_epochs=600)
         with (
             closing(made) as setting,
-            Crew(setting=setting, folder=tmp_path / "logs", size=2) as crew,
+            WorkerGroup(setting=setting, folder=tmp_path / "logs", size=2) as crew,
         ):
             wait_until(lambda: n_final(setting) >= 2, 60, "two trials finished")
-            children = [member.child() for member in crew.members]
+            children = [worker.child() for worker in crew.commands]
             server.stop()
             time.sleep(OUTAGE_SECONDS)
-            assert [member.process.poll() for member in crew.members] == [None, None]
-            assert [member.child() for member in crew.members] == children
+            assert [worker.process.poll() for worker in crew.commands] == [None, None]
+            assert [worker.child() for worker in crew.commands] == children
             server.start()
-            codes = [member.process.wait(timeout=120) for member in crew.members]
-            assert codes == [0, 0], crew.members[0].text
+            codes = [worker.process.wait(timeout=120) for worker in crew.commands]
+            assert codes == [0, 0], crew.commands[0].text
             found = audit(setting)
     assert found.faults == []
     assert found.counts == {"COMPLETE": 12}
@@ -58,14 +58,14 @@ def test_a_trial_waits_for_room_on_the_disk(tmp_path: Path) -> None:
             tmp_path, f"sqlite:///{tmp_path}/hpo.db", disk.folder / "store", n_trials=1
         )
         disk.fill()
-        with Crew(setting=setting, folder=tmp_path / "logs", size=1) as crew:
-            (member,) = crew.members
-            wait_until(lambda: "No space left" in member.text, 60, "told that the disk is full")
+        with WorkerGroup(setting=setting, folder=tmp_path / "logs", size=1) as crew:
+            (worker,) = crew.commands
+            wait_until(lambda: "No space left" in worker.text, 60, "told that the disk is full")
             time.sleep(2)
-            assert member.process.poll() is None, member.text
+            assert worker.process.poll() is None, worker.text
             assert n_final(setting) == 0
             disk.free()
-            assert member.process.wait(timeout=60) == 0, member.text
+            assert worker.process.wait(timeout=60) == 0, worker.text
         found = audit(setting)
     assert found.faults == []
     assert found.counts == {"COMPLETE": 1}
@@ -75,16 +75,19 @@ def test_workers_sit_out_an_outage_of_the_object_store(tmp_path: Path, s3: S3Ser
     """Down in the middle, and before that a worker is killed: its trial goes on all the same."""
     url = f"sqlite:///{tmp_path}/hpo.db"
     made = make_setting(tmp_path, url, f"{s3.bucket()}/hpo", n_trials=2, max_epochs=400)
-    with closing(made) as setting, Crew(setting=setting, folder=tmp_path / "logs", size=1) as crew:
-        (member,) = crew.members
+    with (
+        closing(made) as setting,
+        WorkerGroup(setting=setting, folder=tmp_path / "logs", size=1) as crew,
+    ):
+        (worker,) = crew.commands
         wait_until(lambda: s3.asked("^PUT .*/checkpoints/"), 60, "kept a checkpoint")
-        assert send(member.child(), signal.SIGKILL)
+        assert send(worker.child(), signal.SIGKILL)
         wait_until(lambda: n_final(setting) >= 1, 60, "a trial finished")
         s3.stop()
-        wait_until(lambda: "going on without it" in member.text, 60, "said that it is away")
+        wait_until(lambda: "going on without it" in worker.text, 60, "said that it is away")
         n_told = n_final(setting)
         s3.start()
-        assert member.process.wait(timeout=120) == 0, member.text
+        assert worker.process.wait(timeout=120) == 0, worker.text
         assert n_told == 1
         found = audit(setting)
         assert found.faults == []
@@ -92,8 +95,8 @@ def test_workers_sit_out_an_outage_of_the_object_store(tmp_path: Path, s3: S3Ser
         assert found.n_attempts == 3
         assert s3.asked("^GET .*/tables/") == 1
         assert s3.asked("^GET .*/checkpoints/") == 1
-        assert os.environ["AWS_SECRET_ACCESS_KEY"] not in member.text
-        assert "credentials" not in member.text  # what drivers say of themselves
+        assert os.environ["AWS_SECRET_ACCESS_KEY"] not in worker.text
+        assert "credentials" not in worker.text  # what drivers say of themselves
         (folder,) = export(setting.study, setting.store, tmp_path / "winners")
         assert (folder / "model.onnx").exists()
         swept = collect(setting.study.storage, setting.store).files

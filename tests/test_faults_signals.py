@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from faults.audit import audit, checkpoints
-from faults.crew import Crew, Member, send, wait_until, worker_options
+from faults.crew import WorkerCommand, WorkerGroup, send, wait_until, worker_options
 from faults.setting import Setting, make_setting
 from optuna.trial import FrozenTrial
 
@@ -26,10 +26,10 @@ def make(folder: Path, **settings: object) -> Setting:
     return make_setting(folder, f"sqlite:///{folder}/hpo.db", **settings)  # type: ignore[arg-type]
 
 
-def crew(setting: Setting, size: int = 1, **options: str) -> Crew:
+def crew(setting: Setting, size: int = 1, **options: str) -> WorkerGroup:
     """Workers of a study; not started again unless the test tends them."""
     folder = Path(setting.store.url).parent / "logs"
-    return Crew(setting=setting, folder=folder, size=size, options=worker_options(**options))
+    return WorkerGroup(setting=setting, folder=folder, size=size, options=worker_options(**options))
 
 
 def trial(setting: Setting, number: int = 0) -> FrozenTrial:
@@ -47,9 +47,9 @@ def wait_for_epochs(setting: Setting, n_epochs: int, number: int = 0) -> None:
     wait_until(has_them, 60, f"at {n_epochs} epochs of trial {number}")
 
 
-def exit_code(member: Member, seconds: float) -> int:
+def exit_code(worker: WorkerCommand, seconds: float) -> int:
     """How a command ended, within so many seconds."""
-    return member.process.wait(timeout=seconds)
+    return worker.process.wait(timeout=seconds)
 
 
 def is_by(trial: FrozenTrial, pid: int) -> bool:
@@ -78,22 +78,22 @@ def test_a_trial_released_at_sigterm_ends_as_if_it_had_never_stopped(tmp_path: P
     with crew(setting) as workers:
         wait_for_epochs(setting, 50)
         start = time.monotonic()
-        workers.members[0].signal(signal.SIGTERM)
-        assert exit_code(workers.members[0], 5) == EXIT_RELEASED
+        workers.commands[0].signal(signal.SIGTERM)
+        assert exit_code(workers.commands[0], 5) == EXIT_RELEASED
         assert time.monotonic() - start < 5
     released = trial(setting)
     assert released.state.name == "WAITING"
     assert 0 < len(released.intermediate_values) < LONG
     assert checkpoints(setting)[0] == 1
     with crew(setting) as workers:
-        assert exit_code(workers.members[0], 120) == 0
+        assert exit_code(workers.commands[0], 120) == 0
     assert audit(setting).faults == []
     assert trial(setting).user_attrs["attempt"] == 2
     assert checkpoints(setting)[0] == 0
 
     undisturbed = make(tmp_path / "undisturbed", n_trials=1, max_epochs=LONG)
     with crew(undisturbed) as workers:
-        assert exit_code(workers.members[0], 120) == 0
+        assert exit_code(workers.commands[0], 120) == 0
     assert trial(setting).params == trial(undisturbed).params
     assert trial(setting).intermediate_values == trial(undisturbed).intermediate_values
     for name, expected in weights(undisturbed).items():
@@ -104,32 +104,32 @@ def test_a_second_sigterm_ends_at_once(tmp_path: Path) -> None:
     setting = make(tmp_path, n_trials=1, max_epochs=LONG)
     with crew(setting) as workers:
         wait_for_epochs(setting, 1)
-        (member,) = workers.members
-        child = member.child()
+        (worker,) = workers.commands
+        child = worker.child()
         assert child is not None
         send(child, signal.SIGSTOP)  # it will not hear the first
-        member.signal(signal.SIGTERM)
+        worker.signal(signal.SIGTERM)
         time.sleep(1)
-        assert member.process.poll() is None
-        member.signal(signal.SIGTERM)
-        assert exit_code(member, 2) == EXIT_RELEASED
+        assert worker.process.poll() is None
+        worker.signal(signal.SIGTERM)
+        assert exit_code(worker, 2) == EXIT_RELEASED
         wait_until(lambda: is_gone(child), 2, "rid of the child")
 
 
 def test_sigterm_while_a_worker_starts_ends_it_as_released(tmp_path: Path) -> None:
     setting = make(tmp_path, n_trials=1)
     with crew(setting) as workers:
-        (member,) = workers.members
-        wait_until(member.child, 30, "starting a child")
-        member.signal(signal.SIGTERM)
-        assert exit_code(member, 10) == EXIT_RELEASED
+        (worker,) = workers.commands
+        wait_until(worker.child, 30, "starting a child")
+        worker.signal(signal.SIGTERM)
+        assert exit_code(worker, 10) == EXIT_RELEASED
 
 
 def test_a_worker_stopped_beyond_its_lease_carries_on_with_other_trials(tmp_path: Path) -> None:
     setting = make(tmp_path, n_trials=8, max_epochs=LONG // 3)
     with crew(setting, size=2) as workers:
         wait_for_epochs(setting, 1, number=1)  # both are at work
-        stopped, other = workers.members
+        stopped, other = workers.commands
         child = stopped.child()
         assert child is not None
         for pid in (stopped.process.pid, child):
@@ -156,9 +156,9 @@ def test_a_worker_stopped_beyond_its_lease_carries_on_with_other_trials(tmp_path
 def test_a_killed_childs_trial_is_taken_up_at_once(tmp_path: Path) -> None:
     setting = make(tmp_path, n_trials=1, max_epochs=LONG)
     with crew(setting, lease="10m") as workers:
-        (member,) = workers.members
+        (worker,) = workers.commands
         wait_for_epochs(setting, 50)
-        assert send(member.child(), signal.SIGKILL)
-        assert exit_code(member, 90) == 0  # long before the lease runs out
+        assert send(worker.child(), signal.SIGKILL)
+        assert exit_code(worker, 90) == 0  # long before the lease runs out
     assert audit(setting).faults == []
     assert trial(setting).user_attrs["attempt"] == 2

@@ -13,7 +13,7 @@ from hpo.lifecycle.creation import create_from_file
 from hpo.storage.engine import Storage, open_storage
 from hpo.storage.overview import read_workers
 from hpo.study.catalog import create_study, delete_study
-from hpo.study.fleet import Fleet, Opening, priorities, prioritize, share_out
+from hpo.study.fleet import Fleet, OpenStudy, priorities, prioritize, share_out
 from hpo.study.study import Study, WorkerId
 from hpo.worker.claims import all_of_the_first
 from hpo.worker.loop import Timing, Worker
@@ -104,13 +104,13 @@ def test_to_look_takes_two_statements_however_many_studies_there_are(tmp_path: P
 def test_shares_are_dealt_out_one_by_one() -> None:
     a, b = (object() for _ in "ab")
 
-    def opening(study: object, **about: int) -> Opening:
-        return Opening(study=study, **{"priority": 0, "n_running": 0, "n_left": 9, **about})  # type: ignore[arg-type]
+    def open_study(study: object, **about: int) -> OpenStudy:
+        return OpenStudy(study=study, **{"priority": 0, "n_running": 0, "n_left": 9, **about})  # type: ignore[arg-type]
 
-    assert share_out([opening(a), opening(b)], 3) == [(a, 2), (b, 1)]
-    assert share_out([opening(a), opening(b, priority=1, n_left=2)], 3) == [(b, 2), (a, 1)]
-    assert share_out([opening(a, n_running=4), opening(b)], 4) == [(b, 4)]
-    assert share_out([opening(a, n_left=0)], 4) == []
+    assert share_out([open_study(a), open_study(b)], 3) == [(a, 2), (b, 1)]
+    assert share_out([open_study(a), open_study(b, priority=1, n_left=2)], 3) == [(b, 2), (a, 1)]
+    assert share_out([open_study(a, n_running=4), open_study(b)], 4) == [(b, 4)]
+    assert share_out([open_study(a, n_left=0)], 4) == []
 
 
 @pytest.mark.parametrize("is_named", [False, True])

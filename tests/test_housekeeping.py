@@ -20,7 +20,7 @@ from hpo.lifecycle.housekeeping import OWNER, Swept, collect, delete, sweep
 from hpo.storage import schema
 from hpo.storage.engine import Storage, open_storage
 from hpo.study import catalog
-from hpo.study.catalog import create_study, list_studies, listing, open_study
+from hpo.study.catalog import create_study, list_studies, open_study, study_rows
 from hpo.study.study import FORMAT, Study
 from tests.housekeeping_cases import DAY, ME, claim, files, furnish, grow_old, unnamed
 from tests.study_process import definition
@@ -271,9 +271,9 @@ class TestDelete:
         make_newer(storage, open_study(storage, "study"))
         with pytest.raises(InputError, match="in another store: name"):
             delete(storage, other, "study")
-        assert [row.name for row in listing(storage)] == ["study"]
+        assert [row.name for row in study_rows(storage)] == ["study"]
         delete(storage, None, "study")
-        assert listing(storage) == []
+        assert study_rows(storage) == []
         assert store.exists(table_path("f"))
 
     def test_by_two_at_once_is_done_by_one(self, storage: Storage, store: ArtifactStore) -> None:

@@ -78,10 +78,10 @@ def test_the_leaders_and_the_default_are_trained_with_every_seed(
     assert work(again, over_seeds) == 6
     assert trainings(again) == [(2, 1), (3, 1), (1, 1), (2, 2), (3, 2), (1, 2)]
     found = conclude(study, again)
-    assert [each.number for each in found.contenders] == [2, 0, 1]
-    assert found.contenders[0].values == {1: 2.5, 2: 3.0}
-    assert found.contenders[0].estimate == Estimate.of([2.5, 3.0])
-    assert found.contenders[0].difference == Estimate.of([-2.0, -2.0])
+    assert [each.number for each in found.configs] == [2, 0, 1]
+    assert found.configs[0].values == {1: 2.5, 2: 3.0}
+    assert found.configs[0].estimate == Estimate.of([2.5, 3.0])
+    assert found.configs[0].difference == Estimate.of([-2.0, -2.0])
     assert found.is_better_than_default
 
 
@@ -119,7 +119,7 @@ def test_again_is_nothing_to_do_and_more_is_added(study: Study, store: ArtifactS
     assert work(wider, over_seeds) == 5
     assert sorted(trainings(wider)) == [(depth, seed) for depth in (1, 2, 3) for seed in (1, 2, 3)]
     assert prepare(study, store, top=1, seeds=2).progress().budget.n_trials == 9
-    assert len(conclude(study, wider).contenders) == 3
+    assert len(conclude(study, wider).configs) == 3
 
 
 def test_what_failed_is_tried_again_and_what_diverged_is_not(
@@ -133,13 +133,13 @@ def test_what_failed_is_tried_again_and_what_diverged_is_not(
 
     work(again, unlucky)
     found = conclude(study, again)
-    assert [each.is_whole for each in found.contenders] == [True, False, False]
+    assert [each.is_whole for each in found.configs] == [True, False, False]
     assert found.winner is not None
     assert found.winner.number == 0
     again = prepare(study, store, top=2, seeds=2)
     assert work(again, over_seeds) == 1
     found = conclude(study, again)
-    assert [(each.number, each.is_whole) for each in found.contenders] == [
+    assert [(each.number, each.is_whole) for each in found.configs] == [
         (2, True),
         (0, True),
         (1, False),

@@ -20,7 +20,7 @@ from faults.setting import Setting, make_setting
 
 from hpo.config.errors import HpoError
 from hpo.launch.remote import nothing_left
-from hpo.launch.seat import Look, Seat, Seating
+from hpo.launch.seat import Seat, Seating, SeatStatus
 from hpo.study.steering import set_standing
 from tests.command_line import hpo
 
@@ -61,7 +61,7 @@ def test_a_study_outlives_workers_nodes_and_the_head(
 def test_seats_are_counted_by_node(
     gpus: float, cpus: int, nodes: list[dict[str, float]], n_seats: int
 ) -> None:
-    from hpo.launch.ray_crew import room
+    from hpo.launch.ray_pool import room
 
     seating = Seating(arguments=[], urls={}, gpus=gpus, cpus=cpus)
     alive = [{"Alive": True, "Resources": has} for has in nodes]
@@ -101,17 +101,20 @@ def test_a_head_that_is_not_there_or_lost_is_not_waited_for(
 
 @pytest.mark.skipif(find_spec("ray") is None, reason=NO_RAY)
 def test_workers_that_wait_for_a_place_are_told_of_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    from hpo.launch import ray_crew
+    from hpo.launch import ray_pool
 
-    monkeypatch.setattr(ray_crew, "WAIT_SECONDS", 0.0)
+    monkeypatch.setattr(ray_pool, "WAIT_SECONDS", 0.0)
     seating = Seating(arguments=[], urls={}, gpus=0.5, cpus=2)
-    order = ray_crew.Order(key="", seating=seating, n_workers=2, is_finite=True)
-    placed = Look(host="here", pid=1, gpu="0", workers=(), lines=(), code=None)
+    spec = ray_pool.PoolSpec(key="", seating=seating, n_workers=2, is_finite=True)
+    placed = SeatStatus(host="here", pid=1, gpu="0", workers=(), lines=(), code=None)
     said: list[str] = []
-    crew = ray_crew.Crew(order=order, on_line=said.append)
-    crew.posts = {0: ray_crew.Post(actor=None, last=placed), 1: ray_crew.Post(actor=None)}
-    crew._tell_who_waits()
-    crew._tell_who_waits()
+    pool = ray_pool.RayWorkerPool(spec=spec, on_line=said.append)
+    pool.seats = {
+        0: ray_pool.SeatRecord(actor=None, last=placed),
+        1: ray_pool.SeatRecord(actor=None),
+    }
+    pool._tell_who_waits()
+    pool._tell_who_waits()
     assert said == ["1 of 2 workers wait for a place with 0.5 GPU and 2 cores on the cluster"]
 
 
@@ -127,8 +130,8 @@ def test_a_launch_says_why_there_is_nothing_to_do(setting: Setting) -> None:
 
 def test_without_ray_one_sentence_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
-    monkeypatch.delitem(sys.modules, "hpo.launch.ray_crew", raising=False)
-    monkeypatch.delattr("hpo.launch.ray_crew", raising=False)
+    monkeypatch.delitem(sys.modules, "hpo.launch.ray_pool", raising=False)
+    monkeypatch.delattr("hpo.launch.ray_pool", raising=False)
     done = hpo("launch", "ray", "adult")
     assert done.code == 2
     assert done.err == "hpo: hpo launch ray needs Ray: pip install 'hpo[ray]'\n"
@@ -141,12 +144,12 @@ def setting(tmp_path: Path) -> Iterator[Setting]:
         yield made
 
 
-def until(seat: Seat, is_so: Callable[[Look], bool]) -> Look:
+def until(seat: Seat, is_so: Callable[[SeatStatus], bool]) -> SeatStatus:
     deadline = time.monotonic() + 60
-    while not is_so(look := seat.look()):
+    while not is_so(status := seat.status()):
         assert time.monotonic() < deadline
         time.sleep(0.1)
-    return look
+    return status
 
 
 @pytest.mark.slow
@@ -156,19 +159,19 @@ def test_a_seat_keeps_its_worker_and_leaves_when_somebody_released_it(setting: S
     assert setting.storage_url not in repr(seating)
     left: list[int] = []
 
-    def is_at_work(look: Look) -> bool:
+    def is_at_work(status: SeatStatus) -> bool:
         workers = setting.study.progress().workers
-        return [worker.pid for worker in workers] == list(look.workers)
+        return [worker.pid for worker in workers] == list(status.workers)
 
     seat = Seat(seating, "7", leave=left.append)
     first = until(seat, is_at_work)
     environment = Path(f"/proc/{first.workers[0]}/environ").read_bytes().split(b"\0")
     assert b"CUDA_VISIBLE_DEVICES=7" in environment
     os.kill(first.workers[0], signal.SIGKILL)
-    second = until(seat, lambda look: look.workers != first.workers and is_at_work(look))
+    second = until(seat, lambda status: status.workers != first.workers and is_at_work(status))
     assert setting.study.progress().workers[0].share == 0.5
     os.kill(second.workers[0], signal.SIGTERM)
-    assert until(seat, lambda look: look.code is not None).code == 75
+    assert until(seat, lambda status: status.code is not None).code == 75
     assert left == [75]
 
     other = Seat(seating, "7", leave=left.append)

@@ -6,7 +6,7 @@ import pytest
 from pydantic import BaseModel, ConfigDict, Field
 
 from hpo.config.errors import DefinitionError
-from hpo.config.parsing import Duration, dotted, parse_duration, read_toml, shown, validate
+from hpo.config.parsing import Duration, dotted, format_value, parse_duration, read_toml, validate
 
 
 class Inner(BaseModel):
@@ -117,8 +117,8 @@ def test_dotted_quotes_what_is_no_bare_key():
     assert dotted(("data", "a b", "größe")) == 'data."a b".größe'
 
 
-def test_shown_keeps_letters_of_all_alphabets():
-    assert shown("größe") == '"größe"'
+def test_format_value_keeps_letters_of_all_alphabets():
+    assert format_value("größe") == '"größe"'
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from hpo.dashboard.notes import note
 from hpo.files.store import ArtifactStore
 from hpo.storage.engine import open_storage
 from hpo.study.catalog import find, open_study
-from hpo.study.confirmation import Confirmation, Contender, Estimate
+from hpo.study.confirmation import Confirmation, ConfirmedConfig, Estimate
 from tests.command_line import hpo
 
 GONE = "[red]gone | <b>away</b>"
@@ -115,7 +115,7 @@ def test_the_dashboard_names_it(inside: Path) -> None:
 
 
 def test_a_confirmation_names_it(inside: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    found = Contender(
+    found = ConfirmedConfig(
         number=1,
         values={1: 0.5},
         is_whole=True,
@@ -124,7 +124,7 @@ def test_a_confirmation_names_it(inside: Path, capsys: pytest.CaptureFixture[str
         n_better=0,
     )
     confirmation = Confirmation(
-        study="s", metric="f1", direction=Direction.MAXIMIZE, seeds=(1,), contenders=(found,)
+        study="s", metric="f1", direction=Direction.MAXIMIZE, seeds=(1,), configs=(found,)
     )
     print_confirmation(confirmation, metric_label("f1", GONE))
     assert f"f1 of {GONE}, 1 seeds" in capsys.readouterr().out

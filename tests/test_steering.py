@@ -20,11 +20,11 @@ from hpo.storage.engine import Storage, open_storage
 from hpo.storage.trend import Trend
 from hpo.study.catalog import bury, create_study, open_study
 from hpo.study.steering import (
-    Raise,
+    BudgetChange,
     extend,
-    look,
     prune,
     quarantine,
+    read_orders,
     restore,
     retry,
     set_standing,
@@ -76,10 +76,10 @@ def test_no_trial_is_begun_while_a_study_is_paused(storage: Storage, rival: Stor
         claims.join()
     assert study.progress().counts == {"RUNNING": n_claimed}
     assert (study.progress().state, study.progress().is_finished) == ("paused", False)
-    assert not look(theirs, []).goes_on
+    assert not read_orders(theirs, []).goes_on
     set_standing(study, "open")
     assert ask(theirs, OTHER).number == n_claimed
-    assert look(theirs, []).goes_on
+    assert read_orders(theirs, []).goes_on
 
 
 def test_a_stopped_study_is_finished_for_workers_until_it_is_opened_again(
@@ -106,7 +106,7 @@ def test_a_pruned_trial_keeps_the_best_it_measured_and_its_worker_finds_it_lost(
     (trial, *_) = study.trials()
     assert (trial.state, trial.value) == (TrialState.PRUNED, 1.0)
     assert trial.user_attrs["reason"] == "by hand"
-    assert look(theirs, [claim, other]).lost == {claim}
+    assert read_orders(theirs, [claim, other]).lost == {claim}
     assert theirs.report({claim: curve(0.5)}).lost == {claim}
     assert was_pruned(theirs, claim)
     assert not was_pruned(theirs, other)
@@ -198,18 +198,18 @@ class TestExtend:
         study = create_study(storage, definition(1), "store")
         complete(study, 1.0)
         assert study.progress().is_finished
-        extend(study, {"n_trials": Raise(amount=2, is_added=True)})
-        extend(study, {"n_trials": Raise(amount=4, is_added=False)})
+        extend(study, {"n_trials": BudgetChange(amount=2, is_added=True)})
+        extend(study, {"n_trials": BudgetChange(amount=4, is_added=False)})
         assert ask(study).number == 1
         assert study.progress().budget.n_trials == 4
         with pytest.raises(BudgetError, match=r"n_trials = 4, which cannot be lowered to 3"):
-            extend(study, {"n_trials": Raise(amount=3, is_added=False)})
+            extend(study, {"n_trials": BudgetChange(amount=3, is_added=False)})
         with pytest.raises(BudgetError, match=r"has no budget.timeout to which it could be added"):
-            extend(study, {"timeout": Raise(amount=60, is_added=True)})
+            extend(study, {"timeout": BudgetChange(amount=60, is_added=True)})
 
     def test_lets_the_file_be_opened_again_and_raised_further(self, storage: Storage) -> None:
         study = create_study(storage, definition(3), "store")
-        extend(study, {"n_trials": Raise(amount=5, is_added=False)})
+        extend(study, {"n_trials": BudgetChange(amount=5, is_added=False)})
         assert create_study(storage, definition(3), "store").progress().budget.n_trials == 5
         with pytest.raises(BudgetError, match="cannot be lowered to 4"):
             create_study(storage, definition(4), "store")
@@ -222,8 +222,8 @@ class TestExtend:
         complete(study, 1.0)
         assert retry(study, 0) == 2
         with pytest.raises(BudgetError, match=r"a grid of 4 points: .* at most 5, but got 6"):
-            extend(study, {"n_trials": Raise(amount=6, is_added=False)})
-        extend(study, {"n_trials": Raise(amount=2, is_added=True)})
+            extend(study, {"n_trials": BudgetChange(amount=6, is_added=False)})
+        extend(study, {"n_trials": BudgetChange(amount=2, is_added=True)})
         complete(study, 1.0, 1.0, 1.0, 1.0)
         depths = [trial.params["model.depth"] for trial in study.trials()]
         assert sorted(depths) == sorted([1, 2, 3, 4, depths[0]])

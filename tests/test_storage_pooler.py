@@ -10,7 +10,7 @@ import servers
 import sqlalchemy as sa
 
 from hpo.config.trial import Measurement
-from hpo.storage.condition import look
+from hpo.storage.condition import read_condition
 from hpo.storage.engine import open_storage
 from hpo.storage.upgrade import upgrade
 from hpo.study.catalog import create_study, open_study
@@ -54,6 +54,6 @@ def test_the_server_s_limit_of_connections_does_not_count(
 ) -> None:
     with closing(open_storage(pooled_url)) as storage:
         storage.check_room(10_000)
-        assert look(storage).is_pooled
+        assert read_condition(storage).is_pooled
     with closing(open_storage(postgresql_url)) as storage:
-        assert not look(storage).is_pooled
+        assert not read_condition(storage).is_pooled

@@ -23,7 +23,7 @@ from hpo.results.stored import stored_model
 from hpo.storage.engine import open_storage
 from hpo.study.catalog import open_study
 from hpo.study.leaderboard import leaderboard, why_empty
-from hpo.study.steering import Raise, extend
+from hpo.study.steering import BudgetChange, extend
 from hpo.study.study import Study, WorkerId
 from hpo.training import Event, SingleTrainer, Trainer
 from hpo.training.packed import PackedTrainer
@@ -169,7 +169,7 @@ def test_time_that_ends_within_the_first_epoch_is_said_and_more_of_it_goes_on(
     )
     with pytest.raises(HpoError, match="^" + said.replace("+", r"\+") + "$"):
         export(study, store, tmp_path / "out")
-    extend(study, {"timeout": Raise(amount=600, is_added=True)})
+    extend(study, {"timeout": BudgetChange(amount=600, is_added=True)})
     assert why_empty(study) == "study small has no COMPLETE trial yet"
     make_worker(study, store, SingleTrainer("cpu")).work(threading.Event())
     assert study.progress().counts == {"COMPLETE": 1}

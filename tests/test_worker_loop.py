@@ -212,7 +212,7 @@ Worker(
 """
 
 
-def test_a_worker_that_hangs_is_killed_by_its_own_heart(
+def test_a_worker_that_hangs_is_killed_by_its_own_heartbeat(
     make_study: Callable[..., Study], store: ArtifactStore
 ) -> None:
     study = make_study(n_trials=1)

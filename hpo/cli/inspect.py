@@ -39,7 +39,7 @@ def studies(as_json: AsJson = False, storage: StorageUrl = DEFAULT_STORAGE) -> N
     """
     from hpo.cli.show import print_studies, status_json
     from hpo.storage.engine import open_storage
-    from hpo.study.catalog import list_studies, listing
+    from hpo.study.catalog import list_studies, study_rows
     from hpo.study.fleet import priorities
 
     looked_at = open_storage(storage, create=False)
@@ -49,7 +49,7 @@ def studies(as_json: AsJson = False, storage: StorageUrl = DEFAULT_STORAGE) -> N
         _print_json([{**each, "priority": ranks.get(each["name"], 0)} for each in documents])
     else:
         print_studies(found, ranks)
-    for row in listing(looked_at):
+    for row in study_rows(looked_at):
         if row.uuid is not None and row.obstacle is not None:
             print(f"hpo: {row.obstacle}", file=sys.stderr)
 

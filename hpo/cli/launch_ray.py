@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from types import ModuleType
 
     from hpo.files.store import ArtifactStore
-    from hpo.launch.ray_crew import Order
+    from hpo.launch.ray_pool import PoolSpec
     from hpo.study.study import Study
 
 
@@ -93,14 +93,14 @@ def launch_ray(
     Example:
         hpo launch ray adult --workers 8 --gpus-per-worker 0.5 --storage postgresql://me@db/hpo
     """
-    crew = _ray()
+    ray_pool = _ray()
     from hpo.launch.ray_cluster import connect, disconnect
     from hpo.launch.remote import nothing_left, open_shared
 
     key = " ".join(["hpo launch ray", *(names or [])])
     if stop:
         connect(address)
-        _stop_running(crew, key)
+        _stop_running(ray_pool, key)
         return
     arguments = worker_arguments(
         slots,
@@ -116,42 +116,42 @@ def launch_ray(
         _say(f"hpo: {why}")
         return
     opened.check_room(n_workers or 1)
-    seating = crew.Seating(
+    seating = ray_pool.Seating(
         arguments=[*(names or []), *arguments],
         urls={"HPO_STORAGE": opened.url, "HPO_ARTIFACTS": store.url},
         gpus=gpus_per_worker,
         cpus=cpus_per_worker,
     )
-    order = crew.Order(key=key, seating=seating, n_workers=n_workers, is_finite=bool(names))
+    spec = ray_pool.PoolSpec(key=key, seating=seating, n_workers=n_workers, is_finite=bool(names))
     connect(address)
     try:
-        n_seats, n_places = crew.check_room(order)
+        n_seats, n_places = ray_pool.check_room(spec)
         if n_places < n_seats:
             _say(
                 f"hpo: the cluster has room for {n_places} of {n_seats} workers with "
                 f"{seating.wanted} each; the others wait until it grows"
             )
         if detach:
-            crew.leave_running(order)
+            ray_pool.leave_running(spec)
             _say("the workers are left running: hpo workers lists them, --stop ends them")
             return
-        code = _attend(order, n_seats, studies, store, address)
+        code = _attend(spec, n_seats, studies, store, address)
     finally:
         disconnect()
     raise typer.Exit(code)
 
 
 def _attend(
-    order: "Order",
+    spec: "PoolSpec",
     n_seats: int,
     studies: "list[Study]",
     store: "ArtifactStore",
     address: str | None,
 ) -> int:
-    """Keep the crew until it has nothing left to do, and show how far its study is."""
+    """Keep the pool until it has nothing left to do, and show how far its study is."""
     from hpo.cli.live import watch
     from hpo.launch.ray_cluster import Head
-    from hpo.launch.ray_crew import Crew
+    from hpo.launch.ray_pool import RayWorkerPool
     from hpo.launch.search import search
 
     interrupt_at_sigterm()
@@ -159,12 +159,12 @@ def _attend(
     try:
         if len(studies) == 1:
             with watch(studies[0], n_seats, where="on Ray") as view:
-                crew = Crew(order=order, on_line=view.log, head_answers=head.answers)
-                return search(studies[0], store, crew, view.update)
-        with Crew(order=order, head_answers=head.answers) as crew:
-            while crew.n_alive():
+                pool = RayWorkerPool(spec=spec, on_line=view.log, head_answers=head.answers)
+                return search(studies[0], store, pool, view.update)
+        with RayWorkerPool(spec=spec, head_answers=head.answers) as pool:
+            while pool.n_alive():
                 time.sleep(1.0)
-        return crew.exit_code()
+        return pool.exit_code()
     except KeyboardInterrupt:
         _say("Interrupted. What is finished is kept; the same command goes on.")
         return 130
@@ -177,17 +177,17 @@ def _ray() -> "ModuleType":
         InputError: it is not installed.
     """
     try:
-        from hpo.launch import ray_crew
+        from hpo.launch import ray_pool
     except ModuleNotFoundError as error:
         if error.name != "ray":
             raise
         raise InputError("hpo launch ray needs Ray: pip install 'hpo[ray]'") from None
-    return ray_crew
+    return ray_pool
 
 
-def _stop_running(crew: "ModuleType", key: str) -> None:
-    others = [each for each in crew.left_running() if each != key]
-    n_ended = crew.stop_running(key, lambda look: _say(*look.lines))
+def _stop_running(ray_pool: "ModuleType", key: str) -> None:
+    others = [each for each in ray_pool.left_running() if each != key]
+    n_ended = ray_pool.stop_running(key, lambda status: _say(*status.lines))
     if n_ended or not others:
         _say(f"ended {n_ended} workers")
     else:

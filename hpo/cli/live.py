@@ -23,7 +23,7 @@ LOG_LINES = 8
 """Lines of a terminal that are left to what workers log."""
 
 
-class View(Protocol):
+class ProgressView(Protocol):
     """What a search shows itself in."""
 
     def update(self, status: StudyStatus) -> None:
@@ -34,7 +34,9 @@ class View(Protocol):
 
 
 @contextmanager
-def watch(study: Study, n_workers: int | None = None, where: str = "here") -> Iterator[View]:
+def watch(
+    study: Study, n_workers: int | None = None, where: str = "here"
+) -> Iterator[ProgressView]:
     """A view of the kind that suits the terminal or pipe.
 
     Args:
@@ -54,7 +56,7 @@ def watch(study: Study, n_workers: int | None = None, where: str = "here") -> It
         yield Panel(live, title, spare=1 if n_workers is None else LOG_LINES)
 
 
-def follow(study: Study, view: View) -> None:
+def follow(study: Study, view: ProgressView) -> None:
     """Show a study as it goes on, until it is finished and its workers are gone.
 
     Raises:
@@ -71,7 +73,7 @@ def follow(study: Study, view: View) -> None:
         else:
             is_away = False
             view.update(status)
-            if status.is_finished and not status.hands:
+            if status.is_finished and not status.worker_rows:
                 return
         time.sleep(LOOK_SECONDS)
 
@@ -102,7 +104,7 @@ class PlainView:
         self._console = console
         self._metric = study.definition.metric_label
         self._tells_failures = tells_failures
-        self._told: set[int] = set()
+        self._reported: set[int] = set()
         self._next = 0.0
         self._state = ""
 
@@ -135,8 +137,8 @@ class PlainView:
 
     def _tell_failures(self, status: StudyStatus) -> None:
         for failure in reversed(status.failures):
-            if failure.number not in self._told:
-                self._told.add(failure.number)
+            if failure.number not in self._reported:
+                self._reported.add(failure.number)
                 self.log(f"trial {failure.number} FAIL: {failure.reason}")
 
 

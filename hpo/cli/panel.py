@@ -13,7 +13,7 @@ from rich.text import Text
 
 from hpo.cli.show import count_text, duration, params_text, ranges, sparkline, time_left
 from hpo.config.errors import printable
-from hpo.study.status import Hand, StudyStatus
+from hpo.study.status import StudyStatus, WorkerRow
 
 MIN_BAR, MAX_BAR = 8, 30
 GAP = "  "
@@ -38,8 +38,8 @@ class StatusPanel:
         width, height = options.max_width, max(console.height - self._spare, 6)
         head = [*_progress(self._status, self._title, width), *_best(self._status, width)]
         foot = list(_trouble(self._status))
-        crew = _crew(self._status.hands, width, height - len(head) - len(foot))
-        for line in [*head[: max(height - len(foot), 4)], *crew, *foot]:
+        workers = _workers(self._status.worker_rows, width, height - len(head) - len(foot))
+        for line in [*head[: max(height - len(foot), 4)], *workers, *foot]:
             yield _clipped(line, width)
 
 
@@ -49,11 +49,11 @@ def _progress(status: StudyStatus, title: str, width: int) -> Iterable[Text]:
     reason = f" ({status.reason})" if status.reason else ""
     yield Text.assemble((title, "bold"), ": ", state, reason)
     total, n_ended, left = status.budget.n_trials, status.n_ended, time_left(status)
-    told = f" {n_ended}/{total} trials, {status.per_minute:.1f} a minute"
-    told += "" if left is None else f", at most {duration(left)} left"
-    room = max(MIN_BAR, min(MAX_BAR, width - len(told)))
+    text = f" {n_ended}/{total} trials, {status.per_minute:.1f} a minute"
+    text += "" if left is None else f", at most {duration(left)} left"
+    room = max(MIN_BAR, min(MAX_BAR, width - len(text)))
     n_full = min(room, room * n_ended // total)
-    yield Text.assemble(("━" * n_full, "green"), ("━" * (room - n_full), "dim"), told)
+    yield Text.assemble(("━" * n_full, "green"), ("━" * (room - n_full), "dim"), text)
     n_pruned = status.counts.get("PRUNED", 0)
     share = f"; {n_pruned / n_ended:.0%} pruned" if n_ended else ""
     yield Text(count_text(status.counts) + share)
@@ -75,34 +75,34 @@ def _best(status: StudyStatus, width: int) -> Iterable[Text]:
     """The best trial, and how the best value came down, or up, to it."""
     if status.best is None:
         return
-    told = f"best {status.best.value:.5g} (trial {status.best.number}) "
+    text = f"best {status.best.value:.5g} (trial {status.best.number}) "
     drawn = (
-        sparkline(list(status.curve), max(1, min(40, width - len(told)))) if status.curve else ""
+        sparkline(list(status.curve), max(1, min(40, width - len(text)))) if status.curve else ""
     )
-    yield Text.assemble(told, (drawn, "green"))
-    told = params_text(status.best.params)
-    for line in wrap(told, max(10, width - 2), max_lines=PARAM_LINES, placeholder=" …"):
+    yield Text.assemble(text, (drawn, "green"))
+    text = params_text(status.best.params)
+    for line in wrap(text, max(10, width - 2), max_lines=PARAM_LINES, placeholder=" …"):
         yield Text(f"  {line}")
 
 
-def _crew(hands: Sequence[Hand], width: int, n_lines: int) -> Iterable[Text]:
+def _workers(rows: Sequence[WorkerRow], width: int, n_lines: int) -> Iterable[Text]:
     """The workers that hold trials, as many as there is room for."""
-    if not hands or n_lines < 2:
+    if not rows or n_lines < 2:
         return
-    shown = hands if len(hands) <= n_lines - 1 else hands[: n_lines - 2]
-    names = [_name(hand.worker.host, hand.worker.pid) for hand in shown]
-    devices = [hand.worker.device for hand in shown]
-    held = [_held(hand.trials) for hand in shown]
-    seen = [f"{duration(hand.silent_seconds)} ago" for hand in shown]
+    shown = rows if len(rows) <= n_lines - 1 else rows[: n_lines - 2]
+    names = [_name(row.worker.host, row.worker.pid) for row in shown]
+    devices = [row.worker.device for row in shown]
+    held = [_held(row.trials) for row in shown]
+    seen = [f"{duration(row.silent_seconds)} ago" for row in shown]
     columns = [["worker", *names], ["device", *devices], ["trials", *held], ["seen", *seen]]
     widths = [max(map(cell_len, column)) for column in columns]
     widths[:2] = min(widths[0], MAX_NAME), min(widths[1], MAX_DEVICE)
     widths[2] = max(0, width - sum(widths[:2]) - widths[3] - 3 * len(GAP))
-    for index, row in enumerate(zip(*columns, strict=True)):
-        cells = [_cell(text, room) for text, room in zip(row, widths, strict=True)]
+    for index, line in enumerate(zip(*columns, strict=True)):
+        cells = [_cell(text, room) for text, room in zip(line, widths, strict=True)]
         yield Text(GAP.join(cells), "" if index else "dim")
-    if len(shown) < len(hands):
-        yield Text(f"and {len(hands) - len(shown)} more workers", "dim")
+    if len(shown) < len(rows):
+        yield Text(f"and {len(rows) - len(shown)} more workers", "dim")
 
 
 def _trouble(status: StudyStatus) -> Iterable[Text]:
@@ -110,8 +110,8 @@ def _trouble(status: StudyStatus) -> Iterable[Text]:
     for failure in status.failures[:MAX_FAILURES]:
         yield Text.assemble((f"trial {failure.number} FAIL: ", "red"), printable(failure.reason))
     if status.silent:
-        told = f"no sign of life of trials {ranges(status.silent)}: "
-        yield Text.assemble((told, "red"), f"workers take them over, or hpo reap {status.name}")
+        text = f"no sign of life of trials {ranges(status.silent)}: "
+        yield Text.assemble((text, "red"), f"workers take them over, or hpo reap {status.name}")
 
 
 def _name(host: str, pid: int) -> str:

@@ -132,10 +132,10 @@ def dashboard(
     import os
 
     from hpo.dashboard.password import read_password
-    from hpo.dashboard.server import Settings, serve
+    from hpo.dashboard.server import ServerSettings, serve
     from hpo.files.store import ArtifactStore
 
-    settings = Settings(
+    settings = ServerSettings(
         host=host,
         port=port,
         password=read_password(password_file, os.environ.get("HPO_DASHBOARD_PASSWORD")),

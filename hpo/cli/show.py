@@ -53,20 +53,20 @@ def print_status(status: StudyStatus) -> None:
         table.add_row("since the best", f"{status.n_since_best} of {budget.no_improvement} trials")
     if status.best is not None:
         drawn = sparkline(list(status.curve)) if status.curve else ""
-        told = f"{status.metric_label} {status.best.value:.5g} (trial {status.best.number})"
-        table.add_row("best", f"{told}  {drawn}")
+        text = f"{status.metric_label} {status.best.value:.5g} (trial {status.best.number})"
+        table.add_row("best", f"{text}  {drawn}")
         table.add_row("", params_text(status.best.params))
-    if status.hands:
+    if status.worker_rows:
         table.add_row("throughput", f"{status.per_minute:.1f} trials a minute")
-    for hand in status.hands:
-        worker, seen = hand.worker, duration(hand.silent_seconds)
+    for row in status.worker_rows:
+        worker, seen = row.worker, duration(row.silent_seconds)
         table.add_row("worker", f"{worker.host}, process {worker.pid}, {worker.device}")
-        table.add_row("", f"trials {ranges(hand.trials)}, seen {seen} ago")
+        table.add_row("", f"trials {ranges(row.trials)}, seen {seen} ago")
     for failure in status.failures:
         table.add_row("failed", f"trial {failure.number}: {failure.reason}")
     if status.silent:
-        told = f"{ranges(status.silent)}: no sign of life; workers take them over"
-        table.add_row("silent trials", f"{told}, or: hpo reap {status.name}")
+        text = f"{ranges(status.silent)}: no sign of life; workers take them over"
+        table.add_row("silent trials", f"{text}, or: hpo reap {status.name}")
     for note in status.notes:
         table.add_row("note", note)
     _print(table)
@@ -123,7 +123,7 @@ def print_confirmation(found: Confirmation, metric: str) -> None:
     """
     n_seeds = len(found.seeds)
     table = _table("", "trial", f"{metric}, {n_seeds} seeds", "sd", "to default", "better")
-    for rank, each in enumerate(found.contenders, start=1):
+    for rank, each in enumerate(found.configs, start=1):
         own, paired = each.estimate, each.difference
         part = f"{len(each.values)} of {n_seeds} seeds finished"
         table.add_row(
@@ -177,11 +177,11 @@ def status_json(status: StudyStatus) -> dict[str, Any]:
         "best": None if status.best is None else asdict(status.best),
         "workers": [
             {
-                **asdict(hand.worker),
-                "trials": list(hand.trials),
-                "silent_seconds": hand.silent_seconds,
+                **asdict(row.worker),
+                "trials": list(row.trials),
+                "silent_seconds": row.silent_seconds,
             }
-            for hand in status.hands
+            for row in status.worker_rows
         ],
         "used": {"busy_seconds": status.busy_seconds, "device_seconds": status.device_seconds},
         "silent": list(status.silent),

@@ -10,7 +10,7 @@ from hpo.cli.options import DEFAULT_STORAGE, StorageUrl, StudyName, TrialNumber,
 from hpo.config.errors import InputError
 
 if TYPE_CHECKING:
-    from hpo.study.steering import Raise
+    from hpo.study.steering import BudgetChange
 
 
 def register(app: typer.Typer) -> None:
@@ -147,10 +147,10 @@ def extend(
     changes = {}
     for key, text in (("n_trials", n_trials), ("no_improvement", no_improvement)):
         if text is not None:
-            changes[key] = _raise(_count, f"--{key.replace('_', '-')}", text)
+            changes[key] = _budget_change(_count, f"--{key.replace('_', '-')}", text)
     for key, text in (("timeout", timeout), ("device_time", device_time)):
         if text is not None:
-            changes[key] = _raise(seconds, f"--{key.replace('_', '-')}", text)
+            changes[key] = _budget_change(seconds, f"--{key.replace('_', '-')}", text)
     if not changes:
         raise InputError("say what to raise, such as hpo extend NAME --n-trials +50")
     budget = raise_budget(opened(name, storage), changes)
@@ -158,11 +158,11 @@ def extend(
         print(f"{key} = {getattr(budget, key):g}")
 
 
-def _raise(parse: Callable[[str, str], float], option: str, text: str) -> "Raise":
-    from hpo.study.steering import Raise
+def _budget_change(parse: Callable[[str, str], float], option: str, text: str) -> "BudgetChange":
+    from hpo.study.steering import BudgetChange
 
     is_added = text.startswith("+")
-    return Raise(amount=parse(option, text.removeprefix("+")), is_added=is_added)
+    return BudgetChange(amount=parse(option, text.removeprefix("+")), is_added=is_added)
 
 
 def _count(option: str, text: str) -> int:

@@ -10,7 +10,7 @@ import typer
 from hpo.cli.options import DEFAULT_STORAGE, AsJson, StorageUrl
 
 if TYPE_CHECKING:
-    from hpo.storage.overview import AtWork
+    from hpo.storage.overview import ActiveWorker
 
 
 def register(app: typer.Typer) -> None:
@@ -37,7 +37,7 @@ def workers(as_json: AsJson = False, storage: StorageUrl = DEFAULT_STORAGE) -> N
         print("No worker holds a trial; those that wait for one are not listed.", file=sys.stderr)
 
 
-def _print_workers(found: "list[AtWork]") -> None:
+def _print_workers(found: "list[ActiveWorker]") -> None:
     from rich import box
     from rich.console import Console
 

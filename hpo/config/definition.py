@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, WithJsonSchema
 
 from hpo.config.errors import BudgetError, DefinitionError, nearest
-from hpo.config.parsing import Duration, read_toml, shown, validate, validate_kind
+from hpo.config.parsing import Duration, format_value, read_toml, validate, validate_kind
 from hpo.config.ranges import Categorical
 from hpo.config.space import SECTIONS, Params, SearchSpace
 from hpo.config.strategies import PRUNERS, SAMPLERS, Positive, Pruner, Sampler, Section
@@ -33,8 +33,7 @@ from hpo.config.trial import (
     data_tree,
     metric_label,
 )
-from hpo.config.urls import passwords
-from hpo.config.urls import shown as safe_url
+from hpo.config.urls import hide_passwords, passwords
 
 NAME = r"[A-Za-z0-9][A-Za-z0-9._@-]{0,99}"
 
@@ -47,7 +46,7 @@ def check_name(name: str) -> str:
     """
     if not re.fullmatch(NAME, name):
         allowed = "1 to 100 letters, digits or . _ @ -, the first a letter or digit"
-        raise ValueError(f"must be {allowed}, but got {shown(name)}")
+        raise ValueError(f"must be {allowed}, but got {format_value(name)}")
     return name
 
 
@@ -274,7 +273,7 @@ class StudyDefinition:
                 fitting = ", ".join(LOSSES[task])
                 raise DefinitionError(
                     f"{where}: training.loss: must be one of {fitting} for a {task} task, "
-                    f"but got {shown(loss)}"
+                    f"but got {format_value(loss)}"
                 )
 
     def trial_config(self, params: Params) -> TrialConfig:
@@ -300,7 +299,7 @@ class StudyDefinition:
         if not self.data.copy and passwords(self.data.source):
             raise DefinitionError(
                 f"{where}: data.source: with copy = false it must hold no password, "
-                f"but got {safe_url(self.data.source)}; give it by the environment"
+                f"but got {hide_passwords(self.data.source)}; give it by the environment"
             )
 
     def _check_split(self, where: str, tree: Mapping[str, Any]) -> None:
@@ -329,7 +328,7 @@ class StudyDefinition:
             if column in taken:
                 raise DefinitionError(
                     f"{where}: data.{role}: must be a column of its own, "
-                    f"but got {shown(column)}, which is data.{taken[column]}"
+                    f"but got {format_value(column)}, which is data.{taken[column]}"
                 )
             taken[column] = role
 
@@ -362,7 +361,7 @@ def load_search_space(name: str, where: str, folder: Path) -> SearchSpace:
         return SearchSpace.from_tree(read_toml(known[name]), f"{known[name].resolve()}")
     raise DefinitionError(
         f"{where}: search_space: must be a path ending in .toml, an inline table or one of "
-        f"{', '.join(sorted(known))}, but got {shown(name)}{nearest(name, known)}"
+        f"{', '.join(sorted(known))}, but got {format_value(name)}{nearest(name, known)}"
     )
 
 
@@ -378,7 +377,7 @@ def difference(stored: StudyDefinition, given: StudyDefinition) -> list[str]:
 def _changed(key: str, before: Any, after: Any) -> str:
     if key == "data.fingerprint":
         return f"the table's content has changed: SHA-256 {before[:16]}… -> {after[:16]}…"
-    return f"{key}: {shown(before)} -> {shown(after)}"
+    return f"{key}: {format_value(before)} -> {format_value(after)}"
 
 
 def _data_tree(data: StudyData) -> dict[str, Any]:

@@ -118,14 +118,14 @@ def validate_kind(kinds: Mapping[str, type[T]], tag: str, tree: Any, where: str,
     """
     listed = "one of " + ", ".join(f'"{kind}"' for kind in kinds)
     if not isinstance(tree, Mapping):
-        raise DefinitionError(f"{where}: {prefix}: must be a table, but got {shown(tree)}")
+        raise DefinitionError(f"{where}: {prefix}: must be a table, but got {format_value(tree)}")
     if tag not in tree:
         raise DefinitionError(f"{where}: {prefix}.{tag}: is required: {listed}")
     name = tree[tag]
     if not isinstance(name, str) or name not in kinds:
         hint = nearest(str(name), kinds)
         raise DefinitionError(
-            f"{where}: {prefix}.{tag}: must be {listed}, but got {shown(name)}{hint}"
+            f"{where}: {prefix}.{tag}: must be {listed}, but got {format_value(name)}{hint}"
         )
     value: T = validate(kinds[name], dict(tree), where, (prefix,))
     return value
@@ -162,7 +162,7 @@ def complaint(kind: Any, key: Key, errors: list[ErrorDetails]) -> str:
     listed = " or ".join(filter(None, (", ".join(allowed[:-1]), allowed[-1])))
     choices = [option.strip('"') for option in allowed if option.startswith('"')]
     hint = nearest(str(first["input"]), choices)
-    return f"must be {listed}, but got {shown(first['input'])}{hint}"
+    return f"must be {listed}, but got {format_value(first['input'])}{hint}"
 
 
 def expected(error: ErrorDetails) -> list[str]:
@@ -183,7 +183,7 @@ def dotted(key: Key) -> str:
         if isinstance(part, int):
             text += f"[{part}]"
         else:
-            text += f".{part}" if re.fullmatch(r"[\w.-]+", part) else f".{shown(part)}"
+            text += f".{part}" if re.fullmatch(r"[\w.-]+", part) else f".{format_value(part)}"
     return text.removeprefix(".")
 
 
@@ -240,7 +240,9 @@ def parse_duration(text: str | float) -> float:
     elif match := re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhd]?)", str(text).strip()):
         seconds = float(match[1]) * SECONDS[match[2]]
     if not 0 < seconds <= CENTURY:
-        raise ValueError(f'must be a duration such as "90s", "30m" or "2h", but got {shown(text)}')
+        raise ValueError(
+            f'must be a duration such as "90s", "30m" or "2h", but got {format_value(text)}'
+        )
     return seconds
 
 
@@ -251,9 +253,13 @@ Duration = Annotated[
 ]
 
 
-def shown(value: object) -> str:
-    """A value as TOML would write it, shortened."""
+def format_value(value: object) -> str:
+    """Format a value as TOML would write it, shortened."""
     text = json.dumps(value, default=str, ensure_ascii=False)
     if not text.isprintable():
         text = json.dumps(value, default=str)
     return text if len(text) <= 80 else text[:77] + "..."
+
+
+# The name by which the data room still imports it.
+shown = format_value

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from hpo.config.parsing import shown
+from hpo.config.parsing import format_value
 
 Value = bool | int | float | str
 MAX_STEPS = 1_000_000
@@ -150,9 +150,11 @@ class Categorical(Tunable):
     @model_validator(mode="after")
     def _check(self) -> "Categorical":
         if len(set(self.choices)) < len(self.choices):
-            raise ValueError(f"choices must differ, but got {shown(self.choices)}")
+            raise ValueError(f"choices must differ, but got {format_value(self.choices)}")
         if self.default is not None and self.default not in self.choices:
-            raise ValueError(f"default must be {self.allowed()}, but got {shown(self.default)}")
+            raise ValueError(
+                f"default must be {self.allowed()}, but got {format_value(self.default)}"
+            )
         return self
 
     def middle(self) -> Value:
@@ -182,7 +184,7 @@ class Categorical(Tunable):
 
     def allowed(self) -> str:
         """The choices in words."""
-        return "one of " + ", ".join(shown(choice) for choice in self.choices)
+        return "one of " + ", ".join(format_value(choice) for choice in self.choices)
 
 
 Leaf = FloatRange | IntRange | Categorical

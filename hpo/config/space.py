@@ -19,7 +19,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from hpo.config.errors import DefinitionError, InputError, nearest
-from hpo.config.parsing import dotted, shown, validate, validate_kind
+from hpo.config.parsing import dotted, format_value, validate, validate_kind
 from hpo.config.ranges import LEAF_KINDS, SWITCH, Categorical, FloatRange, Leaf, Tunable, Value
 from hpo.config.trial import ModelConfig, OptimizerConfig, PreprocessingConfig, TrainingConfig
 
@@ -173,7 +173,9 @@ class SearchSpace:
                 listed = f"the study's params are {', '.join(known)}"
                 raise InputError(f"unknown param {name}{nearest(name, known)}; {listed}")
             if not known[name].admits(value):
-                raise InputError(f"{name} must be {known[name].allowed()}, but got {shown(value)}")
+                raise InputError(
+                    f"{name} must be {known[name].allowed()}, but got {format_value(value)}"
+                )
 
     def check_active(self, params: Mapping[str, Value]) -> None:
         """Accept params of one trial that all have a place in it, whatever is drawn beside them.
@@ -189,10 +191,12 @@ class SearchSpace:
             for other, wanted in self.tunables[path].when.items():
                 allowed = _listed(wanted)
                 if not self._is_sure(other, allowed, params):
-                    only = " or ".join(shown(value) for value in allowed)
+                    only = " or ".join(format_value(value) for value in allowed)
                     value = self._value(other, params)
-                    told = "not given" if value is None else shown(value)
-                    raise InputError(f"{name} exists only where {other} is {only}, which is {told}")
+                    given = "not given" if value is None else format_value(value)
+                    raise InputError(
+                        f"{name} exists only where {other} is {only}, which is {given}"
+                    )
 
     def _is_sure(self, path: str, allowed: Sequence[Value], params: Mapping[str, Value]) -> bool:
         """Whether a leaf has one of some values in every trial with these params."""
@@ -248,7 +252,9 @@ def _leaves(tree: Mapping[str, Any], where: str) -> Iterator[tuple[str, Any]]:
                 f"known sections are {', '.join(SECTIONS)}"
             )
         if not isinstance(table, Mapping):
-            raise DefinitionError(f"{where}: {section}: must be a table, but got {shown(table)}")
+            raise DefinitionError(
+                f"{where}: {section}: must be a table, but got {format_value(table)}"
+            )
         known = [path.split(".")[1] for path in LEAF_TYPES if path.startswith(f"{section}.")]
         for name, node in table.items():
             if name not in known:
@@ -273,7 +279,9 @@ def _tunable(path: str, node: Mapping[str, Any], where: str) -> Leaf:
     for other, wanted in leaf.when.items():
         if other not in LEAF_TYPES or other == path:
             hint = nearest(other, LEAF_TYPES)
-            raise DefinitionError(f"{where}: {path}.when: {shown(other)} is no other leaf{hint}")
+            raise DefinitionError(
+                f"{where}: {path}.when: {format_value(other)} is no other leaf{hint}"
+            )
         if wanted == []:
             raise DefinitionError(f"{where}: {path}.when.{other}: must hold a value, but got []")
         _suited(other, _listed(wanted), where, (path, "when", other))

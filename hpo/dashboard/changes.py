@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable
 
 from hpo.dashboard.answers import App, Environ, Start, refuse
-from hpo.dashboard.view import View
+from hpo.dashboard.view import DashboardStorage
 
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
 STUDIES = re.compile(r"/api/studies")
@@ -17,7 +17,7 @@ STUDY = re.compile(r"/api/studies/(?P<study>[0-9]{1,18})(?P<what>/.*)?")
 NOTE = re.compile(r"(/[0-9]{1,18})?/note")
 
 
-def restrained(app: App, view: View, *, read_only: bool) -> App:
+def restrained(app: App, view: DashboardStorage, *, read_only: bool) -> App:
     """Refuse changes that are not the dashboard's to make, in a sentence."""
 
     def restrain(environ: Environ, start: Start) -> Iterable[bytes]:
@@ -35,7 +35,7 @@ def restrained(app: App, view: View, *, read_only: bool) -> App:
 READ_ONLY = "This dashboard is read-only."
 
 
-def _obstacle(view: View, path: str) -> str | None:
+def _obstacle(view: DashboardStorage, path: str) -> str | None:
     """Why a change is not let through; None when it is."""
     if STUDIES.fullmatch(path):
         return None

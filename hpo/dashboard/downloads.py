@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from hpo.config.errors import HpoError
 from hpo.dashboard.answers import App, Environ, Header, Start, refuse, respond
 from hpo.dashboard.files import NAMES, File, content
-from hpo.dashboard.view import View
+from hpo.dashboard.view import DashboardStorage
 from hpo.study.study import Study
 
 ROOT = "/artifacts/"
@@ -19,7 +19,7 @@ ALONE: Header = ("Content-Security-Policy", "default-src 'none'; sandbox")
 """Whatever opens the file all the same runs nothing of it, and as nobody."""
 
 
-def downloads(app: App, view: View) -> App:
+def downloads(app: App, view: DashboardStorage) -> App:
     """Answer for the files of trials; the rest is the application's."""
 
     def route(environ: Environ, start: Start) -> Iterable[bytes]:
@@ -40,7 +40,7 @@ def downloads(app: App, view: View) -> App:
     return route
 
 
-def _open(view: View, path: str) -> tuple[File, bytes] | None:
+def _open(view: DashboardStorage, path: str) -> tuple[File, bytes] | None:
     """The file at an address, if there is one."""
     if (asked := ADDRESS.fullmatch(path)) is None:
         return None

@@ -11,13 +11,13 @@ from typing import Any, Literal
 from optuna.trial import FrozenTrial
 
 from hpo.config.trial_file import config_toml
-from hpo.config.urls import shown
+from hpo.config.urls import hide_passwords
 from hpo.dashboard.curve import curve_svg
 from hpo.files.store import ArtifactStore
 from hpo.study.study import Study
 
-Kind = Literal["config", "curve", "weights"]
-NAMES: dict[Kind, tuple[str, str]] = {
+DownloadKind = Literal["config", "curve", "weights"]
+NAMES: dict[DownloadKind, tuple[str, str]] = {
     "config": ("config.toml", "application/toml"),
     "curve": ("learning-curve.svg", "image/svg+xml"),
     "weights": ("model.safetensors", "application/octet-stream"),
@@ -35,7 +35,7 @@ class File:
     """
 
     id: str
-    kind: Kind
+    kind: DownloadKind
     name: str
     media_type: str
 
@@ -63,7 +63,9 @@ def files_of(trial: FrozenTrial, *, has_weights: bool) -> list[File]:
     ]
 
 
-def content(study: Study, trial: FrozenTrial, kind: Kind, store: ArtifactStore | None) -> bytes:
+def content(
+    study: Study, trial: FrozenTrial, kind: DownloadKind, store: ArtifactStore | None
+) -> bytes:
     """What a file of a trial holds.
 
     Args:
@@ -83,7 +85,7 @@ def content(study: Study, trial: FrozenTrial, kind: Kind, store: ArtifactStore |
             config.training,
             precision=trial.user_attrs.get("precision", config.training.precision),
         )
-        data = replace(config.data, source=shown(config.data.source))
+        data = replace(config.data, source=hide_passwords(config.data.source))
         return config_toml(replace(config, data=data, training=training), title).encode()
     if kind == "curve":
         curve, metric = trial.intermediate_values, study.definition.metric_label
@@ -92,7 +94,7 @@ def content(study: Study, trial: FrozenTrial, kind: Kind, store: ArtifactStore |
     return store.get(trial.user_attrs["artifact"], trial.user_attrs["sha256"])
 
 
-def _kinds(trial: FrozenTrial, has_weights: bool) -> Iterator[Kind]:
+def _kinds(trial: FrozenTrial, has_weights: bool) -> Iterator[DownloadKind]:
     if trial.params:
         yield "config"
     if trial.intermediate_values:

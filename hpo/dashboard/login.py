@@ -54,7 +54,7 @@ class Sessions:
             self._ends.pop(digest(name), None)
 
 
-class Door:
+class Login:
     """An application behind the login."""
 
     def __init__(self, app: App, password: str, clock: Clock = time.monotonic) -> None:

@@ -11,9 +11,9 @@ import tomli_w
 
 from hpo.config.definition import StudyDefinition
 from hpo.config.errors import HpoError
-from hpo.config.urls import shown
+from hpo.config.urls import hide_passwords
 from hpo.storage.engine import Storage
-from hpo.study.catalog import Listed
+from hpo.study.catalog import StudyRow
 from hpo.study.status import StudyStatus
 from hpo.study.study import Study
 
@@ -21,7 +21,7 @@ FENCE = "~~~~~~"
 """Around the definition: its texts hold no such line, for TOML would have to quote it."""
 
 
-def note(storage: Storage, row: Listed) -> str:
+def note(storage: Storage, row: StudyRow) -> str:
     """Write the note on a study that hpo made, or why there is none, in a sentence."""
     if row.obstacle is not None:
         return row.obstacle
@@ -42,7 +42,7 @@ def note(storage: Storage, row: Listed) -> str:
 def definition_toml(definition: StudyDefinition) -> str:
     """A definition as its study file would say it, without passwords."""
     tree: dict[str, Any] = _pruned(definition.to_tree())
-    tree["data"]["source"] = shown(definition.data.source)
+    tree["data"]["source"] = hide_passwords(definition.data.source)
     space = tree.pop("search_space")
     return tomli_w.dumps({**tree, "search_space": space})
 

@@ -31,8 +31,8 @@ from hpo.dashboard.corner import cornered
 from hpo.dashboard.downloads import downloads
 from hpo.dashboard.guard import guarded
 from hpo.dashboard.interrupts import ctrl_c
-from hpo.dashboard.login import Door
-from hpo.dashboard.view import View
+from hpo.dashboard.login import Login
+from hpo.dashboard.view import DashboardStorage
 from hpo.files.store import ArtifactStore
 from hpo.storage.engine import open_storage
 
@@ -44,7 +44,7 @@ IDLE_SECONDS = 20
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
+class ServerSettings:
     """How the dashboard is served.
 
     Attributes:
@@ -65,7 +65,7 @@ class Settings:
     allowed_hosts: tuple[str, ...] = ()
 
 
-def serve(storage_url: str, store: ArtifactStore | None, settings: Settings) -> None:
+def serve(storage_url: str, store: ArtifactStore | None, settings: ServerSettings) -> None:
     """Serve the dashboard of a storage until interrupted.
 
     Args:
@@ -86,7 +86,7 @@ def serve(storage_url: str, store: ArtifactStore | None, settings: Settings) -> 
             f"--host {settings.host} lets other machines in: set a password by --password-file or "
             "in the environment variable HPO_DASHBOARD_PASSWORD, or leave --host out"
         )
-    view = View(open_storage(storage_url, create=False), store)
+    view = DashboardStorage(open_storage(storage_url, create=False), store)
     app = application(view, settings)
     with (
         ctrl_c() as interrupt,
@@ -109,13 +109,13 @@ def serve(storage_url: str, store: ArtifactStore | None, settings: Settings) -> 
         serving.result()
 
 
-def application(view: View, settings: Settings) -> App:
+def application(view: DashboardStorage, settings: ServerSettings) -> App:
     """All that is served, as one WSGI application."""
     app: App = compressed(optuna_dashboard.wsgi(view, artifact_store=_NoStore()))
     app = cornered(app, read_only=settings.read_only, has_login=bool(settings.password))
     app = restrained(downloads(app, view), view, read_only=settings.read_only)
     if settings.password:
-        app = Door(app, settings.password)
+        app = Login(app, settings.password)
     own = {settings.host, "localhost", socket.gethostname(), socket.getfqdn()}
     return guarded(app, own | set(settings.allowed_hosts))
 

@@ -16,7 +16,7 @@ from hpo.dashboard.notes import note
 from hpo.files.store import ArtifactStore
 from hpo.storage.engine import Storage
 from hpo.storage.pages import Pages
-from hpo.study.catalog import Listed, listed
+from hpo.study.catalog import StudyRow, study_row
 from hpo.study.study import DEFINITION
 
 NOTE_VERSION, NOTE_PARTS = "dashboard:note_ver", "dashboard:note_str:"
@@ -27,7 +27,7 @@ the axes.
 """
 
 
-class View(Pages):
+class DashboardStorage(Pages):
     """What optuna-dashboard reads; what it writes goes to the storage as it is."""
 
     def __init__(self, storage: Storage, store: ArtifactStore | None) -> None:
@@ -35,9 +35,9 @@ class View(Pages):
         super().__init__(storage.plain)
         self.storage = storage
         self.store = store
-        self._rows: dict[int, Listed] = {}
+        self._rows: dict[int, StudyRow] = {}
 
-    def row(self, study_id: int) -> Listed:
+    def row(self, study_id: int) -> StudyRow:
         """A study's row, as it is now.
 
         Raises:
@@ -46,14 +46,14 @@ class View(Pages):
         with self.storage.errors():
             attrs = self._backend.get_study_system_attrs(study_id)
             name = self._backend.get_study_name_from_id(study_id)
-        return listed(self.storage, study_id, name, attrs)
+        return study_row(self.storage, study_id, name, attrs)
 
     def get_all_studies(self) -> list[FrozenStudy]:
         """Every study, with its note."""
         with self.storage.errors():
             studies = self._backend.get_all_studies()
         for study in studies:
-            row = listed(self.storage, study._study_id, study.study_name, study.system_attrs)
+            row = study_row(self.storage, study._study_id, study.study_name, study.system_attrs)
             study.system_attrs = self._noted(row)
         return studies
 
@@ -76,13 +76,13 @@ class View(Pages):
             trial.user_attrs.update({f"metrics.{name}": value for name, value in metrics.items()})
         return trial
 
-    def files(self, row: Listed, trial: FrozenTrial) -> list[File]:
+    def files(self, row: StudyRow, trial: FrozenTrial) -> list[File]:
         """The files of a trial of a study; none where this hpo cannot open it."""
         if row.obstacle is not None:
             return []
         return files_of(trial, has_weights=self.store is not None and self.store.id == row.store_id)
 
-    def _noted(self, row: Listed) -> dict[str, Any]:
+    def _noted(self, row: StudyRow) -> dict[str, Any]:
         if row.uuid is None:  # another program's
             return dict(row.attrs)
         attrs = dict(row.attrs)

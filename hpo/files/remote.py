@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import fsspec
 from fsspec import AbstractFileSystem
 
-from hpo.config.urls import IN_USER, told
+from hpo.config.urls import IN_USER, describe_error
 
 T = TypeVar("T")
 
@@ -114,7 +114,7 @@ def retried(
     return call()
 
 
-class Line:
+class RetryPolicy:
     """Calls of one server: tried again when they fail by what may pass.
 
     While the server is away, each call is one try: whoever goes on without it is not held up, and
@@ -135,7 +135,7 @@ class Line:
             tries = 1 if self._away else TRIES
             result = retried(call, tries, lambda e: passing(e) and not self._is_hurried)
         except Exception as error:
-            self._away = told(error, self._url) if is_passing(error) else ""
+            self._away = describe_error(error, self._url) if is_passing(error) else ""
             raise
         self._away = ""
         return result

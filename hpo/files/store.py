@@ -23,7 +23,7 @@ from typing import BinaryIO, TypeVar
 from fsspec.implementations.local import LocalFileSystem
 
 from hpo.config.errors import ArtifactError, InputError
-from hpo.config.urls import shown, told
+from hpo.config.urls import describe_error, hide_passwords
 from hpo.files.durable import (
     delete_empty,
     delete_folder,
@@ -31,7 +31,7 @@ from hpo.files.durable import (
     make_folder,
     replacing,
 )
-from hpo.files.remote import DISK_FULL, Line, file_system, is_passing
+from hpo.files.remote import DISK_FULL, RetryPolicy, file_system, is_passing
 
 T = TypeVar("T")
 
@@ -87,7 +87,7 @@ class ArtifactStore:
             InputError: the URL's scheme is unknown or needs a package that is not installed.
             ArtifactError: the store cannot be reached or written, or is not there.
         """
-        self.safe_url, self._given_url = shown(url), url
+        self.safe_url, self._given_url = hide_passwords(url), url
         if url.partition("://")[0] in READ_ONLY:
             raise InputError(
                 f"artifact store {self.safe_url}: nothing can be written there; name a folder, or "
@@ -96,13 +96,15 @@ class ArtifactStore:
         try:
             self._fs, self._root = file_system(url)
         except (ValueError, ImportError) as error:
-            raise InputError(f"artifact store {self.safe_url}: {told(error, url)}") from None
+            raise InputError(
+                f"artifact store {self.safe_url}: {describe_error(error, url)}"
+            ) from None
         except Exception as error:  # a driver that connects at once, see `_errors`
             what = f"artifact store {self.safe_url} cannot be opened"
-            raise ArtifactError(f"{what}: {told(error, url)}") from None
+            raise ArtifactError(f"{what}: {describe_error(error, url)}") from None
         self._local = isinstance(self._fs, LocalFileSystem)
         self._failures: type[Exception] = OSError if self._local else Exception
-        self._line = Line(url)
+        self._retries = RetryPolicy(url)
         self.url = self._root if self._local else url
         if self._local:
             self.safe_url = self._root
@@ -274,7 +276,7 @@ class ArtifactStore:
 
     def hurry(self) -> None:
         """Let no call wait for a server any more, for a process that is told to end."""
-        self._line.hurry()
+        self._retries.hurry()
 
     def _below(self, prefix: str) -> Paths:
         """Every file below a folder, drafts included, relative to the store and sorted."""
@@ -306,7 +308,7 @@ class ArtifactStore:
 
     def _ask(self, call: Callable[[], T]) -> T:
         """Call the driver; of a store elsewhere again, when it fails by what may pass."""
-        return call() if self._local else self._line.ask(call, _may_pass)
+        return call() if self._local else self._retries.ask(call, _may_pass)
 
     def _is_there(self, place: str) -> bool:
         """Whether a file exists; drivers' own `exists` takes a server that is away for a no."""
@@ -345,7 +347,7 @@ class ArtifactStore:
         except self._failures as error:
             if isinstance(error, OSError) and error.errno in but:
                 raise
-            raise ArtifactError(f"{what}: {told(error, self._given_url)}") from None
+            raise ArtifactError(f"{what}: {describe_error(error, self._given_url)}") from None
 
     def _read_or_make_id(self, create: bool) -> str:
         place = self._at(ID_FILE)

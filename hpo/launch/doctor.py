@@ -15,7 +15,7 @@ from sqlalchemy.exc import ArgumentError
 from hpo.config.errors import HpoError
 from hpo.config.version import __version__
 from hpo.files.store import ArtifactStore
-from hpo.storage.condition import Condition, look
+from hpo.storage.condition import Condition, read_condition
 from hpo.storage.engine import open_storage
 from hpo.study.catalog import list_studies
 from hpo.training import resolve_precision
@@ -74,7 +74,7 @@ def _storage(url: str, n_workers: int) -> list[Finding]:
     try:
         with closing(open_storage(url, create=False)) as opened:
             detail = f"{opened.safe_url}, {len(list_studies(opened))} studies"
-            condition = look(opened)
+            condition = read_condition(opened)
     except HpoError as error:
         return [Finding(what="storage", ok=_is_future_file(url), detail=str(error))]
     return [

@@ -22,7 +22,7 @@ from hpo.worker.supervisor import Slot, Supervisor, to_stderr
 LOOK_SECONDS = 1.0
 
 
-class Crew(AbstractContextManager["Crew"], Protocol):
+class WorkerPool(AbstractContextManager["WorkerPool"], Protocol):
     """Workers that somebody keeps alive: started by `with`, stopped at its end."""
 
     def n_alive(self) -> int:
@@ -61,10 +61,10 @@ def local_crew(
 def search(
     study: Study,
     store: ArtifactStore,
-    supervisor: Crew,
+    supervisor: WorkerPool,
     observe: Callable[[StudyStatus], None],
 ) -> int:
-    """Run a crew's workers until none is left; sweep up what killed ones left behind.
+    """Run a pool's workers until none is left; sweep up what killed ones left behind.
 
     Args:
         study: what they work for.

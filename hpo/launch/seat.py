@@ -54,14 +54,14 @@ class Seating:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Look:
+class SeatStatus:
     """A seat at one moment.
 
     Attributes:
         pid: of the seat's own process.
         gpu: CUDA's name of the worker's; empty without one.
         workers: process ids of workers.
-        lines: that workers logged since the last look.
+        lines: that workers logged since the last status.
         code: the worker's exit code when it ended by its own decision.
     """
 
@@ -104,13 +104,13 @@ class Seat:
         self._watch = threading.Thread(target=self._keep, daemon=True)
         self._watch.start()
 
-    def look(self) -> Look:
+    def status(self) -> SeatStatus:
         """What there is to see; lines are handed out once."""
         lines = []
         with suppress(IndexError):
             while True:
                 lines.append(self._lines.popleft())
-        return Look(
+        return SeatStatus(
             host=platform.node(),
             pid=os.getpid(),
             gpu=self._gpu,
@@ -119,14 +119,14 @@ class Seat:
             code=self._code,
         )
 
-    def stop(self) -> Look:
+    def stop(self) -> SeatStatus:
         """Let the worker hand its trials back, or kill it when it does not; what is left to see."""
         self._is_stopping.set()
         self._watch.join()
         self._supervisor.stop(GRACE_SECONDS)
         if self._code is None:
             self._code = self._supervisor.exit_code()
-        return self.look()
+        return self.status()
 
     def _keep(self) -> None:
         while not self._is_stopping.is_set():

@@ -22,7 +22,7 @@ SLICE_SECONDS = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Trained:
+class TrainedModel:
     """A model, its validation and test metrics, and the table that it was trained on."""
 
     model: Model
@@ -32,7 +32,7 @@ class Trained:
 
 def train_config(
     path: Path, *, seed: int | None, device: str, log: Callable[[str], None]
-) -> Trained:
+) -> TrainedModel:
     """Train the configuration in a file.
 
     Args:
@@ -67,7 +67,7 @@ def train_config(
                     model = experiment.model(config, event.result, trainer.device)
                     test = experiment.test_metrics(model)
                     metrics = {"validation": model.metrics, "test": test}
-                    return Trained(model=model, metrics=metrics, experiment=experiment)
+                    return TrainedModel(model=model, metrics=metrics, experiment=experiment)
 
 
 def choose_device(name: str) -> torch.device:

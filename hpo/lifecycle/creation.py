@@ -8,7 +8,7 @@ from pathlib import Path
 
 from hpo.config.definition import Budget, StudyDefinition, load_definition
 from hpo.config.parsing import validate
-from hpo.config.urls import shown
+from hpo.config.urls import hide_passwords
 from hpo.data.dataset import load_dataset
 from hpo.data.format_1 import table_of_format_1
 from hpo.data.sources import absolute_source, read_raw
@@ -50,7 +50,7 @@ def create_from_file(
     definition = _with_budget(load_definition(path), n_trials, timeout)
     raw = read_raw(definition.data.source, path.parent, separator=definition.data.separator)
     table = typed_table(raw, definition.data)
-    source = shown(absolute_source(definition.data.source, path.parent))
+    source = hide_passwords(absolute_source(definition.data.source, path.parent))
     definition = replace(definition, data=replace(definition.data, source=source))
     then = partial(table_of_format_1, raw)
     return create(definition, table, storage, artifacts, where=str(path), then=then)

@@ -15,7 +15,7 @@ import polars as pl
 import tomli_w
 
 from hpo.config.errors import AmbiguousCellsError, DataError
-from hpo.config.parsing import shown
+from hpo.config.parsing import format_value
 from hpo.config.trial import METRICS, DataConfig, MetricName, SplitConfig, Task
 from hpo.data.dataset import load_dataset
 from hpo.data.inference import FEW_ROWS, identifier, numbers_the_rows
@@ -196,7 +196,7 @@ def _split_lines(frame: pl.DataFrame, split: str | None) -> list[str]:
 
 
 def _drop_lines(dropped: dict[str, str]) -> list[str]:
-    reasons = [f"# {shown(name)} {why}." for name, why in dropped.items()]
+    reasons = [f"# {format_value(name)} {why}." for name, why in dropped.items()]
     return [*reasons, f"drop = {_array(dropped)}"]
 
 
@@ -219,11 +219,11 @@ def _feature_lines(table: Table, names: list[str]) -> list[str]:
     counted[1:1] = [f"{len(dates)} date"] if dates else []
     listed = " and ".join([", ".join(counted[:-1]), counted[-1]])
     lines = [f"# {listed} columns remain."]
-    lines += [f"#   {shown(column.name)}: numbers{_missing(column)}" for column in numbers]
-    lines += [f"#   {shown(column.name)}: dates{_missing(column)}" for column in dates]
+    lines += [f"#   {format_value(column.name)}: numbers{_missing(column)}" for column in numbers]
+    lines += [f"#   {format_value(column.name)}: dates{_missing(column)}" for column in dates]
     for column in text:
         n_values = column.drop_nulls().n_unique()
-        lines.append(f"#   {shown(column.name)}: {n_values:,} categories{_missing(column)}")
+        lines.append(f"#   {format_value(column.name)}: {n_values:,} categories{_missing(column)}")
     lines.append("# Name a column here to have it taken otherwise:")
     return [*lines, "numeric = []", "categorical = []"]
 
@@ -238,7 +238,9 @@ def _why(target: pl.Series, task: Task) -> str:
         numbers = target.to_numpy()
         return f"numbers from {numbers.min():g} to {numbers.max():g}"
     labels = class_labels(target)
-    listed = ", ".join(shown(label) for label in labels[:5]) + (", ..." if labels[5:] else "")
+    listed = ", ".join(format_value(label) for label in labels[:5]) + (
+        ", ..." if labels[5:] else ""
+    )
     kind = "text" if target.dtype == pl.String else "whole numbers"
     return f"{kind} of {len(labels)} values: {listed}"
 

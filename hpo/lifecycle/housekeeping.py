@@ -30,11 +30,19 @@ from hpo.files.store import LOG, ArtifactStore, study_path, table_path
 from hpo.storage.engine import Storage
 from hpo.storage.inventory import TrialFiles
 from hpo.storage.removal import deleted
-from hpo.study.catalog import Deleted, Listed, check_unused, delete_study, find, listing, studies
+from hpo.study.catalog import (
+    Deleted,
+    StudyRow,
+    check_unused,
+    delete_study,
+    find,
+    studies,
+    study_rows,
+)
 from hpo.study.retraining import find_confirming
 from hpo.study.study import Study
 
-Kind = Literal["attempt", "checkpoint", "deleted study", "unknown study", "table", "draft"]
+LeftoverKind = Literal["attempt", "checkpoint", "deleted study", "unknown study", "table", "draft"]
 
 YOUNG_SECONDS = 3600.0
 DRAFT_SECONDS = 86400.0
@@ -50,7 +58,7 @@ class Removed:
     """A file that was removed, or would be."""
 
     path: str
-    kind: Kind
+    kind: LeftoverKind
     n_bytes: int
 
 
@@ -110,7 +118,7 @@ def collect(
     trees = _by_study(store.list("studies"))
     tables = store.list("tables")
     drafts = store.drafts("", DRAFT_SECONDS)
-    rows = [row for row in listing(storage) if row.uuid is not None]
+    rows = [row for row in study_rows(storage) if row.uuid is not None]
     with storage.read() as connection:
         graves = deleted(connection, store.id) - {row.uuid for row in rows}
     held = {row.uuid for row in rows if row.store_id in (store.id, None)}
@@ -118,7 +126,7 @@ def collect(
     names = {uuid: _owner(store, uuid) for uuid in strangers}
     going = {uuid for uuid in strangers if unknown and not _is_young(store, trees[uuid])}
 
-    found: list[tuple[str, Kind]] = [(path, "draft") for path in drafts]
+    found: list[tuple[str, LeftoverKind]] = [(path, "draft") for path in drafts]
     for study in studies(storage):
         if study.artifact_store_id == store.id and study.uuid in trees:
             with suppress(StudyNotFoundError):  # deleted since: the next call's
@@ -188,17 +196,17 @@ def delete_with_confirmation(
 
 def _lonely_table(
     storage: Storage, store: ArtifactStore, fingerprint: str
-) -> list[tuple[str, Kind]]:
+) -> list[tuple[str, LeftoverKind]]:
     """A table, if it is there and no study names it, of this storage or of another one."""
     path = table_path(fingerprint)
-    rows = [row for row in listing(storage) if row.uuid is not None]
+    rows = [row for row in study_rows(storage) if row.uuid is not None]
     strangers = _by_study(store.list("studies")).keys() - {row.uuid for row in rows}
     named = [_owner(store, uuid).get("table") for uuid in strangers]
     return [(path, "table") for path in _unused([path], rows, named) if store.exists(path)]
 
 
 def _unused(
-    tables: Iterable[str], rows: Iterable[Listed], named: Iterable[str | None]
+    tables: Iterable[str], rows: Iterable[StudyRow], named: Iterable[str | None]
 ) -> list[str]:
     """Tables that no study uses; none of them when there is a study that does not say which.
 
@@ -214,14 +222,16 @@ def _unused(
     return [path for path in tables if path not in paths]
 
 
-def _unnamed(study: Study, store: ArtifactStore, paths: Iterable[str]) -> list[tuple[str, Kind]]:
+def _unnamed(
+    study: Study, store: ArtifactStore, paths: Iterable[str]
+) -> list[tuple[str, LeftoverKind]]:
     """Files of a study that none of its trials names; `paths` were listed before."""
     is_finished, inventory = study.progress().is_finished, study.inventory()
-    found: list[tuple[str, Kind]] = []
+    found: list[tuple[str, LeftoverKind]] = []
     for path in paths:
         if (part := OF_A_TRIAL.fullmatch(path)) is None:
             continue
-        kind: Kind = "attempt" if part["attempt"] else "checkpoint"
+        kind: LeftoverKind = "attempt" if part["attempt"] else "checkpoint"
         trial = inventory.get(int(part["number"]))
         if trial is None or _keeps(trial, kind, path):
             continue
@@ -230,7 +240,7 @@ def _unnamed(study: Study, store: ArtifactStore, paths: Iterable[str]) -> list[t
     return found
 
 
-def _keeps(trial: TrialFiles, kind: Kind, path: str) -> bool:
+def _keeps(trial: TrialFiles, kind: LeftoverKind, path: str) -> bool:
     """Whether a trial has a use for a file of its folder."""
     if not trial.is_final:
         return True
@@ -268,7 +278,7 @@ def _is_young(store: ArtifactStore, paths: Iterable[str]) -> bool:
 
 
 def _remove(
-    store: ArtifactStore, found: Iterable[tuple[str, Kind]], *, dry_run: bool
+    store: ArtifactStore, found: Iterable[tuple[str, LeftoverKind]], *, dry_run: bool
 ) -> tuple[Removed, ...]:
     removed = []
     for path, kind in found:

@@ -28,7 +28,7 @@ from hpo.storage import attributes, copying, ledger
 from hpo.storage.engine import Storage
 from hpo.storage.inventory import TrialFiles, read_inventory
 from hpo.storage.removal import deleted
-from hpo.study.catalog import Listed, check_unused, find, listing, lock_unused, open_study
+from hpo.study.catalog import StudyRow, check_unused, find, lock_unused, open_study, study_rows
 from hpo.study.retraining import find_confirming
 from hpo.study.study import DEFINITION, MOVED, STORE, UUID, Study
 
@@ -84,11 +84,11 @@ def copy_studies(
             f"--to-artifacts must be another store than --artifacts, but both are "
             f"{stores.target.safe_url}: without --to-artifacts the artifacts stay where they are"
         )
-    taken = {row.name for row in listing(target)}
+    taken = {row.name for row in study_rows(target)}
     if names:
         rows = _named(source, target, names, taken, stores)
     else:
-        rows = [row for row in listing(source) if _is_to_go(row, target, taken, stores)]
+        rows = [row for row in study_rows(source) if _is_to_go(row, target, taken, stores)]
     for row in rows:
         _check(row, source, target, taken, stores)
     if stores is None:
@@ -98,13 +98,13 @@ def copy_studies(
 
 def _named(
     source: Storage, target: Storage, names: Sequence[str], taken: set[str], stores: Stores | None
-) -> list[Listed]:
+) -> list[StudyRow]:
     """The rows of some studies and of those that confirm them, each once.
 
     A copy that breaks off leaves the confirming one, which can be named. A move begins with it, so
     that the same command goes on with the other.
     """
-    rows: dict[int, Listed] = {}
+    rows: dict[int, StudyRow] = {}
     for name in names:
         both = [find(source, name)]
         also = find_confirming(source, name)
@@ -114,7 +114,7 @@ def _named(
     return list(rows.values())
 
 
-def _is_to_go(row: Listed, target: Storage, taken: set[str], stores: Stores | None) -> bool:
+def _is_to_go(row: StudyRow, target: Storage, taken: set[str], stores: Stores | None) -> bool:
     """Whether this hpo can open the study, or its move to this target broke off."""
     if row.obstacle is None:
         return True
@@ -123,7 +123,7 @@ def _is_to_go(row: Listed, target: Storage, taken: set[str], stores: Stores | No
 
 
 def _check(
-    row: Listed, source: Storage, target: Storage, taken: set[str], stores: Stores | None
+    row: StudyRow, source: Storage, target: Storage, taken: set[str], stores: Stores | None
 ) -> None:
     """Refuse what cannot be relocated; changes nothing."""
     if not _is_to_go(row, target, taken, stores):
@@ -143,7 +143,7 @@ def _check(
         check_unused(connection, row, LATER)
 
 
-def _move(row: Listed, source: Storage, target: Storage) -> Relocated:
+def _move(row: StudyRow, source: Storage, target: Storage) -> Relocated:
     if MOVED not in row.attrs:
         source.write(lambda connection: _send_off(connection, row, source, target))
         row = find(source, row.name)
@@ -157,13 +157,15 @@ def _move(row: Listed, source: Storage, target: Storage) -> Relocated:
         n_trials = _arrive(target, row.name, write)
     except BaseException:
         with suppress(HpoError):  # out of reach: the same command goes on with it later
-            if row.uuid not in {other.uuid for other in listing(target)}:
+            if row.uuid not in {other.uuid for other in study_rows(target)}:
                 source.write(lambda connection: _call_back(connection, row))
         raise
     return Relocated(name=row.name, n_trials=n_trials, n_files=0)
 
 
-def _copy(study: Study, row: Listed, source: Storage, target: Storage, stores: Stores) -> Relocated:
+def _copy(
+    study: Study, row: StudyRow, source: Storage, target: Storage, stores: Stores
+) -> Relocated:
     """Copy artifacts, then rows: what a trial of the copy names is there.
 
     No file is copied within the transaction: it would hold up the target's other writers, and a
@@ -238,7 +240,7 @@ class _Files:
         self.copied.add(path)
 
 
-def _send_off(connection: Connection, row: Listed, source: Storage, target: Storage) -> None:
+def _send_off(connection: Connection, row: StudyRow, source: Storage, target: Storage) -> None:
     """Leave the study in the source as one that has moved, with nothing to do in it."""
     lock_unused(connection, row, source.safe_url, LATER)
     copying.freeze(connection, row.id)
@@ -248,7 +250,7 @@ def _send_off(connection: Connection, row: Listed, source: Storage, target: Stor
     attributes.drop_study(connection, row.id, DEFINITION)
 
 
-def _call_back(connection: Connection, row: Listed) -> None:
+def _call_back(connection: Connection, row: StudyRow) -> None:
     if not ledger.lock_study(connection, row.id):
         return
     attributes.set_study(connection, row.id, DEFINITION, row.attrs[MOVED]["definition"])

@@ -20,7 +20,7 @@ FAINTEST = 1e-300
 
 
 @dataclass(frozen=True, kw_only=True)
-class Member:
+class EnsembleMember:
     """A model of an ensemble.
 
     Attributes:
@@ -37,7 +37,7 @@ class Member:
 class Ensemble(Predictor):
     """Members of one schema, the first of them the best on its own."""
 
-    members: tuple[Member, ...]
+    members: tuple[EnsembleMember, ...]
 
     @property
     def parts(self) -> tuple[tuple[float, Model], ...]:
@@ -86,7 +86,7 @@ class Ensemble(Predictor):
         members = []
         for place, said in enumerate(part(header, "members", tuple[_Described, ...], where)):
             model = Model.assemble(schema, under(f"{place}.", tensors), said.header(), where)
-            members.append(Member(number=said.number, weight=said.weight, model=model))
+            members.append(EnsembleMember(number=said.number, weight=said.weight, model=model))
         if not members:
             raise InputError(f"{where}: is an ensemble of no members")
         metrics = part(header, "metrics", dict[str, float], where)

@@ -16,7 +16,7 @@ import torch
 from hpo.config.errors import HpoError
 from hpo.config.trial import TIE_BREAKS
 from hpo.files.store import ArtifactStore
-from hpo.models.ensemble import Ensemble, Member, as_logits, exact_outputs
+from hpo.models.ensemble import Ensemble, EnsembleMember, as_logits, exact_outputs
 from hpo.models.experiment import Experiment
 from hpo.results.stored import stored_model
 from hpo.study.leaderboard import Row
@@ -53,7 +53,9 @@ def choose_ensemble(
     chosen = select(outputs, _score(study, experiment), size)
     numbers = [list(kept)[place] for place in chosen]
     members = tuple(
-        Member(number=number, weight=n / len(chosen), model=stored_model(store, kept[number]))
+        EnsembleMember(
+            number=number, weight=n / len(chosen), model=stored_model(store, kept[number])
+        )
         for number, n in Counter(numbers).items()
     )
     made = Ensemble(schema=members[0].model.schema, metrics={}, members=members)

@@ -38,8 +38,8 @@ class Condition:
     is_pooled: bool = False
 
 
-def look(storage: Storage) -> Condition:
-    """Look at a storage.
+def read_condition(storage: Storage) -> Condition:
+    """Read the condition of a storage.
 
     Raises:
         StorageUnavailableError: it is out of reach.
@@ -50,12 +50,12 @@ def look(storage: Storage) -> Condition:
         ask = sa.select(leases.now(connection))
         connection.execute(ask)  # so that no time is lost on the way to the second
         before = time.time()
-        told = connection.execute(ask).scalar_one() / 1000
+        server_seconds = connection.execute(ask).scalar_one() / 1000
         after = time.time()
         return Condition(
             version=schema.read_version(connection),
             optuna_version=storage.plain.get_current_version(),
-            ahead_seconds=None if name == "sqlite" else told - (before + after) / 2,
+            ahead_seconds=None if name == "sqlite" else server_seconds - (before + after) / 2,
             off_by_seconds=(after - before) / 2,
             time_zone=None if zone is None else connection.execute(sa.text(zone)).scalar_one(),
             connections_left=dialects.connections_left(connection),

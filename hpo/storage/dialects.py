@@ -197,11 +197,11 @@ def is_pooled(connection: Connection) -> bool:
     """
     if connection.dialect.name != "postgresql":
         return False
-    told = connection.connection.driver_connection.info.backend_pid  # type: ignore[union-attr]
-    return bool(told != connection.scalar(sa.select(sa.func.pg_backend_pid())))
+    pid = connection.connection.driver_connection.info.backend_pid  # type: ignore[union-attr]
+    return bool(pid != connection.scalar(sa.select(sa.func.pg_backend_pid())))
 
 
-def looking_engine(parsed: URL) -> Engine:
+def read_only_engine(parsed: URL) -> Engine:
     """An engine that changes nothing, not even SQLite's journal, and keeps no connection."""
     return sa.create_engine(parsed, connect_args=of(parsed).connect, poolclass=sa.pool.NullPool)
 
@@ -245,7 +245,7 @@ def _begin_immediate(connection: Connection) -> None:
 
 
 @contextmanager
-def looking_lock(parsed: URL) -> Iterator[None]:
+def shared_lock(parsed: URL) -> Iterator[None]:
     """Keep those off who make the tables; on a server they do not mind being watched.
 
     SQLite's journal can be switched only while nobody else is looking.
@@ -264,7 +264,7 @@ def creation_lock(parsed: URL) -> Iterator[None]:
         with _file_lock(parsed, fcntl.LOCK_EX):
             yield
         return
-    with looking_engine(parsed).connect() as holder:
+    with read_only_engine(parsed).connect() as holder:
         if parsed.get_backend_name() == "postgresql":
             _lock_postgresql(holder)
         else:

@@ -26,7 +26,7 @@ from sqlalchemy.engine import URL, Connection, Engine
 from hpo.config.errors import InputError, StorageError, StorageUnavailableError
 from hpo.storage import dialects, schema
 from hpo.storage.failures import is_in_the_way, translate
-from hpo.storage.reader import Reader
+from hpo.storage.reader import StudyReader
 
 Result = TypeVar("Result")
 
@@ -52,7 +52,7 @@ class Storage:
 
     url: str = field(repr=False)
     safe_url: str
-    reader: Reader
+    reader: StudyReader
     plain: optuna.storages.RDBStorage
     _reads: Engine
     _writes: Engine
@@ -160,7 +160,7 @@ def _open(parsed: URL, *, create: bool) -> Storage:
     return Storage(
         url=parsed.render_as_string(hide_password=False),
         safe_url=safe,
-        reader=Reader(backend),
+        reader=StudyReader(backend),
         plain=backend,
         _reads=backend.engine,
         _writes=dialects.locking_engine(parsed) if is_sqlite else backend.engine,
@@ -193,13 +193,13 @@ def check_file(parsed: URL, safe: str, *, create: bool) -> None:
     if not create and not path.exists():
         raise StorageError(f"storage {safe}: does not exist yet; hpo create or hpo run makes it")
     if path.exists() and not dialects.lock_file(parsed).exists():  # none beside another's file
-        with said_of(safe), dialects.looking_engine(parsed).connect() as connection:
+        with said_of(safe), dialects.read_only_engine(parsed).connect() as connection:
             connection.exec_driver_sql("PRAGMA schema_version")
 
 
 def _open_tables(parsed: URL) -> optuna.storages.RDBStorage:
     """Optuna's storage over tables that are all there; they are made under a lock."""
-    with dialects.looking_lock(parsed):
+    with dialects.shared_lock(parsed):
         is_complete = _has_tables(parsed)
     if not is_complete:
         with dialects.creation_lock(parsed):
@@ -211,7 +211,7 @@ def _open_tables(parsed: URL) -> optuna.storages.RDBStorage:
 def _has_tables(parsed: URL) -> bool:
     if parsed.drivername == "sqlite" and not Path(parsed.database or "").exists():
         return False
-    with dialects.looking_engine(parsed).connect() as connection:
+    with dialects.read_only_engine(parsed).connect() as connection:
         found = schema.read_version(connection)
     if found is not None and found < schema.VERSION:
         raise older("version", found, schema.VERSION, parsed)

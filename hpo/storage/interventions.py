@@ -42,18 +42,18 @@ KEPT = ("attempt", "worker", "device", EARLIER, RETRIED, COPY_OF)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Found:
+class TrialRow:
     """A trial's row."""
 
     id: int
     state: str
 
 
-def find(connection: Connection, study_id: int, number: int) -> Found | None:
+def find(connection: Connection, study_id: int, number: int) -> TrialRow | None:
     """A trial by its number."""
     own = (TRIALS.c.study_id == study_id) & (TRIALS.c.number == number)
     row = connection.execute(sa.select(TRIALS.c.trial_id, TRIALS.c.state).where(own)).one_or_none()
-    return None if row is None else Found(id=row.trial_id, state=row.state.name)
+    return None if row is None else TrialRow(id=row.trial_id, state=row.state.name)
 
 
 def prune(connection: Connection, study_id: int, trial_id: int, direction: Direction) -> None:
@@ -106,7 +106,7 @@ def count_copies(connection: Connection, study_id: int) -> int:
     return int(connection.execute(query).scalar_one())
 
 
-def quarantine(connection: Connection, study_id: int, found: Found) -> None:
+def quarantine(connection: Connection, study_id: int, found: TrialRow) -> None:
     """Take a COMPLETE or PRUNED trial out of the search: it is FAIL, and remembers what it was."""
     attrs = attributes.read_trial(connection, TRIAL_USER_ATTRS, found.id)
     own = TRIAL_VALUES.c.trial_id == found.id
@@ -119,7 +119,7 @@ def quarantine(connection: Connection, study_id: int, found: Found) -> None:
     _revise(connection, study_id)
 
 
-def is_quarantined(connection: Connection, found: Found) -> bool:
+def is_quarantined(connection: Connection, found: TrialRow) -> bool:
     """Whether a trial was taken out of the search."""
     is_failed = found.state == "FAIL"
     return is_failed and QUARANTINED in attributes.read_trial(

@@ -18,7 +18,7 @@ from hpo.storage.schema import LEASES, STUDIES, STUDY_ATTRS, TRIALS, WORKERS
 
 
 @dataclass(frozen=True, kw_only=True)
-class Work:
+class TrialCounts:
     """How a study's trials stand.
 
     Attributes:
@@ -35,7 +35,7 @@ class Work:
 
 
 @dataclass(frozen=True, kw_only=True)
-class AtWork:
+class ActiveWorker:
     """A worker at a study.
 
     Attributes:
@@ -78,7 +78,7 @@ def read_attrs(
     return [(study_id, name, attrs) for study_id, (name, attrs) in found.items()]
 
 
-def count_work(connection: Connection, ids: Collection[int]) -> dict[int, Work]:
+def count_trials(connection: Connection, ids: Collection[int]) -> dict[int, TrialCounts]:
     """How the trials of studies stand, by the studies' ids; one that was deleted is left out."""
 
     def count(table: sa.Table, *conditions: sa.ColumnElement[bool]) -> sa.ScalarSelect[int]:
@@ -93,10 +93,10 @@ def count_work(connection: Connection, ids: Collection[int]) -> dict[int, Work]:
         count(LEASES, is_live).label("n_running"),
         count(LEASES, ~is_live).label("n_silent"),
     ).where(STUDIES.c.study_id.in_(ids))
-    return {study_id: Work(**row) for study_id, row in _by_id(connection, query).items()}
+    return {study_id: TrialCounts(**row) for study_id, row in _by_id(connection, query).items()}
 
 
-def read_workers(connection: Connection) -> list[AtWork]:
+def read_workers(connection: Connection) -> list[ActiveWorker]:
     """Every worker that holds a trial, for each study that it is at, by its host."""
     query = (
         sa.select(WORKERS, STUDIES.c.study_name, TRIALS.c.number)
@@ -110,13 +110,13 @@ def read_workers(connection: Connection) -> list[AtWork]:
     held: dict[tuple[str, str], list[sa.Row[Any]]] = {}
     for row in connection.execute(query):
         held.setdefault((row.worker_id, row.study_name), []).append(row)
-    return [_at_work(rows) for rows in held.values()]
+    return [_active_worker(rows) for rows in held.values()]
 
 
-def _at_work(rows: list[sa.Row[Any]]) -> AtWork:
+def _active_worker(rows: list[sa.Row[Any]]) -> ActiveWorker:
     first = rows[0]
     seen_ms = max(row.expires_ms - row.lease_ms for row in rows)
-    return AtWork(
+    return ActiveWorker(
         host=first.host,
         pid=first.pid,
         device=first.device,

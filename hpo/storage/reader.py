@@ -45,7 +45,7 @@ class Notes:
     system_attrs: dict[str, Any] = field(default_factory=dict)
 
 
-class Reader(_CachedStorage):
+class StudyReader(_CachedStorage):
     """Reads seldom, and lets samplers and pruners write nothing themselves."""
 
     def __init__(self, backend: RDBStorage) -> None:
@@ -69,11 +69,11 @@ class Reader(_CachedStorage):
             if now - self._read_at.get(study_id, -STALE_SECONDS) >= STALE_SECONDS:
                 snapshot = self._snapshots.setdefault(study_id, Snapshot(study_id))
                 with self._backend.engine.connect() as connection:
-                    snapshot.look(connection)
+                    snapshot.refresh(connection)
                 self._read_at[study_id] = now
             return self._snapshots[study_id]
 
-    def look(self, study_id: int, connection: Connection) -> Snapshot:
+    def snapshot_within(self, study_id: int, connection: Connection) -> Snapshot:
         """The study's trials as a transaction sees them.
 
         Raises:
@@ -81,7 +81,7 @@ class Reader(_CachedStorage):
         """
         with self._reading:
             snapshot = self._snapshots.setdefault(study_id, Snapshot(study_id))
-            snapshot.look(connection)
+            snapshot.refresh(connection)
             return snapshot
 
     def invalidate(self, study_id: int) -> None:

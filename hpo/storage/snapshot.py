@@ -84,7 +84,7 @@ class Snapshot:
         self.n_complete = 0
         self.of_complete = {}
 
-    def look(self, connection: Connection) -> None:
+    def refresh(self, connection: Connection) -> None:
         """Bring it up to date.
 
         Raises:
@@ -100,7 +100,7 @@ class Snapshot:
             check_exists(connection, self._study_id)
         if any(head.trial_id in self._finished for head in opened):  # one was taken up again
             self._clear()
-            return self.look(connection)
+            return self.refresh(connection)
         finished = list(self._read_ended(connection, new, {head.trial_id for head in opened}))
         self.open = self._read_open(connection, opened)
         for trial in finished:

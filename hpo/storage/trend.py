@@ -36,7 +36,7 @@ class Trend:
     _revision: int = 0
     _until: datetime | None = None
 
-    def look(self, connection: Connection, study_id: int, direction: Direction) -> None:
+    def refresh(self, connection: Connection, study_id: int, direction: Direction) -> None:
         """Add what completed since the last look."""
         if (revision := read_revision(connection, study_id)) != self._revision:
             self._revision, self._until = revision, None

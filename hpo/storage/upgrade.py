@@ -44,7 +44,7 @@ def upgrade(url: str) -> list[str]:
     safe = dialects.safe(parsed)
     check_file(parsed, safe, create=False)
     with said_of(safe), dialects.creation_lock(parsed):
-        with dialects.looking_engine(parsed).connect() as connection:
+        with dialects.read_only_engine(parsed).connect() as connection:
             if not sa.inspect(connection).has_table(schema.OPTUNAS_VERSION):
                 raise StorageError("holds no tables yet; hpo create or hpo run makes them")
             found = schema.read_version(connection)

@@ -47,7 +47,7 @@ and say why. `open_study` keeps reading all formats up to this one; name here wh
 
 
 @dataclass(frozen=True, kw_only=True)
-class Listed:
+class StudyRow:
     """A study's row, read or not.
 
     Attributes:
@@ -78,7 +78,7 @@ class Listed:
 class Deleted:
     """What was deleted, and what is still to be."""
 
-    row: Listed
+    row: StudyRow
     n_trials: int
 
 
@@ -145,37 +145,37 @@ def list_studies(storage: Storage) -> list[StudyStatus]:
 
 def studies(storage: Storage) -> list[Study]:
     """Every study that this hpo can open, oldest first."""
-    rows = [row for row in listing(storage) if row.obstacle is None]
+    rows = [row for row in study_rows(storage) if row.obstacle is None]
     return [Study(storage, row.id, row.attrs) for row in rows]
 
 
-def find(storage: Storage, name: str) -> Listed:
+def find(storage: Storage, name: str) -> StudyRow:
     """A study's row, whether this hpo can open it or not.
 
     Raises:
         StudyNotFoundError: there is none of that name; the message offers the nearest.
     """
-    found = {row.name: row for row in listing(storage)}
+    found = {row.name: row for row in study_rows(storage)}
     if name not in found:
-        listed = f"it has {', '.join(found)}" if found else "it has none yet"
+        has = f"it has {', '.join(found)}" if found else "it has none yet"
         raise StudyNotFoundError(
-            f"no study {name} in {storage.safe_url}{nearest(name, found)}; {listed}"
+            f"no study {name} in {storage.safe_url}{nearest(name, found)}; {has}"
         )
     return found[name]
 
 
 def stored_format(storage: Storage, name: str) -> int | None:
     """The format of a study that hpo made; None where there is none of that name."""
-    row = next((row for row in listing(storage) if row.name == name), None)
+    row = next((row for row in study_rows(storage) if row.name == name), None)
     return None if row is None or row.uuid is None else int(row.attrs.get(FORMAT, 1))
 
 
-def listing(storage: Storage) -> list[Listed]:
+def study_rows(storage: Storage) -> list[StudyRow]:
     """The row of every study, of other programs too, oldest first."""
     with storage.errors():
         found = storage.reader.get_all_studies()
     return [
-        listed(storage, study._study_id, study.study_name, study.system_attrs) for study in found
+        study_row(storage, study._study_id, study.study_name, study.system_attrs) for study in found
     ]
 
 
@@ -231,7 +231,7 @@ def delete_study(storage: Storage, name: str, *, force: bool = False) -> Deleted
     return Deleted(row=row, n_trials=n_trials)
 
 
-def lock_unused(connection: Connection, row: Listed, where: str, otherwise: str) -> None:
+def lock_unused(connection: Connection, row: StudyRow, where: str, otherwise: str) -> None:
     """Lock a study that no worker is at; under the lock none can begin.
 
     Args:
@@ -248,7 +248,7 @@ def lock_unused(connection: Connection, row: Listed, where: str, otherwise: str)
     check_unused(connection, row, otherwise)
 
 
-def check_unused(connection: Connection, row: Listed, otherwise: str) -> None:
+def check_unused(connection: Connection, row: StudyRow, otherwise: str) -> None:
     """Make sure that no worker is at a study; see `lock_unused`."""
     if workers := live_workers(connection, row.id):
         named = ", ".join(f"process {worker.pid} on {worker.host}" for worker in workers)
@@ -257,12 +257,12 @@ def check_unused(connection: Connection, row: Listed, otherwise: str) -> None:
         )
 
 
-def _lock(connection: Connection, row: Listed, where: str) -> None:
+def _lock(connection: Connection, row: StudyRow, where: str) -> None:
     if not ledger.lock_study(connection, row.id):
         raise StudyNotFoundError(f"study {row.name} is no longer in {where}")
 
 
-def listed(storage: Storage, study_id: int, name: str, attrs: Mapping[str, Any]) -> Listed:
+def study_row(storage: Storage, study_id: int, name: str, attrs: Mapping[str, Any]) -> StudyRow:
     """A study's row by its system attributes."""
     moved, made_by = attrs.get(MOVED), attrs.get(VERSION, "another version")
     obstacle = None
@@ -278,7 +278,7 @@ def listed(storage: Storage, study_id: int, name: str, attrs: Mapping[str, Any])
             f"study {name} in {storage.safe_url} was made by hpo {made_by}, which is newer than "
             f"this hpo {__version__}: install hpo {made_by} or later to work with it"
         )
-    return Listed(
+    return StudyRow(
         id=study_id,
         name=name,
         uuid=attrs.get(UUID),

@@ -73,7 +73,7 @@ class Estimate:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Contender:
+class ConfirmedConfig:
     """A configuration, by the number of the trial that the search had of it.
 
     Attributes:
@@ -108,19 +108,19 @@ class Confirmation:
     Attributes:
         study: the name of the study that the trainings are in.
         seeds: those that the default was to be trained with, and so all others.
-        contenders: best mean first; those that are not whole come last.
+        configs: best mean first; those that are not whole come last.
     """
 
     study: str
     metric: str
     direction: Direction
     seeds: tuple[int, ...]
-    contenders: tuple[Contender, ...]
+    configs: tuple[ConfirmedConfig, ...]
 
     @property
-    def winner(self) -> Contender | None:
+    def winner(self) -> ConfirmedConfig | None:
         """The whole configuration with the best mean on validation; None where none is whole."""
-        return next((each for each in self.contenders if each.is_whole), None)
+        return next((each for each in self.configs if each.is_whole), None)
 
     @property
     def is_better_than_default(self) -> bool:
@@ -167,7 +167,7 @@ class Confirmation:
             "seeds": list(self.seeds),
             "winner": None if self.winner is None else self.winner.number,
             "is_better_than_default": self.is_better_than_default,
-            "configurations": [each.to_json(values=values) for each in self.contenders],
+            "configurations": [each.to_json(values=values) for each in self.configs],
         }
 
 
@@ -238,11 +238,11 @@ def compare(
     """
     direction = definition.direction
 
-    def contender(number: int) -> Contender:
+    def config(number: int) -> ConfirmedConfig:
         own, default = values[number], values.get(DEFAULT, {})
         pairs = [own[seed] - default[seed] for seed in sorted(own) if seed in default]
         is_paired = number != DEFAULT and bool(pairs)
-        return Contender(
+        return ConfirmedConfig(
             number=number,
             values=dict(sorted(own.items())),
             is_whole=set(seeds) <= own.keys(),
@@ -251,7 +251,7 @@ def compare(
             n_better=sum(direction.is_better(each, 0) for each in pairs),
         )
 
-    def rank(each: Contender) -> tuple[bool, float, int]:
+    def rank(each: ConfirmedConfig) -> tuple[bool, float, int]:
         mean = math.inf if each.estimate is None else direction.sign * each.estimate.mean
         return not each.is_whole, mean, each.number
 
@@ -260,7 +260,7 @@ def compare(
         metric=definition.objective.metric,
         direction=direction,
         seeds=tuple(sorted(seeds)),
-        contenders=tuple(sorted(map(contender, values), key=rank)),
+        configs=tuple(sorted(map(config, values), key=rank)),
     )
 
 

@@ -18,8 +18,8 @@ from hpo.config.definition import Budget
 from hpo.config.errors import StudyNotFoundError
 from hpo.storage import attributes
 from hpo.storage.engine import Storage
-from hpo.storage.overview import Work, count_work, read_attrs
-from hpo.study.catalog import listed
+from hpo.storage.overview import TrialCounts, count_trials, read_attrs
+from hpo.study.catalog import study_row
 from hpo.study.settings import GIVEN, STANDING, Settings
 from hpo.study.study import DEFINITION, FORMAT, MOVED, STORE, UUID, VERSION, Study
 
@@ -35,7 +35,7 @@ MAX_SHOWN = 3
 
 
 @dataclass(frozen=True, kw_only=True)
-class Opening:
+class OpenStudy:
     """A study with something to do.
 
     Attributes:
@@ -58,7 +58,7 @@ class Fleet:
         self._storage = storage
         self._store_id = store_id
         self._opened: dict[str, Study] = {}
-        self._openings: list[Opening] = []
+        self._open_studies: list[OpenStudy] = []
         self._looked_at = 0.0
         self._is_waiting = False
 
@@ -66,10 +66,10 @@ class Fleet:
         """Every study with something to do, each opened once, the first in line first."""
         with self._storage.read() as connection:
             rows = read_attrs(connection, KEYS)
-            found = [listed(self._storage, key, name, attrs) for key, name, attrs in rows]
+            found = [study_row(self._storage, key, name, attrs) for key, name, attrs in rows]
             fitting = [r for r in found if r.obstacle is None and r.store_id == self._store_id]
-            counts = count_work(connection, [row.id for row in fitting])
-        openings = []
+            counts = count_trials(connection, [row.id for row in fitting])
+        open_studies = []
         opened = {}
         for row in fitting:
             study = self._opened.get(str(row.uuid)) or Study(self._storage, row.id, row.attrs)
@@ -77,35 +77,37 @@ class Fleet:
             settings = Settings.from_attrs(row.attrs)
             budget, priority = settings.budget, row.attrs.get(PRIORITY, 0)
             work = counts.get(row.id)
-            opening = _opening(study, budget, priority, work)
-            if settings.standing != "open" or opening is None or work is None:
+            open_study = _open_study(study, budget, priority, work)
+            if settings.standing != "open" or open_study is None or work is None:
                 continue
             if not _is_spent(study, budget, work.n_trials):
-                openings.append(opening)
+                open_studies.append(open_study)
         self._opened = opened
-        self._tell_of_waiting(openings, [row.name for row in found if row.obstacle is None])
-        self._openings, self._looked_at = _in_line(openings), time.monotonic()
-        return [opening.study for opening in self._openings]
+        self._tell_of_waiting(open_studies, [row.name for row in found if row.obstacle is None])
+        self._open_studies, self._looked_at = _in_line(open_studies), time.monotonic()
+        return [open_study.study for open_study in self._open_studies]
 
-    def _tell_of_waiting(self, openings: Sequence[Opening], names: Sequence[str]) -> None:
+    def _tell_of_waiting(self, open_studies: Sequence[OpenStudy], names: Sequence[str]) -> None:
         """Say once that there is nothing to do, and why where somebody may have meant otherwise."""
-        if not openings and not self._is_waiting:
+        if not open_studies and not self._is_waiting:
             own = {study.name for study in self._opened.values()}
             elsewhere = [name for name in names if name not in own]
             why = (
-                f"; the artifacts of {_shown(elsewhere)} are in another store" if elsewhere else ""
+                f"; the artifacts of {_join_names(elsewhere)} are in another store"
+                if elsewhere
+                else ""
             )
             log.info("no open study has a trial to take up, waiting for one%s", why)
-        self._is_waiting = not openings
+        self._is_waiting = not open_studies
 
     def shares(self, studies: Sequence[Study], n: int) -> list[tuple[Study, int]]:
         """How many of `n` trials to ask each of some studies for, in the order to ask."""
         if time.monotonic() - self._looked_at > FRESH_SECONDS:
             self.studies()
-        return share_out([each for each in self._openings if each.study in studies], n)
+        return share_out([each for each in self._open_studies if each.study in studies], n)
 
 
-def share_out(openings: Sequence[Opening], n: int) -> list[tuple[Study, int]]:
+def share_out(open_studies: Sequence[OpenStudy], n: int) -> list[tuple[Study, int]]:
     """Share `n` free slots out among studies, one after the other, to the first in line each time.
 
     Returns:
@@ -113,7 +115,7 @@ def share_out(openings: Sequence[Opening], n: int) -> list[tuple[Study, int]]:
     """
     wanted: Counter[Study] = Counter()
     for _ in range(n):
-        free = [each for each in openings if wanted[each.study] < each.n_left]
+        free = [each for each in open_studies if wanted[each.study] < each.n_left]
         if not free:
             break
         first = min(free, key=lambda each: (-each.priority, each.n_running + wanted[each.study]))
@@ -136,19 +138,21 @@ def priorities(storage: Storage) -> dict[str, int]:
         }
 
 
-def _shown(names: Sequence[str]) -> str:
+def _join_names(names: Sequence[str]) -> str:
     """The first of some names, and how many more there are."""
     more = f" and {len(names) - MAX_SHOWN} more" if len(names) > MAX_SHOWN else ""
     return ", ".join(names[:MAX_SHOWN]) + more
 
 
-def _in_line(openings: list[Opening]) -> list[Opening]:
+def _in_line(open_studies: list[OpenStudy]) -> list[OpenStudy]:
     """The first in line first; equals in any order, lest all workers that look choose the same."""
-    random.shuffle(openings)
-    return sorted(openings, key=lambda each: (-each.priority, each.n_running))
+    random.shuffle(open_studies)
+    return sorted(open_studies, key=lambda each: (-each.priority, each.n_running))
 
 
-def _opening(study: Study, budget: Budget, priority: int, counts: Work | None) -> Opening | None:
+def _open_study(
+    study: Study, budget: Budget, priority: int, counts: TrialCounts | None
+) -> OpenStudy | None:
     """A study as its trials tell; None where it was deleted, or none of them is left to run."""
     if counts is None:
         return None
@@ -156,7 +160,7 @@ def _opening(study: Study, budget: Budget, priority: int, counts: Work | None) -
     n_left = n_room + counts.n_waiting + counts.n_silent
     if not n_left and not counts.n_running:
         return None
-    return Opening(study=study, priority=priority, n_running=counts.n_running, n_left=n_left)
+    return OpenStudy(study=study, priority=priority, n_running=counts.n_running, n_left=n_left)
 
 
 def _is_spent(study: Study, budget: Budget, n_trials: int) -> bool:

@@ -103,13 +103,13 @@ def distinct(rows: Iterable[Row], space: SearchSpace) -> list[Row]:
 
 def why_empty(study: Study) -> str:
     """Why a study has no COMPLETE trial, and what can be done, in a sentence."""
-    status, told = study.progress(), f"study {study.name} has no COMPLETE trial"
+    status, text = study.progress(), f"study {study.name} has no COMPLETE trial"
     if (key := status.time_over) is None:
-        return f"{told} yet"
+        return f"{text} yet"
     has_epoch = any(trial.intermediate_values for trial in study.trials())
     what = "came to its end" if has_epoch else "had finished an epoch"
     return (
-        f"{told}: budget.{key} = {getattr(status.budget, key):g} s was up before any trial {what}; "
+        f"{text}: budget.{key} = {getattr(status.budget, key):g} s was up before any trial {what}; "
         f"give it more by hpo extend {study.name} --{key.replace('_', '-')} +10m, and its trials "
         "go on"
     )

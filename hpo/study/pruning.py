@@ -23,14 +23,14 @@ from hpo.config.definition import StudyDefinition
 from hpo.config.ranges import IntRange
 from hpo.config.trial import Measurement, TrainingConfig
 from hpo.storage.leases import Lease
-from hpo.storage.reader import Reader
+from hpo.storage.reader import StudyReader
 from hpo.storage.snapshot import Snapshot
 
 LONGEST = "training.max_epochs"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Judgement:
+class PruningDecision:
     """A report as far as the pruner let the trial go.
 
     Attributes:
@@ -48,14 +48,16 @@ class Judgement:
 class Judge:
     """Asks a study's pruner about the trials of one worker."""
 
-    def __init__(self, definition: StudyDefinition, study: optuna.Study, reader: Reader) -> None:
+    def __init__(
+        self, definition: StudyDefinition, study: optuna.Study, reader: StudyReader
+    ) -> None:
         """Take the study as Optuna sees it, over the reader."""
         self._pruner = _quick(make_pruner(definition), reader)
         self._study = study
         self._reader = reader
         self._trials: dict[str, FrozenTrial] = {}
 
-    def judge(self, lease: Lease, measurements: Sequence[Measurement]) -> Judgement:
+    def judge(self, lease: Lease, measurements: Sequence[Measurement]) -> PruningDecision:
         """Say what becomes of a trial after more epochs; changes nothing."""
         trial = _copy(self._trials[lease.token]) if lease.token in self._trials else _frozen(lease)
         if isinstance(self._pruner, _COMPARES_RUNNING):
@@ -68,7 +70,7 @@ class Judge:
                 is_hopeless = self._pruner.prune(self._study, trial)
                 trial.system_attrs.update(notes.system_attrs)
                 n_kept += 1
-        return Judgement(
+        return PruningDecision(
             lease=lease,
             measurements=measurements[:n_kept],
             system_attrs=notes.system_attrs,
@@ -85,7 +87,7 @@ class Judge:
         trial.system_attrs = system_attrs
         self._trials[lease.token] = trial
 
-    def remember(self, judgement: Judgement) -> None:
+    def remember(self, judgement: PruningDecision) -> None:
         """Take what was judged as reported."""
         self._trials[judgement.lease.token] = judgement.trial
 
@@ -101,7 +103,7 @@ class _Columns(BasePruner):
     thousand; the reader has what they reported at it side by side.
     """
 
-    def __init__(self, pruner: optuna.pruners.PercentilePruner, reader: Reader) -> None:
+    def __init__(self, pruner: optuna.pruners.PercentilePruner, reader: StudyReader) -> None:
         self._like = pruner
         self._reader = reader
 
@@ -140,7 +142,7 @@ class _Columns(BasePruner):
         return limit
 
 
-def _quick(pruner: BasePruner, reader: Reader) -> BasePruner:
+def _quick(pruner: BasePruner, reader: StudyReader) -> BasePruner:
     """A pruner that decides the same in less time."""
     if isinstance(pruner, optuna.pruners.PercentilePruner):
         return _Columns(pruner, reader)

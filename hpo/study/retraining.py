@@ -17,7 +17,7 @@ from hpo.config.space import Params
 from hpo.storage import attributes, ledger
 from hpo.storage.engine import Storage
 from hpo.storage.snapshot import read_study
-from hpo.study.catalog import Listed, create_study, listing, open_study
+from hpo.study.catalog import StudyRow, create_study, open_study, study_rows
 from hpo.study.confirmation import (
     SEED,
     SUFFIX,
@@ -37,7 +37,7 @@ CONFIRMS = "hpo:confirms"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Trained:
+class ConfirmationRuns:
     """Trainings of one configuration: seeds that were asked for, and values of COMPLETE ones."""
 
     seeds: frozenset[int]
@@ -93,7 +93,7 @@ def queue_missing(study: Study, of: str, wanted: Iterable[Params]) -> None:
     study.storage.reader.invalidate(study.id)
 
 
-def read_trainings(study: Study) -> dict[Configuration, Trained]:
+def read_trainings(study: Study) -> dict[Configuration, ConfirmationRuns]:
     """What a confirming study has of each configuration."""
     seeds: dict[Configuration, set[int]] = {}
     values: dict[Configuration, dict[int, float]] = {}
@@ -106,7 +106,7 @@ def read_trainings(study: Study) -> dict[Configuration, Trained]:
         if trial.state.name == "COMPLETE" and trial.value is not None:
             values.setdefault(own, {}).setdefault(seed, trial.value)
     return {
-        own: Trained(seeds=frozenset(found), values=values.get(own, {}))
+        own: ConfirmationRuns(seeds=frozenset(found), values=values.get(own, {}))
         for own, found in seeds.items()
     }
 
@@ -133,9 +133,9 @@ def read_confirmed(study: Study) -> dict[int, Estimate]:
     return confirmed(attrs[CONFIRMATION]) if CONFIRMATION in attrs else {}
 
 
-def find_confirming(storage: Storage, name: str) -> Listed | None:
+def find_confirming(storage: Storage, name: str) -> StudyRow | None:
     """The row of the study that `hpo confirm` made for another one; None where there is none."""
-    rows = (row for row in listing(storage) if row.name == name + SUFFIX)
+    rows = (row for row in study_rows(storage) if row.name == name + SUFFIX)
     return next((row for row in rows if row.attrs.get(CONFIRMS) == name), None)
 
 

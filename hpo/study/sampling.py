@@ -34,9 +34,9 @@ from hpo.config.space import Params
 from hpo.storage import leases, ledger
 from hpo.storage.leases import Lease
 from hpo.storage.ledger import FIXED_PARAMS
-from hpo.storage.reader import DrawnParam, Reader
+from hpo.storage.reader import DrawnParam, StudyReader
 from hpo.study.tpe import Columns, ColumnsTpeSampler
-from hpo.study.tried import Tried
+from hpo.study.tried import TriedPoints
 
 N_DRAWS = 4
 """How often a sampler is asked for a point that no trial has, before one is picked for it."""
@@ -64,7 +64,7 @@ class _PointSampler(optuna.samplers.QMCSampler):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Drawn:
+class SampledParams:
     """The params of a trial.
 
     Attributes:
@@ -77,23 +77,25 @@ class Drawn:
     is_free: bool
 
 
-class Drawer:
+class ParamSampler:
     """Asks a study's sampler for the params of trials; in a finite space, for each point once."""
 
-    def __init__(self, study: optuna.Study, reader: Reader, tried: Tried | None) -> None:
+    def __init__(self, study: optuna.Study, reader: StudyReader, tried: TriedPoints | None) -> None:
         """Take the study as Optuna sees it, over the reader; None is a space without end."""
         self._study = study
         self._reader = reader
         self._tried = tried
         self._columns = Columns()
 
-    def draw(self, definition: StudyDefinition, granted: Sequence[Lease]) -> dict[Lease, Drawn]:
+    def draw(
+        self, definition: StudyDefinition, granted: Sequence[Lease]
+    ) -> dict[Lease, SampledParams]:
         """Choose trials' params by what is known now."""
         with self._reader.drafting(self._study._study_id, [lease.trial_id for lease in granted]):
             if self._tried is None:
                 return {lease: self._draw(definition, lease) for lease in granted}
-            self._tried.look()
-            found: dict[Lease, Drawn] = {}
+            self._tried.refresh()
+            found: dict[Lease, SampledParams] = {}
             taken = set[int | None]()
             for lease in granted:
                 found[lease] = self._draw_other(definition, lease, taken)
@@ -102,8 +104,11 @@ class Drawer:
             return found
 
     def write(
-        self, connection: Connection, definition: StudyDefinition, drawn: Mapping[Lease, Drawn]
-    ) -> dict[Lease, Drawn]:
+        self,
+        connection: Connection,
+        definition: StudyDefinition,
+        drawn: Mapping[Lease, SampledParams],
+    ) -> dict[Lease, SampledParams]:
         """Write what was drawn, as far as leases are held, in a transaction; what was written."""
         settled = self._settled(connection, definition, drawn)
         held = leases.touch(connection, drawn.keys())
@@ -113,14 +118,17 @@ class Drawer:
         return kept
 
     def _settled(
-        self, connection: Connection, definition: StudyDefinition, drawn: Mapping[Lease, Drawn]
-    ) -> Mapping[Lease, Drawn]:
+        self,
+        connection: Connection,
+        definition: StudyDefinition,
+        drawn: Mapping[Lease, SampledParams],
+    ) -> Mapping[Lease, SampledParams]:
         """What was drawn, with another point where another worker's trial has it meanwhile."""
         if self._tried is None or not any(each.is_free for each in drawn.values()):
             return drawn
         if not ledger.lock_study(connection, self._study._study_id):  # deleted
             return drawn
-        self._tried.look(connection)
+        self._tried.refresh(connection)
         settled = dict(drawn)
         numbers = {lease: self._tried.points.number(each.params) for lease, each in drawn.items()}
         taken = set(numbers.values())
@@ -132,7 +140,7 @@ class Drawer:
 
     def _draw_other(
         self, definition: StudyDefinition, lease: Lease, taken: Set[int | None]
-    ) -> Drawn:
+    ) -> SampledParams:
         """Draw a point that no trial has, by the sampler if it comes upon one soon."""
         assert self._tried is not None
         for attempt in range(N_DRAWS):
@@ -148,17 +156,19 @@ class Drawer:
         self._reader.redraft(lease.trial_id, drawn.written)
         return drawn
 
-    def _draw(self, definition: StudyDefinition, lease: Lease, attempt: int = 0) -> Drawn:
+    def _draw(self, definition: StudyDefinition, lease: Lease, attempt: int = 0) -> SampledParams:
         study = copy.copy(self._study)  # afresh: it keeps lists of trials
         study.sampler = make_sampler(definition.sampler, lease.number, self._columns, attempt)
         fixed = self._reader.get_trial(lease.trial_id).system_attrs.get(FIXED_PARAMS)
         with self._reader.held(lease.trial_id) as notes:
             params = draw(definition, Trial(study, lease.trial_id))
-        return Drawn(params=params, written=notes.params, is_free=bool(notes.params and not fixed))
+        return SampledParams(
+            params=params, written=notes.params, is_free=bool(notes.params and not fixed)
+        )
 
     def _picked(
         self, definition: StudyDefinition, lease: Lease, taken: Set[int | None]
-    ) -> Drawn | None:
+    ) -> SampledParams | None:
         """A point that no trial has, at random; None where there is none."""
         assert self._tried is not None
         seed = _seed(definition.sampler.seed, lease.number, N_DRAWS)
@@ -167,7 +177,7 @@ class Drawer:
             return None
         leaves = definition.space.params()
         written = [_written(name, leaves[name], value) for name, value in params.items()]
-        return Drawn(params=params, written=written, is_free=True)
+        return SampledParams(params=params, written=written, is_free=True)
 
 
 def make_sampler(

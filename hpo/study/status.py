@@ -43,7 +43,7 @@ class Best:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Hand:
+class WorkerRow:
     """A worker at work.
 
     Attributes:
@@ -77,7 +77,7 @@ class StudyStatus:
         busy_seconds: time in which at least one worker held a trial.
         device_seconds: the workers' time, added up, each by its share of a device.
         n_since_best: trials that ended since the best one did; counted where the budget asks.
-        hands: the workers that hold a trial.
+        worker_rows: the workers that hold a trial.
         silent: numbers of the trials whose lease ran out: their workers are dead, or cut off.
         started: when the first of its trials was claimed, in UTC.
         per_minute: trials that ended a minute, in the last while.
@@ -98,7 +98,7 @@ class StudyStatus:
     busy_seconds: float
     device_seconds: float
     n_since_best: int
-    hands: tuple[Hand, ...] = ()
+    worker_rows: tuple[WorkerRow, ...] = ()
     silent: tuple[int, ...]
     started: datetime | None
     per_minute: float = 0.0
@@ -115,7 +115,7 @@ class StudyStatus:
     @property
     def workers(self) -> tuple[WorkerId, ...]:
         """Those that hold a trial."""
-        return tuple(hand.worker for hand in self.hands)
+        return tuple(row.worker for row in self.worker_rows)
 
     @property
     def n_ended(self) -> int:
@@ -172,7 +172,7 @@ class StudyStatus:
             return "finished"
         if self.standing != "open":
             return self.standing
-        return "running" if self.hands else "waiting"
+        return "running" if self.worker_rows else "waiting"
 
 
 def read_status(
@@ -192,7 +192,7 @@ def read_status(
         trend: brought up to date as well.
     """
     if trend is not None:
-        trend.look(connection, study_id, definition.direction)
+        trend.refresh(connection, study_id, definition.direction)
     budget, clock = definition.budget, leases.read_clock(connection, study_id)
     n_since_best = 0
     if budget.no_improvement is not None:
@@ -210,7 +210,7 @@ def read_status(
         busy_seconds=clock.busy_seconds,
         device_seconds=clock.device_seconds,
         n_since_best=n_since_best,
-        hands=_hands(connection, study_id),
+        worker_rows=_worker_rows(connection, study_id),
         silent=tuple(found.number for found in leases.expired(connection, study_id)),
         started=started,
         per_minute=per_minute,
@@ -221,7 +221,7 @@ def read_status(
 
 def live_workers(connection: Connection, study_id: int) -> tuple[WorkerId, ...]:
     """The workers that hold a live lease on a trial of the study."""
-    return tuple(hand.worker for hand in _hands(connection, study_id))
+    return tuple(row.worker for row in _worker_rows(connection, study_id))
 
 
 def _counts(connection: Connection, study_id: int) -> dict[str, int]:
@@ -275,7 +275,7 @@ def _param(row: Row[Any]) -> Any:
     return json_to_distribution(row.distribution_json).to_external_repr(row.param_value)
 
 
-def _hands(connection: Connection, study_id: int) -> tuple[Hand, ...]:
+def _worker_rows(connection: Connection, study_id: int) -> tuple[WorkerRow, ...]:
     now = leases.now(connection)
     worker = [WORKERS.c[name] for name in ("host", "pid", "device", "share")]
     renewed_ms = LEASES.c.expires_ms - LEASES.c.lease_ms
@@ -291,7 +291,7 @@ def _hands(connection: Connection, study_id: int) -> tuple[Hand, ...]:
         worker_id = WorkerId(host=row.host, pid=row.pid, device=row.device, share=row.share)
         found.setdefault(worker_id, {})[row.number] = int(row.silent_ms)
     return tuple(
-        Hand(
+        WorkerRow(
             worker=worker_id,
             trials=tuple(held),
             silent_seconds=max(0.0, min(held.values()) / 1000),

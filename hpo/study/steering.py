@@ -15,7 +15,7 @@ from hpo.config.errors import BudgetError, InputError, StudyNotFoundError
 from hpo.config.parsing import validate
 from hpo.config.strategies import GridSampler
 from hpo.storage import attributes, interventions, leases, ledger
-from hpo.storage.interventions import Found
+from hpo.storage.interventions import TrialRow
 from hpo.study.settings import STANDING, Standing, raise_by_hand
 from hpo.study.study import Lease, Study
 
@@ -39,15 +39,15 @@ class Orders:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Raise:
+class BudgetChange:
     """A limit of a budget as a person gives it: what it is to be, or what is added to it."""
 
     amount: float
     is_added: bool
 
 
-def look(study: Study, held: Collection[Lease]) -> Orders:
-    """What a worker that holds trials of a study is to do; writes nothing.
+def read_orders(study: Study, held: Collection[Lease]) -> Orders:
+    """Read what a worker is to do with the trials that it holds of a study; writes nothing.
 
     Raises:
         StudyNotFoundError: the study was deleted.
@@ -191,7 +191,7 @@ def restore(study: Study, number: int) -> str:
     return _write(study, write)
 
 
-def extend(study: Study, changes: Mapping[str, Raise]) -> Budget:
+def extend(study: Study, changes: Mapping[str, BudgetChange]) -> Budget:
     """Raise limits of a study's budget; returns it as it is then.
 
     Args:
@@ -218,7 +218,7 @@ def extend(study: Study, changes: Mapping[str, Raise]) -> Budget:
     return study.definition.budget
 
 
-def _raised(study: Study, key: str, before: float | None, change: Raise) -> float:
+def _raised(study: Study, key: str, before: float | None, change: BudgetChange) -> float:
     if not change.is_added:
         return change.amount
     if before is None:
@@ -239,7 +239,7 @@ def _check_grid(connection: Connection, study: Study, before: Budget, after: Bud
         )
 
 
-def _find(connection: Connection, study: Study, number: int) -> Found:
+def _find(connection: Connection, study: Study, number: int) -> TrialRow:
     if (found := interventions.find(connection, study.id, number)) is None:
         n_trials = ledger.count_trials(connection, study.id)
         has = f"trials 0 to {n_trials - 1}" if n_trials else "no trials yet"

@@ -31,11 +31,11 @@ from hpo.storage.snapshot import read_study
 from hpo.storage.trend import Trend
 from hpo.study.pruning import Judge
 from hpo.study.reaper import Reaper
-from hpo.study.sampling import Drawer
+from hpo.study.sampling import ParamSampler
 from hpo.study.settings import DEFINITION as DEFINITION
 from hpo.study.settings import GIVEN, STANDING, Settings, raise_by_file, room
 from hpo.study.status import StudyStatus, read_status
-from hpo.study.tried import Tried
+from hpo.study.tried import TriedPoints
 
 RELEASED = ledger.RELEASED
 UUID, STORE, VERSION, NOTES = "hpo:uuid", "hpo:artifacts", "hpo:version", "hpo:notes"
@@ -51,7 +51,7 @@ class Claim(Lease):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Verdicts:
+class ReportReply:
     """What became of a report.
 
     Attributes:
@@ -140,11 +140,13 @@ class Study:
             return []
         try:
             with self._reading():
-                drawn = self._drawer.draw(self.definition, granted)
+                drawn = self._param_sampler.draw(self.definition, granted)
         except StudyNotFoundError:
             return []
         if any(each.written for each in drawn.values()):  # those of earlier attempts are there
-            drawn = self.storage.write(lambda c: self._drawer.write(c, self.definition, drawn))
+            drawn = self.storage.write(
+                lambda c: self._param_sampler.write(c, self.definition, drawn)
+            )
         return [Claim(**vars(lease), params=each.params) for lease, each in drawn.items()]
 
     def resume(self, claim: Claim, measurements: Sequence[Measurement]) -> float:
@@ -174,7 +176,7 @@ class Study:
         self._judge.recall(claim, measurements, noted)
         return n_chances
 
-    def report(self, batch: Mapping[Claim, Sequence[Measurement]]) -> Verdicts:
+    def report(self, batch: Mapping[Claim, Sequence[Measurement]]) -> ReportReply:
         """Write what trials measured, all in one transaction, as far as the pruner lets them go.
 
         Args:
@@ -185,7 +187,7 @@ class Study:
             with self._reading():
                 judged = {claim: self._judge.judge(claim, batch[claim]) for claim in batch}
         except StudyNotFoundError:  # deleted, and its leases with it
-            return Verdicts(prune={}, lost=set(batch))
+            return ReportReply(prune={}, lost=set(batch))
 
         def write(connection: Connection) -> set[Claim]:
             touched = leases.touch(connection, batch.keys())
@@ -200,7 +202,7 @@ class Study:
         for claim in held:
             self._judge.remember(judged[claim])
         ended = {claim: judged[claim] for claim in held if judged[claim].is_hopeless}
-        return Verdicts(
+        return ReportReply(
             prune={claim: judgement.measurements[-1].step for claim, judgement in ended.items()},
             lost=batch.keys() - held,
         )
@@ -373,16 +375,16 @@ class Study:
         return None if self._tried is None else self._tried.points.n
 
     @cached_property
-    def _tried(self) -> Tried | None:
-        return Tried.of(self.definition.space, self.storage.reader, self._id)
+    def _tried(self) -> TriedPoints | None:
+        return TriedPoints.of(self.definition.space, self.storage.reader, self._id)
 
     @cached_property
     def _judge(self) -> Judge:
         return Judge(self.definition, self._optuna, self.storage.reader)
 
     @cached_property
-    def _drawer(self) -> Drawer:
-        return Drawer(self._optuna, self.storage.reader, self._tried)
+    def _param_sampler(self) -> ParamSampler:
+        return ParamSampler(self._optuna, self.storage.reader, self._tried)
 
     @contextmanager
     def _reading(self) -> Iterator[None]:

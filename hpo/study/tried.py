@@ -15,18 +15,18 @@ from sqlalchemy.engine import Connection
 from hpo.config.points import Points
 from hpo.config.space import Params, SearchSpace
 from hpo.storage.ledger import FIXED_PARAMS
-from hpo.storage.reader import Reader
+from hpo.storage.reader import StudyReader
 from hpo.storage.snapshot import Snapshot
 
 
-class Tried:
+class TriedPoints:
     """The points that trials of a study have, as of the last look.
 
     Attributes:
         points: of the study's space.
     """
 
-    def __init__(self, points: Points, reader: Reader, study_id: int) -> None:
+    def __init__(self, points: Points, reader: StudyReader, study_id: int) -> None:
         """Look at nothing yet."""
         self.points = points
         self._reader = reader
@@ -38,7 +38,7 @@ class Tried:
         self._n_undrawn = 0
 
     @classmethod
-    def of(cls, space: SearchSpace, reader: Reader, study_id: int) -> "Tried | None":
+    def of(cls, space: SearchSpace, reader: StudyReader, study_id: int) -> "TriedPoints | None":
         """Those of a study; None where its space is not finite."""
         points = Points.of(space)
         return None if points is None else cls(points, reader, study_id)
@@ -57,15 +57,15 @@ class Tried:
         """How many of `n` further trials find a point of their own, beside those there are."""
         if n_trials + n <= self.points.n:
             return n
-        self.look(connection)
+        self.refresh(connection)
         return min(n, self.n_left)
 
-    def look(self, connection: Connection | None = None) -> None:
+    def refresh(self, connection: Connection | None = None) -> None:
         """Take notice of the trials as a transaction sees them, or as the reader does."""
         if connection is None:
             self._update(self._reader.snapshot(self._study_id))
         else:
-            self._update(self._reader.look(self._study_id, connection))
+            self._update(self._reader.snapshot_within(self._study_id, connection))
 
     def pick(self, seed: int, taken: Collection[int]) -> Params | None:
         """One of the points that no trial has, at random; None where there is none.

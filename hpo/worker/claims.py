@@ -1,8 +1,8 @@
 """Claims: trials for a worker's free slots, and where each of them begins.
 
 What a study grants at one look is one transaction, and the params drawn for it are another. A trial
-is under a lease that the heart renews before its params are drawn; whatever becomes of it on its
-way, one that was not begun goes back to its study, and its claim to the quota.
+is under a lease that the heartbeat renews before its params are drawn; whatever becomes of it on
+its way, one that was not begun goes back to its study, and its claim to the quota.
 """
 
 import logging
@@ -14,7 +14,7 @@ from hpo.files.store import ArtifactStore
 from hpo.study.study import Claim, Lease, Study, WorkerId
 from hpo.training import Checkpoint, Run
 from hpo.worker.checkpoints import latest, remove
-from hpo.worker.heart import Heart
+from hpo.worker.heartbeat import Heartbeat
 from hpo.worker.job import Job
 from hpo.worker.outage import Outage
 from hpo.worker.quota import Quota
@@ -42,7 +42,7 @@ class Claims:
         identity: WorkerId,
         lease: float,
         quota: Quota,
-        heart: Heart,
+        heartbeat: Heartbeat,
         store: ArtifactStore,
         tables: Tables,
         store_outage: Outage,
@@ -54,7 +54,7 @@ class Claims:
         self._identity = identity
         self._lease = lease
         self._quota = quota
-        self._heart = heart
+        self._heartbeat = heartbeat
         self._store = store
         self._tables = tables
         self._store_outage = store_outage
@@ -114,7 +114,7 @@ class Claims:
             granted = study.claim(self._identity, self._lease, n)
         idle: dict[str, Lease] = {lease.token: lease for lease in granted}
         for lease in granted:
-            self._heart.hold(lease, study)
+            self._heartbeat.hold(lease, study)
         try:
             with self._stopwatch("ask"):
                 claims = study.draw(granted)
@@ -126,7 +126,7 @@ class Claims:
                         begin(job, checkpoint)
         finally:
             for lease in idle.values():
-                self._heart.drop(lease)
+                self._heartbeat.drop(lease)
             with suppress(StorageUnavailableError):  # their leases then run out by themselves
                 study.release(*idle.values())
 

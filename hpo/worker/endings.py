@@ -37,8 +37,8 @@ def completed(
     """
     n_epochs, training, note = result.n_epochs, config.training, {}
     if is_early:
-        told = f"time was up after epoch {n_epochs} of {training.max_epochs}"
-        note = {"reason": f"{told}: the best of them counts"}
+        text = f"time was up after epoch {n_epochs} of {training.max_epochs}"
+        note = {"reason": f"{text}: the best of them counts"}
         config = replace(config, training=replace(training, max_epochs=n_epochs))
     model = experiment.model(config, result, device)
     environment = {**asdict(model.environment), "slots": n_slots}

@@ -23,7 +23,7 @@ from functools import partial
 
 from hpo.config.errors import HpoError, StudyNotFoundError
 from hpo.files.store import ArtifactStore
-from hpo.study.steering import Orders, look
+from hpo.study.steering import Orders, read_orders
 from hpo.study.study import RELEASED, Study, WorkerId
 from hpo.training import (
     Checkpoint,
@@ -37,7 +37,7 @@ from hpo.training import (
 )
 from hpo.worker.claims import Claims, Shares, all_of_the_first
 from hpo.worker.endings import completed, diverged
-from hpo.worker.heart import Heart
+from hpo.worker.heartbeat import Heartbeat
 from hpo.worker.job import Ending, Job
 from hpo.worker.outbox import MAX_WRITERS, Outbox, by_study
 from hpo.worker.pace import rest
@@ -114,7 +114,7 @@ class Worker:
         self._places = Places(trainer, slots)
         self._deadline = deadline
         self._until_finished = until_finished
-        self._heart = Heart(timing.lease, timing.hang)
+        self._heartbeat = Heartbeat(timing.lease, timing.hang)
         self._jobs: dict[int, Job] = {}
         self._tables = Tables(store)
         self._n_failures = 0
@@ -126,7 +126,7 @@ class Worker:
             identity=identity,
             lease=timing.lease,
             quota=quota,
-            heart=self._heart,
+            heartbeat=self._heartbeat,
             store=store,
             tables=self._tables,
             store_outage=self._outbox.store_outage,
@@ -144,7 +144,7 @@ class Worker:
             HpoError: it cannot go on; its trials were kept and given back first.
             Exception: training crashed; the trial was given back as one that cost a worker.
         """
-        with self._heart:
+        with self._heartbeat:
             try:
                 is_done = self._work(stop)
             except HpoError:
@@ -224,7 +224,7 @@ class Worker:
         self._places.take(job, checkpoint)
 
     def _train(self) -> Sequence[Event]:
-        with self.stopwatch("train"), self._heart.watching():
+        with self.stopwatch("train"), self._heartbeat.watching():
             return self._trainer.advance(SLICE_SECONDS)
 
     def _note_all(self, events: Sequence[Event]) -> None:
@@ -262,7 +262,7 @@ class Worker:
             if job.result is not None and job.ending is None:
                 result, job.result = job.result, None
                 job.ending = self._completed(job, result)
-        lost = self._heart.lost()
+        lost = self._heartbeat.lost()
         for job in list(self._jobs.values()):
             # One that has ended is told all the same: it may be our own word that ended its lease.
             if job.claim.token in lost and job.ending is None:
@@ -274,7 +274,7 @@ class Worker:
 
     def _drop(self, job: Job) -> None:
         self._places.leave(job)
-        self._heart.drop(job.claim)
+        self._heartbeat.drop(job.claim)
         if not job.is_placed:
             self._quota.give_back()
         del self._jobs[job.run.key]
@@ -294,7 +294,7 @@ class Worker:
         """Write checkpoints of trials; without one, less of a trial survives its worker."""
         for first in range(0, len(jobs), MAX_WRITERS):
             batch = jobs[first : first + MAX_WRITERS]
-            with self.stopwatch("checkpoint"), self._heart.watching():
+            with self.stopwatch("checkpoint"), self._heartbeat.watching():
                 found = {job: self._trainer.checkpoint(job.run.key) for job in batch}
                 self._outbox.keep({job: state for job, state in found.items() if state is not None})
             for job in batch:
@@ -310,7 +310,7 @@ class Worker:
             for study, jobs in by_study(self._jobs.values()).items():
                 own = self._going_on(jobs)
                 with suppress(StudyNotFoundError):  # deleted: the next report finds no lease
-                    self._obey(look(study, [job.claim for job in own]), study, own)
+                    self._obey(read_orders(study, [job.claim for job in own]), study, own)
 
     def _obey(self, orders: Orders, study: Study, jobs: list[Job]) -> None:
         """Do with a study's trials in progress as somebody ordered."""
@@ -328,7 +328,7 @@ class Worker:
     def _end_early(self, jobs: Sequence[Job]) -> None:
         """Let the best epoch so far count of trials for which there is no more time."""
         for job in jobs:
-            with self._heart.watching():
+            with self._heartbeat.watching():
                 result = self._trainer.finish(job.run.key)
             if result is not None:
                 job.ending = self._completed(job, result, is_early=True)

@@ -107,18 +107,18 @@ class Outbox:
         for study, own in by_study(job for job in jobs if job.reports).items():
             batch: dict[Claim, Sequence[Measurement]] = {j.claim: list(j.reports) for j in own}
             with self._stopwatch("report"):
-                verdicts = study.report(batch)
+                reply = study.report(batch)
             for claim in batch:
                 job = by_claim[claim]
                 job.reports.clear()
-                last = verdicts.prune.get(claim, math.inf)
+                last = reply.prune.get(claim, math.inf)
                 job.note([measured for measured in batch[claim] if measured.step <= last])
-                if claim in verdicts.prune:
+                if claim in reply.prune:
                     # Pruned comes before finished: what becomes of a trial must not hang on how
                     # many of its epochs fell into one report.
                     reason = f"{study.definition.pruner.name} pruner"
                     job.ending = Ending(state="PRUNED", attrs={"reason": reason})
-            lost += [by_claim[claim] for claim in verdicts.lost]
+            lost += [by_claim[claim] for claim in reply.lost]
         for job in lost:
             self.take_leave(job)
         return lost

@@ -18,7 +18,7 @@ from gate import Gate
 from worker_cases import make_worker
 
 from hpo.config.trial import Measurement
-from hpo.study.study import Claim, Study, Verdicts
+from hpo.study.study import Claim, ReportReply, Study
 from hpo.training import Event, Progress
 from hpo.worker.stopwatch import Stopwatch
 
@@ -117,11 +117,11 @@ class Clerk:
             epochs=sum(n for _, n in self._ends[1:]) / (last - first),
         )
 
-    def _timed(self, batch: Mapping[Claim, Sequence[Measurement]]) -> Verdicts:
+    def _timed(self, batch: Mapping[Claim, Sequence[Measurement]]) -> ReportReply:
         start = time.perf_counter()
-        verdicts = self._report(batch)
+        reply = self._report(batch)
         self._reports.append(time.perf_counter() - start)
-        return verdicts
+        return reply
 
 
 class Watched(CurveTrainer):

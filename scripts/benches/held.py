@@ -22,7 +22,7 @@ from hpo.storage import dialects
 from hpo.storage.engine import open_storage
 from hpo.storage.snapshot import read_heads, read_trials
 from hpo.study.catalog import open_study
-from hpo.study.steering import look
+from hpo.study.steering import read_orders
 from hpo.study.study import Claim, Lease, Study, WorkerId
 
 N_FINISHED = 1_000
@@ -53,7 +53,7 @@ def measure_held(url: str, counts: Sequence[int]) -> Iterator[tuple[int, dict[st
     """The cost of each call by its name, for each count of trials that are held, rising."""
     create_hpo(url)
     n_before = 0
-    with dialects.looking_engine(dialects.parse(url)).connect() as watcher:
+    with dialects.read_only_engine(dialects.parse(url)).connect() as watcher:
         watcher.execution_options(isolation_level="AUTOCOMMIT")
         for n_held in counts:
             with writing(url) as connection:
@@ -91,7 +91,7 @@ def _costs(watcher: Connection, study: Study) -> dict[str, Cost]:
         "report, the first in 5 s": report_anew,
         f"read {N_READ} trials that ended": read_finished,
         "renew leases": lambda: study.renew(claims[:1], LEASE),
-        "look for orders": lambda: look(study, claims[:1]),
+        "look for orders": lambda: read_orders(study, claims[:1]),
         "look for dead workers": study.reaper.reap,
         "tell": lambda: study.finish(claims.pop(), "COMPLETE", 1.0, {}),
         "look whether all is done": study.progress,

@@ -84,8 +84,8 @@ class HpoDriver:
     def report(self, step: int) -> None:
         """Report the step's value, and hear what the pruner says."""
         measured = [Measurement(step=step, value=value_at(step))]
-        verdicts = self.study.report({self._claim: measured})
-        assert not verdicts.lost
+        reply = self.study.report({self._claim: measured})
+        assert not reply.lost
 
     def finish(self) -> None:
         """Complete the trial."""

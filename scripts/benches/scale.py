@@ -1,9 +1,9 @@
 """Trials an hour by the number of worker processes at one study.
 
-Each is the real worker: its loop, its heart, its leases, its outbox and an artifact store on the
-local disk, TPE and the median pruner. Training alone is replaced, by curves of 10 to 30 epochs and
-a sleep, so that a machine with few cores stands for many. Ideal is what as many workers would do
-that never waited for anything. The last count of workers is measured again with shorter epochs,
+Each is the real worker: its loop, its heartbeat, its leases, its outbox and an artifact store on
+the local disk, TPE and the median pruner. Training alone is replaced, by curves of 10 to 30 epochs
+and a sleep, so that a machine with few cores stands for many. Ideal is what as many workers would
+do that never waited for anything. The last count of workers is measured again with shorter epochs,
 which ask more of the storage than training mostly does.
 
 Workers start together. What they do is counted when all are at it; when the time is up, they hand
@@ -84,9 +84,9 @@ class Row:
         yield f"{epochs * self.epoch_seconds / self.n_workers:.1%}"
         yield f"{storage:.1%}"
         yield f"{statistics.quantiles(reports, n=20)[-1]:.0f}" if len(reports) > 1 else "-"
-        yield _shown(self.load.transactions, ".0f")
-        yield _shown(self.load.n_connections, "d")
-        yield _shown(self.load.processor, ".2f")
+        yield _format_number(self.load.transactions, ".0f")
+        yield _format_number(self.load.n_connections, "d")
+        yield _format_number(self.load.processor, ".2f")
         yield f"{own:.2f}"
         yield f"{others:.2f}"
         yield f"{self.counts.total()} ok" if not self.faults else f"{len(self.faults)} FAULTS"
@@ -250,9 +250,9 @@ def _costs(storage: str, measured: Iterator[tuple[int, dict[str, Cost]]]) -> Tab
     for call in next(iter(found.values())):
         costs = (costs[call] for costs in found.values())
         cells = ((cost.passed, cost.worker, cost.server) for cost in costs)
-        table.add_row(call, *(_shown(number, ".1f") for each in cells for number in each))
+        table.add_row(call, *(_format_number(number, ".1f") for each in cells for number in each))
     return table
 
 
-def _shown(number: float | None, pattern: str) -> str:
+def _format_number(number: float | None, pattern: str) -> str:
     return "-" if number is None else format(number, pattern)

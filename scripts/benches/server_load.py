@@ -54,7 +54,7 @@ class Load:
 
 def watch(url: str, seconds: float) -> Load:
     """Watch a storage's server for a while."""
-    engine = dialects.looking_engine(dialects.parse(url))
+    engine = dialects.read_only_engine(dialects.parse(url))
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         n_connections: list[int] = []
         before = _look(connection)

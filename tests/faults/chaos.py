@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from servers import Server
 from small_disk import SmallDisk
 
-from faults.crew import Crew, Member, send
+from faults.crew import WorkerCommand, WorkerGroup, send
 from hpo.config.errors import StorageError
 from hpo.worker.supervisor import MAX_RESTARTS
 
@@ -43,7 +43,7 @@ class Chaos:
         counts: faults so far, by kind.
     """
 
-    crew: Crew
+    crew: WorkerGroup
     seed: int
     every: float = 4.0
     max_faults: float = math.inf
@@ -92,14 +92,14 @@ class Chaos:
     def _pause(self) -> float:
         return self.every * self._random.uniform(0.5, 1.5)
 
-    def _pick(self) -> tuple[Member, int] | None:
+    def _pick(self) -> tuple[WorkerCommand, int] | None:
         """A worker and its child; mostly one that holds a trial, where there is one."""
         able = [
-            (member, child)
-            for member in self.crew.members
-            if not member.is_stopped and (child := member.child()) is not None
+            (worker, child)
+            for worker in self.crew.commands
+            if not worker.is_stopped and (child := worker.child()) is not None
         ]
-        busy = [(member, child) for member, child in able if child in self._holders()]
+        busy = [(worker, child) for worker, child in able if child in self._holders()]
         if busy and self._random.random() < BUSY_SHARE:
             able = busy
         return self._random.choice(able) if able else None
@@ -113,8 +113,8 @@ class Chaos:
 
     def _kill_both(self) -> bool:
         if picked := self._pick():
-            member, child = picked
-            member.signal(signal.SIGKILL)
+            worker, child = picked
+            worker.signal(signal.SIGKILL)
             send(child, signal.SIGKILL)
         return picked is not None
 
@@ -141,16 +141,16 @@ class Chaos:
         picked = self._pick()
         if picked is None:
             return False
-        member, child = picked
-        pids = [child] if self._random.random() < 0.5 else [member.process.pid, child]
-        member.is_stopped = True
+        worker, child = picked
+        pids = [child] if self._random.random() < 0.5 else [worker.process.pid, child]
+        worker.is_stopped = True
         for pid in pids:
             send(pid, signal.SIGSTOP)
 
         def go_on() -> None:
             for pid in pids:
                 send(pid, signal.SIGCONT)
-            member.is_stopped = False
+            worker.is_stopped = False
 
         self._after(STOP_SECONDS, go_on)
         return True

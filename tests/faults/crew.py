@@ -42,7 +42,7 @@ def _dashed(name: str) -> str:
 
 
 @dataclass(kw_only=True)
-class Member:
+class WorkerCommand:
     """One worker command."""
 
     process: subprocess.Popen[bytes]
@@ -73,7 +73,7 @@ class Member:
 
 
 @dataclass(kw_only=True)
-class Crew:
+class WorkerGroup:
     """Some worker commands on one study.
 
     Attributes:
@@ -89,14 +89,14 @@ class Crew:
     folder: Path
     size: int
     options: Sequence[str] = field(default_factory=worker_options)
-    members: list[Member] = field(default_factory=list)
+    commands: list[WorkerCommand] = field(default_factory=list)
     losses: list[str] = field(default_factory=list)
     n_starts: int = 0
 
-    def __enter__(self) -> "Crew":
+    def __enter__(self) -> "WorkerGroup":
         """Start them all."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.members = [self._start() for _ in range(self.size)]
+        self.commands = [self._start() for _ in range(self.size)]
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -105,8 +105,8 @@ class Crew:
             for pid in alive:
                 send(pid, signal.SIGKILL)
             time.sleep(0.1)
-        for member in self.members:
-            member.process.wait()
+        for worker in self.commands:
+            worker.process.wait()
 
     def processes(self) -> list[int]:
         """Every living process that was started with this study's store: supervisors, workers."""
@@ -115,17 +115,17 @@ class Crew:
 
     def tend(self) -> int:
         """Start again what died or gave its trials back; how many commands are running."""
-        for index, member in enumerate(self.members):
-            code = member.process.poll()
+        for index, worker in enumerate(self.commands):
+            code = worker.process.poll()
             if code is None or code == 0:
                 continue
             if code > 0 and code != EXIT_RELEASED:
-                said = member.text.strip().splitlines() or ["nothing"]
+                said = worker.text.strip().splitlines() or ["nothing"]
                 self.losses.append(f"a worker ended with {code}, saying: {said[-1]}")
-            self.members[index] = self._start()
-        return sum(member.process.poll() is None for member in self.members)
+            self.commands[index] = self._start()
+        return sum(worker.process.poll() is None for worker in self.commands)
 
-    def _start(self) -> Member:
+    def _start(self) -> WorkerCommand:
         self.n_starts += 1
         log = self.folder / f"worker-{self.n_starts:03d}.log"
         with log.open("wb") as file:
@@ -137,7 +137,7 @@ class Crew:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        return Member(process=process, log=log)
+        return WorkerCommand(process=process, log=log)
 
 
 def send(pid: int | None, number: signal.Signals) -> bool:

@@ -12,7 +12,7 @@ from small_disk import SmallDisk
 
 from faults.audit import audit, checkpoints, files, is_draft, orphans
 from faults.chaos import Chaos
-from faults.crew import Crew, hpo_command
+from faults.crew import WorkerGroup, hpo_command
 from faults.setting import Setting, make_setting
 from hpo.config.errors import StorageError
 
@@ -90,7 +90,7 @@ def play(
     )
     with (
         closing(made) as setting,
-        Crew(setting=setting, folder=folder / "logs", size=n_workers) as crew,
+        WorkerGroup(setting=setting, folder=folder / "logs", size=n_workers) as crew,
     ):
         deadline = time.monotonic() + limit
         chaos = Chaos(
@@ -111,7 +111,7 @@ def play(
         return _count(setting, crew, chaos)
 
 
-def _count(setting: Setting, crew: Crew, chaos: Chaos) -> Tally:
+def _count(setting: Setting, crew: WorkerGroup, chaos: Chaos) -> Tally:
     found = audit(setting)
     losses = [*crew.losses, *found.faults]
     left = checkpoints(setting)

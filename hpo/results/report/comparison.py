@@ -49,7 +49,7 @@ class Leader:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Contender:
+class ComparedModel:
     """Who is compared: the winner, the default configuration, a baseline.
 
     Attributes:
@@ -89,7 +89,7 @@ class Models:
         except ArtifactError:
             return None
 
-    def contender(self, row: Row, kind: str) -> Contender:
+    def contender(self, row: Row, kind: str) -> ComparedModel:
         """A trial beside others; without weights or a test part there are no test metrics."""
         model = self.load(row)
         metrics = {"validation": row.metrics if model is None else model.metrics}
@@ -98,7 +98,7 @@ class Models:
             test = test_metrics(self.study, self.store, self.experiment, row, model)
             metrics |= {"test": test} if test else {}
             note = "" if test else "the study has no test part"
-        return Contender(name=f"trial {row.number}", kind=kind, note=note, metrics=metrics)
+        return ComparedModel(name=f"trial {row.number}", kind=kind, note=note, metrics=metrics)
 
     def on_test(self, winner: Row) -> OnTest | None:
         """What the winner predicts on the test part, where there is one."""
@@ -149,7 +149,7 @@ def _with_intervals(
     )
 
 
-def as_contender(baseline: Baseline) -> Contender:
+def as_contender(baseline: Baseline) -> ComparedModel:
     """A baseline beside others."""
     note = f"{baseline.note}; fitted in {baseline.seconds:.1f} s"
-    return Contender(name=baseline.name, kind="baseline", note=note, metrics=baseline.metrics)
+    return ComparedModel(name=baseline.name, kind="baseline", note=note, metrics=baseline.metrics)

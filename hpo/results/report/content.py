@@ -15,7 +15,7 @@ from hpo.files.store import ArtifactStore
 from hpo.models.tables import load_experiment
 from hpo.results.report.baselines import fit_baselines
 from hpo.results.report.comparison import (
-    Contender,
+    ComparedModel,
     Leader,
     Models,
     OnTest,
@@ -55,7 +55,7 @@ class Content:
     trials: Sequence[FrozenTrial]
     ranked: Sequence[Row]
     leaders: Sequence[Leader]
-    contenders: Sequence[Contender]
+    contenders: Sequence[ComparedModel]
     on_test: OnTest | None
     importances: dict[str, float] | None
     saved: Saved | None
@@ -118,7 +118,7 @@ def gather(study: Study, store: ArtifactStore, top: int) -> Content:
 
 def _contenders(
     models: Models, trials: Sequence[FrozenTrial], rows: Sequence[Row]
-) -> list[Contender]:
+) -> list[ComparedModel]:
     """The winner, the default where it is another trial, the baselines."""
     if not rows:
         return []
@@ -129,7 +129,7 @@ def _contenders(
             found.append(models.contender(default, "default"))
         else:
             note = f"{default.state}: it has no weights"
-            found.append(Contender(name="trial 0", kind="default", note=note, metrics={}))
+            found.append(ComparedModel(name="trial 0", kind="default", note=note, metrics={}))
     return found + [as_contender(each) for each in fit_baselines(models.experiment.dataset)]
 
 

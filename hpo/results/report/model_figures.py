@@ -6,7 +6,7 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from hpo.results.report.comparison import Contender, Leader, OnTest
+from hpo.results.report.comparison import ComparedModel, Leader, OnTest
 from hpo.results.report.style import (
     BY_KIND,
     COMPLETE,
@@ -71,7 +71,7 @@ def leader_intervals(leaders: Sequence[Leader], metric: str) -> go.Figure | None
     return drawn
 
 
-def contenders(rows: Sequence[Contender], metric: str, said: str) -> go.Figure | None:
+def contenders(rows: Sequence[ComparedModel], metric: str, said: str) -> go.Figure | None:
     """Validation and test metric of the winner, the default and the baselines, as far as known.
 
     Args:
@@ -206,11 +206,11 @@ def _name(number: int) -> str:
     return f"trial {number}" + (" (default)" if number == 0 else "")
 
 
-def _values(each: Contender, metric: str) -> dict[str, float]:
+def _values(each: ComparedModel, metric: str) -> dict[str, float]:
     """A metric by part, where it has a value."""
     return {part: found[metric] for part, found in each.metrics.items() if metric in found}
 
 
-def _contender(each: Contender) -> str:
+def _contender(each: ComparedModel) -> str:
     said = {"winner": "winner, ", "default": "default, "}.get(each.kind, "")
     return label(said + each.name)

@@ -19,10 +19,10 @@ from markupsafe import Markup, escape
 from plotly.offline import get_plotlyjs
 
 from hpo.config.trial import METRICS
-from hpo.config.urls import shown
+from hpo.config.urls import hide_passwords
 from hpo.config.version import __version__
 from hpo.results.report import model_figures, param_figures, search_figures, text
-from hpo.results.report.comparison import N_WITH_INTERVAL, Contender
+from hpo.results.report.comparison import N_WITH_INTERVAL, ComparedModel
 from hpo.results.report.content import Content
 from hpo.results.report.intervals import LEVEL, N_RESAMPLES
 from hpo.results.report.param_figures import ENOUGH_TRIALS, MIN_TRIALS
@@ -47,7 +47,7 @@ def render(content: Content) -> str:
         objective=content.label(content.metric),
         better=content.study.definition.direction.preferred,
         definition=_definition(content),
-        source=shown(content.study.definition.data.source),
+        source=hide_passwords(content.study.definition.data.source),
         counts=_counts(content),
         n_finished=sum(trial.state.is_finished() for trial in content.trials),
         params=_params(content),
@@ -95,7 +95,7 @@ def verdict(content: Content) -> str:
     return f"On the test part its {metric} is {text.number(own)}: {listed}."
 
 
-def _against(own: float, other: Contender, metric: str) -> str:
+def _against(own: float, other: ComparedModel, metric: str) -> str:
     value = other.metrics["test"][metric]
     gain = METRICS[metric].direction.sign * (value - own)
     name = (
@@ -121,7 +121,14 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    plain = (text.number, text.share, text.duration, text.several, text.shown, text.shortened)
+    plain = (
+        text.number,
+        text.share,
+        text.duration,
+        text.several,
+        text.format_param,
+        text.shortened,
+    )
     environment.filters["breakable"] = breakable
     environment.filters |= {filter.__name__: filter for filter in plain}
     environment.filters["plain_params"] = text.plain_params
@@ -167,7 +174,7 @@ def _hash(script: str) -> str:
 def _definition(content: Content) -> str:
     """The study as its file would say it; an address's password is not told."""
     tree = content.study.definition.to_tree()
-    tree["data"]["source"] = shown(tree["data"]["source"])
+    tree["data"]["source"] = hide_passwords(tree["data"]["source"])
     tree["budget"] = content.status.budget.model_dump(exclude_none=True)
     return tomli_w.dumps(tree)
 

@@ -32,7 +32,7 @@ from hpo.results.report.style import (
     styled,
     typical_range,
 )
-from hpo.results.report.text import plain_params, short_names, shown
+from hpo.results.report.text import format_param, plain_params, short_names
 
 MIN_TRIALS = 20
 """COMPLETE trials below which importances are noise."""
@@ -143,7 +143,8 @@ def slices(
                 "line": {"width": 0.5, "color": "white"},
             },
             text=[
-                f"trial {t.number}: {label(shown(plain_params(t.params)[name]))}" for t, _ in kept
+                f"trial {t.number}: {label(format_param(plain_params(t.params)[name]))}"
+                for t, _ in kept
             ],
             hovertemplate="%{text}: %{y:.5g}<extra></extra>",
         )
@@ -247,7 +248,7 @@ def _paths(
             place = _place(leaf, params.get(name), trial.number)
             x.append(at)
             y.append(round(UNUSED if place is None else place, 4))
-            text.append(f"trial {trial.number}: {label(shown(params.get(name)))}")
+            text.append(f"trial {trial.number}: {label(format_param(params.get(name)))}")
         x += [len(leaves), None]
         y += [round(objective.place(value_of(trial)), 4), None]
         text += [f"trial {trial.number}: {trial.value:.5g}", ""]
@@ -279,8 +280,8 @@ def _ends(leaf: Leaf) -> list[tuple[float, str]]:
     if isinstance(leaf, Categorical):
         n = len(leaf.choices)
         places = [at / (n - 1) if n > 1 else 0.5 for at in range(n)]
-        return [(p, shown(c)) for p, c in zip(places, leaf.choices, strict=True)][:12]
-    return [(0.0, shown(leaf.low)), (1.0, shown(leaf.high))]
+        return [(p, format_param(c)) for p, c in zip(places, leaf.choices, strict=True)][:12]
+    return [(0.0, format_param(leaf.low)), (1.0, format_param(leaf.high))]
 
 
 def _ticks(leaf: Leaf, has_zero: bool) -> list[tuple[float, str]]:

@@ -62,7 +62,7 @@ def short_names(names: Sequence[str]) -> dict[str, str]:
     return {name: end if ends.count(end) == 1 else name for name, end in last.items()}
 
 
-def shown(value: Any) -> str:
+def format_param(value: Any) -> str:
     """A param's value."""
     if value is None:
         return NONE

@@ -1,9 +1,9 @@
-"""The heart: a thread that renews the leases of a worker's trials while the worker trains.
+"""The heartbeat: a thread that renews the leases of a worker's trials while the worker trains.
 
 It survives database errors: it says so and tries again at the next beat. Trials whose lease turns
 out to be lost are left in `lost` for the worker to drop. A slice of training that does not end in
-time hangs in a call that will not return, in a driver perhaps: the heart kills its process, whose
-trials then go to others.
+time hangs in a call that will not return, in a driver perhaps: the heartbeat kills its process,
+whose trials then go to others.
 """
 
 import logging
@@ -27,7 +27,7 @@ TRIES_PER_BEAT = 4
 """A beat that failed is tried again sooner: when an outage is over, a sign of life is urgent."""
 
 
-class Heart:
+class Heartbeat:
     """Renews leases in the background, from `__enter__` to `__exit__`."""
 
     def __init__(self, lease: float, hang: float) -> None:
@@ -39,9 +39,9 @@ class Heart:
         self._lost: set[str] = set()
         self._lock = threading.Lock()
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._beat, name="heart", daemon=True)
+        self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
 
-    def __enter__(self) -> "Heart":
+    def __enter__(self) -> "Heartbeat":
         """Start beating."""
         self._thread.start()
         return self

@@ -3,7 +3,7 @@
 A seat is an actor: Ray gives it a device of its own, and starts it again, elsewhere if need be,
 when its process or its node dies. How many seats there are follows the cluster where nobody fixed
 their number. All that is worth keeping is in the study's storage: when a whole cluster is lost,
-the same crew on another goes on.
+the same pool on another goes on.
 """
 
 import os
@@ -20,7 +20,7 @@ from ray.exceptions import ActorUnavailableError, RayActorError
 
 from hpo.config.errors import InputError, first_line
 from hpo.launch.ray_cluster import NAMESPACE
-from hpo.launch.seat import Look, Seat
+from hpo.launch.seat import Seat, SeatStatus
 from hpo.launch.seat import Seating as Seating
 from hpo.worker.supervisor import EXIT_RELEASED, GRACE_SECONDS
 
@@ -44,13 +44,13 @@ class RaySeat(Seat):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Order:
+class PoolSpec:
     """What workers to keep on a cluster.
 
     Attributes:
-        key: names the crew on its cluster, and in messages.
+        key: names the pool on its cluster, and in messages.
         n_workers: how many; None for as many as there is room for.
-        is_finite: whether workers that find nothing left to do end the crew.
+        is_finite: whether workers that find nothing left to do end the pool.
     """
 
     key: str
@@ -60,18 +60,18 @@ class Order:
 
 
 @dataclass(kw_only=True)
-class Post:
-    """A seat's place in the crew; `last` is None until the actor answers, and while it is away."""
+class SeatRecord:
+    """What the pool knows of a seat; `last` is None while its actor does not answer."""
 
     actor: Any
-    last: Look | None = None
+    last: SeatStatus | None = None
     asked: Any = None
     code: int | None = None
     n_deaths: int = 0
 
 
 @dataclass(kw_only=True)
-class Crew:
+class RayWorkerPool:
     """Workers on the cluster that this process is connected to.
 
     Attributes:
@@ -80,15 +80,15 @@ class Crew:
         head_answers: whether the cluster can place seats now; raises when it is lost.
     """
 
-    order: Order
+    spec: PoolSpec
     is_detached: bool = False
     on_line: Callable[[str], None] = lambda line: print(line, file=sys.stderr, flush=True)
     head_answers: Callable[[], bool] = lambda: True
-    posts: dict[int, Post] = field(default_factory=dict)
+    seats: dict[int, SeatRecord] = field(default_factory=dict)
     _all_placed_at: float = field(default_factory=time.monotonic)
     _is_told: bool = False
 
-    def __enter__(self) -> "Crew":
+    def __enter__(self) -> "RayWorkerPool":
         """Place the first seats."""
         self._place()
         return self
@@ -100,50 +100,50 @@ class Crew:
         traceback: TracebackType | None,
     ) -> None:
         """Leave no seat behind."""
-        stop([post.actor for post in self.posts.values()], self._relay)
+        stop([seat.actor for seat in self.seats.values()], self._relay)
 
     def n_alive(self) -> int:
         """Make up for what died; how many seats have work, or wait to be placed."""
         is_there = self.head_answers()
         if is_there:
             self._place()
-        self._look()
+        self._poll()
         if is_there:
             self._drop_surplus()
         self._tell_who_waits()
         if self._is_done():
-            return sum(post.last is not None for post in self._at_work())
-        return len(self._at_work()) or (not self.posts)
+            return sum(seat.last is not None for seat in self._at_work())
+        return len(self._at_work()) or (not self.seats)
 
     def exit_code(self) -> int:
         """The most serious of the workers' codes: 2 wrong input, 1 failed, 75 released, 0 done."""
-        codes = {EXIT_RELEASED if p.code is None else p.code for p in self.posts.values()}
+        codes = {EXIT_RELEASED if p.code is None else p.code for p in self.seats.values()}
         for code in (2, 1, 0):
             if code in codes:
                 return code
         return EXIT_RELEASED
 
-    def _at_work(self) -> list[Post]:
-        return [post for post in self.posts.values() if post.code is None]
+    def _at_work(self) -> list[SeatRecord]:
+        return [seat for seat in self.seats.values() if seat.code is None]
 
     def _is_done(self) -> bool:
         """Whether a worker found that nothing is left to do: no further seat is needed."""
-        return self.order.is_finite and any(post.code == 0 for post in self.posts.values())
+        return self.spec.is_finite and any(seat.code == 0 for seat in self.seats.values())
 
     def _n_wanted(self) -> int:
-        if self.order.n_workers is not None:
-            return self.order.n_workers
-        return room(ray.nodes(), self.order.seating)
+        if self.spec.n_workers is not None:
+            return self.spec.n_workers
+        return room(ray.nodes(), self.spec.seating)
 
     def _place(self) -> None:
         if self._is_done():
             return
         for index in range(self._n_wanted()):
-            if index not in self.posts:
-                self.posts[index] = Post(actor=self._seat(index))
+            if index not in self.seats:
+                self.seats[index] = SeatRecord(actor=self._make_actor(index))
 
-    def _seat(self, index: int) -> Any:
-        seating = self.order.seating
+    def _make_actor(self, index: int) -> Any:
+        seating = self.spec.seating
         options: dict[str, Any] = {
             "num_gpus": seating.gpus,
             "num_cpus": seating.cpus,
@@ -152,16 +152,16 @@ class Crew:
             "runtime_env": OUTLIVED,
         }
         if self.is_detached:
-            options |= {"name": f"{self.order.key}:{index}", "namespace": NAMESPACE}
+            options |= {"name": f"{self.spec.key}:{index}", "namespace": NAMESPACE}
             options |= {"lifetime": "detached", "get_if_exists": True}
         return ray.remote(RaySeat).options(**options).remote(seating)
 
-    def _look(self) -> None:
+    def _poll(self) -> None:
         asked = {}
-        for index, post in self.posts.items():
-            if post.code is None:
-                post.asked = post.asked or post.actor.look.remote()
-                asked[post.asked] = index
+        for index, seat in self.seats.items():
+            if seat.code is None:
+                seat.asked = seat.asked or seat.actor.status.remote()
+                asked[seat.asked] = index
         if not asked:
             return
         ready, _ = ray.wait(list(asked), num_returns=len(asked), timeout=LOOK_SECONDS)
@@ -170,69 +170,69 @@ class Crew:
 
     def _hear(self, index: int, ref: Any) -> None:
         """Take a seat's answer, or learn that it is away or dead."""
-        post = self.posts[index]
-        post.asked = None
+        seat = self.seats[index]
+        seat.asked = None
         try:
-            look: Look = ray.get(ref)
+            status: SeatStatus = ray.get(ref)
         except ActorUnavailableError:
             self._miss(index, "looks for another")
         except RayActorError as error:  # dead for good: it was killed, or could not start
             self._miss(index, "makes another")
-            post.n_deaths += 1
-            if post.n_deaths < MAX_DEATHS:
-                post.actor = self._seat(index)
+            seat.n_deaths += 1
+            if seat.n_deaths < MAX_DEATHS:
+                seat.actor = self._make_actor(index)
                 return
-            post.code = 1
+            seat.code = 1
             self.on_line(f"worker {index} is given up: {first_line(error)}")
         else:
-            self._welcome(index, look)
+            self._welcome(index, status)
 
     def _miss(self, index: int, then: str) -> None:
-        if self.posts[index].last is not None:
+        if self.seats[index].last is not None:
             self.on_line(f"worker {index} lost its place, Ray {then}")
-        self.posts[index].last = None
+        self.seats[index].last = None
 
-    def _welcome(self, index: int, look: Look) -> None:
-        post = self.posts[index]
-        if post.last is None or post.last.pid != look.pid:
-            gpu = f", GPU {look.gpu}" if look.gpu else ""
-            self.on_line(f"worker {index} has a place on {look.host}{gpu}")
-        post.last, post.code, post.n_deaths = look, look.code, 0
-        self._relay(look)
+    def _welcome(self, index: int, status: SeatStatus) -> None:
+        seat = self.seats[index]
+        if seat.last is None or seat.last.pid != status.pid:
+            gpu = f", GPU {status.gpu}" if status.gpu else ""
+            self.on_line(f"worker {index} has a place on {status.host}{gpu}")
+        seat.last, seat.code, seat.n_deaths = status, status.code, 0
+        self._relay(status)
 
-    def _relay(self, look: Look) -> None:
-        for line in look.lines:
+    def _relay(self, status: SeatStatus) -> None:
+        for line in status.lines:
             self.on_line(line)
 
     def _tell_who_waits(self) -> None:
         """Say once that seats have had no place for a while."""
         at_work, now = self._at_work(), time.monotonic()
-        if self._is_done() or all(post.last is not None for post in at_work):
+        if self._is_done() or all(seat.last is not None for seat in at_work):
             self._all_placed_at, self._is_told = now, False
         elif not self._is_told and now - self._all_placed_at >= WAIT_SECONDS:
             self._is_told = True
-            n_waiting = sum(post.last is None for post in at_work)
-            told = f"{n_waiting} of {len(at_work)} workers wait for a place"
-            self.on_line(f"{told} with {self.order.seating.wanted} on the cluster")
+            n_waiting = sum(seat.last is None for seat in at_work)
+            text = f"{n_waiting} of {len(at_work)} workers wait for a place"
+            self.on_line(f"{text} with {self.spec.seating.wanted} on the cluster")
 
     def _drop_surplus(self) -> None:
         """Take back seats that the cluster has no room for any more, lest they wait for it."""
-        surplus = len(self.posts) - self._n_wanted()
-        for index in sorted(self.posts, reverse=True):
-            post = self.posts[index]
-            if surplus > 0 and self.order.n_workers is None and post.last is None:
-                ray.kill(post.actor, no_restart=True)
-                del self.posts[index]
+        surplus = len(self.seats) - self._n_wanted()
+        for index in sorted(self.seats, reverse=True):
+            seat = self.seats[index]
+            if surplus > 0 and self.spec.n_workers is None and seat.last is None:
+                ray.kill(seat.actor, no_restart=True)
+                del self.seats[index]
                 surplus -= 1
 
 
-class Foreman:
-    """A crew that nobody waits for, in an actor of its own."""
+class DetachedPool:
+    """A pool that nobody waits for, in an actor of its own."""
 
-    def __init__(self, order: Order) -> None:
-        """Keep the crew until it has nothing left to do."""
-        with Crew(order=order, is_detached=True) as crew:
-            while crew.n_alive():
+    def __init__(self, spec: PoolSpec) -> None:
+        """Keep the pool until it has nothing left to do."""
+        with RayWorkerPool(spec=spec, is_detached=True) as pool:
+            while pool.n_alive():
                 time.sleep(LOOK_SECONDS)
         ray.kill(ray.get_runtime_context().current_actor, no_restart=True)
 
@@ -250,8 +250,8 @@ def room(nodes: Sequence[Mapping[str, Any]], seating: Seating) -> int:
     return n_seats
 
 
-def check_room(order: Order) -> tuple[int, int]:
-    """See that a crew that follows the cluster has a place to begin with.
+def check_room(spec: PoolSpec) -> tuple[int, int]:
+    """See that a pool that follows the cluster has a place to begin with.
 
     Returns:
         How many seats it wants, and for how many the cluster has room, were nothing else there.
@@ -259,39 +259,39 @@ def check_room(order: Order) -> tuple[int, int]:
     Raises:
         InputError: no node has room for a single worker.
     """
-    n_places = room(ray.nodes(), order.seating)
-    if order.n_workers is None and not n_places:
+    n_places = room(ray.nodes(), spec.seating)
+    if spec.n_workers is None and not n_places:
         raise InputError(
-            f"no node of the cluster has {order.seating.wanted} for a worker: change "
+            f"no node of the cluster has {spec.seating.wanted} for a worker: change "
             "--gpus-per-worker or --cpus-per-worker, or say by --workers N how many to wait for"
         )
-    return n_places if order.n_workers is None else order.n_workers, n_places
+    return n_places if spec.n_workers is None else spec.n_workers, n_places
 
 
-def leave_running(order: Order) -> None:
-    """Start a crew that outlives this process.
+def leave_running(spec: PoolSpec) -> None:
+    """Start a pool that outlives this process.
 
     Raises:
         InputError: it is there already.
     """
-    options = {"name": order.key, "namespace": NAMESPACE, "lifetime": "detached"}
+    options = {"name": spec.key, "namespace": NAMESPACE, "lifetime": "detached"}
     try:
-        ray.remote(Foreman).options(**options, num_cpus=0, max_restarts=-1).remote(order)
+        ray.remote(DetachedPool).options(**options, num_cpus=0, max_restarts=-1).remote(spec)
     except ValueError:
         raise InputError(
-            f"this cluster has workers of {order.key} already: end them by --stop, with the same "
+            f"this cluster has workers of {spec.key} already: end them by --stop, with the same "
             "names, or go on without another --detach"
         ) from None
 
 
 def left_running() -> list[str]:
-    """The keys of the crews that were left running here."""
+    """The keys of the pools that were left running here."""
     names = ray.util.list_named_actors()  # theirs, and of their seats
     return sorted({name.partition(":")[0] for name in names})
 
 
-def stop_running(key: str, on_look: Callable[[Look], None]) -> int:
-    """End a crew that was left running: its trials are handed back; how many seats it had."""
+def stop_running(key: str, on_status: Callable[[SeatStatus], None]) -> int:
+    """End a pool that was left running: its trials are handed back; how many seats it had."""
     with suppress(ValueError):
         ray.kill(ray.get_actor(key, namespace=NAMESPACE), no_restart=True)
     names = [name for name in ray.util.list_named_actors() if name.startswith(f"{key}:")]
@@ -299,30 +299,32 @@ def stop_running(key: str, on_look: Callable[[Look], None]) -> int:
     for name in names:
         with suppress(ValueError):  # gone a moment ago
             found.append(ray.get_actor(name, namespace=NAMESPACE))
-    stop(found, on_look)
+    stop(found, on_status)
     return len(found)
 
 
-def stop(actors: Sequence[Any], on_look: Callable[[Look], None]) -> None:
+def stop(actors: Sequence[Any], on_status: Callable[[SeatStatus], None]) -> None:
     """Let seats' workers hand their trials back; then end the seats, by force what is left.
 
     A seat that does not answer has no place, and nothing to hand back.
     """
     try:
-        stops = {actor.look.remote(): actor.stop.remote() for actor in actors}
-        placed = _hear_all(list(stops), ANSWER_SECONDS, on_look)
-        _hear_all([stops[ref] for ref in placed], GRACE_SECONDS + 5, on_look)
+        stops = {actor.status.remote(): actor.stop.remote() for actor in actors}
+        placed = _hear_all(list(stops), ANSWER_SECONDS, on_status)
+        _hear_all([stops[ref] for ref in placed], GRACE_SECONDS + 5, on_status)
     finally:
         for actor in actors:
             ray.kill(actor, no_restart=True)
 
 
-def _hear_all(refs: list[Any], patience: float, on_look: Callable[[Look], None]) -> list[Any]:
+def _hear_all(
+    refs: list[Any], patience: float, on_status: Callable[[SeatStatus], None]
+) -> list[Any]:
     """Take the answers that come in time; which of them did."""
     if not refs:
         return []
     ready, _ = ray.wait(refs, num_returns=len(refs), timeout=patience)
     for ref in ready:
         with suppress(RayActorError):
-            on_look(ray.get(ref))
+            on_status(ray.get(ref))
     return list(ready)
