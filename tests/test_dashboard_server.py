@@ -198,7 +198,7 @@ class Server(server._Server):
 
 faulthandler.dump_traceback_later(40, exit=True)
 server._Server = Server
-server.serve(sys.argv[1], None, server.Settings(port=0))
+server.serve(sys.argv[1], None, server.ServerSettings(port=0))
 """
 
 

@@ -259,7 +259,3 @@ def format_value(value: object) -> str:
     if not text.isprintable():
         text = json.dumps(value, default=str)
     return text if len(text) <= 80 else text[:77] + "..."
-
-
-# The name by which the data room still imports it.
-shown = format_value

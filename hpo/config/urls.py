@@ -58,7 +58,3 @@ def _of_the_environment() -> list[str]:
     return [key for key in keys if len(key) >= MIN_SECRET] + [
         password for url in servers for password in passwords(url)
     ]
-
-
-# The names by which the data room still imports them.
-shown, told = hide_passwords, describe_error

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import polars as pl
 
 from hpo.config.errors import AmbiguousCellsError
-from hpo.config.parsing import shown
+from hpo.config.parsing import format_value
 from hpo.config.trial import DataConfig
 from hpo.data.plain import GROUP
 from hpo.data.reader import TEXTS, Reader, time_text
@@ -144,7 +144,7 @@ def _decide(choice: Choice, name: str, decimals: set[str], orders: set[str], whe
     cell, row = choice.example.cell, choice.example.row
     first, second = (_as_read(reader, cell) for reader in both)
     raise AmbiguousCellsError(
-        f'{where}: column "{name}": row {row:,} holds {shown(cell)}, which is {first} with '
+        f'{where}: column "{name}": row {row:,} holds {format_value(cell)}, which is {first} with '
         f'data.{key} = "{options[0]}", and {second} with "{options[1]}": say which',
         key,
         options,

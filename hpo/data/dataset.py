@@ -7,7 +7,7 @@ import polars as pl
 import torch
 
 from hpo.config.errors import DataError
-from hpo.config.parsing import shown
+from hpo.config.parsing import format_value
 from hpo.config.trial import DataConfig, MetricName
 from hpo.data.inference import infer_schema
 from hpo.data.notes import notes_on
@@ -53,7 +53,7 @@ class Dataset:
         if metric == "r2" and len(y) == 1:
             why = "it has a single row"
         elif lacking := [self.schema.classes[code] for code in self._needed(metric) - present]:
-            why = f"it has no row of the class {shown(min(lacking))}"
+            why = f"it has no row of the class {format_value(min(lacking))}"
         if why:
             raise DataError(
                 f"{where}: objective.metric: {metric} cannot be computed on the validation part: "

@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 
 from hpo.config.errors import DataError
-from hpo.config.parsing import shown
+from hpo.config.parsing import format_value
 
 SEPARATORS = (",", ";", "\t", "|")
 
@@ -146,13 +146,17 @@ def check_names(names: list[str], where: str) -> None:
     """
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
-        which = f"named {shown(twice)}" if twice else "without a name: is its header another line?"
+        which = (
+            f"named {format_value(twice)}"
+            if twice
+            else "without a name: is its header another line?"
+        )
         raise DataError(f"{where}: has two columns {which}")
     for name in names:
         if name.startswith("^") and name.endswith("$"):
             raise DataError(
-                f"{where}: has a column named {shown(name)}: a name must not both begin with ^ "
-                "and end with $"
+                f"{where}: has a column named {format_value(name)}: a name must not both "
+                "begin with ^ and end with $"
             )
 
 
@@ -192,7 +196,11 @@ def _mistake(content: bytes, separator: str) -> str:
         header = next(rows, [])
         for row in rows:
             if len(row) > len(header):
-                first = f"{shown(header[0])} and so on" if len(header) > 1 else shown(header[0])
+                first = (
+                    f"{format_value(header[0])} and so on"
+                    if len(header) > 1
+                    else format_value(header[0])
+                )
                 return (
                     f"line {rows.line_num} has {len(row)} cells, but the header, {first}, "
                     f"has {len(header)}"

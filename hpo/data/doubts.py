@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import polars as pl
 
-from hpo.config.parsing import shown
+from hpo.config.parsing import format_value
 from hpo.config.trial import DataConfig
 from hpo.data.cells import DAY_MICROSECONDS, parse_times
 from hpo.data.reader import Reader
@@ -63,7 +63,7 @@ def _total(table: Table, readers: Iterable[str]) -> Iterable[str]:
         column = table.frame[name]
         if column.dtype.is_numeric() and _ends_in_sum(column.cast(pl.Float64)):
             yield (
-                f"column {shown(name)}: its last row, {len(column):,}, holds the sum of all "
+                f"column {format_value(name)}: its last row, {len(column):,}, holds the sum of all "
                 "others: if that is a total, remove the row"
             )
             return
@@ -85,14 +85,14 @@ def _spelled_alike(column: pl.Series) -> Iterable[str]:
         return
     first, second = texts.filter(folded == folded.filter(folded.is_duplicated())[0])[:2]
     yield (
-        f"column {shown(column.name)}: {shown(first)} and {shown(second)} differ in capitals or "
-        "spaces alone, and are different categories"
+        f"column {format_value(column.name)}: {format_value(first)} and {format_value(second)} "
+        "differ in capitals or spaces alone, and are different categories"
     )
 
 
 def _texts(column: pl.Series, reader: Reader) -> Iterable[str]:
     """Texts of which many are numbers, or begin with digits, or are beyond float64."""
-    where = f"column {shown(column.name)}"
+    where = f"column {format_value(column.name)}"
     if reader.whole:
         yield (
             f"{where}: holds whole numbers beyond 2^53, so it is read as text; "
@@ -105,19 +105,20 @@ def _texts(column: pl.Series, reader: Reader) -> Iterable[str]:
         word = column.filter(~is_number)[0]
         yield (
             f"{where}: {n / len(column):.0%} of its cells are numbers, others are "
-            f"such as {shown(word)}: read as categories; data.numeric reads it as numbers"
+            f"such as {format_value(word)}: read as categories; data.numeric reads it as numbers"
         )
         return
     begins = column.str.contains(r"^[^\w]*[0-9]")
     if int(begins.sum()) >= HALF * len(column) and column.n_unique() > MANY:
         yield (
-            f"{where}: its texts begin with digits, such as {shown(column.filter(begins)[0])}, but "
-            "are no numbers or dates as they stand: read as categories"
+            f"{where}: its texts begin with digits, such as "
+            f"{format_value(column.filter(begins)[0])}, but are no numbers or dates "
+            "as they stand: read as categories"
         )
 
 
 def _numbers(column: pl.Series) -> Iterable[str]:
-    where = f"column {shown(column.name)}"
+    where = f"column {format_value(column.name)}"
     if _may_be_dates(column):
         yield (
             f"{where}: its whole numbers, such as {column[0]}, may be dates: read as numbers; "
@@ -145,7 +146,7 @@ def _far_dates(column: pl.Series) -> Iterable[str]:
         if not first <= value <= last:
             n = int((times == value).sum())
             day = pl.Series([value]).cast(pl.Int64).cast(pl.Datetime("us")).dt.to_string("%Y-%m-%d")
-            yield _far(f"column {shown(column.name)}", day[0], n, "dates")
+            yield _far(f"column {format_value(column.name)}", day[0], n, "dates")
 
 
 def _apart(column: pl.Series) -> Iterable[float]:

@@ -7,7 +7,7 @@ import polars as pl
 import torch
 
 from hpo.config.errors import DataError
-from hpo.config.parsing import shown
+from hpo.config.parsing import format_value
 from hpo.config.trial import DataConfig, Task
 from hpo.data.cells import DAY_MICROSECONDS
 from hpo.data.notes import Dropped, Kept
@@ -139,7 +139,7 @@ def _features(table: Table, data: DataConfig) -> tuple[list[str], list[Dropped]]
     for one, other in combinations(("numeric", "categorical", "dates"), 2):
         if both := sorted(set(getattr(data, one)) & set(getattr(data, other))):
             raise DataError(
-                f"{data.source}: column {shown(both[0])} is named in both data.{one} "
+                f"{data.source}: column {format_value(both[0])} is named in both data.{one} "
                 f"and data.{other}"
             )
     left_out = {*data.drop, data.target, data.split.column}

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import polars as pl
 
 from hpo.config.errors import DataError
-from hpo.config.parsing import shown
+from hpo.config.parsing import format_value
 from hpo.config.trial import DataConfig
 from hpo.data.ambiguity import Choice, Example, settle
 from hpo.data.cells import NumberFormat, dressed_numbers, parse_times, undressed
@@ -71,11 +71,11 @@ def choose_readers(frame: pl.DataFrame, data: DataConfig, where: str) -> dict[st
         DataError: a column's cells can be read in two ways; names both and the key that decides.
     """
     if data.target in data.drop:
-        raise DataError(f"{where}: data.drop names the target {shown(data.target)}")
+        raise DataError(f"{where}: data.drop names the target {format_value(data.target)}")
     if data.decimal is not None and data.decimal == data.thousands:
         raise DataError(
             f"{where}: data.decimal and data.thousands must differ, "
-            f"but both are {shown(data.decimal)}"
+            f"but both are {format_value(data.decimal)}"
         )
     chooser = _Chooser(data, where)
     columns = {column.name: column for column in frame.get_columns() if is_usable(column)}
@@ -138,7 +138,7 @@ class _Chooser:
         is_wrong = is_time if forced == "number" else forced == "date" and not is_time
         if is_wrong and name in getattr(self._data, key) and column.dtype != pl.Null:
             raise DataError(
-                f"{self._where}: column {shown(name)} must hold {said}, as data.{key} says, "
+                f"{self._where}: column {format_value(name)} must hold {said}, as data.{key} says, "
                 f"but holds {column.dtype}"
             )
 
@@ -177,12 +177,16 @@ class _Chooser:
             what, marks = "numbers", ["decimal", "thousands"]
             key = "numeric" if name in data.numeric else "task"
         given = {mark: getattr(data, mark) for mark in marks}
-        said = [f"data.{mark} = {shown(sign)}" for mark, sign in given.items() if sign is not None]
+        said = [
+            f"data.{mark} = {format_value(sign)}"
+            for mark, sign in given.items()
+            if sign is not None
+        ]
         by = f" with {' and '.join(said)}" if said else ""
         row = int(cells.is_not_null().arg_true()[0])
         return DataError(
             f'{self._where}: column "{name}" must hold {what}, as data.{key} says, but row '
-            f"{row + 1:,} holds {shown(cells[row])} and no other reads as one{by}"
+            f"{row + 1:,} holds {format_value(cells[row])} and no other reads as one{by}"
         )
 
     def _plain(

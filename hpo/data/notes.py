@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 import polars as pl
 
-from hpo.config.parsing import shown
+from hpo.config.parsing import format_value
 from hpo.config.trial import DataConfig
 from hpo.data.doubts import doubts
 from hpo.data.reader import Reader, attempt_numbers
@@ -131,8 +131,9 @@ def _unseen(schema: TableSchema, frame: pl.DataFrame) -> Iterable[str]:
         if n := int(unseen.sum()):
             row = int(unseen.arg_true()[0])
             yield (
-                f"column {shown(column.name)}: {n:,} of {len(cells):,} cells hold categories that "
-                f"the model does not know, first {shown(text[row])} in row {row + 1:,}"
+                f"column {format_value(column.name)}: {n:,} of {len(cells):,} cells hold "
+                f"categories that the model does not know, first {format_value(text[row])} "
+                f"in row {row + 1:,}"
             )
 
 
@@ -141,15 +142,15 @@ def odd_note(name: str, reader: Reader) -> str:
     what = "number" if reader.kind == "number" else "date"
     n = sum(odd.count for odd in reader.odd)
     listed = ", ".join(
-        f"{shown(odd.word)} in row {odd.row:,}"
+        f"{format_value(odd.word)} in row {odd.row:,}"
         if odd.count == 1
-        else f"{shown(odd.word)} in {odd.count:,} rows, first in row {odd.row:,}"
+        else f"{format_value(odd.word)} in {odd.count:,} rows, first in row {odd.row:,}"
         for odd in reader.odd[:MAX_WORDS]
     )
     more = len(reader.odd) - MAX_WORDS
     rest = f" and {more} other words" if more > 1 else " and 1 other word" if more == 1 else ""
     cells = f"1 cell is no {what} and counts" if n == 1 else f"{n:,} cells are no {what}s and count"
-    return f"column {shown(name)}: {cells} as missing: {listed}{rest}"
+    return f"column {format_value(name)}: {cells} as missing: {listed}{rest}"
 
 
 def _formats(readers: dict[str, Reader]) -> Iterable[str]:
@@ -158,8 +159,14 @@ def _formats(readers: dict[str, Reader]) -> Iterable[str]:
         written = reader.written
         if reader.kind != "number" or written.is_plain:
             continue
-        signs = [f"{shown(written.decimal)} as the decimal mark"] if written.decimal != "." else []
-        signs += [f"{shown(written.thousands)} between thousands"] if written.thousands else []
+        signs = (
+            [f"{format_value(written.decimal)} as the decimal mark"]
+            if written.decimal != "."
+            else []
+        )
+        signs += (
+            [f"{format_value(written.thousands)} between thousands"] if written.thousands else []
+        )
         signs += [f"the currency {written.currency}"] if written.currency else []
         signs += ["% as hundredths"] if written.percent else []
         by_format.setdefault(" and ".join(signs), []).append(name)
@@ -192,9 +199,9 @@ def _dropped(dropped: Sequence[Dropped]) -> Iterable[str]:
 def _kept(kept: Sequence[Kept]) -> Iterable[str]:
     for each in kept:
         yield (
-            f"column {shown(each.name)}: of {each.n_categories:,} categories the {each.n_kept:,} "
-            f"most frequent are told apart, {each.share:.0%} of the training rows; the others "
-            "count as unseen (data.max_categories)"
+            f"column {format_value(each.name)}: of {each.n_categories:,} categories the "
+            f"{each.n_kept:,} most frequent are told apart, {each.share:.0%} of the training "
+            "rows; the others count as unseen (data.max_categories)"
         )
 
 
@@ -204,7 +211,7 @@ def _positive(table: Table, data: DataConfig, schema: TableSchema) -> Iterable[s
     text = text_of(table.frame[schema.target])
     share = int((text == schema.positive).sum()) / len(text)
     yield (
-        f"the positive class is {shown(schema.positive)}, with {share:.1%} of the rows; "
+        f"the positive class is {format_value(schema.positive)}, with {share:.1%} of the rows; "
         "data.positive names another"
     )
 
@@ -218,7 +225,7 @@ def _absent(table: Table, split: Split, schema: TableSchema) -> Iterable[str]:
         rows = getattr(split, part).numpy()
         present = set(text[rows].unique())
         if len(rows) and (absent := [label for label in schema.classes if label not in present]):
-            listed = ", ".join(shown(label) for label in absent[:MAX_COLUMNS])
+            listed = ", ".join(format_value(label) for label in absent[:MAX_COLUMNS])
             rest = f" and {len(absent) - MAX_COLUMNS} more" if len(absent) > MAX_COLUMNS else ""
             yield f"the {said} part has no row of {listed}{rest}: its metrics leave them out"
 
@@ -253,14 +260,14 @@ def _groups(table: Table, data: DataConfig, schema: TableSchema) -> Iterable[str
         pairs = pl.DataFrame([column.alias("value"), labels.alias("label")]).n_unique()
         if pairs == n_values:
             yield (
-                f"column {shown(name)}: rows with the same value always share their label, as rows "
-                "of one person or place do: where that is so, name in data.split a column that "
-                "keeps them in one part"
+                f"column {format_value(name)}: rows with the same value always share their label, "
+                "as rows of one person or place do: where that is so, name in data.split a column "
+                "that keeps them in one part"
             )
 
 
 def _columns(names: Sequence[str]) -> str:
-    listed = ", ".join(shown(name) for name in names[:MAX_COLUMNS])
+    listed = ", ".join(format_value(name) for name in names[:MAX_COLUMNS])
     if len(names) > MAX_COLUMNS:
         return f"columns {listed} and {len(names) - MAX_COLUMNS:,} more"
     return f"columns {listed}" if len(names) > 1 else f"column {listed}"

@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 
 from hpo.config.errors import DataError
-from hpo.config.parsing import shown
+from hpo.config.parsing import format_value
 from hpo.data.blocks import blocks
 from hpo.data.cells import DAY_MICROSECONDS, PLAIN, NumberFormat, parse_numbers, parse_times
 
@@ -173,7 +173,7 @@ class Reader:
 
     def _complaint(self, column: pl.Series, wrong: pl.Series, where: str) -> str:
         row = int(wrong.arg_true()[0])
-        held = shown(column[row]) if column.dtype in TEXTS else column[row]
+        held = format_value(column[row]) if column.dtype in TEXTS else column[row]
         what = "numbers" if self.kind == "number" else "dates"
         spelled = "" if self.written.is_plain else f" such as {self.written.example()}"
         return (

@@ -15,7 +15,7 @@ import polars as pl
 import torch
 
 from hpo.config.errors import DataError, InputError
-from hpo.config.parsing import parse_json, shown
+from hpo.config.parsing import format_value, parse_json
 from hpo.config.trial import Task
 from hpo.data.cells import DAY_MICROSECONDS
 from hpo.data.reader import EXACT, MISSING, Reader, check_usable, read_numbers, read_texts
@@ -237,7 +237,9 @@ class TableSchema:
         """
         tree: dict[str, Any] = parse_json(dict[str, Any], text, where)
         if (version := tree.get("format")) not in (1, FORMAT):
-            raise InputError(f"{where} must be of format 1 or {FORMAT}, but got {shown(version)}")
+            raise InputError(
+                f"{where} must be of format 1 or {FORMAT}, but got {format_value(version)}"
+            )
         schema: TableSchema = parse_json(cls, text, where)
         if version == 1:
             schema = replace(schema, missing=MISSING)

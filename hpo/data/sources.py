@@ -20,9 +20,8 @@ import numpy as np
 import polars as pl
 
 from hpo.config.errors import DataError, first_line, nearest
-from hpo.config.parsing import shown
-from hpo.config.urls import shown as shown_url
-from hpo.config.urls import told
+from hpo.config.parsing import format_value
+from hpo.config.urls import describe_error, hide_passwords
 from hpo.data.delimited import check_names, parse
 from hpo.data.values import column_of
 from hpo.files.remote import downloaded
@@ -64,9 +63,9 @@ def read_raw(
         DataError: it is missing, unreadable, empty, or of a kind unknown here.
     """
     if "\0" in source:
-        raise DataError(f"{shown(source)}: no such file")
+        raise DataError(f"{format_value(source)}: no such file")
     source = absolute_source(source, base)
-    where = shown_url(source)
+    where = hide_passwords(source)
     if source.startswith("sklearn:"):
         raw = RawTable(frame=_from_sklearn(source), is_text=False, where=where)
     elif source.startswith("openml:"):
@@ -146,7 +145,7 @@ def _from_url(source: str, where: str, separator: str | None) -> RawTable:
         except FileNotFoundError:
             raise DataError(f"{where}: no such file") from None
         except Exception as error:  # each of fsspec's file systems has exceptions of its own
-            raise DataError(f"{where}: cannot be read: {told(error, source)}") from None
+            raise DataError(f"{where}: cannot be read: {describe_error(error, source)}") from None
         _check_no_page(file, where)
         return _from_file(file, kind, where, separator)
 

@@ -6,7 +6,7 @@ import polars as pl
 import torch
 
 from hpo.config.errors import DataError, nearest
-from hpo.config.parsing import shown
+from hpo.config.parsing import format_value
 from hpo.config.trial import DataConfig, SplitConfig, Task
 from hpo.data.reader import check_usable
 from hpo.data.table import Table
@@ -41,7 +41,7 @@ def split_rows(table: Table, data: DataConfig, task: Task) -> Split:
         if not len(getattr(split, part)):
             among = f"{frame.height:,} in all"
             raise DataError(f"{data.source}: data.split leaves the {part} part no rows of {among}")
-    where = f"{data.source}: target {shown(data.target)}"
+    where = f"{data.source}: target {format_value(data.target)}"
     _check_training(frame[data.target], split.train, task, where)
     return split
 
@@ -53,7 +53,7 @@ def _check_training(target: pl.Series, rows: torch.Tensor, task: Task, where: st
             raise DataError(f"{where} is always {train[0]} in the training part")
         return
     if absent := sorted(set(class_labels(target)) - set(class_labels(train))):
-        raise DataError(f"{where}: the training part has no row of {shown(absent[0])}")
+        raise DataError(f"{where}: the training part has no row of {format_value(absent[0])}")
 
 
 def _by_column(frame: pl.DataFrame, name: str, source: str) -> Split:
@@ -65,7 +65,7 @@ def _by_column(frame: pl.DataFrame, name: str, source: str) -> Split:
     known = said.is_in(list(PARTS))
     if not known.all():
         row = int((~known).arg_true()[0])
-        says = shown(said[row])
+        says = format_value(said[row])
         raise DataError(
             f'{source}: column "{name}" must say train, val or test, '
             f"but row {row + 1:,} says {says}"

@@ -5,7 +5,7 @@ from typing import Literal
 import polars as pl
 
 from hpo.config.errors import DataError, nearest
-from hpo.config.parsing import shown
+from hpo.config.parsing import format_value
 from hpo.config.trial import DataConfig, Task
 from hpo.data.reader import check_usable, typed_text
 from hpo.data.table import Table
@@ -42,18 +42,18 @@ def resolve_task(table: Table, data: DataConfig) -> Task:
 
 
 def _task(column: pl.Series, data: DataConfig) -> Task:
-    where = f"{data.source}: target {shown(column.name)}"
+    where = f"{data.source}: target {format_value(column.name)}"
     if data.task == "regression" or (data.task == "auto" and not _is_classes(column)):
         _check_regression(column, where)
         return "regression"
     n_classes = len(class_labels(column))
     if n_classes == 1:
-        raise DataError(f"{where} has only the class {shown(column[0])}: nothing to learn")
+        raise DataError(f"{where} has only the class {format_value(column[0])}: nothing to learn")
     if column.dtype == pl.String and n_classes > max(MAX_CLASSES, len(column) // 2):
         raise DataError(
             f"{where} holds {n_classes:,} different texts in "
-            f"{len(column):,} rows, such as {shown(column[0])}: they are neither classes nor, "
-            "as they stand, numbers"
+            f"{len(column):,} rows, such as {format_value(column[0])}: they are neither classes "
+            "nor, as they stand, numbers"
         )
     if data.task == "binary" and n_classes != 2:
         raise DataError(f"{where} must have 2 classes, as data.task says, but has {n_classes:,}")
@@ -81,8 +81,8 @@ def target_column(table: Table, data: DataConfig) -> pl.Series:
     if n_missing := column.null_count():
         first = int(column.is_null().arg_true()[0]) + 1
         odd = table.readers[name].odd
-        holds = f", which holds {shown(odd[0].word)}" if odd and odd[0].row == first else ""
-        words = ", ".join(shown(word) for word in table.missing if word)
+        holds = f", which holds {format_value(odd[0].word)}" if odd and odd[0].row == first else ""
+        words = ", ".join(format_value(word) for word in table.missing if word)
         raise DataError(
             f'{data.source}: target "{name}" is missing in {n_missing:,} of {len(column):,} rows, '
             f"first in row {first:,}{holds}: remove such rows, or list in data.missing the words "
@@ -115,10 +115,11 @@ def ordered_classes(column: pl.Series, task: Task, data: DataConfig) -> tuple[st
     for label in labels:
         if _is_named(label, data.positive):
             return (*(other for other in labels if other != label), label)
-    listed = " or ".join(shown(label) for label in labels)
+    listed = " or ".join(format_value(label) for label in labels)
     raise DataError(
         f"{data.source}: data.positive: must be {listed}, the classes of the target "
-        f'"{data.target}", but got {shown(data.positive)}{nearest(str(data.positive), labels)}'
+        f'"{data.target}", but got {format_value(data.positive)}'
+        f"{nearest(str(data.positive), labels)}"
     )
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 
 from hpo.config.errors import DataError, first_line
-from hpo.config.parsing import shown
+from hpo.config.parsing import format_value
 
 NOTHING: type = type(None)
 NUMBERS = {bool, int, float, Decimal}
@@ -45,7 +45,7 @@ def column_of(name: str, values: Any, where: str) -> pl.Series:
     is_listed = hasattr(values, "__iter__") and getattr(values, "ndim", 1) != 0
     if isinstance(values, str) or not is_listed:
         raise DataError(
-            f'{where}: column "{name}" must be a list of values, but got {shown(values)}'
+            f'{where}: column "{name}" must be a list of values, but got {format_value(values)}'
         )
     try:
         if (array := _as_array(values)) is not None:
