@@ -50,7 +50,7 @@ def test_columns_are_read_together_as_alone(
 
     def readers(frame: pl.DataFrame) -> dict[str, Reader] | str:
         try:
-            return choose_readers(frame, data, is_text=True, where="t.csv")
+            return choose_readers(frame, data, where="t.csv")
         except DataError as error:
             return str(error)
 
