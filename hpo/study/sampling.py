@@ -14,6 +14,7 @@ import random
 import warnings
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
+from threading import Lock
 
 import optuna
 from optuna.distributions import (
@@ -37,6 +38,8 @@ from hpo.storage.ledger import FIXED_PARAMS
 from hpo.storage.reader import DrawnParam, StudyReader
 from hpo.study.tpe import Columns, ColumnsTpeSampler
 from hpo.study.tried import TriedPoints
+
+_QUIET = Lock()  # of one thread at a time: `catch_warnings` changes what all of them warn of
 
 N_DRAWS = 4
 """How often a sampler is asked for a point that no trial has, before one is picked for it."""
@@ -192,7 +195,7 @@ def make_sampler(
         attempt: how often it was drawn before.
     """
     seed = _seed(settings.seed, number, attempt)
-    with warnings.catch_warnings():
+    with _QUIET, warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
         match settings:
             case strategies.TpeSampler():
