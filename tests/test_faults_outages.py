@@ -74,7 +74,7 @@ def test_a_trial_waits_for_room_on_the_disk(tmp_path: Path) -> None:
 def test_workers_sit_out_an_outage_of_the_object_store(tmp_path: Path, s3: S3Server) -> None:
     """Down in the middle, and before that a worker is killed: its trial goes on all the same."""
     url = f"sqlite:///{tmp_path}/hpo.db"
-    made = make_setting(tmp_path, url, f"{s3.bucket()}/hpo", n_trials=2, max_epochs=400)
+    made = make_setting(tmp_path, url, f"{s3.bucket()}/hpo", n_trials=2, max_epochs=1200)
     with (
         closing(made) as setting,
         WorkerGroup(setting=setting, folder=tmp_path / "logs", size=1) as crew,
