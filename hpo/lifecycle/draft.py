@@ -77,7 +77,7 @@ def draft(table_source: str, target: str, base: Path) -> str:
         *_positive_lines(frame[target], task, data),
         *_split_lines(frame, split),
         *_drop_lines(dropped),
-        *(f"# Note: {note}." for note in _notes(table, data, split, dropped)),
+        *(f"# Note: {note}." for note in _notes(table, data, task, split, dropped)),
         *_feature_lines(table, features),
         "",
         "[objective]",
@@ -144,13 +144,14 @@ def _class_word(data: DataConfig, base: Path) -> tuple[str, ...] | None:
 
 
 def _notes(
-    table: Table, data: DataConfig, split: str | None, dropped: Iterable[str]
+    table: Table, data: DataConfig, task: Task, split: str | None, dropped: Iterable[str]
 ) -> Sequence[str]:
     """The notes of a study of this file; where it can be none, why not."""
     own = replace(data, drop=tuple(dropped), split=SplitConfig(column=split))
+    if task == "binary":  # the file names it, so that it is no news
+        own = replace(own, positive=ordered_classes(table.frame[data.target], task, data)[1])
     try:
-        positive = load_dataset(table, own).schema.positive
-        return load_dataset(table, replace(own, positive=positive)).schema.notes
+        return load_dataset(table, own).schema.notes
     except DataError as error:  # to be mended before it is used
         return [*reading_notes(table, own), str(error)]
 
