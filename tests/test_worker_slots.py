@@ -21,7 +21,7 @@ from hpo.study.catalog import bury, open_study
 from hpo.study.study import Claim, Lease, Study, WorkerId
 from hpo.worker import pace
 from hpo.worker.loop import Worker
-from hpo.worker.places import Places
+from hpo.worker.slots import Slots
 from hpo.worker.quota import Quota
 from tests.pack import Pack
 from tests.test_worker_loop import STUDY
@@ -151,7 +151,7 @@ from hpo.study.catalog import open_study
 from hpo.storage.engine import open_storage
 from hpo.study.study import WorkerId
 from hpo.worker.loop import Timing, Worker
-from hpo.worker.places import Places
+from hpo.worker.slots import Slots
 from hpo.worker.quota import Quota
 from tests.pack import Pack
 
@@ -260,7 +260,7 @@ def test_a_stop_gives_all_of_them_back(make_study: Make, store: ArtifactStore) -
 @pytest.fixture
 def three_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
     """Workers claim three trials more than they have slots."""
-    monkeypatch.setattr(Places, "n_wanted", lambda own, jobs: max(0, own.n + 3 - len(jobs)))
+    monkeypatch.setattr(Slots, "n_wanted", lambda own, jobs: max(0, own.n + 3 - len(jobs)))
 
 
 @pytest.mark.usefixtures("three_ahead")

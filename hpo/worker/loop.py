@@ -41,7 +41,7 @@ from hpo.worker.heartbeat import Heartbeat
 from hpo.worker.job import Ending, Job
 from hpo.worker.outbox import MAX_WRITERS, Outbox, by_study
 from hpo.worker.pace import rest
-from hpo.worker.places import Places, n_training
+from hpo.worker.slots import Slots, n_training
 from hpo.worker.quota import Quota
 from hpo.worker.stopwatch import Stopwatch
 from hpo.worker.tables import Tables
@@ -111,7 +111,7 @@ class Worker:
         self._trainer = trainer
         self._quota = quota
         self._timing = timing
-        self._places = Places(trainer, slots)
+        self._slots = Slots(trainer, slots)
         self._deadline = deadline
         self._until_finished = until_finished
         self._heartbeat = Heartbeat(timing.lease, timing.hang)
@@ -159,7 +159,7 @@ class Worker:
     def _work(self, stop: threading.Event) -> bool:
         with ThreadPoolExecutor(1, "storage") as beside:
             while not stop.is_set() and time.monotonic() < self._deadline:
-                if self._places.n > 1 and n_training(self._jobs.values()):
+                if self._slots.n > 1 and n_training(self._jobs.values()):
                     self._talk_and_train(beside)
                 else:
                     began = time.monotonic()
@@ -196,12 +196,12 @@ class Worker:
         self._fill()
 
     def _settle(self) -> None:
-        if not self._places.settle(self._jobs.values()):
+        if not self._slots.settle(self._jobs.values()):
             self._next_fill = time.monotonic() + POLL_SECONDS
 
     def _fill(self) -> None:
         """Claim trials for free slots; after a look that found too few, not for a while."""
-        n_wanted = self._places.n_wanted(self._jobs.values())
+        n_wanted = self._slots.n_wanted(self._jobs.values())
         is_due = not self._jobs or time.monotonic() >= self._next_fill
         outage = self._outbox.storage_outage
         if not (n_wanted and is_due and outage.is_due and self._outbox.store_outage.is_due):
@@ -221,7 +221,7 @@ class Worker:
         if former := self._jobs.get(job.run.key):  # its lease was lost a moment ago
             self._drop(former)
         self._jobs[job.run.key] = job
-        self._places.take(job, checkpoint)
+        self._slots.take(job, checkpoint)
 
     def _train(self) -> Sequence[Event]:
         with self.stopwatch("train"), self._heartbeat.watching():
@@ -247,13 +247,13 @@ class Worker:
                 job.result = event.result
             case Unplaced():
                 job.ending = Ending(state="WAITING")
-                outcome = self._places.shrink(job)
+                outcome = self._slots.shrink(job)
                 log.warning("no memory for trial %d: %s", job.claim.number, outcome)
 
     def _completed(self, job: Job, result: Result, *, is_early: bool = False) -> Ending:
         experiment, config = self._tables[job.study], job.run.config
         with self.stopwatch("save"):
-            device, n_slots = self._trainer.device, self._places.n
+            device, n_slots = self._trainer.device, self._slots.n
             return completed(experiment, config, result, device, n_slots, is_early=is_early)
 
     def _deliver(self, *, at_once: bool = False) -> None:
@@ -273,7 +273,7 @@ class Worker:
                 self._count_failures(job.ending)
 
     def _drop(self, job: Job) -> None:
-        self._places.leave(job)
+        self._slots.leave(job)
         self._heartbeat.drop(job.claim)
         if not job.is_placed:
             self._quota.give_back()
@@ -340,7 +340,7 @@ class Worker:
 
     def _give_back_idle(self) -> None:
         """Return what was claimed ahead and found no place for a while: others may have one."""
-        if idle := self._places.idle():
+        if idle := self._slots.idle():
             with self._outbox.storage_outage.ridden_out():
                 for study, jobs in by_study(idle).items():
                     self._give_back(study, jobs)

@@ -1,4 +1,4 @@
-"""Places: which of a worker's jobs the trainer has, and which are claimed and wait for one.
+"""Slots: which of a worker's jobs the trainer has, and which are claimed and wait for one.
 
 Trials are claimed before there is a place for them, as many as are likely to end in a slice: the
 next begins in the moment that one ends, and drawing its params delays no other. Where fewer end
@@ -28,7 +28,7 @@ IDLE_SECONDS = 10.0
 """For so long a trial waits for a place; in that time the average has gone down."""
 
 
-class Places:
+class Slots:
     """The slots of a trainer.
 
     Attributes:
