@@ -17,7 +17,7 @@ from gate import Gate, gather
 from worker_cases import make_worker
 
 from hpo.training import Event, SingleTrainer
-from hpo.worker import pace
+from hpo.worker import outbox
 from hpo.worker.loop import Timing
 
 N_WORKERS = 64
@@ -34,7 +34,7 @@ class Unhurried(SingleTrainer):
 
 
 def work(gate: Gate, *address: str) -> None:
-    pace.LONGEST_SECONDS = 1.0  # so that it soon sees that all is done
+    outbox.MAX_PAUSE_SECONDS = 1.0  # so that it soon sees that all is done
     with opened(*address) as (study, store):
         worker = make_worker(study, store, Unhurried("cpu"), timing=Timing(lease=2.5))
         gate.wait()

@@ -19,10 +19,10 @@ from hpo.models.experiment import Experiment
 from hpo.storage.engine import open_storage
 from hpo.study.catalog import bury, open_study
 from hpo.study.study import Claim, Lease, Study, WorkerId
-from hpo.worker import pace
+from hpo.worker import outbox
 from hpo.worker.loop import Worker
-from hpo.worker.slots import Slots
 from hpo.worker.quota import Quota
+from hpo.worker.slots import Slots
 from tests.pack import Pack
 from tests.test_worker_loop import STUDY
 
@@ -306,13 +306,13 @@ def test_a_model_that_cannot_be_made_gives_its_trial_back(
     )
 
 
-class TestPace:
+class TestThrottle:
     def test_reports_wait_as_long_as_sending_them_is_worth(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         now = 100.0
-        monkeypatch.setattr(pace.time, "monotonic", lambda: now)
-        reports = pace.Pace()
+        monkeypatch.setattr(outbox.time, "monotonic", lambda: now)
+        reports = outbox.Throttle()
         for took, waits in ((0.01, 0.2), (1.0, 5.0)):
             assert reports.is_due
             with reports.timed():
