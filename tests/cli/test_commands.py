@@ -9,52 +9,17 @@ import time
 import tomllib
 from pathlib import Path
 
-import machine
 import optuna
 import polars
 import pytest
 import safetensors.torch
 import torch
-from small_disk import small_disk
 
 from hpo.config.version import __version__
-from tests.command_line import Outcome, hpo
-
-STUDY = """
-name = "small"
-[search_space.model]
-depth = {{ type = "int", low = 1, high = 2 }}
-width = 8
-
-[search_space.optimizer]
-learning_rate = {{ type = "float", low = 1e-3, high = 1e-1, log = true }}
-
-[data]
-source = "{source}"
-target = "sold"
-split = {{ val = 0.25, test = 0.25 }}
-
-[objective]
-metric = "accuracy"
-
-[training]
-max_epochs = 4
-
-[budget]
-n_trials = {n_trials}
-"""
-
-
-def write_study(folder: Path, n_trials: int = 6, n_rows: int = 160) -> Path:
-    """A small binary study: numbers, strings and missing values."""
-    sizes = ["" if i % 17 == 0 else str(i * 0.5) for i in range(n_rows)]
-    colours = [("red", "blue", "")[i % 3] for i in range(n_rows)]
-    sold = [("no", "yes")[i * 7 % 160 > 79] for i in range(n_rows)]
-    rows = [",".join(cells) for cells in zip(sizes, colours, sold, strict=True)]
-    (folder / "houses.csv").write_text("\n".join(["size,colour,sold", *rows]) + "\n")
-    path = folder / "small.toml"
-    path.write_text(STUDY.format(source="houses.csv", n_trials=n_trials))
-    return path
+from tests.support import machine
+from tests.support.command_line import Outcome, hpo, run_process
+from tests.support.small_disk import small_disk
+from tests.support.small_study import write_study
 
 
 @pytest.fixture(scope="module")
@@ -73,12 +38,6 @@ def inside(home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The searched folder as the current one."""
     monkeypatch.chdir(home)
     return home
-
-
-def run_process(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
-    """`hpo ARGUMENTS` as a process of its own."""
-    command = [sys.executable, "-m", "hpo", *map(str, arguments)]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
 
 
 def test_run_says_what_it_did(home: Path) -> None:

@@ -13,8 +13,8 @@ from hpo.api import load_study, run
 from hpo.files.store import ArtifactStore
 from hpo.models.loading import load_model
 from hpo.models.model import Model
-from tests.command_line import Outcome, hpo
-from tests.test_cli import write_study
+from tests.support.command_line import Outcome, hpo
+from tests.support.small_study import write_study
 
 ONE = ("--workers", 1, "--gpus", "none")
 T_1 = 12.706204736174694  # Student's, 97.5 %, of two values

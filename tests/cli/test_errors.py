@@ -6,7 +6,7 @@ from pathlib import Path
 import optuna
 import pytest
 
-from tests.command_line import hpo
+from tests.support.command_line import hpo
 
 ROWS = [f"{i},{'ab'[i % 2]},{'yes' if i % 3 else 'no'}" for i in range(40)]
 TABLE = "\n".join(["size,kind,sold", *ROWS]) + "\n"

@@ -15,9 +15,9 @@ from hpo.files.store import ArtifactStore, trial_path
 from hpo.storage.engine import Storage, open_storage
 from hpo.study.catalog import open_study
 from hpo.study.study import Study
-from tests.command_line import hpo
-from tests.housekeeping_cases import furnish, grow_old, unnamed
-from tests.test_cli import run_process, write_study
+from tests.support.command_line import hpo, run_process
+from tests.support.furnished import furnish, grow_old, unnamed
+from tests.support.small_study import write_study
 
 
 @pytest.fixture(autouse=True)

@@ -26,8 +26,8 @@ from hpo.storage.engine import open_storage
 from hpo.study.catalog import create_study
 from hpo.study.status import Best, Failure, StudyStatus, WorkerRow
 from hpo.study.study import Study, WorkerId
-from tests.command_line import hpo
-from tests.study_process import definition
+from tests.support.command_line import hpo
+from tests.support.definitions import definition
 
 PARAMS = {
     "model.depth": 3,

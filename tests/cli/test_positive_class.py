@@ -14,7 +14,7 @@ from hpo.files.store import ArtifactStore
 from hpo.storage.engine import open_storage
 from hpo.study.catalog import find, open_study
 from hpo.study.confirmation import Confirmation, ConfirmedConfig, Estimate
-from tests.command_line import hpo
+from tests.support.command_line import hpo
 
 GONE = "[red]gone | <b>away</b>"
 STUDY = """

@@ -9,9 +9,9 @@ import pytest
 from hpo.storage.engine import open_storage
 from hpo.study.catalog import create_study
 from hpo.study.study import Study, WorkerId
-from tests.command_line import Outcome
-from tests.command_line import hpo as run
-from tests.study_process import definition
+from tests.support.command_line import Outcome
+from tests.support.command_line import hpo as run
+from tests.support.definitions import definition
 
 ME = WorkerId(host="here", pid=1, device="cpu")
 SPACE = {

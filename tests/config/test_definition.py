@@ -20,8 +20,8 @@ from hpo.config.parsing import validate
 from hpo.config.space import SearchSpace
 from hpo.config.trial import DataConfig, TrialConfig
 from hpo.config.trial_file import config_toml
+from tests.support.paths import ROOT
 
-ROOT = Path(__file__).parent.parent
 TREE = {
     "name": "houses",
     "search_space": {

@@ -2,7 +2,6 @@ import copy
 import dataclasses
 import json
 import tomllib
-from pathlib import Path
 
 import pytest
 import tomli_w
@@ -12,8 +11,8 @@ from hpo.config.definition import load_definition
 from hpo.config.errors import DefinitionError
 from hpo.config.json_schema import search_space_schema, study_schema
 from hpo.config.space import SECTIONS
+from tests.support.paths import ROOT
 
-ROOT = Path(__file__).parent.parent
 STUDY = """
 name = "s"
 search_space = { model = { depth = { type = "int", low = 1, high = 6 } } }

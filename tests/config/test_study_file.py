@@ -9,8 +9,8 @@ from hpo.config.trial import DataConfig
 from hpo.data.dataset import load_dataset
 from hpo.data.table import Table, read_table
 from hpo.lifecycle.draft import draft
+from tests.support.paths import ROOT
 
-ROOT = Path(__file__).parent.parent
 DATA = ROOT / "studies" / "data"
 
 

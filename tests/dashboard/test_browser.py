@@ -4,13 +4,13 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-import machine
 import pytest
-from dashboard_cases import WEIGHTS, make_study, served, store_at
 
 from hpo.dashboard.server import ServerSettings, application
 from hpo.dashboard.view import DashboardStorage
 from hpo.storage.engine import open_storage
+from tests.support import machine
+from tests.support.dashboard import WEIGHTS, make_study, served, store_at
 
 sync_api = pytest.importorskip("playwright.sync_api")
 pytestmark = pytest.mark.slow

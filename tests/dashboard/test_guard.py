@@ -5,11 +5,11 @@ from collections.abc import Iterator
 
 import optuna
 import pytest
-from dashboard_cases import ask, make_study, reason, served, store_at
 
 from hpo.dashboard.server import ServerSettings, application
 from hpo.dashboard.view import DashboardStorage
 from hpo.storage.engine import open_storage
+from tests.support.dashboard import ask, make_study, reason, served, store_at
 
 NOTE = "/api/studies/1/note"
 

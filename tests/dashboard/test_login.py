@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from urllib.parse import urlencode
 
 import pytest
-from dashboard_cases import ask, basic, reason, served
 
 from hpo.config.errors import InputError
 from hpo.dashboard.guard import guarded
@@ -18,6 +17,7 @@ from hpo.dashboard.password import (
     TooManyGuesses,
     read_password,
 )
+from tests.support.dashboard import ask, basic, reason, served
 
 PASSWORD = "sesame: ü"
 FORM = "application/x-www-form-urlencoded"

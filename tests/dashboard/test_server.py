@@ -13,13 +13,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import machine
 import pytest
-from dashboard_cases import ask, served
 
 from hpo.config.errors import HpoError, InputError
 from hpo.dashboard.server import ServerSettings, listening, serve
 from hpo.storage.engine import open_storage
+from tests.support import machine
+from tests.support.dashboard import ask, served
 
 
 def nothing(environ, start):

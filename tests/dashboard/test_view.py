@@ -10,7 +10,6 @@ from xml.etree import ElementTree
 
 import optuna
 import pytest
-from dashboard_cases import WEIGHTS, ask, detail, make_study, served, store_at
 
 from hpo.dashboard import compression
 from hpo.dashboard.server import ServerSettings, application
@@ -18,6 +17,7 @@ from hpo.dashboard.view import DashboardStorage
 from hpo.files.store import ArtifactStore, trial_path
 from hpo.storage.engine import Storage, open_storage
 from hpo.study.study import Study
+from tests.support.dashboard import WEIGHTS, ask, detail, make_study, served, store_at
 
 
 @pytest.fixture(scope="module")

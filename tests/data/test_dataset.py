@@ -8,15 +8,16 @@ from typing import get_args
 import numpy as np
 import polars as pl
 import pytest
-from table_cases import table
 
 from hpo.config.errors import DataError
 from hpo.config.trial import DataConfig, MetricName, SplitConfig
 from hpo.data.dataset import Dataset, load_dataset
 from hpo.data.preprocessing import Preprocessor
 from hpo.data.table import read_table
+from tests.support.paths import ROOT
+from tests.support.tables import table
 
-STUDIES = Path(__file__).parent / "../studies"
+STUDIES = ROOT / "studies"
 BY_COLUMN = SplitConfig(column="split")
 
 

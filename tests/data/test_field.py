@@ -8,13 +8,13 @@ import polars as pl
 import pytest
 import torch
 from sklearn.linear_model import LinearRegression
-from table_cases import csv, named, raw_csv, table
 
 from hpo.config.errors import DataError
 from hpo.data.dataset import Dataset, load_dataset
 from hpo.data.preprocessing import Preprocessor
 from hpo.data.sources import as_frame
 from hpo.models.onnx import input_names
+from tests.support.tables import csv, named, raw_csv, table
 
 N = 120
 

@@ -1,14 +1,12 @@
 """What a schema learns from the training rows, and which columns it leaves out."""
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
 import torch
-from table_cases import csv, named, table
 
 from hpo.config.errors import DataError
 from hpo.config.trial import DataConfig
@@ -18,6 +16,8 @@ from hpo.data.reader import MISSING
 from hpo.data.schema import Categories, DateColumn, TableSchema
 from hpo.data.table import Table, read_table
 from hpo.data.target import resolve_task
+from tests.support.paths import ROOT
+from tests.support.tables import csv, named, table
 
 TABLE = {
     "n": [1.5, None, 3.0, 4.0],
@@ -274,7 +274,7 @@ def test_format_1_is_learned_as_it_was() -> None:
 
 def test_adult_has_six_numbers_and_eight_texts_with_gaps() -> None:
     data = named(source="adult.parquet", target="income", drop=("split",))
-    made = read_table(data, Path(__file__).parent / "../studies/data")
+    made = read_table(data, ROOT / "studies/data")
     schema = learned(made, data)[0]
     assert (len(schema.numeric), len(schema.categorical)) == (6, 8)
     assert schema.classes == ("<=50K", ">50K")

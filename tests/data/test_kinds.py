@@ -6,13 +6,13 @@ from typing import Any
 
 import polars as pl
 import pytest
-from table_cases import cells, csv, table
 
 from hpo.config.errors import DataError
 from hpo.config.trial import SplitConfig
 from hpo.data.cells import NumberFormat
 from hpo.data.reader import Reader
 from hpo.data.table import Table
+from tests.support.tables import cells, csv, table
 
 
 def column(made: Table, name: str = "x") -> list[Any]:

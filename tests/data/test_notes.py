@@ -2,13 +2,13 @@
 
 import polars as pl
 import pytest
-from table_cases import csv, named, raw_csv, table
 
 from hpo.config.trial import SplitConfig
 from hpo.data.dataset import load_dataset
 from hpo.data.notes import prediction_notes
 from hpo.data.sources import as_frame
 from hpo.data.table import Table
+from tests.support.tables import csv, named, raw_csv, table
 
 N = 60
 X = [0.25 * (index * 7 % 61) for index in range(N)]

@@ -2,7 +2,6 @@
 
 import math
 from dataclasses import replace
-from pathlib import Path
 from typing import get_args
 
 import numpy as np
@@ -16,8 +15,9 @@ from hpo.data.dataset import Dataset, load_dataset
 from hpo.data.preprocessing import Preprocessor, n_quantiles
 from hpo.data.schema import Categories, Cycle, DateColumn, TableSchema
 from hpo.data.table import read_table
+from tests.support.paths import ROOT
 
-STUDIES = Path(__file__).parent / "../studies"
+STUDIES = ROOT / "studies"
 
 
 def schema(

@@ -10,7 +10,6 @@ import pandas
 import polars as pl
 import pytest
 import torch
-from table_cases import csv, named, table
 
 from hpo.config.errors import DataError, InputError
 from hpo.data.inference import infer_schema
@@ -18,6 +17,7 @@ from hpo.data.reader import MISSING
 from hpo.data.schema import Categories, DateColumn, TableSchema
 from hpo.data.sources import as_frame
 from hpo.data.target import resolve_task
+from tests.support.tables import csv, named, table
 
 TABLE = {
     "n": [1.5, None, 3.0, 4.0],

@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 import torch
-from table_cases import named, table
 
 from hpo.config.errors import DataError
 from hpo.config.trial import SplitConfig, Task
 from hpo.data.split import Split, split_rows
+from tests.support.tables import named, table
 
 
 def split(target: list[Any], task: Task, **config: Any) -> Split:

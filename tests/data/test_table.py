@@ -7,12 +7,12 @@ from typing import Any
 import pandas
 import polars as pl
 import pytest
-from table_cases import cells, csv, table
 
 from hpo.config.errors import DataError
 from hpo.data.reader import Odd, is_usable
 from hpo.data.sources import write_parquet
 from hpo.data.table import Table
+from tests.support.tables import cells, csv, table
 
 CSV = "n,x,t,at,b\n1,0.5,a,2024-02-03,true\n2,,NA,2024-02-04 01:02,false\n,-3,bc,,\n"
 TYPED = {

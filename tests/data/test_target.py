@@ -4,10 +4,10 @@ from typing import Any
 
 import polars as pl
 import pytest
-from table_cases import cells, csv, named, table
 
 from hpo.config.errors import DataError
 from hpo.data.target import class_labels, label_type, labels_in, ordered_classes, resolve_task
+from tests.support.tables import cells, csv, named, table
 
 
 def task_of(values: Any, task: Any = "auto") -> str:

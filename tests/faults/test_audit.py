@@ -7,8 +7,6 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from faults.audit import audit, orphans
-from faults.setting import Setting, make_setting
 
 from hpo.models.model import Model
 from hpo.storage.schema import LEASES, REPORTS, TRIAL_USER_ATTRS, TRIAL_VALUES, TRIALS
@@ -16,6 +14,8 @@ from hpo.study.study import WorkerId
 from hpo.training import SingleTrainer
 from hpo.worker.loop import Timing, Worker
 from hpo.worker.quota import Quota
+from tests.support.faults.audit import audit, orphans
+from tests.support.faults.setting import Setting, make_setting
 
 
 @pytest.fixture(scope="module")

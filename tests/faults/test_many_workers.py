@@ -2,23 +2,22 @@
 
 import os
 import signal
-import sys
 import threading
 import time
 from contextlib import closing
 from pathlib import Path
 
 import pytest
-from crowd import opened
-from faults.audit import audit, orphans
-from faults.crew import wait_until
-from faults.setting import make_setting
-from gate import Gate, gather
-from worker_cases import make_worker
 
 from hpo.training import Event, SingleTrainer
 from hpo.worker import pace
 from hpo.worker.loop import Timing
+from tests.support.crowd import opened
+from tests.support.faults.audit import audit, orphans
+from tests.support.faults.processes import wait_until
+from tests.support.faults.setting import make_setting
+from tests.support.gate import Gate, gather
+from tests.support.workers import make_worker
 
 N_WORKERS = 64
 N_TRIALS = 112
@@ -45,7 +44,6 @@ def work(gate: Gate, *address: str) -> None:
 def test_64_workers_finish_each_trial_of_a_budget_once_though_some_are_killed(
     postgresql_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
     with closing(make_setting(tmp_path, postgresql_url, n_trials=N_TRIALS, max_epochs=3)) as made:
         address = postgresql_url, made.store.url, made.study.name
         processes, gate = gather(N_WORKERS, work, *address, preload=[__name__, "pytest"])

@@ -6,16 +6,16 @@ import time
 from contextlib import closing
 from pathlib import Path
 
-import machine
 import pytest
-from faults.audit import audit
-from faults.crew import WorkerGroup, send, wait_until
-from faults.setting import Setting, make_setting
-from servers import S3Server, postgresql_server
-from small_disk import small_disk
 
 from hpo.lifecycle.housekeeping import collect, delete
 from hpo.results.export import export
+from tests.support import machine
+from tests.support.faults.audit import audit
+from tests.support.faults.processes import WorkerGroup, send, wait_until
+from tests.support.faults.setting import Setting, make_setting
+from tests.support.servers import S3Server, postgresql_server
+from tests.support.small_disk import small_disk
 
 pytestmark = pytest.mark.slow
 

@@ -3,9 +3,10 @@
 from pathlib import Path
 
 import pytest
-from faults.rounds import play
-from servers import postgresql_server
-from small_disk import small_disk
+
+from tests.support.faults.rounds import play
+from tests.support.servers import postgresql_server
+from tests.support.small_disk import small_disk
 
 N_TRIALS = 24
 N_FAULTS = 7

@@ -6,13 +6,19 @@ from pathlib import Path
 
 import pytest
 import torch
-from faults.audit import audit, checkpoints
-from faults.crew import WorkerCommand, WorkerGroup, send, wait_until, worker_options
-from faults.setting import Setting, make_setting
 from optuna.trial import FrozenTrial
 
 from hpo.models.model import Model
 from hpo.worker.supervisor import EXIT_RELEASED
+from tests.support.faults.audit import audit, checkpoints
+from tests.support.faults.processes import (
+    WorkerCommand,
+    WorkerGroup,
+    send,
+    wait_until,
+    worker_options,
+)
+from tests.support.faults.setting import Setting, make_setting
 
 pytestmark = pytest.mark.slow
 

@@ -6,14 +6,14 @@ import subprocess
 import sys
 from pathlib import Path
 
-import machine
 import pytest
-from servers import S3Server
-from small_disk import small_disk
 
 from hpo.config.errors import ArtifactError
 from hpo.files.cache import cached
 from hpo.files.store import ArtifactStore
+from tests.support import machine
+from tests.support.servers import S3Server
+from tests.support.small_disk import small_disk
 
 CONTENT = bytes(range(256)) * 4096
 NAME = hashlib.sha256(CONTENT).hexdigest()

@@ -4,11 +4,11 @@ import os
 from pathlib import Path
 
 import pytest
-from servers import S3Server
 
 from hpo.config.errors import ArtifactError, HpoError, InputError
 from hpo.files import remote
 from hpo.files.store import ArtifactStore
+from tests.support.servers import S3Server
 
 pytestmark = pytest.mark.usefixtures("no_waits")
 

@@ -9,8 +9,8 @@ import pytest
 
 from hpo.storage.condition import read_condition
 from hpo.storage.engine import open_storage
-from tests.command_line import hpo
-from tests.test_cli import write_study
+from tests.support.command_line import hpo
+from tests.support.small_study import write_study
 
 
 def test_a_place_without_a_study_is_sound_and_stays_empty(

@@ -8,7 +8,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from tests.command_line import Outcome, hpo
+from tests.support.command_line import Outcome, hpo
 
 POSTGRESQL = "postgresql://me:geheim@db.example/hpo"
 VERSION = "1.34"

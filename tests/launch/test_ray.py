@@ -13,18 +13,16 @@ from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
 
-import machine
 import pytest
-import servers
-from faults.setting import Setting, make_setting
 
 from hpo.config.errors import HpoError
 from hpo.launch.remote import nothing_left
 from hpo.launch.seat import Seat, Seating, SeatStatus
 from hpo.study.steering import set_standing
-from tests.command_line import hpo
+from tests.support import machine, servers
+from tests.support.command_line import hpo
+from tests.support.faults.setting import Setting, make_setting
 
-SCENARIO = Path(__file__).parent / "ray_scenario.py"
 NO_RAY = "no Ray here: pip install 'hpo[ray]'"
 QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_prestart_worker_first_driver": "0"}
 
@@ -37,7 +35,14 @@ def test_a_study_outlives_workers_nodes_and_the_head(
     if find_spec("ray") is None:
         pytest.skip(NO_RAY)
     machine.OWN_NETWORK.or_skip()  # Ray listens wherever it can
-    command = [*machine.ALONE, sys.executable, str(SCENARIO), str(tmp_path), postgresql.database()]
+    command = [
+        *machine.ALONE,
+        sys.executable,
+        "-m",
+        "tests.support.ray_scenario",
+        str(tmp_path),
+        postgresql.database(),
+    ]
     with tempfile.TemporaryDirectory(prefix="ray-") as sessions:  # sockets want a short path
         environment = {**os.environ, **QUIET, "RAY_TMPDIR": sessions}
         run = subprocess.run(

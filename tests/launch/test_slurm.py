@@ -6,15 +6,15 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-import machine
 import pytest
-from faults.crew import wait_until
-from faults.setting import Setting, make_setting
-from slurm_cluster import Cluster, slurm_cluster
 
 from hpo.config.errors import InputError
 from hpo.launch.slurm import time_limit
-from tests.command_line import Outcome, hpo
+from tests.support import machine
+from tests.support.command_line import Outcome, hpo
+from tests.support.faults.processes import wait_until
+from tests.support.faults.setting import Setting, make_setting
+from tests.support.slurm_cluster import Cluster, slurm_cluster
 
 POSTGRESQL = "postgresql://me:geheim@db.example/hpo"
 LONG = 1000

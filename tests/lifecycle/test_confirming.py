@@ -18,8 +18,8 @@ from hpo.study.catalog import create_study, open_study
 from hpo.study.confirmation import SEED, Estimate
 from hpo.study.leaderboard import leaderboard, ranked
 from hpo.study.study import FinalState, Study, WorkerId
-from tests.housekeeping_cases import grow_old
-from tests.study_process import definition
+from tests.support.definitions import definition
+from tests.support.furnished import grow_old
 
 ME = WorkerId(host="here", pid=1, device="cpu")
 

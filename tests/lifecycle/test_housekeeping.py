@@ -22,8 +22,8 @@ from hpo.storage.engine import Storage, open_storage
 from hpo.study import catalog
 from hpo.study.catalog import create_study, list_studies, open_study, study_rows
 from hpo.study.study import FORMAT, Study
-from tests.housekeeping_cases import DAY, ME, claim, files, furnish, grow_old, unnamed
-from tests.study_process import definition
+from tests.support.definitions import definition
+from tests.support.furnished import DAY, ME, claim, files, furnish, grow_old, unnamed
 
 
 @pytest.fixture

@@ -31,8 +31,8 @@ from hpo.study import catalog
 from hpo.study.catalog import create_study, list_studies, open_study
 from hpo.study.retraining import find_confirming, open_confirming, queue_missing
 from hpo.study.study import Study
-from tests.housekeeping_cases import ME, claim, files, furnish, grow_old, unnamed
-from tests.study_process import definition
+from tests.support.definitions import definition
+from tests.support.furnished import ME, claim, files, furnish, grow_old, unnamed
 
 Patch = pytest.MonkeyPatch
 

@@ -13,9 +13,9 @@ import pytest
 
 from hpo.config.trial import DataConfig
 from hpo.models.folder import write_model
-from tests import exact_cases
-from tests.command_line import hpo
-from tests.model_cases import ensemble, experiment, experiment_on, model
+from tests.support import exact_models
+from tests.support.command_line import hpo
+from tests.support.models import ensemble, experiment, experiment_on, model
 
 ABSENT = """
 import importlib.util
@@ -89,12 +89,12 @@ def test_the_code_on_the_card_predicts_as_hpo_predict_does(
     assert np.allclose(numbers, expected[:, 1:].to_numpy().astype("f8"), atol=1e-6)
 
 
-@pytest.mark.parametrize("kind", exact_cases.LABELS)
+@pytest.mark.parametrize("kind", exact_models.LABELS)
 def test_it_does_so_of_dates_truth_long_numbers_and_labels_of_every_type(
     kind: str, bare_python: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    made = exact_cases.experiment(kind)
+    made = exact_models.experiment(kind)
     what = ensemble(made) if kind in ("text", "double") else model(made)
     name = "accuracy" if what.schema.classes else "rmse"
     metrics = {"validation": {name: 0.75}, "test": {name: 0.5}}

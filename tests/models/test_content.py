@@ -17,9 +17,10 @@ from hpo.data.sources import read_raw
 from hpo.models.ensemble import Ensemble, EnsembleMember
 from hpo.models.loading import load_model
 from hpo.models.model import Model
-from tests.model_cases import ensemble, experiment
+from tests.support.models import ensemble, experiment
+from tests.support.paths import EARLIER_VERSIONS
 
-STORED = Path(__file__).parent / "bundles"
+STORED = EARLIER_VERSIONS / "models"
 
 
 @pytest.mark.parametrize(("version", "kind"), [(1, Model), (2, Ensemble)])

@@ -18,8 +18,8 @@ from hpo.data.table import Table
 from hpo.models.experiment import Experiment
 from hpo.models.model import Model
 from hpo.training import PackedTrainer, Result, Run, train
-from tests.pack_cases import finish
-from tests.table_cases import table
+from tests.support.packs import finish
+from tests.support.tables import table
 
 N_ROWS = 1000
 

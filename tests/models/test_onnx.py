@@ -16,14 +16,14 @@ from hpo.models.onnx import described_inputs, to_onnx
 from hpo.models.program import read as read_program
 from hpo.models.program import write as write_program
 from hpo.models.proof import Proof, prove
-from tests import exact_cases, model_cases
-from tests.model_cases import ensemble, experiment, model
+from tests.support import exact_models, models
+from tests.support.models import ensemble, experiment, model
 
 TASKS = get_args(Task)
 WAYS = [(get_args(Numeric)[i % 4], kind) for i, kind in enumerate(get_args(Activation))]
 
 
-def proven(folder: Path, made: model_cases.Experiment, what: Predictor) -> Proof:
+def proven(folder: Path, made: models.Experiment, what: Predictor) -> Proof:
     (folder / "model.onnx").write_bytes(to_onnx(what))
     return prove(what, folder, made.held_rows(50))
 
@@ -125,11 +125,11 @@ def feeds_of(what: Predictor, rows: pl.DataFrame) -> dict[str, np.ndarray]:
     return feeds
 
 
-@pytest.mark.parametrize("kind", exact_cases.LABELS)
+@pytest.mark.parametrize("kind", exact_models.LABELS)
 def test_dates_long_numbers_and_typed_labels_are_taken_as_they_are(
     kind: str, tmp_path: Path
 ) -> None:
-    made = exact_cases.experiment(kind)
+    made = exact_models.experiment(kind)
     for what in (model(made, "quantile"), model(made, "standard", "silu"), ensemble(made)):
         proof = proven(tmp_path, made, what)
         assert max(proof.largest["model.onnx"].values()) < 5e-6
@@ -147,7 +147,7 @@ def test_dates_long_numbers_and_typed_labels_are_taken_as_they_are(
 
 
 def test_types_and_names_of_inputs_are_those_that_are_said() -> None:
-    what = model(exact_cases.experiment("text"))
+    what = model(exact_models.experiment("text"))
     said = described_inputs(what.schema)
     assert said == {
         "sold, at": {"name": "sold, at", "type": "double"},
@@ -164,14 +164,14 @@ def test_types_and_names_of_inputs_are_those_that_are_said() -> None:
 
 
 def test_dates_go_through_the_cycles_that_they_hold() -> None:
-    schema = exact_cases.experiment("float").dataset.schema
+    schema = exact_models.experiment("float").dataset.schema
     cycles = {column.name: column.cycles for column in schema.dates}
     assert cycles == {"sold, at": ("day", "week", "year"), "day": ("week",)}
 
 
 def test_a_program_of_torch_takes_dates_and_long_numbers(tmp_path: Path) -> None:
     for kind in ("integer", "double"):
-        made = exact_cases.experiment(kind)
+        made = exact_models.experiment(kind)
         for what in (model(made, "quantile"), ensemble(made)):
             write_program(what, tmp_path / "model.pt2")
             proof = prove(what, tmp_path, made.held_rows(50))

@@ -15,7 +15,7 @@ from hpo.data.schema import Categories, TableSchema
 from hpo.models.folder import write_model
 from hpo.models.model import Model
 from hpo.models.proof import prove
-from tests.model_cases import Experiment, experiment, model
+from tests.support.models import Experiment, experiment, model
 
 METRICS = {"validation": {"accuracy": 0.75}, "test": {"accuracy": 0.5}}
 

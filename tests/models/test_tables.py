@@ -9,7 +9,6 @@ from pathlib import Path
 import fsspec
 import polars as pl
 import pytest
-from servers import S3Server
 
 from hpo.config.definition import StudyDefinition, load_definition
 from hpo.config.errors import ArtifactError, DataError, DefinitionError
@@ -21,6 +20,7 @@ from hpo.models.tables import load_experiment
 from hpo.storage.engine import open_storage
 from hpo.study.catalog import open_study
 from hpo.study.study import Study
+from tests.support.servers import S3Server
 
 STUDY = """
 name = "s"

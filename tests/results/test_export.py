@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from worker_cases import make_worker
 
 from hpo.config.errors import InputError
 from hpo.config.trial import DataConfig, ModelConfig, ObjectiveConfig, TrainingConfig, TrialConfig
@@ -23,8 +22,9 @@ from hpo.results.report.content import gather
 from hpo.results.report.page import render
 from hpo.study.leaderboard import distinct, leaderboard
 from hpo.training import SingleTrainer, train
-from tests.model_cases import experiment_on
-from tests.test_cli import write_study
+from tests.support.models import experiment_on
+from tests.support.small_study import write_study
+from tests.support.workers import make_worker
 
 METRICS = {"validation": {"accuracy": 0.75}, "test": {"accuracy": 0.5}}
 FILES = ["README.md", "config.toml", "metrics.json", "model.onnx", "model.safetensors"]

@@ -11,7 +11,7 @@ from hpo.files.store import ArtifactStore, trial_path
 from hpo.results.logs import read_logs
 from hpo.storage.engine import open_storage
 from hpo.study.study import Study
-from tests.housekeeping_cases import furnish
+from tests.support.furnished import furnish
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
-import machine
 import pytest
 
 from hpo.config.trial import Measurement
@@ -22,7 +21,8 @@ from hpo.study.study import Study, WorkerId
 from hpo.training import SingleTrainer
 from hpo.worker.loop import Timing, Worker
 from hpo.worker.quota import Quota
-from tests.command_line import hpo
+from tests.support import machine
+from tests.support.command_line import hpo
 
 SCRIPT = "<script>document.title='owned'</script>"
 IMAGE = "</script><img src=x onerror=\"document.title='owned'\">"

@@ -8,7 +8,7 @@ from hpo.config.trial import DataConfig
 from hpo.data.dataset import Dataset, load_dataset
 from hpo.results.report import baselines
 from hpo.results.report.baselines import fit_baselines
-from tests.model_cases import typed
+from tests.support.models import typed
 
 
 def planted(task: str, n: int = 600) -> Dataset:

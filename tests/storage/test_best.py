@@ -9,7 +9,7 @@ from hpo.storage.engine import Storage
 from hpo.storage.trend import Trend
 from hpo.study.catalog import create_study
 from hpo.study.study import Study, WorkerId
-from tests.study_process import definition
+from tests.support.definitions import definition
 
 ME = WorkerId(host="here", pid=1, device="cpu")
 METRIC = {"minimize": "rmse", "maximize": "r2"}

@@ -21,7 +21,7 @@ from hpo.storage.engine import Storage, open_storage
 from hpo.storage.schema import WORKERS
 from hpo.study.catalog import create_study, list_studies, open_study
 from hpo.study.study import WorkerId
-from tests.study_process import definition
+from tests.support.definitions import definition
 
 ME = WorkerId(host="here", pid=1, device="cpu")
 OTHER = WorkerId(host="there", pid=2, device="cpu")

@@ -20,7 +20,7 @@ from hpo.storage.engine import Storage, open_storage
 from hpo.storage.failures import is_in_the_way, translate
 from hpo.storage.schema import WORKERS
 from hpo.study.catalog import create_study
-from tests.study_process import definition
+from tests.support.definitions import definition
 
 ROW = {"worker_id": "x", "host": "h", "pid": 1, "device": "cpu"}
 

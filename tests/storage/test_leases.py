@@ -14,9 +14,9 @@ import pytest
 from hpo.storage.engine import open_storage
 from hpo.study.catalog import create_study
 from hpo.study.study import Study
-from tests.study_process import definition
+from tests.support.definitions import definition
 
-PROGRAM = Path(__file__).with_name("study_process.py")
+PROGRAM = ["-m", "tests.support.study_process"]
 LEASE = 1.2
 
 
@@ -24,10 +24,10 @@ LEASE = 1.2
 def worker(url: str, ahead: float, **environment: str) -> Iterator[subprocess.Popen[str]]:
     """A process that holds a trial and renews its lease until it is killed."""
     process = subprocess.Popen(
-        [sys.executable, str(PROGRAM), "beat", url, str(LEASE), str(ahead)],
+        [sys.executable, *PROGRAM, "beat", url, str(LEASE), str(ahead)],
         stdout=subprocess.PIPE,
         text=True,
-        env={**os.environ, "PYTHONPATH": str(PROGRAM.parent.parent), **environment},
+        env={**os.environ, **environment},
     )
     assert process.stdout is not None
     try:

@@ -10,7 +10,7 @@ from hpo.storage.pages import Pages
 from hpo.storage.schema import TRIALS
 from hpo.study.catalog import create_study
 from hpo.study.study import Claim, Study, WorkerId
-from tests.study_process import definition
+from tests.support.definitions import definition
 
 ME = WorkerId(host="here", pid=1, device="cpu")
 

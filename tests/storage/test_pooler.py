@@ -4,9 +4,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
-import machine
 import pytest
-import servers
 import sqlalchemy as sa
 
 from hpo.config.trial import Measurement
@@ -15,7 +13,8 @@ from hpo.storage.engine import open_storage
 from hpo.storage.upgrade import upgrade
 from hpo.study.catalog import create_study, open_study
 from hpo.study.study import WorkerId
-from tests.study_process import definition
+from tests.support import machine, servers
+from tests.support.definitions import definition
 
 N_CLIENTS, N_CONNECTIONS = 12, 3
 

@@ -17,7 +17,7 @@ from hpo.storage.schema import TRIALS
 from hpo.storage.snapshot import read_study
 from hpo.study.catalog import create_study, open_study
 from hpo.study.study import Claim, Study, WorkerId
-from tests.study_process import definition
+from tests.support.definitions import definition
 
 ME = WorkerId(host="here", pid=1, device="cpu")
 OTHER = WorkerId(host="there", pid=2, device="cpu")

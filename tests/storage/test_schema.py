@@ -12,7 +12,7 @@ from hpo.storage import schema
 from hpo.storage.engine import Storage, open_storage
 from hpo.study.catalog import create_study, open_study
 from hpo.study.study import WorkerId
-from tests.study_process import definition
+from tests.support.definitions import definition
 
 ME = WorkerId(host="here", pid=1, device="cpu")
 

@@ -18,9 +18,10 @@ from hpo.storage.engine import Storage, open_storage
 from hpo.storage.upgrade import upgrade
 from hpo.study.catalog import open_study
 from hpo.study.study import WorkerId
+from tests.support.paths import EARLIER_VERSIONS
 
 ME = WorkerId(host="here", pid=1, device="cpu")
-STORAGES = Path(__file__).parent / "storages"
+STORAGES = EARLIER_VERSIONS / "storages"
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from hpo.config.trial import Measurement
 from hpo.storage.engine import Storage
 from hpo.study.catalog import create_study
 from hpo.study.study import Outcome, Study, WorkerId
-from tests.study_process import definition
+from tests.support.definitions import definition
 
 ME = WorkerId(host="here", pid=1, device="cpu")
 OTHER = WorkerId(host="there", pid=2, device="cpu")

@@ -20,7 +20,7 @@ from hpo.study.confirmation import (
     confirming,
     trainings,
 )
-from tests.study_process import definition
+from tests.support.definitions import definition
 
 T_2, T_1 = 4.302652729749464, 12.706204736174694  # of a printed table: 97.5 %, 2 and 1 free
 MYSQL_TEXT = 65535

@@ -18,10 +18,10 @@ from hpo.study.study import Study, WorkerId
 from hpo.worker.claims import all_of_the_first
 from hpo.worker.loop import Timing, Worker
 from hpo.worker.quota import Quota
-from tests.command_line import hpo
-from tests.pack import Pack
-from tests.study_process import definition
-from tests.test_worker_loop import STUDY
+from tests.support.command_line import hpo
+from tests.support.definitions import definition
+from tests.support.pack import Pack
+from tests.support.workers import STUDY
 
 ME = WorkerId(host="here", pid=1, device="cpu")
 

@@ -6,23 +6,7 @@ import pytest
 from hpo.config.space import Params
 from hpo.config.strategies import QmcSampler, RandomSampler, Sampler, TpeSampler
 from hpo.study.sampling import draw, make_sampler
-from tests.study_process import definition
-
-SPACE = {
-    "model": {
-        "width": {"type": "int", "low": 1, "high": 500},
-        "dropout": {"type": "float", "low": 0.1, "high": 0.5, "or_zero": True, "default": 0},
-    },
-    "optimizer": {
-        "name": {"type": "categorical", "choices": ["adam", "sgd"]},
-        "momentum": {
-            "type": "float",
-            "low": 0.5,
-            "high": 0.9,
-            "when": {"optimizer.name": "sgd"},
-        },
-    },
-}
+from tests.support.definitions import SPACE, definition
 
 
 def drawn(settings: Sampler, n_trials: int) -> list[Params]:

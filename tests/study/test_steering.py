@@ -10,7 +10,6 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
-from faults.setting import Setting, make_setting
 from optuna.trial import TrialState
 
 from hpo.config.errors import BudgetError, InputError
@@ -31,7 +30,8 @@ from hpo.study.steering import (
     was_pruned,
 )
 from hpo.study.study import Claim, Study, WorkerId
-from tests.study_process import definition
+from tests.support.definitions import definition
+from tests.support.faults.setting import Setting, make_setting
 
 ME = WorkerId(host="here", pid=1, device="cpu")
 OTHER = WorkerId(host="there", pid=2, device="cpu")

@@ -4,7 +4,6 @@ import contextlib
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import optuna
 import pytest
@@ -23,19 +22,16 @@ from hpo.storage import leases
 from hpo.storage.engine import Storage, open_storage
 from hpo.study.catalog import bury, create_study, list_studies, open_study
 from hpo.study.study import Claim, Study, WorkerId
-from tests.study_process import definition
+from tests.support.definitions import definition
 
 ME = WorkerId(host="here", pid=1, device="cpu")
 OTHER = WorkerId(host="there", pid=2, device="cpu")
-PROGRAM = Path(__file__).with_name("study_process.py")
+PROGRAM = ["-m", "tests.support.study_process"]
 
 
 def start(*arguments: object) -> subprocess.Popen[str]:
-    command = [sys.executable, str(PROGRAM), *map(str, arguments)]
-    environment = {"PYTHONPATH": str(PROGRAM.parent.parent)}
-    return subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
-    )
+    command = [sys.executable, *PROGRAM, *map(str, arguments)]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
 def make(storage: Storage, **changes: object) -> Study:

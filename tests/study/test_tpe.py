@@ -12,8 +12,7 @@ from optuna.trial import TrialState
 from hpo.config.space import Params
 from hpo.study.sampling import draw
 from hpo.study.tpe import Columns, ColumnsTpeSampler
-from tests.study_process import definition
-from tests.test_sampling import SPACE
+from tests.support.definitions import SPACE, definition
 
 N_STARTUP = 10
 

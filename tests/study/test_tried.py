@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 from optuna.samplers import RandomSampler
-from worker_cases import make_worker
 
 from hpo.config.space import Params
 from hpo.config.trial import Measurement
@@ -24,8 +23,9 @@ from hpo.study.status import StudyStatus
 from hpo.study.steering import quarantine, retry
 from hpo.study.study import Study, WorkerId
 from hpo.training import SingleTrainer
-from tests.command_line import hpo
-from tests.study_process import definition
+from tests.support.command_line import hpo
+from tests.support.definitions import definition
+from tests.support.workers import make_worker
 
 ME = WorkerId(host="here", pid=1, device="cpu")
 SPACE = {
@@ -114,7 +114,7 @@ def test_a_smaller_budget_is_exact(storage: Storage) -> None:
 def test_workers_that_compete_draw_each_point_once(storage: Storage) -> None:
     space = {"model": {"depth": {"type": "int", "low": 1, "high": 40}}}
     study = make(storage, n_trials=1000, search_space=space)
-    command = [sys.executable, __file__, storage.url]
+    command = [sys.executable, "-m", __name__, storage.url]
     rivals = [
         subprocess.Popen([*command, str(pid)], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         for pid in range(3)

@@ -3,7 +3,10 @@
 import contextlib
 import io
 import json
+import subprocess
+import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from unittest import mock
 
@@ -44,3 +47,9 @@ def hpo(*arguments: object) -> Outcome:
             code = end.code
     assert isinstance(code, int)
     return Outcome(code=code, out=out.getvalue(), err=err.getvalue())
+
+
+def run_process(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """`hpo ARGUMENTS` as a process of its own."""
+    command = [sys.executable, "-m", "hpo", *map(str, arguments)]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)

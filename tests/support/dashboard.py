@@ -16,7 +16,7 @@ from hpo.files.store import ArtifactStore, trial_path
 from hpo.storage.engine import Storage
 from hpo.study.catalog import create_study
 from hpo.study.study import Study, WorkerId
-from tests.study_process import definition
+from tests.support.definitions import definition
 
 ME = WorkerId(host="here", pid=1, device="cpu")
 SOURCE = "https://me:topsecret@data.example/t.csv"

@@ -8,7 +8,7 @@ import polars as pl
 
 from hpo.config.trial import DataConfig, Task
 from hpo.models.experiment import Experiment
-from tests.model_cases import experiment_on
+from tests.support.models import experiment_on
 
 N_ROWS = 400
 LABELS: dict[str, tuple[Task, list[Any]]] = {

@@ -80,10 +80,10 @@ MARIADB = Need(
         "mariadb-client-core": ("my_print_defaults",),  # mariadb-install-db runs it
     },
 )
-POOLER = Need(name="pgbouncer", tests="test_storage_pooler", packages={"pgbouncer": ("pgbouncer",)})
+POOLER = Need(name="pgbouncer", tests="storage/test_pooler", packages={"pgbouncer": ("pgbouncer",)})
 SLURM = Need(
     name="Slurm",
-    tests="test_launch_slurm, on a cluster",
+    tests="launch/test_slurm, on a cluster",
     packages={
         "slurmctld": ("slurmctld",),
         "slurmd": ("slurmd",),
@@ -93,21 +93,21 @@ SLURM = Need(
 )
 CHROMIUM = Need(
     name="Chromium",
-    tests="test_dashboard_browser, test_results_report in a browser",
+    tests="dashboard/test_browser, results/test_report in a browser",
     packages={"chromium": ("chromium",)},
 )
 OPENSSL = Need(
-    name="openssl", tests="test_dashboard_server over TLS", packages={"openssl": ("openssl",)}
+    name="openssl", tests="dashboard/test_server over TLS", packages={"openssl": ("openssl",)}
 )
 SMALL_DISK = Need(
     name="a full disk",
-    tests="on a full disk, in test_cli, test_files_cache, test_faults and test_faults_outages",
+    tests="on a full disk, in cli/test_commands, files/test_cache and faults",
     packages={"util-linux": ("unshare",), "mount": ("mount",)},
     permits=lambda: works("unshare", "--user", "--map-root-user", "--mount", "sh", "-c", TMPFS),
 )
 OWN_NETWORK = Need(
     name="a network namespace",
-    tests="test_launch_ray, on a cluster",
+    tests="launch/test_ray, on a cluster",
     packages={"util-linux": ("unshare",)},
     permits=lambda: works(*ALONE, "true"),
 )

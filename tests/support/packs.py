@@ -4,9 +4,9 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any, get_args
 
+import torch
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from training_cases import toy_config
 
 from hpo.config.trial import Activation, Measurement, OptimizerName, Precision, Task, TrialConfig
 from hpo.training import (
@@ -21,6 +21,7 @@ from hpo.training import (
     Trainer,
     TrainingData,
 )
+from tests.support.training import toy_config
 
 FEW = settings(
     max_examples=10,
@@ -31,6 +32,7 @@ FEW = settings(
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
 KEY = 3
+TOLERANCES = {"float64": 1e-9, "float32": 1e-5}
 
 models = st.fixed_dictionaries(
     {
@@ -157,3 +159,14 @@ def together(
 def alone(config: TrialConfig, data: TrainingData, device: Any) -> Endings:
     """The same by the engine of one run, under `KEY`."""
     return finish(SingleTrainer(device), [Run(key=KEY, config=config, data=data)])
+
+
+def assert_near(ours: torch.Tensor, theirs: torch.Tensor, tolerance: float) -> None:
+    """Relative to the largest of them."""
+    assert (ours - theirs).abs().max() <= tolerance * theirs.abs().max()
+
+
+def endless(config: TrialConfig) -> TrialConfig:
+    """The same run, long enough for any state along it."""
+    training = {**vars(config.training), "max_epochs": 50, "patience": 50}
+    return type(config)(**{**vars(config), "training": type(config.training)(**training)})

@@ -1,6 +1,6 @@
-"""A study on Ray clusters that lose nodes and die: `python ray_scenario.py FOLDER STORAGE`.
+"""A study on Ray clusters that lose nodes and die.
 
-Run in a network namespace of its own: Ray's head listens on every interface there is. The devices
+`python -m tests.support.ray_scenario FOLDER STORAGE` runs it, in a network namespace of its own: Ray's head listens on every interface there is. The devices
 are fake, so that workers train on the processor; which of them a worker was given stands in its
 environment.
 """
@@ -15,11 +15,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from faults.audit import audit
-from faults.setting import Setting, make_setting
 from ray.cluster_utils import Cluster
 
 from hpo.storage.overview import read_workers
+from tests.support.faults.audit import audit
+from tests.support.faults.setting import Setting, make_setting
 
 PATIENCE = 120.0
 MEMORY = 80 * 2**20

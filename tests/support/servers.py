@@ -23,10 +23,11 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Protocol
 
-import machine
 import psycopg
 import pymysql
 import sqlalchemy as sa
+
+from tests.support import machine
 
 START_SECONDS = 60.0
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-import machine
+from tests.support import machine
 
 CONFIGURATION = """
 ClusterName=test

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import machine
+from tests.support import machine
 
 MOUNT = "mount -t tmpfs -o size={size} tmpfs {folder} && echo mounted && exec sleep infinity"
 

@@ -1,33 +1,14 @@
-"""Started as processes by tests: `python study_process.py ROLE URL [ARGUMENTS]`."""
+"""Processes of tests: `python -m tests.support.study_process ROLE URL [ARGUMENTS]`."""
 
 import contextlib
 import sys
 import time
-from pathlib import Path
 
-from hpo.config.definition import StudyDefinition
 from hpo.config.errors import BudgetError
 from hpo.storage.engine import open_storage
 from hpo.study.catalog import create_study, open_study
 from hpo.study.study import WorkerId
-
-
-def definition(n_trials: int = 10, **changes: object) -> StudyDefinition:
-    """A complete definition with two params."""
-    tree = {
-        "name": "study",
-        "search_space": {
-            "model": {"depth": {"type": "int", "low": 1, "high": 4}},
-            "optimizer": {
-                "learning_rate": {"type": "float", "low": 1e-4, "high": 1e-1, "log": True}
-            },
-        },
-        "data": {"source": "/t.csv", "target": "y", "task": "regression", "fingerprint": "f"},
-        "objective": {"metric": "rmse"},
-        "budget": {"n_trials": n_trials},
-        **changes,
-    }
-    return StudyDefinition.from_tree(tree, "test", Path())
+from tests.support.definitions import definition
 
 
 def compete(url: str, pid: str) -> None:

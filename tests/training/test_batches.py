@@ -1,9 +1,9 @@
 import pytest
 import torch
-from training_cases import DEVICES, toy_data
 
 from hpo.training import TrainingData
 from hpo.training.batches import Feed
+from tests.support.training import DEVICES, toy_data
 
 CPU = torch.device("cpu")
 CUDA = torch.device("cuda", 0)

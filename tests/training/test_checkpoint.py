@@ -11,7 +11,6 @@ from typing import get_args
 
 import pytest
 import torch
-from training_cases import DEVICES, OBJECTIVES, toy_config, toy_data
 
 from hpo.config.trial import Measurement, OptimizerName, TrialConfig
 from hpo.training import (
@@ -26,6 +25,8 @@ from hpo.training import (
 )
 from hpo.training.batches import Feed
 from hpo.training.parameters import FlatParameters
+from tests.support.paths import ROOT
+from tests.support.training import DEVICES, OBJECTIVES, toy_config, toy_data
 
 files = pytest.importorskip("hpo.worker.checkpoints")  # wants more than torch
 from_bytes, to_bytes = files.from_bytes, files.to_bytes
@@ -152,7 +153,7 @@ def test_another_process_goes_on(tmp_path: Path):
     (tmp_path / "checkpoint").write_bytes(to_bytes(trainer.checkpoint(KEY)))
     program = (
         "import sys, pathlib, torch\n"
-        "from test_training_checkpoint import *\n"
+        f"from {__name__} import *\n"
         "torch.set_num_threads(int(sys.argv[2]))\n"
         "config = toy_config(model={'dropout': 0.2}, max_epochs=3)\n"
         "trainer = begin(config, toy_data(), CPU, pathlib.Path(sys.argv[1]).read_bytes())\n"
@@ -160,7 +161,7 @@ def test_another_process_goes_on(tmp_path: Path):
     )
     done = subprocess.run(
         [sys.executable, "-c", program, tmp_path / "checkpoint", str(torch.get_num_threads())],
-        cwd=Path(__file__).parent,
+        cwd=ROOT,
         capture_output=True,
         text=True,
         check=False,

@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import pytest
 import torch
-from training_cases import DEVICES, OBJECTIVES, toy_config, toy_data
 
 from hpo.training import (
     MLP,
@@ -17,6 +16,7 @@ from hpo.training import (
     evaluate,
     train,
 )
+from tests.support.training import DEVICES, OBJECTIVES, toy_config, toy_data
 
 CPU = torch.device("cpu")
 

@@ -1,10 +1,10 @@
 import pytest
 import torch
-from training_cases import DEVICES
 
 from hpo.config.trial import METRICS
 from hpo.training import evaluate, predictions
 from hpo.training.metrics import measure
+from tests.support.training import DEVICES
 
 np = pytest.importorskip("numpy")
 sk = pytest.importorskip("sklearn.metrics")

@@ -3,12 +3,12 @@ import copy
 import pytest
 import torch
 from torch import nn
-from training_cases import DEVICES
 
 from hpo.config.trial import ModelConfig, OptimizerConfig
 from hpo.training.model import MLP
 from hpo.training.optimizers import Optimizer
 from hpo.training.parameters import FlatParameters
+from tests.support.training import DEVICES
 
 TORCH = {
     "sgd": lambda groups, rate: torch.optim.SGD(groups, lr=rate, momentum=0.7),

@@ -10,7 +10,6 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
-from training_cases import toy_config, toy_data
 
 from hpo.config.trial import Activation, OptimizerName, Precision, Task
 from hpo.training import Run
@@ -18,6 +17,7 @@ from hpo.training.batches import Feed
 from hpo.training.losses import loss_gradient
 from hpo.training.member import Member
 from hpo.training.pack import Kind, Pack
+from tests.support.training import toy_config, toy_data
 
 META = torch.device("meta")
 

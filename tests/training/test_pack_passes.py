@@ -4,8 +4,6 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from pack_cases import FEW, packs, single
-from training_cases import DEVICES, OBJECTIVES, toy_config, toy_data
 
 from hpo.config.trial import TrialConfig
 from hpo.training.checkpoint import VALUES
@@ -17,8 +15,9 @@ from hpo.training.pack_passes import PackPasses
 from hpo.training.parameters import FlatParameters
 from hpo.training.passes import Passes
 from hpo.training.random import DropoutMasks, PackedMasks, dropped
+from tests.support.packs import FEW, TOLERANCES, assert_near, endless, packs, single
+from tests.support.training import DEVICES, OBJECTIVES, toy_config, toy_data
 
-TOLERANCES = {"float64": 1e-9, "float32": 1e-5}
 N_ROWS = 11
 
 
@@ -89,17 +88,6 @@ class Alone:
     def gradients(self, x, y, step) -> torch.Tensor:
         self.passes.run(x, y, step)
         return self.parameters.gradients
-
-
-def assert_near(ours: torch.Tensor, theirs: torch.Tensor, tolerance: float) -> None:
-    """Relative to the largest of them."""
-    assert (ours - theirs).abs().max() <= tolerance * theirs.abs().max()
-
-
-def endless(config: TrialConfig) -> TrialConfig:
-    """The same run, long enough for any state along it."""
-    training = {**vars(config.training), "max_epochs": 50, "patience": 50}
-    return type(config)(**{**vars(config), "training": type(config.training)(**training)})
 
 
 @pytest.mark.parametrize("device", DEVICES)

@@ -6,9 +6,6 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from pack_cases import FEW, packs, single
-from test_training_pack_passes import TOLERANCES, assert_near, endless
-from training_cases import DEVICES, toy_config, toy_data
 
 from hpo.config.trial import OptimizerName
 from hpo.training import Run
@@ -20,6 +17,8 @@ from hpo.training.pack_blocks import Shape, blocks, cut, zeros
 from hpo.training.pack_update import PackOptimizer, scales, update
 from hpo.training.parameters import FlatParameters
 from hpo.training.precision import master_dtype
+from tests.support.packs import FEW, TOLERANCES, assert_near, endless, packs, single
+from tests.support.training import DEVICES, toy_config, toy_data
 
 N_UPDATES = 5
 

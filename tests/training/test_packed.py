@@ -12,19 +12,6 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from pack_cases import (
-    FEW,
-    KEY,
-    Endings,
-    alone,
-    checkpoint_after,
-    finish,
-    packs,
-    single,
-    started,
-    together,
-)
-from training_cases import DEVICES, OBJECTIVES, toy_config, toy_data
 
 from hpo.config.trial import METRICS, OptimizerName, TrialConfig
 from hpo.training import (
@@ -41,6 +28,19 @@ from hpo.training import (
 )
 from hpo.training.checkpoint import VALUES
 from hpo.training.packed import padded_width
+from tests.support.packs import (
+    FEW,
+    KEY,
+    Endings,
+    alone,
+    checkpoint_after,
+    finish,
+    packs,
+    single,
+    started,
+    together,
+)
+from tests.support.training import DEVICES, OBJECTIVES, toy_config, toy_data
 
 CPU = torch.device("cpu")
 DIVERGES = {

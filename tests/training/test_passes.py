@@ -4,7 +4,6 @@ from typing import get_args
 import pytest
 import torch
 from torch.nn import functional
-from training_cases import DEVICES
 
 from hpo.config.trial import Activation, Loss, ModelConfig, Task
 from hpo.training.losses import loss_gradient
@@ -12,6 +11,7 @@ from hpo.training.model import MLP
 from hpo.training.parameters import FlatParameters
 from hpo.training.passes import Passes
 from hpo.training.random import DropoutMasks
+from tests.support.training import DEVICES
 
 LOSSES: dict[Loss, tuple[Task, object]] = {
     "bce": ("binary", lambda z, y: functional.binary_cross_entropy_with_logits(z[:, 0], y)),

@@ -2,7 +2,6 @@ import itertools
 
 import pytest
 import torch
-from training_cases import DEVICES
 
 from hpo.training.random import (
     DropoutMasks,
@@ -14,6 +13,7 @@ from hpo.training.random import (
     permutations,
     uniform,
 )
+from tests.support.training import DEVICES
 
 CPU = torch.device("cpu")
 

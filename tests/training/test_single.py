@@ -2,17 +2,17 @@
 
 import subprocess
 import sys
-from pathlib import Path
 from typing import get_args
 
 import pytest
 import torch
 from torch import nn
-from training_cases import toy_config, toy_data
 
 from hpo.config.trial import LOSSES, Activation, OptimizerName, TrialConfig
 from hpo.training import MLP, TrainingData, train
 from hpo.training.batches import Feed
+from tests.support.paths import ROOT
+from tests.support.training import toy_config, toy_data
 
 FUNCTIONS = {
     "bce": lambda z, y: nn.functional.binary_cross_entropy_with_logits(z[:, 0], y),
@@ -98,33 +98,31 @@ def test_it_needs_torch_and_the_standard_library_alone():
 import importlib, pathlib, sys
 import hypothesis, pytest, torch, torch.optim  # with whatever they need
 
-allowed = {"torch", *sys.stdlib_module_names, *(name.partition(".")[0] for name in sys.modules)}
+loaded = {name.partition(".")[0] for name in sys.modules}
+allowed = {"tests", "torch", *sys.stdlib_module_names, *loaded}
 assert not allowed & {"hpo", "polars", "optuna", "pydantic", "sqlalchemy", "sklearn"}
-tests = {path.stem for path in pathlib.Path(sys.argv[1]).glob("*.py")}
-sys.path.append(sys.argv[1])
 
 class Wall:
     def find_spec(self, name, path=None, target=None):
         values = {f"hpo.config.{value}" for value in ("errors", "trial", "version")}
         ours = name in values | {"hpo", "hpo.config"} or name.startswith("hpo.training")
-        if not ours and name.partition(".")[0] not in allowed | tests:
+        if not ours and name.partition(".")[0] not in allowed:
             raise ModuleNotFoundError(f"{name} is walled off", name=name)
 
 sys.meta_path.insert(0, Wall())
 import hpo.training
 print(hpo.training.SingleTrainer("cpu").device)
-for name in sorted(name for name in tests if name.startswith("test_training")):
+for path in sorted(pathlib.Path("tests/training").glob("test_*.py")):
     try:
-        importlib.import_module(name)
+        importlib.import_module(f"tests.training.{path.stem}")
     except pytest.skip.Exception:
-        print(name)
+        print(path.stem)
 """
     done = subprocess.run(
-        [sys.executable, "-c", program, str(Path(__file__).parent)],
+        [sys.executable, "-c", program],
+        cwd=ROOT,
         capture_output=True,
         text=True,
         check=False,
     )
-    assert done.stdout.split() == ["cpu", "test_training_checkpoint", "test_training_metrics"], (
-        done.stderr
-    )
+    assert done.stdout.split() == ["cpu", "test_checkpoint", "test_metrics"], done.stderr

@@ -1,8 +1,8 @@
 import pytest
 import torch
-from training_cases import toy_config, toy_data
 
 from hpo.training import PackedTrainer, SingleTrainer, sizing
+from tests.support.training import toy_config, toy_data
 
 CPU = torch.device("cpu")
 

@@ -2,16 +2,16 @@
 
 import math
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
-from pack_cases import KEY, alone, checkpoint_after, finish, started, together
-from training_cases import DEVICES, rare_data, toy_config, toy_data
 
 from hpo.config.trial import MetricName, TrialConfig
 from hpo.training import PackedTrainer, Run, SingleTrainer, TrainingData, train
 from hpo.training.record import Record
+from tests.support.packs import KEY, alone, checkpoint_after, finish, started, together
+from tests.support.paths import EARLIER_VERSIONS
+from tests.support.training import DEVICES, rare_data, toy_config, toy_data
 
 CPU = torch.device("cpu")
 
@@ -116,7 +116,7 @@ def test_an_unknown_loss_gives_way_to_a_known_one(trainer):
 
 def test_a_run_goes_on_from_a_file_of_the_first_format():
     files = pytest.importorskip("hpo.worker.checkpoints")  # wants more than torch
-    content = (Path(__file__).parent / "checkpoints/format_1.safetensors").read_bytes()
+    content = (EARLIER_VERSIONS / "checkpoints/format_1.safetensors").read_bytes()
     start = files.from_bytes(content, "format_1")
     config, data = toy_config("multiclass"), toy_data("multiclass")
     endings = finish_from(start, config, data)

@@ -15,6 +15,7 @@ from hpo.config.trial import Environment, Measurement
 from hpo.files.store import ArtifactStore, checkpoints_path
 from hpo.training import Checkpoint
 from hpo.worker.checkpoints import FORMAT, HEADER, from_bytes, latest, remove, save, to_bytes
+from tests.support.paths import EARLIER_VERSIONS
 
 STUDY, NUMBER = "3f0c", 17
 FOLDER = f"studies/{STUDY}/trial-00017/checkpoints"
@@ -70,7 +71,7 @@ def test_a_checkpoint_comes_back_to_the_bit() -> None:
 @pytest.mark.parametrize("version", range(1, FORMAT))
 def test_a_stored_file_of_every_earlier_format_is_read(version: int) -> None:
     """A run of three classes, at its twelfth step."""
-    content = (Path(__file__).parent / f"checkpoints/format_{version}.safetensors").read_bytes()
+    content = (EARLIER_VERSIONS / f"checkpoints/format_{version}.safetensors").read_bytes()
     found = from_bytes(content, "it")
     assert (found.n_steps, found.n_epochs, found.best_step) == (12, 2, 2)
     assert [measured.value for measured in found.measurements] == [0.275, 0.335]

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from worker_cases import make_worker
 
 from hpo.config.errors import HpoError
 from hpo.files.store import ArtifactStore
@@ -28,6 +27,7 @@ from hpo.study.study import Study, WorkerId
 from hpo.training import Event, SingleTrainer, Trainer
 from hpo.training.packed import PackedTrainer
 from hpo.worker import loop
+from tests.support.workers import make_worker
 
 STUDY = """
 name = "small"

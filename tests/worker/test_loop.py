@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 import torch
-import worker_cases
 
 from hpo.config.errors import ArtifactError, DataError, HpoError, StorageUnavailableError
 from hpo.config.trial import DataConfig
@@ -27,27 +26,8 @@ from hpo.worker import loop
 from hpo.worker.checkpoints import latest
 from hpo.worker.loop import MAX_FAILURES, Timing, Worker
 from hpo.worker.quota import Quota
-
-STUDY = """
-name = "{name}"
-[search_space.model]
-depth = {{ type = "int", low = 1, high = 2 }}
-width = 8
-[search_space.optimizer]
-name = "sgd"
-learning_rate = {{ type = "float", low = 1e-3, high = {high}, log = true }}
-[data]
-source = "table.csv"
-target = "y"
-[objective]
-metric = "rmse"
-[training]
-max_epochs = {max_epochs}
-patience = {max_epochs}
-gradient_clip = 0.0
-[budget]
-n_trials = {n_trials}
-"""
+from tests.support import workers
+from tests.support.workers import STUDY
 
 
 @pytest.fixture
@@ -72,7 +52,7 @@ def make_study(tmp_path: Path, store: ArtifactStore) -> Callable[..., Study]:
 
 
 def make_worker(study: Study, store: ArtifactStore, **changes: object) -> Worker:
-    return worker_cases.make_worker(study, store, **{"trainer": SingleTrainer("cpu"), **changes})  # type: ignore[arg-type]
+    return workers.make_worker(study, store, **{"trainer": SingleTrainer("cpu"), **changes})  # type: ignore[arg-type]
 
 
 def test_a_worker_finishes_the_study(

@@ -1,6 +1,5 @@
 """A worker with several trials in training at once."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -11,7 +10,6 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-import worker_cases
 
 from hpo.files.store import ArtifactStore
 from hpo.lifecycle.creation import create_from_file
@@ -23,8 +21,9 @@ from hpo.worker import pace
 from hpo.worker.loop import Worker
 from hpo.worker.places import Places
 from hpo.worker.quota import Quota
-from tests.pack import Pack
-from tests.test_worker_loop import STUDY
+from tests.support import workers
+from tests.support.pack import Pack
+from tests.support.workers import STUDY
 
 ME = WorkerId(host="here", pid=1, device="cpu")
 
@@ -51,7 +50,7 @@ def make_study(tmp_path: Path, store: ArtifactStore) -> Make:
 
 
 def make_worker(study: Study, store: ArtifactStore, pack: Pack, **changes: object) -> Worker:
-    return worker_cases.make_worker(study, store, pack, **{"slots": 4, "identity": ME, **changes})
+    return workers.make_worker(study, store, pack, **{"slots": 4, "identity": ME, **changes})
 
 
 def test_slots_are_full_until_the_budget_is_used_up(
@@ -153,7 +152,7 @@ from hpo.study.study import WorkerId
 from hpo.worker.loop import Timing, Worker
 from hpo.worker.places import Places
 from hpo.worker.quota import Quota
-from tests.pack import Pack
+from tests.support.pack import Pack
 
 study = open_study(open_storage(sys.argv[1]), "small")
 store = ArtifactStore(sys.argv[2])
@@ -180,8 +179,7 @@ def test_all_trials_of_a_killed_worker_go_on_from_their_checkpoints(
 ) -> None:
     study = make_study(n_trials=4, max_epochs=400)
     command = [sys.executable, "-c", KILLED, study.storage.url, store.url]
-    path = os.pathsep.join([str(Path(__file__).parent.parent), os.environ.get("PYTHONPATH", "")])
-    done = subprocess.run(command, env={**os.environ, "PYTHONPATH": path}, timeout=60)
+    done = subprocess.run(command, timeout=60)
     assert done.returncode == -signal.SIGKILL
     assert study.progress().counts == {"RUNNING": 4}
     bury(study.storage, "dead:1", "killed by SIGKILL")

@@ -15,7 +15,6 @@ import sqlalchemy as sa
 import torch
 from optuna.trial import FrozenTrial
 
-from faults.setting import Setting
 from hpo.config.errors import HpoError
 from hpo.files.store import ID_FILE, LOG, ArtifactStore, study_path, table_path
 from hpo.lifecycle.housekeeping import OWNER
@@ -25,6 +24,7 @@ from hpo.models.tables import load_experiment
 from hpo.storage.schema import LEASES
 from hpo.study.study import Study
 from hpo.training import evaluate
+from tests.support.faults.setting import Setting
 
 FINAL = ("COMPLETE", "PRUNED", "FAIL")
 

@@ -16,12 +16,11 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from servers import Server
-from small_disk import SmallDisk
-
-from faults.crew import WorkerCommand, WorkerGroup, send
 from hpo.config.errors import StorageError
 from hpo.worker.supervisor import MAX_RESTARTS
+from tests.support.faults.processes import WorkerCommand, WorkerGroup, send
+from tests.support.servers import Server
+from tests.support.small_disk import SmallDisk
 
 STOP_SECONDS = (3.0, 7.0)
 OUTAGE_SECONDS = (2.0, 6.0)

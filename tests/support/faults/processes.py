@@ -16,8 +16,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from faults.setting import Setting
 from hpo.worker.supervisor import EXIT_RELEASED
+from tests.support.faults.setting import Setting
 
 
 def worker_options(**changes: str) -> list[str]:

@@ -7,14 +7,13 @@ from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from servers import Server
-from small_disk import SmallDisk
-
-from faults.audit import audit, checkpoints, files, is_draft, orphans
-from faults.chaos import Chaos
-from faults.crew import WorkerGroup, hpo_command
-from faults.setting import Setting, make_setting
 from hpo.config.errors import StorageError
+from tests.support.faults.audit import audit, checkpoints, files, is_draft, orphans
+from tests.support.faults.chaos import Chaos
+from tests.support.faults.processes import WorkerGroup, hpo_command
+from tests.support.faults.setting import Setting, make_setting
+from tests.support.servers import Server
+from tests.support.small_disk import SmallDisk
 
 CHECKPOINTS_PER_TRIAL = 3
 """One, the newer one that replaces it, and one by a worker that has lost its lease."""
