@@ -1,7 +1,8 @@
 """Speed of the storage: hpo beside plain Optuna, with a free objective.
 
 The first table shows trials per second of 1 to 64 worker processes. A trial draws six random
-params, reports 20 values one by one, asks the median pruner after each, and finishes. Plain Optuna runs `study.optimize` on the same kind of storage. Workers start together. Trials are counted by
+params, reports 20 values one by one, asks the median pruner after each, and finishes. Plain Optuna
+runs `study.optimize` on the same kind of storage. Workers start together. Trials are counted by
 their reports, so that unfinished ones count in part. Workers that died are listed.
 
 The second table shows the latency of single calls in studies with finished trials, 64 running ones
@@ -59,9 +60,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--storages", nargs="+", choices=STORAGES, default=list(STORAGES))
     parser.add_argument("--workers", nargs="*", type=int, default=[1, 8, 32, 64])
     parser.add_argument("--seconds", type=float, default=4.0, help="per number of workers")
-    parser.add_argument(
-        "--call-seconds", type=float, default=2.0, help="per row of the second table"
-    )
+    parser.add_argument("--call-seconds", type=float, default=2.0, help="per row of table 2")
     options = parser.parse_args(arguments)
     for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[variable] = "1"
