@@ -13,7 +13,6 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import TracebackType
 
 from hpo.config.errors import StorageError
 from hpo.study.study import Lease, Study
@@ -45,12 +44,7 @@ class Heartbeat:
         self._thread.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         """Stop the thread, and wait briefly for a renewal in progress."""
         self._stop.set()
         self._thread.join(_JOIN_SECONDS)

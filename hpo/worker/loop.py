@@ -63,60 +63,53 @@ class Timing:
     hang: float = 600.0
 
 
+@dataclass(kw_only=True, eq=False)
 class Worker:
-    """Works for some studies until they are finished, or until it is stopped."""
+    """Works for some studies until they are finished, or until it is stopped.
 
-    def __init__(
-        self,
-        *,
-        studies: Callable[[], Sequence[Study]],
-        store: ArtifactStore,
-        trainer: Trainer,
-        identity: WorkerId,
-        quota: Quota,
-        timing: Timing,
-        slots: int = 1,
-        deadline: float = math.inf,
-        until_finished: bool = True,
-        shares: Shares = first_study_first,
-    ) -> None:
-        """Create a worker.
+    Attributes:
+        studies: the studies to work for, in the order to claim trials; called repeatedly.
+        store: holds tables, weights and checkpoints.
+        trainer: the engine, on its device.
+        identity: how the storage lists this worker.
+        quota: how many trials may be claimed.
+        timing: time limits.
+        slots: trials in training at once; the trainer has as many slots.
+        deadline: `time.monotonic()` at which to stop.
+        until_finished: end when every study is finished, instead of waiting for new ones.
+        shares: how many trials to ask each study for.
+    """
 
-        Args:
-            studies: the studies to work for, in the order to claim trials; called repeatedly.
-            store: holds tables, weights and checkpoints.
-            trainer: the engine, on its device.
-            identity: how the storage lists this worker.
-            quota: how many trials may be claimed.
-            timing: time limits.
-            slots: trials in training at once; the trainer has as many slots.
-            deadline: `time.monotonic()` at which to stop.
-            until_finished: end when every study is finished, instead of waiting for new ones.
-            shares: how many trials to ask each study for.
-        """
-        self._studies = studies
-        self._trainer = trainer
-        self._quota = quota
-        self._timing = timing
-        self._slots = Slots(trainer, slots)
-        self._deadline = deadline
-        self._until_finished = until_finished
-        self._heartbeat = Heartbeat(timing.lease, timing.hang)
+    studies: Callable[[], Sequence[Study]]
+    store: ArtifactStore
+    trainer: Trainer
+    identity: WorkerId
+    quota: Quota
+    timing: Timing
+    slots: int = 1
+    deadline: float = math.inf
+    until_finished: bool = True
+    shares: Shares = first_study_first
+
+    def __post_init__(self) -> None:
+        """Create the worker's parts."""
         self._jobs: dict[int, Job] = {}
         self._n_failures = 0
         self._known: Sequence[Study] = ()
         self._next_claim = self._next_orders = self._next_studies = 0.0
-        self._storage_outage = Outage(StorageUnavailableError, patience=timing.outage)
-        self._store_outage = Outage(ArtifactError, patience=timing.outage)
-        self._outbox = Outbox(store, self._storage_outage, self._store_outage)
+        self._slots = Slots(self.trainer, self.slots)
+        self._heartbeat = Heartbeat(self.timing.lease, self.timing.hang)
+        self._storage_outage = Outage(StorageUnavailableError, patience=self.timing.outage)
+        self._store_outage = Outage(ArtifactError, patience=self.timing.outage)
+        self._outbox = Outbox(self.store, self._storage_outage, self._store_outage)
         self._claimer = Claimer(
-            identity=identity,
-            lease=timing.lease,
-            quota=quota,
+            identity=self.identity,
+            lease=self.timing.lease,
+            quota=self.quota,
             heartbeat=self._heartbeat,
-            store=store,
+            store=self.store,
             store_outage=self._store_outage,
-            shares=shares,
+            shares=self.shares,
         )
 
     def work(self, stop: threading.Event) -> bool:
@@ -143,7 +136,7 @@ class Worker:
 
     def _work(self, stop: threading.Event) -> bool:
         with ThreadPoolExecutor(1, "storage") as executor:
-            while not stop.is_set() and time.monotonic() < self._deadline:
+            while not stop.is_set() and time.monotonic() < self.deadline:
                 if self._slots.n > 1 and n_training(self._jobs.values()):
                     self._sync_while_training(executor)
                 else:
@@ -193,7 +186,7 @@ class Worker:
         with self._storage_outage.tolerated():
             now = time.monotonic()
             if not self._jobs or now >= self._next_studies:
-                self._known, self._next_studies = self._studies(), now + _STUDIES_SECONDS
+                self._known, self._next_studies = self.studies(), now + _STUDIES_SECONDS
             if self._claimer.claim(self._known, n_wanted, self._start) < n_wanted:
                 self._next_claim = time.monotonic() + POLL_SECONDS
 
@@ -205,7 +198,7 @@ class Worker:
 
     def _train(self) -> Sequence[Event]:
         with self._heartbeat.watching():
-            return self._trainer.advance(SLICE_SECONDS)
+            return self.trainer.advance(SLICE_SECONDS)
 
     def _handle(self, events: Sequence[Event]) -> None:
         """Record the events of a slice, except for trials that the pruner ended meanwhile."""
@@ -235,7 +228,7 @@ class Worker:
         for job in self._jobs.values():
             if job.result is not None and job.ending is None:
                 result, job.result = job.result, None
-                job.complete(result, self._trainer.device, self._slots.n)
+                job.complete(result, self.trainer.device, self._slots.n)
         lost = self._heartbeat.lost()
         for job in list(self._jobs.values()):
             # A job that has ended is told anyway: telling it may be what ended its lease.
@@ -250,7 +243,7 @@ class Worker:
         self._slots.free(job)
         self._heartbeat.drop(job.claim)
         if not job.is_admitted:
-            self._quota.give_back()
+            self.quota.give_back()
         del self._jobs[job.run.key]
 
     def _drop_lost(self, job: Job) -> None:
@@ -266,7 +259,7 @@ class Worker:
 
     def _save_due_checkpoints(self) -> None:
         """Write the checkpoints that are due."""
-        latest = time.monotonic() - self._timing.checkpoint
+        latest = time.monotonic() - self.timing.checkpoint
         jobs = self._jobs.values()
         self._save_checkpoints([j for j in jobs if j.is_training and j.saved_at <= latest])
 
@@ -275,7 +268,7 @@ class Worker:
         for first in range(0, len(jobs), MAX_WRITERS):
             batch = jobs[first : first + MAX_WRITERS]
             with self._heartbeat.watching():
-                found = {job: self._trainer.checkpoint(job.run.key) for job in batch}
+                found = {job: self.trainer.checkpoint(job.run.key) for job in batch}
                 written = {job: each for job, each in found.items() if each is not None}
                 self._outbox.save_checkpoints(written)
             for job in batch:
@@ -310,9 +303,9 @@ class Worker:
         """Complete trials with their best epoch so far: the study's time is up."""
         for job in jobs:
             with self._heartbeat.watching():
-                result = self._trainer.finish(job.run.key)
+                result = self.trainer.finish(job.run.key)
             if result is not None:
-                job.complete(result, self._trainer.device, self._slots.n, is_early=True)
+                job.complete(result, self.trainer.device, self._slots.n, is_early=True)
         self._deliver(at_once=True)
 
     def _still_training(self, jobs: Sequence[Job]) -> list[Job]:
@@ -358,11 +351,11 @@ class Worker:
             self._release(study, [job for job in jobs if not job.is_admitted])
 
     def _is_done(self) -> bool:
-        if self._quota.is_spent():
+        if self.quota.is_spent():
             return True
-        if self._until_finished and self._storage_outage.is_due:
+        if self.until_finished and self._storage_outage.is_due:
             with self._storage_outage.tolerated(ends=False):
-                return all(_is_finished(study) for study in self._studies())
+                return all(_is_finished(study) for study in self.studies())
         return False
 
 

@@ -16,7 +16,6 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from types import TracebackType
 
 from hpo.worker.quota import Quota
 
@@ -125,12 +124,7 @@ class Supervisor:
         self.children = [self._spawn(slot) for slot in self.slots]
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         """Stop all workers."""
         try:
             self.stop(GRACE_SECONDS)
