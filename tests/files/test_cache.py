@@ -4,6 +4,7 @@ import hashlib
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -96,7 +97,8 @@ def test_the_draft_of_a_killed_process_is_replaced_or_deleted(tmp_path: Path, ca
     assert cached("tables", NAME, fetch, read) == CONTENT
     assert names(cache / "tables") == [NAME]
     draft.touch()
-    os.utime(draft, (0, 0))
+    two_hours_ago = time.time() - 7200
+    os.utime(draft, (two_hours_ago, two_hours_ago))
     assert cached("tables", "other", fetch, read) == CONTENT
     assert names(cache / "tables") == [NAME, "other"]
 
