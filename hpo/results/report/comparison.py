@@ -117,16 +117,18 @@ def leaders(models: Models, ranked: Sequence[Row], top: int) -> list[Leader]:
         for rank, row in enumerate(ranked, start=1)
         if rank <= top or row.number == 0
     ]
-    part, task = models.experiment.dataset.part("val"), models.experiment.dataset.schema.task
-    outputs = {}
+    dataset = models.experiment.dataset
+    part, schema = dataset.part("val"), dataset.schema
+    logits = {}
     for leader in found:
         number, is_due = leader.row.number, leader.rank <= N_WITH_INTERVAL or not leader.row.number
         if is_due and (model := models.load(leader.row)) is not None:
-            outputs[number] = model.outputs(part.x_num, part.x_cat).numpy()
-    if not outputs:
+            logits[number] = model.logits(part.x_num, part.x_cat)
+    if not logits:
         return found
-    values = resampled(metric, task, part.y.numpy(), list(outputs.values()))
-    by_number = dict(zip(outputs, values.T, strict=True))
+    n_classes = len(schema.classes)
+    values = resampled(metric, schema.task, n_classes, list(logits.values()), part.y)
+    by_number = dict(zip(logits, values.T, strict=True))
     sign = models.study.definition.direction.sign
     return [_with_intervals(leader, by_number, ranked[0].number, sign) for leader in found]
 
