@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 import pytest
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from hpo.results.report.effort import mean_running, occupancy, saved_by_pruning
+from hpo.results.report.effort import occupancy, saved_by_pruning
 
 BEGAN = datetime(2026, 1, 1)
 
@@ -65,13 +65,13 @@ def test_trials_at_once_are_their_time_over_the_time_in_which_any_ran() -> None:
     assert (second.worker, second.busy.wall, second.busy.at_once) == ("b", 33.0, 1.0)
 
 
-def test_many_changes_are_drawn_as_means() -> None:
+def test_running_trials_are_averaged_over_spans_of_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hpo.results.report.effort._N_BINS", 11)
     found = occupancy(TRIALS)
     assert found is not None
-    edges, means = mean_running(found, 11)
-    assert list(edges[:3]) == [0.0, 10.0, 20.0]
-    assert list(means[:5]) == pytest.approx([2.0, 2.0, 2.0, 1.5, 1.0])
-    assert means.sum() * 10 == pytest.approx(found.all.held)
+    assert list(found.edges[:3]) == [0.0, 10.0, 20.0]
+    assert list(found.running[:5]) == pytest.approx([2.0, 2.0, 2.0, 1.5, 1.0])
+    assert found.running.sum() * 10 == pytest.approx(found.all.held)
 
 
 def test_nothing_ran() -> None:

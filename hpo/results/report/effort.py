@@ -1,30 +1,32 @@
-"""What a search cost, what pruning saved of it, and how many trials ran at once."""
+"""What a search cost: epochs saved by pruning, and how many trials ran at once."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC
 
 import numpy as np
 from numpy.typing import NDArray
 from optuna.trial import FrozenTrial, TrialState
 
 Floats = NDArray[np.float64]
+_N_BINS = 400
+"""Spans of time over which the number of running trials is averaged."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Saved:
-    """What the pruner saved, as an estimate.
+    """An estimate of what the pruner saved.
 
-    A pruned trial would have trained as many epochs as COMPLETE ones did in the mean, each as
-    long as its own epochs took. What it did not train of them is saved.
+    It assumes that a pruned trial would have trained for the mean number of epochs of COMPLETE
+    trials, at its own pace.
 
     Attributes:
-        n_pruned: trials that the pruner ended; diverged ones are not among them.
+        n_pruned: trials that the pruner ended; without those that diverged.
         mean_epochs: of COMPLETE trials.
         epochs_trained: by all finished trials together.
-        epochs: saved.
-        seconds: saved, of trials' time.
+        epochs: saved epochs.
+        seconds: saved trial time.
     """
 
     n_pruned: int
@@ -36,13 +38,13 @@ class Saved:
 
 @dataclass(frozen=True, kw_only=True)
 class Busy:
-    """The time of some trials.
+    """The time that some trials took.
 
     Attributes:
-        n_trials: that have a start and an end.
+        n_trials: number of trials.
         wall: seconds in which at least one of them ran.
-        held: seconds of each of them, added up.
-        peak: most of them at one moment.
+        held: sum of the trials' durations in seconds.
+        peak: largest number of trials at one moment.
     """
 
     n_trials: int
@@ -52,13 +54,13 @@ class Busy:
 
     @property
     def at_once(self) -> float:
-        """Trials at once, in the mean over the time in which any ran."""
+        """Mean number of running trials while any ran."""
         return self.held / self.wall if self.wall else 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class WorkerBusy:
-    """A worker's part."""
+    """The time that a worker's trials took."""
 
     worker: str
     device: str
@@ -67,31 +69,30 @@ class WorkerBusy:
 
 @dataclass(frozen=True, kw_only=True)
 class Occupancy:
-    """How many trials ran when, by the last attempt of each finished one.
+    """How many trials ran when; of each finished trial, the last attempt counts.
 
     Attributes:
-        all: the trials of every worker.
-        workers: each worker's, the busiest first.
-        training_share: training's part of the time that COMPLETE trials were held; None where
-            none says how long it trained.
-        changes: seconds since the first start at which the number of running trials changed.
-        running: how many ran from each of these moments on.
+        all: trials of all workers.
+        workers: each worker's trials, the busiest worker first.
+        training_share: share of training in the durations of COMPLETE trials; None if unknown.
+        edges: (n + 1,) ends of equal spans of time, in seconds since the first start.
+        running: (n,) mean number of running trials in each span.
     """
 
     all: Busy
     workers: tuple[WorkerBusy, ...]
     training_share: float | None
-    changes: Floats
+    edges: Floats
     running: Floats
 
 
 def n_epochs(trial: FrozenTrial) -> int:
-    """Epochs that a trial reported."""
+    """Number of epochs that a trial reported."""
     return max(trial.intermediate_values, default=0)
 
 
 def saved_by_pruning(trials: Sequence[FrozenTrial]) -> Saved | None:
-    """Estimate what pruning saved; None where nothing was pruned, or no trial is COMPLETE."""
+    """Estimate what pruning saved; None if no trial was pruned, or none is COMPLETE."""
     complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
     pruned = [trial for trial in trials if is_pruned_by_pruner(trial)]
     if not (complete and pruned):
@@ -116,7 +117,7 @@ def is_pruned_by_pruner(trial: FrozenTrial) -> bool:
 
 
 def occupancy(trials: Iterable[FrozenTrial]) -> Occupancy | None:
-    """Look at when finished trials ran; None where none did."""
+    """Find out when finished trials ran; None if none did."""
     ran = [trial for trial in trials if held_seconds(trial) > 0]
     if not ran:
         return None
@@ -127,31 +128,24 @@ def occupancy(trials: Iterable[FrozenTrial]) -> Occupancy | None:
         WorkerBusy(
             worker=name,
             device=str(own[-1].user_attrs.get("device", "")),
-            busy=_busy(*_steps(own), own),
+            busy=_busy(own),
         )
         for name, own in by_worker.items()
     ]
-    changes, running = _steps(ran)
+    changes, running = _running(ran)
+    edges = np.linspace(0.0, changes[-1], _N_BINS + 1)
+    trial_seconds = np.append(0.0, np.cumsum(np.diff(changes) * running[:-1]))
     return Occupancy(
-        all=_busy(changes, running, ran),
+        all=_busy(ran),
         workers=tuple(sorted(workers, key=lambda each: -each.busy.held)),
         training_share=_training_share(ran),
-        changes=changes,
-        running=running,
+        edges=edges,
+        running=np.diff(np.interp(edges, changes, trial_seconds)) / np.diff(edges),
     )
-
-
-def mean_running(occupancy: Occupancy, n_bins: int) -> tuple[Floats, Floats]:
-    """The mean number of running trials in equal bins of time: their edges, and the means."""
-    edges = np.linspace(0.0, occupancy.changes[-1], n_bins + 1)
-    area = np.concatenate(
-        [[0.0], np.cumsum(np.diff(occupancy.changes) * occupancy.running[:-1])],
-    )
-    return edges, np.diff(np.interp(edges, occupancy.changes, area)) / np.diff(edges)
 
 
 def held_seconds(trial: FrozenTrial) -> float:
-    """How long the last attempt at a finished trial took; 0 where that is not known."""
+    """Duration of a finished trial's last attempt in seconds; 0 if unknown."""
     start, end = trial.datetime_start, trial.datetime_complete
     if not trial.state.is_finished() or start is None or end is None:
         return 0.0
@@ -159,7 +153,7 @@ def held_seconds(trial: FrozenTrial) -> float:
 
 
 def _seconds_an_epoch(trials: Sequence[FrozenTrial]) -> float:
-    """Of trials that were never handed on: what they reported then falls into the time known."""
+    """Mean duration of an epoch, from trials with one attempt: only their whole time is known."""
     own = [t for t in trials if t.user_attrs.get("attempt", 1) == 1 and n_epochs(t)]
     epochs = sum(map(n_epochs, own))
     return sum(map(held_seconds, own)) / epochs if epochs else 0.0
@@ -177,26 +171,22 @@ def _training_share(trials: Sequence[FrozenTrial]) -> float | None:
     return sum(trial.user_attrs["seconds"] for trial in own) / held if held else None
 
 
-def _steps(trials: Sequence[FrozenTrial]) -> tuple[Floats, Floats]:
-    """Seconds since the first start at which the number of running trials changed, and it."""
-    starts = [_stamp(trial.datetime_start) for trial in trials]
-    ends = [_stamp(trial.datetime_complete) for trial in trials]
-    moments = np.array(starts + ends)
-    steps = np.repeat([1.0, -1.0], len(trials))
+def _running(trials: Sequence[FrozenTrial]) -> tuple[Floats, Floats]:
+    """Seconds since the first start at which trials started or ended, and how many ran then on."""
+    starts = [t.datetime_start for t in trials if t.datetime_start]
+    ends = [t.datetime_complete for t in trials if t.datetime_complete]
+    moments = [moment.replace(tzinfo=UTC).timestamp() for moment in starts + ends]
     changes, place = np.unique(moments, return_inverse=True)
+    steps = np.repeat([1.0, -1.0], len(trials))
     return changes - changes[0], np.cumsum(np.bincount(place, weights=steps))
 
 
-def _busy(changes: Floats, running: Floats, trials: Sequence[FrozenTrial]) -> Busy:
-    lengths = np.diff(changes)
+def _busy(trials: Sequence[FrozenTrial]) -> Busy:
+    changes, running = _running(trials)
+    seconds = np.diff(changes)
     return Busy(
         n_trials=len(trials),
-        wall=float(lengths[running[:-1] > 0].sum()),
-        held=float(lengths @ running[:-1]),
+        wall=float(seconds[running[:-1] > 0].sum()),
+        held=float(seconds @ running[:-1]),
         peak=int(running.max()),
     )
-
-
-def _stamp(moment: datetime | None) -> float:
-    assert moment is not None
-    return (moment - datetime(1970, 1, 1)).total_seconds()
