@@ -9,20 +9,21 @@ example the area under the ROC curve where a class is absent.
 from collections.abc import Callable, Iterable
 
 import torch
+from torch import Tensor
 from torch.nn import functional
 
 from hpo.config.trial import MetricName, Task
 
-Weights = torch.Tensor | None
+Weights = Tensor | None
 """(draws, rows) float64: how often each row counts in each draw. None: every row counts once."""
-Score = Callable[[torch.Tensor, torch.Tensor, Weights], torch.Tensor]
+Score = Callable[[Tensor, Tensor, Weights], Tensor]
 """From values and targets, or from logits (rows, n_classes) and one-hot classes, all float64.
 
 Returns a number, or (draws,) numbers where weights are given.
 """
 
 
-def predictions(task: Task, logits: torch.Tensor, mean: float, std: float) -> torch.Tensor:
+def predictions(task: Task, logits: Tensor, mean: float, std: float) -> Tensor:
     """What a person is told.
 
     Args:
@@ -43,12 +44,12 @@ def measure(
     metrics: Iterable[MetricName],
     task: Task,
     n_classes: int,
-    logits: torch.Tensor,
-    y: torch.Tensor,
+    logits: Tensor,
+    y: Tensor,
     mean: float,
     std: float,
     weights: Weights = None,
-) -> torch.Tensor:
+) -> Tensor:
     """Compute some metrics on the device of the logits; `roc_auc` is NaN where it has no value.
 
     Args:
@@ -76,7 +77,7 @@ def measure(
 
 
 def evaluate(
-    task: Task, n_classes: int, logits: torch.Tensor, y: torch.Tensor, mean: float, std: float
+    task: Task, n_classes: int, logits: Tensor, y: Tensor, mean: float, std: float
 ) -> dict[str, float]:
     """Every metric of the task that has a value on these rows, by name.
 
@@ -88,7 +89,7 @@ def evaluate(
     return dict(zip(names, values, strict=True))
 
 
-def _has_value(metric: MetricName, task: Task, n_classes: int, y: torch.Tensor) -> bool:
+def _has_value(metric: MetricName, task: Task, n_classes: int, y: Tensor) -> bool:
     """Whether a metric can be computed on rows with these targets."""
     if task == "regression":
         return metric != "r2" or len(y) > 1
@@ -98,61 +99,59 @@ def _has_value(metric: MetricName, task: Task, n_classes: int, y: torch.Tensor) 
     return metric != "roc_auc" or 0 not in counts
 
 
-def _class_logits(task: Task, logits: torch.Tensor) -> torch.Tensor:
+def _class_logits(task: Task, logits: Tensor) -> Tensor:
     """A logit for each class, (rows, n_classes)."""
     return functional.pad(logits, (1, 0)) if task == "binary" else logits
 
 
-def _total(per_row: torch.Tensor, weights: Weights) -> torch.Tensor:
+def _total(per_row: Tensor, weights: Weights) -> Tensor:
     """Sum over the rows, (rows,) or (rows, n_classes)."""
     return per_row.sum(dim=0) if weights is None else weights @ per_row
 
 
-def _n_rows(rows: torch.Tensor, weights: Weights) -> torch.Tensor | int:
+def _n_rows(rows: Tensor, weights: Weights) -> Tensor | int:
     return len(rows) if weights is None else weights.sum(dim=1)
 
 
-def _mean(per_row: torch.Tensor, weights: Weights) -> torch.Tensor:
+def _mean(per_row: Tensor, weights: Weights) -> Tensor:
     """Mean over the rows, (rows,)."""
     return per_row.mean() if weights is None else weights @ per_row / _n_rows(per_row, weights)
 
 
-def _predicted(scores: torch.Tensor) -> torch.Tensor:
+def _predicted(scores: Tensor) -> Tensor:
     """The classes of the highest scores, one-hot."""
     return functional.one_hot(scores.argmax(dim=1), scores.shape[1]).double()
 
 
-def _accuracy(scores: torch.Tensor, truth: torch.Tensor, weights: Weights) -> torch.Tensor:
+def _accuracy(scores: Tensor, truth: Tensor, weights: Weights) -> Tensor:
     hits = _total((_predicted(scores) * truth).sum(dim=1), weights)
     return hits / _n_rows(truth, weights)
 
 
-def _balanced_accuracy(scores: torch.Tensor, truth: torch.Tensor, weights: Weights) -> torch.Tensor:
+def _balanced_accuracy(scores: Tensor, truth: Tensor, weights: Weights) -> Tensor:
     """Mean recall of the classes that occur."""
     n_true = _total(truth, weights)
     recall = _total(_predicted(scores) * truth, weights) / n_true.clamp(min=1)
     return recall.sum(dim=-1) / (n_true > 0).sum(dim=-1)
 
 
-def _f1_by_class(
-    scores: torch.Tensor, truth: torch.Tensor, weights: Weights
-) -> tuple[torch.Tensor, torch.Tensor]:
+def _f1_by_class(scores: Tensor, truth: Tensor, weights: Weights) -> tuple[Tensor, Tensor]:
     """F1 of each class, 0 for classes that neither occur nor are predicted; and which do."""
     predicted = _predicted(scores)
     n_either = _total(predicted, weights) + _total(truth, weights)
     return 2 * _total(predicted * truth, weights) / n_either.clamp(min=1), n_either > 0
 
 
-def _f1_of_positive(scores: torch.Tensor, truth: torch.Tensor, weights: Weights) -> torch.Tensor:
+def _f1_of_positive(scores: Tensor, truth: Tensor, weights: Weights) -> Tensor:
     return _f1_by_class(scores, truth, weights)[0][..., 1]
 
 
-def _f1_macro(scores: torch.Tensor, truth: torch.Tensor, weights: Weights) -> torch.Tensor:
+def _f1_macro(scores: Tensor, truth: Tensor, weights: Weights) -> Tensor:
     by_class, is_present = _f1_by_class(scores, truth, weights)
     return by_class.sum(dim=-1) / is_present.sum(dim=-1)
 
 
-def _roc_auc_by_class(scores: torch.Tensor, truth: torch.Tensor, weights: Weights) -> torch.Tensor:
+def _roc_auc_by_class(scores: Tensor, truth: Tensor, weights: Weights) -> Tensor:
     """Area under the curve of each column of `scores` by the Mann-Whitney statistic.
 
     Ties count half. A class that has no rows, or all rows, has no value: NaN.
@@ -173,33 +172,29 @@ def _roc_auc_by_class(scores: torch.Tensor, truth: torch.Tensor, weights: Weight
     return torch.where(n_pairs > 0, wins / n_pairs.clamp(min=1), torch.nan)
 
 
-def _roc_auc_of_positive(
-    scores: torch.Tensor, truth: torch.Tensor, weights: Weights
-) -> torch.Tensor:
+def _roc_auc_of_positive(scores: Tensor, truth: Tensor, weights: Weights) -> Tensor:
     return _roc_auc_by_class(scores[:, 1:], truth[:, 1:], weights)[..., 0]
 
 
-def _roc_auc_one_vs_rest(
-    scores: torch.Tensor, truth: torch.Tensor, weights: Weights
-) -> torch.Tensor:
+def _roc_auc_one_vs_rest(scores: Tensor, truth: Tensor, weights: Weights) -> Tensor:
     return _roc_auc_by_class(scores.softmax(dim=1), truth, weights).mean(dim=-1)
 
 
-def _log_loss(scores: torch.Tensor, truth: torch.Tensor, weights: Weights) -> torch.Tensor:
+def _log_loss(scores: Tensor, truth: Tensor, weights: Weights) -> Tensor:
     if weights is None:
         return functional.cross_entropy(scores, truth)
     return _mean(functional.cross_entropy(scores, truth, reduction="none"), weights)
 
 
-def _rmse(values: torch.Tensor, y: torch.Tensor, weights: Weights) -> torch.Tensor:
+def _rmse(values: Tensor, y: Tensor, weights: Weights) -> Tensor:
     return _mean((values - y).square(), weights).sqrt()
 
 
-def _mae(values: torch.Tensor, y: torch.Tensor, weights: Weights) -> torch.Tensor:
+def _mae(values: Tensor, y: Tensor, weights: Weights) -> Tensor:
     return _mean((values - y).abs(), weights)
 
 
-def _r2(values: torch.Tensor, y: torch.Tensor, weights: Weights) -> torch.Tensor:
+def _r2(values: Tensor, y: Tensor, weights: Weights) -> Tensor:
     """Where the target is constant, 1 for perfect predictions and 0 for others."""
     missed = _total((values - y).square(), weights)
     squares = (y - _mean(y, weights)[..., None]).square()  # (rows,) or (draws, rows)

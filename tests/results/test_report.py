@@ -188,7 +188,7 @@ def test_the_report_says_what_the_study_is(page: Path, home: Path) -> None:
         "Predicts sold (binary) from 2 columns of 240 rows. The search optimized accuracy",
         "The search is not finished : 24 trials of 26 have ended.",
         "is the winner of 26 trials (22 complete, 1 pruned, 1 failed, 1 running, 1 waiting)",
-        "168 training, 36 validation, 36 test. 1 number column, 1 category column; 2 with",
+        "168 training, 36 validation, 36 test. 1 category column, 1 number column; 2 with",
         "percentiles of 400 bootstrap resamples of the 36 validation rows",
         "With 22 complete trials this is a rough guide",
         "max(0, 3.00 \u2212 its epochs)",

@@ -60,9 +60,9 @@ def test_trials_at_once_are_their_time_over_the_time_in_which_any_ran() -> None:
     assert (found.all.wall, found.all.held) == (78.0, 113.0)
     assert found.all.at_once == pytest.approx(113 / 78)
     assert found.training_share == pytest.approx(54 / 60)
-    first, second = found.workers
-    assert (first.worker, first.busy.wall, first.busy.held) == ("a", 60.0, 80.0)
-    assert (second.worker, second.busy.wall, second.busy.at_once) == ("b", 33.0, 1.0)
+    (first, busy), (second, other) = found.workers.items()
+    assert (first, busy.wall, busy.held) == (("a", "cpu"), 60.0, 80.0)
+    assert (second, other.wall, other.at_once) == (("b", "cpu"), 33.0, 1.0)
 
 
 def test_running_trials_are_averaged_over_spans_of_time(monkeypatch: pytest.MonkeyPatch) -> None:

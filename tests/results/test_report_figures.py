@@ -96,8 +96,8 @@ def test_history_is_thinned_but_for_the_best_so_far() -> None:
     assert drawn is not None
     traces = {trace.name: trace for trace in drawn.data}
     assert len(traces["complete"].x) == MAX_POINTS
-    assert len(traces["fail, without a value"].x) == 34
-    assert not traces["fail"].x
+    assert len(traces["failed"].x) == 34
+    assert set(traces["failed"].text) == {"no value"}
     steps = best_so_far([t for t in trials if t.value is not None], Direction.MINIMIZE)
     assert list(traces["best so far"].x[:-1]) == [at for at, _ in steps]
     assert steps[-1][1] == min(t.value for t in trials if t.value is not None)
@@ -105,7 +105,7 @@ def test_history_is_thinned_but_for_the_best_so_far() -> None:
     assert curves is not None
     assert [trace.name for trace in curves.data] == [
         "complete (1,666)",
-        "fail (34)",
+        "failed (34)",
         "default, trial 0",
         f"winner, trial {steps[-1][0]}",
     ]

@@ -6,7 +6,6 @@ of rows and of seconds; its note says which limit it met.
 
 import time
 import warnings
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -38,7 +37,6 @@ _MAX_CATEGORIES = 255
 
 _Fitted = tuple[ColumnTransformer, Any, str]
 """A fitted preparation of the columns, a fitted estimator, and a note on how it was fitted."""
-_Fit = Callable[[Dataset, Floats, NDArray[Any], float], _Fitted]
 
 
 def fit_baselines(
@@ -58,7 +56,7 @@ def fit_baselines(
         train = Part(*(tensor[torch.from_numpy(np.sort(rows))] for tensor in train))
         drawn = f"{max_rows:,} of the {n_rows:,} training rows; "
     x, y = _matrix(train), train.y.numpy()
-    fits: dict[str, _Fit] = {"gradient boosting": _boosting, "linear model": _linear}
+    fits = {"gradient boosting": _boosting, "linear model": _linear}
     found = []
     with threadpool_limits(1 if x.size <= _FEW_CELLS else None):
         for name, fit in fits.items():
@@ -82,11 +80,12 @@ def _boosting(dataset: Dataset, x: Floats, y: NDArray[Any], deadline: float) -> 
     encoder = OrdinalEncoder(
         handle_unknown="use_encoded_value", unknown_value=np.nan, max_categories=_MAX_CATEGORIES
     )
+    zeros = SimpleImputer(strategy="constant", fill_value=0.0, keep_empty_features=True)
     prepare = ColumnTransformer(
         [
             ("categories", encoder, categories),
             ("numbers", "passthrough", numbers[~is_empty]),
-            ("empty", SimpleImputer(strategy="constant", fill_value=0.0), numbers[is_empty]),
+            ("empty", zeros, numbers[is_empty]),
         ]
     )
     is_regression = dataset.schema.task == "regression"

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from hpo.config.errors import ArtifactError
@@ -134,17 +133,11 @@ def leaders(models: Models, ranked: Sequence[Row], top: int) -> list[Leader]:
     n_classes = len(schema.classes)
     values = resampled(objective, schema.task, n_classes, list(logits.values()), part.y)
     by_number = dict(zip(logits, values.T, strict=True))
-    sign = models.study.definition.direction.sign
-    return [_with_intervals(leader, by_number, ranked[0].number, sign) for leader in found]
-
-
-def _with_intervals(
-    leader: Leader, values: dict[int, NDArray[np.float64]], winner: int, sign: float
-) -> Leader:
-    own = values.get(leader.row.number)
-    if own is None:
-        return leader
-    behind = None
-    if winner in values and leader.row.number != winner:
-        behind = interval(sign * (own - values[winner]))
-    return replace(leader, interval=interval(own), behind=behind)
+    winner, sign = by_number.get(ranked[0].number), models.study.definition.direction.sign
+    for place, leader in enumerate(found):
+        own = by_number.get(leader.row.number)
+        if own is not None:
+            is_behind = winner is not None and leader.rank > 1
+            behind = interval(sign * (own - winner)) if is_behind else None
+            found[place] = replace(leader, interval=interval(own), behind=behind)
+    return found

@@ -13,15 +13,9 @@ from optuna.trial import FrozenTrial, TrialState
 from hpo.config.trial import metric_label
 from hpo.files.store import ArtifactStore
 from hpo.models.tables import load_experiment
+from hpo.results.report import effort
 from hpo.results.report.baselines import fit_baselines
 from hpo.results.report.comparison import ComparedModel, Leader, Models, OnTest, leaders
-from hpo.results.report.effort import (
-    Occupancy,
-    Saved,
-    is_pruned_by_pruner,
-    occupancy,
-    saved_by_pruning,
-)
 from hpo.results.report.summary import TableSummary, summarize
 from hpo.study.leaderboard import Row, ranked
 from hpo.study.leaderboard import row as as_row
@@ -54,8 +48,8 @@ class Content:
     leaders: Sequence[Leader]
     compared: Sequence[ComparedModel]
     on_test: OnTest | None
-    saved: Saved | None
-    occupancy: Occupancy | None
+    saved: effort.Saved | None
+    occupancy: effort.Occupancy | None
     reasons: Sequence[tuple[str, int]]
     written: datetime
 
@@ -104,8 +98,8 @@ def gather(study: Study, store: ArtifactStore, top: int) -> Content:
         leaders=leaders(models, rows, top),
         compared=_compared(models, trials, rows),
         on_test=models.on_test(rows[0]) if rows else None,
-        saved=saved_by_pruning(trials),
-        occupancy=occupancy(trials),
+        saved=effort.saved_by_pruning(trials),
+        occupancy=effort.occupancy(trials),
         reasons=_reasons(trials),
         written=datetime.now(UTC),
     )
@@ -135,5 +129,5 @@ def _reasons(trials: Sequence[FrozenTrial]) -> list[tuple[str, int]]:
         for trial in trials
         if trial.user_attrs.get("reason")
         and trial.state != TrialState.COMPLETE
-        and not is_pruned_by_pruner(trial)
+        and not effort.is_pruned_by_pruner(trial)
     ).most_common(10)

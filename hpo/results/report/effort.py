@@ -59,28 +59,19 @@ class Busy:
 
 
 @dataclass(frozen=True, kw_only=True)
-class WorkerBusy:
-    """The time that a worker's trials took."""
-
-    worker: str
-    device: str
-    busy: Busy
-
-
-@dataclass(frozen=True, kw_only=True)
 class Occupancy:
     """How many trials ran when; of each finished trial, the last attempt counts.
 
     Attributes:
         all: trials of all workers.
-        workers: each worker's trials, the busiest worker first.
+        workers: trials by worker and device, the busiest worker first.
         training_share: share of training in the durations of COMPLETE trials; None if unknown.
         edges: (n + 1,) ends of equal spans of time, in seconds since the first start.
         running: (n,) mean number of running trials in each span.
     """
 
     all: Busy
-    workers: tuple[WorkerBusy, ...]
+    workers: dict[tuple[str, str], Busy]
     training_share: float | None
     edges: Floats
     running: Floats
@@ -123,21 +114,15 @@ def occupancy(trials: Iterable[FrozenTrial]) -> Occupancy | None:
         return None
     by_worker = defaultdict(list)
     for trial in ran:
-        by_worker[str(trial.user_attrs.get("worker", "unknown"))].append(trial)
-    workers = [
-        WorkerBusy(
-            worker=name,
-            device=str(own[-1].user_attrs.get("device", "")),
-            busy=_busy(own),
-        )
-        for name, own in by_worker.items()
-    ]
+        attrs = trial.user_attrs
+        by_worker[str(attrs.get("worker", "unknown")), str(attrs.get("device", ""))].append(trial)
+    workers = {worker: _busy(own) for worker, own in by_worker.items()}
     changes, running = _running(ran)
     edges = np.linspace(0.0, changes[-1], _N_BINS + 1)
     trial_seconds = np.append(0.0, np.cumsum(np.diff(changes) * running[:-1]))
     return Occupancy(
         all=_busy(ran),
-        workers=tuple(sorted(workers, key=lambda each: -each.busy.held)),
+        workers=dict(sorted(workers.items(), key=lambda item: -item[1].held)),
         training_share=_training_share(ran),
         edges=edges,
         running=np.diff(np.interp(edges, changes, trial_seconds)) / np.diff(edges),

@@ -42,33 +42,30 @@ def render(content: Content) -> str:
     figures = {name: drawn for name, drawn in _figures(content).items() if drawn is not None}
     scripts = [get_plotlyjs(), (_HERE / "page.js").read_text(encoding="utf-8")]
     definition = content.study.definition
-    return (
-        _environment()
-        .get_template("page.html")
-        .render(
-            content=content,
-            study=definition,
-            version=__version__,
-            metric=content.metric,
-            objective=content.label(content.metric),
-            definition=_definition(content),
-            source=hide_passwords(definition.data.source),
-            counts=_counts(content),
-            n_finished=sum(trial.state.is_finished() for trial in content.trials),
-            params=_params(content),
-            names=_leaders_params(content),
-            metrics=_metrics(content),
-            verdict=verdict(content),
-            figures=figures,
-            figures_json=Markup(_json(figures)),
-            scripts=[Markup(script) for script in scripts],
-            hashes=[_hash(script) for script in scripts],
-            comparison=comparison,
-            intervals=intervals,
-            model_figures=model_figures,
-            param_figures=param_figures,
-            search_figures=search_figures,
-        )
+    template = _environment().get_template("page.html")
+    return template.render(
+        content=content,
+        study=definition,
+        version=__version__,
+        metric=content.metric,
+        objective=content.label(content.metric),
+        definition=_definition(content),
+        source=hide_passwords(definition.data.source),
+        counts=_counts(content),
+        n_finished=sum(trial.state.is_finished() for trial in content.trials),
+        params=_params(content),
+        names=_leaders_params(content),
+        metrics=_metrics(content),
+        verdict=verdict(content),
+        figures=figures,
+        figures_json=Markup(_json(figures)),
+        scripts=[Markup(script) for script in scripts],
+        hashes=[_hash(script) for script in scripts],
+        comparison=comparison,
+        intervals=intervals,
+        model_figures=model_figures,
+        param_figures=param_figures,
+        search_figures=search_figures,
     )
 
 
@@ -117,16 +114,10 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    filters = (
-        text.number,
-        text.share,
-        text.duration,
-        text.several,
-        text.format_param,
-        text.shortened,
-        text.plain_params,
-    )
-    environment.filters |= {each.__name__: each for each in filters}
+    plain = (text.number, text.share, text.duration, text.several, text.shortened)
+    environment.filters |= {each.__name__: each for each in plain}
+    environment.filters["plain_params"] = text.plain_params
+    environment.filters["format_param"] = text.format_param
     environment.filters["breakable"] = _breakable
     return environment
 

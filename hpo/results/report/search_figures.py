@@ -46,29 +46,21 @@ def history(trials: Sequence[FrozenTrial], metric: str, direction: Direction) ->
     low, high = typical_range(scale, best[-1][1] if best else None)
     edge = 0.015 * (high - low)
     drawn = go.Figure()
-    for state, color in BY_STATE.items():
-        own = spread([t for t in measured if t.state.name == state], MAX_POINTS)
+    worst = direction.best_first((low, high))[-1]  # for trials that failed without a value
+    for state, (name, color) in BY_STATE.items():
+        own = [t for t in trials if t.state.name == state and (is_measured(t) or state == "FAIL")]
+        own = spread(own, MAX_POINTS)
+        values = [value_of(t) if is_measured(t) else worst for t in own]
         drawn.add_scatter(
             x=[t.number for t in own],
-            y=np.clip([value_of(t) for t in own], low + edge, high - edge),
+            y=np.clip(values, low + edge, high - edge),
             mode="markers",
-            name=state.lower(),
+            name=name,
             marker={"color": color, "size": 7, "opacity": 0.75},
-            text=[f"{t.value:.5g}" for t in own],
+            marker_symbol="x" if state == "FAIL" else "circle",
+            text=[f"{t.value:.5g}" if is_measured(t) else "no value" for t in own],
             hovertemplate="trial %{x}: %{text}",
             showlegend=bool(own),
-        )
-    lost = [t.number for t in trials if t.state == TrialState.FAIL and not is_measured(t)]
-    if lost:
-        lost = spread(lost, MAX_POINTS)
-        drawn.add_scatter(
-            x=lost,
-            y=[direction.best_first((low, high))[-1]] * len(lost),
-            mode="markers",
-            name="fail, without a value",
-            cliponaxis=False,
-            marker={"color": BY_STATE["FAIL"], "size": 8, "symbol": "x-thin-open"},
-            hovertemplate="trial %{x}",
         )
     if best:
         drawn.add_scatter(
@@ -102,12 +94,12 @@ def learning_curves(
         return None
     drawn = go.Figure()
     special = {0: ("default", DEFAULT), winner: ("winner", WINNER)}
-    for state, color in BY_STATE.items():
+    for state, (name, color) in BY_STATE.items():
         own = [t for t in reported if t.state.name == state]
         others = [t for t in own if t.number not in special]
         if others:
-            name = f"{state.lower()} ({len(own):,})"
-            drawn.add_scatter(**_curves(spread(others, MAX_CURVES), name, color, 1))
+            about = f"{name} ({len(own):,})"
+            drawn.add_scatter(**_curves(spread(others, MAX_CURVES), about, color, 1))
     for number, (name, color) in special.items():
         for trial in reported:
             if trial.number == number:

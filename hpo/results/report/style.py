@@ -10,9 +10,14 @@ import plotly.graph_objects as go
 from hpo.results.report.text import shortened
 
 COMPLETE, PRUNED, FAILED = "#2f6db3", "#e0a030", "#c0392b"
+BY_STATE = {
+    "COMPLETE": ("complete", COMPLETE),
+    "PRUNED": ("pruned", PRUNED),
+    "FAIL": ("failed", FAILED),
+}
+"""Name and color of the states of finished trials."""
 WINNER, DEFAULT, OTHER = "#12805c", "#7b4fb0", "#64748b"
 INK, FAINT, GRID = "#1f2933", "#94a3b8", "#e5e9ef"
-BY_STATE = {"COMPLETE": COMPLETE, "PRUNED": PRUNED, "FAIL": FAILED}
 BY_KIND = {"winner": WINNER, "default": DEFAULT, "baseline": OTHER}
 _FONT = {
     "family": "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif",
@@ -24,9 +29,6 @@ _AXIS = {
     "linecolor": FAINT,
     "zeroline": False,
     "showline": True,
-    "ticks": "outside",
-    "tickcolor": FAINT,
-    "ticklen": 4,
     "exponentformat": "none",
     "automargin": True,
 }
@@ -34,8 +36,6 @@ _TEMPLATE = go.layout.Template(
     layout={
         "margin": {"l": 56, "r": 16, "t": 28, "b": 44},
         "font": _FONT,
-        "paper_bgcolor": "white",
-        "plot_bgcolor": "white",
         "hoverlabel": {"bgcolor": "white", "font": _FONT, "align": "left"},
         "hovermode": "closest",
         "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},

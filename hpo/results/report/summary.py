@@ -3,7 +3,6 @@
 Of the test part only the number of rows is used.
 """
 
-from collections import Counter
 from dataclasses import dataclass
 
 import polars as pl
@@ -47,16 +46,6 @@ class TableSummary:
     rows: dict[str, int]
     columns: tuple[Column, ...]
     target: str
-
-    @property
-    def n_rows(self) -> int:
-        """Number of rows of all parts."""
-        return sum(self.rows.values())
-
-    @property
-    def n_by_kind(self) -> Counter[str]:
-        """Number of columns of each kind."""
-        return Counter(column.kind for column in self.columns)
 
 
 def summarize(frame: pl.DataFrame, dataset: Dataset) -> TableSummary:
