@@ -168,7 +168,7 @@ def test_the_page_asks_nobody_and_runs_its_own_scripts_alone(page: Path) -> None
         "parallel",
         "slices",
         "importances",
-        "occupancy",
+        "concurrency",
         "test",
     }
     assert page.stat().st_size < 6_000_000
@@ -268,7 +268,7 @@ def test_without_a_complete_trial_the_rest_is_told(inside: Path) -> None:
     failed = Reader((inside / "early.html").read_text(encoding="utf-8"))
     assert "No trial is COMPLETE yet (1 failed): there is no winner" in failed.text
     assert "1 out of luck" in failed.text
-    assert figures(failed).keys() == {"occupancy"}
+    assert figures(failed).keys() == {"concurrency"}
 
 
 def test_weights_that_are_gone_leave_the_rest(home: Path, page: Path) -> None:

@@ -9,8 +9,8 @@ from optuna.trial import FrozenTrial
 from hpo.config.trial import Direction
 from hpo.results.report.param_figures import importances, parallel_coordinates, slices
 from hpo.results.report.search_figures import MAX_POINTS, best_so_far, history, learning_curves
-from hpo.results.report.style import WINNER, label, spread, typical_range
-from hpo.results.report.text import duration, number, plain_params, share, short_names
+from hpo.results.report.style import WINNER, evenly_spaced, label, typical_range
+from hpo.results.report.text import duration, number, percent, plain_params, short_names
 
 
 def search(n: int, every_nth_fails: int = 0) -> list[FrozenTrial]:
@@ -120,8 +120,8 @@ def test_a_far_value_does_not_stretch_an_axis() -> None:
 
 
 def test_items_are_thinned_evenly() -> None:
-    assert spread(range(5), 5) == [0, 1, 2, 3, 4]
-    assert spread(range(101), 3) == [0, 50, 100]
+    assert evenly_spaced(range(5), 5) == [0, 1, 2, 3, 4]
+    assert evenly_spaced(range(101), 3) == [0, 50, 100]
 
 
 def test_a_label_is_written_as_plotly_reads_it() -> None:
@@ -131,7 +131,7 @@ def test_a_label_is_written_as_plotly_reads_it() -> None:
 def test_numbers_are_written_for_people() -> None:
     assert [number(v) for v in (0.5, 12, -0.0, None)] == ["0.5000", "12", "0", "\u2013"]
     assert number(-0.00123, 2) == "\u22120.0012"
-    assert [share(n, 200) for n in (1, 50, 0)] == ["0.5\u00a0%", "25\u00a0%", "0\u00a0%"]
+    assert [percent(n, 200) for n in (1, 50, 0)] == ["0.5\u00a0%", "25\u00a0%", "0\u00a0%"]
     assert [duration(s) for s in (1.25, 59, 200, 7500)] == [
         "1.2 s",
         "59 s",

@@ -69,7 +69,7 @@ class ComparedModel:
 
 
 @dataclass(frozen=True, kw_only=True)
-class OnTest:
+class TestPredictions:
     """The winner's predictions on the test part (values or probabilities), and the targets."""
 
     outputs: NDArray[Any]
@@ -104,13 +104,13 @@ class Models:
             note = "" if test else "the study has no test part"
         return ComparedModel(name=f"trial {row.number}", kind=kind, note=note, metrics=metrics)
 
-    def on_test(self, winner: Row) -> OnTest | None:
+    def on_test(self, winner: Row) -> TestPredictions | None:
         """The winner's predictions on the test part, if there is one."""
         part = self.experiment.dataset.part("test")
         if not len(part.y) or (model := self.load(winner)) is None:
             return None
         outputs = model.outputs(part.x_num, part.x_cat)
-        return OnTest(outputs=outputs.numpy(), y=part.y.numpy())
+        return TestPredictions(outputs=outputs.numpy(), y=part.y.numpy())
 
 
 def leaders(models: Models, ranked: Sequence[Row], top: int) -> list[Leader]:

@@ -15,7 +15,7 @@ from hpo.files.store import ArtifactStore
 from hpo.models.tables import load_experiment
 from hpo.results.report import effort
 from hpo.results.report.baselines import fit_baselines
-from hpo.results.report.comparison import ComparedModel, Leader, Models, OnTest, leaders
+from hpo.results.report.comparison import ComparedModel, Leader, Models, TestPredictions, leaders
 from hpo.results.report.summary import TableSummary, summarize
 from hpo.study.leaderboard import Row, ranked
 from hpo.study.leaderboard import row as as_row
@@ -47,9 +47,9 @@ class Content:
     ranked: Sequence[Row]
     leaders: Sequence[Leader]
     compared: Sequence[ComparedModel]
-    on_test: OnTest | None
-    saved: effort.Saved | None
-    occupancy: effort.Occupancy | None
+    on_test: TestPredictions | None
+    saved: effort.PruningSavings | None
+    concurrency: effort.Concurrency | None
     reasons: Sequence[tuple[str, int]]
     written: datetime
 
@@ -99,7 +99,7 @@ def gather(study: Study, store: ArtifactStore, top: int) -> Content:
         compared=_compared(models, trials, rows),
         on_test=models.on_test(rows[0]) if rows else None,
         saved=effort.saved_by_pruning(trials),
-        occupancy=effort.occupancy(trials),
+        concurrency=effort.concurrency(trials),
         reasons=_reasons(trials),
         written=datetime.now(UTC),
     )

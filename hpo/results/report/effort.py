@@ -15,7 +15,7 @@ _N_BINS = 400
 
 
 @dataclass(frozen=True, kw_only=True)
-class Saved:
+class PruningSavings:
     """An estimate of what the pruner saved.
 
     It assumes that a pruned trial would have trained for the mean number of epochs of COMPLETE
@@ -37,29 +37,29 @@ class Saved:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Busy:
+class TrialTime:
     """The time that some trials took.
 
     Attributes:
         n_trials: number of trials.
-        wall: seconds in which at least one of them ran.
-        held: sum of the trials' durations in seconds.
+        busy_seconds: seconds in which at least one of them ran.
+        trial_seconds: sum of the trials' durations in seconds.
         peak: largest number of trials at one moment.
     """
 
     n_trials: int
-    wall: float
-    held: float
+    busy_seconds: float
+    trial_seconds: float
     peak: int
 
     @property
-    def at_once(self) -> float:
+    def mean_running(self) -> float:
         """Mean number of running trials while any ran."""
-        return self.held / self.wall if self.wall else 0.0
+        return self.trial_seconds / self.busy_seconds if self.busy_seconds else 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Occupancy:
+class Concurrency:
     """How many trials ran when; of each finished trial, the last attempt counts.
 
     Attributes:
@@ -70,8 +70,8 @@ class Occupancy:
         running: (n,) mean number of running trials in each span.
     """
 
-    all: Busy
-    workers: dict[tuple[str, str], Busy]
+    all: TrialTime
+    workers: dict[tuple[str, str], TrialTime]
     training_share: float | None
     edges: Floats
     running: Floats
@@ -82,7 +82,7 @@ def n_epochs(trial: FrozenTrial) -> int:
     return max(trial.intermediate_values, default=0)
 
 
-def saved_by_pruning(trials: Sequence[FrozenTrial]) -> Saved | None:
+def saved_by_pruning(trials: Sequence[FrozenTrial]) -> PruningSavings | None:
     """Estimate what pruning saved; None if no trial was pruned, or none is COMPLETE."""
     complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
     pruned = [trial for trial in trials if is_pruned_by_pruner(trial)]
@@ -92,7 +92,7 @@ def saved_by_pruning(trials: Sequence[FrozenTrial]) -> Saved | None:
     mean = sum(map(n_epochs, complete)) / len(complete)
     rate = _seconds_an_epoch(finished)
     left = [(trial, max(0.0, mean - n_epochs(trial))) for trial in pruned]
-    return Saved(
+    return PruningSavings(
         n_pruned=len(pruned),
         mean_epochs=mean,
         epochs_trained=sum(map(n_epochs, finished)),
@@ -107,9 +107,9 @@ def is_pruned_by_pruner(trial: FrozenTrial) -> bool:
     return trial.state == TrialState.PRUNED and reason.endswith(" pruner")
 
 
-def occupancy(trials: Iterable[FrozenTrial]) -> Occupancy | None:
+def concurrency(trials: Iterable[FrozenTrial]) -> Concurrency | None:
     """Find out when finished trials ran; None if none did."""
-    ran = [trial for trial in trials if held_seconds(trial) > 0]
+    ran = [trial for trial in trials if attempt_seconds(trial) > 0]
     if not ran:
         return None
     by_worker = defaultdict(list)
@@ -120,16 +120,16 @@ def occupancy(trials: Iterable[FrozenTrial]) -> Occupancy | None:
     changes, running = _running(ran)
     edges = np.linspace(0.0, changes[-1], _N_BINS + 1)
     trial_seconds = np.append(0.0, np.cumsum(np.diff(changes) * running[:-1]))
-    return Occupancy(
+    return Concurrency(
         all=_busy(ran),
-        workers=dict(sorted(workers.items(), key=lambda item: -item[1].held)),
+        workers=dict(sorted(workers.items(), key=lambda item: -item[1].trial_seconds)),
         training_share=_training_share(ran),
         edges=edges,
         running=np.diff(np.interp(edges, changes, trial_seconds)) / np.diff(edges),
     )
 
 
-def held_seconds(trial: FrozenTrial) -> float:
+def attempt_seconds(trial: FrozenTrial) -> float:
     """Duration of a finished trial's last attempt in seconds; 0 if unknown."""
     start, end = trial.datetime_start, trial.datetime_complete
     if not trial.state.is_finished() or start is None or end is None:
@@ -141,7 +141,7 @@ def _seconds_an_epoch(trials: Sequence[FrozenTrial]) -> float:
     """Mean duration of an epoch, from trials with one attempt: only their whole time is known."""
     own = [t for t in trials if t.user_attrs.get("attempt", 1) == 1 and n_epochs(t)]
     epochs = sum(map(n_epochs, own))
-    return sum(map(held_seconds, own)) / epochs if epochs else 0.0
+    return sum(map(attempt_seconds, own)) / epochs if epochs else 0.0
 
 
 def _training_share(trials: Sequence[FrozenTrial]) -> float | None:
@@ -152,8 +152,8 @@ def _training_share(trials: Sequence[FrozenTrial]) -> float | None:
         and trial.user_attrs.get("attempt") == 1
         and "seconds" in trial.user_attrs
     ]
-    held = sum(map(held_seconds, own))
-    return sum(trial.user_attrs["seconds"] for trial in own) / held if held else None
+    total = sum(map(attempt_seconds, own))
+    return sum(trial.user_attrs["seconds"] for trial in own) / total if total else None
 
 
 def _running(trials: Sequence[FrozenTrial]) -> tuple[Floats, Floats]:
@@ -166,12 +166,12 @@ def _running(trials: Sequence[FrozenTrial]) -> tuple[Floats, Floats]:
     return changes - changes[0], np.cumsum(np.bincount(place, weights=steps))
 
 
-def _busy(trials: Sequence[FrozenTrial]) -> Busy:
+def _busy(trials: Sequence[FrozenTrial]) -> TrialTime:
     changes, running = _running(trials)
     seconds = np.diff(changes)
-    return Busy(
+    return TrialTime(
         n_trials=len(trials),
-        wall=float(seconds[running[:-1] > 0].sum()),
-        held=float(seconds @ running[:-1]),
+        busy_seconds=float(seconds[running[:-1] > 0].sum()),
+        trial_seconds=float(seconds @ running[:-1]),
         peak=int(running.max()),
     )

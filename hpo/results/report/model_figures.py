@@ -7,7 +7,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 from sklearn.metrics import confusion_matrix
 
-from hpo.results.report.comparison import ComparedModel, Leader, OnTest
+from hpo.results.report.comparison import ComparedModel, Leader, TestPredictions
 from hpo.results.report.style import BY_KIND, COMPLETE, DEFAULT, FAINT, WINNER, label, styled
 
 MAX_DOTS = 2000
@@ -89,7 +89,7 @@ def compared(rows: Sequence[ComparedModel], metric: str, name: str) -> go.Figure
     return styled(drawn, 84 + 30 * len(values), margin_t=30)
 
 
-def confusion(on_test: OnTest, classes: Sequence[str]) -> go.Figure:
+def confusion(on_test: TestPredictions, classes: Sequence[str]) -> go.Figure:
     """Test rows by true and predicted class, colored by the share of the true class.
 
     If there are more than `MAX_CLASSES`, those with the most wrong rows are shown.
@@ -121,7 +121,7 @@ def confusion(on_test: OnTest, classes: Sequence[str]) -> go.Figure:
     return styled(drawn, 150 + 34 * min(len(kept), 14), margin_t=12)
 
 
-def residuals(on_test: OnTest, target: str) -> go.Figure:
+def residuals(on_test: TestPredictions, target: str) -> go.Figure:
     """Predicted against true values, and the histogram of the errors."""
     y, outputs = on_test.y.astype(float), on_test.outputs.astype(float)
     dots = np.random.default_rng(0).permutation(len(y))[:MAX_DOTS]

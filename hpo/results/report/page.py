@@ -97,7 +97,7 @@ def _against(own: float, other: ComparedModel, metric: str) -> str:
     if gain == 0:
         return f"level with {name}"
     word = "better" if gain > 0 else "worse"
-    percent = f" ({text.share(abs(gain), abs(value))})" if metric in _RELATIVE and value else ""
+    percent = f" ({text.percent(abs(gain), abs(value))})" if metric in _RELATIVE and value else ""
     return f"{text.number(abs(gain), 2)}{percent} {word} than {name}"
 
 
@@ -114,7 +114,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    plain = (text.number, text.share, text.duration, text.several, text.shortened)
+    plain = (text.number, text.percent, text.duration, text.pluralize, text.shortened)
     environment.filters |= {each.__name__: each for each in plain}
     environment.filters["plain_params"] = text.plain_params
     environment.filters["format_param"] = text.format_param
@@ -135,8 +135,8 @@ def _figures(content: Content) -> dict[str, go.Figure | None]:
         "slices": param_figures.slices(trials, metric, direction),
         "importances": param_figures.importances(trials, direction),
     }
-    if content.occupancy is not None:
-        drawn["occupancy"] = search_figures.trials_at_once(content.occupancy)
+    if content.concurrency is not None:
+        drawn["concurrency"] = search_figures.concurrent_trials(content.concurrency)
     if content.on_test is not None and content.classes:
         drawn["test"] = model_figures.confusion(content.on_test, content.classes)
     elif content.on_test is not None:

@@ -12,7 +12,15 @@ from optuna.visualization import plot_parallel_coordinate, plot_param_importance
 
 from hpo.config.trial import Direction
 from hpo.results.report.search_figures import complete_trials, value_of
-from hpo.results.report.style import COMPLETE, INK, WINNER, label, spread, styled, typical_range
+from hpo.results.report.style import (
+    COMPLETE,
+    INK,
+    WINNER,
+    evenly_spaced,
+    label,
+    styled,
+    typical_range,
+)
 from hpo.results.report.text import short_names
 
 MIN_TRIALS = 20
@@ -72,7 +80,7 @@ def parallel_coordinates(
     if len(complete) < 2 or not params:
         return None
     worst_first = sorted(complete, key=lambda t: -direction.sign * value_of(t))
-    shown = [t for t in spread(worst_first, MAX_LINES) if t.number != winner]
+    shown = [t for t in evenly_spaced(worst_first, MAX_LINES) if t.number != winner]
     shown += [t for t in complete if t.number == winner]
     in_order = _by_numeric_choices(shown, names)
     values = [value_of(t) for t in complete]
@@ -99,7 +107,7 @@ def slices(trials: Sequence[FrozenTrial], metric: str, direction: Direction) -> 
     complete = complete_trials(trials)
     if not any(t.params for t in complete):
         return None
-    dots = {t.number for t in spread(complete, MAX_DOTS)}
+    dots = {t.number for t in evenly_spaced(complete, MAX_DOTS)}
     kept = [t if t.number in dots else None for t in trials]  # so that trials keep their numbers
     study = _in_memory(kept, direction, _names(complete))
     drawn = plot_slice(study, target_name=label(metric))
@@ -111,6 +119,9 @@ def slices(trials: Sequence[FrozenTrial], metric: str, direction: Direction) -> 
     )
     drawn.update_xaxes(domain=None, title_standoff=4)
     drawn.update_xaxes(selector={"type": "log"}, tickformat="~g", nticks=5)
+    for axis in drawn.select_xaxes({"type": "category"}):  # Optuna writes choices as 'text'
+        choices = [label(choice.strip("'"), 12) for choice in axis.categoryarray]
+        axis.update(tickvals=axis.categoryarray, ticktext=choices)
     values = [value_of(t) for t in complete]
     drawn.update_yaxes(domain=None, range=typical_range(values, direction.best(values)))
     for axis in [*drawn.select_yaxes()][::_N_COLUMNS]:

@@ -1,4 +1,4 @@
-"""Figures of the search: its history, learning curves, trials at once.
+"""Figures of the search: its history, learning curves, concurrent trials.
 
 Long searches are thinned, so that a browser can show a study of ten thousand trials. The line of
 the best value so far uses all trials.
@@ -13,7 +13,7 @@ import plotly.graph_objects as go
 from optuna.trial import FrozenTrial, TrialState
 
 from hpo.config.trial import Direction
-from hpo.results.report.effort import Occupancy
+from hpo.results.report.effort import Concurrency
 from hpo.results.report.style import (
     BY_STATE,
     COMPLETE,
@@ -21,8 +21,8 @@ from hpo.results.report.style import (
     FAINT,
     INK,
     WINNER,
+    evenly_spaced,
     label,
-    spread,
     styled,
     typical_range,
 )
@@ -49,7 +49,7 @@ def history(trials: Sequence[FrozenTrial], metric: str, direction: Direction) ->
     worst = direction.best_first((low, high))[-1]  # for trials that failed without a value
     for state, (name, color) in BY_STATE.items():
         own = [t for t in trials if t.state.name == state and (is_measured(t) or state == "FAIL")]
-        own = spread(own, MAX_POINTS)
+        own = evenly_spaced(own, MAX_POINTS)
         values = [value_of(t) if is_measured(t) else worst for t in own]
         drawn.add_scatter(
             x=[t.number for t in own],
@@ -99,7 +99,7 @@ def learning_curves(
         others = [t for t in own if t.number not in special]
         if others:
             about = f"{name} ({len(own):,})"
-            drawn.add_scatter(**_curves(spread(others, MAX_CURVES), about, color, 1))
+            drawn.add_scatter(**_curves(evenly_spaced(others, MAX_CURVES), about, color, 1))
     for number, (name, color) in special.items():
         for trial in reported:
             if trial.number == number:
@@ -114,7 +114,9 @@ def _curves(trials: Iterable[FrozenTrial], name: str, color: str, width: int) ->
     """The scatter trace of some trials' curves, with gaps between them."""
     points: list[tuple[int | None, float | None, str]] = []
     for trial in trials:
-        for step, value in spread(sorted(trial.intermediate_values.items()), _MAX_CURVE_POINTS):
+        for step, value in evenly_spaced(
+            sorted(trial.intermediate_values.items()), _MAX_CURVE_POINTS
+        ):
             points.append((step, value if math.isfinite(value) else None, f"trial {trial.number}"))
         points.append((None, None, ""))
     x, y, text = zip(*points, strict=True)
@@ -130,26 +132,26 @@ def _curves(trials: Iterable[FrozenTrial], name: str, color: str, width: int) ->
     }
 
 
-def trials_at_once(occupancy: Occupancy) -> go.Figure:
+def concurrent_trials(concurrency: Concurrency) -> go.Figure:
     """The mean number of running trials in equal spans of time since the first one started."""
-    seconds = occupancy.edges[-1]
+    seconds = concurrency.edges[-1]
     unit, scale = ("hours", 3600) if seconds >= 3 * 3600 else ("minutes", 60)
     if seconds < 300:
         unit, scale = "seconds", 1
     drawn = go.Figure()
     drawn.add_scatter(
-        x=np.round(occupancy.edges / scale, 5),
-        y=np.round(np.append(occupancy.running, occupancy.running[-1]), 3),
+        x=np.round(concurrency.edges / scale, 5),
+        y=np.round(np.append(concurrency.running, concurrency.running[-1]), 3),
         mode="lines",
         line={"color": COMPLETE, "width": 1.2, "shape": "hv"},
         fill="tozeroy",
         fillcolor="rgba(47, 109, 179, 0.18)",
         hovertemplate=f"after %{{x:.4g}} {unit}: %{{y:.3g}}<extra></extra>",
     )
-    drawn.add_hline(occupancy.all.at_once, line={"color": FAINT, "dash": "dash", "width": 1})
+    drawn.add_hline(concurrency.all.mean_running, line={"color": FAINT, "dash": "dash", "width": 1})
     drawn.update_xaxes(title=f"{unit} since the first trial started", rangemode="tozero")
-    drawn.update_yaxes(title="trials at once", rangemode="tozero")
-    if occupancy.all.peak <= 8:
+    drawn.update_yaxes(title="concurrent trials", rangemode="tozero")
+    if concurrency.all.peak <= 8:
         drawn.update_yaxes(dtick=1)
     return styled(drawn, 240, showlegend=False, margin_t=10)
 

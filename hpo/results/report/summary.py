@@ -10,7 +10,7 @@ import polars as pl
 from hpo.data.dataset import Dataset
 from hpo.data.reader import time_text
 from hpo.data.target import text_of
-from hpo.results.report.text import share, shortened
+from hpo.results.report.text import percent, shortened
 
 _MAX_VALUES, _MAX_CLASSES = 3, 20
 """Most frequent values of a column, and classes, that are shown."""
@@ -78,7 +78,7 @@ def _column(column: pl.Series, kind: str) -> Column:
         values = f"{dates[0]} to {dates[-1]}"
     else:
         values = f"{column.drop_nulls().n_unique():,} values: {_frequent(column, _MAX_VALUES)}"
-    missing = share(n_missing, len(column)) if n_missing else ""
+    missing = percent(n_missing, len(column)) if n_missing else ""
     return Column(name=column.name, kind=kind, missing=missing, values=values)
 
 
@@ -92,5 +92,5 @@ def _frequent(column: pl.Series, n_values: int) -> str:
     text = text_of(column.drop_nulls())
     counts = text.value_counts().sort(["count", text.name], descending=[True, False])
     rows = counts.head(n_values).rows()
-    shown = ", ".join(f"{shortened(value, 30)} {share(n, len(column))}" for value, n in rows)
+    shown = ", ".join(f"{shortened(value, 30)} {percent(n, len(column))}" for value, n in rows)
     return shown + (" …" if counts.height > len(rows) else "")

@@ -15,11 +15,11 @@ def number(value: float | None, digits: int = 4) -> str:
     return f"{value:#.{digits}g}".removesuffix(".").replace("-", "\u2212")
 
 
-def share(part: float, whole: float) -> str:
+def percent(part: float, whole: float) -> str:
     """`12 %` or `0.4 %`."""
-    percent = 100 * part / whole if whole else 0.0
-    digits = 0 if percent >= 10 or percent == 0 else 1
-    return f"{percent:.{digits}f}\u00a0%"
+    value = 100 * part / whole if whole else 0.0
+    digits = 0 if value >= 10 or value == 0 else 1
+    return f"{value:.{digits}f}\u00a0%"
 
 
 def duration(seconds: float) -> str:
@@ -34,7 +34,7 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600:,} h {whole % 3600 // 60} min"
 
 
-def several(n: int, one: str, many: str | None = None) -> str:
+def pluralize(n: int, one: str, many: str | None = None) -> str:
     """`1 trial`, `3 trials`."""
     return f"{n:,} {one if n == 1 else many or one + 's'}"
 
