@@ -9,7 +9,7 @@ from optuna.trial import FrozenTrial
 from hpo.config.trial import Direction
 from hpo.results.report.param_figures import importances, parallel_coordinates, slices
 from hpo.results.report.search_figures import MAX_POINTS, best_so_far, history, learning_curves
-from hpo.results.report.style import WINNER, evenly_spaced, label, typical_range
+from hpo.results.report.style import WINNER, label, thinned, typical_range
 from hpo.results.report.text import duration, number, percent, plain_params, short_names
 
 
@@ -36,8 +36,8 @@ def search(n: int, every_nth_fails: int = 0) -> list[FrozenTrial]:
 def test_the_param_that_decides_is_the_important_one() -> None:
     drawn = importances(search(60), Direction.MINIMIZE)
     assert drawn is not None
-    assert drawn.data[0].y[-1] == "learning_rate"
-    assert drawn.data[0].x[-1] > 0.6
+    assert drawn.data[0].y[0] == "learning_rate"
+    assert drawn.data[0].x[0] > 0.6
     assert importances(search(19), Direction.MINIMIZE) is None
 
 
@@ -120,8 +120,8 @@ def test_a_far_value_does_not_stretch_an_axis() -> None:
 
 
 def test_items_are_thinned_evenly() -> None:
-    assert evenly_spaced(range(5), 5) == [0, 1, 2, 3, 4]
-    assert evenly_spaced(range(101), 3) == [0, 50, 100]
+    assert thinned(range(5), 5) == [0, 1, 2, 3, 4]
+    assert thinned(range(101), 3) == [0, 50, 100]
 
 
 def test_a_label_is_written_as_plotly_reads_it() -> None:

@@ -60,14 +60,8 @@ def compared(rows: Sequence[ComparedModel], metric: str, name: str) -> go.Figure
         return None
     drawn = go.Figure()
     for title, by_part in values.items():
-        drawn.add_scatter(
-            x=[*by_part.values()],
-            y=[title] * len(by_part),
-            mode="lines",
-            line={"color": FAINT, "width": 1.5},
-            showlegend=False,
-            hoverinfo="skip",
-        )
+        ends = {"x0": min(by_part.values()), "x1": max(by_part.values()), "y0": title, "y1": title}
+        drawn.add_shape(type="line", **ends, line={"color": FAINT, "width": 1.5}, layer="below")
     for part, symbol in (("validation", "circle-open"), ("test", "circle")):
         known = {title: by_part[part] for title, by_part in values.items() if part in by_part}
         color = [colors[title] for title in known]
@@ -135,16 +129,8 @@ def residuals(on_test: TestPredictions, target: str) -> go.Figure:
         marker={"color": COMPLETE, "size": 4, "opacity": 0.35},
         hovertemplate="true %{x:.4g}, predicted %{y:.4g}<extra></extra>",
     )
-    ends = [float(min(y.min(), outputs.min())), float(max(y.max(), outputs.max()))]
-    drawn.add_scatter(
-        row=1,
-        col=1,
-        x=ends,
-        y=ends,
-        mode="lines",
-        line={"color": WINNER, "width": 1.5, "dash": "dash"},
-        hoverinfo="skip",
-    )
+    ends = {"x0": y.min(), "y0": y.min(), "x1": y.max(), "y1": y.max()}
+    drawn.add_shape(type="line", **ends, line={"color": WINNER, "dash": "dash"}, row=1, col=1)
     errors = outputs - y
     low, high = np.quantile(errors, [0.005, 0.995])
     counts, edges = np.histogram(errors, bins=50, range=(low, high if high > low else low + 1))

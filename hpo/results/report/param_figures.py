@@ -1,4 +1,4 @@
-"""Figures of the params, by `optuna.visualization`: importances, parallel coordinates, slices."""
+"""Figures of the params: importances, parallel coordinates and slices, by Optuna."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 import optuna
 import plotly.graph_objects as go
 from optuna.distributions import CategoricalDistribution
-from optuna.importance import PedAnovaImportanceEvaluator
+from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 from optuna.trial import FrozenTrial, TrialState, create_trial
-from optuna.visualization import plot_parallel_coordinate, plot_param_importances, plot_slice
+from optuna.visualization import plot_parallel_coordinate, plot_slice
 
 from hpo.config.trial import Direction
 from hpo.results.report.search_figures import complete_trials, value_of
@@ -16,9 +16,9 @@ from hpo.results.report.style import (
     COMPLETE,
     INK,
     WINNER,
-    evenly_spaced,
     label,
     styled,
+    thinned,
     typical_range,
 )
 from hpo.results.report.text import short_names
@@ -51,16 +51,22 @@ def importances(trials: Sequence[FrozenTrial], direction: Direction) -> go.Figur
         return None
     evaluator = PedAnovaImportanceEvaluator(target_quantile=quantile)
     study = _in_memory(complete, direction, _names(complete))
-    drawn = plot_param_importances(study, evaluator=evaluator)
-    drawn.update_traces(
+    shares = get_param_importances(study, evaluator=evaluator)  # the greatest first
+    bars = go.Bar(
+        x=[*shares.values()],
+        y=[*shares],
+        orientation="h",
         marker_color=COMPLETE,
         texttemplate="%{x:.0%}",
+        textposition="outside",
+        cliponaxis=False,
         hovertemplate="%{y}: %{x:.1%}<extra></extra>",
     )
-    drawn.update_xaxes(title=None, tickformat=".0%", rangemode="tozero")
-    drawn.update_yaxes(title=None, type="category")
+    drawn = go.Figure(bars)  # `plot_param_importances` copies all trials once for each param
+    drawn.update_xaxes(tickformat=".0%", rangemode="tozero")
+    drawn.update_yaxes(type="category", autorange="reversed")
     margin = {"r": 48, "t": 32, "b": 36}
-    return styled(drawn, 92 + 26 * len(drawn.data[0].y), margin=margin, bargap=0.35)
+    return styled(drawn, 92 + 26 * len(shares), margin=margin, bargap=0.35)
 
 
 def parallel_coordinates(
@@ -80,7 +86,7 @@ def parallel_coordinates(
     if len(complete) < 2 or not params:
         return None
     worst_first = sorted(complete, key=lambda t: -direction.sign * value_of(t))
-    shown = [t for t in evenly_spaced(worst_first, MAX_LINES) if t.number != winner]
+    shown = [t for t in thinned(worst_first, MAX_LINES) if t.number != winner]
     shown += [t for t in complete if t.number == winner]
     in_order = _by_numeric_choices(shown, names)
     values = [value_of(t) for t in complete]
@@ -90,10 +96,8 @@ def parallel_coordinates(
     *lines, colorbar = drawn.data
     by_number = {t.number: line for t, line in zip(in_order, lines, strict=True)}
     for trial in shown:
-        about = f"trial {trial.number}, {trial.value:.5g}"
-        by_number[
-            trial.number
-        ].hovertemplate = f"%{{customdata[0]}}: %{{customdata[1]}}<extra>{about}</extra>"
+        about = f"<extra>trial {trial.number}, {trial.value:.5g}</extra>"
+        by_number[trial.number].update(hovertemplate="%{customdata[0]}: %{customdata[1]}" + about)
     if winner in by_number:
         by_number[winner].update(opacity=1, line={"color": WINNER, "width": 3})
     drawn.data = [*(by_number[trial.number] for trial in shown), colorbar]
@@ -107,7 +111,7 @@ def slices(trials: Sequence[FrozenTrial], metric: str, direction: Direction) -> 
     complete = complete_trials(trials)
     if not any(t.params for t in complete):
         return None
-    dots = {t.number for t in evenly_spaced(complete, MAX_DOTS)}
+    dots = {t.number for t in thinned(complete, MAX_DOTS)}
     kept = [t if t.number in dots else None for t in trials]  # so that trials keep their numbers
     study = _in_memory(kept, direction, _names(complete))
     drawn = plot_slice(study, target_name=label(metric))
@@ -142,8 +146,8 @@ def _in_memory(
     Args:
         trials: COMPLETE ones, in order; None stands for a trial that is not drawn.
         direction: of the objective.
-        names: of the params in figures, by name.
-        limits: values beyond them are moved to them.
+        names: the label of each param.
+        limits: range to which the values are clipped.
     """
     study = optuna.create_study(direction=direction.value)
     for trial in trials:
@@ -167,9 +171,9 @@ def _names(trials: Iterable[FrozenTrial]) -> dict[str, str]:
 def _by_numeric_choices(
     trials: Iterable[FrozenTrial], names: Mapping[str, str]
 ) -> list[FrozenTrial]:
-    """Trials in the order of the lines of `plot_parallel_coordinate`.
+    """Trials in the order in which `plot_parallel_coordinate` draws their lines.
 
-    It sorts trials by the params whose choices are numbers, in the order of their names.
+    It sorts them by the params that are a choice of numbers, in the order of the params' labels.
     """
     numeric = {
         names[name]: name

@@ -21,9 +21,9 @@ from hpo.results.report.style import (
     FAINT,
     INK,
     WINNER,
-    evenly_spaced,
     label,
     styled,
+    thinned,
     typical_range,
 )
 
@@ -49,7 +49,7 @@ def history(trials: Sequence[FrozenTrial], metric: str, direction: Direction) ->
     worst = direction.best_first((low, high))[-1]  # for trials that failed without a value
     for state, (name, color) in BY_STATE.items():
         own = [t for t in trials if t.state.name == state and (is_measured(t) or state == "FAIL")]
-        own = evenly_spaced(own, MAX_POINTS)
+        own = thinned(own, MAX_POINTS)
         values = [value_of(t) if is_measured(t) else worst for t in own]
         drawn.add_scatter(
             x=[t.number for t in own],
@@ -99,7 +99,7 @@ def learning_curves(
         others = [t for t in own if t.number not in special]
         if others:
             about = f"{name} ({len(own):,})"
-            drawn.add_scatter(**_curves(evenly_spaced(others, MAX_CURVES), about, color, 1))
+            drawn.add_scatter(**_curves(thinned(others, MAX_CURVES), about, color, 1))
     for number, (name, color) in special.items():
         for trial in reported:
             if trial.number == number:
@@ -114,9 +114,7 @@ def _curves(trials: Iterable[FrozenTrial], name: str, color: str, width: int) ->
     """The scatter trace of some trials' curves, with gaps between them."""
     points: list[tuple[int | None, float | None, str]] = []
     for trial in trials:
-        for step, value in evenly_spaced(
-            sorted(trial.intermediate_values.items()), _MAX_CURVE_POINTS
-        ):
+        for step, value in thinned(sorted(trial.intermediate_values.items()), _MAX_CURVE_POINTS):
             points.append((step, value if math.isfinite(value) else None, f"trial {trial.number}"))
         points.append((None, None, ""))
     x, y, text = zip(*points, strict=True)

@@ -56,7 +56,7 @@ def label(text: object, longest: int = 40) -> str:
     return html.escape(shortened(str(text), longest), quote=False)  # plotly shows &quot; as that
 
 
-def evenly_spaced(items: Sequence[Any], n: int) -> list[Any]:
+def thinned(items: Sequence[Any], n: int) -> list[Any]:
     """At most n of the items, evenly spaced, including the first and the last."""
     if len(items) <= n:
         return list(items)
