@@ -24,7 +24,7 @@ Returns a number, or (draws,) numbers where weights are given.
 
 
 def predictions(task: Task, logits: Tensor, mean: float, std: float) -> Tensor:
-    """What a person is told.
+    """Predicted values or probabilities.
 
     Args:
         task: of the network.
@@ -81,8 +81,8 @@ def evaluate(
 ) -> dict[str, float]:
     """Every metric of the task that has a value on these rows, by name.
 
-    Left out are `roc_auc` where a class is absent, a binary task's `f1` where the second class is,
-    and `r2` of a single row. Arguments as for `measure`.
+    `roc_auc` is left out if a class is absent, a binary task's `f1` if the second class is absent,
+    and `r2` if there is a single row. The arguments are those of `measure`.
     """
     names = [name for name in SCORES[task] if _has_value(name, task, n_classes, y)]
     values = measure(names, task, n_classes, logits, y, mean, std).tolist()

@@ -1,4 +1,4 @@
-"""The report of a real study, whose columns, categories and reasons mean harm."""
+"""The report of a real study; its columns, categories and reasons contain HTML and scripts."""
 
 import base64
 import hashlib
@@ -114,7 +114,7 @@ def page(home: Path) -> Path:
 
 
 class Reader(HTMLParser):
-    """What a page is made of: tags with attributes, the text outside of scripts, the scripts."""
+    """The parts of a page: tags with attributes, the text outside of scripts, the scripts."""
 
     def __init__(self, text: str) -> None:
         super().__init__()

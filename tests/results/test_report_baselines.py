@@ -1,4 +1,4 @@
-"""Baselines find what was planted, on the study's own split, and say which limit they met."""
+"""Baselines learn a planted signal on the study's split, and their notes name a limit."""
 
 import numpy as np
 import polars as pl

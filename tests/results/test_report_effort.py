@@ -1,4 +1,4 @@
-"""What pruning saved, and when trials ran, of trials whose times are known."""
+"""Savings by pruning, and concurrency, of trials with known times."""
 
 from datetime import datetime, timedelta
 

@@ -1,4 +1,4 @@
-"""Figures of params, of trials whose values are planted."""
+"""The report's figures, of trials whose value depends on the learning rate alone."""
 
 import math
 import re

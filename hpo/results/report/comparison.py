@@ -78,7 +78,7 @@ class TestPredictions:
 
 @dataclass(frozen=True, kw_only=True)
 class Models:
-    """The models of a study's trials, as far as their weights are in the artifact store."""
+    """The models of a study's trials whose weights are in the artifact store."""
 
     study: Study
     store: ArtifactStore

@@ -1,4 +1,4 @@
-"""What a search cost: epochs saved by pruning, and how many trials ran at once."""
+"""What a search cost: epochs saved by pruning, and how many trials ran concurrently."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -138,7 +138,7 @@ def attempt_seconds(trial: FrozenTrial) -> float:
 
 
 def _seconds_an_epoch(trials: Sequence[FrozenTrial]) -> float:
-    """Mean duration of an epoch, from trials with one attempt: only their whole time is known."""
+    """Mean duration of an epoch; of trials with several attempts it is unknown."""
     own = [t for t in trials if t.user_attrs.get("attempt", 1) == 1 and n_epochs(t)]
     epochs = sum(map(n_epochs, own))
     return sum(map(attempt_seconds, own)) / epochs if epochs else 0.0
@@ -157,7 +157,7 @@ def _training_share(trials: Sequence[FrozenTrial]) -> float | None:
 
 
 def _running(trials: Sequence[FrozenTrial]) -> tuple[Floats, Floats]:
-    """Seconds since the first start at which trials started or ended, and how many ran then on."""
+    """Times at which trials started or ended, in seconds, and how many ran from then on."""
     starts = [t.datetime_start for t in trials if t.datetime_start]
     ends = [t.datetime_complete for t in trials if t.datetime_complete]
     moments = [moment.replace(tzinfo=UTC).timestamp() for moment in starts + ends]
