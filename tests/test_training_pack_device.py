@@ -16,8 +16,8 @@ from hpo.config.trial import Activation, OptimizerName, Precision, Task
 from hpo.training import Run
 from hpo.training.batches import Feed
 from hpo.training.losses import loss_gradient
-from hpo.training.member import Member
-from hpo.training.pack import Kind, Pack
+from hpo.training.packs.pack import Kind, Pack
+from hpo.training.packs.run import Member
 
 META = torch.device("meta")
 

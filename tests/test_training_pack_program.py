@@ -6,9 +6,10 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from hpo.training import memory, pack_program
-from hpo.training.pack_program import Parts, Program
-from hpo.training.pack_update import Coefficients
+from hpo.training import memory
+from hpo.training.packs import program as pack_program
+from hpo.training.packs.program import Parts, Program
+from hpo.training.packs.update import Coefficients
 from hpo.training.random import PackedMasks
 
 META = torch.device("meta")

@@ -13,11 +13,11 @@ from training_cases import DEVICES, toy_config, toy_data
 from hpo.config.trial import OptimizerName
 from hpo.training import Run
 from hpo.training.checkpoint import OPTIMIZER, VALUES
-from hpo.training.member import MEAN, MEAN_SQUARE, VELOCITY, Member, joined
 from hpo.training.model import MLP
 from hpo.training.optimizers import Optimizer
-from hpo.training.pack_blocks import Shape, blocks, cut, zeros
-from hpo.training.pack_update import PackOptimizer, scales, update
+from hpo.training.packs.layout import Shape, blocks, cut, zeros
+from hpo.training.packs.run import MEAN, MEAN_SQUARE, VELOCITY, Member, joined
+from hpo.training.packs.update import PackOptimizer, scales, update
 from hpo.training.parameters import FlatParameters
 from hpo.training.precision import master_dtype
 

@@ -40,7 +40,7 @@ from hpo.training import (
     packed,
 )
 from hpo.training.checkpoint import VALUES
-from hpo.training.packed import padded_width
+from hpo.training.packs.trainer import padded_width
 
 CPU = torch.device("cpu")
 DIVERGES = {

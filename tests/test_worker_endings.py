@@ -26,7 +26,7 @@ from hpo.study.leaderboard import leaderboard, why_empty
 from hpo.study.steering import BudgetChange, extend
 from hpo.study.study import Study, WorkerId
 from hpo.training import Event, SingleTrainer, Trainer
-from hpo.training.packed import PackedTrainer
+from hpo.training.packs.trainer import PackedTrainer
 from hpo.worker import loop
 
 STUDY = """

@@ -18,7 +18,7 @@ from hpo.training.loop import (
 )
 from hpo.training.metrics import evaluate, predictions
 from hpo.training.model import MLP
-from hpo.training.packed import PackedTrainer
+from hpo.training.packs.trainer import PackedTrainer
 from hpo.training.precision import describe_environment, resolve_precision
 from hpo.training.record import Result
 

@@ -10,7 +10,7 @@ from hpo.config.trial import TrialConfig
 from hpo.training.batches import TrainingData
 from hpo.training.loop import Finished, Progress, Run, SingleTrainer, Trainer
 from hpo.training.memory import free_memory
-from hpo.training.packed import PackedTrainer
+from hpo.training.packs.trainer import PackedTrainer
 
 SIZES = (4, 16, 64, 256)
 MIN_GAIN = 1.15

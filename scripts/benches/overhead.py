@@ -95,6 +95,6 @@ def _trainer(options: argparse.Namespace) -> Trainer:
         return CurveTrainer(options.slots, options.curve, CURVE_EPOCHS)
     if options.slots == 1:
         return SingleTrainer("cpu")
-    from hpo.training.packed import PackedTrainer
+    from hpo.training.packs.trainer import PackedTrainer
 
     return PackedTrainer("cpu", options.slots)

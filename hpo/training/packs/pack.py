@@ -17,11 +17,11 @@ from hpo.config.trial import METRICS, Measurement, MetricName, ModelConfig, Prec
 from hpo.training.batches import Feed
 from hpo.training.checkpoint import VALUES
 from hpo.training.losses import Gradient
-from hpo.training.member import STATE, Member, State
-from hpo.training.pack_blocks import Linear, Shape, blocks, cut, zeros
-from hpo.training.pack_passes import PackPasses
-from hpo.training.pack_program import Program
-from hpo.training.pack_update import PackOptimizer
+from hpo.training.packs.layout import Linear, Shape, blocks, cut, zeros
+from hpo.training.packs.passes import PackPasses
+from hpo.training.packs.program import Program
+from hpo.training.packs.run import STATE, Member, State
+from hpo.training.packs.update import PackOptimizer
 from hpo.training.passes import DERIVATIVES
 from hpo.training.precision import master_dtype
 from hpo.training.random import PackedMasks, permutations

@@ -19,9 +19,9 @@ from hpo.training.batches import Feed
 from hpo.training.checkpoint import BEST_VALUES, Checkpoint
 from hpo.training.loop import Event, Failed, Finished, Progress, Run, Unplaced
 from hpo.training.losses import loss_gradient
-from hpo.training.member import Member, State, joined
 from hpo.training.memory import free_memory, is_out_of_memory, leave_room
-from hpo.training.pack import Kind, Pack
+from hpo.training.packs.pack import Kind, Pack
+from hpo.training.packs.run import Member, State, joined
 from hpo.training.record import Result
 
 GROWTH = 2

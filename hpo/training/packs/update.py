@@ -18,7 +18,7 @@ import torch
 
 from hpo.config.trial import TrialConfig
 from hpo.training.optimizers import ADAM_BETAS, EPS, RMSPROP_ALPHA
-from hpo.training.pack_blocks import Block, zeros
+from hpo.training.packs.layout import Block, zeros
 
 
 class Coefficients(NamedTuple):

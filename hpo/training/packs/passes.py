@@ -12,7 +12,7 @@ from itertools import groupby
 import torch
 
 from hpo.training.losses import Gradient
-from hpo.training.pack_blocks import Linear, Shape
+from hpo.training.packs.layout import Linear, Shape
 from hpo.training.passes import DERIVATIVES, Derivative
 from hpo.training.random import PackedMasks
 

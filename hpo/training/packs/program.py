@@ -16,7 +16,7 @@ import torch
 
 from hpo.config.errors import first_line
 from hpo.training.memory import free_memory, is_out_of_memory
-from hpo.training.pack_update import scales, update
+from hpo.training.packs.update import scales, update
 from hpo.training.random import PackedMasks, dropped
 
 log = logging.getLogger(__name__)
@@ -26,7 +26,7 @@ class Parts(NamedTuple):
     """The elementwise parts of a step, as they are or compiled.
 
     Attributes:
-        update: of `hpo.training.pack_update`; `scales` alike.
+        update: of `hpo.training.packs.update`; `scales` alike.
         dropped: of `hpo.training.random`; `keys` is that of `PackedMasks`.
     """
 
