@@ -25,7 +25,7 @@ from hpo.training import (
     TrainingData,
 )
 from hpo.training.batches import Feed
-from hpo.training.parameters import FlatParameters
+from hpo.training.families.mlp.parameters import FlatParameters
 
 files = pytest.importorskip("hpo.worker.checkpoints")  # wants more than torch
 from_bytes, to_bytes = files.from_bytes, files.to_bytes

@@ -4,7 +4,7 @@ from torch import nn
 
 from hpo.config.trial import ModelConfig
 from hpo.training import MLP
-from hpo.training.model import n_parameters
+from hpo.training.families.mlp.network import n_parameters
 
 CONFIG = ModelConfig(depth=2, width=8, activation="silu", dropout=0.5)
 

@@ -6,9 +6,9 @@ from torch import nn
 from training_cases import DEVICES
 
 from hpo.config.trial import ModelConfig, OptimizerConfig
-from hpo.training.model import MLP
+from hpo.training.families.mlp.network import MLP
+from hpo.training.families.mlp.parameters import FlatParameters
 from hpo.training.optimizers import Optimizer
-from hpo.training.parameters import FlatParameters
 
 TORCH = {
     "sgd": lambda groups, rate: torch.optim.SGD(groups, lr=rate, momentum=0.7),

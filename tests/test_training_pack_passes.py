@@ -9,13 +9,13 @@ from training_cases import DEVICES, OBJECTIVES, toy_config, toy_data
 
 from hpo.config.trial import TrialConfig
 from hpo.training.checkpoint import VALUES
+from hpo.training.families.mlp.network import MLP
+from hpo.training.families.mlp.pack_layout import Linear, Shape, blocks, cut, zeros
+from hpo.training.families.mlp.pack_passes import PackPasses
+from hpo.training.families.mlp.parameters import FlatParameters
+from hpo.training.families.mlp.passes import Passes
 from hpo.training.losses import loss_gradient
-from hpo.training.model import MLP
-from hpo.training.packs.layout import Linear, Shape, blocks, cut, zeros
-from hpo.training.packs.passes import PackPasses
 from hpo.training.packs.run import joined
-from hpo.training.parameters import FlatParameters
-from hpo.training.passes import Passes
 from hpo.training.random import DropoutMasks, PackedMasks, dropped
 
 TOLERANCES = {"float64": 1e-9, "float32": 1e-5}

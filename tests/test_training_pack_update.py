@@ -13,12 +13,12 @@ from training_cases import DEVICES, toy_config, toy_data
 from hpo.config.trial import OptimizerName
 from hpo.training import Run
 from hpo.training.checkpoint import OPTIMIZER, VALUES
-from hpo.training.model import MLP
+from hpo.training.families.mlp.network import MLP
+from hpo.training.families.mlp.pack_layout import Shape, blocks, cut, zeros
+from hpo.training.families.mlp.parameters import FlatParameters
 from hpo.training.optimizers import Optimizer
-from hpo.training.packs.layout import Shape, blocks, cut, zeros
 from hpo.training.packs.run import MEAN, MEAN_SQUARE, VELOCITY, Member, joined
 from hpo.training.packs.update import PackOptimizer, scales, update
-from hpo.training.parameters import FlatParameters
 from hpo.training.precision import master_dtype
 
 N_UPDATES = 5

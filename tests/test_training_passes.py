@@ -7,10 +7,10 @@ from torch.nn import functional
 from training_cases import DEVICES
 
 from hpo.config.trial import Activation, Loss, ModelConfig, Task
+from hpo.training.families.mlp.network import MLP
+from hpo.training.families.mlp.parameters import FlatParameters
+from hpo.training.families.mlp.passes import Passes
 from hpo.training.losses import loss_gradient
-from hpo.training.model import MLP
-from hpo.training.parameters import FlatParameters
-from hpo.training.passes import Passes
 from hpo.training.random import DropoutMasks
 
 LOSSES: dict[Loss, tuple[Task, object]] = {

@@ -1,7 +1,7 @@
 """The ONNX graph of a predictor: raw columns in, predictions out, preprocessing inside.
 
 Every operator is of sets that ONNX Runtime reads since 1.17. The nodes do what
-`hpo.data.preprocessing` and `hpo.training.model` do, in the same order: whoever changes one changes
+`hpo.data.preprocessing` and `hpo.training.families.mlp.network` do, in the same order: whoever changes one changes
 the other, and exports fail until then.
 """
 

@@ -5,6 +5,7 @@ Needs torch and the standard library alone. Does not know: SQL, files, signals, 
 
 from hpo.training.batches import TrainingData
 from hpo.training.checkpoint import Checkpoint
+from hpo.training.families.mlp.network import MLP
 from hpo.training.loop import (
     Event,
     Failed,
@@ -17,7 +18,6 @@ from hpo.training.loop import (
     train,
 )
 from hpo.training.metrics import evaluate, predictions
-from hpo.training.model import MLP
 from hpo.training.packs.trainer import PackedTrainer
 from hpo.training.precision import describe_environment, resolve_precision
 from hpo.training.record import Result

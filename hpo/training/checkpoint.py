@@ -12,7 +12,7 @@ import torch
 
 from hpo.config.trial import Environment, Measurement, TrialConfig
 from hpo.training.batches import TrainingData
-from hpo.training.model import n_parameters
+from hpo.training.families.mlp.network import n_parameters
 from hpo.training.optimizers import memory_shapes
 from hpo.training.precision import master_dtype
 

@@ -11,7 +11,7 @@ from torch.optim.adam import adam
 from torch.optim.sgd import sgd
 
 from hpo.config.trial import OptimizerConfig, OptimizerName
-from hpo.training.parameters import FlatParameters
+from hpo.training.families.mlp.parameters import FlatParameters
 
 ADAM_BETAS = (0.9, 0.999)
 RMSPROP_ALPHA = 0.99

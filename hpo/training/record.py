@@ -15,9 +15,9 @@ import torch
 from hpo.config.trial import METRICS, TIE_BREAKS, Measurement, MetricName, Precision, TrialConfig
 from hpo.training.batches import Feed
 from hpo.training.checkpoint import Checkpoint
+from hpo.training.families.mlp.network import MLP
+from hpo.training.families.mlp.parameters import FlatParameters
 from hpo.training.metrics import evaluate, measure
-from hpo.training.model import MLP
-from hpo.training.parameters import FlatParameters
 from hpo.training.precision import describe_environment, resolve_precision
 
 

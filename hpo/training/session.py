@@ -12,11 +12,11 @@ import torch
 from hpo.config.trial import Measurement, TrialConfig
 from hpo.training.batches import Feed
 from hpo.training.checkpoint import BEST_VALUES, OPTIMIZER, VALUES, Checkpoint
+from hpo.training.families.mlp.network import MLP
+from hpo.training.families.mlp.parameters import FlatParameters
+from hpo.training.families.mlp.passes import Passes
 from hpo.training.losses import loss_gradient
-from hpo.training.model import MLP
 from hpo.training.optimizers import Optimizer
-from hpo.training.parameters import FlatParameters
-from hpo.training.passes import Passes
 from hpo.training.precision import master_dtype
 from hpo.training.random import DropoutMasks
 from hpo.training.record import Record, Result, measured

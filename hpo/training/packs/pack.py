@@ -16,13 +16,13 @@ import torch
 from hpo.config.trial import METRICS, Measurement, MetricName, ModelConfig, Precision
 from hpo.training.batches import Feed
 from hpo.training.checkpoint import VALUES
+from hpo.training.families.mlp.pack_layout import Linear, Shape, blocks, cut, zeros
+from hpo.training.families.mlp.pack_passes import PackPasses
+from hpo.training.families.mlp.passes import DERIVATIVES
 from hpo.training.losses import Gradient
-from hpo.training.packs.layout import Linear, Shape, blocks, cut, zeros
-from hpo.training.packs.passes import PackPasses
 from hpo.training.packs.program import Program
 from hpo.training.packs.run import STATE, Member, State
 from hpo.training.packs.update import PackOptimizer
-from hpo.training.passes import DERIVATIVES
 from hpo.training.precision import master_dtype
 from hpo.training.random import PackedMasks, permutations
 from hpo.training.record import measured

@@ -1,7 +1,7 @@
 """A member of a pack: a run with its record, and its tensors as one network alone keeps them.
 
 In a pack the tensors lie scattered and padded among those of others; outside they are flat, in the
-order of `hpo.training.parameters`, under the names of a checkpoint. That is how a run comes into a
+order of `hpo.training.families.mlp.parameters`, under the names of a checkpoint. That is how a run comes into a
 pack, and how it goes on elsewhere.
 """
 
@@ -12,10 +12,10 @@ import torch
 
 from hpo.config.trial import OptimizerName
 from hpo.training.checkpoint import BEST_VALUES, OPTIMIZER, VALUES, Checkpoint
+from hpo.training.families.mlp.network import MLP
+from hpo.training.families.mlp.parameters import FlatParameters
 from hpo.training.loop import Run
-from hpo.training.model import MLP
 from hpo.training.optimizers import first_step, memory_shapes
-from hpo.training.parameters import FlatParameters
 from hpo.training.precision import master_dtype
 from hpo.training.record import Record
 

@@ -17,8 +17,8 @@ from typing import Any, NamedTuple
 import torch
 
 from hpo.config.trial import TrialConfig
+from hpo.training.families.mlp.pack_layout import Block, zeros
 from hpo.training.optimizers import ADAM_BETAS, EPS, RMSPROP_ALPHA
-from hpo.training.packs.layout import Block, zeros
 
 
 class Coefficients(NamedTuple):

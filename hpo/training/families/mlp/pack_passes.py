@@ -11,9 +11,9 @@ from itertools import groupby
 
 import torch
 
+from hpo.training.families.mlp.pack_layout import Linear, Shape
+from hpo.training.families.mlp.passes import DERIVATIVES, Derivative
 from hpo.training.losses import Gradient
-from hpo.training.packs.layout import Linear, Shape
-from hpo.training.passes import DERIVATIVES, Derivative
 from hpo.training.random import PackedMasks
 
 Dropout = Callable[[torch.Tensor, torch.Tensor, PackedMasks], torch.Tensor]

@@ -15,7 +15,7 @@ from itertools import accumulate
 import torch
 from torch import nn
 
-from hpo.training.model import MLP
+from hpo.training.families.mlp.network import MLP
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -1,6 +1,6 @@
 """The network: a multilayer perceptron in plain PyTorch, as it is saved, exported and used.
 
-Training computes the same function by hand-written passes (`hpo.training.passes`) over the same
+Training computes the same function by hand-written passes (`hpo.training.families.mlp.passes`) over the same
 parameters.
 """
 

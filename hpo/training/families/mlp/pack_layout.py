@@ -104,7 +104,7 @@ def cut(
 ) -> list[torch.Tensor]:
     """Views of one network's parameters without padding, in the order of its flat buffer.
 
-    That order is the one of `hpo.training.parameters`: weights of the first layer, the output, the
+    That order is the one of `hpo.training.families.mlp.parameters`: weights of the first layer, the output, the
     layers between; biases of the layers between, the first layer, the output.
     """
     model = shape.models[slot]

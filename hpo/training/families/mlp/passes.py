@@ -1,6 +1,6 @@
 """The forward and backward pass of an MLP in training, written out.
 
-The same mathematics as autograd over `hpo.training.model.MLP`, without its bookkeeping: gradients
+The same mathematics as autograd over `hpo.training.families.mlp.network.MLP`, without its bookkeeping: gradients
 land in the flat buffers by themselves, and dropout draws from `hpo.training.random`.
 """
 
@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import torch
 
 from hpo.config.trial import Activation
+from hpo.training.families.mlp.parameters import FlatParameters, Layer
 from hpo.training.losses import Gradient
-from hpo.training.parameters import FlatParameters, Layer
 from hpo.training.random import DropoutMasks
 
 aten = torch.ops.aten

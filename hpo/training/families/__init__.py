@@ -1,0 +1,1 @@
+"""Model families: what a network is, how it is built and trained; a package each."""
