@@ -20,7 +20,7 @@ from worker_cases import make_worker
 
 from hpo.lifecycle.creation import create_from_file
 from hpo.sklearn import MLPSearchClassifier
-from hpo.training import SingleTrainer
+from hpo.training.single import SingleTrainer
 from hpo.worker.quota import Quota
 from tests.command_line import hpo
 

@@ -16,7 +16,8 @@ from faults.setting import make_setting
 from gate import Gate, gather
 from worker_cases import make_worker
 
-from hpo.training import Event, SingleTrainer
+from hpo.training.single import SingleTrainer
+from hpo.training.trainer import Event
 from hpo.worker import pace
 from hpo.worker.loop import Timing
 

@@ -10,12 +10,13 @@ import polars as pl
 import pytest
 import torch
 
-from hpo.config.trial import Activation, Numeric, Task
+from hpo.config.trial import Numeric, Task
 from hpo.models.model import Predictor
 from hpo.models.onnx import described_inputs, to_onnx
 from hpo.models.program import read as read_program
 from hpo.models.program import write as write_program
 from hpo.models.proof import Proof, prove
+from hpo.training.families.mlp import Activation
 from tests import exact_cases, model_cases
 from tests.model_cases import ensemble, experiment, model
 

@@ -11,7 +11,7 @@ import torch
 from worker_cases import make_worker
 
 from hpo.config.errors import InputError
-from hpo.config.trial import DataConfig, ModelConfig, ObjectiveConfig, TrainingConfig, TrialConfig
+from hpo.config.trial import DataConfig, ObjectiveConfig, TrainingConfig, TrialConfig
 from hpo.data.sources import as_frame
 from hpo.files.store import ArtifactStore
 from hpo.lifecycle.creation import create_from_file
@@ -22,7 +22,8 @@ from hpo.results.export import export
 from hpo.results.report.content import gather
 from hpo.results.report.page import render
 from hpo.study.leaderboard import distinct, leaderboard
-from hpo.training import SingleTrainer, train
+from hpo.training.families.mlp import MLPConfig
+from hpo.training.single import SingleTrainer, train
 from tests.model_cases import experiment_on
 from tests.test_cli import write_study
 
@@ -44,7 +45,7 @@ def model() -> Model:
     config = TrialConfig(
         data=replace(data, fingerprint=experiment.table.fingerprint()),
         objective=ObjectiveConfig(metric="accuracy"),
-        model=ModelConfig(depth=1, width=8),
+        model=MLPConfig(depth=1, width=8),
         training=TrainingConfig(max_epochs=2),
     )
     result = train(config, experiment.prepared("quantile")[1], "cpu")
@@ -82,7 +83,7 @@ def test_the_card_says_what_the_model_is(tmp_path: Path, model: Model) -> None:
     card = (tmp_path / "model/README.md").read_text(encoding="utf-8")
     for words in (
         "# Title\n\nA note.",
-        "An MLP of 1 hidden layer of 8 units (relu) that predicts `sold`, a binary task.",
+        "predicts `sold`, a binary task. Network: MLP of 1 hidden layer of 8 units (relu).",
         "Classes: größtenteils, nein.",
         "| accuracy (higher is better, chosen by) | 0.75 | 0.5 |",
         "| `größe` | number |",

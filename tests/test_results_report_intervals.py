@@ -6,7 +6,7 @@ import torch
 
 from hpo.config.trial import METRICS, Task
 from hpo.results.report.intervals import interval, resampled, score
-from hpo.training import evaluate
+from hpo.training.metrics import evaluate
 
 N = 60
 

@@ -2,8 +2,7 @@ import pytest
 import torch
 from training_cases import DEVICES, toy_data
 
-from hpo.training import TrainingData
-from hpo.training.batches import Feed
+from hpo.training.batches import Feed, TrainingData
 
 CPU = torch.device("cpu")
 CUDA = torch.device("cuda", 0)

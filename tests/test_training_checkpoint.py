@@ -14,18 +14,13 @@ import torch
 from training_cases import DEVICES, OBJECTIVES, toy_config, toy_data
 
 from hpo.config.trial import Measurement, OptimizerName, TrialConfig
-from hpo.training import (
-    MLP,
-    Checkpoint,
-    Finished,
-    Progress,
-    Result,
-    Run,
-    SingleTrainer,
-    TrainingData,
-)
-from hpo.training.batches import Feed
-from hpo.training.families.mlp.parameters import FlatParameters
+from hpo.training.batches import Feed, TrainingData
+from hpo.training.checkpoint import Checkpoint
+from hpo.training.families.mlp.network import MLP
+from hpo.training.families.mlp.parameters import MLPParameters
+from hpo.training.record import Result
+from hpo.training.single import SingleTrainer
+from hpo.training.trainer import Finished, Progress, Run
 
 files = pytest.importorskip("hpo.worker.checkpoints")  # wants more than torch
 from_bytes, to_bytes = files.from_bytes, files.to_bytes
@@ -113,7 +108,7 @@ def test_streamed_data(device, block_batches, monkeypatch):
     whole = run(config, data, device)
     block_bytes = block_batches * 64 * ROW_BYTES
     streamed = partial(Feed, resident_bytes=0, block_bytes=block_bytes)
-    monkeypatch.setattr("hpo.training.loop.Feed", streamed)
+    monkeypatch.setattr("hpo.training.single.Feed", streamed)
     assert_same(run(config, data, device, lambda n: n % 3 == 0), whole)
 
 
@@ -212,7 +207,7 @@ def test_a_checkpoint_is_not_touched_by_what_follows():
 def test_before_the_first_epoch_the_best_are_the_initial_parameters():
     config = toy_config()
     checkpoint = checkpoint_of(config, toy_data(), n_slices=2)
-    initial = FlatParameters(MLP(5, 1, config.model, seed=0), torch.float32).values
+    initial = MLPParameters(MLP(5, 1, config.model, seed=0), torch.float32).values
     assert torch.equal(checkpoint.tensors["best_values"], initial)
     assert not torch.equal(checkpoint.tensors["values"], initial)
 

@@ -6,17 +6,11 @@ import pytest
 import torch
 from training_cases import DEVICES, OBJECTIVES, toy_config, toy_data
 
-from hpo.training import (
-    MLP,
-    Failed,
-    Finished,
-    Progress,
-    Result,
-    Run,
-    SingleTrainer,
-    evaluate,
-    train,
-)
+from hpo.training.families.mlp.network import MLP
+from hpo.training.metrics import evaluate
+from hpo.training.record import Result
+from hpo.training.single import SingleTrainer, train
+from hpo.training.trainer import Failed, Finished, Progress, Run
 
 CPU = torch.device("cpu")
 

@@ -3,8 +3,7 @@ import torch
 from training_cases import DEVICES
 
 from hpo.config.trial import METRICS
-from hpo.training import evaluate, predictions
-from hpo.training.metrics import measure
+from hpo.training.metrics import evaluate, measure, predictions
 
 np = pytest.importorskip("numpy")
 sk = pytest.importorskip("sklearn.metrics")

@@ -27,20 +27,13 @@ from pack_cases import (
 from training_cases import DEVICES, OBJECTIVES, toy_config, toy_data
 
 from hpo.config.trial import METRICS, OptimizerName, TrialConfig
-from hpo.training import (
-    Checkpoint,
-    Failed,
-    Finished,
-    PackedTrainer,
-    Progress,
-    Result,
-    Run,
-    SingleTrainer,
-    Unplaced,
-    packed,
-)
-from hpo.training.checkpoint import VALUES
-from hpo.training.packs.trainer import padded_width
+from hpo.training.checkpoint import VALUES, Checkpoint
+from hpo.training.families.mlp.pack_layout import padded_width
+from hpo.training.packs import trainer as packed
+from hpo.training.packs.trainer import PackedTrainer
+from hpo.training.record import Result
+from hpo.training.single import SingleTrainer
+from hpo.training.trainer import Failed, Finished, Progress, Run, Unplaced
 
 CPU = torch.device("cpu")
 DIVERGES = {
@@ -294,7 +287,7 @@ def test_as_many_newcomers_are_taken_as_there_is_memory_for(monkeypatch):
     away = [event.key for event in endings.others]
     assert all(isinstance(event, Unplaced) for event in endings.others)
     assert len(away) == 3
-    assert trainer.describe()[0].startswith("3 of")
+    assert trainer.describe()[0].startswith("3 runs")
     endings.note(trainer.advance(math.inf))
     for key in set(range(6)) - set(away):
         assert_same(endings, key, alone(configs[key], data, CPU))
@@ -307,7 +300,7 @@ def test_a_pack_that_runs_out_of_memory_at_work_touches_no_other(monkeypatch):
 
     def failing(pack):
         nonlocal n_left
-        is_small = pack.kind.width == 16
+        is_small = pack.kind.size == 16
         n_left -= is_small
         if is_small and n_left == 0:
             raise RuntimeError("CUDA out of memory. Tried to allocate 2 GiB")
@@ -461,7 +454,7 @@ def test_nothing_is_told_of_a_run_by_the_pack_that_it_left(monkeypatch):
     made = packed.Pack
 
     def make(kind, members):
-        if kind.width == 16:
+        if kind.size == 16:
             raise RuntimeError("out of memory")
         return made(kind, members)
 
@@ -495,14 +488,13 @@ def test_what_differs_in_kind_goes_to_another_pack():
     trainer.advance(0.0)
     lines = sorted(trainer.describe())
     assert [line.split()[0] for line in lines] == ["1"] * 6 + ["3"]
-    assert lines[-1].startswith("3 of width 16 and depth to 4, float32, batches of 64: ")
-    assert sum("width 24" in line for line in lines) == 1
+    assert lines[-1].startswith("3 runs, float32, batches of 64: ")
     assert sum("float64" in line for line in lines) == 1
     assert sum("batches of 32" in line for line in lines) == 1
-    (alone_in_its_pack,) = [line for line in lines if "width 24" in line]
     n_own = 17 * (5 + 17 + 1) + 2 * 17 + 1
     n_padded = 24 * (5 + 24 + 1) + 2 * 24 + 1
-    assert alone_in_its_pack.endswith(f": {1 - n_own / n_padded:.0%} padding")
+    padding = f": {1 - n_own / n_padded:.0%} padding"
+    assert sum(line.endswith(padding) for line in lines) == 1
 
 
 def test_padding_is_bounded():

@@ -2,7 +2,9 @@ import pytest
 import torch
 from training_cases import toy_config, toy_data
 
-from hpo.training import PackedTrainer, SingleTrainer, sizing
+from hpo.training import sizing
+from hpo.training.packs.trainer import PackedTrainer
+from hpo.training.single import SingleTrainer
 
 CPU = torch.device("cpu")
 

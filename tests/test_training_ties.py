@@ -10,8 +10,11 @@ from pack_cases import KEY, alone, checkpoint_after, finish, started, together
 from training_cases import DEVICES, rare_data, toy_config, toy_data
 
 from hpo.config.trial import MetricName, TrialConfig
-from hpo.training import PackedTrainer, Run, SingleTrainer, TrainingData, train
+from hpo.training.batches import TrainingData
+from hpo.training.packs.trainer import PackedTrainer
 from hpo.training.record import Record
+from hpo.training.single import SingleTrainer, train
+from hpo.training.trainer import Run
 
 CPU = torch.device("cpu")
 

@@ -23,7 +23,7 @@ from hpo.study.fleet import Fleet
 from hpo.study.status import StudyStatus
 from hpo.study.steering import quarantine, retry
 from hpo.study.study import Study, WorkerId
-from hpo.training import SingleTrainer
+from hpo.training.single import SingleTrainer
 from tests.command_line import hpo
 from tests.study_process import definition
 

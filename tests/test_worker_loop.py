@@ -22,7 +22,9 @@ from hpo.models.model import Model
 from hpo.storage.engine import Storage
 from hpo.study.steering import set_standing
 from hpo.study.study import Lease, Study, WorkerId
-from hpo.training import Checkpoint, Event, Failed, Run, SingleTrainer
+from hpo.training.checkpoint import Checkpoint
+from hpo.training.single import SingleTrainer
+from hpo.training.trainer import Event, Failed, Run
 from hpo.worker import loop
 from hpo.worker.checkpoints import latest
 from hpo.worker.loop import MAX_FAILURES, Timing, Worker
@@ -192,7 +194,7 @@ from hpo.files.store import ArtifactStore
 from hpo.study.catalog import open_study
 from hpo.storage.engine import open_storage
 from hpo.study.study import WorkerId
-from hpo.training import SingleTrainer
+from hpo.training.single import SingleTrainer
 from hpo.worker.loop import Timing, Worker
 from hpo.worker.quota import Quota
 

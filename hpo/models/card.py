@@ -4,8 +4,9 @@ from hpo.config.trial import METRICS, TrialConfig, metric_label
 from hpo.data.schema import TableSchema
 from hpo.models.ensemble import Ensemble
 from hpo.models.example import onnx_example
-from hpo.models.model import Predictor
+from hpo.models.model import Model, Predictor
 from hpo.models.proof import SLACK, Proof
+from hpo.training.families.family import family_of
 
 SHOWN_COLUMNS = 30
 NONE = "\u2013"
@@ -85,16 +86,17 @@ def _summary(model: Predictor) -> str:
     schema = model.schema
     classes = f" Classes: {', '.join(schema.classes)}." if schema.classes else ""
     if isinstance(model, Ensemble):
-        n_members = len(model.members)
-        what = "An ensemble of one MLP" if n_members == 1 else f"An ensemble of {n_members} MLPs"
+        network = f"An ensemble of {len(model.members)} networks."
     else:
-        config = model.parts[0][1].config.model
-        layers = "1 hidden layer" if config.depth == 1 else f"{config.depth} hidden layers"
-        what = f"An MLP of {layers} of {config.width} units ({config.activation})"
+        network = f"Network: {_network(model.parts[0][1])}."
     return (
-        f"{what} that predicts `{schema.target}`, a {schema.task} task. "
+        f"This model predicts `{schema.target}`, a {schema.task} task. {network} "
         f"Its preprocessing is inside: it takes raw rows.{classes}"
     )
+
+
+def _network(model: Model) -> str:
+    return family_of(model.config.model).describe(model.config.model)
 
 
 def _metrics(
@@ -174,10 +176,10 @@ def _members(ensemble: Ensemble) -> str:
         "|---|---|---|---|---|",
     ]
     for member in ensemble.members:
-        model, value = member.model.config.model, _number(member.model.metrics.get(metric))
+        value = _number(member.model.metrics.get(metric))
         lines.append(
             f"| {member.number} | {member.weight:.3g} | {value} "
-            f"| {model.depth} of {model.width} {model.activation} "
+            f"| {_network(member.model)} "
             f"| {member.model.config.preprocessing.numeric} |"
         )
     return "\n".join([*lines, "", f"All of it is in `config.toml`.\n\n{_data(config)}"])
@@ -190,7 +192,7 @@ def _configuration(model: Predictor) -> str:
     return (
         "## Training\n\n"
         f"{optimizer.name}, learning rate {optimizer.learning_rate:.3g}, weight decay "
-        f"{optimizer.weight_decay:.3g}, dropout {config.model.dropout:.3g}, batches of "
+        f"{optimizer.weight_decay:.3g}, batches of "
         f"{training.batch_size}, numbers scaled by `{config.preprocessing.numeric}`, "
         f"seed {training.seed}; the best of up to {training.max_epochs} epochs by validation "
         f"{metric}. All of it is in `config.toml`; `hpo train config.toml` "

@@ -13,7 +13,7 @@ from hpo.config.errors import InputError
 from hpo.config.trial import Task
 from hpo.models.content import ENSEMBLE, Header, pack, part, under, unpack
 from hpo.models.model import Model, Predictor, read_schema
-from hpo.training import predictions
+from hpo.training.metrics import predictions
 
 FAINTEST = 1e-300
 """In place of a probability of 0, whose logarithm would be infinite."""

@@ -17,8 +17,12 @@ from hpo.config.trial import DataConfig, Numeric, TrialConfig
 from hpo.data.dataset import Dataset, load_dataset
 from hpo.data.preprocessing import Preprocessor
 from hpo.data.table import Table
-from hpo.models.model import Model, Predictor, n_outputs
-from hpo.training import MLP, Result, TrainingData, describe_environment, evaluate
+from hpo.models.model import Model, Predictor
+from hpo.training.batches import TrainingData
+from hpo.training.families.family import trained_network
+from hpo.training.metrics import evaluate
+from hpo.training.precision import describe_environment
+from hpo.training.record import Result
 
 
 class Experiment:
@@ -61,8 +65,7 @@ class Experiment:
         it again gives the same bits.
         """
         preprocessor, data = self.prepared(config.preprocessing.numeric)
-        sizes = preprocessor.n_features, n_outputs(self.dataset.schema)
-        network = MLP.trained(*sizes, config.model, result.weights)
+        network = trained_network(config.model, data.n_inputs, data.n_outputs, result.weights)
         return Model(
             config=replace(config, training=replace(config.training, precision=result.precision)),
             schema=self.dataset.schema,

@@ -11,6 +11,7 @@ from typing import Any
 
 import polars
 import torch
+from torch import nn
 
 from hpo.config.errors import InputError
 from hpo.config.trial import Environment, TrialConfig
@@ -18,7 +19,8 @@ from hpo.data.preprocessing import Preprocessor
 from hpo.data.schema import TableSchema
 from hpo.data.sources import as_frame
 from hpo.models.content import MODEL, Header, Tensors, pack, part, text, under, unpack
-from hpo.training import MLP, predictions
+from hpo.training.families.family import trained_network
+from hpo.training.metrics import count_outputs, predictions
 
 BLOCK_ROWS = 65_536
 
@@ -117,7 +119,7 @@ class Model(Predictor):
 
     config: TrialConfig
     preprocessor: Preprocessor
-    network: MLP
+    network: nn.Module
     target_mean: float
     target_std: float
     environment: Environment
@@ -180,8 +182,9 @@ class Model(Predictor):
         try:
             preprocessor = Preprocessor.empty(schema, config.preprocessing.numeric)
             preprocessor.restore(under("preprocessor.", tensors))
-            sizes = preprocessor.n_features, n_outputs(schema)
-            network = MLP.trained(*sizes, config.model, under("network.", tensors))
+            n_outputs = count_outputs(schema.task, len(schema.classes))
+            weights = under("network.", tensors)
+            network = trained_network(config.model, preprocessor.n_features, n_outputs, weights)
         except RuntimeError:
             raise InputError(f"{where}: its tensors do not fit its configuration") from None
         return cls(
@@ -203,8 +206,3 @@ def read_schema(header: Header, where: str) -> TableSchema:
         InputError: it holds none.
     """
     return TableSchema.from_json(text(header, "schema", where), f"{where}: schema")
-
-
-def n_outputs(schema: TableSchema) -> int:
-    """Width of the network's last layer: a logit a class, or one number."""
-    return len(schema.classes) if schema.task == "multiclass" else 1

@@ -1,13 +1,13 @@
 """The ONNX graph of a predictor: raw columns in, predictions out, preprocessing inside.
 
-Every operator is of sets that ONNX Runtime reads since 1.17. The nodes do what
-`hpo.data.preprocessing` and `hpo.training.families.mlp.network` do, in the same order: whoever changes one changes
-the other, and exports fail until then.
+Every operator is of sets that ONNX Runtime reads since 1.17. The nodes
+do what `hpo.data.preprocessing` does, in the same order; the model's family adds the network. The
+proof at export fails when the two differ.
 """
 
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -16,12 +16,12 @@ import torch
 from onnx import helper, numpy_helper
 
 from hpo.config.errors import ExportError
-from hpo.config.trial import Activation
 from hpo.config.version import __version__
 from hpo.data.preprocessing import TINY, Preprocessor
 from hpo.data.schema import Categories, TableSchema
 from hpo.data.target import LabelType
 from hpo.models.model import Model, Predictor
+from hpo.training.families.family import family_of
 
 FORMAT = 2
 """Of the graph's inputs and outputs; raise by one when their names or meaning change.
@@ -206,7 +206,9 @@ def _mixed(graph: _Graph, model: Predictor, x_num: str | None, codes: str | None
         if not found:
             found = [_features(graph, part.preprocessor, x_num, codes)]
             features.append((part.preprocessor, found[0]))
-        output = _predictions(graph, part, _logits(graph, part, found[0]))
+        config = part.config.model
+        logits = family_of(config).to_onnx(config, part.network, graph, found[0])
+        output = _predictions(graph, part, logits)
         kind = "f8" if model.schema.task == "regression" else "f4"
         if weight != 1:
             output = graph.add("Mul", output, graph.constant(weight, kind))
@@ -314,19 +316,6 @@ def _one_hot(graph: _Graph, sizes: list[int], codes: str) -> str:
     return graph.add("Cast", equal, to=onnx.TensorProto.FLOAT)
 
 
-def _logits(graph: _Graph, model: Model, x: str) -> str:
-    """`MLP.forward` without dropout: (rows, n_outputs)."""
-    activate = ACTIVATIONS[model.config.model.activation]
-    for layer in model.network.hidden:
-        x = activate(graph, _linear(graph, layer, x))
-    return _linear(graph, model.network.output, x)
-
-
-def _linear(graph: _Graph, layer: Any, x: str) -> str:
-    weight, bias = graph.constant(layer.weight.detach()), graph.constant(layer.bias.detach())
-    return graph.add("Gemm", x, weight, bias, transB=1)
-
-
 def _predictions(graph: _Graph, model: Model, logits: str) -> str:
     """`hpo.training.predictions`: (rows,) values or (rows, n_classes) probabilities."""
     task = model.schema.task
@@ -338,36 +327,3 @@ def _predictions(graph: _Graph, model: Model, logits: str) -> str:
     if task == "binary":
         logits = graph.add("Pad", logits, graph.constant([0, 1, 0, 0], "i8"))
     return graph.add("Softmax", logits, axis=1)
-
-
-def _times(graph: _Graph, x: str, factor: float) -> str:
-    return graph.add("Mul", x, graph.constant(factor))
-
-
-def _silu(graph: _Graph, x: str) -> str:
-    """By x / (1 + exp(-x)): the runtime's Sigmoid stays above 1e-8, which large x multiply."""
-    grown = graph.add("Exp", graph.add("Neg", x))
-    return graph.add("Div", x, graph.add("Add", grown, graph.constant(1.0)))
-
-
-def _gelu(graph: _Graph, x: str) -> str:
-    """By x (1 + erf(x / sqrt 2)) / 2."""
-    share = graph.add("Erf", _times(graph, x, 0.5**0.5))
-    share = graph.add("Add", share, graph.constant(1.0))
-    return graph.add("Mul", _times(graph, x, 0.5), share)
-
-
-def _mish(graph: _Graph, x: str) -> str:
-    """By x tanh(log(1 + exp x))."""
-    return graph.add("Mul", x, graph.add("Tanh", graph.add("Softplus", x)))
-
-
-ACTIVATIONS: dict[Activation, Callable[[_Graph, str], str]] = {
-    "relu": lambda graph, x: graph.add("Relu", x),
-    "leaky_relu": lambda graph, x: graph.add("LeakyRelu", x, alpha=0.01),
-    "tanh": lambda graph, x: graph.add("Tanh", x),
-    "sigmoid": lambda graph, x: graph.add("Sigmoid", x),
-    "silu": _silu,
-    "gelu": _gelu,
-    "mish": _mish,
-}

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from hpo.models.model import Predictor
-from hpo.training import predictions
+from hpo.training.metrics import predictions
 
 
 class _Program(nn.Module):

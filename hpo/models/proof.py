@@ -24,7 +24,7 @@ from hpo.data.schema import Encoded, TableSchema
 from hpo.models.awkward import Columns, Group, groups
 from hpo.models.loading import load_model
 from hpo.models.model import Model, Predictor
-from hpo.training import predictions
+from hpo.training.metrics import predictions
 
 TOLERANCE = 1e-5
 SLACK = 10.0

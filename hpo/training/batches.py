@@ -15,6 +15,7 @@ from itertools import islice
 import torch
 
 from hpo.config.trial import Task
+from hpo.training.metrics import count_outputs
 from hpo.training.random import permutation
 
 RESIDENT_SHARE = 0.4
@@ -41,9 +42,14 @@ class TrainingData:
     y_val: torch.Tensor
 
     @property
+    def n_inputs(self) -> int:
+        """Features of a row."""
+        return self.x_train.shape[1]
+
+    @property
     def n_outputs(self) -> int:
-        """Width of the network's output."""
-        return self.n_classes if self.task == "multiclass" else 1
+        """Outputs of a network for these targets."""
+        return count_outputs(self.task, self.n_classes)
 
     @cached_property
     def target_mean(self) -> float:

@@ -12,7 +12,7 @@ import torch
 
 from hpo.config.trial import Environment, Measurement, TrialConfig
 from hpo.training.batches import TrainingData
-from hpo.training.families.mlp.network import n_parameters
+from hpo.training.families.family import count_parameters
 from hpo.training.optimizers import memory_shapes
 from hpo.training.precision import master_dtype
 
@@ -70,7 +70,7 @@ class Checkpoint:
         self, config: TrialConfig, data: TrainingData
     ) -> Iterator[tuple[str, object, object]]:
         """What must agree: its name, what is there, what belongs there."""
-        n = n_parameters(data.x_train.shape[1], data.n_outputs, config.model)
+        n = count_parameters(config.model, data.n_inputs, data.n_outputs)
         memory = memory_shapes(config.optimizer.name, n)
         shapes: dict[str, tuple[int, ...]] = {VALUES: (n,), BEST_VALUES: (n,)}
         shapes |= {f"{OPTIMIZER}{name}": shape for name, shape in memory.items()}

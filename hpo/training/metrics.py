@@ -17,6 +17,11 @@ Score = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 """From values and targets, or from logits (rows, n_classes) and one-hot classes, all float64."""
 
 
+def count_outputs(task: Task, n_classes: int) -> int:
+    """Outputs of a network: one logit a class for several classes, otherwise one number."""
+    return n_classes if task == "multiclass" else 1
+
+
 def predictions(task: Task, logits: torch.Tensor, mean: float, std: float) -> torch.Tensor:
     """What a person is told.
 

@@ -11,7 +11,7 @@ from torch.optim.adam import adam
 from torch.optim.sgd import sgd
 
 from hpo.config.trial import OptimizerConfig, OptimizerName
-from hpo.training.families.mlp.parameters import FlatParameters
+from hpo.training.parameters import FlatParameters
 
 ADAM_BETAS = (0.9, 0.999)
 RMSPROP_ALPHA = 0.99
@@ -149,7 +149,6 @@ class Optimizer:
             self._clip_gradients()
         self._decay()
         self._rule.update(self._parameters.values, self._parameters.gradients)
-        self._parameters.refresh_working_copies()
 
     def _clip_gradients(self) -> None:
         """As `torch.nn.utils.clip_grad_norm_` does."""

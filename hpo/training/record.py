@@ -15,8 +15,7 @@ import torch
 from hpo.config.trial import METRICS, TIE_BREAKS, Measurement, MetricName, Precision, TrialConfig
 from hpo.training.batches import Feed
 from hpo.training.checkpoint import Checkpoint
-from hpo.training.families.mlp.network import MLP
-from hpo.training.families.mlp.parameters import FlatParameters
+from hpo.training.families.family import family_of, flatten
 from hpo.training.metrics import evaluate, measure
 from hpo.training.precision import describe_environment, resolve_precision
 
@@ -84,7 +83,10 @@ class Record:
     ) -> "Record":
         """The history up to a checkpoint; without one, of a run that begins on a device."""
         if checkpoint is None:
-            width, precision = config.model.width, config.training.precision
+            width, precision = (
+                family_of(config.model).width(config.model),
+                config.training.precision,
+            )
             return cls(config=config, precision=resolve_precision(precision, width, device))
         return cls(
             config=config,
@@ -195,9 +197,10 @@ def _winner(
 ) -> tuple[dict[str, float], dict[str, torch.Tensor]]:
     """Metrics and weights of the best epoch, by the network as it is exported."""
     data = feed.data
-    sizes = data.x_train.shape[1], data.n_outputs
-    network = MLP(*sizes, config.model, seed=None).to_empty(device=feed.device).eval()
-    FlatParameters(network, torch.float32).values.copy_(best_values)
+    family = family_of(config.model)
+    network = family.build(config.model, data.n_inputs, data.n_outputs, seed=None)
+    network.to_empty(device=feed.device).eval()
+    flatten(config.model, network).values.copy_(best_values)
     logits = torch.cat([network(x) for x in feed.validation_blocks()])
     metrics = evaluate(
         data.task, data.n_classes, logits, feed.y_val, data.target_mean, data.target_std

@@ -8,9 +8,10 @@ import torch
 
 from hpo.config.trial import TrialConfig
 from hpo.training.batches import TrainingData
-from hpo.training.loop import Finished, Progress, Run, SingleTrainer, Trainer
 from hpo.training.memory import free_memory
 from hpo.training.packs.trainer import PackedTrainer
+from hpo.training.single import SingleTrainer
+from hpo.training.trainer import Finished, Progress, Run, Trainer
 
 SIZES = (4, 16, 64, 256)
 MIN_GAIN = 1.15

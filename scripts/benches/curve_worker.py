@@ -19,7 +19,7 @@ from worker_cases import make_worker
 
 from hpo.config.trial import Measurement
 from hpo.study.study import Claim, ReportReply, Study
-from hpo.training import Event, Progress
+from hpo.training.trainer import Event, Progress
 from hpo.worker.stopwatch import Stopwatch
 
 HURRY_SECONDS = 0.02

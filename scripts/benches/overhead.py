@@ -20,7 +20,8 @@ from benches.storage import databases
 from worker_cases import make_worker
 
 from hpo.lifecycle.creation import create_from_file
-from hpo.training import SingleTrainer, Trainer
+from hpo.training.single import SingleTrainer
+from hpo.training.trainer import Trainer
 
 STUDIES = Path(__file__).parents[2] / "studies"
 CURVE_EPOCHS = 40

@@ -23,7 +23,7 @@ from hpo.config.trial import DataConfig
 from hpo.data.table import read_table
 from hpo.lifecycle.creation import create_from_file
 from hpo.results.export import export
-from hpo.training import SingleTrainer
+from hpo.training.single import SingleTrainer
 
 N_ROWS = 200
 COLUMNS = (500, 1_000, 2_000, 5_000, 10_000)

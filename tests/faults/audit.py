@@ -24,7 +24,7 @@ from hpo.models.model import Model
 from hpo.models.tables import load_experiment
 from hpo.storage.schema import LEASES
 from hpo.study.study import Study
-from hpo.training import evaluate
+from hpo.training.metrics import evaluate
 
 FINAL = ("COMPLETE", "PRUNED", "FAIL")
 

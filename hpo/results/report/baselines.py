@@ -23,7 +23,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from threadpoolctl import threadpool_limits
 
 from hpo.data.dataset import Dataset, Part
-from hpo.training import evaluate
+from hpo.training.metrics import evaluate
 
 Floats = NDArray[np.float64]
 MAX_ROWS = 100_000

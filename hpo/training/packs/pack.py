@@ -7,38 +7,37 @@ better than the best is kept on the device, and the host learns of it at the end
 that is over goes on unheeded until then.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import torch
 
-from hpo.config.trial import METRICS, Measurement, MetricName, ModelConfig, Precision
+from hpo.config.trial import METRICS, Measurement, MetricName, Precision
 from hpo.training.batches import Feed
 from hpo.training.checkpoint import VALUES
-from hpo.training.families.mlp.pack_layout import Linear, Shape, blocks, cut, zeros
-from hpo.training.families.mlp.pack_passes import PackPasses
-from hpo.training.families.mlp.passes import DERIVATIVES
+from hpo.training.families.family import Family
 from hpo.training.losses import Gradient
 from hpo.training.packs.program import Program
-from hpo.training.packs.run import STATE, Member, State
+from hpo.training.packs.run import STATE, PackedRun, State
 from hpo.training.packs.update import PackOptimizer
 from hpo.training.precision import master_dtype
-from hpo.training.random import PackedMasks, permutations
+from hpo.training.random import permutations
 from hpo.training.record import measured
 
-ACTIVATIONS = list(DERIVATIVES)
 METRIC_SLOTS = 16
 """Members whose metrics are computed at once; they take memory."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Kind:
+class PackKey:
     """What the runs of a pack have in common; equal when the feed is the same object.
 
     Attributes:
         gradient: of the loss.
-        width: up to which hidden layers are padded.
+        family: of the networks.
+        size: the family's `pack_key`.
     """
 
     feed: Feed
@@ -46,7 +45,8 @@ class Kind:
     gradient: Gradient
     metric: MetricName
     precision: Precision
-    width: int
+    family: Family[Any, Any]
+    size: Hashable
 
 
 class Pack:
@@ -57,37 +57,32 @@ class Pack:
         members: by slot.
     """
 
-    def __init__(self, kind: Kind, members: Sequence[Member]) -> None:
+    def __init__(self, kind: PackKey, members: Sequence[PackedRun]) -> None:
         """Make room for the members, and rehearse: lack of memory shows before anyone is in.
 
         Raises:
             RuntimeError: there is too little memory.
         """
-        self.members = sorted(members, key=lambda member: _order(member.run.config.model))
+        family = kind.family
+        self.members = sorted(members, key=lambda m: family.pack_order(m.run.config.model))
         self.kind, self._feed, self._device = kind, kind.feed, kind.feed.device
         data, configs = self._feed.data, [member.run.config for member in self.members]
-        self._shape = Shape(
-            n_inputs=data.x_train.shape[1],
-            n_outputs=data.n_outputs,
-            width=min(kind.width, max(-(-c.model.width // 8) * 8 for c in configs)),
-            models=tuple(config.model for config in configs),
-        )
         self._n_batches = data.n_batches(kind.batch_size)
         self._master = master_dtype(kind.precision)
         self._working = getattr(torch, kind.precision)
-        self._make_buffers()
-        self._optimizer = PackOptimizer(configs, self._blocks, self._master, self._device)
-        seeds = [config.training.seed for config in configs]
-        rates = [config.model.dropout for config in configs]
-        self._passes = PackPasses(
-            self._shape,
-            PackedMasks.of(seeds, rates, self._shape.width, self._master, self._device)
-            if any(rates)
-            else None,
-            kind.gradient,
-            self._working,
-            self._device,
+        self._networks = family.pack(
+            [config.model for config in configs],
+            data.n_inputs,
+            data.n_outputs,
+            seeds=[config.training.seed for config in configs],
+            gradient=kind.gradient,
+            master=self._master,
+            working=self._working,
+            device=self._device,
         )
+        self._make_buffers()
+        blocks = self._networks.blocks
+        self._optimizer = PackOptimizer(configs, blocks, self._master, self._device)
         self._make_counters()
         self._program = Program(self._device)
         with torch.no_grad(), self._program.on_stream():
@@ -159,7 +154,7 @@ class Pack:
         optimizer = self._optimizer
         buffers = (self._values, self._best_values, optimizer.mean, optimizer.mean_square)
         return {
-            name: cut(self._shape, self._blocks, found, slot)
+            name: self._networks.cut(found, slot)
             for name, found in zip(STATE, buffers, strict=True)
         }
 
@@ -174,8 +169,8 @@ class Pack:
         )
         padding = 1 - own / sum(values.numel() for values in self._values)
         return (
-            f"{len(self.members)} of width {self._shape.width} and depth to {self._shape.depth}, "
-            f"{self.kind.precision}, batches of {self.kind.batch_size}: {padding:.0%} padding"
+            f"{len(self.members)} runs, {self.kind.precision}, "
+            f"batches of {self.kind.batch_size}: {padding:.0%} padding"
         )
 
     def step(self) -> None:
@@ -208,18 +203,21 @@ class Pack:
         return measured
 
     def _make_buffers(self) -> None:
-        self._blocks = blocks(self._shape)
-        of, device = self._blocks, self._device
+        blocks, device = self._networks.blocks, self._device
         self._values, self._best_values, self._aside = (
-            zeros(of, self._master, device) for _ in range(3)
+            [block.zeros(self._master, device) for block in blocks] for _ in range(3)
         )
-        self._gradients = zeros(of[:1], self._master, device) + zeros(of[1:], self._working, device)
-        is_mixed = self._working != self._master
-        n_between = len(of) - 1
-        between = zeros(of[1:], self._working, device) if is_mixed else self._values[1:]
-        self._copies = [None, *(between if is_mixed else [None] * n_between)]
-        self._layers = self._linears([self._values[0], *between])
-        self._gradient_layers = self._linears(self._gradients)
+        self._types = [self._master if block.is_master else self._working for block in blocks]
+        self._gradients = [
+            block.zeros(dtype, device) for block, dtype in zip(blocks, self._types, strict=True)
+        ]
+        self._copies = [
+            None if dtype == self._master else block.zeros(dtype, device)
+            for block, dtype in zip(blocks, self._types, strict=True)
+        ]
+        pairs = zip(self._values, self._copies, strict=True)
+        working = [values if copies is None else copies for values, copies in pairs]
+        self._networks.bind(working, self._gradients)
 
     def _make_counters(self) -> None:
         n, device = len(self.members), self._device
@@ -247,16 +245,9 @@ class Pack:
         self._pending: list[int] = []
         self._log: list[tuple[list[int], torch.Tensor]] = []
 
-    def _linears(self, buffers: Sequence[torch.Tensor]) -> list[Linear]:
-        """The layers in some buffers: first, output, between."""
-        pairs = zip(self._blocks, buffers, strict=True)
-        return [linear for block, buffer in pairs for linear in block.linears(buffer)]
-
     def _step(self) -> None:
-        parts, batch = self._program.parts, self._batch()
-        self._passes.run(
-            self._layers, self._gradient_layers, *batch, self._steps, parts.dropped, parts.keys
-        )
+        parts = self._program.parts
+        self._networks.run(*self._batch(), self._steps, parts.dropped, parts.keys)
         self._optimizer.step(
             self._values, self._copies, self._gradients, self._steps, parts.update, parts.scales
         )
@@ -302,9 +293,8 @@ class Pack:
 
     def _validate(self) -> torch.Tensor:
         """Of what is aside, float64 (3, slots): metric, loss, whether all outputs are finite."""
-        linears = self._linears(self._aside[:1] + [a.to(self._working) for a in self._aside[1:]])
-        outputs = [self._passes.outputs(linears, x) for x in self._feed.validation_blocks()]
-        logits = torch.cat(outputs, dim=1)
+        values = [a.to(dtype) for a, dtype in zip(self._aside, self._types, strict=True)]
+        logits = self._networks.outputs(values, self._feed.validation_blocks())
         of_slot = partial(measured, self._feed, self.kind.metric)
         found = torch.vmap(of_slot, chunk_size=METRIC_SLOTS)(logits)
         is_finite = logits.isfinite().flatten(1).all(dim=1).double()
@@ -348,9 +338,3 @@ class Pack:
 
     def _index(self, slots: Sequence[int]) -> torch.Tensor:
         return torch.tensor(slots).to(self._device, non_blocking=True)
-
-
-def _order(model: ModelConfig) -> tuple[int, int]:
-    """Deepest first; then by activation, there and back, so that few neighbours differ."""
-    rank = ACTIVATIONS.index(model.activation)
-    return -model.depth, rank if model.depth % 2 else -rank

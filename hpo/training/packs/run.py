@@ -1,8 +1,7 @@
-"""A member of a pack: a run with its record, and its tensors as one network alone keeps them.
+"""A run in a pack: its record, and its tensors as one network alone keeps them.
 
-In a pack the tensors lie scattered and padded among those of others; outside they are flat, in the
-order of `hpo.training.families.mlp.parameters`, under the names of a checkpoint. That is how a run comes into a
-pack, and how it goes on elsewhere.
+In a pack the tensors lie scattered and padded among those of others. Outside they are flat, under
+the names of a checkpoint, so that a run can enter a pack, leave it and go on elsewhere.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,12 +11,11 @@ import torch
 
 from hpo.config.trial import OptimizerName
 from hpo.training.checkpoint import BEST_VALUES, OPTIMIZER, VALUES, Checkpoint
-from hpo.training.families.mlp.network import MLP
-from hpo.training.families.mlp.parameters import FlatParameters
-from hpo.training.loop import Run
+from hpo.training.families.family import family_of, flatten
 from hpo.training.optimizers import first_step, memory_shapes
 from hpo.training.precision import master_dtype
 from hpo.training.record import Record
+from hpo.training.trainer import Run
 
 MEAN, MEAN_SQUARE, STEP = f"{OPTIMIZER}mean", f"{OPTIMIZER}mean_square", f"{OPTIMIZER}step"
 VELOCITY = f"{OPTIMIZER}velocity"
@@ -29,7 +27,7 @@ State = Mapping[str, Sequence[torch.Tensor]]
 
 
 @dataclass(kw_only=True, eq=False)
-class Member:
+class PackedRun:
     """A run in a trainer of many.
 
     Attributes:
@@ -41,7 +39,7 @@ class Member:
     start: Checkpoint | None
 
     @classmethod
-    def of(cls, run: Run, checkpoint: Checkpoint | None, device: torch.device) -> "Member":
+    def of(cls, run: Run, checkpoint: Checkpoint | None, device: torch.device) -> "PackedRun":
         """A run that is to be trained on a device."""
         return cls(run=run, record=Record.of(run.config, checkpoint, device), start=checkpoint)
 
@@ -54,10 +52,10 @@ class Member:
             flat = (found[VALUES], found[BEST_VALUES], mean, square)
         else:
             config, data = self.run.config, self.run.data
-            inputs, outputs = data.x_train.shape[1], data.n_outputs
-            network = MLP(inputs, outputs, config.model, seed=config.training.seed)
+            family, seed = family_of(config.model), config.training.seed
+            network = family.build(config.model, data.n_inputs, data.n_outputs, seed=seed)
             network.to(master_dtype(self.record.precision))
-            values = FlatParameters(network, torch.float32).values
+            values = flatten(config.model, network).values
             flat = (values, values, torch.zeros_like(values), torch.zeros_like(values))
         return dict(zip(STATE, flat, strict=True))
 

@@ -17,12 +17,13 @@ import torch
 from hpo.config.errors import first_line
 from hpo.training.batches import Feed
 from hpo.training.checkpoint import BEST_VALUES, Checkpoint
-from hpo.training.loop import Event, Failed, Finished, Progress, Run, Unplaced
+from hpo.training.families.family import family_of
 from hpo.training.losses import loss_gradient
 from hpo.training.memory import free_memory, is_out_of_memory, leave_room
-from hpo.training.packs.pack import Kind, Pack
-from hpo.training.packs.run import Member, State, joined
+from hpo.training.packs.pack import Pack, PackKey
+from hpo.training.packs.run import PackedRun, State, joined
 from hpo.training.record import Result
+from hpo.training.trainer import Event, Failed, Finished, Progress, Run, Unplaced
 
 GROWTH = 2
 """How many times as many steps a round may have as the longest one since packs were made anew."""
@@ -49,10 +50,10 @@ class PackedTrainer:
         """Bind a device, such as `cpu` or `cuda:0`."""
         self.device = torch.device(device)
         self._n_slots = slots
-        self._members: dict[int, Member] = {}
+        self._members: dict[int, PackedRun] = {}
         self._places: dict[int, Place] = {}
-        self._packs: dict[Kind, Pack] = {}
-        self._vacant: set[Kind] = set()
+        self._packs: dict[PackKey, Pack] = {}
+        self._vacant: set[PackKey] = set()
         self._feeds: dict[int, Feed] = {}
         self._round = 1
         self._step_seconds = 0.0
@@ -67,7 +68,7 @@ class PackedTrainer:
             return False
         if checkpoint is not None:
             checkpoint.check(run.config, run.data)
-        self._members[run.key] = Member.of(run, checkpoint, self.device)
+        self._members[run.key] = PackedRun.of(run, checkpoint, self.device)
         return True
 
     def advance(self, max_seconds: float) -> list[Event]:
@@ -126,7 +127,7 @@ class PackedTrainer:
     def _settle(self) -> list[Event]:
         """Make the packs anew that runs have come to or gone from."""
         events: list[Event] = []
-        newcomers: dict[Kind, list[Member]] = defaultdict(list)
+        newcomers: dict[PackKey, list[PackedRun]] = defaultdict(list)
         for member in [m for key, m in self._members.items() if key not in self._places]:
             try:
                 newcomers[self._kind(member)].append(member)
@@ -142,21 +143,23 @@ class PackedTrainer:
         self._feeds = {k: feed for k, feed in self._feeds.items() if k in used}
         return events
 
-    def _kind(self, member: Member) -> Kind:
+    def _kind(self, member: PackedRun) -> PackKey:
         """What the member shares with others of its pack, its data on the device."""
         data, config = member.run.data, member.run.config
         if id(data) not in self._feeds:
             self._feeds[id(data)] = Feed(data, self.device, resident_bytes=math.inf)
-        return Kind(
+        family = family_of(config.model)
+        return PackKey(
+            family=family,
             feed=self._feeds[id(data)],
             batch_size=config.training.batch_size,
             gradient=loss_gradient(config.training.loss, data.task),
             metric=config.objective.metric,
             precision=member.record.precision,
-            width=padded_width(config.model.width),
+            size=family.pack_key(config.model),
         )
 
-    def _repack(self, kind: Kind, newcomers: list[Member]) -> list[Event]:
+    def _repack(self, kind: PackKey, newcomers: list[PackedRun]) -> list[Event]:
         """Make a pack anew, of those in it and of as many newcomers as there is memory for."""
         events: list[Event] = []
         old = self._packs.get(kind)
@@ -174,7 +177,7 @@ class PackedTrainer:
                 break  # the old pack goes on as it is
         return events
 
-    def _replace(self, kind: Kind, members: Sequence[Member]) -> None:
+    def _replace(self, kind: PackKey, members: Sequence[PackedRun]) -> None:
         """Put a new pack in the place of a kind's old one, if there is memory for both."""
         pack = Pack(kind, members)
         for slot, member in enumerate(pack.members):
@@ -189,7 +192,7 @@ class PackedTrainer:
             self._places[member.run.key] = Place(pack=pack, slot=slot)
             member.start = None
 
-    def _refused(self, members: Sequence[Member], error: RuntimeError) -> list[Event]:
+    def _refused(self, members: Sequence[PackedRun], error: RuntimeError) -> list[Event]:
         """Turn members away for whom there is no memory; one that is all alone has failed.
 
         Raises:
@@ -266,9 +269,3 @@ class PackedTrainer:
 def _step(pack: Pack) -> list[Event]:
     pack.step()
     return []
-
-
-def padded_width(width: int) -> int:
-    """The next of 16, 24, 32, 48, 64, 96, ...: at most half as wide again, from 16 on."""
-    power = max(16, 1 << (width - 1).bit_length())
-    return power * 3 // 4 if power > 16 and width <= power * 3 // 4 else power

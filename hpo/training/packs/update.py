@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import torch
 
 from hpo.config.trial import TrialConfig
-from hpo.training.families.mlp.pack_layout import Block, zeros
+from hpo.training.families.family import ParameterBlock
 from hpo.training.optimizers import ADAM_BETAS, EPS, RMSPROP_ALPHA
 
 
@@ -53,7 +53,7 @@ class PackOptimizer:
     def __init__(
         self,
         configs: Sequence[TrialConfig],
-        blocks: Sequence[Block],
+        blocks: Sequence[ParameterBlock],
         dtype: torch.dtype,
         device: torch.device,
     ) -> None:
@@ -65,7 +65,8 @@ class PackOptimizer:
             dtype: the master type.
             device: where the parameters are.
         """
-        self.mean, self.mean_square = zeros(blocks, dtype, device), zeros(blocks, dtype, device)
+        self.mean = [block.zeros(dtype, device) for block in blocks]
+        self.mean_square = [block.zeros(dtype, device) for block in blocks]
         rows = torch.tensor([_coefficients(config) for config in configs], dtype=torch.float64)
         c = Coefficients(*rows.to(device).T[..., None])
         self._coefficients = Coefficients(*[column.to(dtype) for column in c])

@@ -1,0 +1,220 @@
+"""The engine that trains one run at a time, reproducible to the bit."""
+
+import time
+from collections.abc import Iterator
+
+import torch
+
+from hpo.config.errors import first_line
+from hpo.config.trial import Measurement, TrialConfig
+from hpo.training.batches import Feed, TrainingData
+from hpo.training.checkpoint import BEST_VALUES, OPTIMIZER, VALUES, Checkpoint
+from hpo.training.families.family import family_of
+from hpo.training.losses import loss_gradient
+from hpo.training.memory import free_memory, is_out_of_memory
+from hpo.training.optimizers import Optimizer
+from hpo.training.precision import master_dtype
+from hpo.training.record import Record, Result, measured
+from hpo.training.trainer import Event, Failed, Finished, Progress, Run
+
+
+class SingleTrainer:
+    """Trains one run at a time, reproducibly to the bit."""
+
+    def __init__(self, device: torch.device | str) -> None:
+        """Bind a device, such as `cpu` or `cuda:0`."""
+        self.device = torch.device(device)
+        self._run: Run | None = None
+        self._start: Checkpoint | None = None
+        self._session: _Session | None = None
+        self._feed: Feed | None = None
+
+    def admit(self, run: Run, checkpoint: Checkpoint | None = None) -> bool:
+        """Take a run, to go on from a checkpoint of it; False while there is another.
+
+        Raises:
+            ValueError: the checkpoint is of another run.
+        """
+        if self._run is not None:
+            return False
+        if checkpoint is not None:
+            checkpoint.check(run.config, run.data)
+        self._run, self._start = run, checkpoint
+        return True
+
+    def advance(self, max_seconds: float) -> list[Event]:
+        """Train for about so long; what happened, in order."""
+        if self._run is None:
+            return []
+        try:
+            return self._advance(self._run, time.perf_counter() + max_seconds)
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+            failed = Failed(key=self._run.key, reason=f"out of memory: {first_line(error)}")
+        self._drop()  # only here, out of reach of the traceback, can memory be freed
+        return [failed]
+
+    def checkpoint(self, key: int) -> Checkpoint | None:
+        """Where a run stands; None when it is not here or nothing was trained of it yet."""
+        if self._run is None or self._run.key != key:
+            return None
+        return self._session.checkpoint() if self._session else self._start
+
+    def finish(self, key: int) -> Result | None:
+        """End a run early; None when it is not here, or has finished no epoch."""
+        if self._run is None or self._run.key != key or self._session is None:
+            return None
+        if (result := self._session.result(early=True)) is not None:
+            self._leave()
+        return result
+
+    def evict(self, key: int) -> None:
+        """Drop a run without a result."""
+        if self._run is not None and self._run.key == key:
+            self._leave()
+
+    def _advance(self, run: Run, deadline: float) -> list[Event]:
+        if self._session is None:
+            self._session = _Session(run.config, self._placed(run.data), self._start)
+            self._start = None
+        measurements = self._session.advance(deadline)
+        events: list[Event] = []
+        if measurements:
+            events.append(Progress(key=run.key, measurements=measurements))
+        if (result := self._session.result()) is not None:
+            events.append(Finished(key=run.key, result=result))
+            self._leave()
+        return events
+
+    def _leave(self) -> None:
+        self._run = self._start = self._session = None
+
+    def _placed(self, data: TrainingData) -> Feed:
+        """The data on the device; runs in a row mostly share them."""
+        if self._feed is None or self._feed.data is not data:
+            self._feed = None
+            self._feed = Feed(data, self.device)
+        return self._feed
+
+    def _drop(self) -> None:
+        """Forget all that takes memory, and give it back."""
+        self._leave()
+        self._feed = None
+        free_memory(self.device)
+
+
+def train(config: TrialConfig, data: TrainingData, device: torch.device | str) -> Result:
+    """Train one configuration to its end.
+
+    Raises:
+        MemoryError: it does not fit on the device.
+    """
+    trainer = SingleTrainer(device)
+    trainer.admit(Run(key=0, config=config, data=data))
+    while True:
+        for event in trainer.advance(float("inf")):
+            match event:
+                case Finished():
+                    return event.result
+                case Failed():
+                    raise MemoryError(event.reason)
+
+
+class _Session:
+    """One training run: its network and where it stands.
+
+    The run's whole state is the flat parameters, the optimizer's memory, the best epoch's
+    parameters and the record's counters. Everything random is a function of these.
+    """
+
+    def __init__(
+        self, config: TrialConfig, feed: Feed, checkpoint: Checkpoint | None = None
+    ) -> None:
+        """Build the network and its optimizer on the device of `feed`.
+
+        Args:
+            config: of the run.
+            feed: its data.
+            checkpoint: of this run, to resume from.
+        """
+        training, data = config.training, feed.data
+        self._config = config
+        self._feed = feed
+        self._record = Record.of(config, checkpoint, feed.device)
+        working = getattr(torch, self._record.precision)
+        family = family_of(config.model)
+        network = family.build(config.model, data.n_inputs, data.n_outputs, seed=training.seed)
+        network.to(feed.device, master_dtype(self._record.precision))
+        self._passes = family.passes(
+            config.model,
+            network,
+            seed=training.seed,
+            gradient=loss_gradient(training.loss, data.task),
+            working=working,
+        )
+        self._parameters = self._passes.parameters
+        self._optimizer = Optimizer(self._parameters, config.optimizer, training.gradient_clip)
+        self._best_values = self._parameters.values.clone()
+        if checkpoint:
+            for name, tensor in self._tensors().items():
+                tensor.copy_(checkpoint.tensors[name])
+        self._batches = self._start_epoch()
+
+    def advance(self, deadline: float) -> tuple[Measurement, ...]:
+        """Train until `time.perf_counter()` says `deadline` or the run ends.
+
+        Returns:
+            The finite measurements of the epochs that were finished.
+        """
+        start = time.perf_counter()
+        measured = []
+        with torch.no_grad():
+            while not self._record.is_over:
+                if (batch := next(self._batches, None)) is not None:
+                    self._passes.run(*batch, self._record.n_steps)
+                    self._optimizer.step()
+                    self._record.n_steps += 1
+                elif (measurement := self._end_epoch()) is not None:
+                    measured.append(measurement)
+                if time.perf_counter() >= deadline:
+                    break
+        if self._feed.device.type == "cuda":
+            torch.cuda.synchronize(self._feed.device)
+        self._record.seconds += time.perf_counter() - start
+        return tuple(measured)
+
+    def checkpoint(self) -> Checkpoint | None:
+        """The run as it stands; None before the first step."""
+        return self._record.checkpoint(self._tensors(), self._feed.device)
+
+    def result(self, *, early: bool = False) -> Result | None:
+        """How the run ended, or None while it goes on; `early` ends it after a finished epoch."""
+        if not (self._record.is_over or (early and self._record.best.step)):
+            return None
+        return self._record.result(self._feed, self._best_values)
+
+    def _tensors(self) -> dict[str, torch.Tensor]:
+        """All tensors that the rest of the run depends on, by name."""
+        memory = {f"{OPTIMIZER}{name}": t for name, t in self._optimizer.memory.items()}
+        return {VALUES: self._parameters.values, BEST_VALUES: self._best_values, **memory}
+
+    def _start_epoch(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """The batches of the epoch that are still to come; all of them but after a checkpoint."""
+        training, record = self._config.training, self._record
+        n_done = record.n_steps - record.n_epochs * self._feed.data.n_batches(training.batch_size)
+        return self._feed.batches(training.seed, record.n_epochs, training.batch_size, n_done)
+
+    def _end_epoch(self) -> Measurement | None:
+        """Validate; None when the run has diverged."""
+        logits = torch.cat([self._passes.outputs(x) for x in self._feed.validation_blocks()])
+        found = measured(self._feed, self._config.objective.metric, logits)
+        # The metric alone would hide a NaN among the logits: argmax takes it for a class.
+        is_finite = logits.isfinite().all().double()
+        value, loss, is_sound = torch.cat([found, is_finite[None]]).tolist()
+        measurement = self._record.note(value, loss, is_finite=bool(is_sound))
+        if measurement is not None:
+            if self._record.best is measurement:
+                self._best_values.copy_(self._parameters.values)
+            self._batches = self._start_epoch()
+        return measurement
