@@ -542,10 +542,10 @@ def test_a_pack_shrinks_when_a_run_leaves():
     for n_steps in (5, 1):
         for _ in range(n_steps):
             trainer.advance(0.0)
-        sizes.append(trainer.describe()[0][:4])
+        sizes.append(trainer.describe()[0][:6])
     trainer.evict(1)
     trainer.advance(0.0)
-    assert [*sizes, trainer.describe()[0][:4]] == ["3 of", "2 of", "1 of"]
+    assert [*sizes, trainer.describe()[0][:6]] == ["3 runs", "2 runs", "1 runs"]
 
 
 def test_nothing_of_a_pack_is_kept_when_its_runs_have_left():
