@@ -14,7 +14,6 @@ from itertools import product
 from typing import get_args
 
 import torch
-from training_cases import OBJECTIVES, toy_data
 
 from hpo.config.trial import (
     DataConfig,
@@ -32,6 +31,7 @@ from hpo.training.packs.trainer import PackedTrainer
 from hpo.training.record import Result
 from hpo.training.single import SingleTrainer, train
 from hpo.training.trainer import Finished, Progress, Run, Trainer
+from tests.support.training import OBJECTIVES, toy_data
 
 CPU = torch.device("cpu")
 

@@ -17,11 +17,11 @@ from pathlib import Path
 import torch
 from benches.curves import CurveTrainer
 from benches.storage import databases
-from worker_cases import make_worker
 
 from hpo.lifecycle.creation import create_from_file
 from hpo.training.single import SingleTrainer
 from hpo.training.trainer import Trainer
+from tests.support.workers import make_worker
 
 STUDIES = Path(__file__).parents[2] / "studies"
 CURVE_EPOCHS = 40
