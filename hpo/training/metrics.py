@@ -1,9 +1,9 @@
-"""Metrics and predictions from a network's outputs, on whatever device they are.
+"""Metrics and predictions from a network's outputs, on any device.
 
-A binary task is a multi-class one whose first class has the logit 0. Regression metrics are in the
-target's own units, and no digit of it is lost: they are computed in float64. All agree with
-scikit-learn's functions of the same names. A metric may have no value on some rows, such as the
-area under the curve where a class is absent.
+A binary task is treated as a multi-class one whose first class has the logit 0. Regression metrics
+are computed in float64, in the target's own units. All metrics agree with scikit-learn's functions
+of the same names. A metric may be undefined on some rows, for example `roc_auc` when a class is
+absent.
 """
 
 from collections.abc import Callable, Iterable
@@ -14,7 +14,7 @@ from torch.nn import functional
 from hpo.config.trial import MetricName, Task
 
 Score = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
-"""From values and targets, or from logits (rows, n_classes) and one-hot classes, all float64."""
+"""A metric of values and targets, or of logits (rows, n_classes) and one-hot classes; float64."""
 
 
 def count_outputs(task: Task, n_classes: int) -> int:
@@ -23,7 +23,7 @@ def count_outputs(task: Task, n_classes: int) -> int:
 
 
 def predictions(task: Task, logits: torch.Tensor, mean: float, std: float) -> torch.Tensor:
-    """What a person is told.
+    """Predicted values or probabilities.
 
     Args:
         task: of the network.
@@ -48,10 +48,10 @@ def measure(
     mean: float,
     std: float,
 ) -> torch.Tensor:
-    """Some metrics, float64 numbers on the device; `roc_auc` is NaN where it has no value.
+    """Compute metrics: float64 numbers on the device; an undefined `roc_auc` is NaN.
 
     Args:
-        metrics: defined for the task; one that is named twice is computed once.
+        metrics: defined for the task; duplicates are computed once.
         task: of the network.
         n_classes: 2 for a binary task, 0 in a regression.
         logits: the network's outputs, (rows, n_outputs).
@@ -72,10 +72,10 @@ def measure(
 def evaluate(
     task: Task, n_classes: int, logits: torch.Tensor, y: torch.Tensor, mean: float, std: float
 ) -> dict[str, float]:
-    """Every metric of the task that has a value on these rows, by name.
+    """Every metric of the task that is defined on these rows, by name.
 
-    Left out are `roc_auc` where a class is absent, a binary task's `f1` where the second class is,
-    and `r2` of a single row. Arguments as for `measure`.
+    Left out are `roc_auc` when a class is absent, a binary task's `f1` when the positive class is
+    absent, and `r2` of a single row. Arguments are those of `measure`.
     """
     names = [name for name in SCORES[task] if _has_value(name, task, n_classes, y)]
     values = measure(names, task, n_classes, logits, y, mean, std).tolist()
@@ -83,7 +83,7 @@ def evaluate(
 
 
 def _has_value(metric: MetricName, task: Task, n_classes: int, y: torch.Tensor) -> bool:
-    """Whether a metric can be computed on rows with these targets."""
+    """Whether a metric is defined on rows with these targets."""
     if task == "regression":
         return metric != "r2" or len(y) > 1
     counts: list[int] = torch.bincount(y.long(), minlength=n_classes).tolist()
@@ -108,14 +108,14 @@ def _accuracy(scores: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
 
 
 def _balanced_accuracy(scores: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
-    """Mean recall of the classes that occur."""
+    """Mean recall of the classes that are present."""
     confusion = _confusion(scores, truth)
     n_true = confusion.sum(dim=1)
     return (confusion.diagonal() / n_true.clamp(min=1)).sum() / (n_true > 0).sum()
 
 
 def _f1_by_class(scores: torch.Tensor, truth: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """F1 of each class, 0 where it neither occurs nor is predicted, and where it does."""
+    """F1 of each class (0 where undefined), and whether the class is present or predicted."""
     confusion = _confusion(scores, truth)
     n_either = confusion.sum(dim=0) + confusion.sum(dim=1)
     return 2 * confusion.diagonal() / n_either.clamp(min=1), n_either > 0
@@ -133,7 +133,7 @@ def _f1_macro(scores: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
 def _roc_auc_by_class(scores: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
     """Area under the curve of each column of `scores` by the Mann-Whitney statistic.
 
-    Ties get the mean of their ranks. A class that has no rows, or all, ranks nothing: NaN.
+    Ties get the mean of their ranks. A class with no rows or all rows gives NaN.
     """
     columns = scores.T.contiguous()
     ordered = columns.sort(dim=1).values
@@ -166,7 +166,7 @@ def _mae(values: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
 
 
 def _r2(values: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-    """Where the target is constant, 1 for perfect predictions and 0 for others."""
+    """For a constant target, 1 for perfect predictions and 0 for others."""
     missed, spread = (values - y).square().sum(), (y - y.mean()).square().sum()
     return torch.where(spread > 0, 1 - missed / spread, (missed == 0).double())
 

@@ -19,7 +19,7 @@ from hpo.training.trainer import Event, Failed, Finished, Progress, Run
 
 
 class SingleTrainer:
-    """Trains one run at a time, reproducibly to the bit."""
+    """Trains one run at a time, reproducible to the bit."""
 
     def __init__(self, device: torch.device | str) -> None:
         """Bind a device, such as `cpu` or `cuda:0`."""
@@ -30,7 +30,7 @@ class SingleTrainer:
         self._feed: Feed | None = None
 
     def admit(self, run: Run, checkpoint: Checkpoint | None = None) -> bool:
-        """Take a run, to go on from a checkpoint of it; False while there is another.
+        """Take a run, from a checkpoint if given; False while there is another run.
 
         Raises:
             ValueError: the checkpoint is of another run.
@@ -43,7 +43,7 @@ class SingleTrainer:
         return True
 
     def advance(self, max_seconds: float) -> list[Event]:
-        """Train for about so long; what happened, in order."""
+        """Train for about `max_seconds`; returns what happened, in order."""
         if self._run is None:
             return []
         try:
@@ -52,17 +52,17 @@ class SingleTrainer:
             if not is_out_of_memory(error):
                 raise
             failed = Failed(key=self._run.key, reason=f"out of memory: {first_line(error)}")
-        self._drop()  # only here, out of reach of the traceback, can memory be freed
+        self._drop()  # outside of `except`: the traceback holds references to memory
         return [failed]
 
     def checkpoint(self, key: int) -> Checkpoint | None:
-        """Where a run stands; None when it is not here or nothing was trained of it yet."""
+        """The state of a run; None if it is not here or has made no step."""
         if self._run is None or self._run.key != key:
             return None
         return self._session.checkpoint() if self._session else self._start
 
     def finish(self, key: int) -> Result | None:
-        """End a run early; None when it is not here, or has finished no epoch."""
+        """End a run early; None if it is not here or has finished no epoch."""
         if self._run is None or self._run.key != key or self._session is None:
             return None
         if (result := self._session.result(early=True)) is not None:
@@ -91,14 +91,14 @@ class SingleTrainer:
         self._run = self._start = self._session = None
 
     def _placed(self, data: TrainingData) -> Feed:
-        """The data on the device; runs in a row mostly share them."""
+        """The data on the device; consecutive runs mostly share them."""
         if self._feed is None or self._feed.data is not data:
             self._feed = None
             self._feed = Feed(data, self.device)
         return self._feed
 
     def _drop(self) -> None:
-        """Forget all that takes memory, and give it back."""
+        """Free all memory of the run and its data."""
         self._leave()
         self._feed = None
         free_memory(self.device)
@@ -108,7 +108,7 @@ def train(config: TrialConfig, data: TrainingData, device: torch.device | str) -
     """Train one configuration to its end.
 
     Raises:
-        MemoryError: it does not fit on the device.
+        MemoryError: the device has too little memory.
     """
     trainer = SingleTrainer(device)
     trainer.admit(Run(key=0, config=config, data=data))
@@ -162,10 +162,10 @@ class _Session:
         self._batches = self._start_epoch()
 
     def advance(self, deadline: float) -> tuple[Measurement, ...]:
-        """Train until `time.perf_counter()` says `deadline` or the run ends.
+        """Train until `time.perf_counter()` reaches `deadline` or the run ends.
 
         Returns:
-            The finite measurements of the epochs that were finished.
+            The finite measurements of the finished epochs.
         """
         start = time.perf_counter()
         measured = []
@@ -185,31 +185,31 @@ class _Session:
         return tuple(measured)
 
     def checkpoint(self) -> Checkpoint | None:
-        """The run as it stands; None before the first step."""
+        """The current state of the run; None before the first step."""
         return self._record.checkpoint(self._tensors(), self._feed.device)
 
     def result(self, *, early: bool = False) -> Result | None:
-        """How the run ended, or None while it goes on; `early` ends it after a finished epoch."""
+        """How the run ended; None while it goes on. `early` ends it at its last finished epoch."""
         if not (self._record.is_over or (early and self._record.best.step)):
             return None
         return self._record.result(self._feed, self._best_values)
 
     def _tensors(self) -> dict[str, torch.Tensor]:
-        """All tensors that the rest of the run depends on, by name."""
+        """All tensors of a checkpoint, by name."""
         memory = {f"{OPTIMIZER}{name}": t for name, t in self._optimizer.memory.items()}
         return {VALUES: self._parameters.values, BEST_VALUES: self._best_values, **memory}
 
     def _start_epoch(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """The batches of the epoch that are still to come; all of them but after a checkpoint."""
+        """The remaining batches of the epoch: all of them unless the run resumes within it."""
         training, record = self._config.training, self._record
         n_done = record.n_steps - record.n_epochs * self._feed.data.n_batches(training.batch_size)
         return self._feed.batches(training.seed, record.n_epochs, training.batch_size, n_done)
 
     def _end_epoch(self) -> Measurement | None:
-        """Validate; None when the run has diverged."""
+        """Validate; None if the run has diverged."""
         logits = torch.cat([self._passes.outputs(x) for x in self._feed.validation_blocks()])
         found = measured(self._feed, self._config.objective.metric, logits)
-        # The metric alone would hide a NaN among the logits: argmax takes it for a class.
+        # The metric alone would hide NaN logits: argmax returns a class for them.
         is_finite = logits.isfinite().all().double()
         value, loss, is_sound = torch.cat([found, is_finite[None]]).tolist()
         measurement = self._record.note(value, loss, is_finite=bool(is_sound))

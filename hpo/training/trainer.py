@@ -20,7 +20,7 @@ from hpo.training.record import Result
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Run:
-    """A trial to be trained; `key` names it among those of one trainer."""
+    """A trial to train; `key` identifies it within a trainer."""
 
     key: int
     config: TrialConfig
@@ -29,7 +29,7 @@ class Run:
 
 @dataclass(frozen=True, kw_only=True)
 class Progress:
-    """The epochs that a run finished in a slice."""
+    """Measurements of the epochs that a run finished in a slice."""
 
     key: int
     measurements: tuple[Measurement, ...]
@@ -37,7 +37,7 @@ class Progress:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Finished:
-    """A run has come to its end, and left the trainer."""
+    """A run has ended and left the trainer."""
 
     key: int
     result: Result
@@ -45,7 +45,7 @@ class Finished:
 
 @dataclass(frozen=True, kw_only=True)
 class Failed:
-    """A run could not go on, and left the trainer; the trainer can."""
+    """A run failed and left the trainer; the other runs go on."""
 
     key: int
     reason: str
@@ -53,7 +53,7 @@ class Failed:
 
 @dataclass(frozen=True, kw_only=True)
 class Unplaced:
-    """There is no memory for a run beside the others; it left as it was when admitted."""
+    """There is no memory for a run beside the others; it left the trainer untouched."""
 
     key: int
 
@@ -62,33 +62,33 @@ Event = Progress | Finished | Failed | Unplaced
 
 
 class Trainer(Protocol):
-    """Trains as many runs at a time as it has room for."""
+    """Trains a limited number of runs at a time."""
 
     device: torch.device
 
     def admit(self, run: Run, checkpoint: Checkpoint | None = None) -> bool:
-        """Take a run, to go on from a checkpoint of it; False when there is no room for it now.
+        """Take a run, from a checkpoint if given; False if there is no room for it now.
 
-        A run that goes on does so in the checkpoint's precision and with its history: patience and
-        the best epoch count over the whole run, and so does the `Result`.
+        A resumed run keeps the checkpoint's precision and history: patience, the best epoch and
+        the `Result` refer to the whole run.
 
         Raises:
             ValueError: the checkpoint is of another run.
         """
 
     def advance(self, max_seconds: float) -> list[Event]:
-        """Train for about so long; what happened, in order.
+        """Train for about `max_seconds`; returns what happened, in order.
 
-        Measurements are of the epochs finished in this slice, never those of a checkpoint.
+        Measurements are those of this slice, never those of a checkpoint.
         """
 
     def checkpoint(self, key: int) -> Checkpoint | None:
-        """Where a run stands; None when it is not here or nothing was trained of it yet."""
+        """The state of a run; None if it is not here or has made no step."""
 
     def finish(self, key: int) -> Result | None:
-        """End a run early, as if its last finished epoch were its last; it leaves the trainer.
+        """End a run early, at its last finished epoch; it leaves the trainer.
 
-        None when it is not here, or has finished no epoch: it stays then.
+        None if the run is not here, or has finished no epoch and stays.
         """
 
     def evict(self, key: int) -> None:

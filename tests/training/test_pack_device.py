@@ -57,7 +57,7 @@ def make_pack(task: Task, precision: Precision) -> Pack:
         )
         for index, name in enumerate(get_args(OptimizerName) * 2)
     ]
-    kind = PackKey(
+    key = PackKey(
         feed=Feed(data, META),
         batch_size=64,
         gradient=loss_gradient(configs[0].training.loss, task),
@@ -67,7 +67,7 @@ def make_pack(task: Task, precision: Precision) -> Pack:
         size=family.pack_key(configs[0].model),
     )
     runs = [Run(key=key, config=config, data=data) for key, config in enumerate(configs)]
-    pack = Pack(kind, [PackedRun.of(run, None, META) for run in runs])
+    pack = Pack(key, [PackedRun.of(run, None, META) for run in runs])
     for slot, member in enumerate(pack.members):
         pack.enter(slot, pack.flat(slot, member.tensors()))
     pack.begin()

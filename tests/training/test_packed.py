@@ -268,10 +268,10 @@ def test_as_many_newcomers_are_taken_as_there_is_memory_for(monkeypatch):
     """A pack of more than three runs lacks memory here; those turned away may come again."""
 
     class Pack(packed.Pack):
-        def __init__(self, kind, members) -> None:
+        def __init__(self, key, members) -> None:
             if len(members) > 3:
                 raise RuntimeError("CUDA out of memory. Tried to allocate 20.00 MiB.\nMore of it.")
-            super().__init__(kind, members)
+            super().__init__(key, members)
 
     monkeypatch.setattr(packed, "Pack", Pack)
     data = toy_data(n_rows=150)
@@ -300,7 +300,7 @@ def test_a_pack_that_runs_out_of_memory_at_work_touches_no_other(monkeypatch):
 
     def failing(pack):
         nonlocal n_left
-        is_small = pack.kind.size == 16
+        is_small = pack.key.size == 16
         n_left -= is_small
         if is_small and n_left == 0:
             raise RuntimeError("CUDA out of memory. Tried to allocate 2 GiB")
@@ -321,7 +321,7 @@ def test_an_error_that_is_no_lack_of_memory_is_raised():
 
 
 def test_an_error_in_making_a_pack_is_not_taken_for_lack_of_memory(monkeypatch):
-    def make(kind, members):
+    def make(key, members):
         raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
 
     monkeypatch.setattr(packed, "Pack", make)
@@ -453,10 +453,10 @@ def test_nothing_is_told_of_a_run_by_the_pack_that_it_left(monkeypatch):
     trainer.evict(0)
     made = packed.Pack
 
-    def make(kind, members):
-        if kind.size == 16:
+    def make(key, members):
+        if key.size == 16:
             raise RuntimeError("out of memory")
-        return made(kind, members)
+        return made(key, members)
 
     monkeypatch.setattr(packed, "Pack", make)
     other = toy_config(model={"width": 24}, seed=1, batch_size=300)
@@ -553,7 +553,7 @@ def test_nothing_of_a_pack_is_kept_when_its_runs_have_left():
     trainer = started(PackedTrainer(CPU, 2), toy_config(), data)
     trainer.advance(0.0)
     (pack,) = trainer._packs.values()
-    seen = [weakref.ref(pack), weakref.ref(pack.kind.feed)]
+    seen = [weakref.ref(pack), weakref.ref(pack.key.feed)]
     del pack
     gc.disable()
     try:

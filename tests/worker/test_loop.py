@@ -307,7 +307,7 @@ def test_diverged_trials_are_pruned_with_their_reason(
     make_worker(study, store).work(threading.Event())
     trial = study.trials()[1]
     assert trial.state.name == "PRUNED"
-    assert "no finite number" in trial.user_attrs["reason"]
+    assert "not finite" in trial.user_attrs["reason"]
 
 
 class OutOfMemory(SingleTrainer):

@@ -1,10 +1,10 @@
-"""A pack: many runs of one kind in training at once, as one program.
+"""A pack: many runs in training at once, as one program.
 
-Its runs share the data, batch size, loss, metric and precision; in all else they differ. A step
-makes an update of every run, wherever in its epoch it is. When a run ends an epoch its parameters
-are set aside, and those of all runs are validated together as soon as each has ended one; what is
-better than the best is kept on the device, and the host learns of it at the end of a slice. A run
-that is over goes on unheeded until then.
+Runs of a pack share the data, batch size, loss, metric and precision, and differ in everything
+else. A step updates every run, wherever in its epoch it is. When a run ends an epoch, its
+parameters are copied aside; the copies of all runs are validated together once each run has one.
+The device keeps the best parameters, and the host reads the metrics at the end of a slice. A run
+that is over continues until then, and is ignored.
 """
 
 from collections.abc import Hashable, Mapping, Sequence
@@ -27,12 +27,12 @@ from hpo.training.random import permutations
 from hpo.training.record import measured
 
 METRIC_SLOTS = 16
-"""Members whose metrics are computed at once; they take memory."""
+"""Members whose metrics are computed at once; a larger number needs more memory."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PackKey:
-    """What the runs of a pack have in common; equal when the feed is the same object.
+    """What the runs of a pack have in common.
 
     Attributes:
         gradient: of the loss.
@@ -53,29 +53,29 @@ class Pack:
     """Trains its members together.
 
     Attributes:
-        kind: what its members have in common.
-        members: by slot.
+        key: what the members have in common.
+        members: the runs, by slot.
     """
 
-    def __init__(self, kind: PackKey, members: Sequence[PackedRun]) -> None:
-        """Make room for the members, and rehearse: lack of memory shows before anyone is in.
+    def __init__(self, key: PackKey, members: Sequence[PackedRun]) -> None:
+        """Allocate memory for the members, and rehearse a step: memory runs out here if at all.
 
         Raises:
             RuntimeError: there is too little memory.
         """
-        family = kind.family
+        family = key.family
         self.members = sorted(members, key=lambda m: family.pack_order(m.run.config.model))
-        self.kind, self._feed, self._device = kind, kind.feed, kind.feed.device
+        self.key, self._feed, self._device = key, key.feed, key.feed.device
         data, configs = self._feed.data, [member.run.config for member in self.members]
-        self._n_batches = data.n_batches(kind.batch_size)
-        self._master = master_dtype(kind.precision)
-        self._working = getattr(torch, kind.precision)
+        self._n_batches = data.n_batches(key.batch_size)
+        self._master = master_dtype(key.precision)
+        self._working = getattr(torch, key.precision)
         self._networks = family.pack(
             [config.model for config in configs],
             data.n_inputs,
             data.n_outputs,
             seeds=[config.training.seed for config in configs],
-            gradient=kind.gradient,
+            gradient=key.gradient,
             master=self._master,
             working=self._working,
             device=self._device,
@@ -91,12 +91,12 @@ class Pack:
             self._forget()
 
     def enter(self, slot: int, state: State, orders: torch.Tensor | None = None) -> None:
-        """Bring a member in, before `begin`.
+        """Copy a member's state to its slot, before `begin`.
 
         Args:
-            slot: the member's.
+            slot: of the member.
             state: its tensors.
-            orders: of the rows in its epochs, from another pack; without them they are drawn.
+            orders: of the rows in its epochs, from another pack; drawn if None.
         """
         with torch.no_grad(), self._program.on_stream():
             for name, parts in self.state(slot).items():
@@ -109,7 +109,7 @@ class Pack:
             self._undrawn += [(slot, epoch), (slot, epoch + 1)]
 
     def begin(self) -> None:
-        """Take up every member where its record says it is."""
+        """Start every member at the position of its record."""
         records = [member.record for member in self.members]
         counted = [(r.n_steps, r.n_epochs, r.best.step, r.best.value, r.best_loss) for r in records]
         with torch.no_grad(), self._program.on_stream():
@@ -131,7 +131,7 @@ class Pack:
             self._ends.setdefault(-record.n_steps % self._n_batches, []).append(slot)
         self._n_ended = [record.n_epochs for record in records]
         self._starts = [record.n_steps for record in records]
-        # The engine of one run may stop after an epoch's last step, before it validates.
+        # The engine of one run may have stopped after an epoch's last step, before validation.
         is_owed = [r.n_steps == (r.n_epochs + 1) * self._n_batches for r in records]
         if owed := [slot for slot, owes in enumerate(is_owed) if owes]:
             with torch.no_grad(), self._program.on_stream():
@@ -139,10 +139,10 @@ class Pack:
         self._program.join()
 
     def flat(self, slot: int, tensors: Mapping[str, torch.Tensor]) -> State:
-        """A member's flat tensors, brought to the device and cut as `enter` takes them."""
+        """Move a member's flat tensors to the device and cut them for `enter`."""
         shapes = [part.shape for part in self.state(slot)[VALUES]]
         sizes = [shape.numel() for shape in shapes]
-        with self._program.on_stream():  # whose memory is not used again before `enter` is done
+        with self._program.on_stream():  # so that their memory is not reused before `enter` is done
             moved = {name: tensor.to(self._device) for name, tensor in tensors.items()}
         return {
             name: [p.view(s) for p, s in zip(torch.split(tensor, sizes), shapes, strict=True)]
@@ -159,22 +159,22 @@ class Pack:
         }
 
     def orders(self, slot: int) -> torch.Tensor:
-        """The orders of rows in a member's even and odd epochs, this one's and the next: (2, n)."""
+        """The orders of rows in a member's current and next epoch, even epochs first: (2, n)."""
         return self._orders[:, slot]
 
     def __str__(self) -> str:
-        """Its size, and the share of its parameters that is padding."""
+        """The number of runs, and the share of padding among the parameters."""
         own = sum(
             part.numel() for slot in range(len(self.members)) for part in self.state(slot)[VALUES]
         )
         padding = 1 - own / sum(values.numel() for values in self._values)
         return (
-            f"{len(self.members)} runs, {self.kind.precision}, "
-            f"batches of {self.kind.batch_size}: {padding:.0%} padding"
+            f"{len(self.members)} runs, {self.key.precision}, "
+            f"batches of {self.key.batch_size}: {padding:.0%} padding"
         )
 
     def step(self) -> None:
-        """Make an update of every member, and look after those that end an epoch by it."""
+        """Update every member, and handle those that end an epoch."""
         with torch.no_grad(), self._program.on_stream():
             self._program.run(self._step)
             self._n_steps += 1
@@ -182,7 +182,7 @@ class Pack:
                 self._end_epoch(ended)
 
     def read(self) -> dict[int, list[Measurement]]:
-        """Wait for the device, and note in the members' records what was measured, by slot."""
+        """Wait for the device and add the measurements to the records; returns them by slot."""
         with torch.no_grad(), self._program.on_stream():
             if self._pending:
                 self._end_pending()
@@ -223,7 +223,7 @@ class Pack:
         n, device = len(self.members), self._device
         n_rows = len(self._feed.x_train)
         self._slots = torch.arange(n, device=device)
-        self._rows = torch.arange(min(self.kind.batch_size, n_rows), device=device)
+        self._rows = torch.arange(min(self.key.batch_size, n_rows), device=device)
         self._orders = torch.zeros(2, n, n_rows, dtype=torch.int32, device=device)
         self._steps, self._epochs = torch.zeros_like(self._slots), torch.zeros_like(self._slots)
         self._best_epochs = torch.zeros_like(self._slots)
@@ -235,7 +235,7 @@ class Pack:
         self._max_epochs = torch.tensor([each.max_epochs for each in training], device=device)
 
     def _forget(self) -> None:
-        """Begin with no member, as if nothing had been rehearsed; what counts is set by `begin`."""
+        """Reset the state after the rehearsal; `begin` sets the counters."""
         self._has_diverged.zero_()
         self._n_steps = 0
         self._ends: dict[int, list[int]] = {}
@@ -254,10 +254,10 @@ class Pack:
         self._steps.add_(1)
 
     def _batch(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Each member's next batch; rows beyond the end of its epoch weigh nothing."""
+        """Each member's next batch; rows beyond the end of its epoch have weight 0."""
         n_rows, n = len(self._feed.x_train), len(self.members)
         epochs, batches = self._steps // self._n_batches, self._steps % self._n_batches
-        rows = batches[:, None] * self.kind.batch_size + self._rows
+        rows = batches[:, None] * self.key.batch_size + self._rows
         is_row = rows < n_rows
         places = (epochs % 2 * n + self._slots)[:, None] * n_rows + rows.clamp(max=n_rows - 1)
         index = self._orders.view(-1).index_select(0, places.view(-1))
@@ -267,12 +267,12 @@ class Pack:
         return x, y, weights[..., None]
 
     def _end_epoch(self, ended: list[int]) -> None:
-        """Set the parameters of these slots aside; validate when all have some aside."""
+        """Copy the parameters of these slots aside; validate once all slots have a copy."""
         if not set(self._pending).isdisjoint(ended):
             self._end_pending()
         index = self._index(ended)
         for aside, values in zip(self._aside, self._values, strict=True):
-            own = index[: sum(slot < len(values) for slot in ended)]  # both in order of slots
+            own = index[: sum(slot < len(values) for slot in ended)]  # slots are in order
             aside.index_copy_(0, own, values.index_select(0, own))
         for slot in ended:
             self._n_ended[slot] += 1
@@ -281,7 +281,7 @@ class Pack:
             self._end_pending()
 
     def _end_pending(self) -> None:
-        """Validate what is aside, and draw the orders of the epochs after the next."""
+        """Validate the copies, and draw the orders of the epochs after the next."""
         pending, self._pending = self._pending, []
         is_pending = torch.zeros_like(self._has_diverged)
         is_pending.index_fill_(0, self._index(pending), value=True)
@@ -292,10 +292,10 @@ class Pack:
         self._draw_orders([(slot, self._n_ended[slot] + 1) for slot in pending])
 
     def _validate(self) -> torch.Tensor:
-        """Of what is aside, float64 (3, slots): metric, loss, whether all outputs are finite."""
+        """Metric, loss and whether all outputs are finite, of the copies: float64 (3, slots)."""
         values = [a.to(dtype) for a, dtype in zip(self._aside, self._types, strict=True)]
         logits = self._networks.outputs(values, self._feed.validation_blocks())
-        of_slot = partial(measured, self._feed, self.kind.metric)
+        of_slot = partial(measured, self._feed, self.key.metric)
         found = torch.vmap(of_slot, chunk_size=METRIC_SLOTS)(logits)
         is_finite = logits.isfinite().flatten(1).all(dim=1).double()
         return torch.cat([found.t(), is_finite[None]])
@@ -307,10 +307,10 @@ class Pack:
         losses: torch.Tensor,
         is_finite: torch.Tensor,
     ) -> None:
-        """Keep what is aside where it is the best so far, as `Record.note` does for the host."""
+        """Keep the copies that are the best so far, by the rules of `Record.note`."""
         is_over = self._has_diverged | (self._epochs - self._best_epochs >= self._patience)
         is_over |= self._epochs >= self._max_epochs
-        gain = METRICS[self.kind.metric].direction.sign * (self._best - values)
+        gain = METRICS[self.key.metric].direction.sign * (self._best - values)
         is_lower = (losses < self._best_losses) | self._best_losses.isnan()
         is_gain = (self._best_epochs == 0) | (gain > 0) | ((gain == 0) & is_lower)
         is_sound = is_finite & values.isfinite()
@@ -324,7 +324,7 @@ class Pack:
             best.copy_(torch.where(is_best[: len(best), None], aside, best))
 
     def _draw_orders(self, epochs: Sequence[tuple[int, int]]) -> None:
-        """Draw the order of rows for some slots' epochs."""
+        """Draw the order of rows for epochs given as (slot, epoch)."""
         if not epochs:
             return
         n = len(self.members)

@@ -20,10 +20,10 @@ from hpo.training.trainer import Run
 MEAN, MEAN_SQUARE, STEP = f"{OPTIMIZER}mean", f"{OPTIMIZER}mean_square", f"{OPTIMIZER}step"
 VELOCITY = f"{OPTIMIZER}velocity"
 STATE = (VALUES, BEST_VALUES, MEAN, MEAN_SQUARE)
-"""What a pack keeps of each member; the velocity of SGD is kept as a mean."""
+"""Tensors that a pack keeps of each run; the velocity of SGD is kept as the mean."""
 
 State = Mapping[str, Sequence[torch.Tensor]]
-"""By the names of `STATE`, each cut into the tensors of the network's parameters."""
+"""Tensors by the names of `STATE`, each cut into the network's parameters."""
 
 
 @dataclass(kw_only=True, eq=False)
@@ -31,7 +31,7 @@ class PackedRun:
     """A run in a trainer of many.
 
     Attributes:
-        start: where it goes on from; None when it begins, and once it is in a pack.
+        start: checkpoint to resume from; None for a new run, and once the run is in a pack.
     """
 
     run: Run
@@ -40,11 +40,11 @@ class PackedRun:
 
     @classmethod
     def of(cls, run: Run, checkpoint: Checkpoint | None, device: torch.device) -> "PackedRun":
-        """A run that is to be trained on a device."""
+        """A run to train on a device."""
         return cls(run=run, record=Record.of(run.config, checkpoint, device), start=checkpoint)
 
     def tensors(self) -> dict[str, torch.Tensor]:
-        """The flat tensors to begin with, on the CPU, by the names of `STATE`."""
+        """The initial flat tensors on the CPU, by the names of `STATE`."""
         if self.start:
             found = self.start.tensors
             mean = found[VELOCITY if VELOCITY in found else MEAN]
@@ -60,14 +60,14 @@ class PackedRun:
         return dict(zip(STATE, flat, strict=True))
 
     def checkpoint(self, state: State, device: torch.device) -> Checkpoint | None:
-        """Where the run stands, from its tensors in a pack; None before the first step."""
+        """The state of the run, from its tensors in a pack; None before the first step."""
         flat = {name: joined(state[name]) for name in STATE}
         name, n_steps = self.run.config.optimizer.name, self.record.n_steps
         return self.record.checkpoint(_named(name, flat, n_steps), device)
 
 
 def joined(parts: Iterable[torch.Tensor]) -> torch.Tensor:
-    """One flat tensor of a network's parameters."""
+    """Join a network's parameters to one flat tensor."""
     return torch.cat([part.flatten() for part in parts])
 
 

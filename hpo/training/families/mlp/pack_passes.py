@@ -20,7 +20,7 @@ from hpo.training.random import PackedMasks
 
 @dataclass(frozen=True, kw_only=True)
 class _Stretch:
-    """Neighbouring slots with the same activation.
+    """Neighboring slots with the same activation.
 
     Attributes:
         is_shifted: the slots have padded units, and the activation would not keep them at 0.
