@@ -1,4 +1,4 @@
-"""Loading of model files of every format there ever was."""
+"""Loads model files of every format."""
 
 from pathlib import Path
 
@@ -9,10 +9,10 @@ from hpo.models.model import Model, Predictor
 
 
 def load_model(path: str | Path) -> Predictor:
-    """Load an exported model or ensemble, by its folder or its file.
+    """Load an exported model or ensemble from its folder or file.
 
     Raises:
-        InputError: nothing is there, or it is no model.
+        InputError: the file is missing or is no model.
     """
     file = Path(path)
     if file.is_dir():

@@ -1,7 +1,7 @@
-"""What predicts, and first of all a trained model with its preprocessing.
+"""Predictors, and the trained model with its preprocessing.
 
-A model's file holds the tensors of the preprocessor and of the network side by side, and in the
-header the trial's configuration, the table's schema and the validation metrics.
+A model's file holds the tensors of the preprocessor and of the network. Its header holds the
+trial's configuration, the table's schema and the validation metrics.
 """
 
 import json
@@ -27,12 +27,12 @@ BLOCK_ROWS = 65_536
 
 @dataclass(frozen=True, kw_only=True)
 class Predictor(ABC):
-    """What has a table's schema and predicts on raw rows.
+    """A model or ensemble that predicts on raw rows.
 
     Attributes:
-        schema: of the table that it was trained on.
-        metrics: validation metrics, by name, in the target's own units; one that has no value on
-            the validation part is missing.
+        schema: of the training table.
+        metrics: validation metrics, by name, in the target's own units; those that are undefined on
+            the validation part are missing.
     """
 
     schema: TableSchema
@@ -41,11 +41,11 @@ class Predictor(ABC):
     @property
     @abstractmethod
     def parts(self) -> tuple[tuple[float, "Model"], ...]:
-        """The models whose predictions are averaged, each after its weight; weights add up to 1."""
+        """Pairs of weight and model, whose predictions are averaged; weights add up to 1."""
 
     @abstractmethod
     def logits(self, x_num: torch.Tensor, x_cat: torch.Tensor) -> torch.Tensor:
-        """What metrics are computed from; rows as for `outputs`.
+        """Logits or values for metrics; arguments are those of `outputs`.
 
         Returns:
             (rows, n_outputs) logits or, in a regression, float64 values in the target's own units.
@@ -53,7 +53,7 @@ class Predictor(ABC):
 
     @abstractmethod
     def block_outputs(self, x_num: torch.Tensor, x_cat: torch.Tensor) -> torch.Tensor:
-        """`outputs` of so few rows that they may be in memory at once."""
+        """`outputs` of at most `BLOCK_ROWS` rows."""
 
     @abstractmethod
     def to_bytes(self) -> bytes:
@@ -61,7 +61,7 @@ class Predictor(ABC):
 
     @property
     def is_bounded(self) -> bool:
-        """Whether it cuts all numbers off beyond those of training."""
+        """Whether all numbers are clipped to the range of training."""
         scaled = {part.preprocessor.numeric for _, part in self.parts}
         return scaled == {"quantile"} and not self.schema.dates
 
@@ -69,17 +69,17 @@ class Predictor(ABC):
         """Predict on raw rows.
 
         Args:
-            table: a polars or pandas DataFrame, or a dict of columns, that holds the training
-                table's feature columns in any order; others are ignored. Cells are read as the
-                schema says, whatever type they come in.
-            where: the table's name, which opens each message.
+            table: a polars or pandas DataFrame, or a dict of columns, with the feature columns of
+                the training table in any order; others are ignored. The schema decides how cells
+                are read, whatever their type.
+            where: the table's name, for messages.
 
         Returns:
-            A column `prediction` (the class's label in its own type, or the number) and, for
-            classes, `probability_<label>` each; row for row as the input.
+            A column `prediction` (the class's label in its own type, or the number) and a column
+            `probability_<label>` for each class; rows are in the order of the input.
 
         Raises:
-            DataError: a column is missing or does not hold what it must.
+            DataError: a column is missing or has invalid cells.
         """
         outputs = self.outputs(*self.schema.encode(as_frame(table, where), where))
         if self.schema.task == "regression":
@@ -95,7 +95,7 @@ class Predictor(ABC):
         """Predict on encoded rows, float64 in a regression and float32 otherwise.
 
         Args:
-            x_num: (rows, n_numbers) float64, missing is NaN.
+            x_num: (rows, n_numbers) float64, NaN if missing.
             x_cat: (rows, n_categorical) int64 codes.
 
         Returns:
@@ -108,7 +108,7 @@ class Predictor(ABC):
 
 @dataclass(frozen=True, kw_only=True)
 class Model(Predictor):
-    """Preprocessor and network, and what they were trained by.
+    """A preprocessor and a network, with the configuration of their training.
 
     Attributes:
         target_mean: mean of the training targets in a regression, otherwise 0.
@@ -126,19 +126,19 @@ class Model(Predictor):
 
     @property
     def parts(self) -> tuple[tuple[float, "Model"], ...]:
-        """Itself alone."""
+        """The model itself with weight 1."""
         return ((1.0, self),)
 
     @torch.inference_mode()
     def logits(self, x_num: torch.Tensor, x_cat: torch.Tensor) -> torch.Tensor:
-        """What metrics are computed from: logits, or values in the target's own units."""
+        """Logits, or values in the target's own units."""
         logits: torch.Tensor = self.network.eval()(self.preprocessor(x_num, x_cat))
         if self.schema.task == "regression":
             return predictions("regression", logits, self.target_mean, self.target_std)[:, None]
         return logits
 
     def block_outputs(self, x_num: torch.Tensor, x_cat: torch.Tensor) -> torch.Tensor:
-        """The network's predictions."""
+        """Predictions of at most `BLOCK_ROWS` rows."""
         return predictions(self.schema.task, self.logits(x_num, x_cat), 0.0, 1.0)
 
     def to_bytes(self) -> bytes:
@@ -148,21 +148,21 @@ class Model(Predictor):
 
     @classmethod
     def from_bytes(cls, content: bytes, where: str) -> "Model":
-        """Read what `to_bytes` wrote.
+        """Read the content of a file.
 
         Raises:
-            InputError: it is no model of ours, or of a newer format.
+            InputError: the content is no model, or has a newer format.
         """
         tensors, header = unpack(content, where, MODEL)
         return cls.assemble(read_schema(header, where), tensors, header, where)
 
     def tensors(self) -> Tensors:
-        """Everything that was learned, by name."""
+        """All learned tensors, by name."""
         tensors = {f"preprocessor.{k}": v for k, v in self.preprocessor.state_dict().items()}
         return tensors | {f"network.{k}": v for k, v in self.network.state_dict().items()}
 
     def header(self) -> Header:
-        """What else there is to know of it besides the schema, as JSON texts."""
+        """The header of the file, without format and schema, as JSON texts."""
         return {
             "config": json.dumps(asdict(self.config)),
             "target": json.dumps([self.target_mean, self.target_std]),
@@ -172,10 +172,10 @@ class Model(Predictor):
 
     @classmethod
     def assemble(cls, schema: TableSchema, tensors: Tensors, header: Header, where: str) -> "Model":
-        """Make one of a schema and what `tensors` and `header` gave.
+        """Build a model of a schema, tensors and a header.
 
         Raises:
-            InputError: the header does not say what it must, or the tensors are others.
+            InputError: the header is incomplete or invalid, or the tensors do not fit it.
         """
         config: TrialConfig = part(header, "config", TrialConfig, where)
         mean, std = part(header, "target", tuple[float, float], where)
@@ -200,9 +200,9 @@ class Model(Predictor):
 
 
 def read_schema(header: Header, where: str) -> TableSchema:
-    """The schema that a header holds.
+    """The schema in a header.
 
     Raises:
-        InputError: it holds none.
+        InputError: the schema is missing or invalid.
     """
     return TableSchema.from_json(text(header, "schema", where), f"{where}: schema")

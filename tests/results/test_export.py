@@ -169,7 +169,10 @@ def test_a_study_without_a_test_part_says_so(tmp_path: Path) -> None:
     assert (metrics["test"], "accuracy" in metrics["validation"]) == ({}, True)
     card = (folder / "README.md").read_text()
     assert "| metric | validation |\n" in card
-    assert "There was no test part: validation rows chose the model, and flatter it." in card
+    assert (
+        "There was no test part. The choice of the model makes validation metrics optimistic."
+        in card
+    )
     content = gather(study, store, top=2)
     assert {part for each in content.contenders for part in each.metrics} == {"validation"}
     page = render(content)

@@ -22,6 +22,7 @@ from hpo.training.losses import Gradient
 from hpo.training.packs.program import Program
 from hpo.training.packs.run import STATE, PackedRun, State
 from hpo.training.packs.update import PackOptimizer
+from hpo.training.parameters import split
 from hpo.training.precision import master_dtype
 from hpo.training.random import permutations
 from hpo.training.record import measured
@@ -141,13 +142,9 @@ class Pack:
     def flat(self, slot: int, tensors: Mapping[str, torch.Tensor]) -> State:
         """Move a member's flat tensors to the device and cut them for `enter`."""
         shapes = [part.shape for part in self.state(slot)[VALUES]]
-        sizes = [shape.numel() for shape in shapes]
         with self._program.on_stream():  # so that their memory is not reused before `enter` is done
             moved = {name: tensor.to(self._device) for name, tensor in tensors.items()}
-        return {
-            name: [p.view(s) for p, s in zip(torch.split(tensor, sizes), shapes, strict=True)]
-            for name, tensor in moved.items()
-        }
+        return {name: split(tensor, shapes) for name, tensor in moved.items()}
 
     def state(self, slot: int) -> State:
         """Views of a member's tensors."""
