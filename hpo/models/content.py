@@ -19,12 +19,12 @@ Tensors = dict[str, torch.Tensor]
 Header = dict[str, str]
 
 
-def pack(tensors: Tensors, header: Header) -> bytes:
+def serialize(tensors: Tensors, header: Header) -> bytes:
     """The content of a file."""
     return safetensors.torch.save({k: v.contiguous() for k, v in tensors.items()}, header)
 
 
-def unpack(content: bytes, where: str, *formats: int) -> tuple[Tensors, Header]:
+def deserialize(content: bytes, where: str, *formats: int) -> tuple[Tensors, Header]:
     """Read the content of a file in one of the formats.
 
     Raises:
@@ -42,16 +42,16 @@ def unpack(content: bytes, where: str, *formats: int) -> tuple[Tensors, Header]:
     return tensors, header
 
 
-def part(header: Mapping[str, str], key: str, kind: Any, where: str) -> Any:
+def header_value(header: Mapping[str, str], key: str, kind: Any, where: str) -> Any:
     """Read a value of a header.
 
     Raises:
         InputError: the value is missing or of another type.
     """
-    return parse_json(kind, text(header, key, where), f"{where}: {key}")
+    return parse_json(kind, header_text(header, key, where), f"{where}: {key}")
 
 
-def text(header: Mapping[str, str], key: str, where: str) -> str:
+def header_text(header: Mapping[str, str], key: str, where: str) -> str:
     """Read a text of a header.
 
     Raises:
@@ -62,6 +62,6 @@ def text(header: Mapping[str, str], key: str, where: str) -> str:
     return header[key]
 
 
-def under(prefix: str, tensors: Tensors) -> Tensors:
+def strip_prefix(prefix: str, tensors: Tensors) -> Tensors:
     """The tensors whose names begin with a prefix, named without it."""
     return {key.removeprefix(prefix): t for key, t in tensors.items() if key.startswith(prefix)}

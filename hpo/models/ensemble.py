@@ -11,7 +11,7 @@ import torch
 
 from hpo.config.errors import InputError
 from hpo.config.trial import Task
-from hpo.models.content import ENSEMBLE, pack, part, under, unpack
+from hpo.models.content import ENSEMBLE, deserialize, header_value, serialize, strip_prefix
 from hpo.models.model import Model, Predictor, read_schema
 from hpo.training.metrics import predictions
 
@@ -58,8 +58,8 @@ class Ensemble(Predictor):
     def to_bytes(self) -> bytes:
         """The file's content."""
         tensors = {
-            f"{place}.{name}": tensor.clone()  # members may share a preprocessor
-            for place, member in enumerate(self.members)
+            f"{index}.{name}": tensor.clone()  # members may share a preprocessor
+            for index, member in enumerate(self.members)
             for name, tensor in member.model.tensors().items()
         }
         members = [
@@ -72,7 +72,7 @@ class Ensemble(Predictor):
             "metrics": json.dumps(self.metrics),
             "members": json.dumps(members),
         }
-        return pack(tensors, header)
+        return serialize(tensors, header)
 
     @classmethod
     def from_bytes(cls, content: bytes, where: str) -> "Ensemble":
@@ -81,20 +81,22 @@ class Ensemble(Predictor):
         Raises:
             InputError: the content is no ensemble, or has a newer format.
         """
-        tensors, header = unpack(content, where, ENSEMBLE)
+        tensors, header = deserialize(content, where, ENSEMBLE)
         schema = read_schema(header, where)
         members = []
-        for place, said in enumerate(part(header, "members", tuple[_Described, ...], where)):
-            model = Model.assemble(schema, under(f"{place}.", tensors), asdict(said), where)
-            members.append(EnsembleMember(number=said.number, weight=said.weight, model=model))
+        described = header_value(header, "members", tuple[_MemberHeader, ...], where)
+        for index, entry in enumerate(described):
+            own = strip_prefix(f"{index}.", tensors)
+            model = Model.assemble(schema, own, asdict(entry), where)
+            members.append(EnsembleMember(number=entry.number, weight=entry.weight, model=model))
         if not members:
             raise InputError(f"{where}: is an ensemble without members")
-        metrics = part(header, "metrics", dict[str, float], where)
+        metrics = header_value(header, "metrics", dict[str, float], where)
         return cls(schema=schema, metrics=metrics, members=tuple(members))
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Described:
+class _MemberHeader:
     """A member in the file's header, with the header of the member's own file."""
 
     number: int

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from hpo.config.errors import InputError
-from hpo.models.content import ENSEMBLE, MODEL, unpack
+from hpo.models.content import ENSEMBLE, MODEL, deserialize
 from hpo.models.ensemble import Ensemble
 from hpo.models.model import Model, Predictor
 
@@ -21,6 +21,6 @@ def load_model(path: str | Path) -> Predictor:
         content = file.read_bytes()
     except OSError as error:
         raise InputError(f"{file}: cannot be read ({error.strerror})") from None
-    _, header = unpack(content, str(file), MODEL, ENSEMBLE)
+    _, header = deserialize(content, str(file), MODEL, ENSEMBLE)
     kind = Ensemble if header["format"] == str(ENSEMBLE) else Model
     return kind.from_bytes(content, str(file))

@@ -18,7 +18,16 @@ from hpo.config.trial import Environment, TrialConfig
 from hpo.data.preprocessing import Preprocessor
 from hpo.data.schema import TableSchema
 from hpo.data.sources import as_frame
-from hpo.models.content import MODEL, Header, Tensors, pack, part, text, under, unpack
+from hpo.models.content import (
+    MODEL,
+    Header,
+    Tensors,
+    deserialize,
+    header_text,
+    header_value,
+    serialize,
+    strip_prefix,
+)
 from hpo.training.families.family import trained_network
 from hpo.training.metrics import count_outputs, predictions
 
@@ -144,7 +153,7 @@ class Model(Predictor):
     def to_bytes(self) -> bytes:
         """The file's content."""
         header = {"format": str(MODEL), "schema": self.schema.to_json(), **self.header()}
-        return pack(self.tensors(), header)
+        return serialize(self.tensors(), header)
 
     @classmethod
     def from_bytes(cls, content: bytes, where: str) -> "Model":
@@ -153,7 +162,7 @@ class Model(Predictor):
         Raises:
             InputError: the content is no model, or has a newer format.
         """
-        tensors, header = unpack(content, where, MODEL)
+        tensors, header = deserialize(content, where, MODEL)
         return cls.assemble(read_schema(header, where), tensors, header, where)
 
     def tensors(self) -> Tensors:
@@ -177,13 +186,13 @@ class Model(Predictor):
         Raises:
             InputError: the header is incomplete or invalid, or the tensors do not fit it.
         """
-        config: TrialConfig = part(header, "config", TrialConfig, where)
-        mean, std = part(header, "target", tuple[float, float], where)
+        config: TrialConfig = header_value(header, "config", TrialConfig, where)
+        mean, std = header_value(header, "target", tuple[float, float], where)
         try:
             preprocessor = Preprocessor.empty(schema, config.preprocessing.numeric)
-            preprocessor.restore(under("preprocessor.", tensors))
+            preprocessor.restore(strip_prefix("preprocessor.", tensors))
             n_outputs = count_outputs(schema.task, len(schema.classes))
-            weights = under("network.", tensors)
+            weights = strip_prefix("network.", tensors)
             network = trained_network(config.model, preprocessor.n_features, n_outputs, weights)
         except RuntimeError:
             raise InputError(f"{where}: its tensors do not fit its configuration") from None
@@ -194,8 +203,8 @@ class Model(Predictor):
             network=network,
             target_mean=mean,
             target_std=std,
-            metrics=part(header, "metrics", dict[str, float], where),
-            environment=part(header, "environment", Environment, where),
+            metrics=header_value(header, "metrics", dict[str, float], where),
+            environment=header_value(header, "environment", Environment, where),
         )
 
 
@@ -205,4 +214,4 @@ def read_schema(header: Header, where: str) -> TableSchema:
     Raises:
         InputError: the schema is missing or invalid.
     """
-    return TableSchema.from_json(text(header, "schema", where), f"{where}: schema")
+    return TableSchema.from_json(header_text(header, "schema", where), f"{where}: schema")

@@ -72,8 +72,8 @@ class TrainingData:
         return sum(t.nbytes for t in (self.x_train, self.y_train, self.x_val, self.y_val))
 
 
-class Feed:
-    """Feeds batches to one device.
+class BatchLoader:
+    """Loads batches to one device.
 
     Attributes:
         x_train: on the device when the data are resident, otherwise on the host; `x_val` alike.

@@ -197,7 +197,7 @@ class PackedMasks:
         return keys[:, :, None] + _hashes(key(Stream.DROPOUT, 0), n_rows, steps.device)
 
 
-def dropped(x: torch.Tensor, keys: torch.Tensor, masks: PackedMasks) -> torch.Tensor:
+def apply_dropout(x: torch.Tensor, keys: torch.Tensor, masks: PackedMasks) -> torch.Tensor:
     """Apply dropout to a layer of the first slots; the backward pass is the same function.
 
     Args:

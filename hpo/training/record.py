@@ -13,7 +13,7 @@ from typing import Literal
 import torch
 
 from hpo.config.trial import METRICS, TIE_BREAKS, Measurement, MetricName, Precision, TrialConfig
-from hpo.training.batches import Feed
+from hpo.training.batches import BatchLoader
 from hpo.training.checkpoint import Checkpoint
 from hpo.training.families.family import family_of, flatten
 from hpo.training.metrics import evaluate, measure
@@ -106,7 +106,7 @@ class Record:
         is_late = self.n_epochs - self.best.step >= training.patience
         return bool(self.reason) or is_late or self.n_epochs >= training.max_epochs
 
-    def note(self, value: float, loss: float, *, is_finite: bool) -> Measurement | None:
+    def add_epoch(self, value: float, loss: float, *, is_finite: bool) -> Measurement | None:
         """Add an epoch.
 
         Args:
@@ -152,14 +152,14 @@ class Record:
             environment=describe_environment(device, self.precision),
         )
 
-    def result(self, feed: Feed, best_values: torch.Tensor) -> Result:
+    def result(self, loader: BatchLoader, best_values: torch.Tensor) -> Result:
         """How the run ended.
 
         Args:
-            feed: the run's data.
+            loader: the run's data.
             best_values: the flat parameters of the best epoch.
         """
-        metrics, weights = ({}, {}) if self.reason else _winner(self.config, feed, best_values)
+        metrics, weights = ({}, {}) if self.reason else _winner(self.config, loader, best_values)
         return Result(
             status="diverged" if self.reason else "complete",
             reason=self.reason,
@@ -174,34 +174,36 @@ class Record:
         )
 
 
-def measured(feed: Feed, metric: MetricName, logits: torch.Tensor) -> torch.Tensor:
+def measure_validation(
+    loader: BatchLoader, metric: MetricName, logits: torch.Tensor
+) -> torch.Tensor:
     """A metric and the loss, on the validation part: (2,) float64 on the device.
 
     Args:
-        feed: the run's data.
+        loader: the run's data.
         metric: defined for the task.
         logits: the network's outputs on the validation part, (rows, n_outputs).
     """
-    data = feed.data
+    data = loader.data
     names = metric, TIE_BREAKS[data.task]
     return measure(
-        names, data.task, data.n_classes, logits, feed.y_val, data.target_mean, data.target_std
+        names, data.task, data.n_classes, logits, loader.y_val, data.target_mean, data.target_std
     )
 
 
 @torch.no_grad()
 def _winner(
-    config: TrialConfig, feed: Feed, best_values: torch.Tensor
+    config: TrialConfig, loader: BatchLoader, best_values: torch.Tensor
 ) -> tuple[dict[str, float], dict[str, torch.Tensor]]:
     """Metrics and weights of the best epoch, by the network that is exported."""
-    data = feed.data
+    data = loader.data
     family = family_of(config.model)
     network = family.build(config.model, data.n_inputs, data.n_outputs, seed=None)
-    network.to_empty(device=feed.device).eval()
+    network.to_empty(device=loader.device).eval()
     flatten(config.model, network).values.copy_(best_values)
-    logits = torch.cat([network(x) for x in feed.validation_blocks()])
+    logits = torch.cat([network(x) for x in loader.validation_blocks()])
     metrics = evaluate(
-        data.task, data.n_classes, logits, feed.y_val, data.target_mean, data.target_std
+        data.task, data.n_classes, logits, loader.y_val, data.target_mean, data.target_std
     )
     weights = network.state_dict()
     return metrics, {name: value.cpu().clone() for name, value in weights.items()}

@@ -7,14 +7,14 @@ import torch
 
 from hpo.config.errors import first_line
 from hpo.config.trial import Measurement, TrialConfig
-from hpo.training.batches import Feed, TrainingData
+from hpo.training.batches import BatchLoader, TrainingData
 from hpo.training.checkpoint import BEST_VALUES, OPTIMIZER, VALUES, Checkpoint
 from hpo.training.families.family import family_of
 from hpo.training.losses import loss_gradient
 from hpo.training.memory import free_memory, is_out_of_memory
 from hpo.training.optimizers import Optimizer
 from hpo.training.precision import master_dtype
-from hpo.training.record import Record, Result, measured
+from hpo.training.record import Record, Result, measure_validation
 from hpo.training.trainer import Event, Failed, Finished, Progress, Run
 
 
@@ -27,7 +27,7 @@ class SingleTrainer:
         self._run: Run | None = None
         self._start: Checkpoint | None = None
         self._session: _Session | None = None
-        self._feed: Feed | None = None
+        self._loader: BatchLoader | None = None
 
     def admit(self, run: Run, checkpoint: Checkpoint | None = None) -> bool:
         """Take a run, from a checkpoint if given; False while there is another run.
@@ -90,17 +90,17 @@ class SingleTrainer:
     def _leave(self) -> None:
         self._run = self._start = self._session = None
 
-    def _placed(self, data: TrainingData) -> Feed:
+    def _placed(self, data: TrainingData) -> BatchLoader:
         """The data on the device; consecutive runs mostly share them."""
-        if self._feed is None or self._feed.data is not data:
-            self._feed = None
-            self._feed = Feed(data, self.device)
-        return self._feed
+        if self._loader is None or self._loader.data is not data:
+            self._loader = None
+            self._loader = BatchLoader(data, self.device)
+        return self._loader
 
     def _drop(self) -> None:
         """Free all memory of the run and its data."""
         self._leave()
-        self._feed = None
+        self._loader = None
         free_memory(self.device)
 
 
@@ -129,23 +129,23 @@ class _Session:
     """
 
     def __init__(
-        self, config: TrialConfig, feed: Feed, checkpoint: Checkpoint | None = None
+        self, config: TrialConfig, loader: BatchLoader, checkpoint: Checkpoint | None = None
     ) -> None:
-        """Build the network and its optimizer on the device of `feed`.
+        """Build the network and its optimizer on the device of `loader`.
 
         Args:
             config: of the run.
-            feed: its data.
+            loader: its data.
             checkpoint: of this run, to resume from.
         """
-        training, data = config.training, feed.data
+        training, data = config.training, loader.data
         self._config = config
-        self._feed = feed
-        self._record = Record.of(config, checkpoint, feed.device)
+        self._loader = loader
+        self._record = Record.of(config, checkpoint, loader.device)
         working = getattr(torch, self._record.precision)
         family = family_of(config.model)
         network = family.build(config.model, data.n_inputs, data.n_outputs, seed=training.seed)
-        network.to(feed.device, master_dtype(self._record.precision))
+        network.to(loader.device, master_dtype(self._record.precision))
         self._passes = family.passes(
             config.model,
             network,
@@ -179,20 +179,20 @@ class _Session:
                     measured.append(measurement)
                 if time.perf_counter() >= deadline:
                     break
-        if self._feed.device.type == "cuda":
-            torch.cuda.synchronize(self._feed.device)
+        if self._loader.device.type == "cuda":
+            torch.cuda.synchronize(self._loader.device)
         self._record.seconds += time.perf_counter() - start
         return tuple(measured)
 
     def checkpoint(self) -> Checkpoint | None:
         """The current state of the run; None before the first step."""
-        return self._record.checkpoint(self._tensors(), self._feed.device)
+        return self._record.checkpoint(self._tensors(), self._loader.device)
 
     def result(self, *, early: bool = False) -> Result | None:
         """How the run ended; None while it goes on. `early` ends it at its last finished epoch."""
         if not (self._record.is_over or (early and self._record.best.step)):
             return None
-        return self._record.result(self._feed, self._best_values)
+        return self._record.result(self._loader, self._best_values)
 
     def _tensors(self) -> dict[str, torch.Tensor]:
         """All tensors of a checkpoint, by name."""
@@ -202,17 +202,17 @@ class _Session:
     def _start_epoch(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """The remaining batches of the epoch: all of them unless the run resumes within it."""
         training, record = self._config.training, self._record
-        n_done = record.n_steps - record.n_epochs * self._feed.data.n_batches(training.batch_size)
-        return self._feed.batches(training.seed, record.n_epochs, training.batch_size, n_done)
+        n_done = record.n_steps - record.n_epochs * self._loader.data.n_batches(training.batch_size)
+        return self._loader.batches(training.seed, record.n_epochs, training.batch_size, n_done)
 
     def _end_epoch(self) -> Measurement | None:
         """Validate; None if the run has diverged."""
-        logits = torch.cat([self._passes.outputs(x) for x in self._feed.validation_blocks()])
-        found = measured(self._feed, self._config.objective.metric, logits)
+        logits = torch.cat([self._passes.outputs(x) for x in self._loader.validation_blocks()])
+        found = measure_validation(self._loader, self._config.objective.metric, logits)
         # The metric alone would hide NaN logits: argmax returns a class for them.
         is_finite = logits.isfinite().all().double()
         value, loss, is_sound = torch.cat([found, is_finite[None]]).tolist()
-        measurement = self._record.note(value, loss, is_finite=bool(is_sound))
+        measurement = self._record.add_epoch(value, loss, is_finite=bool(is_sound))
         if measurement is not None:
             if self._record.best is measurement:
                 self._best_values.copy_(self._parameters.values)

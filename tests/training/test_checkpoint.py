@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from hpo.config.trial import Measurement, OptimizerName, TrialConfig
-from hpo.training.batches import Feed, TrainingData
+from hpo.training.batches import BatchLoader, TrainingData
 from hpo.training.checkpoint import Checkpoint
 from hpo.training.families.mlp.network import MLP
 from hpo.training.families.mlp.parameters import MLPParameters
@@ -108,8 +108,8 @@ def test_streamed_data(device, block_batches, monkeypatch):
     config, data = toy_config(model={"dropout": 0.1}), toy_data()
     whole = run(config, data, device)
     block_bytes = block_batches * 64 * ROW_BYTES
-    streamed = partial(Feed, resident_bytes=0, block_bytes=block_bytes)
-    monkeypatch.setattr("hpo.training.single.Feed", streamed)
+    streamed = partial(BatchLoader, resident_bytes=0, block_bytes=block_bytes)
+    monkeypatch.setattr("hpo.training.single.BatchLoader", streamed)
     assert_same(run(config, data, device, lambda n: n % 3 == 0), whole)
 
 

@@ -26,7 +26,7 @@ def compare(
     device: torch.device = torch.device("cpu"),
     scale: float = 1.0,
 ) -> None:
-    """Feed both sides the same 20 gradients; all parameters must stay together."""
+    """BatchLoader both sides the same 20 gradients; all parameters must stay together."""
     ours = MLP(4, 2, MLPConfig(depth=3, width=6), seed=2).to(device)
     theirs = copy.deepcopy(ours)
     parameters = MLPParameters(ours, torch.float32)

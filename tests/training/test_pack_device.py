@@ -12,7 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from hpo.config.trial import OptimizerName, Precision, Task
-from hpo.training.batches import Feed
+from hpo.training.batches import BatchLoader
 from hpo.training.families.family import family_of
 from hpo.training.families.mlp import Activation
 from hpo.training.losses import loss_gradient
@@ -58,7 +58,7 @@ def make_pack(task: Task, precision: Precision) -> Pack:
         for index, name in enumerate(get_args(OptimizerName) * 2)
     ]
     key = PackKey(
-        feed=Feed(data, META),
+        loader=BatchLoader(data, META),
         batch_size=64,
         gradient=loss_gradient(configs[0].training.loss, task),
         metric=configs[0].objective.metric,

@@ -14,7 +14,7 @@ from hpo.training.families.mlp.parameters import MLPParameters
 from hpo.training.families.mlp.passes import MLPPasses
 from hpo.training.losses import loss_gradient
 from hpo.training.packs.run import joined
-from hpo.training.random import DropoutMasks, PackedMasks, dropped
+from hpo.training.random import DropoutMasks, PackedMasks, apply_dropout
 from tests.support.packs import FEW, TOLERANCES, assert_near, endless, packs, single
 from tests.support.training import DEVICES, OBJECTIVES, toy_config, toy_data
 
@@ -52,7 +52,7 @@ class Together:
         is_row = torch.arange(x.shape[1], device=self.device) < counts
         weights = (is_row.to(self.dtype) / counts)[..., None]
         steps = torch.tensor(steps, device=self.device)
-        self.passes.run(x, y, weights, steps, dropped, PackedMasks.keys)
+        self.passes.run(x, y, weights, steps, apply_dropout, PackedMasks.keys)
 
     def own(self, slot: int) -> torch.Tensor:
         return joined(self.layout.cut(self.gradients, slot))

@@ -553,7 +553,7 @@ def test_nothing_of_a_pack_is_kept_when_its_runs_have_left():
     trainer = started(PackedTrainer(CPU, 2), toy_config(), data)
     trainer.advance(0.0)
     (pack,) = trainer._packs.values()
-    seen = [weakref.ref(pack), weakref.ref(pack.key.feed)]
+    seen = [weakref.ref(pack), weakref.ref(pack.key.loader)]
     del pack
     gc.disable()
     try:

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from hpo.config.trial import LOSSES, OptimizerName, TrialConfig
-from hpo.training.batches import Feed, TrainingData
+from hpo.training.batches import BatchLoader, TrainingData
 from hpo.training.families.mlp import Activation
 from hpo.training.families.mlp.network import MLP
 from hpo.training.single import train
@@ -40,9 +40,9 @@ def by_torch(config: TrialConfig, data: TrainingData, n_epochs: int) -> dict[str
     kind = getattr(torch.optim, names[optimizer.name])
     made = kind(groups, lr=optimizer.learning_rate, **options)
     loss = LOSSES[data.task][0] if training.loss == "auto" else training.loss
-    feed = Feed(data, torch.device("cpu"))
+    loader = BatchLoader(data, torch.device("cpu"))
     for epoch in range(n_epochs):
-        for x, y in feed.batches(training.seed, epoch, training.batch_size):
+        for x, y in loader.batches(training.seed, epoch, training.batch_size):
             made.zero_grad()
             FUNCTIONS[loss](network(x), y).backward()
             if training.gradient_clip:

@@ -35,7 +35,7 @@ def noted(metric: MetricName, *epochs: tuple[float, float], patience: int = 2) -
     record = Record.of(config, None, CPU)
     for value, loss in epochs:
         assert not record.is_over
-        record.note(value, loss, is_finite=True)
+        record.add_epoch(value, loss, is_finite=True)
     return record
 
 

@@ -21,7 +21,7 @@ Config = TypeVar("Config", bound=ModelConfig, contravariant=True)
 Network = TypeVar("Network", bound=nn.Module)
 
 Dropout = Callable[[torch.Tensor, torch.Tensor, PackedMasks], torch.Tensor]
-"""`hpo.training.random.dropped`, as it is or compiled."""
+"""`hpo.training.random.apply_dropout`, as it is or compiled."""
 MaskKeys = Callable[[PackedMasks, torch.Tensor, int, int], torch.Tensor]
 """`PackedMasks.keys`, likewise."""
 

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from hpo.config.trial import METRICS, Measurement, MetricName, Precision
-from hpo.training.batches import Feed
+from hpo.training.batches import BatchLoader
 from hpo.training.checkpoint import VALUES
 from hpo.training.families.family import Family
 from hpo.training.losses import Gradient
@@ -25,7 +25,7 @@ from hpo.training.packs.update import PackOptimizer
 from hpo.training.parameters import split
 from hpo.training.precision import master_dtype
 from hpo.training.random import permutations
-from hpo.training.record import measured
+from hpo.training.record import measure_validation
 
 METRIC_SLOTS = 16
 """Members whose metrics are computed at once; a larger number needs more memory."""
@@ -41,7 +41,7 @@ class PackKey:
         size: the family's `pack_key`.
     """
 
-    feed: Feed
+    loader: BatchLoader
     batch_size: int
     gradient: Gradient
     metric: MetricName
@@ -66,8 +66,8 @@ class Pack:
         """
         family = key.family
         self.members = sorted(members, key=lambda m: family.pack_order(m.run.config.model))
-        self.key, self._feed, self._device = key, key.feed, key.feed.device
-        data, configs = self._feed.data, [member.run.config for member in self.members]
+        self.key, self._loader, self._device = key, key.loader, key.loader.device
+        data, configs = self._loader.data, [member.run.config for member in self.members]
         self._n_batches = data.n_batches(key.batch_size)
         self._master = master_dtype(key.precision)
         self._working = getattr(torch, key.precision)
@@ -190,7 +190,7 @@ class Pack:
                 record = self.members[slot].record
                 if not record.is_over:
                     is_sound = bool(is_finite[slot])
-                    noted = record.note(values[slot], losses[slot], is_finite=is_sound)
+                    noted = record.add_epoch(values[slot], losses[slot], is_finite=is_sound)
                     measured.setdefault(slot, []).extend([noted] if noted else [])
         for slot, start in enumerate(self._starts):
             record = self.members[slot].record
@@ -218,7 +218,7 @@ class Pack:
 
     def _make_counters(self) -> None:
         n, device = len(self.members), self._device
-        n_rows = len(self._feed.x_train)
+        n_rows = len(self._loader.x_train)
         self._slots = torch.arange(n, device=device)
         self._rows = torch.arange(min(self.key.batch_size, n_rows), device=device)
         self._orders = torch.zeros(2, n, n_rows, dtype=torch.int32, device=device)
@@ -243,23 +243,28 @@ class Pack:
         self._log: list[tuple[list[int], torch.Tensor]] = []
 
     def _step(self) -> None:
-        parts = self._program.parts
-        self._networks.run(*self._batch(), self._steps, parts.dropped, parts.keys)
+        functions = self._program.functions
+        self._networks.run(*self._batch(), self._steps, functions.apply_dropout, functions.keys)
         self._optimizer.step(
-            self._values, self._copies, self._gradients, self._steps, parts.update, parts.scales
+            self._values,
+            self._copies,
+            self._gradients,
+            self._steps,
+            functions.update,
+            functions.scales,
         )
         self._steps.add_(1)
 
     def _batch(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Each member's next batch; rows beyond the end of its epoch have weight 0."""
-        n_rows, n = len(self._feed.x_train), len(self.members)
+        n_rows, n = len(self._loader.x_train), len(self.members)
         epochs, batches = self._steps // self._n_batches, self._steps % self._n_batches
         rows = batches[:, None] * self.key.batch_size + self._rows
         is_row = rows < n_rows
         places = (epochs % 2 * n + self._slots)[:, None] * n_rows + rows.clamp(max=n_rows - 1)
         index = self._orders.view(-1).index_select(0, places.view(-1))
-        x = self._feed.x_train.index_select(0, index).view(*rows.shape, -1)
-        y = self._feed.y_train.index_select(0, index).view(rows.shape)
+        x = self._loader.x_train.index_select(0, index).view(*rows.shape, -1)
+        y = self._loader.y_train.index_select(0, index).view(rows.shape)
         weights = is_row.to(self._master) / is_row.sum(dim=1, keepdim=True)
         return x, y, weights[..., None]
 
@@ -291,8 +296,8 @@ class Pack:
     def _validate(self) -> torch.Tensor:
         """Metric, loss and whether all outputs are finite, of the copies: float64 (3, slots)."""
         values = [a.to(dtype) for a, dtype in zip(self._aside, self._types, strict=True)]
-        logits = self._networks.outputs(values, self._feed.validation_blocks())
-        of_slot = partial(measured, self._feed, self.key.metric)
+        logits = self._networks.outputs(values, self._loader.validation_blocks())
+        of_slot = partial(measure_validation, self._loader, self.key.metric)
         found = torch.vmap(of_slot, chunk_size=METRIC_SLOTS)(logits)
         is_finite = logits.isfinite().flatten(1).all(dim=1).double()
         return torch.cat([found.t(), is_finite[None]])
@@ -304,7 +309,7 @@ class Pack:
         losses: torch.Tensor,
         is_finite: torch.Tensor,
     ) -> None:
-        """Keep the copies that are the best so far, by the rules of `Record.note`."""
+        """Keep the copies that are the best so far, by the rules of `Record.add_epoch`."""
         is_over = self._has_diverged | (self._epochs - self._best_epochs >= self._patience)
         is_over |= self._epochs >= self._max_epochs
         gain = METRICS[self.key.metric].direction.sign * (self._best - values)
@@ -328,7 +333,7 @@ class Pack:
         seeds = [self.members[slot].run.config.training.seed for slot, _ in epochs]
         numbers = [epoch for _, epoch in epochs]
         drawn = permutations(
-            list(zip(seeds, numbers, strict=True)), len(self._feed.x_train), self._device
+            list(zip(seeds, numbers, strict=True)), len(self._loader.x_train), self._device
         )
         places = self._index([epoch % 2 * n + slot for slot, epoch in epochs])
         self._orders.view(2 * n, -1).index_copy_(0, places, drawn.to(torch.int32))

@@ -17,22 +17,22 @@ import torch
 from hpo.config.errors import first_line
 from hpo.training.memory import free_memory, is_out_of_memory
 from hpo.training.packs.update import scales, update
-from hpo.training.random import PackedMasks, dropped
+from hpo.training.random import PackedMasks, apply_dropout
 
 log = logging.getLogger(__name__)
 
 
-class Parts(NamedTuple):
+class StepFunctions(NamedTuple):
     """The elementwise functions of a step, compiled or not.
 
     Attributes:
         update: from `hpo.training.packs.update`, as is `scales`.
-        dropped: from `hpo.training.random`, as is `keys` of `PackedMasks`.
+        apply_dropout: from `hpo.training.random`, as is `keys` of `PackedMasks`.
     """
 
     update: Callable[..., Any] = update
     scales: Callable[..., Any] = scales
-    dropped: Callable[..., Any] = dropped
+    apply_dropout: Callable[..., Any] = apply_dropout
     keys: Callable[..., Any] = PackedMasks.keys
 
 
@@ -40,7 +40,7 @@ class Program:
     """Runs a pack's step.
 
     Attributes:
-        parts: functions of the step, compiled if possible.
+        functions: of the step, compiled if possible.
         can_compile: False once the compiler has failed in this process.
         can_record: False once a capture has failed for another reason than lack of memory.
     """
@@ -50,14 +50,14 @@ class Program:
 
     def __init__(self, device: torch.device) -> None:
         """Prepare a stream and compiled functions on a GPU."""
-        self.parts = Parts()
+        self.functions = StepFunctions()
         self._graph: torch.cuda.CUDAGraph | None = None
         self._stream: torch.cuda.Stream | None = None
         if device.type == "cuda":
             self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
             self._stream.wait_stream(torch.cuda.current_stream(device))
             if self.can_compile:
-                self.parts = _compiled()
+                self.functions = _compiled()
 
     def on_stream(self) -> AbstractContextManager[Any]:
         """The pack's stream: several packs share a GPU, each on its own stream."""
@@ -105,14 +105,14 @@ class Program:
                 step()
             return
         except Exception as error:
-            if self.parts == Parts() or is_out_of_memory(error):
+            if self.functions == StepFunctions() or is_out_of_memory(error):
                 raise
             cause = getattr(
                 error, "inner_exception", error
             )  # the first line of `error` names only the backend
             log.warning("packs train without compiled kernels: %s", first_line(cause))
         Program.can_compile = False
-        self.parts = Parts()
+        self.functions = StepFunctions()
         step()
 
     def run(self, step: Callable[[], None]) -> None:
@@ -124,9 +124,9 @@ class Program:
 
 
 @cache
-def _compiled() -> Parts:
+def _compiled() -> StepFunctions:
     """The functions compiled for packs of any size."""
-    return Parts(*[torch.compile(part, dynamic=True) for part in Parts()])
+    return StepFunctions(*[torch.compile(part, dynamic=True) for part in StepFunctions()])
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 
 from hpo.config.errors import first_line
-from hpo.training.batches import Feed
+from hpo.training.batches import BatchLoader
 from hpo.training.checkpoint import BEST_VALUES, Checkpoint
 from hpo.training.families.family import family_of
 from hpo.training.losses import loss_gradient
@@ -53,7 +53,7 @@ class PackedTrainer:
         self._places: dict[int, _Slot] = {}
         self._packs: dict[PackKey, Pack] = {}
         self._vacant: set[PackKey] = set()
-        self._feeds: dict[int, Feed] = {}
+        self._loaders: dict[int, BatchLoader] = {}
         self._round = 1
         self._step_seconds = 0.0
 
@@ -139,18 +139,18 @@ class PackedTrainer:
             leave_room(self.device)
         self._vacant.clear()
         used = {id(member.run.data) for member in self._members.values()}
-        self._feeds = {k: feed for k, feed in self._feeds.items() if k in used}
+        self._loaders = {k: loader for k, loader in self._loaders.items() if k in used}
         return events
 
     def _pack_key(self, member: PackedRun) -> PackKey:
         """The key of the member's pack; moves its data to the device."""
         data, config = member.run.data, member.run.config
-        if id(data) not in self._feeds:
-            self._feeds[id(data)] = Feed(data, self.device, resident_bytes=math.inf)
+        if id(data) not in self._loaders:
+            self._loaders[id(data)] = BatchLoader(data, self.device, resident_bytes=math.inf)
         family = family_of(config.model)
         return PackKey(
             family=family,
-            feed=self._feeds[id(data)],
+            loader=self._loaders[id(data)],
             batch_size=config.training.batch_size,
             gradient=loss_gradient(config.training.loss, data.task),
             metric=config.objective.metric,
@@ -262,7 +262,7 @@ class PackedTrainer:
     def _result(self, key: int) -> Result:
         place = self._places[key]
         best_values = joined(place.state()[BEST_VALUES])
-        return self._members[key].record.result(place.pack.key.feed, best_values)
+        return self._members[key].record.result(place.pack.key.loader, best_values)
 
 
 def _step(pack: Pack) -> list[Event]:
