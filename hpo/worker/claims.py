@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 
 from hpo.config.errors import LeaseLostError, StorageUnavailableError
 from hpo.files.store import ArtifactStore
-from hpo.models.experiment import Experiment
-from hpo.models.tables import load_experiment
+from hpo.models.experiment import Experiment, load_experiment
 from hpo.study.study import Claim, Lease, Study, WorkerId
-from hpo.training import Checkpoint, Run
+from hpo.training.checkpoint import Checkpoint
+from hpo.training.trainer import Run
 from hpo.worker.checkpoints import latest, remove
 from hpo.worker.heartbeat import Heartbeat
 from hpo.worker.job import Job

@@ -14,7 +14,8 @@ from hpo.config.trial import Measurement
 from hpo.files.store import trial_path
 from hpo.models.experiment import Experiment
 from hpo.study.study import Claim, FinalState, Outcome, Study
-from hpo.training import Result, Run
+from hpo.training.record import Result
+from hpo.training.trainer import Run
 
 _MAX_LINES = 200
 """Lines kept of a trial's log."""

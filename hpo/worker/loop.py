@@ -25,7 +25,8 @@ from hpo.config.errors import ArtifactError, HpoError, StorageUnavailableError, 
 from hpo.files.store import ArtifactStore
 from hpo.study.steering import Orders, read_orders
 from hpo.study.study import RELEASED, Study, WorkerId
-from hpo.training import Checkpoint, Event, Failed, Finished, Progress, Trainer, Unplaced
+from hpo.training.checkpoint import Checkpoint
+from hpo.training.trainer import Event, Failed, Finished, Progress, Trainer, Unplaced
 from hpo.worker.claims import Claimer, Shares, first_study_first
 from hpo.worker.heartbeat import Heartbeat
 from hpo.worker.job import Ending, Job, by_study

@@ -15,7 +15,7 @@ from benches.stopwatch import Stopwatch
 
 from hpo.config.trial import Measurement
 from hpo.study.study import Claim, ReportReply, Study
-from hpo.training import Event, Progress
+from hpo.training.trainer import Event, Progress
 from tests.support.crowd import opened
 from tests.support.gate import Gate
 from tests.support.workers import make_worker

@@ -8,7 +8,7 @@ from typing import Any
 
 from hpo.models.experiment import Experiment
 from hpo.study.study import Study
-from hpo.training import Trainer
+from hpo.training.trainer import Trainer
 from hpo.worker.claims import Claimer
 from hpo.worker.job import Job
 from hpo.worker.outbox import Outbox
