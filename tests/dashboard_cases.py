@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from hpo.config.trial import Measurement
-from hpo.dashboard.answers import App
+from hpo.dashboard.responses import App
 from hpo.dashboard.server import listening
 from hpo.files.store import ArtifactStore, trial_path
 from hpo.storage.engine import Storage

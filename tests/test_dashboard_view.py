@@ -12,7 +12,7 @@ import optuna
 import pytest
 from dashboard_cases import WEIGHTS, ask, detail, make_study, served, store_at
 
-from hpo.dashboard import compression
+from hpo.dashboard import application as compression
 from hpo.dashboard.server import ServerSettings, application
 from hpo.dashboard.view import DashboardStorage
 from hpo.files.store import ArtifactStore, trial_path

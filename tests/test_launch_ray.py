@@ -20,7 +20,7 @@ from faults.setting import Setting, make_setting
 
 from hpo.config.errors import HpoError
 from hpo.launch.remote import nothing_left
-from hpo.launch.seat import Seat, Seating, SeatStatus
+from hpo.launch.ray_actor import Seat, Seating, SeatStatus
 from hpo.study.steering import set_standing
 from tests.command_line import hpo
 

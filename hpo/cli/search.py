@@ -164,7 +164,7 @@ def worker(
         hpo worker california-housing --gpus 0,1 --storage postgresql://me@db/hpo
     """
     from hpo.files.store import ArtifactStore
-    from hpo.launch.burial import bury_worker
+    from hpo.launch.workers import bury_worker
     from hpo.launch.local import local_slots
     from hpo.storage.engine import open_storage
     from hpo.worker.quota import Quota

@@ -8,7 +8,7 @@ workers. Studies of other programs are theirs to change.
 import re
 from collections.abc import Iterable
 
-from hpo.dashboard.answers import App, Environ, Start, refuse
+from hpo.dashboard.responses import App, Environ, Start, refuse
 from hpo.dashboard.view import DashboardStorage
 
 READING = frozenset({"GET", "HEAD", "OPTIONS"})

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-from hpo.dashboard.answers import App, Environ, Header, Start
+from hpo.dashboard.responses import App, Environ, Header, Start
 from hpo.dashboard.login import HOME, LOGOUT
 
 STYLE = (

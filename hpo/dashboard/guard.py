@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from typing import Any
 from urllib.parse import urlsplit
 
-from hpo.dashboard.answers import App, Environ, Header, Start, refuse
+from hpo.dashboard.responses import App, Environ, Header, Start, refuse
 from hpo.dashboard.changes import READING
 
 SAFE: tuple[Header, ...] = (

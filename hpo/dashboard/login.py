@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterable
 from urllib.parse import parse_qs, quote
 
-from hpo.dashboard.answers import App, Environ, Header, Start, redirect, refuse
+from hpo.dashboard.responses import App, Environ, Header, Start, redirect, refuse
 from hpo.dashboard.login_page import page
 from hpo.dashboard.password import Clock, Password, TooManyGuesses, digest
 

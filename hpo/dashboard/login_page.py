@@ -2,7 +2,7 @@
 
 from html import escape
 
-from hpo.dashboard.answers import Header, Start, respond
+from hpo.dashboard.responses import Header, Start, respond
 
 RULES: Header = (
     "Content-Security-Policy",

@@ -24,9 +24,9 @@ from cheroot.wsgi import Server
 from optuna.artifacts.exceptions import ArtifactNotFound
 
 from hpo.config.errors import InputError
-from hpo.dashboard.answers import App
+from hpo.dashboard.responses import App
 from hpo.dashboard.changes import restrained
-from hpo.dashboard.compression import compressed
+from hpo.dashboard.application import compressed
 from hpo.dashboard.corner import cornered
 from hpo.dashboard.downloads import downloads
 from hpo.dashboard.guard import guarded

@@ -20,8 +20,8 @@ from ray.exceptions import ActorUnavailableError, RayActorError
 
 from hpo.config.errors import InputError, first_line
 from hpo.launch.ray_cluster import NAMESPACE
-from hpo.launch.seat import Seat, SeatStatus
-from hpo.launch.seat import Seating as Seating
+from hpo.launch.ray_actor import Seat, SeatStatus
+from hpo.launch.ray_actor import Seating as Seating
 from hpo.worker.supervisor import EXIT_RELEASED, GRACE_SECONDS
 
 LOOK_SECONDS = 1.0

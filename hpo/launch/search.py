@@ -12,7 +12,7 @@ from typing import Protocol
 
 from hpo.config.errors import ArtifactError, StorageUnavailableError
 from hpo.files.store import ArtifactStore
-from hpo.launch.burial import bury_worker
+from hpo.launch.workers import bury_worker
 from hpo.lifecycle.housekeeping import sweep
 from hpo.storage.trend import Trend
 from hpo.study.status import StudyStatus

@@ -11,7 +11,7 @@ import torch
 
 from hpo.config.errors import HpoError, InputError
 from hpo.files.store import ArtifactStore
-from hpo.launch.inside import search_inside
+from hpo.launch.in_process import search_inside
 from hpo.launch.local import local_slots
 from hpo.launch.search import local_crew, search
 from hpo.launch.single import choose_device

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 from hpo.config.errors import HpoError
 from hpo.files.store import ArtifactStore
-from hpo.launch.burial import bury_worker
+from hpo.launch.workers import bury_worker
 from hpo.launch.local import REPEATABLE
 from hpo.storage.engine import open_storage
 from hpo.worker.supervisor import (

@@ -7,7 +7,7 @@ import zlib
 from collections.abc import Iterable
 from typing import Any
 
-from hpo.dashboard.answers import App, Environ, Header, Start
+from hpo.dashboard.responses import App, Environ, Header, Start
 
 MIN_BYTES = 100_000
 GZIP = 16 + zlib.MAX_WBITS
