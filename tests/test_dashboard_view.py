@@ -12,7 +12,7 @@ import optuna
 import pytest
 from dashboard_cases import WEIGHTS, ask, detail, make_study, served, store_at
 
-from hpo.dashboard import application as compression
+from hpo.dashboard import application as dashboard_application
 from hpo.dashboard.server import ServerSettings, application
 from hpo.dashboard.view import DashboardStorage
 from hpo.files.store import ArtifactStore, trial_path
@@ -146,7 +146,7 @@ def test_without_the_studys_store_there_are_no_weights(storage, study, tmp_path)
 
 
 def test_large_answers_come_compressed_to_who_takes_them_so(port, monkeypatch):
-    monkeypatch.setattr(compression, "MIN_BYTES", 1000)
+    monkeypatch.setattr(dashboard_application, "MIN_BYTES", 1000)
     plain = detail(port)
     address = f"http://127.0.0.1:{port}/api/studies/1"
     with urlopen(Request(address, headers={"Accept-Encoding": "gzip"})) as packed:

@@ -81,7 +81,7 @@ def test_without_sbatch_it_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
 def test_a_folder_of_artifacts_is_warned_of() -> None:
     done = dry_run("--artifacts", "/scratch/hpo")
     assert done.code == 0
-    assert "artifacts /scratch/hpo: a folder; every machine must see the same one" in done.err
+    assert "artifacts /scratch/hpo: a folder; every machine must see the same folder" in done.err
 
 
 @pytest.mark.parametrize(

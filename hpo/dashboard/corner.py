@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 from typing import Any
 
-from hpo.dashboard.responses import App, Environ, Header, Start
 from hpo.dashboard.login import HOME, LOGOUT
+from hpo.dashboard.responses import App, Environ, Header, Start
 
 STYLE = (
     "<style>#hpo-corner{position:fixed;right:16px;top:15px;z-index:1300;display:flex;gap:16px;"

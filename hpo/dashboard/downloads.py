@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterable
 
 from hpo.config.errors import HpoError
-from hpo.dashboard.responses import App, Environ, Header, Start, refuse, respond
 from hpo.dashboard.files import NAMES, File, content
+from hpo.dashboard.responses import App, Environ, Header, Start, refuse, respond
 from hpo.dashboard.view import DashboardStorage
 from hpo.study.study import Study
 

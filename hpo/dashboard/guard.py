@@ -14,8 +14,8 @@ from collections.abc import Iterable
 from typing import Any
 from urllib.parse import urlsplit
 
-from hpo.dashboard.responses import App, Environ, Header, Start, refuse
 from hpo.dashboard.changes import READING
+from hpo.dashboard.responses import App, Environ, Header, Start, refuse
 
 SAFE: tuple[Header, ...] = (
     ("X-Content-Type-Options", "nosniff"),

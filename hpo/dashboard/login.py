@@ -13,9 +13,9 @@ import time
 from collections.abc import Iterable
 from urllib.parse import parse_qs, quote
 
-from hpo.dashboard.responses import App, Environ, Header, Start, redirect, refuse
 from hpo.dashboard.login_page import page
 from hpo.dashboard.password import Clock, Password, TooManyGuesses, digest
+from hpo.dashboard.responses import App, Environ, Header, Start, redirect, refuse
 
 LOGIN, LOGOUT, HOME = "/login", "/logout", "/dashboard"
 SESSION_SECONDS = 12 * 3600

@@ -24,14 +24,14 @@ from cheroot.wsgi import Server
 from optuna.artifacts.exceptions import ArtifactNotFound
 
 from hpo.config.errors import InputError
-from hpo.dashboard.responses import App
-from hpo.dashboard.changes import restrained
 from hpo.dashboard.application import compressed
+from hpo.dashboard.changes import restrained
 from hpo.dashboard.corner import cornered
 from hpo.dashboard.downloads import downloads
 from hpo.dashboard.guard import guarded
 from hpo.dashboard.interrupts import ctrl_c
 from hpo.dashboard.login import Login
+from hpo.dashboard.responses import App
 from hpo.dashboard.view import DashboardStorage
 from hpo.files.store import ArtifactStore
 from hpo.storage.engine import open_storage

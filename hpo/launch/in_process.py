@@ -1,4 +1,4 @@
-"""A search inside this process: one worker, in the caller's thread."""
+"""Search in this process: one worker, in the caller's thread."""
 
 import math
 import os
@@ -13,26 +13,26 @@ from types import FrameType
 import torch
 
 from hpo.files.store import ArtifactStore
-from hpo.launch.local import REPEATABLE
+from hpo.launch.local import REPRODUCIBLE
 from hpo.study.study import Study, WorkerId
 from hpo.training import SingleTrainer, describe_environment
 from hpo.worker.loop import Timing, Worker
 from hpo.worker.quota import Quota
 
 
-def search_inside(study: Study, store: ArtifactStore, device: torch.device) -> None:
-    """Work for a study until it is finished; after Ctrl-C, until the trial was given back.
+def search_in_process(study: Study, store: ArtifactStore, device: torch.device) -> None:
+    """Run a worker until the study is finished, or until Ctrl-C releases its trial.
 
     Args:
-        study: what to work for.
-        store: where its table and its weights are.
-        device: to train on.
+        study: study to search.
+        store: artifact store of the study.
+        device: device to train on.
 
     Raises:
-        HpoError: the worker cannot go on; its trial was given back.
+        HpoError: the worker cannot continue; its trial was released.
     """
     if device.type == "cuda":
-        os.environ.update(REPEATABLE)
+        os.environ.update(REPRODUCIBLE)
     trainer = SingleTrainer(device)
     with _one_thread(), _interrupts() as stop:
         name = describe_environment(trainer.device, "float32").device
@@ -45,14 +45,14 @@ def search_inside(study: Study, store: ArtifactStore, device: torch.device) -> N
             trainer=trainer,
             identity=identity,
             quota=Quota(),
-            timing=Timing(hang=math.inf),  # the process is not ours to kill
+            timing=Timing(hang=math.inf),  # a hang would kill the caller's process
         )
         worker.work(stop)
 
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """Give torch one thread, as a worker process has: the same number of threads, the same bits."""
+    """Limit torch to one thread, as in worker processes, for bitwise equal results."""
     n_threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -63,28 +63,28 @@ def _one_thread() -> Iterator[None]:
 
 @contextmanager
 def _interrupts() -> Iterator[threading.Event]:
-    """Have Ctrl-C set an event, and take its usual course after the block; a second one at once.
+    """Turn the first Ctrl-C into an event, and raise it again after the block.
 
-    Only the main thread can be interrupted so.
+    A second Ctrl-C takes effect immediately. Only the main thread receives signals.
     """
-    stop, usual = threading.Event(), signal.getsignal(signal.SIGINT)
+    stop, previous = threading.Event(), signal.getsignal(signal.SIGINT)
     is_main = threading.current_thread() is threading.main_thread()
-    if not is_main or usual in (None, signal.SIG_IGN):
+    if not is_main or previous in (None, signal.SIG_IGN):
         yield stop
         return
-    came = False
+    was_interrupted = False
 
     def handle(number: int, frame: FrameType | None) -> None:
-        nonlocal came
-        came = True
-        signal.signal(signal.SIGINT, usual)
-        # By a thread: this one, interrupted here, may hold the lock of the event.
+        nonlocal was_interrupted
+        was_interrupted = True
+        signal.signal(signal.SIGINT, previous)
+        # In a thread, because the interrupted code may hold the event's lock.
         threading.Thread(target=stop.set).start()
 
     signal.signal(signal.SIGINT, handle)
     try:
         yield stop
     finally:
-        signal.signal(signal.SIGINT, usual)
-    if came:
+        signal.signal(signal.SIGINT, previous)
+    if was_interrupted:
         signal.raise_signal(signal.SIGINT)

@@ -1,7 +1,7 @@
-"""A seat on some machine: one worker under its supervisor, looked at from afar.
+"""The actor that runs one worker on a Ray cluster, under a supervisor.
 
-Whoever placed the seat asks it now and then what its worker said and whether it ended. A seat that
-dies takes its worker along, which hands its trials back: its standard input has ended.
+The pool polls its status. When the actor's process dies, its worker's standard input ends, and the
+worker releases its trials.
 """
 
 import os
@@ -10,13 +10,13 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 
 from hpo.config.errors import HpoError
 from hpo.files.store import ArtifactStore
-from hpo.launch.workers import bury_worker
-from hpo.launch.local import REPEATABLE
+from hpo.launch.local import REPRODUCIBLE
+from hpo.launch.workers import release_trials
 from hpo.storage.engine import open_storage
 from hpo.worker.supervisor import (
     EXIT_RELEASED,
@@ -27,42 +27,60 @@ from hpo.worker.supervisor import (
     Supervisor,
 )
 
-MAX_LINES = 1000
+_MAX_LINES = 1000
 
 
 @dataclass(frozen=True, kw_only=True)
-class Seating:
-    """What a worker in a seat is given.
+class WorkerSpec:
+    """A worker on a Ray cluster.
 
     Attributes:
-        arguments: of `python -m hpo.worker`, the device aside.
-        urls: of the storage, password included, and of the artifact store, as its environment.
-        gpus: the part of a GPU that is the worker's; 0 for one on the processor.
-        cpus: processor cores that are.
+        arguments: arguments of `python -m hpo.worker`, without the device.
+        environment: URLs of the storage and the artifact store, which may hold passwords.
+        gpus: share of a GPU; 0 for a worker on the processor.
+        cpus: number of processor cores.
     """
 
     arguments: Sequence[str]
-    urls: dict[str, str] = field(repr=False)
+    environment: dict[str, str] = field(repr=False)
     gpus: float
     cpus: int
 
     @property
-    def wanted(self) -> str:
-        """What Ray is asked for, in words."""
+    def resources(self) -> str:
+        """The resources to request from Ray, in words."""
         cores = f"{self.cpus} core{'s' if self.cpus > 1 else ''}"
         return f"{self.gpus:g} GPU and {cores}" if self.gpus else cores
 
+    def slot(self) -> Slot:
+        """Return the slot in this process, on the GPU that Ray assigned to it.
+
+        The variable CUDA_VISIBLE_DEVICES names that GPU. Ray does not set it for actors that
+        request no GPU. If torch cannot use the GPU, the worker trains on the processor.
+        """
+        gpu = os.environ.get("CUDA_VISIBLE_DEVICES", "") if self.gpus else ""
+        n_threads = str(self.cpus)
+        environment = {
+            "CUDA_VISIBLE_DEVICES": gpu,
+            "OMP_NUM_THREADS": n_threads,
+            "MKL_NUM_THREADS": n_threads,
+            **REPRODUCIBLE,
+        }
+        device = "auto" if gpu else "cpu"
+        return Slot(device=device, environment=environment, share=self.gpus or 1.0)
+
 
 @dataclass(frozen=True, kw_only=True)
-class SeatStatus:
-    """A seat at one moment.
+class ActorStatus:
+    """Status of an actor.
 
     Attributes:
-        pid: of the seat's own process.
-        gpu: CUDA's name of the worker's; empty without one.
-        workers: process ids of workers.
-        lines: that workers logged since the last status.
-        code: the worker's exit code when it ended by its own decision.
+        host: host of the actor.
+        pid: process id of the actor.
+        gpu: CUDA's name of its GPU; empty without one.
+        workers: process ids of its workers.
+        lines: lines that workers logged since the last status.
+        code: exit code of the worker, if it ended by itself.
     """
 
     host: str
@@ -73,91 +91,73 @@ class SeatStatus:
     code: int | None
 
 
-class Seat:
-    """One worker, kept alive."""
+class WorkerActor:
+    """Keeps one worker alive."""
 
-    def __init__(
-        self, seating: Seating, gpu: str, leave: Callable[[int], object] = os._exit
-    ) -> None:
-        """Start the worker on the GPU of that name, or on the processor where there is none.
+    def __init__(self, spec: WorkerSpec, end: Callable[[int], object] = os._exit) -> None:
+        """Start the worker.
 
         Args:
-            seating: what it is given.
-            gpu: the only one that it may see; empty for none.
-            leave: called with the exit code of a worker that was released by a signal of somebody
-                else's, to end the seat so that another is placed.
+            spec: the worker.
+            end: called with the exit code of a worker that a signal from elsewhere released. It
+                ends this process, so that Ray starts the actor again.
         """
-        self._seating = seating
-        self._gpu = gpu
-        self._leave = leave
-        self._lines: deque[str] = deque(maxlen=MAX_LINES)
+        self._spec = spec
+        self._slot = spec.slot()
+        self._end = end
+        self._lines: deque[str] = deque(maxlen=_MAX_LINES)
         self._is_stopping = threading.Event()
         self._code: int | None = None
         self._supervisor = Supervisor(
-            arguments=seating.arguments,
-            environment=seating.urls,
-            slots=[_slot(seating, gpu)],
+            arguments=spec.arguments,
+            environment=spec.environment,
+            slots=[self._slot],
             on_line=self._lines.append,
-            on_death=self._bury,
+            on_death=self._release_trials,
         )
         self._supervisor.__enter__()
-        self._watch = threading.Thread(target=self._keep, daemon=True)
-        self._watch.start()
+        self._thread = threading.Thread(target=self._keep_alive, daemon=True)
+        self._thread.start()
 
-    def status(self) -> SeatStatus:
-        """What there is to see; lines are handed out once."""
+    def status(self) -> ActorStatus:
+        """Return the status; each line is returned once."""
         lines = []
         with suppress(IndexError):
             while True:
                 lines.append(self._lines.popleft())
-        return SeatStatus(
+        return ActorStatus(
             host=platform.node(),
             pid=os.getpid(),
-            gpu=self._gpu,
+            gpu=self._slot.environment["CUDA_VISIBLE_DEVICES"],
             workers=tuple(child.process.pid for child in self._supervisor.children),
             lines=tuple(lines),
             code=self._code,
         )
 
-    def stop(self) -> SeatStatus:
-        """Let the worker hand its trials back, or kill it when it does not; what is left to see."""
+    def stop(self) -> ActorStatus:
+        """Let the worker release its trials, kill it if it does not, and return the last status."""
         self._is_stopping.set()
-        self._watch.join()
+        self._thread.join()
         self._supervisor.stop(GRACE_SECONDS)
         if self._code is None:
             self._code = self._supervisor.exit_code()
         return self.status()
 
-    def _keep(self) -> None:
+    def _keep_alive(self) -> None:
         while not self._is_stopping.is_set():
             if not self._supervisor.n_alive():
                 code = self._supervisor.exit_code()
                 if code == EXIT_RELEASED:
-                    self._leave(code)
+                    self._end(code)
                 self._code = code
                 return
             time.sleep(POLL_SECONDS)
 
-    def _bury(self, death: Death) -> None:
-        urls = self._seating.urls
+    def _release_trials(self, death: Death) -> None:
+        environment = self._spec.environment
         try:
-            storage = open_storage(urls["HPO_STORAGE"], create=False)
-            store = ArtifactStore(urls["HPO_ARTIFACTS"], create=False)
-        except HpoError as error:  # its leases run out by themselves
+            with closing(open_storage(environment["HPO_STORAGE"], create=False)) as storage:
+                store = ArtifactStore(environment["HPO_ARTIFACTS"], create=False)
+                release_trials(storage, store, death)
+        except HpoError as error:  # the trials come back when their leases expire
             self._lines.append(str(error))
-            return
-        bury_worker(storage, store, death)
-        storage.close()
-
-
-def _slot(seating: Seating, gpu: str) -> Slot:
-    """Where there is no GPU that torch can use, the worker's own look at it decides."""
-    n_threads = str(seating.cpus)
-    environment = {
-        "CUDA_VISIBLE_DEVICES": gpu,
-        "OMP_NUM_THREADS": n_threads,
-        "MKL_NUM_THREADS": n_threads,
-        **REPEATABLE,
-    }
-    share = seating.gpus if seating.gpus else 1.0
-    return Slot(device="auto" if gpu else "cpu", environment=environment, share=share)

@@ -13,7 +13,7 @@ from hpo.config.parsing import read_toml, validate
 from hpo.config.trial import TrialConfig, metric_label
 from hpo.data.format_1 import read_recorded
 from hpo.data.target import resolve_task
-from hpo.launch.local import REPEATABLE
+from hpo.launch.local import REPRODUCIBLE
 from hpo.models.experiment import Experiment
 from hpo.models.model import Model
 from hpo.training import Failed, Finished, Progress, Run, SingleTrainer
@@ -47,7 +47,7 @@ def train_config(
         HpoError: the training failed or diverged.
     """
     torch.set_num_threads(1)  # as a worker: the same number of threads, the same bits
-    os.environ.update(REPEATABLE)
+    os.environ.update(REPRODUCIBLE)
     trainer = SingleTrainer(choose_device(device))
     config, experiment = _load(path, seed)
     _, data = experiment.prepared(config.preprocessing.numeric)

@@ -1,41 +1,82 @@
-"""What becomes of the trials of a worker whose process is known to be dead.
+"""Worker processes on this machine: their supervisor, their environment, and how they die.
 
-Others would notice by its leases, which run out; whoever started it knows at once.
+A dead worker's trials would also come back when its leases expire. The process that started the
+worker learns of its death at once.
 """
 
 import logging
 import platform
+from collections.abc import Callable, Sequence
+from functools import partial
 
 from hpo.config.errors import HpoError
 from hpo.files.store import LOG, ArtifactStore, trial_path
 from hpo.storage.engine import Storage
 from hpo.study.catalog import bury
 from hpo.study.study import worker_key
-from hpo.worker.supervisor import Death
+from hpo.worker.quota import Quota
+from hpo.worker.supervisor import Death, Slot, Supervisor, to_stderr
 
 log = logging.getLogger(__name__)
 
-SAID = 200
-"""Characters of a last word that are kept in the study."""
+_MAX_MESSAGE = 200
+"""Maximum characters of a worker's last log line that the study keeps."""
 
 
-def bury_worker(storage: Storage, store: ArtifactStore, death: Death) -> None:
-    """Give a dead worker's trials back to their studies, with its last words in their logs.
+def worker_environment(storage: Storage, store: ArtifactStore) -> dict[str, str]:
+    """Return the environment variables that tell a worker its URLs.
 
-    What cannot be written now is left to the leases.
+    The URLs may hold passwords, and command lines are public, so they travel here.
+    """
+    return {"HPO_STORAGE": storage.url, "HPO_ARTIFACTS": store.url}
+
+
+def create_supervisor(
+    storage: Storage,
+    store: ArtifactStore,
+    slots: Sequence[Slot],
+    arguments: Sequence[str],
+    *,
+    on_line: Callable[[str], None] = to_stderr,
+    quota: Quota | None = None,
+) -> Supervisor:
+    """Return a supervisor for workers on this machine, not yet started.
+
+    Args:
+        storage: storage of the studies.
+        store: artifact store of the studies.
+        slots: where to run a worker each.
+        arguments: arguments of each worker: names of studies, then options.
+        on_line: called with each line that a worker logs.
+        quota: number of trials that the workers may claim; unlimited by default.
+    """
+    return Supervisor(
+        arguments=arguments,
+        environment=worker_environment(storage, store),
+        slots=slots,
+        quota=quota or Quota(),
+        on_line=on_line,
+        on_death=partial(release_trials, storage, store),
+    )
+
+
+def release_trials(storage: Storage, store: ArtifactStore, death: Death) -> None:
+    """Return a dead worker's trials to their studies, and append its last lines to their logs.
+
+    If the storage cannot be written, the trials come back when their leases expire.
     """
     key = worker_key(platform.node(), death.pid, death.nonce)
-    said = f"; it last said: {death.lines[-1][:SAID]}" if death.lines else ""
+    message = f"; it last said: {death.lines[-1][:_MAX_MESSAGE]}" if death.lines else ""
     try:
-        for study, attempts in bury(storage, key, death.how + said).items():
+        for study, attempts in bury(storage, key, death.how + message).items():
             for number, attempt in attempts.items():
-                _add_to_log(store, trial_path(study.uuid, number, attempt, LOG), death)
+                _append_to_log(store, trial_path(study.uuid, number, attempt, LOG), death)
                 log.warning("%s: trial %d comes back, its worker %s", study.name, number, death.how)
-    except HpoError as error:  # a study that was deleted meanwhile, too
+    except HpoError as error:  # for example, the study was deleted meanwhile
         log.warning("%s", error)
 
 
-def _add_to_log(store: ArtifactStore, path: str, death: Death) -> None:
+def _append_to_log(store: ArtifactStore, path: str, death: Death) -> None:
     before = store.get(path, digest=None) if store.exists(path) else b""
-    heading = f"the worker was {death.how}; the last that it logged:"
+    heading = f"the worker was {death.how}; its last log lines:"
     store.put(path, before + "\n".join([heading, *death.lines, ""]).encode())
