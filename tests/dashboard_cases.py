@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from wsgiref.types import WSGIApplication
 
 from hpo.config.trial import Measurement
-from hpo.dashboard.responses import App
 from hpo.dashboard.server import listening
 from hpo.files.store import ArtifactStore, trial_path
 from hpo.storage.engine import Storage
@@ -44,7 +44,7 @@ def make_study(storage: Storage, store: ArtifactStore, n_trials: int = 3) -> Stu
 
 
 @contextmanager
-def served(app: App) -> Iterator[int]:
+def served(app: WSGIApplication) -> Iterator[int]:
     """The port at which an application is served."""
     with listening(app, "127.0.0.1", 0) as server:
         server.expiration_interval = 0.02  # seconds that it takes to stop

@@ -8,7 +8,7 @@ import machine
 import pytest
 from dashboard_cases import WEIGHTS, make_study, served, store_at
 
-from hpo.dashboard.server import ServerSettings, application
+from hpo.dashboard.application import ServerSettings, application
 from hpo.dashboard.view import DashboardStorage
 from hpo.storage.engine import open_storage
 

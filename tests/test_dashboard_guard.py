@@ -7,7 +7,7 @@ import optuna
 import pytest
 from dashboard_cases import ask, make_study, reason, served, store_at
 
-from hpo.dashboard.server import ServerSettings, application
+from hpo.dashboard.application import ServerSettings, application
 from hpo.dashboard.view import DashboardStorage
 from hpo.storage.engine import open_storage
 

@@ -8,7 +8,7 @@ import pytest
 from dashboard_cases import ask, basic, reason, served
 
 from hpo.config.errors import InputError
-from hpo.dashboard.guard import guarded
+from hpo.dashboard.guard import guard
 from hpo.dashboard.login import MAX_SESSIONS, SESSION_SECONDS, Login, Sessions
 from hpo.dashboard.password import (
     MAX_WRONG,
@@ -45,7 +45,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def port(clock) -> Iterator[int]:
-    with served(guarded(Login(inside, PASSWORD, clock), {"localhost"})) as port:
+    with served(guard(Login(inside, PASSWORD, clock), {"localhost"})) as port:
         yield port
 
 

@@ -18,7 +18,8 @@ import pytest
 from dashboard_cases import ask, served
 
 from hpo.config.errors import HpoError, InputError
-from hpo.dashboard.server import ServerSettings, listening, serve
+from hpo.dashboard.application import ServerSettings
+from hpo.dashboard.server import listening, serve
 from hpo.storage.engine import open_storage
 
 
@@ -173,14 +174,16 @@ def test_the_command_warns_once_of_what_travels_in_the_open(tmp_path):
         port = int(re.search(r"http://0\.0\.0\.0:(\d+)/", process.stdout.readline())[1])
         assert ask(port)[0].status == 401
         said = stop(process)[1]
-    assert said.startswith("hpo: without --tls-cert the password and all pages travel in the open")
+    assert said.startswith(
+        "hpo: without --tls-cert the password and all pages are sent"
+    )
     assert said.count("\n") == 1
     assert "sesame" not in said
 
 
 INTERRUPTED = """
 import faulthandler, os, signal, sys, threading
-from hpo.dashboard import server
+from hpo.dashboard import application, server
 
 class Condition(threading.Condition):  # Ctrl-C comes within it, once
     has_come = False
@@ -198,7 +201,7 @@ class Server(server._Server):
 
 faulthandler.dump_traceback_later(40, exit=True)
 server._Server = Server
-server.serve(sys.argv[1], None, server.ServerSettings(port=0))
+server.serve(sys.argv[1], None, application.ServerSettings(port=0))
 """
 
 

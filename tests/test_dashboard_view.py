@@ -13,7 +13,7 @@ import pytest
 from dashboard_cases import WEIGHTS, ask, detail, make_study, served, store_at
 
 from hpo.dashboard import application as dashboard_application
-from hpo.dashboard.server import ServerSettings, application
+from hpo.dashboard.application import ServerSettings, application
 from hpo.dashboard.view import DashboardStorage
 from hpo.files.store import ArtifactStore, trial_path
 from hpo.storage.engine import Storage, open_storage

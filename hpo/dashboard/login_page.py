@@ -1,15 +1,16 @@
-"""The login page: one field, one button, no script."""
+"""The login page: one field, one button, no scripts."""
 
 from html import escape
+from wsgiref.types import StartResponse
 
-from hpo.dashboard.responses import Header, Start, respond
+from hpo.dashboard.responses import Header, respond
 
-RULES: Header = (
+_POLICY: Header = (
     "Content-Security-Policy",
     "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; base-uri 'none'; "
     "frame-ancestors 'none'",
 )
-PAGE = """<!DOCTYPE html>
+_PAGE = """<!DOCTYPE html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
@@ -51,17 +52,19 @@ button {{ margin-top: 16px; border: 0; background: var(--main); color: var(--on-
 """
 
 
-def page(start: Start, status: str, target: str, wrong: str = "", *headers: Header) -> list[bytes]:
-    """Show the login.
+def send_login_page(
+    start: StartResponse, status: str, target: str, wrong: str = "", *headers: Header
+) -> list[bytes]:
+    """Send the login page.
 
     Args:
-        start: WSGI's.
-        status: of the answer.
-        target: where to go after it.
-        wrong: what went wrong at the last try.
-        headers: others.
+        start: WSGI's `start_response`.
+        status: HTTP status.
+        target: path of the page to open after the login.
+        wrong: what was wrong with the last attempt, if there was one.
+        headers: further headers.
     """
-    said = f'<p class="wrong" id="wrong" role="alert">{escape(wrong)}</p>\n' if wrong else ""
+    alert = f'<p class="wrong" id="wrong" role="alert">{escape(wrong)}</p>\n' if wrong else ""
     described = ' aria-describedby="wrong" aria-invalid="true"' if wrong else ""
-    body = PAGE.format(wrong=said, target=escape(target), described=described).encode()
-    return respond(start, status, body, "text/html; charset=utf-8", RULES, *headers)
+    body = _PAGE.format(wrong=alert, target=escape(target), described=described).encode()
+    return respond(start, status, body, "text/html; charset=utf-8", _POLICY, *headers)

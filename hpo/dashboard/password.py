@@ -1,6 +1,6 @@
-"""A password, compared in constant time and not without end.
+"""The password of the dashboard, compared in constant time, with a limit on wrong guesses.
 
-Wrong ones are counted by address: after so many a minute not even the right one is taken.
+Wrong guesses are counted by address. Above the limit even the right password is refused.
 """
 
 import hashlib
@@ -19,12 +19,16 @@ from hpo.config.errors import InputError
 
 WINDOW_SECONDS = 60
 MAX_WRONG, MAX_WRONG_IN_ALL = 10, 200
-"""Wrong passwords a window, from one address and from all."""
+"""Wrong guesses allowed in a window, from one address and from all."""
 Clock = Callable[[], float]
 
 
 def read_password(file: Path | None, otherwise: str | None) -> str | None:
-    """The password in a file, the newline at its end apart; without a file, the other one.
+    """Read the password from a file, without the newline at its end.
+
+    Args:
+        file: the file, if any.
+        otherwise: the password if there is no file.
 
     Raises:
         InputError: the file cannot be read, or is empty.
@@ -35,7 +39,7 @@ def read_password(file: Path | None, otherwise: str | None) -> str | None:
         password = file.read_text(encoding="utf-8").rstrip("\r\n")
         mode = file.stat().st_mode
     except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is no UTF-8 text"
+        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
         raise InputError(f"--password-file {file}: cannot be read ({reason})") from None
     if not password:
         raise InputError(f"--password-file {file}: must hold a password, but is empty")
@@ -48,7 +52,11 @@ def read_password(file: Path | None, otherwise: str | None) -> str | None:
 
 
 class TooManyGuesses(Exception):
-    """Too many wrong passwords; holds the seconds until the next may be tried."""
+    """Too many wrong passwords were tried.
+
+    Attributes:
+        seconds: time until the next one may be tried.
+    """
 
     def __init__(self, seconds: int) -> None:
         super().__init__(f"Too many wrong passwords: try again in {seconds} s.")
@@ -56,7 +64,7 @@ class TooManyGuesses(Exception):
 
 
 class Password:
-    """A password that is compared in constant time, and not without end."""
+    """A password with a limit on wrong guesses."""
 
     def __init__(self, password: str, clock: Clock = time.monotonic) -> None:
         self._digest = digest(password)
@@ -65,20 +73,24 @@ class Password:
         self._lock = threading.Lock()
 
     def is_right(self, given: str, address: str) -> bool:
-        """Whether it is the password.
+        """Whether a guess is right.
+
+        Args:
+            given: the guess.
+            address: IP address of the client.
 
         Raises:
-            TooManyGuesses: too many others were tried; this one was not.
+            TooManyGuesses: too many guesses were wrong; this one was not compared.
         """
         source, now = _network(address), self._clock()
         with self._lock:
             while self._wrong and self._wrong[0][0] <= now - WINDOW_SECONDS:
                 self._wrong.popleft()
-            in_all = [at for at, _ in self._wrong]
-            own = [at for at, whose in self._wrong if whose == source]
-            for times, most in ((own, MAX_WRONG), (in_all, MAX_WRONG_IN_ALL)):
-                if len(times) >= most:
-                    raise TooManyGuesses(math.ceil(times[-most] + WINDOW_SECONDS - now))
+            every = [at for at, _ in self._wrong]
+            own = [at for at, of in self._wrong if of == source]
+            for times, limit in ((own, MAX_WRONG), (every, MAX_WRONG_IN_ALL)):
+                if len(times) >= limit:
+                    raise TooManyGuesses(math.ceil(times[-limit] + WINDOW_SECONDS - now))
             if hmac.compare_digest(digest(given), self._digest):
                 return True
             self._wrong.append((now, source))
@@ -86,12 +98,12 @@ class Password:
 
 
 def digest(text: str) -> bytes:
-    """What stands for a secret, of one length whatever its own."""
+    """Return a digest of a secret, whose length does not reveal the secret's."""
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).digest()
 
 
 def _network(address: str) -> str:
-    """What one guesser has: an IPv4 address, or the 2**64 addresses of an IPv6 network."""
+    """Return what one client controls: an IPv4 address, or the /64 network of an IPv6 address."""
     try:
         found = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:
