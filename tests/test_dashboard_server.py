@@ -174,9 +174,7 @@ def test_the_command_warns_once_of_what_travels_in_the_open(tmp_path):
         port = int(re.search(r"http://0\.0\.0\.0:(\d+)/", process.stdout.readline())[1])
         assert ask(port)[0].status == 401
         said = stop(process)[1]
-    assert said.startswith(
-        "hpo: without --tls-cert the password and all pages are sent"
-    )
+    assert said.startswith("hpo: without --tls-cert the password and all pages are sent")
     assert said.count("\n") == 1
     assert "sesame" not in said
 

@@ -161,4 +161,5 @@ def _cookie(environ: WSGIEnvironment, token: str, seconds: int) -> Header:
 def _session_token(environ: WSGIEnvironment) -> str:
     """Return the token in the session cookie; http.cookies fails if another one is malformed."""
     cookies = (text.strip().partition("=") for text in environ.get("HTTP_COOKIE", "").split(";"))
-    return {name: value for name, _, value in cookies}.get(_cookie_name(environ), "")
+    values: dict[str, str] = {name: value for name, _, value in cookies}
+    return values.get(_cookie_name(environ), "")

@@ -37,7 +37,7 @@ def redirect(start: StartResponse, path: str, *headers: Header) -> list[bytes]:
 def call(app: WSGIApplication, environ: WSGIEnvironment) -> tuple[str, Headers, bytes]:
     """Return the status, the headers and the whole body of an application's response."""
     started: list[tuple[str, list[Header]]] = []
-    parts = app(environ, lambda status, headers, *_: started.append((status, headers)))  # type: ignore[arg-type,func-returns-value]
+    parts = app(environ, lambda status, headers, *_: started.append((status, headers)))  # type: ignore[arg-type]
     try:
         body = b"".join(parts)
     finally:
