@@ -97,14 +97,14 @@ class Login:
         if self._sessions.has(_session_token(environ)):
             return True
         given = _authorization(environ.get("HTTP_AUTHORIZATION", ""))
-        return given is not None and self._password.is_right(given, _address(environ))
+        return given is not None and self._password.is_right(given, environ["REMOTE_ADDR"])
 
     def _log_in(self, environ: WSGIEnvironment, start: StartResponse) -> list[bytes]:
         text = environ["wsgi.input"].read(_MAX_FORM).decode("utf-8", "replace")
         form = dict(parse_qsl(text))
         target = _checked_target(form.get("next", HOME))
         try:
-            if not self._password.is_right(form.get("password", ""), _address(environ)):
+            if not self._password.is_right(form.get("password", ""), environ["REMOTE_ADDR"]):
                 wrong = "That is not the password."
                 return send_login_page(start, "403 Forbidden", target, wrong)
         except TooManyGuesses as error:
@@ -120,10 +120,6 @@ class Login:
 
 def _retry_after(error: TooManyGuesses) -> Header:
     return "Retry-After", str(error.seconds)
-
-
-def _address(environ: WSGIEnvironment) -> str:
-    return str(environ.get("REMOTE_ADDR", ""))
 
 
 def _authorization(header: str) -> str | None:

@@ -104,12 +104,7 @@ def digest(text: str) -> bytes:
 
 def _network(address: str) -> str:
     """Return what one client controls: an IPv4 address, or the /64 network of an IPv6 address."""
-    try:
-        found = ipaddress.ip_address(address.partition("%")[0])
-    except ValueError:
-        return address
+    found = ipaddress.ip_address(address.partition("%")[0])
     if isinstance(found, ipaddress.IPv4Address):
         return str(found)
-    if found.ipv4_mapped is not None:
-        return str(found.ipv4_mapped)
-    return str(ipaddress.ip_network((found, 64), strict=False))
+    return str(found.ipv4_mapped or ipaddress.ip_network((found, 64), strict=False))

@@ -6,7 +6,6 @@ thread: two processes with PyTorch's default of a thread per core slow each othe
 """
 
 import os
-from collections.abc import Mapping, Sequence
 
 from hpo.config.errors import InputError
 from hpo.worker.supervisor import Slot
@@ -18,33 +17,24 @@ _MAX_SLOTS = 1024
 """Maximum number of trials that a worker may train at once."""
 
 
-def plan_slots(
-    *,
-    gpus: str,
-    per_gpu: int,
-    workers: str,
-    visible: Sequence[str],
-    n_cores: int,
-) -> list[Slot]:
-    """Plan the slots of this machine.
+def local_slots(*, gpus: str, per_gpu: int, workers: str) -> list[Slot]:
+    """Plan the slots of this machine from the GPUs and cores that this process may use.
 
     Args:
         gpus: `auto` (all visible GPUs), `none`, or positions among the visible GPUs (`0,2`).
         per_gpu: number of workers on each GPU.
         workers: number of workers, or `auto` for one per GPU slot or else one per core.
-        visible: CUDA's names of the GPUs that this process may use, in order.
-        n_cores: number of processor cores that this process may use.
 
     Raises:
         InputError: a GPU does not exist, or there are more workers than GPU slots.
     """
     if per_gpu < 1:
         raise InputError(f"--per-gpu must be at least 1, but got {per_gpu}")
-    chosen = _choose(gpus, visible)
+    chosen, n_workers = _choose(gpus), parse_n_workers(workers)
     slots = [_gpu_slot(name, 1 / per_gpu) for _ in range(per_gpu) for name in chosen]
-    n_workers = parse_n_workers(workers)
     if not slots:
         environment = {"CUDA_VISIBLE_DEVICES": "", **_ONE_THREAD}
+        n_cores = len(os.sched_getaffinity(0))
         return [Slot(device="cpu", environment=environment)] * (n_workers or n_cores)
     if n_workers is not None and n_workers > len(slots):
         raise InputError(
@@ -54,30 +44,15 @@ def plan_slots(
     return slots[:n_workers]
 
 
-def visible_gpus(environment: Mapping[str, str]) -> list[str]:
+def visible_gpus() -> list[str]:
     """Return CUDA's names of the GPUs that this process may use; their indices by default."""
     import torch  # slow to import, and only needed where workers start
 
     # device_count alone includes GPUs whose driver is too old for torch
     n_gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if (names := environment.get("CUDA_VISIBLE_DEVICES")) is not None:
+    if (names := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
         return [name.strip() for name in names.split(",") if name.strip()][:n_gpus]
     return [str(index) for index in range(n_gpus)]
-
-
-def local_slots(*, gpus: str, per_gpu: int, workers: str) -> list[Slot]:
-    """Plan the slots of this machine from its visible GPUs and cores.
-
-    Raises:
-        InputError: as `plan_slots`.
-    """
-    return plan_slots(
-        gpus=gpus,
-        per_gpu=per_gpu,
-        workers=workers,
-        visible=[] if gpus == "none" else visible_gpus(os.environ),
-        n_cores=len(os.sched_getaffinity(0)),
-    )
 
 
 def parse_n_workers(workers: str) -> int | None:
@@ -106,11 +81,12 @@ def slots_argument(slots: str) -> list[str]:
     return ["--slots", slots]
 
 
-def _choose(gpus: str, visible: Sequence[str]) -> list[str]:
+def _choose(gpus: str) -> list[str]:
     if gpus == "none":
         return []
+    visible = visible_gpus()
     if gpus == "auto":
-        return list(visible)
+        return visible
     chosen = []
     for text in gpus.split(","):
         position = int(text) if text.strip().isdecimal() else -1

@@ -78,7 +78,6 @@ class ActorStatus:
         host: host of the actor.
         pid: process id of the actor.
         gpu: CUDA's name of its GPU; empty without one.
-        workers: process ids of its workers.
         lines: lines that workers logged since the last status.
         code: exit code of the worker, if it ended by itself.
     """
@@ -86,7 +85,6 @@ class ActorStatus:
     host: str
     pid: int
     gpu: str
-    workers: tuple[int, ...]
     lines: tuple[str, ...]
     code: int | None
 
@@ -129,7 +127,6 @@ class WorkerActor:
             host=platform.node(),
             pid=os.getpid(),
             gpu=self._slot.environment["CUDA_VISIBLE_DEVICES"],
-            workers=tuple(child.process.pid for child in self._supervisor.children),
             lines=tuple(lines),
             code=self._code,
         )

@@ -6,8 +6,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from importlib.util import find_spec
 from pathlib import Path
@@ -22,6 +21,7 @@ from hpo.launch.workers import worker_environment
 from hpo.study.steering import set_standing
 from tests.support import machine, servers
 from tests.support.command_line import hpo
+from tests.support.faults.processes import wait_until
 from tests.support.faults.setting import Setting, make_setting
 
 NO_RAY = "no Ray here: pip install 'hpo[ray]'"
@@ -111,7 +111,7 @@ def test_workers_without_a_place_are_reported_once(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(ray_pool, "WAIT_SECONDS", 0.0)
     worker = WorkerSpec(arguments=[], environment={}, gpus=0.5, cpus=2)
     spec = ray_pool.PoolSpec(key="", worker=worker, n_workers=2, is_finite=True)
-    placed = ActorStatus(host="here", pid=1, gpu="0", workers=(), lines=(), code=None)
+    placed = ActorStatus(host="here", pid=1, gpu="0", lines=(), code=None)
     said: list[str] = []
     pool = ray_pool.RayWorkerPool(spec=spec, on_line=said.append)
     pool.records = {
@@ -149,12 +149,15 @@ def setting(tmp_path: Path) -> Iterator[Setting]:
         yield made
 
 
-def wait_for(actor: WorkerActor, is_so: Callable[[ActorStatus], bool]) -> ActorStatus:
-    deadline = time.monotonic() + 60
-    while not is_so(status := actor.status()):
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-    return status
+def wait_for_worker(setting: Setting, other_than: int | None = None) -> int:
+    """Return the process id of the worker that holds a trial."""
+
+    def pids() -> list[int]:
+        workers = setting.study.progress().workers
+        return [worker.pid for worker in workers if worker.pid != other_than]
+
+    wait_until(lambda: bool(pids()), 60, "a worker at work")
+    return pids()[0]
 
 
 @pytest.mark.slow
@@ -167,23 +170,19 @@ def test_an_actor_keeps_its_worker_alive_and_ends_when_a_signal_released_it(
     assert setting.storage_url not in repr(spec)
     ended: list[int] = []
 
-    def is_at_work(status: ActorStatus) -> bool:
-        workers = setting.study.progress().workers
-        return [worker.pid for worker in workers] == list(status.workers)
-
     actor = WorkerActor(spec, end=ended.append)
-    first = wait_for(actor, is_at_work)
-    variables = Path(f"/proc/{first.workers[0]}/environ").read_bytes().split(b"\0")
+    first = wait_for_worker(setting)
+    variables = Path(f"/proc/{first}/environ").read_bytes().split(b"\0")
     assert b"CUDA_VISIBLE_DEVICES=7" in variables
-    os.kill(first.workers[0], signal.SIGKILL)
-    second = wait_for(actor, lambda status: status.workers != first.workers and is_at_work(status))
+    os.kill(first, signal.SIGKILL)
+    second = wait_for_worker(setting, other_than=first)
     assert setting.study.progress().workers[0].share == 0.5
-    os.kill(second.workers[0], signal.SIGTERM)
-    assert wait_for(actor, lambda status: status.code is not None).code == 75
+    os.kill(second, signal.SIGTERM)
+    wait_until(lambda: actor.status().code == 75, 60, "released")
     assert ended == [75]
 
     other = WorkerActor(spec, end=ended.append)
-    wait_for(other, is_at_work)
+    wait_for_worker(setting)
     assert other.stop().code == 75
     assert ended == [75]
     assert setting.study.progress().workers == ()
