@@ -30,9 +30,7 @@ class File:
 
     Attributes:
         id: unique in the storage; hexadecimal digits and dashes, as optuna-dashboard requires.
-        kind: kind of file.
         name: name to save the file under.
-        media_type: media type.
     """
 
     id: str
@@ -72,13 +70,7 @@ def list_files(trial: FrozenTrial, *, has_weights: bool) -> list[File]:
 def file_content(
     study: Study, trial: FrozenTrial, kind: FileKind, store: ArtifactStore | None
 ) -> bytes:
-    """Return the content of a trial's file.
-
-    Args:
-        study: study of the trial.
-        trial: a trial that has such a file.
-        kind: kind of file.
-        store: artifact store of the study; required for weights.
+    """Return the content of a trial's file; weights require the artifact store.
 
     Raises:
         DefinitionError: the trial's params are not valid.

@@ -1,16 +1,13 @@
 """The guard: refuses requests of other web pages, and changes that the dashboard may not make.
 
-optuna-dashboard trusts every request. Even on this machine alone, any web page that is open in a
-browser could then change the studies. The guard therefore refuses
+optuna-dashboard trusts every request, so any web page in a browser could change the studies. The
+guard refuses requests under another host name, because a page may point its own name at this
+address (DNS rebinding), and changes from another page (cross-site request forgery). Its headers
+keep responses out of frames, other sites and caches.
 
-- a Host that is not this server's: a page may point its own name at this address (DNS rebinding),
-- a request that changes something and comes from another page (cross-site request forgery).
-
-Its headers keep responses out of frames, of other sites and of caches.
-
-Of the changes it allows notes and new studies. Other changes to a study of hpo have a command,
-which keeps rows, leases and weights consistent. optuna-dashboard would rename a study by copying
-half of it, and delete a study while its workers run. Studies of other programs may be changed.
+It allows notes and new studies. Other changes to a study of hpo have a command, which keeps rows,
+leases and weights consistent: optuna-dashboard would rename a study by copying half of it, and
+delete a study while its workers run. Studies of other programs may be changed.
 """
 
 import ipaddress

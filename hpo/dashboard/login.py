@@ -1,37 +1,116 @@
-"""The login: a password, and the sessions of users who gave it.
+"""The login: the password, with a limit on wrong guesses, and the sessions of users who gave it.
 
 People log in on a page and get a session cookie. Scripts send `Authorization: Bearer PASSWORD`, or
 Basic with any user name. Digests of sessions are kept in memory, and end with the server.
+
+Wrong guesses are counted by address. Above the limit even the right password is refused.
 """
 
 import base64
+import hashlib
+import hmac
+import ipaddress
 import math
 import secrets
+import stat
+import sys
 import threading
 import time
-from collections.abc import Iterable
+from collections import deque
+from collections.abc import Callable, Iterable
 from contextlib import suppress
+from pathlib import Path
 from urllib.parse import parse_qs, parse_qsl, quote
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
+from hpo.config.errors import InputError
 from hpo.dashboard.login_page import send_login_page
-from hpo.dashboard.password import Clock, Password, TooManyGuesses, digest
 from hpo.dashboard.responses import Header, redirect, refuse
 
 HOME, LOGIN, LOGOUT = "/dashboard", "/login", "/logout"
 SESSION_SECONDS = 12 * 3600
 MAX_SESSIONS = 1000
 """Number of sessions beyond which the oldest end."""
+WINDOW_SECONDS = 60
+MAX_WRONG, MAX_WRONG_IN_ALL = 10, 200
+"""Wrong guesses allowed in a window, from one address and from all."""
 _MAX_FORM = 4096
 """Bytes of a form that are read."""
 _CHALLENGE: Header = ("WWW-Authenticate", 'Bearer realm="hpo"')
 """Not Basic, for which browsers would open a dialog of their own."""
+_Clock = Callable[[], float]
+
+
+def read_password(file: Path | None, otherwise: str | None) -> str | None:
+    """Read the password from a file; without a file, return the other password.
+
+    Raises:
+        InputError: the file cannot be read, or is empty.
+    """
+    if file is None:
+        return otherwise or None
+    try:
+        password = file.read_text(encoding="utf-8").rstrip("\r\n")
+        mode = file.stat().st_mode
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
+        raise InputError(f"--password-file {file}: cannot be read ({reason})") from None
+    if not password:
+        raise InputError(f"--password-file {file}: must hold a password, but is empty")
+    if mode & (stat.S_IRGRP | stat.S_IROTH):
+        print(
+            f"hpo: --password-file {file} can be read by other users: chmod 600 {file}",
+            file=sys.stderr,
+        )
+    return password
+
+
+class TooManyGuesses(Exception):
+    """Too many wrong passwords were tried.
+
+    Attributes:
+        seconds: time until the next one may be tried.
+    """
+
+    def __init__(self, seconds: int) -> None:
+        super().__init__(f"Too many wrong passwords: try again in {seconds} s.")
+        self.seconds = seconds
+
+
+class Password:
+    """A password with a limit on wrong guesses."""
+
+    def __init__(self, password: str, clock: _Clock = time.monotonic) -> None:
+        self._digest = _digest(password)
+        self._clock = clock
+        self._wrong: deque[tuple[float, str]] = deque()
+        self._lock = threading.Lock()
+
+    def is_right(self, given: str, address: str) -> bool:
+        """Whether a guess from an IP address is right.
+
+        Raises:
+            TooManyGuesses: too many guesses were wrong; this one was not compared.
+        """
+        source, now = _network(address), self._clock()
+        with self._lock:
+            while self._wrong and self._wrong[0][0] <= now - WINDOW_SECONDS:
+                self._wrong.popleft()
+            every = [at for at, _ in self._wrong]
+            own = [at for at, of in self._wrong if of == source]
+            for times, limit in ((own, MAX_WRONG), (every, MAX_WRONG_IN_ALL)):
+                if len(times) >= limit:
+                    raise TooManyGuesses(math.ceil(times[-limit] + WINDOW_SECONDS - now))
+            if hmac.compare_digest(_digest(given), self._digest):
+                return True
+            self._wrong.append((now, source))
+            return False
 
 
 class Sessions:
     """Random tokens of users who logged in, valid until they log out or the time is up."""
 
-    def __init__(self, clock: Clock = time.monotonic) -> None:
+    def __init__(self, clock: _Clock = time.monotonic) -> None:
         self._clock = clock
         self._ends: dict[bytes, float] = {}
         self._lock = threading.Lock()
@@ -40,25 +119,25 @@ class Sessions:
         """Start a session and return its token."""
         token = secrets.token_urlsafe(32)
         with self._lock:
-            self._ends[digest(token)] = self._clock() + SESSION_SECONDS
+            self._ends[_digest(token)] = self._clock() + SESSION_SECONDS
             while len(self._ends) > MAX_SESSIONS:
                 del self._ends[next(iter(self._ends))]
         return token
 
     def has(self, token: str) -> bool:
         """Whether a session is valid."""
-        return self._clock() < self._ends.get(digest(token), -math.inf)
+        return self._clock() < self._ends.get(_digest(token), -math.inf)
 
     def end(self, token: str) -> None:
         """End a session."""
         with self._lock:
-            self._ends.pop(digest(token), None)
+            self._ends.pop(_digest(token), None)
 
 
 class Login:
     """WSGI middleware that requires the password."""
 
-    def __init__(self, app: WSGIApplication, password: str, clock: Clock = time.monotonic) -> None:
+    def __init__(self, app: WSGIApplication, password: str, clock: _Clock = time.monotonic) -> None:
         """Put an application behind the login.
 
         Args:
@@ -159,3 +238,16 @@ def _session_token(environ: WSGIEnvironment) -> str:
     cookies = (text.strip().partition("=") for text in environ.get("HTTP_COOKIE", "").split(";"))
     values: dict[str, str] = {name: value for name, _, value in cookies}
     return values.get(_cookie_name(environ), "")
+
+
+def _digest(text: str) -> bytes:
+    """Return a digest of a secret, whose length does not reveal the secret's."""
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).digest()
+
+
+def _network(address: str) -> str:
+    """Return what one client controls: an IPv4 address, or the /64 network of an IPv6 address."""
+    found = ipaddress.ip_address(address.partition("%")[0])
+    if isinstance(found, ipaddress.IPv4Address):
+        return str(found)
+    return str(found.ipv4_mapped or ipaddress.ip_network((found, 64), strict=False))

@@ -58,7 +58,7 @@ def send_login_page(
         start: WSGI's `start_response`.
         status: HTTP status.
         target: path of the page to open after the login.
-        wrong: what was wrong with the last attempt, if there was one.
+        wrong: what was wrong with the last attempt; empty at the first.
         headers: further headers.
     """
     alert = f'<p class="wrong" id="wrong" role="alert">{escape(wrong)}</p>\n' if wrong else ""

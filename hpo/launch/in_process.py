@@ -34,29 +34,22 @@ def search_in_process(study: Study, store: ArtifactStore, device: torch.device) 
     if device.type == "cuda":
         os.environ.update(REPRODUCIBLE)
     trainer = SingleTrainer(device)
-    with _one_thread(), _interrupts() as stop:
-        name = describe_environment(trainer.device, "float32").device
-        identity = WorkerId(
+    name = describe_environment(trainer.device, "float32").device
+    worker = Worker(
+        studies=lambda: [study],
+        store=store,
+        trainer=trainer,
+        identity=WorkerId(
             host=platform.node(), pid=os.getpid(), device=name, nonce=secrets.token_hex(4)
-        )
-        worker = Worker(
-            studies=lambda: [study],
-            store=store,
-            trainer=trainer,
-            identity=identity,
-            quota=Quota(),
-            timing=Timing(hang=math.inf),  # a hang would kill the caller's process
-        )
-        worker.work(stop)
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Limit torch to one thread, as in worker processes, for bitwise equal results."""
+        ),
+        quota=Quota(),
+        timing=Timing(hang=math.inf),  # or the watchdog would kill the caller's process
+    )
     n_threads = torch.get_num_threads()
-    torch.set_num_threads(1)
+    torch.set_num_threads(1)  # as in worker processes, for bitwise equal results
     try:
-        yield
+        with _interrupts() as stop:
+            worker.work(stop)
     finally:
         torch.set_num_threads(n_threads)
 

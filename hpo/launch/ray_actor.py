@@ -7,7 +7,6 @@ worker releases its trials.
 import os
 import platform
 import threading
-import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
@@ -75,10 +74,9 @@ class ActorStatus:
     """Status of an actor.
 
     Attributes:
-        host: host of the actor.
         pid: process id of the actor.
         gpu: CUDA's name of its GPU; empty without one.
-        lines: lines that workers logged since the last status.
+        lines: lines that the worker logged since the last status.
         code: exit code of the worker, if it ended by itself.
     """
 
@@ -135,20 +133,16 @@ class WorkerActor:
         """Let the worker release its trials, kill it if it does not, and return the last status."""
         self._is_stopping.set()
         self._thread.join()
-        self._supervisor.stop(GRACE_SECONDS)
-        if self._code is None:
-            self._code = self._supervisor.exit_code()
         return self.status()
 
     def _keep_alive(self) -> None:
-        while not self._is_stopping.is_set():
-            if not self._supervisor.n_alive():
-                code = self._supervisor.exit_code()
-                if code == EXIT_RELEASED:
-                    self._end(code)
-                self._code = code
-                return
-            time.sleep(POLL_SECONDS)
+        while self._supervisor.n_alive() and not self._is_stopping.wait(POLL_SECONDS):
+            pass
+        self._supervisor.stop(GRACE_SECONDS)
+        code = self._supervisor.exit_code()
+        if code == EXIT_RELEASED and not self._is_stopping.is_set():
+            self._end(code)
+        self._code = code
 
     def _release_trials(self, death: Death) -> None:
         environment = self._spec.environment

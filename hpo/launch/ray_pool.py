@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from types import TracebackType
 from typing import Any
 
 import ray
@@ -52,9 +51,8 @@ class ActorRecord:
     """State of an actor.
 
     Attributes:
-        actor: Ray's handle.
         last: its last status; None while the actor does not respond.
-        pending: Ray's reference to the status that is awaited.
+        pending: reference to the status that was requested from Ray.
         code: exit code of the worker, if it ended by itself.
         n_deaths: deaths in a row without a status between them.
     """
@@ -91,12 +89,7 @@ class RayWorkerPool:
         self._create_missing()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         """Stop all actors."""
         _stop([record.actor for record in self.records.values()], self._relay)
 
@@ -182,20 +175,16 @@ class RayWorkerPool:
             record.code = 1
             self.on_line(f"worker {index} is given up: {first_line(error)}")
         else:
-            self._record(index, status)
+            if record.last is None or record.last.pid != status.pid:
+                gpu = f", GPU {status.gpu}" if status.gpu else ""
+                self.on_line(f"worker {index} has a place on {status.host}{gpu}")
+            record.last, record.code, record.n_deaths = status, status.code, 0
+            self._relay(status)
 
     def _mark_lost(self, index: int, then: str) -> None:
         if self.records[index].last is not None:
             self.on_line(f"worker {index} lost its place, Ray {then}")
         self.records[index].last = None
-
-    def _record(self, index: int, status: ActorStatus) -> None:
-        record = self.records[index]
-        if record.last is None or record.last.pid != status.pid:
-            gpu = f", GPU {status.gpu}" if status.gpu else ""
-            self.on_line(f"worker {index} has a place on {status.host}{gpu}")
-        record.last, record.code, record.n_deaths = status, status.code, 0
-        self._relay(status)
 
     def _relay(self, status: ActorStatus) -> None:
         for line in status.lines:

@@ -39,7 +39,7 @@ def search_locally(
     Args:
         study: study to search.
         store: artifact store of the study.
-        slots: where to run a worker each.
+        slots: a worker runs in each.
         arguments: options of each worker.
         on_line: called with each line that a worker logs.
 

@@ -45,7 +45,7 @@ def create_supervisor(
     Args:
         storage: storage of the studies.
         store: artifact store of the studies.
-        slots: where to run a worker each.
+        slots: a worker runs in each.
         arguments: arguments of each worker: names of studies, then options.
         on_line: called with each line that a worker logs.
         quota: number of trials that the workers may claim; unlimited by default.

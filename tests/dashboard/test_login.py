@@ -8,12 +8,15 @@ import pytest
 
 from hpo.config.errors import InputError
 from hpo.dashboard.guard import guard
-from hpo.dashboard.login import MAX_SESSIONS, SESSION_SECONDS, Login, Sessions
-from hpo.dashboard.password import (
+from hpo.dashboard.login import (
+    MAX_SESSIONS,
     MAX_WRONG,
     MAX_WRONG_IN_ALL,
+    SESSION_SECONDS,
     WINDOW_SECONDS,
+    Login,
     Password,
+    Sessions,
     TooManyGuesses,
     read_password,
 )
