@@ -35,8 +35,8 @@ class PoolSpec:
 
     Attributes:
         key: name of the pool on its cluster, and in messages.
-        worker: the same for all workers.
-        n_workers: number of workers; None for as many as the cluster has room for.
+        worker: specification of each worker.
+        n_workers: number of workers; None follows the size of the cluster.
         is_finite: whether the pool ends when its workers find no more work.
     """
 
@@ -206,12 +206,10 @@ class RayWorkerPool:
     def _remove_surplus(self) -> None:
         """Remove waiting actors that the cluster no longer has room for."""
         surplus = len(self.records) - self._n_wanted()
-        for index in sorted(self.records, reverse=True):
-            record = self.records[index]
-            if surplus > 0 and self.spec.n_workers is None and record.last is None:
-                ray.kill(record.actor, no_restart=True)
-                del self.records[index]
-                surplus -= 1
+        if self.spec.n_workers is None and surplus > 0:
+            waiting = [index for index, record in self.records.items() if record.last is None]
+            for index in sorted(waiting, reverse=True)[:surplus]:
+                ray.kill(self.records.pop(index).actor, no_restart=True)
 
 
 class DetachedPool:

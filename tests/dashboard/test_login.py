@@ -1,4 +1,4 @@
-"""The dashboard's password, its sessions, and how scripts get in."""
+"""The dashboard's password, sessions, and login of scripts."""
 
 import re
 from collections.abc import Iterator
@@ -27,7 +27,7 @@ FORM = "application/x-www-form-urlencoded"
 
 
 class Clock:
-    """Stands still until it is moved."""
+    """A clock that tests set."""
 
     now = 0.0
 
@@ -36,7 +36,7 @@ class Clock:
 
 
 def inside(environ, start):
-    """What is behind the door."""
+    """A WSGI application to put behind the login."""
     start("200 OK", [("Content-Type", "text/plain")])
     return [b"inside"]
 

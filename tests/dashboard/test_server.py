@@ -1,4 +1,4 @@
-"""The dashboard's command: where it listens, what it refuses to begin with, TLS."""
+"""`hpo dashboard`: its address, refused settings, TLS and Ctrl-C."""
 
 import http.client
 import os
@@ -24,7 +24,7 @@ from tests.support.dashboard import ask, served
 
 
 def nothing(environ, start):
-    """An application."""
+    """A WSGI application."""
     start("200 OK", [("Content-Type", "text/plain")])
     return [environ["wsgi.url_scheme"].encode()]
 
@@ -123,7 +123,7 @@ def test_an_encrypted_key_is_refused_and_asked_no_password_for(certificate, tmp_
 
 @contextmanager
 def running(tmp_path: Path, *options: object) -> Iterator[subprocess.Popen[str]]:
-    """The command, over a new storage, with a password in its environment."""
+    """Run the command for a new storage, with a password in its environment."""
     url = f"sqlite:///{tmp_path / 'hpo.db'}"
     open_storage(url).close()
     command = [sys.executable, "-m", "hpo", "dashboard", "--port", "0", "--storage", url]
@@ -152,7 +152,7 @@ def stop(process: subprocess.Popen[str]) -> tuple[str, str]:
 def test_the_command_serves_by_tls_until_interrupted(tmp_path, certificate):
     with running(tmp_path, "--tls-cert", certificate[0], "--tls-key", certificate[1]) as process:
         port = int(re.search(r"https://127\.0\.0\.1:(\d+)/", process.stdout.readline())[1])
-        idle = socket.create_connection(("127.0.0.1", port))  # and no handshake
+        idle = socket.create_connection(("127.0.0.1", port))  # without a handshake
         context = ssl.create_default_context(cafile=certificate[0])
         connection = http.client.HTTPSConnection("localhost", port, timeout=10, context=context)
         form = {"Content-Type": "application/x-www-form-urlencoded"}
@@ -183,7 +183,7 @@ INTERRUPTED = """
 import faulthandler, os, signal, sys, threading
 from hpo.dashboard import application, server
 
-class Condition(threading.Condition):  # Ctrl-C comes within it, once
+class Condition(threading.Condition):  # sends Ctrl-C once, while it is locked
     has_come = False
 
     def __exit__(self, *error):

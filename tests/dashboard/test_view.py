@@ -1,4 +1,4 @@
-"""What the dashboard shows beside what Optuna keeps: notes and files."""
+"""The notes and files that the dashboard adds to Optuna's storage."""
 
 import gzip
 import json
@@ -92,7 +92,7 @@ def test_the_axes_and_the_attributes_are_named_by_metrics(port):
 
 
 def files(port: int, number: int) -> dict[str, str]:
-    """The addresses of a trial's files by what they are."""
+    """Return the paths of a trial's files by their name."""
     trial = detail(port)["trials"][number]
     root = f"/artifacts/{trial['study_id']}/{trial['trial_id']}"
     return {

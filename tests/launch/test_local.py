@@ -1,4 +1,4 @@
-"""The slots of this machine, on GPUs that are made up."""
+"""Slots on this machine, with fake GPUs."""
 
 import os
 from typing import Any

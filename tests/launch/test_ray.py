@@ -35,7 +35,7 @@ def test_a_study_outlives_workers_nodes_and_the_head(
 ) -> None:
     if find_spec("ray") is None:
         pytest.skip(NO_RAY)
-    machine.OWN_NETWORK.or_skip()  # Ray listens wherever it can
+    machine.OWN_NETWORK.or_skip()  # Ray listens on all interfaces
     command = [
         *machine.ALONE,
         sys.executable,
@@ -44,7 +44,7 @@ def test_a_study_outlives_workers_nodes_and_the_head(
         str(tmp_path),
         postgresql.database(),
     ]
-    with tempfile.TemporaryDirectory(prefix="ray-") as sessions:  # sockets want a short path
+    with tempfile.TemporaryDirectory(prefix="ray-") as sessions:  # paths of sockets must be short
         environment = {**os.environ, **QUIET, "RAY_TMPDIR": sessions}
         run = subprocess.run(
             command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
@@ -77,7 +77,7 @@ def test_the_capacity_is_counted_by_node(
 
 @pytest.fixture
 def port() -> Iterator[socket.socket]:
-    """A socket that listens on loopback until it is closed."""
+    """A socket that listens on loopback."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         yield listening
 

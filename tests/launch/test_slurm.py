@@ -1,4 +1,4 @@
-"""Workers on Slurm: the script that a person reads, and an array on a real cluster."""
+"""Workers on Slurm: the script, and an array on a real cluster."""
 
 import re
 import subprocess
@@ -44,7 +44,7 @@ def test_the_script_holds_no_password_and_no_address() -> None:
     done = dry_run()
     for secret in ("geheim", "versteckt", "db.example", "bucket"):
         assert secret not in done.out + done.err
-    assert "--gpus none" in done.out  # none was asked for
+    assert "--gpus none" in done.out  # no GPU was requested
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def cluster() -> Iterator[Cluster]:
 
 
 def launch(cluster: Cluster, setting: Setting, folder: Path, *options: str) -> str:
-    """Submit workers; the job's number."""
+    """Submit workers and return the job's id."""
     with pytest.MonkeyPatch.context() as patch:
         for name, text in {**cluster.environment, **setting.environment}.items():
             patch.setenv(name, text)
@@ -126,13 +126,13 @@ def launch(cluster: Cluster, setting: Setting, folder: Path, *options: str) -> s
 
 
 def epochs(setting: Setting) -> dict[int, int]:
-    """How far the running trials are, by number."""
+    """Return the number of epochs of the running trials, by number."""
     running = [trial for trial in setting.study.trials() if trial.state.name == "RUNNING"]
     return {trial.number: len(trial.intermediate_values) for trial in running}
 
 
 def come_back(cluster: Cluster, job: str) -> None:
-    """Wait until a job is requeued, and spare it most of Slurm's two minutes until its next turn.
+    """Wait until a job is requeued, and shorten Slurm's two minutes until its next run.
 
     Not all of them: nodes refuse a job's new credential in the second in which its old one ended.
     """
@@ -150,9 +150,7 @@ def test_members_that_had_to_go_come_back_and_the_study_ends(
     wait_until(lambda: len(epochs(setting)) == 2, 60, "two trials running")
     wait_until(lambda: min(epochs(setting).values()) > 50, 60, "in the middle of both")
 
-    cluster.say(
-        "scancel", "--signal=TERM", at_notice
-    )  # to the step alone, as --signal=TERM@ has it
+    cluster.say("scancel", "--signal=TERM", at_notice)  # to the step only, as --signal=TERM@ does
     cluster.say("scontrol", "requeue", preempted)
     come_back(cluster, at_notice)
     come_back(cluster, preempted)
