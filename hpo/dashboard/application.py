@@ -126,10 +126,9 @@ def serve_files(app: WSGIApplication, view: DashboardStorage) -> WSGIApplication
         path = environ["PATH_INFO"]
         if not path.startswith(_ARTIFACTS) or environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
             return app(environ, start)
-        found = None
+        ids = _FILE.fullmatch(path)
         try:
-            if match := _FILE.fullmatch(path):
-                found = view.read_file(int(match["study"]), int(match["trial"]), match["file"])
+            found = ids and view.read_file(int(ids["study"]), int(ids["trial"]), ids["file"])
         except HpoError as error:
             return refuse(environ, start, "503 Service Unavailable", str(error), _SANDBOX)
         if found is None:

@@ -16,8 +16,8 @@ _LINE, _MARK, _GRID, _INK = "#1976d2", "#d81b60", "#e0e0e0", "#424242"
 def curve_svg(curve: Mapping[int, float], metric: str, direction: Direction, title: str) -> str:
     """Draw a metric by epoch and mark the best epoch; values that are not finite are left out."""
     points = sorted((step, value) for step, value in curve.items() if math.isfinite(value))
-    nothing = [_text(_WIDTH / 2, _HEIGHT / 2, "no finite value")]
-    body = list(_drawing(points, metric, direction)) if points else nothing
+    empty = [_text(_WIDTH / 2, _HEIGHT / 2, "no finite value")]
+    body = _drawing(points, metric, direction) if points else empty
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{_WIDTH}" height="{_HEIGHT}" '
         f'viewBox="0 0 {_WIDTH} {_HEIGHT}" font-family="sans-serif" font-size="12" role="img">\n'

@@ -64,13 +64,13 @@ def restrict_changes(
     """Refuse all changes, or those that would make a study of hpo inconsistent."""
 
     def middleware(environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
-        reason = None
-        if environ["REQUEST_METHOD"] not in _READ_METHODS:
-            path = environ["PATH_INFO"].rstrip("/")  # as optuna-dashboard does
-            reason = "This dashboard is read-only." if read_only else _why_refused(view, path)
-        if reason is not None:
-            return refuse(environ, start, "403 Forbidden", reason)
-        return app(environ, start)
+        if environ["REQUEST_METHOD"] in _READ_METHODS:
+            return app(environ, start)
+        path = environ["PATH_INFO"].rstrip("/")  # as optuna-dashboard does
+        reason = "This dashboard is read-only." if read_only else _why_refused(view, path)
+        if reason is None:
+            return app(environ, start)
+        return refuse(environ, start, "403 Forbidden", reason)
 
     return middleware
 

@@ -10,12 +10,11 @@ from contextlib import closing
 from dataclasses import dataclass
 
 import torch
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError
 
 from hpo.config.errors import HpoError
 from hpo.config.version import __version__
 from hpo.files.store import ArtifactStore
+from hpo.storage import dialects
 from hpo.storage.condition import Condition, read_condition
 from hpo.storage.engine import open_storage
 from hpo.study.catalog import list_studies
@@ -120,10 +119,10 @@ def _connections(condition: Condition, n_workers: int) -> Finding:
 def _is_future_file(url: str) -> bool:
     """Whether a URL names a SQLite file that can be created."""
     try:
-        parsed = make_url(url)
-    except (ArgumentError, ValueError):
+        parsed = dialects.parse(url)
+    except HpoError:
         return False
-    return parsed.drivername == "sqlite" and _can_create(parsed.database or "")
+    return parsed.get_backend_name() == "sqlite" and _can_create(parsed.database or "")
 
 
 def _artifacts(url: str) -> Finding:

@@ -8,7 +8,6 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import FrameType
 
 import torch
 
@@ -67,7 +66,7 @@ def _interrupts() -> Iterator[threading.Event]:
         return
     was_interrupted = False
 
-    def handle(number: int, frame: FrameType | None) -> None:
+    def handle(*_: object) -> None:
         nonlocal was_interrupted
         was_interrupted = True
         signal.signal(signal.SIGINT, previous)

@@ -151,10 +151,7 @@ class Pods:
         spec = {
             "authOptions": {"mode": "token"},
             "enableInTreeAutoscaling": True,
-            "autoscalerOptions": {
-                "upscalingMode": "Default",
-                "idleTimeoutSeconds": _IDLE_SECONDS,
-            },
+            "autoscalerOptions": {"upscalingMode": "Default", "idleTimeoutSeconds": _IDLE_SECONDS},
             "headGroupSpec": {
                 "rayStartParams": {"num-cpus": "0"},  # the head runs no workers
                 "template": self._template("head", 0),

@@ -27,10 +27,10 @@ def connect(address: str | None) -> None:
         HpoError: there is no cluster, or it cannot be joined.
     """
     where = address or "this machine"
-    if address and "://" not in address and not _is_listening(address, _CONNECT_SECONDS):
-        raise _absent(where, "nothing listens there")
     os.environ.setdefault("RAY_gcs_server_port_wait_time_s", "1")  # one attempt, of about 40 s
     try:
+        if address and "://" not in address and not _is_listening(address, _CONNECT_SECONDS):
+            raise ConnectionError("nothing listens there")
         ray.init(
             address=address or "auto",
             namespace=NAMESPACE,
@@ -38,7 +38,10 @@ def connect(address: str | None) -> None:
             logging_level="ERROR",
         )
     except (ConnectionError, ValueError) as error:
-        raise _absent(where, " ".join(str(error).split())) from None
+        raise HpoError(
+            f"no Ray cluster answers at {where} ({' '.join(str(error).split())}): start one by "
+            "`ray start --head`, or name its address by --address"
+        ) from None
     except (RuntimeError, RayError) as error:  # another version, or a token is required
         reason = " ".join(str(error).split())
         raise HpoError(f"the Ray cluster at {where} cannot be joined: {reason}") from None
@@ -79,10 +82,3 @@ def _is_listening(address: str, timeout: float) -> bool:
         socket.create_connection((host.strip("[]"), int(port)), timeout).close()
         return True
     return False
-
-
-def _absent(where: str, why: str) -> HpoError:
-    return HpoError(
-        f"no Ray cluster answers at {where} ({why}): start one by `ray start --head`, or name its "
-        "address by --address"
-    )

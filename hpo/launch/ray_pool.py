@@ -280,13 +280,13 @@ def stop_detached(key: str, on_status: Callable[[ActorStatus], None]) -> int:
     """Stop a detached pool, and return the number of its workers; they release their trials."""
     with suppress(ValueError):
         ray.kill(ray.get_actor(key, namespace=NAMESPACE), no_restart=True)
-    names = [name for name in ray.util.list_named_actors() if name.startswith(f"{key}:")]
-    found = []
-    for name in names:
-        with suppress(ValueError):  # it ended in the meantime
-            found.append(ray.get_actor(name, namespace=NAMESPACE))
-    _stop(found, on_status)
-    return len(found)
+    actors = []
+    for name in ray.util.list_named_actors():
+        if name.startswith(f"{key}:"):
+            with suppress(ValueError):  # it ended in the meantime
+                actors.append(ray.get_actor(name, namespace=NAMESPACE))
+    _stop(actors, on_status)
+    return len(actors)
 
 
 def _stop(actors: Sequence[Any], on_status: Callable[[ActorStatus], None]) -> None:
