@@ -24,7 +24,7 @@ _MAX_DEATHS = 10
 """Deaths in a row of an actor without a status between them, after which the pool gives it up."""
 _STATUS_SECONDS = 5.0
 WAIT_SECONDS = 15.0
-"""Time without a node after which a waiting worker is reported."""
+"""Time after which workers that wait for resources are reported."""
 _RUNTIME_ENV = {"env_vars": {"RAY_kill_child_processes_on_worker_exit": "0"}}
 """Otherwise Ray would kill a worker together with its actor, before it releases its trials."""
 
@@ -165,25 +165,25 @@ class RayWorkerPool:
         try:
             status: ActorStatus = ray.get(ref)
         except ActorUnavailableError:
-            self._mark_lost(index, "looks for another")
+            self._mark_lost(index, "Ray restarts it")
         except RayActorError as error:  # Ray does not restart it: it was killed or cannot start
-            self._mark_lost(index, "makes another")
+            self._mark_lost(index, "the pool replaces it")
             record.n_deaths += 1
             if record.n_deaths < _MAX_DEATHS:
                 record.actor = self._create_actor(index)
                 return
             record.code = 1
-            self.on_line(f"worker {index} is given up: {first_line(error)}")
+            self.on_line(f"worker {index} failed {_MAX_DEATHS} times: {first_line(error)}")
         else:
             if record.last is None or record.last.pid != status.pid:
                 gpu = f", GPU {status.gpu}" if status.gpu else ""
-                self.on_line(f"worker {index} has a place on {status.host}{gpu}")
+                self.on_line(f"worker {index} runs on {status.host}{gpu}")
             record.last, record.code, record.n_deaths = status, status.code, 0
             self._relay(status)
 
     def _mark_lost(self, index: int, then: str) -> None:
         if self.records[index].last is not None:
-            self.on_line(f"worker {index} lost its place, Ray {then}")
+            self.on_line(f"worker {index} lost its process; {then}")
         self.records[index].last = None
 
     def _relay(self, status: ActorStatus) -> None:
@@ -191,7 +191,7 @@ class RayWorkerPool:
             self.on_line(line)
 
     def _report_waiting(self) -> None:
-        """Report once that workers have had no place for a while."""
+        """Report once that workers have waited for resources for a while."""
         active, now = self._active(), time.monotonic()
         n_waiting = sum(record.last is None for record in active)
         if self._is_done() or not n_waiting:
@@ -199,8 +199,8 @@ class RayWorkerPool:
         elif not self._is_wait_reported and now - self._all_placed_at >= WAIT_SECONDS:
             self._is_wait_reported = True
             self.on_line(
-                f"{n_waiting} of {len(active)} workers wait for a place with "
-                f"{self.spec.worker.resources} on the cluster"
+                f"{n_waiting} of {len(active)} workers wait for {self.spec.worker.resources} each "
+                "on the cluster"
             )
 
     def _remove_surplus(self) -> None:

@@ -66,17 +66,17 @@ def release_trials(storage: Storage, store: ArtifactStore, death: Death) -> None
     If the storage cannot be written, the trials come back when their leases expire.
     """
     key = worker_key(platform.node(), death.pid, death.nonce)
-    message = f"; it last said: {death.lines[-1][:_MAX_MESSAGE]}" if death.lines else ""
+    message = f"; last log line: {death.lines[-1][:_MAX_MESSAGE]}" if death.lines else ""
     try:
         for study, attempts in bury(storage, key, death.how + message).items():
             for number, attempt in attempts.items():
                 _append_to_log(store, trial_path(study.uuid, number, attempt, LOG), death)
-                log.warning("%s: trial %d comes back, its worker %s", study.name, number, death.how)
+                log.warning("%s: trial %d waits again (worker %s)", study.name, number, death.how)
     except HpoError as error:  # for example, the study was deleted meanwhile
         log.warning("%s", error)
 
 
 def _append_to_log(store: ArtifactStore, path: str, death: Death) -> None:
     before = store.get(path, digest=None) if store.exists(path) else b""
-    heading = f"the worker was {death.how}; its last log lines:"
+    heading = f"worker {death.how}; its last log lines:"
     store.put(path, before + "\n".join([heading, *death.lines, ""]).encode())

@@ -120,7 +120,7 @@ def test_workers_without_a_place_are_reported_once(monkeypatch: pytest.MonkeyPat
     }
     pool._report_waiting()
     pool._report_waiting()
-    assert said == ["1 of 2 workers wait for a place with 0.5 GPU and 2 cores on the cluster"]
+    assert said == ["1 of 2 workers wait for 0.5 GPU and 2 cores each on the cluster"]
 
 
 def test_a_launch_says_why_there_is_nothing_to_do(setting: Setting) -> None:

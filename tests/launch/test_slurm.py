@@ -99,10 +99,14 @@ def test_limits_are_read_as_slurm_reads_them(text: str, seconds: float) -> None:
     assert time_limit(text)[1] == seconds
 
 
-def test_no_limit_is_none_and_nonsense_is_an_error() -> None:
-    assert time_limit("UNLIMITED")[1] is None
-    with pytest.raises(InputError):
-        time_limit("0")
+def test_no_limit_is_none() -> None:
+    assert time_limit("UNLIMITED") == ("UNLIMITED", None)
+
+
+@pytest.mark.parametrize("text", ["0", "0:00", "0s", "0.5s", "1:2:3:4", "1-", "-1", "4x", "h", ""])
+def test_nonsense_is_no_limit(text: str) -> None:
+    with pytest.raises(InputError, match=rf"--time must be a limit .* but got {text}$"):
+        time_limit(text)
 
 
 @pytest.fixture(scope="module")
