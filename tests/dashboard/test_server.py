@@ -212,3 +212,24 @@ def test_an_interrupt_while_the_server_holds_a_lock_ends_it(tmp_path):
         socket.create_connection(("127.0.0.1", port)).close()
         said = process.communicate(timeout=60)[1].decode()
     assert process.returncode == 0, said
+
+
+EARLY = """
+import os, signal, sys
+from hpo.dashboard import application, server
+
+class Server(server._Server):
+    def prepare(self):
+        super().prepare()
+        os.kill(os.getpid(), signal.SIGINT)
+
+server._Server = Server
+server.serve(sys.argv[1], None, application.ServerSettings(port=0))
+"""
+
+
+def test_an_interrupt_before_the_server_is_ready_ends_it(tmp_path):
+    url = f"sqlite:///{tmp_path / 'hpo.db'}"
+    open_storage(url).close()
+    done = subprocess.run([sys.executable, "-c", EARLY, url], capture_output=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, b"")
