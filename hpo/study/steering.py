@@ -82,10 +82,8 @@ def set_standing(study: Study, standing: Standing) -> None:
     Raises:
         InputError: it is finished: there is nothing to pause or to stop.
     """
-    if standing != "open" and study.progress().is_used_up:
-        raise InputError(
-            f"study {study.name} is finished: hpo extend {study.name} lets it search further"
-        )
+    if standing != "open" and (status := study.progress()).is_used_up:
+        raise InputError(f"study {status.why_closed}")
 
     def write(connection: Connection) -> None:
         if standing == "open":

@@ -8,8 +8,8 @@ import pytest
 
 from hpo.cli.show import print_confirmation
 from hpo.config.trial import Direction, metric_label
-from hpo.dashboard.files import content
-from hpo.dashboard.notes import note
+from hpo.dashboard.files import file_content
+from hpo.dashboard.notes import study_note
 from hpo.files.store import ArtifactStore
 from hpo.storage.engine import open_storage
 from hpo.study.catalog import find, open_study
@@ -106,10 +106,10 @@ def test_the_report_names_it_and_shows_the_notes(inside: Path) -> None:
 
 def test_the_dashboard_names_it(inside: Path) -> None:
     storage, store = open_storage("sqlite:///hpo.db"), ArtifactStore("hpo-artifacts")
-    text = note(storage, find(storage, "leaving"))
+    text = study_note(storage, find(storage, "leaving"))
     assert "| objective | maximize f1 of [red]gone \\| <b>away</b> on validation |" in text
     study = open_study(storage, "leaving")
-    drawn = content(study, study.trials()[0], "curve", store).decode()
+    drawn = file_content(study, study.trials()[0], "curve", store).decode()
     assert "f1 of [red]gone | &lt;b&gt;away&lt;/b&gt;" in drawn
     storage.close()
 
