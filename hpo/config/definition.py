@@ -17,10 +17,10 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, WithJsonSchema
 
 from hpo.config.errors import BudgetError, DefinitionError, nearest
-from hpo.config.parsing import Duration, format_value, read_toml, validate, validate_kind
+from hpo.config.parsing import Duration, format_value, read_toml, validate
 from hpo.config.ranges import Categorical
 from hpo.config.space import SECTIONS, Params, SearchSpace
-from hpo.config.strategies import PRUNERS, SAMPLERS, Positive, Pruner, Sampler, Section
+from hpo.config.strategies import MedianPruner, Positive, Pruner, Sampler, Section, TpeSampler
 from hpo.config.trial import (
     LOSSES,
     METRICS,
@@ -105,19 +105,6 @@ class Budget(Section):
                 raise BudgetError(f"study {name} has {has}, which cannot be lowered to {after:g}")
 
 
-class StudyFile(Section):
-    """The top level of a study file; its sections are checked one by one."""
-
-    name: Name
-    search_space: str | dict[str, Any]
-    data: dict[str, Any]
-    objective: dict[str, Any]
-    training: dict[str, Any] = Field(default_factory=dict)
-    sampler: dict[str, Any] = Field(default_factory=lambda: {"name": "tpe"})
-    pruner: dict[str, Any] = Field(default_factory=lambda: {"name": "median"})
-    budget: dict[str, Any] = Field(default_factory=dict)
-
-
 @dataclass(frozen=True, kw_only=True)
 class StudyData(DataConfig):
     """What a study says of its table.
@@ -131,6 +118,19 @@ class StudyData(DataConfig):
     def for_trials(self) -> DataConfig:
         """The same without `copy`: a trial reads its table at the source."""
         return DataConfig(**{part.name: getattr(self, part.name) for part in fields(DataConfig)})
+
+
+class StudyFile(Section):
+    """A study file; its search space is checked by `SearchSpace.from_tree`."""
+
+    name: Name
+    search_space: str | dict[str, Any]
+    data: StudyData
+    objective: ObjectiveConfig
+    training: TrainingConfig = Field(default_factory=TrainingConfig)
+    sampler: Sampler = TpeSampler()
+    pruner: Pruner = MedianPruner()
+    budget: Budget = Field(default_factory=Budget)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,26 +157,19 @@ class StudyDefinition:
         Raises:
             DefinitionError: with file, dotted key, value and what is allowed.
         """
-        file: StudyFile = validate(StudyFile, tree, where)
-        training: TrainingConfig = validate(TrainingConfig, file.training, where, ("training",))
-        if isinstance(file.search_space, str):
-            space = load_search_space(file.search_space, where, folder)
+        sections = dict(validate(StudyFile, tree, where))
+        training, search_space = sections.pop("training"), sections.pop("search_space")
+        if isinstance(search_space, str):
+            space = load_search_space(search_space, where, folder)
         else:
-            space = SearchSpace.from_tree(file.search_space, f"{where}: search_space")
-        constants = {f"training.{name}": getattr(training, name) for name in file.training}
-        definition = cls(
-            name=file.name,
-            space=space.fixed(constants),
-            data=validate(StudyData, file.data, where, ("data",)),
-            objective=validate(ObjectiveConfig, file.objective, where, ("objective",)),
-            sampler=validate_kind(SAMPLERS, "name", file.sampler, where, "sampler"),
-            pruner=validate_kind(PRUNERS, "name", file.pruner, where, "pruner"),
-            budget=validate(Budget, file.budget, where, ("budget",)),
-        )
+            space = SearchSpace.from_tree(search_space, f"{where}: search_space")
+        given = tree.get("training", {})
+        constants = {f"training.{name}": getattr(training, name) for name in given}
+        definition = cls(space=space.fixed(constants), **sections)
         if not definition.space.tunables:
             raise DefinitionError(f"{where}: search_space: has no tunable leaf: nothing to search")
         definition._check_source(where)
-        definition._check_split(where, file.data)
+        definition._check_split(where, tree["data"])
         definition._check_columns(where)
         if definition.data.task != "auto":
             definition.check_task(where)
@@ -204,7 +197,7 @@ class StudyDefinition:
         return {
             "name": self.name,
             "search_space": self.space.to_tree(),
-            "data": _data_tree(self.data),
+            "data": data_tree(self.data),
             "objective": asdict(self.objective),
             "sampler": self.sampler.model_dump(),
             "pruner": self.pruner.model_dump(),
@@ -378,14 +371,6 @@ def _changed(key: str, before: Any, after: Any) -> str:
     if key == "data.fingerprint":
         return f"the table's content has changed: SHA-256 {before[:16]}… -> {after[:16]}…"
     return f"{key}: {format_value(before)} -> {format_value(after)}"
-
-
-def _data_tree(data: StudyData) -> dict[str, Any]:
-    """As a file says it, lists as lists; `copy` as ever, and as earlier versions read it."""
-    tree: dict[str, Any] = json.loads(json.dumps(data_tree(data)))
-    if data.copy:
-        del tree["copy"]
-    return tree
 
 
 def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

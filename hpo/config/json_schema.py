@@ -8,15 +8,13 @@ task) are beyond a schema and stay with those modules.
 from dataclasses import fields
 from typing import Annotated, Any, get_origin
 
-from pydantic import ConfigDict, Field, TypeAdapter, create_model
+from pydantic import ConfigDict, TypeAdapter, create_model
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
-from hpo.config.definition import Budget, StudyData, StudyFile
+from hpo.config.definition import StudyFile
 from hpo.config.ranges import Categorical, FloatRange, IntRange
 from hpo.config.space import SECTIONS
-from hpo.config.strategies import Pruner, Sampler
-from hpo.config.trial import ObjectiveConfig, TrainingConfig
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -46,12 +44,6 @@ def study_schema() -> dict[str, Any]:
         __base__=StudyFile,
         __doc__="A study file: what to search, on which table, by which metric, for how long.",
         search_space=str | _space(),
-        data=StudyData,
-        objective=ObjectiveConfig,
-        training=(TrainingConfig, {}),
-        sampler=Annotated[Sampler, Field(discriminator="name", default={"name": "tpe"})],
-        pruner=Annotated[Pruner, Field(discriminator="name", default={"name": "median"})],
-        budget=(Budget, {}),
     )
     return TypeAdapter(model).json_schema(schema_generator=_TomlSchema)
 

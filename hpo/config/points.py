@@ -9,11 +9,29 @@ that there is no gap, and none of them is listed: a space may have more than mem
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from hpo.config.errors import InputError
 from hpo.config.ranges import Leaf, Value
 from hpo.config.space import Params, SearchSpace
 
 Given = frozenset[tuple[str, Value]]
 """Of the params chosen so far those on which it hangs whether another leaf exists."""
+
+MAX_GRID = 100_000
+
+
+def grid(space: SearchSpace) -> "Points":
+    """The points that the grid sampler tries.
+
+    Raises:
+        InputError: a range has no step, or the grid holds more than `MAX_GRID` points.
+    """
+    for name, leaf in space.tunables.items():
+        if not leaf.grid():
+            raise InputError(f"the grid sampler needs steps: give {name} a step or choices")
+    points = Points(space)
+    if points.n > MAX_GRID:
+        raise InputError(f"the grid holds more than {MAX_GRID} points: use another sampler")
+    return points
 
 
 class Points:
@@ -29,6 +47,10 @@ class Points:
         self._leaves = list(space.tunables.items())
         self._runs: dict[tuple[int, Given], list[tuple[int, Given, int]]] = {}
         self.n = self._count(0, frozenset())
+
+    def __iter__(self) -> Iterator[Params]:
+        """The params of every point, by number."""
+        return (self.params(number) for number in range(self.n))
 
     @classmethod
     def of(cls, space: SearchSpace) -> "Points | None":

@@ -4,15 +4,16 @@ Owns what a range admits, its middle, its values in steps, and what must hold of
 """
 
 import math
+from abc import abstractmethod
 from decimal import Decimal
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from hpo.config.parsing import format_value
 
 Value = bool | int | float | str
-MAX_STEPS = 1_000_000
+_MAX_STEPS = 1_000_000
 
 
 class Tunable(BaseModel):
@@ -23,21 +24,52 @@ class Tunable(BaseModel):
     when: dict[str, Value | list[Value]] = Field(default_factory=dict)
 
 
-class FloatRange(Tunable):
-    """A real number in [low, high], on a log scale or in steps when asked."""
+class _NumberRange(Tunable):
+    """A number in [low, high], on a log scale or in steps if asked."""
+
+    low: float
+    high: float
+    log: bool = False
+    step: float | None = None
+    or_zero: bool = False
+    default: float | None = None
+
+    @abstractmethod
+    def admits(self, value: Value) -> bool:
+        """Whether a trial may have this value."""
+
+    def allowed(self) -> str:
+        """The range in words."""
+        steps = f" in steps of {self.step:.12g}" if self.step else ""
+        zero = " or 0" if self.or_zero else ""
+        return f"from {self.low:.12g} to {self.high:.12g}{steps}{zero}"
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        low, high, step = self.low, self.high, self.step
+        if low > high:
+            raise ValueError(f"low must not exceed high, but got low = {low}, high = {high}")
+        if self.log and low <= 0:
+            raise ValueError(f"log needs low above 0, but got low = {low}")
+        if self.log and step is not None:
+            raise ValueError("log and step exclude each other")
+        if step is not None:
+            _check_step(low, high, step)
+        if self.or_zero and low < 0:
+            raise ValueError(f"or_zero needs low of 0 or more, but got low = {low}")
+        is_off = self.or_zero and self.default == 0
+        if self.default is not None and not self.admits(self.default) and not is_off:
+            raise ValueError(f"default must be {self.allowed()}, but got {self.default}")
+        return self
+
+
+class FloatRange(_NumberRange):
+    """A real number in [low, high], on a log scale or in steps if asked."""
 
     type: Literal["float"]
     low: Annotated[float, Field(allow_inf_nan=False)]
     high: Annotated[float, Field(allow_inf_nan=False)]
-    log: bool = False
     step: Annotated[float | None, Field(gt=0, allow_inf_nan=False)] = None
-    or_zero: bool = False
-    default: float | None = None
-
-    @model_validator(mode="after")
-    def _check(self) -> "FloatRange":
-        check_range(self)
-        return self
 
     def middle(self) -> float:
         """The default of a range that names none: its middle, geometric when `log`."""
@@ -76,27 +108,15 @@ class FloatRange(Tunable):
         n = (value - self.low) / self.step if self.step else 0.0
         return self.low <= value <= self.high and abs(n - round(n)) < 1e-8
 
-    def allowed(self) -> str:
-        """The range in words."""
-        steps = f" in steps of {self.step:g}" if self.step else ""
-        return f"from {self.low:g} to {self.high:g}{steps}" + (" or 0" if self.or_zero else "")
 
-
-class IntRange(Tunable):
-    """A whole number in [low, high], on a log scale or in steps when asked."""
+class IntRange(_NumberRange):
+    """A whole number in [low, high], on a log scale or in steps if asked."""
 
     type: Literal["int"]
     low: int
     high: int
-    log: bool = False
     step: Annotated[int | None, Field(gt=0)] = None
-    or_zero: bool = False
     default: int | None = None
-
-    @model_validator(mode="after")
-    def _check(self) -> "IntRange":
-        check_range(self)
-        return self
 
     def middle(self) -> int:
         """The default of a range that names none: its middle, geometric when `log`."""
@@ -128,11 +148,6 @@ class IntRange(Tunable):
         if not isinstance(value, int) or isinstance(value, bool):
             return False
         return self.low <= value <= self.high and (value - self.low) % (self.step or 1) == 0
-
-    def allowed(self) -> str:
-        """The range in words."""
-        steps = f" in steps of {self.step}" if self.step else ""
-        return f"from {self.low} to {self.high}{steps}" + (" or 0" if self.or_zero else "")
 
 
 class Categorical(Tunable):
@@ -187,44 +202,14 @@ class Categorical(Tunable):
         return "one of " + ", ".join(format_value(choice) for choice in self.choices)
 
 
-Leaf = FloatRange | IntRange | Categorical
-LEAF_KINDS: dict[str, type[Leaf]] = {
-    "float": FloatRange,
-    "int": IntRange,
-    "categorical": Categorical,
-}
+Leaf = Annotated[FloatRange | IntRange | Categorical, Field(discriminator="type")]
 SWITCH = Categorical(type="categorical", choices=(False, True))
 
 
-def check_range(leaf: FloatRange | IntRange) -> None:
-    """What must hold of the numbers of a range.
-
-    Raises:
-        ValueError: in words that `hpo.config.parsing` prefixes with file and key.
-    """
-    if leaf.low > leaf.high:
-        raise ValueError(f"low must not exceed high, but got low = {leaf.low}, high = {leaf.high}")
-    if leaf.log and leaf.low <= 0:
-        raise ValueError(f"log needs low above 0, but got low = {leaf.low}")
-    if leaf.log and leaf.step is not None:
-        raise ValueError("log and step exclude each other")
-    if leaf.step is not None:
-        check_step(leaf.low, leaf.high, leaf.step)
-    if leaf.or_zero and leaf.low < 0:
-        raise ValueError(f"or_zero needs low of 0 or more, but got low = {leaf.low}")
-    off = leaf.or_zero and leaf.default == 0
-    if leaf.default is not None and not leaf.admits(leaf.default) and not off:
-        raise ValueError(f"default must be {leaf.allowed()}, but got {leaf.default}")
-
-
-def check_step(low: float, high: float, step: float) -> None:
-    """Accept a step that leads from low to high; in decimal, as Optuna counts.
-
-    Raises:
-        ValueError: naming the highest value that can be reached, or that there are too many.
-    """
-    if (high - low) / step > MAX_STEPS:
-        raise ValueError(f"step makes more than {MAX_STEPS} values of the range, but got {step}")
+def _check_step(low: float, high: float, step: float) -> None:
+    """Accept a step that leads from low to high, in decimal arithmetic as in Optuna."""
+    if (high - low) / step > _MAX_STEPS:
+        raise ValueError(f"step makes more than {_MAX_STEPS} values of the range, but got {step}")
     below, above, stride = (Decimal(str(number)) for number in (low, high, step))
     if (rest := (above - below) % stride) != 0:
         raise ValueError(f"step {step} from {low} reaches {above - rest}, but not high = {high}")

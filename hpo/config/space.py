@@ -12,15 +12,13 @@ either a constant or a table that says how to choose it:
 without it the leaf keeps its default. A param's name is the leaf's dotted path.
 """
 
-import itertools
-import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
 from hpo.config.errors import DefinitionError, InputError, nearest
-from hpo.config.parsing import dotted, format_value, validate, validate_kind
-from hpo.config.ranges import LEAF_KINDS, SWITCH, Categorical, FloatRange, Leaf, Tunable, Value
+from hpo.config.parsing import dotted, format_value, validate
+from hpo.config.ranges import SWITCH, Categorical, FloatRange, Leaf, Tunable, Value
 from hpo.config.trial import ModelConfig, OptimizerConfig, PreprocessingConfig, TrainingConfig
 
 Params = dict[str, Value]
@@ -42,7 +40,6 @@ LEAF_DEFAULTS: dict[str, Value] = {
     for section, kind in SECTIONS.items()
     for field in fields(kind)
 }
-MAX_GRID = 100_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,28 +121,6 @@ class SearchSpace:
     def default_params(self) -> Params:
         """The params of the default configuration, which is every study's trial 0."""
         return self.walk(self._default)
-
-    def grid(self) -> Iterator[Params]:
-        """Every point of a space whose ranges are all finite, each once.
-
-        Raises:
-            InputError: a range has no step, or the grid holds more than `MAX_GRID` points.
-        """
-        axes: dict[str, Sequence[Value]] = {
-            name: leaf.grid() for name, leaf in self.params().items()
-        }
-        for name, values in axes.items():
-            if not values:
-                raise InputError(f"the grid sampler needs steps: give {name} a step or choices")
-        if math.prod(len(values) for values in axes.values()) > MAX_GRID:
-            raise InputError(f"the grid holds more than {MAX_GRID} points: use another sampler")
-        seen = set()
-        for point in itertools.product(*axes.values()):
-            chosen = dict(zip(axes, point, strict=True))
-            params = self.walk(lambda name, _, chosen=chosen: chosen[name])  # type: ignore[misc]
-            if (key := tuple(params.items())) not in seen:
-                seen.add(key)
-                yield params
 
     def resolve(self, params: Mapping[str, Value]) -> dict[str, dict[str, Value]]:
         """The trial config's sections for these params, every leaf filled in."""
@@ -267,7 +242,7 @@ def _leaves(tree: Mapping[str, Any], where: str) -> Iterator[tuple[str, Any]]:
 
 def _tunable(path: str, node: Mapping[str, Any], where: str) -> Leaf:
     """Parse one tunable leaf and check that every value it can take suits the leaf."""
-    leaf: Leaf = validate_kind(LEAF_KINDS, "type", node, where, path)
+    leaf: Leaf = validate(Leaf, node, where, (path,))
     if isinstance(leaf, Categorical):
         choices = _suited(path, leaf.choices, where, (path, "choices"))
         leaf = leaf.model_copy(update={"choices": choices})

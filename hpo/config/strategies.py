@@ -111,27 +111,15 @@ class NonePruner(Strategy):
     name: Literal["none"] = "none"
 
 
-Sampler = TpeSampler | RandomSampler | QmcSampler | GpSampler | GridSampler
-Pruner = (
+Sampler = Annotated[
+    TpeSampler | RandomSampler | QmcSampler | GpSampler | GridSampler, Field(discriminator="name")
+]
+Pruner = Annotated[
     MedianPruner
     | PercentilePruner
     | SuccessiveHalvingPruner
     | HyperbandPruner
     | PatientPruner
-    | NonePruner
-)
-SAMPLERS: dict[str, type[Sampler]] = {
-    "tpe": TpeSampler,
-    "random": RandomSampler,
-    "qmc": QmcSampler,
-    "gp": GpSampler,
-    "grid": GridSampler,
-}
-PRUNERS: dict[str, type[Pruner]] = {
-    "median": MedianPruner,
-    "percentile": PercentilePruner,
-    "successive_halving": SuccessiveHalvingPruner,
-    "hyperband": HyperbandPruner,
-    "patient": PatientPruner,
-    "none": NonePruner,
-}
+    | NonePruner,
+    Field(discriminator="name"),
+]

@@ -6,6 +6,7 @@ plain dataclasses, so that the training rooms need nothing but torch and the sta
 else.
 """
 
+import json
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
@@ -112,7 +113,8 @@ class SplitConfig:
     __pydantic_config__ = STRICT
 
 
-LEFT_TO_THE_TABLE = (
+_OMITTED_AT_DEFAULT = (
+    "copy",
     "dates",
     "positive",
     "separator",
@@ -122,7 +124,7 @@ LEFT_TO_THE_TABLE = (
     "date_order",
     "max_categories",
 )
-"""Keys of `DataConfig` that stand in a file only where they say something."""
+"""Keys of `[data]` that are not written where they have their default value."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -169,10 +171,10 @@ class DataConfig:
 
 
 def data_tree(data: DataConfig) -> dict[str, Any]:
-    """As a file says it: without what it leaves to the table, the split by a column or shares."""
-    tree = asdict(data)
+    """`[data]` as a file holds it: arrays as lists, and the split by a column or by shares."""
+    tree: dict[str, Any] = json.loads(json.dumps(asdict(data)))
     for part in fields(data):
-        if part.name in LEFT_TO_THE_TABLE and getattr(data, part.name) == part.default:
+        if part.name in _OMITTED_AT_DEFAULT and getattr(data, part.name) == part.default:
             del tree[part.name]
     if data.split.column is None:
         del tree["split"]["column"]
@@ -283,7 +285,7 @@ class ObjectiveConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class TrialConfig:
-    """Everything that one training run depends on; what `config.toml` of an export holds."""
+    """Everything that one training run depends on: the `config.toml` that `hpo train` takes."""
 
     data: DataConfig
     objective: ObjectiveConfig
@@ -293,6 +295,17 @@ class TrialConfig:
     training: TrainingConfig = field(default_factory=TrainingConfig)
 
     __pydantic_config__ = STRICT
+
+    def to_tree(self) -> dict[str, Any]:
+        """The configuration by section, as `config.toml` holds it."""
+        return {**asdict(self), "data": data_tree(self.data)}
+
+    def to_toml(self, note: str) -> str:
+        """The text of `config.toml`; the note is its first line."""
+        import tomli_w  # here: training needs torch and the standard library alone
+
+        text = tomli_w.dumps(self.to_tree())
+        return f"# {note}\n# `hpo train config.toml` trains it again.\n\n{text}"
 
 
 @dataclass(frozen=True, kw_only=True)
