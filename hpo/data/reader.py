@@ -120,9 +120,7 @@ class Reader:
         if self.kind == "category":
             text = self.category_text(column)
             return text, text
-        if self.order == "compact" and column.dtype.is_numeric():
-            column = typed_text(nan_as_null(column))
-        if column.dtype in TEXTS:
+        if column.dtype in TEXTS or (self.order == "compact" and column.dtype.is_numeric()):
             cells = present(column, missing)
             return self._parsed(cells).rename(column.name), cells
         column = nan_as_null(column)
@@ -297,8 +295,9 @@ def trimmed(column: pl.Series) -> pl.Series:
 
 
 def present(column: pl.Series, missing: Sequence[str]) -> pl.Series:
-    """Text without space around it; null where it is empty or a missing word."""
-    cells = column.cast(pl.String).to_frame("cells")
+    """Trimmed text of text or numbers; null where it is empty or a missing word."""
+    text = typed_text(nan_as_null(column)) if column.dtype.is_numeric() else column
+    cells = text.cast(pl.String).to_frame("cells")
     return cells.select_seq(_present(tuple(missing))).to_series().rename(column.name)
 
 
