@@ -53,8 +53,8 @@ def test_an_ordinary_table_needs_no_words() -> None:
         ),
         (
             ("12345678901234567890", "1"),
-            "holds whole numbers beyond 2^53, so it is read as text; "
-            "data.numeric reads it as numbers all the same",
+            "holds integers beyond 2^53, so it is read as text; "
+            "data.numeric reads it as numbers",
         ),
     ],
 )

@@ -9,7 +9,7 @@ import datetime
 import json
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from types import UnionType
@@ -249,8 +249,14 @@ Duration = Annotated[
 ]
 
 
+def format_list(words: Sequence[str], most: int) -> str:
+    """The first words separated by commas, and how many more there are."""
+    more = len(words) - most
+    return ", ".join(words[:most]) + (f" and {more:,} more" if more > 0 else "")
+
+
 def format_value(value: object) -> str:
-    """Format a value as TOML would write it, shortened."""
+    """A value as TOML writes it, shortened to 80 characters."""
     text = json.dumps(value, default=str, ensure_ascii=False)
     if not text.isprintable():
         text = json.dumps(value, default=str)

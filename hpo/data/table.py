@@ -28,7 +28,7 @@ from hpo.data.reader import (
     Reader,
     check_finite,
     is_usable,
-    trimmed,
+    present,
     without,
 )
 from hpo.data.sources import RawTable, read_parquet, read_raw, write_parquet
@@ -168,7 +168,7 @@ def typed_table(raw: RawTable, data: DataConfig) -> Table:
         read = _typed(block, reader, missing, is_text=raw.is_text)
         for column, (values, odd) in zip(some, read, strict=True):
             if column.name == data.target and column.dtype in TEXTS:  # for when it is refused
-                odd = odd_cells(values, trimmed(column))
+                odd = odd_cells(values, present(column, ()))
             typed[column.name] = values.rename(column.name)
             readers[column.name] = replace(reader, odd=odd) if odd else reader
     dropped = set(data.drop)
