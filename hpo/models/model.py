@@ -178,7 +178,7 @@ class Model(Predictor):
         config: TrialConfig = part(header, "config", TrialConfig, where)
         mean, std = part(header, "target", tuple[float, float], where)
         try:
-            preprocessor = Preprocessor.empty(schema, config.preprocessing.numeric)
+            preprocessor = Preprocessor(schema, config.preprocessing.numeric)
             preprocessor.restore(under("preprocessor.", tensors))
             sizes = preprocessor.n_features, n_outputs(schema)
             network = MLP.trained(*sizes, config.model, under("network.", tensors))

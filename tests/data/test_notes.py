@@ -53,8 +53,7 @@ def test_an_ordinary_table_needs_no_words() -> None:
         ),
         (
             ("12345678901234567890", "1"),
-            "holds integers beyond 2^53, so it is read as text; "
-            "data.numeric reads it as numbers",
+            "holds integers beyond 2^53, so it is read as text; data.numeric reads it as numbers",
         ),
     ],
 )

@@ -284,7 +284,7 @@ def test_what_a_server_says_in_place_of_a_table(site: str, monkeypatch: pytest.M
     }
     monkeypatch.setattr(Answers, "pages", pages)
     for name, sentence in {
-        "login.csv": "is no table but a web page",
+        "login.csv": "is not a table but a web page",
         "signed.csv": r"500, .*/broken\?X-Amz-Signature=\*\*\*'$",
         "round.csv": "cannot be read: TooManyRedirects",
     }.items():
