@@ -1,8 +1,8 @@
-"""JSON Schema of study files and search spaces, which editors complete and check TOML by.
+"""JSON Schemas of study files and search spaces, for completion and validation in editors.
 
-Everything is read off the types that `hpo.config.definition` and `hpo.config.space` check by, so
-that the two cannot drift apart. Rules between keys (`low` below `high`, a metric that suits the
-task) are beyond a schema and stay with those modules.
+The schemas are generated from the types that `hpo.config.definition` and `hpo.config.space`
+validate with. Rules between keys (`low` below `high`, a metric that suits the task) are not part of
+a schema.
 """
 
 from dataclasses import fields
@@ -20,7 +20,7 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
 class _TomlSchema(GenerateJsonSchema):
-    """Without what TOML does not have (null) and what says nothing new (titles of fields)."""
+    """Omits null, which TOML lacks, and the titles of fields, which repeat their names."""
 
     def field_title_should_be_set(self, schema: Any) -> bool:
         return False
@@ -54,8 +54,8 @@ def search_space_schema() -> dict[str, Any]:
 
 
 def _space() -> Any:
-    """A model of the trial config's sections in which every leaf may be tunable."""
-    sections: dict[str, Any] = {name: (_section(kind), {}) for name, kind in SECTIONS.items()}
+    """A model of the trial config's sections in which each leaf may be tunable."""
+    sections: dict[str, Any] = {name: (_section(type_), {}) for name, type_ in SECTIONS.items()}
     return create_model(
         "SearchSpace",
         __config__=ConfigDict(extra="forbid"),
@@ -64,23 +64,21 @@ def _space() -> Any:
     )
 
 
-def _section(kind: Any) -> Any:
+def _section(config: Any) -> Any:
     leaves: dict[str, Any] = {
-        field.name: (field.type | _ranges(field.type), field.default) for field in fields(kind)
+        field.name: (field.type | _ranges(field.type), field.default) for field in fields(config)
     }
     return create_model(
-        f"Tunable{kind.__name__}",
+        f"Tunable{config.__name__}",
         __config__=ConfigDict(extra="forbid"),
-        __doc__=kind.__doc__,
+        __doc__=config.__doc__,
         **leaves,
     )
 
 
 def _ranges(leaf: Any) -> Any:
-    """The kinds of range that suit a leaf's type."""
-    match leaf.__origin__ if get_origin(leaf) is Annotated else leaf:
-        case kind if kind is float:
-            return FloatRange | IntRange | Categorical
-        case kind if kind is int:
-            return IntRange | Categorical
-    return Categorical
+    """The types of range that suit the type of a leaf."""
+    value_type = leaf.__origin__ if get_origin(leaf) is Annotated else leaf
+    if value_type is float:
+        return FloatRange | IntRange | Categorical
+    return IntRange | Categorical if value_type is int else Categorical

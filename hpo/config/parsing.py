@@ -1,7 +1,7 @@
-"""TOML files into validated values, with errors a person can act on.
+"""Parse TOML files into validated values.
 
-Owns the wording of every complaint about a file: file, dotted key, what is allowed, the value, and
-the nearest match for a misspelt key.
+Owns the wording of all errors about a file, which name the file, the dotted key, the allowed
+values, the given value, and the closest match for a misspelled key.
 """
 
 import dataclasses
@@ -22,9 +22,9 @@ from pydantic_core import ErrorDetails
 from hpo.config.errors import DefinitionError, InputError, nearest
 
 Key = tuple[str | int, ...]
-SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
-MAX_DEPTH = 16
-CENTURY = 36525 * 86400.0
+_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
+_MAX_DEPTH = 16
+_CENTURY = 36525 * 86400.0
 _EXPECTED = {
     "bool_type": "true or false",
     "int_type": "a whole number",
@@ -45,12 +45,12 @@ _BOUNDS = {
     "less_than": "below",
     "less_than_equal": "at most",
 }
-"""pydantic's error types, in words that fit "must be ..."; there is a test that none is missing."""
+"""pydantic's error types, in words that fit "must be ..."; a test checks that none is missing."""
 
 
 @cache
-def adapter(type_: Any) -> TypeAdapter[Any]:
-    """The pydantic validator of a type, built once."""
+def _adapter(type_: Any) -> TypeAdapter[Any]:
+    """The pydantic validator of a type."""
     return TypeAdapter(type_)
 
 
@@ -58,7 +58,8 @@ def read_toml(path: Path) -> dict[str, Any]:
     """Parse a TOML file.
 
     Raises:
-        DefinitionError: the file is missing, unreadable, not TOML, or more than a setting holds.
+        DefinitionError: the file is missing, unreadable or not TOML, or holds a date or time, a
+            number beyond 64 bits, or too many nested tables.
     """
     try:
         tree = tomllib.loads(path.read_text(encoding="utf-8-sig"))
@@ -68,7 +69,10 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise DefinitionError(f"{path}: cannot be read ({error.strerror})") from None
     except UnicodeDecodeError:
         raise DefinitionError(f"{path}: is not a text file in UTF-8") from None
-    except (ValueError, RecursionError) as error:  # also numbers of thousands of digits
+    except (
+        ValueError,
+        RecursionError,
+    ) as error:  # ValueError also for numbers of thousands of digits
         raise DefinitionError(f"{path}: is not valid TOML: {error}") from None
     for key, problem in _oddities(tree):
         raise DefinitionError(f"{path}: {dotted(key)}: {problem}")
@@ -80,30 +84,30 @@ def validate(type_: Any, tree: Any, where: str, prefix: tuple[str, ...] = ()) ->
 
     Args:
         type_: a pydantic model, a dataclass or any annotated type.
-        tree: what a TOML file held.
+        tree: plain values, as from a TOML file.
         where: the file's name, which opens each message.
-        prefix: dotted key at which `tree` stands in that file.
+        prefix: the key of `tree` in that file.
 
     Raises:
-        DefinitionError: with one line per problem.
+        DefinitionError: the values are invalid; the message has one line per problem.
     """
     try:
-        # By way of JSON: in strict mode pydantic takes a table for a dataclass from JSON alone.
+        # Via JSON: in strict mode, pydantic converts tables to dataclasses only from JSON.
         text = json.dumps(tree, default=str)
-        return adapter(type_).validate_json(text, strict=True)
+        return _adapter(type_).validate_json(text, strict=True)
     except ValidationError as error:
         lines = _complaints(type_, tree, error.errors(), where, prefix)
         raise DefinitionError("\n".join(lines)) from None
 
 
 def parse_json(type_: Any, text: str | bytes, where: str) -> Any:
-    """Build a `kind` from JSON that a program wrote, or a stranger, strictly.
+    """Build a value of a type from untrusted JSON, strictly.
 
     Raises:
-        InputError: it is not JSON, or not of the kind; names the first problem.
+        InputError: the text is not JSON or is invalid; the message names the first problem.
     """
     try:
-        return adapter(type_).validate_json(text, strict=True)
+        return _adapter(type_).validate_json(text, strict=True)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         place = ": ".join(filter(None, (where, dotted(first["loc"]))))
@@ -162,7 +166,7 @@ def _expected(error: ErrorDetails) -> list[str]:
 
 
 def dotted(key: Key) -> str:
-    """A key as TOML writes it, with the place in an array in brackets."""
+    """A key as TOML writes it, with array indices in brackets."""
     text = ""
     for part in key:
         if isinstance(part, int):
@@ -173,7 +177,7 @@ def dotted(key: Key) -> str:
 
 
 def _key(tree: Any, detail: ErrorDetails) -> Key:
-    """Where in the tree an error is: its location without the names of union branches."""
+    """The key of an error: its location without the names of union branches."""
     key: list[str | int] = []
     for part in detail["loc"]:
         if isinstance(part, int) or (isinstance(tree, Mapping) and part in tree):
@@ -188,8 +192,8 @@ def _key(tree: Any, detail: ErrorDetails) -> Key:
 
 
 def _oddities(tree: Any, key: Key = ()) -> Iterator[tuple[Key, str]]:
-    """What TOML can say and no setting is, nor JSON or SQL can hold, each with what to do."""
-    if len(key) > MAX_DEPTH:
+    """Values that are valid TOML but never valid settings, each with its message."""
+    if len(key) > _MAX_DEPTH:
         yield key, "is nested too deeply"
     elif isinstance(tree, dict | list):
         for part, node in tree.items() if isinstance(tree, dict) else enumerate(tree):
@@ -225,17 +229,17 @@ def _members(type_: Any, location: Key) -> Mapping[str, Any]:
 
 
 def parse_duration(text: str | float) -> float:
-    """Seconds of "90s", "30m", "2h" or "1d"; a plain number is seconds.
+    """Convert "90s", "30m", "2h", "1d" or a number of seconds to seconds.
 
     Raises:
-        ValueError: it reads as no positive duration of at most a century.
+        ValueError: the text is not a positive duration of at most a century.
     """
     seconds = 0.0
     if isinstance(text, int | float) and not isinstance(text, bool):
-        seconds = float(min(text, 2 * CENTURY))
+        seconds = float(min(text, 2 * _CENTURY))
     elif match := re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhd]?)", str(text).strip()):
-        seconds = float(match[1]) * SECONDS[match[2]]
-    if not 0 < seconds <= CENTURY:
+        seconds = float(match[1]) * _SECONDS[match[2]]
+    if not 0 < seconds <= _CENTURY:
         raise ValueError(
             f'must be a duration such as "90s", "30m" or "2h", but got {format_value(text)}'
         )

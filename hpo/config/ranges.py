@@ -1,7 +1,4 @@
-"""Ranges: how one leaf of a search space may be chosen.
-
-Owns what a range admits, its middle, its values in steps, and what must hold of its numbers.
-"""
+"""Ranges: the values that a tunable leaf of a search space may take."""
 
 import math
 from abc import abstractmethod
@@ -17,7 +14,7 @@ _MAX_STEPS = 1_000_000
 
 
 class Tunable(BaseModel):
-    """What every tunable leaf may say beside its range."""
+    """A tunable leaf of a search space, and the condition on which it exists."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -72,8 +69,8 @@ class FloatRange(_NumberRange):
     step: Annotated[float | None, Field(gt=0, allow_inf_nan=False)] = None
 
     def middle(self) -> float:
-        """The default of a range that names none: its middle, geometric when `log`."""
-        if self.log:  # its rounding may leave a range of one value
+        """The middle of the range, geometric if `log`, which is the default value."""
+        if self.log:  # rounding may leave a range of one value
             middle = math.exp((math.log(self.low) + math.log(self.high)) / 2)
             return min(max(middle, self.low), self.high)
         if self.step is None:
@@ -82,22 +79,22 @@ class FloatRange(_NumberRange):
         return values[(len(values) - 1) // 2]
 
     def grid(self) -> list[float]:
-        """Its values in steps, counted in decimal; empty where they are without end."""
+        """All values, computed in decimal arithmetic; empty if the range has no steps."""
         return [self.value(place) for place in range(self.n_values or 0)]
 
     @property
     def n_values(self) -> int | None:
-        """How many values it has; None where they are without end."""
+        """The number of values; None if the range has no steps."""
         if self.low == self.high:
             return 1
         return None if self.step is None else round((self.high - self.low) / self.step) + 1
 
     def value(self, place: int) -> float:
-        """The value at a place, counted from 0."""
+        """The value at an index from 0."""
         return float(Decimal(str(self.low)) + place * Decimal(str(self.step or 0)))
 
     def place(self, value: Value) -> int:
-        """The place of a value."""
+        """The index of a value."""
         assert not isinstance(value, str)
         return round((value - self.low) / self.step) if self.step else 0
 
@@ -119,27 +116,27 @@ class IntRange(_NumberRange):
     default: int | None = None
 
     def middle(self) -> int:
-        """The default of a range that names none: its middle, geometric when `log`."""
+        """The middle of the range, geometric if `log`, which is the default value."""
         if self.log:
             return round(math.sqrt(self.low * self.high))
         step = self.step or 1
         return self.low + (self.high - self.low) // (2 * step) * step
 
     def grid(self) -> list[int]:
-        """Its values; empty where it is on a log scale."""
+        """All values; empty on a log scale."""
         return [] if self.log else list(range(self.low, self.high + 1, self.step or 1))
 
     @property
     def n_values(self) -> int:
-        """How many values it has."""
+        """The number of values."""
         return (self.high - self.low) // (self.step or 1) + 1
 
     def value(self, place: int) -> int:
-        """The value at a place, counted from 0."""
+        """The value at an index from 0."""
         return self.low + place * (self.step or 1)
 
     def place(self, value: Value) -> int:
-        """The place of a value."""
+        """The index of a value."""
         assert isinstance(value, int)
         return (value - self.low) // (self.step or 1)
 
@@ -151,7 +148,7 @@ class IntRange(_NumberRange):
 
 
 class Categorical(Tunable):
-    """One of some values."""
+    """One of several values."""
 
     type: Literal["categorical"]
     choices: Annotated[tuple[Value, ...], Field(min_length=1)]
@@ -159,7 +156,7 @@ class Categorical(Tunable):
 
     @property
     def or_zero(self) -> bool:
-        """A choice that may be 0 simply lists it."""
+        """Always false: the choices themselves may include 0."""
         return False
 
     @model_validator(mode="after")
@@ -173,24 +170,24 @@ class Categorical(Tunable):
         return self
 
     def middle(self) -> Value:
-        """The default of choices that name none: the first."""
+        """The first choice, which is the default value."""
         return self.choices[0]
 
     def grid(self) -> list[Value]:
-        """Its values."""
+        """All values."""
         return list(self.choices)
 
     @property
     def n_values(self) -> int:
-        """How many values it has."""
+        """The number of values."""
         return len(self.choices)
 
     def value(self, place: int) -> Value:
-        """The value at a place, counted from 0."""
+        """The value at an index from 0."""
         return self.choices[place]
 
     def place(self, value: Value) -> int:
-        """The place of a value."""
+        """The index of a value."""
         return self.choices.index(value)
 
     def admits(self, value: Value) -> bool:

@@ -105,7 +105,7 @@ def refused(tree: dict[str, object]) -> str:
         (
             "data.split",
             {"column": "part", "val": 0.1},
-            "data.split: column decides alone, without val",
+            "data.split: column excludes val",
         ),
         (
             "data.split",

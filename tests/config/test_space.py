@@ -234,7 +234,7 @@ def test_conditions_in_a_circle():
     depth = {"type": "int", "low": 1, "high": 6, "when": {"model.width": 64}}
     width = {"type": "int", "low": 64, "high": 65, "when": {"model.depth": 1}}
     message = refused({"model": {"depth": depth, "width": width}})
-    assert message == "s.toml: when: model.depth, model.width wait for each other"
+    assert message == "s.toml: when: model.depth, model.width depend on each other"
 
 
 @pytest.mark.parametrize(

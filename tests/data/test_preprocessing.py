@@ -261,7 +261,7 @@ def test_the_state_of_another_schema_is_refused() -> None:
     fitted = Preprocessor.fit(schema(0, 2, sizes=(2, 3)), torch.empty(2, 0), codes, "none")
     again = Preprocessor(schema(0, 2, sizes=(2, 3)), "none")
     again.restore(fitted.state_dict())
-    with pytest.raises(RuntimeError, match="the schema says otherwise"):
+    with pytest.raises(RuntimeError, match="the state contradicts the schema"):
         Preprocessor(schema(0, 2, sizes=(3, 2)), "none").restore(fitted.state_dict())
 
 
