@@ -255,7 +255,7 @@ def _tunable(path: str, node: Mapping[str, Any], where: str) -> Leaf:
         if other not in LEAF_TYPES or other == path:
             hint = nearest(other, LEAF_TYPES)
             raise DefinitionError(
-                f"{where}: {path}.when: {format_value(other)} is no other leaf{hint}"
+                f"{where}: {path}.when: {format_value(other)} is not another leaf{hint}"
             )
         if wanted == []:
             raise DefinitionError(f"{where}: {path}.when.{other}: must hold a value, but got []")

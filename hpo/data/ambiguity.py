@@ -55,31 +55,25 @@ def settle(
         AmbiguousCellsError: two readers remain for a column; the message names a cell, both values,
             and the key that decides.
     """
-    decimals = _decimals(choices, columns, data)
-    orders = {choice.evidence for choice in choices.values()} & {"dmy", "mdy"}
-    dropped = frozenset(data.drop)
-    readers = {
-        name: choice.reader if name in dropped else _decide(choice, name, decimals, orders, where)
+    dropped = set(data.drop)
+    choices = {
+        name: replace(choice, rival=None) if name in dropped else choice
         for name, choice in choices.items()
     }
-    return readers | _of_decimal_commas(readers, columns, data)
-
-
-def _decimals(
-    choices: Mapping[str, Choice], columns: Mapping[str, pl.Series], data: DataConfig
-) -> set[str]:
-    """The decimal marks that columns prove, or the one that the study sets."""
-    if data.decimal is not None:
-        return {data.decimal}
-    shown_marks = {choice.evidence for choice in choices.values()} & {".", ","}
-    dropped = frozenset(data.drop)
+    evidence = {choice.evidence for choice in choices.values()}
+    orders, decimals = evidence & {"dmy", "mdy"}, evidence & {".", ","}
     is_in_doubt = any(
-        choice.rival is not None and choice.reader.kind == "number" and name not in dropped
-        for name, choice in choices.items()
+        choice.rival is not None and choice.reader.kind == "number" for choice in choices.values()
     )
-    if is_in_doubt and any(_has_fractions(column) for column in columns.values()):
-        return {".", *shown_marks}
-    return shown_marks
+    if data.decimal is not None:
+        decimals = {data.decimal}
+    elif is_in_doubt and any(_has_fractions(column) for column in columns.values()):
+        decimals.add(".")
+    readers = {
+        name: _decide(choice, name, decimals, orders, where) for name, choice in choices.items()
+    }
+    kept = {name: column for name, column in columns.items() if name not in dropped}
+    return readers | _of_decimal_commas(readers, kept, data.target)
 
 
 def _has_fractions(column: pl.Series) -> bool:
@@ -91,14 +85,13 @@ def _has_fractions(column: pl.Series) -> bool:
 
 
 def _of_decimal_commas(
-    readers: Mapping[str, Reader], columns: Mapping[str, pl.Series], data: DataConfig
+    readers: Mapping[str, Reader], columns: Mapping[str, pl.Series], target: str
 ) -> dict[str, Reader]:
     """Readers of integers in a table with decimal commas, where a later 1.200 is not 1.2."""
-    dropped = frozenset(data.drop)
     formats = {
-        name: reader.written
-        for name, reader in readers.items()
-        if reader.kind == "number" and columns[name].dtype in TEXTS and name not in dropped
+        name: readers[name].written
+        for name, column in columns.items()
+        if readers[name].kind == "number" and column.dtype in TEXTS
     }
     commas = [written for written in formats.values() if written.decimal == ","]
     others = {
@@ -113,9 +106,7 @@ def _of_decimal_commas(
     as_others = {
         name: replace(formats[name], decimal=",", thousands=formats[name].thousands or usual)
         for name, cells in others.items()
-        if name != data.target
-        and formats[name].thousands != ","
-        and cells.str.contains("[0-9]").any()
+        if name != target and formats[name].thousands != "," and cells.str.contains("[0-9]").any()
     }
     return {name: replace(readers[name], written=written) for name, written in as_others.items()}
 

@@ -118,7 +118,7 @@ def _short_rows(content: bytes, separator: str, frame: pl.DataFrame) -> tuple[st
     which = "row" if len(short) == 1 else "first row"
     return (
         f"{rows_are} shorter than the header, {which} {short[0]:,}: "
-        "the cells that lack count as missing",
+        "the absent cells count as missing",
     )
 
 

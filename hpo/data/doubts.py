@@ -104,8 +104,8 @@ def _texts(column: pl.Series, reader: Reader) -> Iterable[str]:
     if _HALF * len(column) <= n < len(column):
         word = column.filter(~is_number)[0]
         yield (
-            f"{where}: {n / len(column):.0%} of its cells are numbers, others are "
-            f"such as {format_value(word)}: read as categories; data.numeric reads it as numbers"
+            f"{where}: {n / len(column):.0%} of its cells are numbers, but not "
+            f"{format_value(word)}: read as categories; data.numeric reads it as numbers"
         )
         return
     begins = column.str.contains(r"^[^\w]*[0-9]")
@@ -164,6 +164,6 @@ def _apart(column: pl.Series) -> Iterable[float]:
 def _far(where: str, value: str, n: int, what: str) -> str:
     rows = "1 row" if n == 1 else f"{n:,} rows"
     return (
-        f"{where}: {value} stands in {rows}, far from all other {what}: if it means a missing "
+        f"{where}: {value} occurs in {rows}, far from all other {what}: if it means a missing "
         "value, leave the cell empty"
     )

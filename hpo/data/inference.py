@@ -114,7 +114,7 @@ def identifier(column: pl.Series) -> str:
     if column.dtype != pl.String or len(column) < FEW_ROWS:
         return ""
     if column.null_count() == 0 and column.n_unique() == len(column):
-        return "has another text in every row, as an identifier has"
+        return "has a different text in every row, like an identifier"
     return ""
 
 
@@ -161,7 +161,7 @@ def _features(table: Table, data: DataConfig) -> tuple[list[str], list[Dropped]]
             if why := identifier(column):
                 dropped.append(Dropped(name=name, why=why, key="categorical"))
             elif name == first and first in NAMELESS and numbers_the_rows(column):
-                why = "has no name and numbers the rows"
+                why = "has no name and holds row numbers"
                 dropped.append(Dropped(name=name, why=why, key="numeric"))
     gone = {each.name for each in dropped}
     if len(gone) == len(features):

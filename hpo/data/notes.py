@@ -113,7 +113,7 @@ def _odd_numbers(schema: TableSchema, frame: pl.DataFrame) -> Iterable[str]:
         cells = "1 cell is" if n == 1 else f"{n:,} cells are"
         yield (
             f"{_columns(gaps)}: {cells} missing, where training had every value: "
-            "the model takes the middle of those"
+            "the model uses the middle of the training values"
         )
     for place in places:
         column, reader = columns[place], readers[place]
@@ -150,7 +150,9 @@ def odd_note(name: str, reader: Reader) -> str:
     )
     more = len(reader.odd) - _MAX_WORDS
     rest = f" and {more} other words" if more > 1 else " and 1 other word" if more == 1 else ""
-    cells = f"1 cell is no {what} and counts" if n == 1 else f"{n:,} cells are no {what}s and count"
+    cells = (
+        f"1 cell is not a {what} and counts" if n == 1 else f"{n:,} cells are not {what}s and count"
+    )
     return f"column {format_value(name)}: {cells} as missing: {listed}{rest}"
 
 
@@ -191,14 +193,14 @@ def _dropped(dropped: Sequence[Dropped]) -> Iterable[str]:
         by_reason.setdefault((each.why, each.key), []).append(each.name)
     for (why, key), names in by_reason.items():
         it, them = ("each", "them") if len(names) > 1 else ("it", "it")
-        yield f"{_columns(names)}: left out, since {it} {why}; data.{key} would take {them}"
+        yield f"{_columns(names)}: dropped, because {it} {why}; data.{key} keeps {them}"
 
 
 def _kept(kept: Sequence[Kept]) -> Iterable[str]:
     for each in kept:
         yield (
-            f"column {format_value(each.name)}: of {each.n_categories:,} categories the "
-            f"{each.n_kept:,} most frequent are told apart, {each.share:.0%} of the training "
+            f"column {format_value(each.name)}: of {each.n_categories:,} categories, the "
+            f"{each.n_kept:,} most frequent are encoded, {each.share:.0%} of the training "
             "rows; the others count as unseen (data.max_categories)"
         )
 
@@ -235,8 +237,7 @@ def _repeated(table: Table, split: Split, schema: TableSchema) -> Iterable[str]:
         rows = getattr(split, part).numpy()
         n = int(hashes[rows].is_in(known.implode()).sum()) if len(rows) else 0
         if n:
-            stand = "stands" if n == 1 else "stand"
-            yield f"{n:,} of the {len(rows):,} {said} rows {stand} in the training part, too"
+            yield f"{n:,} of the {len(rows):,} {said} rows also occur in the training part"
 
 
 def _groups(table: Table, data: DataConfig, schema: TableSchema) -> Iterable[str]:

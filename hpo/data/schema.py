@@ -156,8 +156,8 @@ class TableSchema:
             check_usable(column, where)
         texts = read_texts(cells, [readers[column.name] for column in cells])
         x_cat = np.empty((frame.height, len(cells)), dtype=np.int64)
-        for index, column in enumerate(zip(self.categorical, cells, texts, strict=True)):
-            x_cat[:, index] = self._codes(*column)
+        for index, each in enumerate(zip(self.categorical, cells, texts, strict=True)):
+            x_cat[:, index] = self._codes(*each)
         x_num = torch.from_numpy(numbers.reshape(frame.height, len(self.numbers)))
         exact = self.exact
         single = [place for place, name in enumerate(self.numbers) if name not in exact]

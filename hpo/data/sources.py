@@ -137,7 +137,7 @@ def _from_url(source: str, where: str, separator: str | None) -> RawTable:
     try:
         path = urlsplit(source).path
     except ValueError:  # a bracket outside of an IPv6 address
-        raise DataError(f"{where}: is no URL: a [ or ] before its path must be quoted") from None
+        raise DataError(f"{where}: is not a URL: a [ or ] before its path must be quoted") from None
     file_type = _file_type(path, where)
     with ExitStack() as stack:
         try:

@@ -212,10 +212,10 @@ def test_a_wrong_leaf_gets_one_sentence(path, table, sentence):
     [
         (
             {"optimizer.nmae": "sgd"},
-            '.when: "optimizer.nmae" is no other leaf (did you mean "optimizer.name"?)',
+            '.when: "optimizer.nmae" is not another leaf (did you mean "optimizer.name"?)',
         ),
-        ({"model.depth": 3}, '.when: "model.depth" is no other leaf'),
-        ({"optimizer": "sgd"}, '.when: "optimizer" is no other leaf'),
+        ({"model.depth": 3}, '.when: "model.depth" is not another leaf'),
+        ({"optimizer": "sgd"}, '.when: "optimizer" is not another leaf'),
         ({"optimizer.name": "sdg"}, '.when.optimizer.name: must be "sgd", "adam", "adamw"'),
         ({"optimizer.name": ["sgd", 3]}, '.when.optimizer.name: must be "sgd", "adam", "adamw"'),
         ({"optimizer.name": []}, ".when.optimizer.name: must hold a value, but got []"),

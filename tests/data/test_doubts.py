@@ -82,7 +82,7 @@ def test_what_stands_for_a_missing_value(
     cells: list[str], value: str, rows: str, what: str
 ) -> None:
     assert said(cells) == [
-        f'column "x": {value} stands in {rows}, far from all other {what}: if it means a '
+        f'column "x": {value} occurs in {rows}, far from all other {what}: if it means a '
         "missing value, leave the cell empty"
     ]
 

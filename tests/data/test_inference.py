@@ -138,7 +138,7 @@ def test_the_study_says_how_many_categories_are_told_apart() -> None:
 def test_identifiers_are_left_out() -> None:
     ids = [f"order {index}" for index in range(N)]
     x = [float(index % 3) for index in range(N)]
-    why = "has another text in every row, as an identifier has"
+    why = "has a different text in every row, like an identifier"
     assert dropped({"id": ids, "x": x}) == {"id": why}
     assert dropped({"id": ids, "x": x}, categorical=("id",)) == {}
     assert dropped({"id": ids, "x": x}, drop=("id",)) == {}
@@ -155,7 +155,7 @@ def test_few_different_texts_are_no_identifiers() -> None:
 @pytest.mark.parametrize("start", [0, 1])
 def test_a_nameless_first_column_that_numbers_the_rows_is_left_out(name: str, start: int) -> None:
     shuffled = [start + index * 7 % N for index in range(N)]
-    why = "has no name and numbers the rows"
+    why = "has no name and holds row numbers"
     x = [float(index % 3) for index in range(N)]
     assert dropped({name: shuffled, "x": x}) == {name: why}
     assert dropped({name: shuffled, "x": x}, numeric=(name,)) == {}
@@ -175,7 +175,7 @@ def test_a_nameless_column_of_a_file_is_left_out() -> None:
 
 
 def test_a_table_of_identifiers_alone_is_refused() -> None:
-    with pytest.raises(DataError, match=r'no feature column to learn from: "id" has another text'):
+    with pytest.raises(DataError, match=r'no feature column to learn from: "id" has a different text'):
         dropped({"id": [f"a{index}" for index in range(N)]})
 
 

@@ -291,7 +291,7 @@ def test_what_a_server_says_in_place_of_a_table(site: str, monkeypatch: pytest.M
         with pytest.raises(DataError, match=sentence):
             raw(f"http://{site}/{name}")
     for source, sentence in {
-        "http://me:sec[ret@host/t.csv": r"^http://me:\*\*\*@host/t.csv: is no URL: a \[",
+        "http://me:sec[ret@host/t.csv": r"^http://me:\*\*\*@host/t.csv: is not a URL: a \[",
         "a\0.csv": r'^"a\\u0000.csv": no such file$',
     }.items():
         with pytest.raises(DataError, match=sentence):
