@@ -40,7 +40,7 @@ class Choice:
     example: Example | None = None
 
 
-def settle(
+def resolve_ambiguities(
     choices: Mapping[str, Choice], columns: Mapping[str, pl.Series], data: DataConfig, where: str
 ) -> dict[str, Reader]:
     """Decide the reader of each column, given the other columns.
@@ -144,5 +144,5 @@ def _decide(choice: Choice, name: str, decimals: set[str], orders: set[str], whe
 
 def _as_read(reader: Reader, cell: str) -> str:
     """The value that a reader reads from a cell, for messages."""
-    values = reader.attempt(pl.Series([cell]), ())[0]
+    values = reader.try_read(pl.Series([cell]), ())[0]
     return time_text(values)[0] if reader.kind == "date" else f"{values[0]:.12g}"

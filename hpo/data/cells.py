@@ -9,7 +9,7 @@ import polars as pl
 
 _CURRENCIES = r"[$€£¥₹₽₩₺₴₪]|R\$|kr|zł|USD|EUR|GBP|CHF|JPY|CNY|INR|AUD|CAD|NZD|SEK|NOK|DKK|PLN|CZK"
 _SPACES = "[\u00a0\u202f\u2009]"  # no-break and thin spaces between digits
-_DRESSED = (
+_NUMBER = (
     rf"^(\()?\s*([+\-])?\s*({_CURRENCIES})?\s*([+\-])?\s*"
     rf"([0-9.,](?:[0-9.,' ]*[0-9.,])?(?:[eE][+\-]?[0-9]+)?)\s*(%|{_CURRENCIES})?\s*(\))?$"
 )
@@ -96,11 +96,11 @@ def parse_numbers(text: pl.Series, written: NumberFormat) -> pl.Series:
         numbers = text.cast(pl.Float64, strict=False).fill_nan(None)
         if numbers.null_count() == text.null_count():
             return numbers
-        return numbers.fill_null(dressed_numbers(undressed(text), written))
-    return dressed_numbers(undressed(text), written)
+        return numbers.fill_null(parse_number_parts(split_number(text), written))
+    return parse_number_parts(split_number(text), written)
 
 
-def undressed(text: pl.Series) -> pl.DataFrame:
+def split_number(text: pl.Series) -> pl.DataFrame:
     """Split numbers as people write them into parts; null where a cell is no such number."""
     names = ("open", "sign", "before", "inner", "digits", "after", "close")
     plain = (
@@ -108,12 +108,12 @@ def undressed(text: pl.Series) -> pl.DataFrame:
         .str.replace_all("\u2019", "'")
         .str.replace_all("\u2212", "-")
     )
-    groups = plain.str.extract_groups(_DRESSED)
+    groups = plain.str.extract_groups(_NUMBER)
     return groups.struct.rename_fields(list(names)).struct.unnest()
 
 
-def dressed_numbers(parts: pl.DataFrame, written: NumberFormat) -> pl.Series:
-    """Parse the parts that `undressed` returns, like `parse_numbers`."""
+def parse_number_parts(parts: pl.DataFrame, written: NumberFormat) -> pl.Series:
+    """Parse the parts that `split_number` returns, like `parse_numbers`."""
     digits = pl.col("digits")
     bare = (
         digits.str.replace_all(written.thousands, "", literal=True) if written.thousands else digits

@@ -78,9 +78,9 @@ def load_dataset(table: Table, data: DataConfig) -> Dataset:
         table = replace(table, frame=table.frame.with_columns(texts))
     task = resolve_task(table, data)
     split = split_rows(table, data, task)
-    schema, dropped, kept = infer_schema(table, data, task, split.train)
+    schema, dropped, truncated = infer_schema(table, data, task, split.train)
     if table.format > 1:
-        notes = notes_on(table, data, split, schema, dropped, kept)
+        notes = notes_on(table, data, split, schema, dropped, truncated)
         schema = replace(schema, notes=notes)
     encoded = schema.encode(table.frame, data.source)
     y = schema.encode_target(table.frame)

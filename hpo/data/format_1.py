@@ -9,7 +9,7 @@ import polars as pl
 
 from hpo.config.errors import DataError
 from hpo.config.trial import DataConfig
-from hpo.data.reader import MISSING, TEXTS, text_of_format_1, without
+from hpo.data.reader import MISSING, TEXTS, text_of_format_1, words_as_null
 from hpo.data.sources import RawTable, read_raw
 from hpo.data.table import Table, typed_table
 
@@ -71,7 +71,7 @@ def _typed(column: pl.Series) -> pl.Series:
 
 
 def _clean(column: pl.Series) -> pl.Series:
-    return without(text_of_format_1(column, whole=False), MISSING)
+    return words_as_null(text_of_format_1(column, whole=False), MISSING)
 
 
 def _lossless(column: pl.Series, *dtypes: type[pl.DataType]) -> pl.Series:

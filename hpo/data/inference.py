@@ -10,7 +10,7 @@ from hpo.config.errors import DataError
 from hpo.config.parsing import format_value
 from hpo.config.trial import DataConfig, Task
 from hpo.data.cells import DAY_MICROSECONDS
-from hpo.data.notes import Dropped, Kept
+from hpo.data.notes import DroppedColumn, TruncatedColumn
 from hpo.data.reader import USUAL, Kind, Reader, is_usable
 from hpo.data.schema import PERIODS, Categories, Cycle, DateColumn, TableSchema
 from hpo.data.table import Table
@@ -28,7 +28,7 @@ _LOST = 1e-5
 
 def infer_schema(
     table: Table, data: DataConfig, task: Task, train: torch.Tensor
-) -> tuple[TableSchema, list[Dropped], list[Kept]]:
+) -> tuple[TableSchema, list[DroppedColumn], list[TruncatedColumn]]:
     """Infer the schema of a table.
 
     Args:
@@ -84,8 +84,8 @@ def infer_schema(
         missing=table.missing,
         format=table.format,
     )
-    kept = [
-        Kept(
+    truncated = [
+        TruncatedColumn(
             name=name,
             n_categories=counts.height,
             n_kept=limit,
@@ -94,7 +94,7 @@ def infer_schema(
         for name, counts in categories.items()
         if counts.height > limit
     ]
-    return schema, dropped, kept
+    return schema, dropped, truncated
 
 
 def is_double(column: pl.Series) -> bool:
@@ -127,7 +127,7 @@ def numbers_the_rows(column: pl.Series) -> bool:
     return is_range and column.n_unique() == len(column)
 
 
-def _features(table: Table, data: DataConfig) -> tuple[list[str], list[Dropped]]:
+def _features(table: Table, data: DataConfig) -> tuple[list[str], list[DroppedColumn]]:
     """Names of the feature columns in the table's order, and the columns dropped by default."""
     frame = table.frame
     given = set(frame.columns)
@@ -159,10 +159,10 @@ def _features(table: Table, data: DataConfig) -> tuple[list[str], list[Dropped]]
             if name in named:
                 continue
             if why := identifier(column):
-                dropped.append(Dropped(name=name, why=why, key="categorical"))
+                dropped.append(DroppedColumn(name=name, why=why, key="categorical"))
             elif name == first and first in NAMELESS and numbers_the_rows(column):
                 why = "has no name and holds row numbers"
-                dropped.append(Dropped(name=name, why=why, key="numeric"))
+                dropped.append(DroppedColumn(name=name, why=why, key="numeric"))
     gone = {each.name for each in dropped}
     if len(gone) == len(features):
         each = dropped[0]

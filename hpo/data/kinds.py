@@ -12,8 +12,8 @@ import polars as pl
 from hpo.config.errors import DataError
 from hpo.config.parsing import format_value
 from hpo.config.trial import DataConfig
-from hpo.data.ambiguity import Choice, settle
-from hpo.data.cells import NumberFormat, dressed_numbers, parse_times, undressed
+from hpo.data.ambiguity import Choice, resolve_ambiguities
+from hpo.data.cells import NumberFormat, parse_number_parts, parse_times, split_number
 from hpo.data.plain import CODE, GROUP, plain_readers
 from hpo.data.reader import (
     EXACT,
@@ -84,7 +84,7 @@ def choose_readers(frame: pl.DataFrame, data: DataConfig, where: str) -> dict[st
         name: plain[name] if name in plain else chooser.choose(column)
         for name, column in columns.items()
     }
-    return settle(choices, columns, data, where)
+    return resolve_ambiguities(choices, columns, data, where)
 
 
 def missing_words(data: DataConfig) -> tuple[str, ...]:
@@ -209,19 +209,19 @@ class _Chooser:
         if kind == "date":
             return None
         if kind is None:
-            n_likely = undressed(column.sample)["digits"].count()
+            n_likely = split_number(column.sample)["digits"].count()
             if n_likely < _LIKELY * len(column.sample):
                 return None
-        parts = undressed(column.distinct)
-        dress = _dress(parts, column)
+        parts = split_number(column.distinct)
+        affixes = _percent_or_currency(parts, column)
         allowed = [
-            replace(dress, decimal=decimal, thousands=thousands)
+            replace(affixes, decimal=decimal, thousands=thousands)
             for decimal, thousands in _MARKS
             if data.decimal in (None, decimal)
             and (data.thousands is None or thousands in ("", data.thousands))
             and decimal != data.thousands
         ]
-        read = {written: dressed_numbers(parts, written) for written in allowed}
+        read = {written: parse_number_parts(parts, written) for written in allowed}
         counts = {written: column.count(values.is_not_null()) for written, values in read.items()}
         best = max(counts.values())
         if best == 0 or (kind is None and not _are_numbers(column, parts, best)):
@@ -315,7 +315,7 @@ def _likely(orders: list[str], sample: pl.Series) -> list[str]:
     ]
 
 
-def _dress(parts: pl.DataFrame, column: TextColumn) -> NumberFormat:
+def _percent_or_currency(parts: pl.DataFrame, column: TextColumn) -> NumberFormat:
     """Percent if most numbers are percentages, else the most frequent currency."""
     before, after = parts["before"], parts["after"]
     is_percent = (after == "%").fill_null(value=False)

@@ -10,7 +10,7 @@ import polars as pl
 from hpo.config.parsing import format_list, format_value
 from hpo.config.trial import DataConfig
 from hpo.data.doubts import doubts
-from hpo.data.reader import Reader, attempt_numbers
+from hpo.data.reader import Reader, try_read_numbers
 from hpo.data.schema import TableSchema
 from hpo.data.split import Split
 from hpo.data.table import Table, odd_cells
@@ -27,7 +27,7 @@ _MIN_REPEATS = 2.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Dropped:
+class DroppedColumn:
     """A feature column that is dropped although the study does not say so.
 
     Attributes:
@@ -42,7 +42,7 @@ class Dropped:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Kept:
+class TruncatedColumn:
     """A text column with more categories than `data.max_categories`.
 
     Attributes:
@@ -63,14 +63,14 @@ def notes_on(
     data: DataConfig,
     split: Split,
     schema: TableSchema,
-    dropped: Sequence[Dropped],
-    kept: Sequence[Kept],
+    dropped: Sequence[DroppedColumn],
+    truncated: Sequence[TruncatedColumn],
 ) -> tuple[str, ...]:
     """All notes on a table to train on."""
     return (
         *reading_notes(table, data),
         *_dropped(dropped),
-        *_kept(kept),
+        *_truncated(truncated),
         *_positive(table, data, schema),
         *_absent(table, split, schema),
         *_repeated(table, split, schema),
@@ -104,7 +104,7 @@ def prediction_notes(schema: TableSchema, frame: pl.DataFrame) -> list[str]:
 def _odd_numbers(schema: TableSchema, frame: pl.DataFrame) -> Iterable[str]:
     columns = [frame[name] for name in schema.numbers]
     readers = [schema.reader(name) for name in schema.numbers]
-    read, places = attempt_numbers(columns, readers, schema.missing)
+    read, places = try_read_numbers(columns, readers, schema.missing)
     n_missing = dict(zip(schema.numbers, np.isnan(read).sum(axis=0).tolist(), strict=True))
     said = {*schema.numeric_missing, *(columns[place].name for place in places)}
     gaps = [name for name, n in n_missing.items() if n and name not in said]
@@ -117,7 +117,7 @@ def _odd_numbers(schema: TableSchema, frame: pl.DataFrame) -> Iterable[str]:
         )
     for place in places:
         column, reader = columns[place], readers[place]
-        if odd := odd_cells(*reader.attempt(column, schema.missing)):
+        if odd := odd_cells(*reader.try_read(column, schema.missing)):
             yield odd_note(column.name, replace(reader, odd=odd))
 
 
@@ -187,7 +187,7 @@ def _date_orders(readers: dict[str, Reader]) -> Iterable[str]:
         yield f"{_columns(clocks)}: read as times of day"
 
 
-def _dropped(dropped: Sequence[Dropped]) -> Iterable[str]:
+def _dropped(dropped: Sequence[DroppedColumn]) -> Iterable[str]:
     by_reason: dict[tuple[str, str], list[str]] = {}
     for each in dropped:
         by_reason.setdefault((each.why, each.key), []).append(each.name)
@@ -196,8 +196,8 @@ def _dropped(dropped: Sequence[Dropped]) -> Iterable[str]:
         yield f"{_columns(names)}: dropped, because {it} {why}; data.{key} keeps {them}"
 
 
-def _kept(kept: Sequence[Kept]) -> Iterable[str]:
-    for each in kept:
+def _truncated(truncated: Sequence[TruncatedColumn]) -> Iterable[str]:
+    for each in truncated:
         yield (
             f"column {format_value(each.name)}: of {each.n_categories:,} categories, the "
             f"{each.n_kept:,} most frequent are encoded, {each.share:.0%} of the training "

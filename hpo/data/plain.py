@@ -12,7 +12,7 @@ import polars as pl
 
 from hpo.data.blocks import Block, blocks
 from hpo.data.cells import parse_times
-from hpo.data.reader import EXACT, TRUTHS, Reader, present
+from hpo.data.reader import EXACT, TRUTHS, Reader, non_missing_text
 
 CODE = r"^[+-]?0[0-9]"
 """Codes such as postcodes: 01234 is not a number."""
@@ -34,7 +34,7 @@ def plain_readers(columns: Sequence[pl.Series], missing: Sequence[str]) -> dict[
     found: dict[str, Reader] = {}
     dates: list[pl.Series] = []
     for block in blocks(columns, [None] * len(columns)):
-        cells = present(block.cells, missing)
+        cells = non_missing_text(block.cells, missing)
         numbers = cells.cast(pl.Float64, strict=False).fill_nan(None)
         of_block = [columns[place] for place in block.places]
         for i in np.flatnonzero(_are_numbers(block, cells, numbers)):
@@ -44,7 +44,7 @@ def plain_readers(columns: Sequence[pl.Series], missing: Sequence[str]) -> dict[
         may_be = _are_all(block, cells, cells.str.contains(_DAY))
         dates += [of_block[i] for i in np.flatnonzero(may_be)]
     for block in blocks(dates, [None] * len(dates)):
-        cells = present(block.cells, missing)
+        cells = non_missing_text(block.cells, missing)
         are_dates = _are_all(block, cells, parse_times(cells, "ymd").is_not_null())
         for i in np.flatnonzero(are_dates):
             found[dates[block.places[i]].name] = Reader(kind="date", order="ymd")

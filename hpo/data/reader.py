@@ -104,7 +104,7 @@ class Reader:
         if nan_as_null(column).null_count() == len(column):
             dtypes = {"number": pl.Float64, "category": pl.String, "date": pl.Int64}
             return pl.Series(column.name, [None] * len(column), dtype=dtypes[self.kind])
-        values, cells = self.attempt(column, missing)
+        values, cells = self.try_read(column, missing)
         if values.null_count() > cells.null_count():
             wrong = values.is_null() & cells.is_not_null() & ~self._counts_as_missing(cells)
             if wrong.any():
@@ -113,7 +113,7 @@ class Reader:
             check_finite(values, column, where)
         return values
 
-    def attempt(self, column: pl.Series, missing: Sequence[str]) -> tuple[pl.Series, pl.Series]:
+    def try_read(self, column: pl.Series, missing: Sequence[str]) -> tuple[pl.Series, pl.Series]:
         """Read cells without checks.
 
         Returns:
@@ -124,7 +124,7 @@ class Reader:
             text = self.category_text(column)
             return text, text
         if column.dtype in TEXTS or (self.order == "compact" and column.dtype.is_numeric()):
-            cells = present(column, missing)
+            cells = non_missing_text(column, missing)
             return self._parsed(cells).rename(column.name), cells
         column = nan_as_null(column)
         if self.kind == "number":
@@ -137,7 +137,7 @@ class Reader:
             return text_of_format_1(column)
         if column.dtype not in TEXTS:
             return typed_text(nan_as_null(column))
-        text = present(column, ())
+        text = non_missing_text(column, ())
         if self.whole:
             text = text.str.replace(r"^\+?(-?[0-9]+)\.0*$", "${1}")
         if self.order:
@@ -199,14 +199,14 @@ def read_numbers(
     """
     for column in columns:
         check_usable(column, where)
-    numbers, odd = attempt_numbers(columns, readers, missing)
+    numbers, odd = try_read_numbers(columns, readers, missing)
     too_large = np.flatnonzero((np.abs(numbers) > _LARGEST).any(axis=0))
     for place in sorted({*odd, *too_large.tolist()}):
         readers[place].read(columns[place], missing, where)  # raises if a cell is wrong
     return numbers
 
 
-def attempt_numbers(
+def try_read_numbers(
     columns: Sequence[pl.Series], readers: Sequence[Reader], missing: Sequence[str]
 ) -> tuple[np.ndarray, list[int]]:
     """Read several columns of one length as numbers, without checks.
@@ -218,7 +218,7 @@ def attempt_numbers(
     found = np.empty((len(columns[0]) if columns else 0, len(columns)))
     odd: list[int] = []
     for block in blocks(columns, [replace(reader, odd=()) for reader in readers]):
-        values, cells = readers[block.places[0]].attempt(block.cells, missing)
+        values, cells = readers[block.places[0]].try_read(block.cells, missing)
         numbers = values.cast(pl.Float64).fill_null(np.nan)
         found[:, block.places] = block.by_column(numbers).T
         wrong = block.any(values.is_null() & cells.is_not_null())
@@ -282,20 +282,20 @@ def nan_as_null(column: pl.Series) -> pl.Series:
     return column.fill_nan(None)
 
 
-def present(column: pl.Series, missing: Sequence[str]) -> pl.Series:
+def non_missing_text(column: pl.Series, missing: Sequence[str]) -> pl.Series:
     """Text or numbers as trimmed text, null where empty or one of the missing words."""
     text = typed_text(nan_as_null(column)) if column.dtype.is_numeric() else column
     cells = text.cast(pl.String).to_frame("cells")
-    return cells.select_seq(_present(tuple(missing))).to_series().rename(column.name)
+    return cells.select_seq(_non_missing(tuple(missing))).to_series().rename(column.name)
 
 
 @cache
-def _present(missing: tuple[str, ...]) -> pl.Expr:
+def _non_missing(missing: tuple[str, ...]) -> pl.Expr:
     text = pl.col("cells").str.strip_chars()
     return pl.when(~text.is_in(["", *missing])).then(text)
 
 
-def without(text: pl.Series, words: Sequence[str]) -> pl.Series:
+def words_as_null(text: pl.Series, words: Sequence[str]) -> pl.Series:
     """Replace the given words by null."""
     return text.set(text.is_in(list(words)), None) if words else text
 
@@ -323,7 +323,7 @@ def text_of_format_1(column: pl.Series, *, whole: bool = True) -> pl.Series:
     """
     if column.dtype.is_numeric() and not column.dtype.is_integer():
         column = column.cast(pl.Float64).fill_nan(None)
-    text = present(column.cast(pl.String), ())
+    text = non_missing_text(column.cast(pl.String), ())
     text = text.replace({"True": "true", "TRUE": "true", "False": "false", "FALSE": "false"})
     return text.str.replace(r"^(-?[0-9]+)\.0+$", "${1}") if whole else text
 

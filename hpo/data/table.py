@@ -27,8 +27,8 @@ from hpo.data.reader import (
     Reader,
     check_finite,
     is_usable,
-    present,
-    without,
+    non_missing_text,
+    words_as_null,
 )
 from hpo.data.sources import RawTable, read_parquet, read_raw, write_parquet
 
@@ -168,7 +168,7 @@ def typed_table(raw: RawTable, data: DataConfig) -> Table:
             if (
                 column.name == data.target and column.dtype in TEXTS
             ):  # for the error on a missing target
-                odd = odd_cells(values, present(column, ()))
+                odd = odd_cells(values, non_missing_text(column, ()))
             typed[column.name] = values.rename(column.name)
             readers[column.name] = replace(reader, odd=odd) if odd else reader
     dropped = set(data.drop)
@@ -188,9 +188,9 @@ def _typed(
     block: Block, reader: Reader, missing: tuple[str, ...], *, is_text: bool
 ) -> Iterable[tuple[pl.Series, tuple[Odd, ...]]]:
     """The typed values and the odd cells of each column of a block."""
-    values, cells = reader.attempt(block.cells, missing)
+    values, cells = reader.try_read(block.cells, missing)
     if reader.kind == "category":
-        text = without(values, missing) if is_text else values
+        text = words_as_null(values, missing) if is_text else values
         return [(part, ()) for part in block.parts(text)]
     odd = [odd_cells(*pair) for pair in zip(block.parts(values), block.parts(cells), strict=True)]
     if reader.kind == "date":

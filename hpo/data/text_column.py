@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 
 from hpo.data.ambiguity import Example
-from hpo.data.reader import CENSORED, MISSING_LIKE, Kind, present
+from hpo.data.reader import CENSORED, MISSING_LIKE, Kind, non_missing_text
 
 _NEARLY_ALL = 0.95
 """Minimum share of numbers or dates in a column of that kind; its other cells count as missing."""
@@ -30,7 +30,7 @@ class TextColumn:
         self.name = column.name
         self.kind = kind
         self.is_typed = column.dtype.is_numeric()
-        self.cells = present(column, missing)
+        self.cells = non_missing_text(column, missing)
         self.known = self.cells.drop_nulls()
 
     @cached_property

@@ -11,7 +11,7 @@ import torch
 from hpo.config.errors import DataError
 from hpo.config.trial import DataConfig
 from hpo.data.inference import infer_schema, is_double
-from hpo.data.notes import Dropped, Kept
+from hpo.data.notes import DroppedColumn, TruncatedColumn
 from hpo.data.reader import MISSING
 from hpo.data.schema import Categories, DateColumn, TableSchema
 from hpo.data.table import Table, read_table
@@ -30,7 +30,7 @@ N = 30
 
 def learned(
     made: Table, data: DataConfig, n_train: int | None = None
-) -> tuple[TableSchema, list[Dropped], list[Kept]]:
+) -> tuple[TableSchema, list[DroppedColumn], list[TruncatedColumn]]:
     """From the first rows, or from all."""
     train = torch.arange(n_train or made.frame.height)
     return infer_schema(made, data, resolve_task(made, data), train)
@@ -123,7 +123,7 @@ def test_the_most_frequent_categories_are_told_apart() -> None:
     columns = {"c": values, "y": [0.5 * index for index in range(601)]}
     schema, _, kept = learned(table(columns), named())
     assert schema.categorical[0].values == (*(f"v{index:03}" for index in range(255)), "v299")
-    assert kept == [Kept(name="c", n_categories=300, n_kept=256, share=513 / 601)]
+    assert kept == [TruncatedColumn(name="c", n_categories=300, n_kept=256, share=513 / 601)]
     codes = schema.encode(table(columns).frame).x_cat
     assert codes[[254, 255, 298, 299], 0].tolist() == [254, 256, 256, 255]
 
@@ -175,7 +175,9 @@ def test_a_nameless_column_of_a_file_is_left_out() -> None:
 
 
 def test_a_table_of_identifiers_alone_is_refused() -> None:
-    with pytest.raises(DataError, match=r'no feature column to learn from: "id" has a different text'):
+    with pytest.raises(
+        DataError, match=r'no feature column to learn from: "id" has a different text'
+    ):
         dropped({"id": [f"a{index}" for index in range(N)]})
 
 
