@@ -55,7 +55,9 @@ def search_space_schema() -> dict[str, Any]:
 
 def _space() -> Any:
     """A model of the trial config's sections in which each leaf may be tunable."""
-    sections: dict[str, Any] = {name: (_section(type_), {}) for name, type_ in SECTIONS.items()}
+    sections: dict[str, Any] = {
+        name: (_section(name, config), {}) for name, config in SECTIONS.items()
+    }
     return create_model(
         "SearchSpace",
         __config__=ConfigDict(extra="forbid"),
@@ -64,12 +66,12 @@ def _space() -> Any:
     )
 
 
-def _section(config: Any) -> Any:
+def _section(name: str, config: Any) -> Any:
     leaves: dict[str, Any] = {
         field.name: (field.type | _ranges(field.type), field.default) for field in fields(config)
     }
     return create_model(
-        f"Tunable{config.__name__}",
+        f"Tunable{name.capitalize()}Config",
         __config__=ConfigDict(extra="forbid"),
         __doc__=config.__doc__,
         **leaves,
