@@ -9,7 +9,6 @@ from typing import Any, Literal
 
 from optuna.trial import FrozenTrial
 
-from hpo.config.trial_file import config_toml
 from hpo.config.urls import hide_passwords
 from hpo.dashboard.curve import curve_svg
 from hpo.files.store import ArtifactStore
@@ -84,7 +83,7 @@ def file_content(
             precision=trial.user_attrs.get("precision", config.training.precision),
         )
         data = replace(config.data, source=hide_passwords(config.data.source))
-        return config_toml(replace(config, data=data, training=training), title).encode()
+        return replace(config, data=data, training=training).to_toml(title).encode()
     if kind == "curve":
         curve, metric = trial.intermediate_values, study.definition.metric_label
         return curve_svg(curve, metric, study.definition.direction, title).encode()

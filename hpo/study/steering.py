@@ -13,6 +13,7 @@ from sqlalchemy.engine import Connection
 from hpo.config.definition import Budget, StudyDefinition
 from hpo.config.errors import BudgetError, InputError, StudyNotFoundError
 from hpo.config.parsing import validate
+from hpo.config.points import grid
 from hpo.config.strategies import GridSampler
 from hpo.storage import attributes, interventions, leases, ledger
 from hpo.storage.interventions import TrialRow
@@ -228,7 +229,7 @@ def _check_grid(connection: Connection, study: Study, before: Budget, after: Bud
     """Refuse trials for which a grid has no points."""
     if not isinstance(study.definition.sampler, GridSampler):
         return
-    n_points = sum(1 for _ in study.definition.space.grid())
+    n_points = grid(study.definition.space).n
     most = n_points + interventions.count_copies(connection, study.id)
     if before.n_trials < after.n_trials > most:
         raise BudgetError(

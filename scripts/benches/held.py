@@ -16,7 +16,7 @@ from benches.server_load import server_seconds
 from optuna.trial import TrialState
 from sqlalchemy.engine import Connection
 
-from hpo.config.strategies import SAMPLERS
+from hpo.config.strategies import TpeSampler
 from hpo.config.trial import Measurement
 from hpo.storage import dialects
 from hpo.storage.engine import open_storage
@@ -66,7 +66,7 @@ def measure_held(url: str, counts: Sequence[int]) -> Iterator[tuple[int, dict[st
 
 def _costs(watcher: Connection, study: Study) -> dict[str, Cost]:
     """Measure a worker's calls in a study."""
-    study.definition = replace(study.definition, sampler=SAMPLERS["tpe"]())
+    study.definition = replace(study.definition, sampler=TpeSampler())
     granted, claims = list[Lease](), list[Claim]()
     steps = iter(range(1, 10 * MOST))
 

@@ -21,7 +21,8 @@ from optuna.pruners import MedianPruner
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 
 from hpo.config.definition import StudyDefinition
-from hpo.config.strategies import SAMPLERS
+from hpo.config.parsing import validate
+from hpo.config.strategies import Sampler
 from hpo.config.trial import Measurement
 from hpo.storage.engine import open_storage
 from hpo.study.catalog import create_study, open_study
@@ -70,7 +71,8 @@ class HpoDriver:
     def __init__(self, url: str, sampler: str = "random") -> None:
         """Open the study with a sampler."""
         self.study = open_study(open_storage(url), NAME)
-        self.study.definition = replace(self.study.definition, sampler=SAMPLERS[sampler]())
+        found = validate(Sampler, {"name": sampler}, "the bench")
+        self.study.definition = replace(self.study.definition, sampler=found)
         self._worker = WorkerId(host="bench", pid=os.getpid(), device="none")
         self._claim: Claim
 

@@ -100,7 +100,9 @@ def test_the_report_names_it_and_shows_the_notes(inside: Path) -> None:
     assert [axis["title"]["text"] for axis in axes] == [said, said]
     notes = re.search(r"<h3>Notes</h3>\s*<ul>(.*?)</ul>", shown, re.S)
     assert notes is not None
-    assert "1 cell is no number and counts as missing: &#34;&lt;i&gt;n/a&lt;/i&gt;&#34;" in notes[1]
+    assert (
+        "1 cell is not a number and counts as missing: &#34;&lt;i&gt;n/a&lt;/i&gt;&#34;" in notes[1]
+    )
     assert "the positive class is" in notes[1]
 
 
