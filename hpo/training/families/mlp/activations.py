@@ -43,7 +43,7 @@ def _tanh(z: torch.Tensor) -> torch.Tensor:
 
 
 def _silu_onnx(graph: Graph, x: str) -> str:
-    """Compute x / (1 + exp(-x)): ONNX Runtime's Sigmoid is never below 1e-8, too much for large -x."""
+    """Compute x / (1 + exp(-x)): ONNX Runtime's Sigmoid is never below 1e-8, even for large -x."""
     grown = graph.add("Exp", graph.add("Neg", x))
     return graph.add("Div", x, graph.add("Add", grown, graph.constant(1.0)))
 
