@@ -1,8 +1,8 @@
 """A study on Ray clusters that lose nodes and die.
 
-`python -m tests.support.ray_scenario FOLDER STORAGE` runs it, in a network namespace of its own: Ray's head listens on every interface there is. The devices
-are fake, so that workers train on the processor; which of them a worker was given stands in its
-environment.
+Usage: `python -m tests.support.ray_scenario FOLDER STORAGE`, in a network namespace of its own, since
+Ray's head listens on every interface. The GPUs are fake: workers train on the CPU, and their
+environment names the GPU that each was given.
 """
 
 import fcntl
