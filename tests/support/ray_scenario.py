@@ -1,7 +1,7 @@
 """A study on Ray clusters that lose nodes and die.
 
-Usage: `python -m tests.support.ray_scenario FOLDER STORAGE`, in a network namespace of its own, since
-Ray's head listens on every interface. The GPUs are fake: workers train on the CPU, and their
+Usage: `python -m tests.support.ray_scenario FOLDER STORAGE`, in a network namespace of its own,
+since Ray's head listens on every interface. The GPUs are fake: workers train on the CPU, and their
 environment names the GPU that each was given.
 """
 
