@@ -1,4 +1,4 @@
-"""What is removed of the artifacts, and what stays, over every kind of database."""
+"""What housekeeping removes from the artifacts, and what it keeps."""
 
 import threading
 from contextlib import closing
@@ -22,6 +22,7 @@ from hpo.storage.engine import Storage, open_storage
 from hpo.study import catalog
 from hpo.study.catalog import create_study, list_studies, open_study, study_rows
 from hpo.study.study import FORMAT, Study
+from tests.support.databases import every_database
 from tests.support.definitions import definition
 from tests.support.furnished import DAY, ME, claim, files, furnish, grow_old, unnamed
 
@@ -203,6 +204,7 @@ def test_a_sweep_of_a_finished_study_waits_for_nothing(
 
 
 class TestDelete:
+    @every_database
     def test_takes_rows_and_files_and_the_table(
         self, storage: Storage, store: ArtifactStore
     ) -> None:
@@ -247,6 +249,7 @@ class TestDelete:
         assert (rows(storage), store.list("")) == before
         assert study.progress().counts["RUNNING"] == 1
 
+    @every_database
     def test_by_force_leaves_a_worker_nothing_to_tell(
         self, storage: Storage, store: ArtifactStore
     ) -> None:
@@ -276,6 +279,7 @@ class TestDelete:
         assert study_rows(storage) == []
         assert store.exists(table_path("f"))
 
+    @every_database
     def test_by_two_at_once_is_done_by_one(self, storage: Storage, store: ArtifactStore) -> None:
         furnish(storage, store, lease=0.01)
         ends: list[str] = []

@@ -1,4 +1,4 @@
-"""Studies that go on in another storage, from SQLite to PostgreSQL and back."""
+"""Studies that move, or are copied, to another storage."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -37,18 +37,34 @@ from tests.support.furnished import ME, claim, files, furnish, grow_old, unnamed
 Patch = pytest.MonkeyPatch
 
 
+across_databases = pytest.mark.parametrize(
+    "databases",
+    [("sqlite", "postgresql"), ("postgresql", "sqlite"), ("mariadb", "sqlite")],
+    indirect=True,
+)
+
+
 @pytest.fixture
-def source(storage_url: str) -> Iterator[Storage]:
-    with closing(open_storage(storage_url)) as opened:
+def databases(request: pytest.FixtureRequest, tmp_path: Path) -> list[str]:
+    """URLs of the source and of the target."""
+    return [
+        f"sqlite:///{tmp_path}/{place}.db"
+        if kind == "sqlite"
+        else request.getfixturevalue(f"{kind}_url")
+        for place, kind in enumerate(getattr(request, "param", ("sqlite", "sqlite")))
+    ]
+
+
+@pytest.fixture
+def source(databases: list[str]) -> Iterator[Storage]:
+    with closing(open_storage(databases[0])) as opened:
         yield opened
 
 
 @pytest.fixture
-def target(source: Storage, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Storage]:
-    """A storage of the other kind, with a study already, so that ids differ."""
-    is_sqlite = source.url.startswith("sqlite")
-    url = request.getfixturevalue("postgresql_url") if is_sqlite else f"sqlite:///{tmp_path}/to.db"
-    with closing(open_storage(url)) as opened:
+def target(databases: list[str]) -> Iterator[Storage]:
+    """A storage with studies already, so that ids differ."""
+    with closing(open_storage(databases[1])) as opened:
         for name in ("first", "second"):
             create_study(opened, definition(name=name), "store").ask(ME, 60)
         yield opened
@@ -79,6 +95,7 @@ def released(trials: list[dict[str, object]]) -> list[dict[str, object]]:
 
 
 class TestMove:
+    @across_databases
     def test_takes_everything_but_leases(
         self,
         source: Storage,
@@ -105,6 +122,7 @@ class TestMove:
         numbers = [claim(after).number for _ in range(3)]
         assert numbers == [3, 4, 5]
 
+    @across_databases
     def test_keeps_the_clock(self, source: Storage, target: Storage, store: ArtifactStore) -> None:
         furnish(source, store, lease=0.01)
         ahead = time.time() + 3600  # as the clock of another machine may be
@@ -347,6 +365,7 @@ class TestCopy:
             attrs = open_study(target, "study").trials()[number].user_attrs
             assert stores.target.get(attrs["artifact"], attrs["sha256"]) == b"weights"
 
+    @across_databases
     def test_is_of_one_moment(
         self,
         source: Storage,

