@@ -259,7 +259,7 @@ def test_a_worker_without_a_name_serves_every_study(tmp_path: Path) -> None:
             lambda: [s["state"] for s in hpo("studies", "--json").document] == ["finished"] * 2
         )
         process.terminate()
-        assert process.wait(timeout=30) == 75  # it would have waited for further studies
+        assert process.wait(timeout=60) == 75  # it would have waited for further studies
     finally:
         process.kill()
 
@@ -272,7 +272,7 @@ def test_an_interrupted_run_keeps_what_is_finished_and_goes_on(tmp_path: Path) -
     os.chdir(tmp_path)
     wait_until(lambda: finished("small") >= 2)
     process.terminate()
-    _, err = process.communicate(timeout=30)
+    _, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
     assert "the same command goes on" in err
     before = hpo("status", "small", "--json").document["trials"]

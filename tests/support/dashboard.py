@@ -61,7 +61,7 @@ def ask(
     port: int, path: str = "/api/studies", method: str = "GET", body: str | None = None, **headers
 ) -> tuple[http.client.HTTPResponse, str]:
     """One request; header names are written with underscores."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     connection.request(method, path, body, named)
     response = connection.getresponse()
