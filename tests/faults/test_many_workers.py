@@ -46,7 +46,7 @@ def test_64_workers_finish_each_trial_of_a_budget_once_though_some_are_killed(
 ) -> None:
     with closing(make_setting(tmp_path, postgresql_url, n_trials=N_TRIALS, max_epochs=3)) as made:
         address = postgresql_url, made.store.url, made.study.name
-        processes, gate = gather(N_WORKERS, work, *address, preload=[__name__, "pytest"])
+        processes, gate = gather(N_WORKERS, work, *address)
         gate.open(processes)
         wait_until(lambda: len(made.study.progress().workers) >= N_KILLED, 60, "at work")
         for worker in made.study.progress().workers[:N_KILLED]:

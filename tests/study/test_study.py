@@ -27,6 +27,8 @@ from hpo.study.study import Claim, Study, WorkerId
 from tests.support.clock import let_pass
 from tests.support.databases import every_database
 from tests.support.definitions import definition
+from tests.support.gate import CONTEXT, gather
+from tests.support.study_process import create_and_claim
 
 ME = WorkerId(host="here", pid=1, device="cpu")
 OTHER = WorkerId(host="there", pid=2, device="cpu")
@@ -111,18 +113,15 @@ class TestCreation:
 @every_database
 def test_processes_that_create_queue_and_claim_at_once(storage_url: str) -> None:
     """One study comes of it, and every trial of its budget is claimed by exactly one of them."""
-    rivals = [start("compete", storage_url, pid) for pid in range(4)]
-    for rival in rivals:
-        assert rival.stdout is not None
-        assert rival.stdout.readline() == "ready\n"
-    for rival in rivals:
-        assert rival.stdin is not None
-        rival.stdin.write("go\n")
-        rival.stdin.flush()
-    said = [rival.communicate(timeout=120)[0].split() for rival in rivals]
-    assert [rival.returncode for rival in rivals] == [0] * 4
-    assert len({uuid for uuid, *_ in said}) == 1
-    assert sorted(int(number) for _, *numbers in said for number in numbers) == list(range(60))
+    answers = CONTEXT.SimpleQueue()
+    processes, gate = gather(4, create_and_claim, storage_url, answers)
+    gate.open(processes)
+    for process in processes:
+        process.join(120)
+    assert [process.exitcode for process in processes] == [0] * 4
+    said = [answers.get() for _ in processes]
+    assert len({uuid for uuid, _ in said}) == 1
+    assert sorted(number for _, numbers in said for number in numbers) == list(range(60))
     with contextlib.closing(open_storage(storage_url)) as storage:
         assert len(open_study(storage, "study").trials()) == 60
 

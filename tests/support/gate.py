@@ -14,6 +14,8 @@ from typing import Any
 
 CONTEXT = multiprocessing.get_context("forkserver")
 READY_SECONDS = 120.0
+WORKER_MODULES = ("tests.support.crowd", "pytest")
+"""What processes of tests import, workers included."""
 
 
 class Gate:
@@ -45,7 +47,10 @@ class Gate:
 
 
 def gather(
-    n: int, target: Callable[..., None], *arguments: Any, preload: Sequence[str]
+    n: int,
+    target: Callable[..., None],
+    *arguments: Any,
+    preload: Sequence[str] = WORKER_MODULES,
 ) -> tuple[list[ForkServerProcess], Gate]:
     """Start processes that wait at a gate.
 
