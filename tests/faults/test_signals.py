@@ -32,7 +32,7 @@ def make(folder: Path, **settings: object) -> Setting:
     return make_setting(folder, f"sqlite:///{folder}/hpo.db", **settings)  # type: ignore[arg-type]
 
 
-def crew(setting: Setting, size: int = 1, **options: str) -> WorkerGroup:
+def start_workers(setting: Setting, size: int = 1, **options: str) -> WorkerGroup:
     """Workers of a study; not started again unless the test tends them."""
     folder = Path(setting.store.url).parent / "logs"
     return WorkerGroup(setting=setting, folder=folder, size=size, options=worker_options(**options))
@@ -81,7 +81,7 @@ def weights(setting: Setting, number: int = 0) -> dict[str, torch.Tensor]:
 
 def test_a_trial_released_at_sigterm_ends_as_if_it_had_never_stopped(tmp_path: Path) -> None:
     setting = make(tmp_path / "stopped", n_trials=1, max_epochs=LONG)
-    with crew(setting) as workers:
+    with start_workers(setting) as workers:
         wait_for_epochs(setting, 50)
         workers.commands[0].signal(signal.SIGTERM)
         assert exit_code(workers.commands[0]) == EXIT_RELEASED
@@ -89,14 +89,14 @@ def test_a_trial_released_at_sigterm_ends_as_if_it_had_never_stopped(tmp_path: P
     assert released.state.name == "WAITING"
     assert 0 < len(released.intermediate_values) < LONG
     assert checkpoints(setting)[0] == 1
-    with crew(setting) as workers:
+    with start_workers(setting) as workers:
         assert exit_code(workers.commands[0]) == 0
     assert audit(setting).faults == []
     assert trial(setting).user_attrs["attempt"] == 2
     assert checkpoints(setting)[0] == 0
 
     undisturbed = make(tmp_path / "undisturbed", n_trials=1, max_epochs=LONG)
-    with crew(undisturbed) as workers:
+    with start_workers(undisturbed) as workers:
         assert exit_code(workers.commands[0]) == 0
     assert trial(setting).params == trial(undisturbed).params
     assert trial(setting).intermediate_values == trial(undisturbed).intermediate_values
@@ -106,7 +106,7 @@ def test_a_trial_released_at_sigterm_ends_as_if_it_had_never_stopped(tmp_path: P
 
 def test_a_second_sigterm_ends_at_once(tmp_path: Path) -> None:
     setting = make(tmp_path, n_trials=1, max_epochs=LONG)
-    with crew(setting) as workers:
+    with start_workers(setting) as workers:
         wait_for_epochs(setting, 1)
         (worker,) = workers.commands
         child = worker.child()
@@ -122,7 +122,7 @@ def test_a_second_sigterm_ends_at_once(tmp_path: Path) -> None:
 
 def test_sigterm_while_a_worker_starts_ends_it_as_released(tmp_path: Path) -> None:
     setting = make(tmp_path, n_trials=1)
-    with crew(setting) as workers:
+    with start_workers(setting) as workers:
         (worker,) = workers.commands
         wait_until(worker.child, 60, "starting a child")
         worker.signal(signal.SIGTERM)
@@ -131,7 +131,7 @@ def test_sigterm_while_a_worker_starts_ends_it_as_released(tmp_path: Path) -> No
 
 def test_a_worker_stopped_beyond_its_lease_carries_on_with_other_trials(tmp_path: Path) -> None:
     setting = make(tmp_path, n_trials=8, max_epochs=LONG // 3)
-    with crew(setting, size=2) as workers:
+    with start_workers(setting, size=2) as workers:
         wait_for_epochs(setting, 1, number=1)  # both are at work
         stopped, other = workers.commands
         child = stopped.child()
@@ -159,7 +159,7 @@ def test_a_worker_stopped_beyond_its_lease_carries_on_with_other_trials(tmp_path
 
 def test_a_killed_childs_trial_is_taken_up_at_once(tmp_path: Path) -> None:
     setting = make(tmp_path, n_trials=1, max_epochs=LONG)
-    with crew(setting, lease="10m") as workers:
+    with start_workers(setting, lease="10m") as workers:
         (worker,) = workers.commands
         wait_for_epochs(setting, 50)
         assert send(worker.child(), signal.SIGKILL)
