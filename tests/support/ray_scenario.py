@@ -35,7 +35,7 @@ def raise_loopback() -> None:
 
 
 def devices() -> list[tuple[str, str]]:
-    """The node and the GPU of each worker process of this session, from its environment."""
+    """Node and GPU of each worker process of this scenario, from its environment."""
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:
@@ -53,7 +53,7 @@ def devices() -> list[tuple[str, str]]:
 
 
 class Scenario:
-    """The study, kept from ending while something is to happen to it."""
+    """A study that is extended until the scenario is over."""
 
     def __init__(self, setting: Setting) -> None:
         self.setting = setting
@@ -63,7 +63,7 @@ class Scenario:
         print(f"{time.monotonic() - self.started:5.1f} s: {what}", flush=True)
 
     def until(self, what: str, is_so: Callable[[], bool]) -> None:
-        """Wait for something, and give the workers more to do meanwhile."""
+        """Wait for a condition, and extend the study meanwhile."""
         deadline = time.monotonic() + PATIENCE
         while not is_so():
             assert time.monotonic() < deadline, f"{what}: not within {PATIENCE:.0f} s"
@@ -78,7 +78,7 @@ class Scenario:
         return self.setting.study.progress().counts.get("COMPLETE", 0)
 
     def hold_trials(self, n_workers: int) -> bool:
-        """Whether so many workers have trials, each a device of its own."""
+        """Whether this many workers hold trials, each on its own device."""
         with self.setting.study.storage.read() as connection:
             at_work = [worker for worker in read_workers(connection) if not worker.is_silent]
         own = devices()
@@ -87,7 +87,7 @@ class Scenario:
 
 
 def cluster(*n_gpus: int) -> tuple[Cluster, list]:
-    """A cluster on loopback: a node for each number of fake GPUs, the head first."""
+    """Start a cluster on loopback with these numbers of fake GPUs per node, the head first."""
     made = Cluster()
     first = {"node_ip_address": "127.0.0.1", "include_dashboard": False}
     nodes = []

@@ -1,4 +1,4 @@
-"""What processes of tests do with a study.
+"""Processes that work on a study.
 
 Some are started by `gate.gather`, others by `python -m tests.support.study_process ROLE URL ...`.
 """
@@ -18,9 +18,9 @@ from tests.support.gate import Gate
 
 
 def create_and_claim(gate: Gate, url: str, answers: SimpleQueue[tuple[str, list[int]]]) -> None:
-    """Create a study of 60 trials, queue some, and claim all there are.
+    """Create a study of 60 trials, queue some, and claim all available trials.
 
-    Puts the study's uuid, and the numbers of the claimed trials.
+    The answer is the study's uuid, and the numbers of the claimed trials.
     """
     gate.wait()
     study = create_study(open_storage(url), definition(60, sampler={"name": "random"}), "store")
@@ -34,7 +34,7 @@ def create_and_claim(gate: Gate, url: str, answers: SimpleQueue[tuple[str, list[
 
 
 def claim_and_draw(gate: Gate, url: str, answers: SimpleQueue[list[int]]) -> None:
-    """Claim all trials there are, three at a time; puts the depth of each."""
+    """Claim all available trials, three at a time; the answer is their depths."""
     study = open_study(open_storage(url), "study")
     worker, depths = WorkerId(host="test", pid=os.getpid(), device="cpu"), []
     gate.wait()
@@ -44,7 +44,7 @@ def claim_and_draw(gate: Gate, url: str, answers: SimpleQueue[list[int]]) -> Non
 
 
 def hold(url: str, lease: str) -> None:
-    """Claim a trial, say so, and hold it without a sign of life."""
+    """Claim a trial, print its number, and hold it without renewing its lease."""
     study = open_study(open_storage(url), "study")
     claimed = study.ask(WorkerId(host="test", pid=1, device="cpu"), float(lease))
     assert claimed is not None
@@ -53,7 +53,7 @@ def hold(url: str, lease: str) -> None:
 
 
 def beat(url: str, lease: str, ahead: str) -> None:
-    """Claim a trial, say so, and renew its lease, by a clock that is `ahead` seconds ahead."""
+    """Claim a trial, print its number, and renew its lease by a clock `ahead` seconds ahead."""
     right = time.time_ns
     time.time_ns = lambda: right() + int(float(ahead) * 1e9)  # type: ignore[assignment]
     study = open_study(open_storage(url), "study")
