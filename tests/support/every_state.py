@@ -30,7 +30,7 @@ def put_checkpoint(store: ArtifactStore, study: Study, number: int) -> str:
     return path
 
 
-def furnish(
+def study_in_every_state(
     storage: Storage, store: ArtifactStore, name: str = "study", lease: float = 60.0
 ) -> Study:
     """Create the study: trial 0 is COMPLETE (attempt 2), 1 PRUNED, 2 FAIL, 3 WAITING, 4 RUNNING."""
