@@ -15,7 +15,8 @@ import torch
 from hpo.files.store import ArtifactStore
 from hpo.launch.local import REPEATABLE
 from hpo.study.study import Study, WorkerId
-from hpo.training import SingleTrainer, describe_environment
+from hpo.training.precision import describe_environment
+from hpo.training.single import SingleTrainer
 from hpo.worker.loop import Timing, Worker
 from hpo.worker.quota import Quota
 

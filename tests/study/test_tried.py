@@ -20,7 +20,7 @@ from hpo.study.fleet import Fleet
 from hpo.study.status import StudyStatus
 from hpo.study.steering import quarantine, retry
 from hpo.study.study import Study, WorkerId
-from hpo.training import SingleTrainer
+from hpo.training.single import SingleTrainer
 from tests.support.command_line import hpo
 from tests.support.databases import every_database
 from tests.support.definitions import definition
