@@ -49,9 +49,9 @@ def test_run_says_what_it_did(home: Path) -> None:
 
 
 def test_run_again_goes_on_where_it_ended(inside: Path) -> None:
-    again = run_process("run", "small.toml", cwd=inside)
-    assert again.returncode == 0, again.stderr
-    assert "small is finished: all 6 trials of its budget are over; hpo extend" in again.stderr
+    again = hpo("run", "small.toml")
+    assert again.code == 0, again.err
+    assert "small is finished: all 6 trials of its budget are over; hpo extend" in again.err
     assert hpo("status", "small", "--json").document["trials"] == {"COMPLETE": 6}
 
 

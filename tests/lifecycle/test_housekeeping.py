@@ -51,6 +51,7 @@ def rows(storage: Storage) -> dict[str, int]:
 
 
 class TestCollect:
+    @every_database
     def test_removes_what_no_trial_names(self, storage: Storage, store: ArtifactStore) -> None:
         study = study_in_every_state(storage, store)
         grow_old(store)

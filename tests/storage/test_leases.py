@@ -16,6 +16,8 @@ from hpo.study.catalog import create_study
 from hpo.study.study import Study
 from tests.support.definitions import definition
 
+pytestmark = pytest.mark.slow
+
 PROGRAM = ["-m", "tests.support.study_process"]
 LEASE = 2.0
 

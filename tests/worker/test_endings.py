@@ -202,6 +202,7 @@ def test_time_that_ends_within_the_first_epoch_is_said_and_more_of_it_goes_on(
     assert "reason" not in study.trials()[0].user_attrs
 
 
+@pytest.mark.slow
 def test_run_hands_over_what_its_workers_had(tmp_path: Path) -> None:
     path = write_study(tmp_path, 9, LONG, "")
     command = [sys.executable, "-m", "hpo", "run", path, "--workers", "2", "--timeout", "5s"]
