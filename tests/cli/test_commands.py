@@ -5,7 +5,6 @@ import os
 import re
 import subprocess
 import sys
-import time
 import tomllib
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from tests.support import machine
 from tests.support.command_line import Outcome, hpo, run_process
 from tests.support.small_disk import small_disk
 from tests.support.small_study import write_study
+from tests.support.waiting import wait_until
 
 
 @pytest.fixture(scope="module")
@@ -294,11 +294,3 @@ def finished(name: str) -> int:
     """How many of a study's trials are complete; 0 while there is no study."""
     status: Outcome = hpo("status", name, "--json")
     return status.document["trials"].get("COMPLETE", 0) if status.code == 0 else 0
-
-
-def wait_until(condition: object, seconds: float = 60) -> None:
-    """Return when the condition holds."""
-    deadline = time.monotonic() + seconds
-    while not condition():  # type: ignore[operator]
-        assert time.monotonic() < deadline
-        time.sleep(0.2)

@@ -4,7 +4,6 @@ import os
 import pty
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -18,6 +17,7 @@ from hpo.study.study import Study
 from tests.support.command_line import hpo, run_process
 from tests.support.every_state import grow_old, study_in_every_state, unnamed
 from tests.support.small_study import write_study
+from tests.support.waiting import wait_until
 
 
 @pytest.fixture(autouse=True)
@@ -232,10 +232,7 @@ def test_a_worker_whose_study_is_deleted_ends_quietly(folder: Path, storage: Sto
     assert hpo("create", file).code == 0
     command = [sys.executable, "-m", "hpo", "worker", "small", "--workers", "1"]
     worker = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 60
-    while hpo("status", "small", "--json").document["state"] != "running":
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
+    wait_until(lambda: hpo("status", "small", "--json").document["state"] == "running")
     refused = hpo("delete", "small", "--yes")
     assert (refused.code, f" on {os.uname().nodename}" in refused.err) == (2, True)
     assert hpo("delete", "small", "--yes", "--force").code == 0

@@ -12,10 +12,11 @@ from hpo.lifecycle.housekeeping import collect, delete
 from hpo.results.export import export
 from tests.support import machine
 from tests.support.faults.audit import audit
-from tests.support.faults.processes import WorkerGroup, send, wait_until
+from tests.support.faults.processes import WorkerGroup, send
 from tests.support.faults.setting import Setting, make_setting
 from tests.support.servers import S3Server, postgresql_server
 from tests.support.small_disk import small_disk
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -34,7 +35,7 @@ def test_workers_sit_out_an_outage_of_the_database(tmp_path: Path) -> None:
             closing(made) as setting,
             WorkerGroup(setting=setting, folder=tmp_path / "logs", size=2) as group,
         ):
-            wait_until(lambda: n_final(setting) >= 2, 60, "two trials finished")
+            wait_until(lambda: n_final(setting) >= 2, "two trials finished")
             children = [worker.child() for worker in group.commands]
             server.stop()
             time.sleep(OUTAGE_SECONDS)
@@ -60,7 +61,7 @@ def test_a_trial_waits_for_room_on_the_disk(tmp_path: Path) -> None:
         disk.fill()
         with WorkerGroup(setting=setting, folder=tmp_path / "logs", size=1) as group:
             (worker,) = group.commands
-            wait_until(lambda: "No space left" in worker.text, 60, "told that the disk is full")
+            wait_until(lambda: "No space left" in worker.text, "told that the disk is full")
             time.sleep(2)
             assert worker.process.poll() is None, worker.text
             assert n_final(setting) == 0
@@ -80,11 +81,11 @@ def test_workers_sit_out_an_outage_of_the_object_store(tmp_path: Path, s3: S3Ser
         WorkerGroup(setting=setting, folder=tmp_path / "logs", size=1) as group,
     ):
         (worker,) = group.commands
-        wait_until(lambda: s3.asked("^PUT .*/checkpoints/"), 60, "kept a checkpoint")
+        wait_until(lambda: s3.asked("^PUT .*/checkpoints/"), "kept a checkpoint")
         assert send(worker.child(), signal.SIGKILL)
-        wait_until(lambda: n_final(setting) >= 1, 60, "a trial finished")
+        wait_until(lambda: n_final(setting) >= 1, "a trial finished")
         s3.stop()
-        wait_until(lambda: "going on without it" in worker.text, 60, "said that it is away")
+        wait_until(lambda: "going on without it" in worker.text, "said that it is away")
         n_told = n_final(setting)
         s3.start()
         assert worker.process.wait(timeout=120) == 0, worker.text

@@ -15,10 +15,10 @@ from tests.support.faults.processes import (
     WorkerCommand,
     WorkerGroup,
     send,
-    wait_until,
     worker_options,
 )
 from tests.support.faults.setting import Setting, make_setting
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -50,7 +50,7 @@ def wait_for_epochs(setting: Setting, n_epochs: int, number: int = 0) -> None:
         trials = setting.study.trials()
         return len(trials) > number and len(trials[number].intermediate_values) >= n_epochs
 
-    wait_until(has_them, 60, f"at {n_epochs} epochs of trial {number}")
+    wait_until(has_them, f"at {n_epochs} epochs of trial {number}")
 
 
 def exit_code(worker: WorkerCommand, seconds: float = 120) -> int:
@@ -117,14 +117,14 @@ def test_a_second_sigterm_ends_at_once(tmp_path: Path) -> None:
         assert worker.process.poll() is None
         worker.signal(signal.SIGTERM)
         assert exit_code(worker, GRACE_SECONDS / 2) == EXIT_RELEASED
-        wait_until(lambda: is_gone(child), 60, "rid of the child")
+        wait_until(lambda: is_gone(child), "rid of the child")
 
 
 def test_sigterm_while_a_worker_starts_ends_it_as_released(tmp_path: Path) -> None:
     setting = make(tmp_path, n_trials=1)
     with start_workers(setting) as workers:
         (worker,) = workers.commands
-        wait_until(worker.child, 60, "starting a child")
+        wait_until(worker.child, "starting a child")
         worker.signal(signal.SIGTERM)
         assert exit_code(worker) == EXIT_RELEASED
 
@@ -144,9 +144,9 @@ def test_a_worker_stopped_beyond_its_lease_carries_on_with_other_trials(tmp_path
             if trial.state.name == "RUNNING" and is_by(trial, child)
         ]
         wait_until(
-            lambda: trial(setting, number).user_attrs["attempt"] == 2, 60, "taken from the sleeper"
+            lambda: trial(setting, number).user_attrs["attempt"] == 2, "taken from the sleeper"
         )
-        wait_until(lambda: trial(setting, number).state.is_finished(), 60, "finished by the other")
+        wait_until(lambda: trial(setting, number).state.is_finished(), "finished by the other")
         for pid in (child, stopped.process.pid):
             send(pid, signal.SIGCONT)
         assert exit_code(stopped) == 0

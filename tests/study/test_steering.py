@@ -5,7 +5,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -33,6 +33,7 @@ from hpo.study.study import Claim, Study, WorkerId
 from tests.support.databases import every_database
 from tests.support.definitions import definition
 from tests.support.faults.setting import Setting, make_setting
+from tests.support.waiting import wait_until
 
 ME = WorkerId(host="here", pid=1, device="cpu")
 OTHER = WorkerId(host="there", pid=2, device="cpu")
@@ -240,13 +241,6 @@ def setting(tmp_path: Path) -> Iterator[Setting]:
     made = make_setting(tmp_path, f"sqlite:///{tmp_path}/hpo.db", n_trials=20, max_epochs=100_000)
     with closing(made):
         yield made
-
-
-def wait_until(is_so: Callable[[], object], seconds: float = 60.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not is_so():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 @contextmanager

@@ -29,6 +29,7 @@ from tests.support.databases import every_database
 from tests.support.definitions import definition
 from tests.support.gate import CONTEXT, gather
 from tests.support.study_process import create_and_claim
+from tests.support.waiting import wait_until
 
 ME = WorkerId(host="here", pid=1, device="cpu")
 OTHER = WorkerId(host="there", pid=2, device="cpu")
@@ -539,9 +540,7 @@ def test_workers_show_while_they_live(storage: Storage) -> None:
 
 
 def reap(study: Study) -> list[int]:
-    """Look until something is taken back."""
-    deadline = time.monotonic() + 60
-    while not (taken := study.reaper.reap()):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    """Reap until something is taken back."""
+    taken: list[int] = []
+    wait_until(lambda: taken.extend(study.reaper.reap()) or taken)
     return taken

@@ -29,6 +29,7 @@ from hpo.worker.checkpoints import latest
 from hpo.worker.loop import MAX_FAILURES, Timing, Worker
 from hpo.worker.quota import Quota
 from tests.support import workers
+from tests.support.waiting import wait_until
 from tests.support.workers import STUDY
 
 
@@ -414,10 +415,7 @@ def test_processes_share_a_study_and_survive_each_other(
     }
     command = [sys.executable, "-m", "hpo.worker", "small", "--lease", "1"]
     first, second = (subprocess.Popen(command, env=environment) for _ in range(2))
-    deadline = time.monotonic() + 60
-    while study.progress().counts.get("COMPLETE", 0) < 2:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    wait_until(lambda: study.progress().counts.get("COMPLETE", 0) >= 2)
     first.send_signal(signal.SIGKILL)
     assert first.wait() == -signal.SIGKILL
     assert second.wait(timeout=120) == 0

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -147,14 +147,6 @@ def send(pid: int | None, number: signal.Signals) -> bool:
     except ProcessLookupError:
         return False
     return True
-
-
-def wait_until(true: Callable[[], object], seconds: float, what: str) -> None:
-    """Poll a condition ten times a second; raise AssertionError when time is up."""
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline, f"after {seconds:g} s: not {what}"
-        time.sleep(0.1)
 
 
 def hpo_command(setting: Setting, *arguments: str) -> subprocess.CompletedProcess[str]:
