@@ -20,7 +20,6 @@ from pydantic import BeforeValidator, TypeAdapter, ValidationError, WithJsonSche
 from pydantic_core import ErrorDetails
 
 from hpo.config.errors import DefinitionError, InputError, nearest
-from hpo.config.families import DEFAULT_FAMILY, ModelConfig, config_type
 
 Key = tuple[str | int, ...]
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -212,8 +211,6 @@ def _members(type_: Any, location: Key) -> Mapping[str, Any]:
     """
     if location:
         return _members(_members(type_, ()).get(str(location[0])), location[1:])
-    if type_ is ModelConfig:
-        type_ = config_type(DEFAULT_FAMILY)
     if get_origin(type_) is Annotated:
         return _members(get_args(type_)[0], ())
     if get_origin(type_) in (Union, UnionType):

@@ -12,10 +12,11 @@ from dataclasses import asdict, dataclass, field, fields
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
-from hpo.config.families import DEFAULT_FAMILY, ModelConfig, config_type
+from hpo.config.families import DEFAULT_FAMILY, ModelConfig, config_type, model_tree
 
 Task = Literal["binary", "multiclass", "regression"]
 Numeric = Literal["quantile", "standard", "robust", "none"]
+Activation = Literal["relu", "leaky_relu", "tanh", "sigmoid", "silu", "gelu", "mish"]
 OptimizerName = Literal["sgd", "adam", "adamw", "rmsprop"]
 Loss = Literal["auto", "bce", "cross_entropy", "mse", "mae", "huber"]
 Precision = Literal["auto", "float32", "bfloat16", "float64"]
@@ -282,7 +283,7 @@ class TrialConfig:
 
     def to_tree(self) -> dict[str, Any]:
         """The configuration by section, as `config.toml` holds it."""
-        return {**asdict(self), "data": data_tree(self.data)}
+        return {**asdict(self), "data": data_tree(self.data), "model": model_tree(self.model)}
 
     def to_toml(self, note: str) -> str:
         """The text of `config.toml`; the note is its first line."""

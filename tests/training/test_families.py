@@ -3,14 +3,14 @@
 import pytest
 import torch
 
-from hpo.config.families import FAMILIES, ModelConfig, config_type
+from hpo.config.families import BUILT_IN, ModelConfig, config_type
 from hpo.training.families.family import count_parameters, family_of, flatten, trained_network
 from hpo.training.losses import loss_gradient
 
 N_INPUTS, N_OUTPUTS = 5, 3
 
 
-@pytest.fixture(params=FAMILIES)
+@pytest.fixture(params=BUILT_IN)
 def config(request: pytest.FixtureRequest) -> ModelConfig:
     return config_type(request.param)()
 
