@@ -100,6 +100,13 @@ class SearchSpace:
         space = cls(constants=constants, tunables=tunables)
         return cls(constants=constants, tunables=space._conditions_first(where))
 
+    @property
+    def families(self) -> tuple[str, ...]:
+        """The model families that trials may have."""
+        leaf = self.tunables.get(FAMILY)
+        named = leaf.grid() if leaf else [self.constants.get(FAMILY, DEFAULT_FAMILY)]
+        return tuple(str(name) for name in named)
+
     def to_tree(self) -> dict[str, Any]:
         """The tree of plain values that `from_tree` accepts."""
         tree: dict[str, Any] = {}

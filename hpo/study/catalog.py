@@ -11,12 +11,14 @@ from sqlalchemy.engine import Connection
 
 from hpo.config.definition import StudyDefinition, difference
 from hpo.config.errors import (
+    DefinitionError,
     InputError,
     StudyBusyError,
     StudyConflictError,
     StudyNotFoundError,
     nearest,
 )
+from hpo.config.families import config_type, package_of
 from hpo.config.strategies import GridSampler
 from hpo.config.version import __version__
 from hpo.storage import leases, ledger, removal
@@ -28,6 +30,7 @@ from hpo.study.study import (
     FORMAT,
     MOVED,
     NOTES,
+    PACKAGES,
     STORE,
     UUID,
     VERSION,
@@ -110,6 +113,9 @@ def create_study(
         FORMAT: STUDY_FORMAT,
         NOTES: list(notes),
     }
+    packages = {name: package_of(name) for name in definition.space.families}
+    if any(packages.values()):
+        attrs[PACKAGES] = {name: package for name, package in packages.items() if package}
 
     def write(connection: Connection) -> int:
         study_id = ledger.create_study(connection, definition.name, definition.direction, attrs)
@@ -278,6 +284,8 @@ def study_row(storage: Storage, study_id: int, name: str, attrs: Mapping[str, An
             f"study {name} in {storage.safe_url} was made by hpo {made_by}, which is newer than "
             f"this hpo {__version__}: install hpo {made_by} or later to work with it"
         )
+    elif unusable := _unusable_family(attrs):
+        obstacle = f"study {name} in {storage.safe_url}: {unusable}"
     return StudyRow(
         id=study_id,
         name=name,
@@ -287,6 +295,21 @@ def study_row(storage: Storage, study_id: int, name: str, attrs: Mapping[str, An
         obstacle=obstacle,
         attrs=attrs,
     )
+
+
+def _unusable_family(attrs: Mapping[str, Any]) -> str | None:
+    """The sentence about a model family that the study needs and this machine lacks, if any."""
+    try:
+        leaf = json.loads(attrs[DEFINITION])["search_space"]["model"]["family"]
+    except (ValueError, KeyError, TypeError):
+        return None  # the default family, or a damaged definition
+    for family in leaf.get("choices", []) if isinstance(leaf, dict) else [leaf]:
+        try:
+            config_type(family)
+        except DefinitionError as error:
+            package = attrs.get(PACKAGES, {}).get(family)
+            return str(error) + (f"; it was part of the package {package}" if package else "")
+    return None
 
 
 def _fingerprint(definition: str | None) -> str | None:

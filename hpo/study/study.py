@@ -39,7 +39,7 @@ from hpo.study.tried import TriedPoints
 
 RELEASED = ledger.RELEASED
 UUID, STORE, VERSION, NOTES = "hpo:uuid", "hpo:artifacts", "hpo:version", "hpo:notes"
-FORMAT, MOVED = "hpo:format", "hpo:moved"
+FORMAT, MOVED, PACKAGES = "hpo:format", "hpo:moved", "hpo:packages"
 """System attributes of a study's row, beside those of its settings."""
 
 

@@ -131,7 +131,7 @@ class PackedTrainer:
             self._vacant.add(place.pack.key)
 
     def describe(self) -> list[str]:
-        """A line for each pack: its size and the share of padding; and one for runs without packs."""
+        """A line for each pack: its size and the share of padding; one for runs in turn."""
         n_alone = self._in_turn.n_runs
         alone = [f"{n_alone} runs in turn, whose model families have no packs"] if n_alone else []
         return [*(str(pack) for pack in self._packs.values()), *alone]
