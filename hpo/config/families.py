@@ -163,30 +163,28 @@ def _adapter(kind: type[ModelConfig]) -> Any:
 
 def _read(tree: Any) -> ModelConfig:
     """Build the configuration of the family that a table names, strictly."""
-    from pydantic_core import PydanticCustomError, PydanticKnownError
+    from pydantic_core import PydanticKnownError
 
     if not isinstance(tree, dict):
         raise PydanticKnownError("dict_type")
     family = tree.get("family", DEFAULT_FAMILY)
     if not isinstance(family, str):
-        raise _located("family", family, PydanticKnownError("string_type"))
+        raise _located("family", family)
     try:
         kind = config_type(family)
     except DefinitionError as error:
-        problem = PydanticCustomError("value_error", "{error}", {"error": str(error)})
-        raise _located("family", family, problem) from None
+        raise _located("family", family, str(error)) from None
     for name, value in tree.items():
         if not owners(name, [family]):
-            text = unknown_leaf(name, [family])
-            problem = PydanticCustomError("value_error", "{error}", {"error": text})
-            raise _located(name, value, problem)
+            raise _located(name, value, unknown_leaf(name, [family]))
     found: ModelConfig = _adapter(kind).validate_json(json.dumps(tree), strict=True)
     return found
 
 
-def _located(key: str, value: Any, problem: Any) -> Exception:
-    """A validation error at a key of the section."""
-    from pydantic_core import InitErrorDetails, ValidationError
+def _located(key: str, value: Any, problem: str | None = None) -> Exception:
+    """An error of pydantic's at a key of the section; without a problem, "must be a string"."""
+    from pydantic_core import InitErrorDetails, PydanticCustomError, ValidationError
 
-    details = InitErrorDetails(type=problem, loc=(key,), input=value)
+    type_ = PydanticCustomError("value_error", "{error}", {"error": problem}) if problem else None
+    details = InitErrorDetails(type=type_ or "string_type", loc=(key,), input=value)
     return ValidationError.from_exception_data("model", [details])
