@@ -111,7 +111,9 @@ def parse_json(type_: Any, text: str | bytes, where: str) -> Any:
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         place = ": ".join(filter(None, (where, dotted(first["loc"]))))
-        raise InputError(f"{place}: {first['msg'].lower()}") from None
+        is_ours = first["type"] == "value_error"  # its sentence keeps its capitals
+        said = str(first["ctx"]["error"]) if is_ours else first["msg"].lower()
+        raise InputError(f"{place}: {said}") from None
 
 
 def _complaints(

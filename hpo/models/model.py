@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from hpo.config.errors import InputError
-from hpo.config.families import model_tree
+from hpo.config.families import model_tree, package_of
 from hpo.config.trial import Environment, TrialConfig
 from hpo.data.preprocessing import Preprocessor
 from hpo.data.schema import TableSchema
@@ -174,7 +174,9 @@ class Model(Predictor):
 
     def header(self) -> Header:
         """The header of the file, without format and schema, as JSON texts."""
+        package = package_of(self.config.model.family)
         return {
+            **({"package": package} if package else {}),
             "config": json.dumps({**asdict(self.config), "model": model_tree(self.config.model)}),
             "target": json.dumps([self.target_mean, self.target_std]),
             "metrics": json.dumps(self.metrics),
@@ -188,7 +190,12 @@ class Model(Predictor):
         Raises:
             InputError: the header is incomplete or invalid, or the tensors do not fit it.
         """
-        config: TrialConfig = header_value(header, "config", TrialConfig, where)
+        try:
+            config: TrialConfig = header_value(header, "config", TrialConfig, where)
+        except InputError as error:
+            if package := header.get("package"):
+                package = f"; the model family is part of the package {package}"
+            raise InputError(f"{error}{package or ''}") from None
         mean, std = header_value(header, "target", tuple[float, float], where)
         try:
             preprocessor = Preprocessor(schema, config.preprocessing.numeric)

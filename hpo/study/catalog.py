@@ -308,7 +308,7 @@ def _unusable_family(attrs: Mapping[str, Any]) -> str | None:
             config_type(family)
         except DefinitionError as error:
             package = attrs.get(PACKAGES, {}).get(family)
-            return str(error) + (f"; it was part of the package {package}" if package else "")
+            return str(error) + (f"; it is part of the package {package}" if package else "")
     return None
 
 
