@@ -39,7 +39,7 @@ class ModelConfig:
             these networks; by default the module of the subclass itself.
     """
 
-    family: str
+    family: str = DEFAULT_FAMILY
 
     implementation: ClassVar[str]
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
@@ -146,7 +146,8 @@ def _loaded(point: EntryPoint) -> type[ModelConfig]:
             f"{_said(point)} must have the default family = {json.dumps(point.name)}, "
             f"but got {json.dumps(named, default=str)}"
         )
-    return kind
+    found: type[ModelConfig] = kind
+    return found
 
 
 def _said(point: EntryPoint) -> str:
@@ -155,10 +156,10 @@ def _said(point: EntryPoint) -> str:
 
 
 @cache
-def _adapter(kind: type[ModelConfig]) -> Any:
+def _adapter(family: str) -> Any:
     from pydantic import TypeAdapter
 
-    return TypeAdapter(kind)
+    return TypeAdapter(config_type(family))
 
 
 def _read(tree: Any) -> ModelConfig:
@@ -171,13 +172,13 @@ def _read(tree: Any) -> ModelConfig:
     if not isinstance(family, str):
         raise _located("family", family)
     try:
-        kind = config_type(family)
+        config_type(family)
     except DefinitionError as error:
         raise _located("family", family, str(error)) from None
     for name, value in tree.items():
         if not owners(name, [family]):
             raise _located(name, value, unknown_leaf(name, [family]))
-    found: ModelConfig = _adapter(kind).validate_json(json.dumps(tree), strict=True)
+    found: ModelConfig = _adapter(family).validate_json(json.dumps(tree), strict=True)
     return found
 
 

@@ -66,13 +66,13 @@ class AutogradPasses:
     def run(self, x: torch.Tensor, y: torch.Tensor, step: int) -> None:
         """Write the gradients of a batch's mean loss to the flat buffer."""
         self.parameters.gradients.zero_()
-        with random_state(x.device, Stream.DROPOUT, self._seed, step), torch.enable_grad():
+        state = random_state(x.device, Stream.DROPOUT, self._seed, step)
+        with state, torch.enable_grad(), _blamed(self._family):
             outputs = self._forward(x, is_training=True)
             heads = outputs.detach()[:, None] if outputs.ndim == 2 else outputs.detach()
             targets = y[:, None].expand(heads.shape[:2])
             gradient = self._gradient(heads, targets, 1 / targets.numel()).view_as(outputs)
-            with _blamed(self._family):
-                outputs.backward(gradient)
+            torch.autograd.backward(outputs, gradient)
 
     def outputs(self, x: torch.Tensor) -> torch.Tensor:
         """Outputs of all heads without dropout, computed in the types of training."""
@@ -138,7 +138,7 @@ def _blamed(family: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if is_out_of_memory(error):
+        if isinstance(error, NetworkError) or is_out_of_memory(error):
             raise
         text = f"{type(error).__name__}: {first_line(error)}"
         raise NetworkError(f"model family {family}: {text}") from error

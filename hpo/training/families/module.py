@@ -85,7 +85,8 @@ class ModuleFamily(ABC, Generic[Config]):
         self, network: nn.Module
     ) -> tuple[Sequence[torch.Tensor], Sequence[torch.Tensor]]:
         """The parameters that weight decay acts on; the others and the floating-point buffers."""
-        weights, others = [], []
+        weights: list[torch.Tensor] = []
+        others: list[torch.Tensor] = []
         for name, parameter in network.named_parameters():
             (weights if self.decays(name, parameter) else others).append(parameter)
         kept = network.state_dict(keep_vars=True).values()

@@ -44,7 +44,7 @@ class _TabMFamily(ModuleFamily[TabMConfig]):
 
         x = graph.add("Unsqueeze", x, graph.constant([1], "i8"))
         x = scaled(x, network.factors)
-        for layer in network.hidden:
+        for layer in network.layers:
             x = scaled(x, layer.r)
             x = graph.add("MatMul", x, graph.constant(layer.weight.detach().t()))
             x = graph.add("Add", scaled(x, layer.s), graph.constant(layer.bias.detach()))

@@ -40,26 +40,31 @@ class TabM(nn.Module):
         n_factors = 0 if config.mini else config.k
         self.factors = nn.Parameter(signs) if config.mini else None
         self.hidden = nn.ModuleList(
-            _SharedLinear(sizes[index], config.width, n_factors) for index in range(config.depth)
+            SharedLinear(sizes[index], config.width, n_factors) for index in range(config.depth)
         )
-        if not config.mini:
-            self.hidden[0].r.data.copy_(signs)
+        if (first := self.layers[0].r) is not None:
+            first.data.copy_(signs)
         self.heads = _Heads(config.k, config.width, n_outputs)
         self.activation = ACTIVATIONS[config.activation].module()
         self.dropout = nn.Dropout(config.dropout)
+
+    @property
+    def layers(self) -> list["SharedLinear"]:
+        """The hidden layers."""
+        return [layer for layer in self.hidden if isinstance(layer, SharedLinear)]
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map (rows, n_inputs) features to (rows, k, n_outputs)."""
         x = x[:, None]
         if self.factors is not None:
             x = x * self.factors
-        for layer in self.hidden:
+        for layer in self.layers:
             x = self.dropout(self.activation(layer(x)))
         outputs: torch.Tensor = self.heads(x)
         return outputs
 
 
-class _SharedLinear(nn.Module):
+class SharedLinear(nn.Module):
     """A linear layer whose weights all members share.
 
     A member's weight matrix is the shared one times the outer product of its factors s and r, as
