@@ -137,7 +137,7 @@ def _loaded(point: EntryPoint) -> type[ModelConfig]:
         said = f"{type(error).__name__}: {first_line(error)}"
         raise DefinitionError(f"{_said(point)} cannot be imported ({said})") from error
     is_config = isinstance(kind, type) and issubclass(kind, ModelConfig)
-    if not (is_config and dataclasses.is_dataclass(kind)):
+    if not (is_config and "__dataclass_fields__" in vars(kind)):
         raise DefinitionError(
             f"{_said(point)} must be a dataclass derived from hpo.config.families.ModelConfig"
         )
