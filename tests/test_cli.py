@@ -315,7 +315,7 @@ def test_an_interrupted_run_keeps_what_is_finished_and_goes_on(tmp_path: Path) -
     process.terminate()
     _, err = process.communicate(timeout=30)
     assert process.returncode == 130, err
-    assert "the same command goes on" in err
+    assert "Run the same command again to continue" in err
     before = hpo("status", "small", "--json").document["trials"]
     assert "RUNNING" not in before
     again = run_process("run", study, "--n-trials", 24, cwd=tmp_path)

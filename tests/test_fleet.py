@@ -125,7 +125,7 @@ def test_a_worker_with_many_slots_spreads_and_all_studies_are_finished(
     for name, n_trials in (("a", 2), ("b", 6)):
         text = STUDY.format(name=name, n_trials=n_trials, max_epochs=2, high=1e-2)
         (tmp_path / f"{name}.toml").write_text(text)
-        studies.append(create_from_file(tmp_path / f"{name}.toml", url, store.url)[0])
+        studies.append(create_from_file(tmp_path / f"{name}.toml", url, store.url).study)
     with closing(open_storage(url)) as storage:
         fleet, quota = Fleet(storage, store.id), Quota.limited(8)
         firsts = names(fleet.shares(fleet.studies(), 4))

@@ -20,6 +20,7 @@ from hpo.lifecycle.housekeeping import OWNER, Swept, collect, delete, sweep
 from hpo.storage import schema
 from hpo.storage.engine import Storage, open_storage
 from hpo.study import catalog
+from hpo.study.artifacts import StudyArtifacts
 from hpo.study.catalog import create_study, list_studies, open_study, study_rows
 from hpo.study.study import FORMAT, Study
 from tests.housekeeping_cases import DAY, ME, claim, files, furnish, grow_old, unnamed
@@ -176,7 +177,7 @@ class TestCollect:
         swept = collect(storage, other)
         assert (swept.files, set(swept.unknown)) == ((), {study.uuid, held.uuid})
         with pytest.raises(InputError, match="another store"):
-            sweep(furnish(storage, store), other)
+            sweep(StudyArtifacts(study=furnish(storage, store), store=other))
 
     def test_leaves_studies_that_a_newer_hpo_made(
         self, storage: Storage, store: ArtifactStore
@@ -196,9 +197,9 @@ def test_a_sweep_of_a_finished_study_waits_for_nothing(
     artifact = trial_path(study.uuid, 0, 2, "model.safetensors")
     for attempt in (1, 2):
         store.put(trial_path(study.uuid, 0, attempt, "model.safetensors"), b"1")
-    assert sweep(study, store).files == ()
+    assert sweep(StudyArtifacts(study=study, store=store)).files == ()
     study.finish(done, "COMPLETE", 1.0, {"artifact": artifact})
-    assert len(sweep(study, store).files) == 1
+    assert len(sweep(StudyArtifacts(study=study, store=store)).files) == 1
     assert files(store, study) == {artifact}
 
 

@@ -207,7 +207,7 @@ class TestMove:
         furnish(source, store, lease=0.01)
         before = as_optuna_sees(source, "study")
         row = catalog.find(source, "study")
-        source.write(lambda c: relocation._send_off(c, row, source, target))
+        source.write(lambda c: relocation._mark_moved(c, row, source, target))
         (moved,) = copy_studies(source, target)
         assert moved.n_trials == 5
         assert as_optuna_sees(target, "study") == released(before)
@@ -220,7 +220,7 @@ class TestMove:
     ) -> None:
         furnish(source, store, lease=0.01)
         row = catalog.find(source, "study")
-        source.write(lambda c: relocation._send_off(c, row, source, target))
+        source.write(lambda c: relocation._mark_moved(c, row, source, target))
         copy_studies(source, target)
         delete(target, store, "study")
         with pytest.raises(InputError, match=r"was deleted from .*and its artifacts with it"):

@@ -190,8 +190,8 @@ def test_the_positive_class_is_the_second() -> None:
 @pytest.mark.parametrize(
     ("labels", "complaint"),
     [
-        (["a", " "], "y must hold labels, but .*' '.* stands for a missing value"),
-        (["1", "1.0"], "y must hold labels that differ, but got .*'1'.* and .*'1.0'"),
+        (["a", " "], "y must hold labels, but .*' '.* is read as a missing value"),
+        (["1", "1.0"], "y must hold distinct labels, but got .*'1'.* and .*'1.0'"),
         (["a", "a"], 'has only the class "a"'),
         (["a", None], "y must hold a label in every row"),
         ([0.25, 1.75, 2.5, 3.5], "Unknown label type"),
@@ -218,7 +218,7 @@ def test_labels_that_cannot_be_learned(labels: list[Any], complaint: str) -> Non
         ({"categorical": ["x7"]}, "by place from 0 to 2, but got 'x7'"),
         ({"categorical": [3]}, "by place from 0 to 2, but got 3"),
         ({"categorical": "x1"}, "categorical must be a list of columns, but got 'x1'"),
-        ({"artifacts": "here"}, "artifacts needs a storage: without one, nothing is kept"),
+        ({"artifacts": "here"}, "artifacts needs storage: without storage"),
         ({"study_name": "a/b"}, "name: must be 1 to 100 letters"),
         ({"storage": "nowhere"}, "storage must be a URL such as sqlite:///hpo.db"),
     ],

@@ -236,7 +236,7 @@ def test_a_worker_and_the_commands_say_that_all_was_tried(
     )
     store = ArtifactStore(str(tmp_path / "artifacts"))
     url = f"sqlite:///{tmp_path}/hpo.db"
-    study, _ = create_from_file(tmp_path / "small.toml", url, store.url)
+    study = create_from_file(tmp_path / "small.toml", url, store.url).study
     assert [opened.name for opened in Fleet(study.storage, store.id).studies()] == ["small"]
     assert make_worker(study, store, SingleTrainer("cpu")).work(threading.Event())
     assert study.progress().counts == {"COMPLETE": 3}

@@ -65,7 +65,7 @@ def make_study(tmp_path: Path, store: ArtifactStore) -> Callable[..., Study]:
         path = tmp_path / "small.toml"
         text = STUDY.format(name=name, n_trials=n_trials, max_epochs=max_epochs, high=high)
         path.write_text(text)
-        study, _ = create_from_file(path, f"sqlite:///{tmp_path}/hpo.db", store.url)
+        study = create_from_file(path, f"sqlite:///{tmp_path}/hpo.db", store.url).study
         return study
 
     return make

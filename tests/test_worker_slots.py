@@ -44,7 +44,7 @@ def make_study(tmp_path: Path, store: ArtifactStore) -> Make:
         text = STUDY.format(name="small", n_trials=n_trials, max_epochs=max_epochs, high=1e-2)
         (tmp_path / "small.toml").write_text(f'{text}[pruner]\nname = "none"\n')
         url = url or f"sqlite:///{tmp_path}/hpo.db"
-        study, _ = create_from_file(tmp_path / "small.toml", url, store.url)
+        study = create_from_file(tmp_path / "small.toml", url, store.url).study
         return study
 
     return make

@@ -1,7 +1,6 @@
-"""A study at one moment, in a few lines that fit a terminal of any size.
+"""A study's status as a panel that fits a terminal of any size.
 
-No line is wrapped, and there are no more of them than the terminal has room for: what does not fit
-is clipped, and the workers that are left out are counted.
+Lines are clipped, not wrapped. If there are more workers than lines, the rest are counted.
 """
 
 from collections.abc import Iterable, Sequence
@@ -11,7 +10,15 @@ from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
-from hpo.cli.show import count_text, duration, params_text, ranges, sparkline, time_left
+from hpo.cli.show import (
+    count_text,
+    duration,
+    params_text,
+    ranges,
+    sparkline,
+    time_left,
+    used_limits,
+)
 from hpo.config.errors import printable
 from hpo.study.status import StudyStatus, WorkerRow
 
@@ -25,16 +32,16 @@ STYLES = {"paused": "yellow", "stopped": "yellow", "waiting": "yellow", "finishe
 
 
 class StatusPanel:
-    """Draws a status, at the size that the terminal has then."""
+    """Draws a study's status at the current size of the terminal."""
 
     def __init__(self, status: StudyStatus, title: str, spare: int) -> None:
-        """Draw `status` under a title, and leave `spare` lines of the terminal to others."""
+        """Draw `status` under a title, and leave `spare` lines of the terminal free."""
         self._status = status
         self._title = title
         self._spare = spare
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """The lines."""
+        """Yield the lines of the panel."""
         width, height = options.max_width, max(console.height - self._spare, 6)
         head = [*_progress(self._status, self._title, width), *_best(self._status, width)]
         foot = list(_trouble(self._status))
@@ -44,7 +51,7 @@ class StatusPanel:
 
 
 def _progress(status: StudyStatus, title: str, width: int) -> Iterable[Text]:
-    """What is done of the budget."""
+    """The used part of the budget."""
     state = (status.state, STYLES.get(status.state, "bold"))
     reason = f" ({status.reason})" if status.reason else ""
     yield Text.assemble((title, "bold"), ": ", state, reason)
@@ -57,22 +64,12 @@ def _progress(status: StudyStatus, title: str, width: int) -> Iterable[Text]:
     n_pruned = status.counts.get("PRUNED", 0)
     share = f"; {n_pruned / n_ended:.0%} pruned" if n_ended else ""
     yield Text(count_text(status.counts) + share)
-    limits = [
-        f"{what} {duration(used)} of {duration(limit)}"
-        for what, used, limit in (
-            ("time", status.busy_seconds, status.budget.timeout),
-            ("device-time", status.device_seconds, status.budget.device_time),
-        )
-        if limit is not None
-    ]
-    if (patience := status.budget.no_improvement) is not None:
-        limits.append(f"{status.n_since_best} of {patience} trials since the best one")
-    if limits:
-        yield Text(", ".join(limits))
+    if limits := used_limits(status):
+        yield Text(", ".join(f"{what} {used}" for what, used in limits.items()))
 
 
 def _best(status: StudyStatus, width: int) -> Iterable[Text]:
-    """The best trial, and how the best value came down, or up, to it."""
+    """The best trial, and the curve of the best value so far."""
     if status.best is None:
         return
     text = f"best {status.best.value:.5g} (trial {status.best.number}) "
@@ -86,7 +83,7 @@ def _best(status: StudyStatus, width: int) -> Iterable[Text]:
 
 
 def _workers(rows: Sequence[WorkerRow], width: int, n_lines: int) -> Iterable[Text]:
-    """The workers that hold trials, as many as there is room for."""
+    """The workers that hold trials, as many as fit."""
     if not rows or n_lines < 2:
         return
     shown = rows if len(rows) <= n_lines - 1 else rows[: n_lines - 2]
@@ -106,16 +103,18 @@ def _workers(rows: Sequence[WorkerRow], width: int, n_lines: int) -> Iterable[Te
 
 
 def _trouble(status: StudyStatus) -> Iterable[Text]:
-    """Trials that failed, and those whose workers are silent."""
+    """Failed trials, and trials whose workers are silent."""
     for failure in status.failures[:MAX_FAILURES]:
         yield Text.assemble((f"trial {failure.number} FAIL: ", "red"), printable(failure.reason))
     if status.silent:
-        text = f"no sign of life of trials {ranges(status.silent)}: "
-        yield Text.assemble((text, "red"), f"workers take them over, or hpo reap {status.name}")
+        text = f"no heartbeat of trials {ranges(status.silent)}: "
+        yield Text.assemble(
+            (text, "red"), f"other workers take them over, or hpo reap {status.name}"
+        )
 
 
 def _name(host: str, pid: int) -> str:
-    """A worker's name; its process id stays in sight."""
+    """Host and process id; a long host name is shortened."""
     room = MAX_NAME - len(f":{pid}")
     return f"{host if len(host) <= room else host[: room - 1] + '…'}:{pid}"
 

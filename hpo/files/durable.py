@@ -8,8 +8,19 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
+from hpo.config.errors import InputError
+
 MAX_TRIES = 100
 """How often a folder that vanishes, because it was empty for a moment, is made again."""
+
+
+@contextmanager
+def writing(what: str) -> Iterator[None]:
+    """Turn an `OSError` in the block into an `InputError`: `what` cannot be written."""
+    try:
+        yield
+    except OSError as error:
+        raise InputError(f"{what}: cannot be written ({error.strerror or error})") from None
 
 
 @contextmanager

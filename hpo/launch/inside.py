@@ -12,20 +12,19 @@ from types import FrameType
 
 import torch
 
-from hpo.files.store import ArtifactStore
 from hpo.launch.local import REPEATABLE
-from hpo.study.study import Study, WorkerId
+from hpo.lifecycle.creation import CreatedStudy
+from hpo.study.study import WorkerId
 from hpo.training import SingleTrainer, describe_environment
 from hpo.worker.loop import Timing, Worker
 from hpo.worker.quota import Quota
 
 
-def search_inside(study: Study, store: ArtifactStore, device: torch.device) -> None:
+def search_inside(created: CreatedStudy, device: torch.device) -> None:
     """Work for a study until it is finished; after Ctrl-C, until the trial was given back.
 
     Args:
-        study: what to work for.
-        store: where its table and its weights are.
+        created: the study to work for.
         device: to train on.
 
     Raises:
@@ -40,12 +39,13 @@ def search_inside(study: Study, store: ArtifactStore, device: torch.device) -> N
             host=platform.node(), pid=os.getpid(), device=name, nonce=secrets.token_hex(4)
         )
         worker = Worker(
-            studies=lambda: [study],
-            store=store,
+            studies=lambda: [created.study],
+            store=created.store,
             trainer=trainer,
             identity=identity,
             quota=Quota(),
             timing=Timing(hang=math.inf),  # the process is not ours to kill
+            experiments={created.study.uuid: created.experiment},
         )
         worker.work(stop)
 

@@ -10,13 +10,12 @@ from contextlib import AbstractContextManager, suppress
 from functools import partial
 from typing import Protocol
 
-from hpo.config.errors import ArtifactError, StorageUnavailableError
-from hpo.files.store import ArtifactStore
+from hpo.config.errors import ArtifactError, HpoError, StorageUnavailableError
 from hpo.launch.burial import bury_worker
 from hpo.lifecycle.housekeeping import sweep
 from hpo.storage.trend import Trend
+from hpo.study.artifacts import StudyArtifacts
 from hpo.study.status import StudyStatus
-from hpo.study.study import Study
 from hpo.worker.supervisor import Slot, Supervisor, to_stderr
 
 LOOK_SECONDS = 1.0
@@ -33,8 +32,7 @@ class WorkerPool(AbstractContextManager["WorkerPool"], Protocol):
 
 
 def local_crew(
-    study: Study,
-    store: ArtifactStore,
+    artifacts: StudyArtifacts,
     places: Sequence[Slot],
     arguments: Sequence[str],
     on_line: Callable[[str], None] = to_stderr,
@@ -42,12 +40,12 @@ def local_crew(
     """A study's workers on this machine, not yet started.
 
     Args:
-        study: what they work for.
-        store: where its weights are.
+        artifacts: of the study that they work for.
         places: the workers', one each.
         arguments: further ones of each worker.
         on_line: called with each line that they log.
     """
+    study, store = artifacts.study, artifacts.store
     return Supervisor(
         arguments=[study.name, *arguments],
         # By the environment: command lines are public, passwords are not.
@@ -59,16 +57,12 @@ def local_crew(
 
 
 def search(
-    study: Study,
-    store: ArtifactStore,
-    supervisor: WorkerPool,
-    observe: Callable[[StudyStatus], None],
+    artifacts: StudyArtifacts, supervisor: WorkerPool, observe: Callable[[StudyStatus], None]
 ) -> int:
     """Run a pool's workers until none is left; sweep up what killed ones left behind.
 
     Args:
-        study: what they work for.
-        store: where its weights are.
+        artifacts: of the study that they work for.
         supervisor: the workers, not yet started.
         observe: called with the study's status once a second, and once at the end.
 
@@ -76,6 +70,7 @@ def search(
         0 when the study is finished, whatever became of single workers; otherwise their exit code.
         A KeyboardInterrupt passes through after they were stopped.
     """
+    study = artifacts.study
     if study.progress().is_finished:
         return 0
     trend = Trend()
@@ -92,5 +87,30 @@ def search(
     if not study.progress().is_finished:
         return supervisor.exit_code()
     with suppress(ArtifactError):  # `hpo gc` removes what stays
-        sweep(study, store)
+        sweep(artifacts)
     return 0
+
+
+def search_locally(
+    artifacts: StudyArtifacts,
+    slots: Sequence[Slot],
+    arguments: Sequence[str] = (),
+    on_line: Callable[[str], None] = to_stderr,
+) -> None:
+    """Run worker processes on this machine until a study is finished.
+
+    Args:
+        artifacts: of the study that they work for.
+        slots: one for each worker.
+        arguments: further arguments of each worker.
+        on_line: called with each line that they log.
+
+    Raises:
+        InputError: the storage does not accept enough connections.
+        HpoError: the workers failed.
+    """
+    study = artifacts.study
+    study.storage.check_room(len(slots))
+    crew = local_crew(artifacts, slots, arguments, on_line)
+    if code := search(artifacts, crew, lambda status: None):
+        raise HpoError(f"the workers of study {study.name} ended with code {code}")

@@ -1,4 +1,4 @@
 """Studies as they persist: budget, orders, status, samplers, pruners, the leaderboard.
 
-Does not know: torch, polars, files.
+Does not know: torch, polars.
 """

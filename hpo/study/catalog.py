@@ -101,7 +101,10 @@ def create_study(
         BudgetError: the study exists and its budget is larger.
         InputError: it exists with another artifact store.
     """
-    definition = _fitted(definition)
+    first = queue(definition)
+    if isinstance(definition.sampler, GridSampler):  # no more trials than the grid has points
+        budget = definition.budget.model_copy(update={"n_trials": len(first)})
+        definition = replace(definition, budget=budget)
     attrs = {
         DEFINITION: definition.to_json(),
         UUID: str(uuid.uuid4()),
@@ -113,7 +116,7 @@ def create_study(
 
     def write(connection: Connection) -> int:
         study_id = ledger.create_study(connection, definition.name, definition.direction, attrs)
-        ledger.enqueue(connection, study_id, queue(definition), definition.budget.n_trials)
+        ledger.enqueue(connection, study_id, first, definition.budget.n_trials)
         return study_id
 
     try:
@@ -221,7 +224,7 @@ def delete_study(storage: Storage, name: str, *, force: bool = False) -> Deleted
         if force:
             _lock(connection, row, storage.safe_url)
         else:
-            lock_unused(connection, row, storage.safe_url, "or delete it all the same by --force")
+            lock_unused(connection, row, storage.safe_url, "or delete it anyway with --force")
         if row.store_id is not None and row.uuid is not None:
             removal.remember(connection, row.uuid, row.store_id)
         return removal.delete_study(connection, row.id)
@@ -305,12 +308,3 @@ def _check_same(study: Study, definition: StudyDefinition, artifact_store_id: st
             "give the new one another name"
         )
     study.check_store(artifact_store_id)
-
-
-def _fitted(definition: StudyDefinition) -> StudyDefinition:
-    """The definition with a budget of no more trials than its grid has points."""
-    n_trials = len(queue(definition))
-    if not isinstance(definition.sampler, GridSampler) or n_trials == definition.budget.n_trials:
-        return definition
-    budget = definition.budget.model_copy(update={"n_trials": n_trials})
-    return replace(definition, budget=budget)

@@ -118,5 +118,6 @@ def _set(
     stored.check_raised(definition.name, budget)
     extended = replace(definition, budget=budget)
     attributes.set_study(connection, study_id, DEFINITION, extended.to_json())
-    ledger.enqueue(connection, study_id, queue(extended), budget.n_trials)
+    if budget.n_trials > stored.n_trials:
+        ledger.enqueue(connection, study_id, queue(extended), budget.n_trials)
     return extended

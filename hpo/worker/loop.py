@@ -15,7 +15,7 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass
@@ -23,6 +23,7 @@ from functools import partial
 
 from hpo.config.errors import HpoError, StudyNotFoundError
 from hpo.files.store import ArtifactStore
+from hpo.models.experiment import Experiment
 from hpo.study.steering import Orders, read_orders
 from hpo.study.study import RELEASED, Study, WorkerId
 from hpo.training import (
@@ -91,6 +92,7 @@ class Worker:
         deadline: float = math.inf,
         until_finished: bool = True,
         shares: Shares = all_of_the_first,
+        experiments: Mapping[str, Experiment] | None = None,
     ) -> None:
         """Gather what a worker needs.
 
@@ -105,6 +107,7 @@ class Worker:
             deadline: `time.monotonic()` at which to hand everything back.
             until_finished: end when every study is finished, rather than wait for new ones.
             shares: how many trials to ask which study for.
+            experiments: tables that this process has read already, by the study's UUID.
         """
         self._studies = studies
         self._store = store
@@ -116,7 +119,7 @@ class Worker:
         self._until_finished = until_finished
         self._heartbeat = Heartbeat(timing.lease, timing.hang)
         self._jobs: dict[int, Job] = {}
-        self._tables = Tables(store)
+        self._tables = Tables(store, experiments)
         self._n_failures = 0
         self._known: Sequence[Study] = ()
         self._next_fill = self._next_look = self._next_studies = 0.0

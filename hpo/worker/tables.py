@@ -1,6 +1,6 @@
 """The tables of the studies that a worker works for, each read once."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from hpo.files.store import ArtifactStore
 from hpo.models.experiment import Experiment
@@ -11,10 +11,12 @@ from hpo.study.study import Study
 class Tables:
     """Tables, and what was made of them, by study."""
 
-    def __init__(self, store: ArtifactStore) -> None:
-        """Read from `store`."""
+    def __init__(
+        self, store: ArtifactStore, experiments: Mapping[str, Experiment] | None = None
+    ) -> None:
+        """Read from `store` what is not among the experiments already, by the study's UUID."""
         self._store = store
-        self._experiments: dict[str, Experiment] = {}
+        self._experiments = dict(experiments or {})
 
     def __contains__(self, study: Study) -> bool:
         """Whether a study's table was read already."""

@@ -11,7 +11,6 @@ from datetime import UTC, datetime
 from optuna.trial import FrozenTrial, TrialState
 
 from hpo.config.trial import metric_label
-from hpo.files.store import ArtifactStore
 from hpo.models.tables import load_experiment
 from hpo.results.report.baselines import fit_baselines
 from hpo.results.report.comparison import (
@@ -25,6 +24,7 @@ from hpo.results.report.comparison import (
 from hpo.results.report.effort import Occupancy, Saved, occupancy, saved_by_pruning
 from hpo.results.report.param_figures import importances
 from hpo.results.report.summary import TableSummary, summarise
+from hpo.study.artifacts import StudyArtifacts
 from hpo.study.leaderboard import Row, ranked
 from hpo.study.leaderboard import row as as_row
 from hpo.study.retraining import read_confirmed
@@ -78,19 +78,17 @@ class Content:
         return metric_label(metric, self.positive)
 
 
-def gather(study: Study, store: ArtifactStore, top: int) -> Content:
+def gather(artifacts: StudyArtifacts, top: int) -> Content:
     """Read a study, and compute what only its models and its table can tell.
 
     Args:
-        study: in any state; without a COMPLETE trial there is nothing of models.
-        store: the study's.
+        artifacts: of a study in any state; without a COMPLETE trial there is nothing of models.
         top: rows of the leaderboard.
 
     Raises:
-        InputError: `store` is not the study's.
         ArtifactError: its table cannot be read.
     """
-    study.check_store(store.id)
+    study, store = artifacts.study, artifacts.store
     definition = study.definition
     trials, status = study.trials(), study.progress()
     experiment = load_experiment(store, definition.data)

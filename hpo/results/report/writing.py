@@ -7,20 +7,18 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from hpo.config.errors import InputError
-from hpo.files.store import ArtifactStore
 from hpo.results.report.content import gather
 from hpo.results.report.page import render
-from hpo.study.study import Study
+from hpo.study.artifacts import StudyArtifacts
 
 TOP = 10
 
 
-def write_report(study: Study, store: ArtifactStore, out: Path, *, top: int = TOP) -> Path:
+def write_report(artifacts: StudyArtifacts, out: Path, *, top: int = TOP) -> Path:
     """Write a study's report.
 
     Args:
-        study: in any state.
-        store: where its table and its weights are.
+        artifacts: of a study in any state.
         out: the file to write; an earlier one is replaced.
         top: rows of the leaderboard.
 
@@ -28,7 +26,7 @@ def write_report(study: Study, store: ArtifactStore, out: Path, *, top: int = TO
         The file.
 
     Raises:
-        InputError: the file cannot be written, or `store` is not the study's.
+        InputError: the file cannot be written.
         ArtifactError: the study's table cannot be read.
     """
     draft = out.with_name(f".{out.name}.{uuid.uuid4().hex}")
@@ -37,7 +35,7 @@ def write_report(study: Study, store: ArtifactStore, out: Path, *, top: int = TO
             if out.is_dir():
                 raise IsADirectoryError(None, "Is a directory")
             draft.touch(exist_ok=False)
-        text = render(gather(study, store, top))
+        text = render(gather(artifacts, top))
         with _said(out):
             draft.write_text(text, encoding="utf-8")
             os.replace(draft, out)
