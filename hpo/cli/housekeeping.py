@@ -24,9 +24,7 @@ if TYPE_CHECKING:
 
 def delete(
     name: StudyName,
-    yes: Annotated[
-        bool, typer.Option("--yes", "-y", help="Delete without asking for confirmation.")
-    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
     force: Annotated[
         bool,
         typer.Option("--force", help="Delete even if workers hold trials; the workers drop them."),
@@ -127,10 +125,6 @@ def _ask(question: str) -> None:
 
 def _total(swept: "Swept") -> str:
     """`3 files, 1.2 MB`."""
-    size, unit = float(swept.n_bytes), "bytes"
-    for larger in ("kB", "MB", "GB", "TB"):
-        if size < 1000:
-            break
-        size, unit = size / 1000, larger
-    shown = f"{size:.0f}" if unit == "bytes" else f"{size:.1f}"
-    return f"{len(swept.files)} files, {shown} {unit}"
+    from rich.filesize import decimal
+
+    return f"{len(swept.files)} files, {decimal(swept.n_bytes)}"

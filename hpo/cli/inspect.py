@@ -1,8 +1,8 @@
 """Commands that show: studies, status, leaderboard, trial, logs, workers."""
 
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -18,9 +18,6 @@ from hpo.cli.options import (
     load_study,
 )
 from hpo.cli.output import print_json, say
-
-if TYPE_CHECKING:
-    from hpo.study.study import Study
 
 
 def studies(as_json: AsJson = False, storage: StorageUrl = DEFAULT_STORAGE) -> None:
@@ -64,13 +61,16 @@ def status(
     Example:
         hpo status california-housing --watch
     """
+    from hpo.cli.live import JsonView, follow
+    from hpo.cli.live import watch as watch_study
     from hpo.cli.show import print_status, status_json
     from hpo.storage.trend import Trend
 
     study = load_study(name, storage)
     if watch:
-        with suppress(KeyboardInterrupt):
-            _watch(study, as_json)
+        shown = nullcontext(JsonView()) if as_json else watch_study(study)
+        with suppress(KeyboardInterrupt), shown as view:
+            follow(study, view)
         return
     progress = study.progress(Trend())
     if as_json:
@@ -79,24 +79,10 @@ def status(
         print_status(progress)
 
 
-def _watch(study: "Study", as_json: bool) -> None:
-    from hpo.cli.live import JsonView, follow, watch
-
-    if as_json:
-        follow(study, JsonView())
-        return
-    with watch(study) as view:
-        follow(study, view)
-
-
 def leaderboard(
     name: StudyName,
-    every_state: Annotated[
-        bool, typer.Option("--all", help="Show trials in every state, not only COMPLETE ones.")
-    ] = False,
-    top: Annotated[
-        int | None, typer.Option("--top", min=1, help="Show only this many trials.")
-    ] = None,
+    every_state: Annotated[bool, typer.Option("--all", help="Show trials in every state.")] = False,
+    top: Annotated[int | None, typer.Option("--top", min=1, help="Trials to show.")] = None,
     as_json: AsJson = False,
     storage: StorageUrl = DEFAULT_STORAGE,
 ) -> None:
@@ -142,7 +128,7 @@ def logs(
     name: StudyName,
     number: TrialNumber,
     attempt: Annotated[
-        int | None, typer.Option("--attempt", min=1, help="Print the log of this attempt only.")
+        int | None, typer.Option("--attempt", min=1, help="Only this attempt's log.")
     ] = None,
     storage: StorageUrl = DEFAULT_STORAGE,
     artifacts: ArtifactsUrl = DEFAULT_ARTIFACTS,

@@ -25,12 +25,9 @@ ModelDir = Annotated[Path, typer.Argument(metavar="MODEL_DIR", help="Folder of a
 def export(
     name: StudyName,
     out: Annotated[Path, typer.Option("--out", help="Folder to export to.")],
-    top: Annotated[
-        int, typer.Option("--top", min=1, help="Number of configurations to export, best first.")
-    ] = 1,
+    top: Annotated[int, typer.Option("--top", min=1, help="Configurations to export.")] = 1,
     trial: Annotated[
-        list[int] | None,
-        typer.Option("--trial", help="Export this trial instead; may be repeated."),
+        list[int] | None, typer.Option("--trial", help="Trial to export instead; may be repeated.")
     ] = None,
     ensemble: Annotated[
         int | None,
@@ -73,11 +70,10 @@ def export(
 
 
 def predict(
-    model_dir: ModelDir,
+    model_dir: Annotated[Path, typer.Argument(help="Folder of an exported model.")],
     table: TableSource,
     out: Annotated[
-        Path | None,
-        typer.Option("--out", help="CSV or Parquet file to write; by default CSV to stdout."),
+        Path | None, typer.Option("--out", help="CSV or Parquet file; by default CSV to stdout.")
     ] = None,
 ) -> None:
     """Predict each row of a table of raw values, whose columns may be in any order.
@@ -109,16 +105,10 @@ def predict(
 
 
 def train(
-    config: Annotated[
-        Path, typer.Argument(metavar="CONFIG.toml", help="Configuration of a trial.")
-    ],
-    seed: Annotated[
-        int | None, typer.Option("--seed", min=0, help="Replaces the configuration's seed.")
-    ] = None,
+    config: Annotated[Path, typer.Argument(metavar="CONFIG.toml", help="A trial's configuration.")],
+    seed: Annotated[int | None, typer.Option("--seed", min=0, help="Overrides its seed.")] = None,
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:1.")] = "auto",
-    out: Annotated[
-        Path | None, typer.Option("--out", help="Folder to write the trained model to.")
-    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Folder for the trained model.")] = None,
 ) -> None:
     """Train one configuration without a storage, and print its metrics as JSON.
 
@@ -148,9 +138,7 @@ def report(
     out: Annotated[
         Path | None, typer.Option("--out", help="File to write; by default NAME.html.")
     ] = None,
-    top: Annotated[
-        int, typer.Option("--top", min=1, help="Number of rows of the leaderboard.")
-    ] = 10,
+    top: Annotated[int, typer.Option("--top", min=1, help="Rows of the leaderboard.")] = 10,
     storage: StorageUrl = DEFAULT_STORAGE,
     artifacts: ArtifactsUrl = DEFAULT_ARTIFACTS,
 ) -> None:

@@ -42,9 +42,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")
 StudyName = Annotated[str, typer.Argument(metavar="NAME", help="Name of the study.")]
 StudyNames = Annotated[
     list[str] | None,
-    typer.Argument(
-        metavar="[NAME...]", help="Studies to work on; by default all unfinished studies."
-    ),
+    typer.Argument(metavar="[NAME...]", help="Studies to work on; by default all unfinished."),
 ]
 TrialNumber = Annotated[int, typer.Argument(metavar="NUMBER", help="Number of the trial.")]
 StudyFile = Annotated[Path, typer.Argument(metavar="STUDY.toml", help="Study file.")]

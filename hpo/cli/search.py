@@ -47,12 +47,9 @@ def run(
     timeout: Timeout = None,
     local: LocalOptions,
     worker: WorkerOptions,
-    top: Annotated[
-        int, typer.Option("--top", min=1, help="Number of configurations to export.")
-    ] = 3,
+    top: Annotated[int, typer.Option("--top", min=1, help="Configurations to export.")] = 3,
     out: Annotated[
-        Path | None,
-        typer.Option("--out", help="Folder to export to; by default winners/NAME."),
+        Path | None, typer.Option("--out", help="Folder to export to; by default winners/NAME.")
     ] = None,
     storage: StorageUrl = DEFAULT_STORAGE,
     artifacts: ArtifactsUrl = DEFAULT_ARTIFACTS,
@@ -180,11 +177,9 @@ def confirm(
     name: StudyName,
     *,
     top: Annotated[
-        int, typer.Option("--top", help="Number of leading configurations, besides the default.")
+        int, typer.Option("--top", help="Leading configurations, besides the default.")
     ] = 5,
-    seeds: Annotated[
-        int, typer.Option("--seeds", help="Number of trainings of each configuration.")
-    ] = 5,
+    seeds: Annotated[int, typer.Option("--seeds", help="Trainings of each configuration.")] = 5,
     local: LocalOptions,
     worker: WorkerOptions,
     as_json: AsJson = False,

@@ -63,10 +63,7 @@ def schema(
 def doctor(
     as_json: AsJson = False,
     workers: Annotated[
-        int,
-        typer.Option(
-            "--workers", min=1, help="Number of workers that the storage must have connections for."
-        ),
+        int, typer.Option("--workers", min=1, help="Workers to have storage connections for.")
     ] = 1,
     storage: StorageUrl = DEFAULT_STORAGE,
     artifacts: ArtifactsUrl = DEFAULT_ARTIFACTS,
@@ -149,10 +146,7 @@ def dashboard(
 
 def _relative(table: str, base: Path) -> str:
     """The table's path relative to the study file's folder if it is below it, else absolute."""
-    path = Path(table)
-    if not path.exists():
+    if not Path(table).exists():
         return table
-    try:
-        return str(path.resolve().relative_to(base.resolve()))
-    except ValueError:
-        return str(path.resolve())
+    path, folder = Path(table).resolve(), base.resolve()
+    return str(path.relative_to(folder) if path.is_relative_to(folder) else path)

@@ -54,12 +54,7 @@ def prepare(artifacts: StudyArtifacts, *, top: int, seeds: int) -> StudyArtifact
 
 
 def conclude(study: Study, again: Study) -> Confirmation:
-    """Compare the trainings, and store the outcome with the study if there is a winner.
-
-    Args:
-        study: the study to confirm.
-        again: its confirming study.
-    """
+    """Compare the trainings in `again`; store the outcome with `study` if there is a winner."""
     trained = read_trainings(again)
     found = {
         number: trained[own].values for own, number in _searched(study).items() if own in trained

@@ -126,7 +126,11 @@ def collect(
     held = {row.uuid for row in rows if row.store_id in (store.id, None)}
     others = trees.keys() - held - deleted_uuids
     names = {uuid: _owner(store, uuid) for uuid in others}
-    going = {uuid for uuid in others if unknown and not _is_young(store, trees[uuid])}
+    going = {
+        uuid
+        for uuid in others
+        if unknown and all(store.age(path) >= YOUNG_SECONDS for path in trees[uuid])
+    }
 
     found: list[tuple[str, LeftoverKind]] = [(path, "draft") for path in drafts]
     for study in studies(storage):
@@ -270,10 +274,6 @@ def _owner(store: ArtifactStore, uuid: str) -> dict[str, str]:
     except (ArtifactError, ValueError):
         return {}
     return about if isinstance(about, dict) else {}
-
-
-def _is_young(store: ArtifactStore, paths: Iterable[str]) -> bool:
-    return any(store.age(path) < YOUNG_SECONDS for path in paths)
 
 
 def _remove(

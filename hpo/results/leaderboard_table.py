@@ -30,9 +30,5 @@ def to_table(rows: list[Row]) -> polars.DataFrame:
 
 
 def _interval(row: Row) -> dict[str, float | None]:
-    found = row.confirmed
-    return {
-        "confirmed": None if found is None else found.mean,
-        "confirmed_low": None if found is None else found.low,
-        "confirmed_high": None if found is None else found.high,
-    }
+    fields = {"confirmed": "mean", "confirmed_low": "low", "confirmed_high": "high"}
+    return {key: getattr(row.confirmed, field, None) for key, field in fields.items()}

@@ -3,7 +3,6 @@
 import logging
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,17 +19,8 @@ from hpo.worker.supervisor import Slot
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Workplace:
-    """Where to train.
-
-    Attributes:
-        device: the device of a search in this process.
-        slots: one for each worker process; empty for a search in this process.
-    """
-
-    device: torch.device
-    slots: Sequence[Slot] = ()
+Workplace = torch.device | Sequence[Slot]
+"""The device of a search in this process, or the slots of worker processes."""
 
 
 def plan(workers: Any, device: str) -> Workplace:
@@ -47,16 +37,14 @@ def plan(workers: Any, device: str) -> Workplace:
         raise InputError(f"workers must be a number from 1, but got {workers!r}")
     chosen = choose_device(device)
     if workers == 1:
-        return Workplace(device=chosen)
+        return chosen
     gpus, n_gpus = "none", 1
     if chosen.type == "cuda" and device == f"cuda:{chosen.index}":
         gpus = str(chosen.index)
     elif chosen.type == "cuda":
         gpus, n_gpus = "auto", torch.cuda.device_count()
     per_gpu = math.ceil(int(workers) / n_gpus)
-    return Workplace(
-        device=chosen, slots=local_slots(gpus=gpus, per_gpu=per_gpu, workers=str(workers))
-    )
+    return local_slots(gpus=gpus, per_gpu=per_gpu, workers=str(workers))
 
 
 def run_search(created: CreatedStudy, place: Workplace) -> None:
@@ -66,7 +54,7 @@ def run_search(created: CreatedStudy, place: Workplace) -> None:
         InputError: the storage does not accept enough connections.
         HpoError: the workers failed.
     """
-    if place.slots:
-        search_locally(created, place.slots, on_line=log.info)
+    if isinstance(place, torch.device):
+        search_inside(created, place)
     else:
-        search_inside(created, place.device)
+        search_locally(created, place, on_line=log.info)
