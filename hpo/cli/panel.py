@@ -8,6 +8,7 @@ from textwrap import wrap
 
 from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderResult
+from rich.table import Table
 from rich.text import Text
 
 from hpo.cli.show import (
@@ -23,7 +24,6 @@ from hpo.config.errors import printable
 from hpo.study.status import StudyStatus, WorkerRow
 
 MIN_BAR, MAX_BAR = 8, 30
-GAP = "  "
 MAX_NAME = 24
 MAX_DEVICE = 20
 PARAM_LINES = 2
@@ -45,9 +45,10 @@ class StatusPanel:
         width, height = options.max_width, max(console.height - self._spare, 6)
         head = [*_progress(self._status, self._title, width), *_best(self._status, width)]
         foot = list(_trouble(self._status))
-        workers = _workers(self._status.worker_rows, width, height - len(head) - len(foot))
-        for line in [*head[: max(height - len(foot), 4)], *workers, *foot]:
-            yield _clipped(line, width)
+        workers = _workers(self._status.worker_rows, height - len(head) - len(foot))
+        yield from (_clipped(line, width) for line in head[: max(height - len(foot), 4)])
+        yield from workers
+        yield from (_clipped(line, width) for line in foot)
 
 
 def _progress(status: StudyStatus, title: str, width: int) -> Iterable[Text]:
@@ -82,22 +83,21 @@ def _best(status: StudyStatus, width: int) -> Iterable[Text]:
         yield Text(f"  {line}")
 
 
-def _workers(rows: Sequence[WorkerRow], width: int, n_lines: int) -> Iterable[Text]:
+def _workers(rows: Sequence[WorkerRow], n_lines: int) -> Iterable[Table | Text]:
     """The workers that hold trials, as many as fit."""
     if not rows or n_lines < 2:
         return
     shown = rows if len(rows) <= n_lines - 1 else rows[: n_lines - 2]
-    names = [_name(row.worker.host, row.worker.pid) for row in shown]
-    devices = [row.worker.device for row in shown]
-    held = [_held(row.trials) for row in shown]
-    seen = [f"{duration(row.silent_seconds)} ago" for row in shown]
-    columns = [["worker", *names], ["device", *devices], ["trials", *held], ["seen", *seen]]
-    widths = [max(map(cell_len, column)) for column in columns]
-    widths[:2] = min(widths[0], MAX_NAME), min(widths[1], MAX_DEVICE)
-    widths[2] = max(0, width - sum(widths[:2]) - widths[3] - 3 * len(GAP))
-    for index, line in enumerate(zip(*columns, strict=True)):
-        cells = [_cell(text, room) for text, room in zip(line, widths, strict=True)]
-        yield Text(GAP.join(cells), "" if index else "dim")
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    table.add_column("worker", no_wrap=True, max_width=MAX_NAME)
+    table.add_column("device", no_wrap=True, max_width=MAX_DEVICE)
+    table.add_column("trials")
+    table.add_column("seen", no_wrap=True)
+    for row in shown:
+        name, device = _name(row.worker.host, row.worker.pid), Text(printable(row.worker.device))
+        held = Text(_held(row.trials), no_wrap=True, overflow="ellipsis")
+        table.add_row(Text(printable(name)), device, held, f"{duration(row.silent_seconds)} ago")
+    yield table
     if len(shown) < len(rows):
         yield Text(f"and {len(rows) - len(shown)} more workers", "dim")
 
@@ -121,12 +121,6 @@ def _name(host: str, pid: int) -> str:
 
 def _held(trials: Sequence[int]) -> str:
     return ranges(trials) if len(trials) < 4 else f"{len(trials)}: {ranges(trials)}"
-
-
-def _cell(text: str, width: int) -> str:
-    cell = Text(printable(text))
-    cell.truncate(width, overflow="ellipsis", pad=True)
-    return cell.plain
 
 
 def _clipped(line: Text, width: int) -> Text:

@@ -61,6 +61,11 @@ def work(study: Study, value: Callable[[Params], float | FinalState]) -> int:
     return n_done
 
 
+def queue(study: Study, store: ArtifactStore, *, top: int, seeds: int) -> Study:
+    """The confirming study, its trainings queued."""
+    return prepare(StudyArtifacts(study=study, store=store), top=top, seeds=seeds).study
+
+
 def over_seeds(params: Params) -> float:
     """The search was lucky with depth 3; depth 1 is the best."""
     mean = {2: 4.0, 3: 6.0, 1: 2.0, 4: 5.0}[int(params["model.depth"])]
@@ -74,7 +79,7 @@ def trainings(again: Study) -> list[tuple[object, object]]:
 def test_the_leaders_and_the_default_are_trained_with_every_seed(
     study: Study, store: ArtifactStore
 ) -> None:
-    again = prepare(StudyArtifacts(study=study, store=store), top=2, seeds=2).study
+    again = queue(study, store, top=2, seeds=2)
     assert again.progress().budget.n_trials == 6
     assert work(again, over_seeds) == 6
     assert trainings(again) == [(2, 1), (3, 1), (1, 1), (2, 2), (3, 2), (1, 2)]
@@ -89,7 +94,7 @@ def test_the_leaders_and_the_default_are_trained_with_every_seed(
 def test_the_leaderboard_prefers_what_was_confirmed(study: Study, store: ArtifactStore) -> None:
     assert [row.number for row in leaderboard(study)] == [1, 4, 2, 3, 0]
     assert "confirmed" not in to_table(leaderboard(study)).columns
-    again = prepare(StudyArtifacts(study=study, store=store), top=2, seeds=2).study
+    again = queue(study, store, top=2, seeds=2)
     work(again, over_seeds)
     conclude(study, again)
     rows = leaderboard(open_study(study.storage, study.name))
@@ -112,26 +117,21 @@ def test_the_default_is_a_yardstick_and_no_leader(
 
 
 def test_again_is_nothing_to_do_and_more_is_added(study: Study, store: ArtifactStore) -> None:
-    work(prepare(StudyArtifacts(study=study, store=store), top=1, seeds=2).study, over_seeds)
-    again = prepare(StudyArtifacts(study=study, store=store), top=1, seeds=2).study
+    work(queue(study, store, top=1, seeds=2), over_seeds)
+    again = queue(study, store, top=1, seeds=2)
     assert again.progress().is_finished
-    wider = prepare(StudyArtifacts(study=study, store=store), top=2, seeds=3).study
+    wider = queue(study, store, top=2, seeds=3)
     assert wider.uuid == again.uuid
     assert work(wider, over_seeds) == 5
     assert sorted(trainings(wider)) == [(depth, seed) for depth in (1, 2, 3) for seed in (1, 2, 3)]
-    assert (
-        prepare(StudyArtifacts(study=study, store=store), top=1, seeds=2)
-        .study.progress()
-        .budget.n_trials
-        == 9
-    )
+    assert queue(study, store, top=1, seeds=2).progress().budget.n_trials == 9
     assert len(conclude(study, wider).configs) == 3
 
 
 def test_what_failed_is_tried_again_and_what_diverged_is_not(
     study: Study, store: ArtifactStore
 ) -> None:
-    again = prepare(StudyArtifacts(study=study, store=store), top=2, seeds=2).study
+    again = queue(study, store, top=2, seeds=2)
     ends: dict[tuple[object, object], FinalState] = {(1, 2): "FAIL", (3, 1): "PRUNED"}
 
     def unlucky(params: Params) -> float | FinalState:
@@ -142,7 +142,7 @@ def test_what_failed_is_tried_again_and_what_diverged_is_not(
     assert [each.is_whole for each in found.configs] == [True, False, False]
     assert found.winner is not None
     assert found.winner.number == 0
-    again = prepare(StudyArtifacts(study=study, store=store), top=2, seeds=2).study
+    again = queue(study, store, top=2, seeds=2)
     assert work(again, over_seeds) == 1
     found = conclude(study, again)
     assert [(each.number, each.is_whole) for each in found.configs] == [
@@ -153,13 +153,13 @@ def test_what_failed_is_tried_again_and_what_diverged_is_not(
 
 
 def test_an_outcome_without_a_winner_replaces_none(study: Study, store: ArtifactStore) -> None:
-    again = prepare(StudyArtifacts(study=study, store=store), top=1, seeds=2).study
+    again = queue(study, store, top=1, seeds=2)
     work(again, over_seeds)
     conclude(study, again)
     before = leaderboard(study)
     assert before[0].confirmed is not None
     work(
-        prepare(StudyArtifacts(study=study, store=store), top=1, seeds=3).study,
+        queue(study, store, top=1, seeds=3),
         lambda params: "PRUNED",
     )
     assert conclude(study, again).winner is None
@@ -179,7 +179,7 @@ def test_a_wrong_number_is_said_before_anything_is_made(
     study: Study, store: ArtifactStore, changes: dict[str, int], complaint: str
 ) -> None:
     with pytest.raises(InputError, match=complaint):
-        prepare(StudyArtifacts(study=study, store=store), **{"top": 1, "seeds": 2, **changes})
+        queue(study, store, **{"top": 1, "seeds": 2, **changes})
     with pytest.raises(InputError, match="no study study@confirm"):
         open_study(study.storage, "study@confirm")
 
@@ -187,18 +187,18 @@ def test_a_wrong_number_is_said_before_anything_is_made(
 def test_there_must_be_something_to_confirm(storage: Storage, store: ArtifactStore) -> None:
     fresh = create_study(storage, definition(name="fresh"), store.id)
     with pytest.raises(HpoError, match="study fresh has no COMPLETE trial yet"):
-        prepare(StudyArtifacts(study=fresh, store=store), top=1, seeds=2)
+        queue(fresh, store, top=1, seeds=2)
     claim = fresh.ask(ME, 60.0)
     assert claim is not None
     fresh.finish(claim, "COMPLETE", 1.0, {})
     with pytest.raises(HpoError, match="COMPLETE trials of the default configuration only"):
-        prepare(StudyArtifacts(study=fresh, store=store), top=1, seeds=2)
+        queue(fresh, store, top=1, seeds=2)
 
 
 def test_it_goes_with_its_study_and_leaves_the_table_to_it(
     study: Study, store: ArtifactStore
 ) -> None:
-    again = prepare(StudyArtifacts(study=study, store=store), top=1, seeds=2).study
+    again = queue(study, store, top=1, seeds=2)
     other = create_study(study.storage, definition(name="x@confirm"), store.id)
     create_study(study.storage, definition(name="x"), store.id)
     grow_old(store)
