@@ -81,7 +81,7 @@ def test_a_budget_is_raised_and_never_lowered(study: Study) -> None:
     )
     assert "cannot be lowered to 4" in refused("extend", "study", "--n-trials", "4")
     assert "--n-trials must be a number" in refused("extend", "study", "--n-trials", "+-4")
-    assert "say what to raise" in refused("extend", "study")
+    assert "give a limit to raise" in refused("extend", "study")
 
 
 @pytest.mark.parametrize(
