@@ -12,9 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from hpo.config.errors import HpoError
 from hpo.config.trial import Measurement
 from hpo.files.store import ArtifactStore, trial_path
 from hpo.lifecycle.creation import create_from_file
+from hpo.results.report import writing
 from hpo.results.report.writing import write_report
 from hpo.study.artifacts import StudyArtifacts
 from hpo.study.leaderboard import leaderboard
@@ -301,22 +303,33 @@ def test_weights_that_are_gone_leave_the_rest(home: Path, page: Path) -> None:
 
 
 @pytest.mark.parametrize("out", ["none/report.html", "artifacts", "/proc/report.html"])
-def test_a_place_that_cannot_be_written_is_said_in_a_sentence(inside: Path, out: str) -> None:
-    ArtifactStore(str(inside / "other"))
+def test_a_place_that_cannot_be_written_is_said_in_a_sentence(
+    inside: Path, out: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writing, "gather", None)  # the work comes later
     before = sorted(inside.iterdir())
-    done = hpo("report", "mean", "--out", out, "--artifacts", "other")  # the work comes later
+    done = hpo("report", "mean", "--out", out)
     assert (done.code, done.out) == (2, "")
     assert re.fullmatch(rf"hpo: {out}: cannot be written \([A-Za-z ]+\)\n", done.err)
     assert sorted(inside.iterdir()) == before
 
 
-def test_what_fails_leaves_no_draft(inside: Path) -> None:
-    ArtifactStore(str(inside / "other"))
+def test_what_fails_leaves_no_draft(inside: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise HpoError("no report today")
+
+    monkeypatch.setattr(writing, "gather", fail)
     before = sorted(inside.iterdir())
+    done = hpo("report", "mean", "--out", "other.html")
+    assert (done.code, done.err) == (1, "hpo: no report today\n")
+    assert sorted(inside.iterdir()) == before
+
+
+def test_a_report_of_another_artifact_store_is_refused(inside: Path) -> None:
+    ArtifactStore(str(inside / "other"))
     done = hpo("report", "mean", "--out", "other.html", "--artifacts", "other")
     assert done.code == 2
     assert "study mean keeps its artifacts in another store" in done.err
-    assert sorted(inside.iterdir()) == before
 
 
 @pytest.mark.slow
