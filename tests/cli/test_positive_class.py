@@ -90,13 +90,13 @@ def test_the_report_names_it_and_shows_the_notes(inside: Path) -> None:
     assert "<b>away" not in page
     assert "<i>n/a" not in page
     said = "f1 of [red]gone | &lt;b&gt;away&lt;/b&gt;"
-    assert f"Searched by {said} on the validation part" in shown
+    assert f"The search optimized {said} on the validation part" in shown
     assert f"On the test part its {said} is" in shown
     assert f'<th class="n">{said}</th>' in shown
     assert f'<th colspan="2">{said}</th>' in shown
     assert '<th colspan="2">accuracy</th>' in shown
     drawn = json.loads(figures.split("</script>")[0])
-    axes = [drawn["contenders"]["layout"]["xaxis"], drawn["history"]["layout"]["yaxis"]]
+    axes = [drawn["compared"]["layout"]["xaxis"], drawn["history"]["layout"]["yaxis"]]
     assert [axis["title"]["text"] for axis in axes] == [said, said]
     notes = re.search(r"<h3>Notes</h3>\s*<ul>(.*?)</ul>", shown, re.S)
     assert notes is not None

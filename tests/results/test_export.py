@@ -170,7 +170,7 @@ def test_a_study_without_a_test_part_says_so(tmp_path: Path) -> None:
     assert "| metric | validation |\n" in card
     assert "There was no test part: validation rows chose the model, and flatter it." in card
     content = gather(StudyArtifacts(study=study, store=store), top=2)
-    assert {part for each in content.contenders for part in each.metrics} == {"validation"}
+    assert {part for each in content.compared for part in each.metrics} == {"validation"}
     page = render(content)
     assert "accuracy on validation; the study has no test part" in page
     assert "The winner on the test part" not in page
