@@ -14,16 +14,9 @@ from hpo.config.definition import Budget, StudyData, StudyDefinition, StudyFile
 from hpo.config.ranges import LEAF_KINDS
 from hpo.config.space import LEAF_TYPES, SECTIONS, SearchSpace
 from hpo.config.strategies import PRUNERS, SAMPLERS
-from hpo.config.trial import (
-    LOSSES,
-    METRICS,
-    Activation,
-    Numeric,
-    OptimizerName,
-    Precision,
-    SplitConfig,
-)
+from hpo.config.trial import LOSSES, METRICS, Numeric, OptimizerName, Precision, SplitConfig
 from hpo.sklearn import MLPSearchClassifier, MLPSearchRegressor
+from hpo.training.families.mlp import Activation
 from tests.support import documentation
 from tests.support.documentation import COMMANDS, PAGES, README, ROOT, Block
 

@@ -63,7 +63,7 @@ def search_space_schema() -> dict[str, Any]:
 
 def _space() -> Any:
     """A model of the trial config's sections in which every leaf may be tunable."""
-    sections: dict[str, Any] = {name: (_section(kind), {}) for name, kind in SECTIONS.items()}
+    sections: dict[str, Any] = {name: (_section(name, kind), {}) for name, kind in SECTIONS.items()}
     return create_model(
         "SearchSpace",
         __config__=ConfigDict(extra="forbid"),
@@ -72,12 +72,12 @@ def _space() -> Any:
     )
 
 
-def _section(kind: Any) -> Any:
+def _section(name: str, kind: Any) -> Any:
     leaves: dict[str, Any] = {
         field.name: (field.type | _ranges(field.type), field.default) for field in fields(kind)
     }
     return create_model(
-        f"Tunable{kind.__name__}",
+        f"Tunable{name.capitalize()}Config",
         __config__=ConfigDict(extra="forbid"),
         __doc__=kind.__doc__,
         **leaves,

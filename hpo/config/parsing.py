@@ -19,6 +19,7 @@ from pydantic import BeforeValidator, TypeAdapter, ValidationError, WithJsonSche
 from pydantic_core import ErrorDetails
 
 from hpo.config.errors import DefinitionError, InputError, nearest
+from hpo.config.families import DEFAULT_FAMILY, ModelConfig, config_type
 
 T = TypeVar("T")
 Key = tuple[str | int, ...]
@@ -221,6 +222,8 @@ def keys_at(kind: Any, location: Key) -> list[str]:
 
 def annotations(kind: Any) -> Mapping[str, Any]:
     """Field names and types of a pydantic model or dataclass; empty for other types."""
+    if kind is ModelConfig:
+        kind = config_type(DEFAULT_FAMILY)
     if isinstance(kind, type) and issubclass(kind, pydantic.BaseModel):
         return {name: field.annotation for name, field in kind.model_fields.items()}
     if isinstance(kind, type) and dataclasses.is_dataclass(kind):

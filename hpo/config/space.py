@@ -19,16 +19,17 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from hpo.config.errors import DefinitionError, InputError, nearest
+from hpo.config.families import DEFAULT_FAMILY, config_type
 from hpo.config.parsing import dotted, format_value, validate, validate_kind
 from hpo.config.ranges import LEAF_KINDS, SWITCH, Categorical, FloatRange, Leaf, Tunable, Value
-from hpo.config.trial import ModelConfig, OptimizerConfig, PreprocessingConfig, TrainingConfig
+from hpo.config.trial import OptimizerConfig, PreprocessingConfig, TrainingConfig
 
 Params = dict[str, Value]
 Chooser = Callable[[str, Leaf], Value]
 
-SECTIONS = {
+SECTIONS: dict[str, type[Any]] = {
     "preprocessing": PreprocessingConfig,
-    "model": ModelConfig,
+    "model": config_type(DEFAULT_FAMILY),
     "optimizer": OptimizerConfig,
     "training": TrainingConfig,
 }

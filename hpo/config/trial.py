@@ -12,9 +12,10 @@ from dataclasses import asdict, dataclass, field, fields
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
+from hpo.config.families import DEFAULT_FAMILY, ModelConfig, config_type
+
 Task = Literal["binary", "multiclass", "regression"]
 Numeric = Literal["quantile", "standard", "robust", "none"]
-Activation = Literal["relu", "leaky_relu", "tanh", "sigmoid", "silu", "gelu", "mish"]
 OptimizerName = Literal["sgd", "adam", "adamw", "rmsprop"]
 Loss = Literal["auto", "bce", "cross_entropy", "mse", "mae", "huber"]
 Precision = Literal["auto", "float32", "bfloat16", "float64"]
@@ -45,18 +46,6 @@ class PreprocessingConfig:
     """How numeric columns are scaled; fitted on the training part only."""
 
     numeric: Numeric = "quantile"
-
-    __pydantic_config__ = STRICT
-
-
-@dataclass(frozen=True, kw_only=True)
-class ModelConfig:
-    """An MLP: `depth` hidden layers of `width` units, each followed by activation and dropout."""
-
-    depth: Annotated[int, Range(ge=1, le=64)] = 3
-    width: Annotated[int, Range(ge=1, le=65536)] = 256
-    activation: Activation = "relu"
-    dropout: Annotated[float, Range(ge=0, lt=1)] = 0.0
 
     __pydantic_config__ = STRICT
 
@@ -288,7 +277,7 @@ class TrialConfig:
     data: DataConfig
     objective: ObjectiveConfig
     preprocessing: PreprocessingConfig = field(default_factory=PreprocessingConfig)
-    model: ModelConfig = field(default_factory=ModelConfig)
+    model: ModelConfig = field(default_factory=lambda: config_type(DEFAULT_FAMILY)())
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
 

@@ -18,7 +18,7 @@ from hpo.files.store import ArtifactStore
 from hpo.storage.condition import Condition, read_condition
 from hpo.storage.engine import open_storage
 from hpo.study.catalog import list_studies
-from hpo.training import resolve_precision
+from hpo.training.precision import resolve_precision
 
 FREE_BYTES = 2**30
 CLOCK_SECONDS = 5.0

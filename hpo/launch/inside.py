@@ -15,7 +15,8 @@ import torch
 from hpo.launch.local import REPEATABLE
 from hpo.lifecycle.creation import CreatedStudy
 from hpo.study.study import WorkerId
-from hpo.training import SingleTrainer, describe_environment
+from hpo.training.precision import describe_environment
+from hpo.training.single import SingleTrainer
 from hpo.worker.loop import Timing, Worker
 from hpo.worker.quota import Quota
 

@@ -16,7 +16,8 @@ from hpo.data.target import resolve_task
 from hpo.launch.local import REPEATABLE
 from hpo.models.experiment import Experiment
 from hpo.models.model import Model
-from hpo.training import Failed, Finished, Progress, Run, SingleTrainer
+from hpo.training.single import SingleTrainer
+from hpo.training.trainer import Failed, Finished, Progress, Run
 
 SLICE_SECONDS = 1.0
 

@@ -16,8 +16,7 @@ from hpo.data.sources import absolute_source, read_raw
 from hpo.data.table import Table, typed_table
 from hpo.files.store import ArtifactStore
 from hpo.lifecycle.housekeeping import write_owner
-from hpo.models.experiment import Experiment
-from hpo.models.tables import keep_table
+from hpo.models.experiment import Experiment, keep_table
 from hpo.storage.engine import open_storage
 from hpo.study.artifacts import StudyArtifacts
 from hpo.study.catalog import create_study, stored_format

@@ -23,6 +23,11 @@ Returns a number, or (draws,) numbers where weights are given.
 """
 
 
+def count_outputs(task: Task, n_classes: int) -> int:
+    """Outputs of a network: one logit a class for several classes, otherwise one number."""
+    return n_classes if task == "multiclass" else 1
+
+
 def predictions(task: Task, logits: Tensor, mean: float, std: float) -> Tensor:
     """Predicted values or probabilities.
 
@@ -53,7 +58,7 @@ def measure(
     """Compute some metrics on the device of the logits; `roc_auc` is NaN where it has no value.
 
     Args:
-        metrics: defined for the task; one that is named twice is computed once.
+        metrics: defined for the task; duplicates are computed once.
         task: of the network.
         n_classes: 2 for a binary task, 0 in a regression.
         logits: the network's outputs, (rows, n_outputs).
@@ -79,7 +84,7 @@ def measure(
 def evaluate(
     task: Task, n_classes: int, logits: Tensor, y: Tensor, mean: float, std: float
 ) -> dict[str, float]:
-    """Every metric of the task that has a value on these rows, by name.
+    """Every metric of the task that is defined on these rows, by name.
 
     `roc_auc` is left out if a class is absent, a binary task's `f1` if the second class is absent,
     and `r2` if there is a single row. The arguments are those of `measure`.

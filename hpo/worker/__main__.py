@@ -23,8 +23,11 @@ from hpo.storage.engine import Storage, open_storage
 from hpo.study.catalog import open_study
 from hpo.study.fleet import Fleet
 from hpo.study.study import Study, WorkerId
-from hpo.training import PackedTrainer, SingleTrainer, Trainer, describe_environment
+from hpo.training.packs.trainer import PackedTrainer
+from hpo.training.precision import describe_environment
+from hpo.training.single import SingleTrainer
 from hpo.training.sizing import best_slots
+from hpo.training.trainer import Trainer
 from hpo.worker.claims import all_of_the_first
 from hpo.worker.loop import Timing, Worker
 from hpo.worker.outage import Outage

@@ -26,7 +26,7 @@ from hpo.config.errors import ArtifactError, HpoError
 from hpo.config.parsing import validate
 from hpo.config.trial import Environment, Measurement
 from hpo.files.store import ArtifactStore, checkpoints_path
-from hpo.training import Checkpoint
+from hpo.training.checkpoint import Checkpoint
 
 log = logging.getLogger(__name__)
 

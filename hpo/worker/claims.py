@@ -12,7 +12,8 @@ from contextlib import suppress
 from hpo.config.errors import LeaseLostError, StorageUnavailableError
 from hpo.files.store import ArtifactStore
 from hpo.study.study import Claim, Lease, Study, WorkerId
-from hpo.training import Checkpoint, Run
+from hpo.training.checkpoint import Checkpoint
+from hpo.training.trainer import Run
 from hpo.worker.checkpoints import latest, remove
 from hpo.worker.heartbeat import Heartbeat
 from hpo.worker.job import Job

@@ -7,7 +7,7 @@ import torch
 
 from hpo.config.trial import TrialConfig
 from hpo.models.experiment import Experiment
-from hpo.training import Result
+from hpo.training.record import Result
 from hpo.worker.job import Ending
 
 

@@ -11,7 +11,8 @@ from typing import Any, Literal
 from hpo.config.trial import Measurement
 from hpo.files.store import trial_path
 from hpo.study.study import Claim, FinalState, Outcome, Study
-from hpo.training import Result, Run
+from hpo.training.record import Result
+from hpo.training.trainer import Run
 
 MAX_LINES = 200
 """Lines of a trial's log that are kept."""

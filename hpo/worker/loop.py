@@ -26,16 +26,9 @@ from hpo.files.store import ArtifactStore
 from hpo.models.experiment import Experiment
 from hpo.study.steering import Orders, read_orders
 from hpo.study.study import RELEASED, Study, WorkerId
-from hpo.training import (
-    Checkpoint,
-    Event,
-    Failed,
-    Finished,
-    Progress,
-    Result,
-    Trainer,
-    Unplaced,
-)
+from hpo.training.checkpoint import Checkpoint
+from hpo.training.record import Result
+from hpo.training.trainer import Event, Failed, Finished, Progress, Trainer, Unplaced
 from hpo.worker.claims import Claims, Shares, all_of_the_first
 from hpo.worker.endings import completed, diverged
 from hpo.worker.heartbeat import Heartbeat

@@ -18,7 +18,7 @@ from hpo.config.trial import Measurement
 from hpo.files.store import LOG, ArtifactStore, trial_path
 from hpo.study.steering import was_pruned
 from hpo.study.study import Claim, Outcome, Study
-from hpo.training import Checkpoint
+from hpo.training.checkpoint import Checkpoint
 from hpo.worker.checkpoints import remove, save
 from hpo.worker.job import Ending, Job
 from hpo.worker.outage import Outage

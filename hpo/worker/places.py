@@ -13,7 +13,8 @@ import time
 from collections import Counter, deque
 from collections.abc import Collection
 
-from hpo.training import Checkpoint, Trainer
+from hpo.training.checkpoint import Checkpoint
+from hpo.training.trainer import Trainer
 from hpo.worker.job import Ending, Job
 
 AHEAD = 1.5

@@ -3,8 +3,7 @@
 from collections.abc import Iterable, Mapping
 
 from hpo.files.store import ArtifactStore
-from hpo.models.experiment import Experiment
-from hpo.models.tables import load_experiment
+from hpo.models.experiment import Experiment, load_experiment
 from hpo.study.study import Study
 
 

@@ -16,7 +16,7 @@ from benches.curves import CurveTrainer
 
 from hpo.config.trial import Measurement
 from hpo.study.study import Claim, ReportReply, Study
-from hpo.training import Event, Progress
+from hpo.training.trainer import Event, Progress
 from hpo.worker.stopwatch import Stopwatch
 from tests.support.crowd import opened
 from tests.support.gate import Gate

@@ -12,7 +12,10 @@ from dataclasses import dataclass
 import torch
 
 from hpo.config.trial import METRICS, Measurement
-from hpo.training import MLP, Checkpoint, Event, Finished, Progress, Result, Run
+from hpo.training.checkpoint import Checkpoint
+from hpo.training.families.mlp.network import MLP
+from hpo.training.record import Result
+from hpo.training.trainer import Event, Finished, Progress, Run
 
 GOLDEN = 2_654_435_761
 """Knuth's multiplier: its multiples are spread evenly."""

@@ -16,9 +16,7 @@ from typing import get_args
 import torch
 
 from hpo.config.trial import (
-    Activation,
     DataConfig,
-    ModelConfig,
     ObjectiveConfig,
     OptimizerConfig,
     OptimizerName,
@@ -27,17 +25,12 @@ from hpo.config.trial import (
     TrainingConfig,
     TrialConfig,
 )
-from hpo.training import (
-    Finished,
-    PackedTrainer,
-    Progress,
-    Result,
-    Run,
-    SingleTrainer,
-    Trainer,
-    TrainingData,
-    train,
-)
+from hpo.training.batches import TrainingData
+from hpo.training.families.mlp import Activation, MLPConfig
+from hpo.training.packs.trainer import PackedTrainer
+from hpo.training.record import Result
+from hpo.training.single import SingleTrainer, train
+from hpo.training.trainer import Finished, Progress, Run, Trainer
 from tests.support.training import OBJECTIVES, toy_data
 
 CPU = torch.device("cpu")
@@ -63,7 +56,7 @@ def configs(task: Task, precision: Precision) -> list[TrialConfig]:
         TrialConfig(
             data=DataConfig(source="", target="y", task=task),
             objective=ObjectiveConfig(metric=OBJECTIVES[task]),
-            model=ModelConfig(
+            model=MLPConfig(
                 depth=1 + at % 4, width=8 + 5 * (at % 3), activation=activation, dropout=0.1
             ),
             optimizer=OptimizerConfig(

@@ -10,7 +10,7 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from hpo.config.trial import TrialConfig
-from hpo.training import TrainingData
+from hpo.training.batches import TrainingData
 
 
 def train(config: TrialConfig, data: TrainingData, device: torch.device) -> float:

@@ -19,7 +19,8 @@ from benches.curves import CurveTrainer
 from benches.storage import databases
 
 from hpo.lifecycle.creation import create_from_file
-from hpo.training import SingleTrainer, Trainer
+from hpo.training.single import SingleTrainer
+from hpo.training.trainer import Trainer
 from tests.support.workers import make_worker
 
 STUDIES = Path(__file__).parents[2] / "studies"
@@ -96,6 +97,6 @@ def _trainer(options: argparse.Namespace) -> Trainer:
         return CurveTrainer(options.slots, options.curve, CURVE_EPOCHS)
     if options.slots == 1:
         return SingleTrainer("cpu")
-    from hpo.training.packed import PackedTrainer
+    from hpo.training.packs.trainer import PackedTrainer
 
     return PackedTrainer("cpu", options.slots)

@@ -21,14 +21,17 @@ from benches import examples
 from hpo.config.errors import first_line
 from hpo.config.trial import (
     DataConfig,
-    ModelConfig,
     ObjectiveConfig,
     OptimizerConfig,
     TrainingConfig,
     TrialConfig,
 )
-from hpo.training import PackedTrainer, SingleTrainer, TrainingData, resolve_precision
+from hpo.training.batches import TrainingData
+from hpo.training.families.mlp import MLPConfig
 from hpo.training.memory import free_memory
+from hpo.training.packs.trainer import PackedTrainer
+from hpo.training.precision import resolve_precision
+from hpo.training.single import SingleTrainer
 from hpo.training.sizing import best_slots, speed
 
 N_INPUTS = 16
@@ -135,7 +138,7 @@ def config(index: int, width: int, depth: int) -> TrialConfig:
     return TrialConfig(
         data=DataConfig(source="random", target="y", task="regression"),
         objective=ObjectiveConfig(metric="rmse"),
-        model=ModelConfig(
+        model=MLPConfig(
             depth=depth,
             width=width,
             activation=ACTIVATIONS[index % 4],

@@ -25,7 +25,8 @@ from hpo.config.ranges import Categorical, FloatRange, Leaf, Value
 from hpo.config.trial import TrialConfig
 from hpo.data.table import read_table
 from hpo.models.experiment import Experiment
-from hpo.training import TrainingData, train
+from hpo.training.batches import TrainingData
+from hpo.training.single import train
 
 STUDY = Path(__file__).parents[2] / "studies" / "california_housing.toml"
 WAYS = {

@@ -22,7 +22,7 @@ from hpo.config.trial import DataConfig
 from hpo.data.table import read_table
 from hpo.lifecycle.creation import create_from_file
 from hpo.results.export import export
-from hpo.training import SingleTrainer
+from hpo.training.single import SingleTrainer
 from tests.support.workers import make_worker
 
 N_ROWS = 200

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from hpo.training import Event, SingleTrainer
+from hpo.training.single import SingleTrainer
+from hpo.training.trainer import Event
 from hpo.worker import pace
 from hpo.worker.loop import Timing
 from tests.support.crowd import opened

@@ -14,7 +14,7 @@ from hpo.config.space import SearchSpace
 from hpo.data.preprocessing import Preprocessor
 from hpo.data.table import Table
 from hpo.lifecycle.creation import CreatedStudy, create_from_file
-from hpo.models.tables import load_experiment
+from hpo.models.experiment import load_experiment
 from hpo.sklearn import MLPSearchClassifier
 from tests.support.small_study import write_study
 

@@ -16,7 +16,7 @@ from hpo.data.table import Table
 from hpo.files.store import ArtifactStore, table_path
 from hpo.lifecycle.creation import create_from_file
 from hpo.lifecycle.relocation import Stores, copy_studies
-from hpo.models.tables import load_experiment
+from hpo.models.experiment import load_experiment
 from hpo.storage.engine import open_storage
 from hpo.study.catalog import open_study
 from hpo.study.study import Study

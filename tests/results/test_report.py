@@ -21,7 +21,7 @@ from hpo.results.report.writing import write_report
 from hpo.study.artifacts import StudyArtifacts
 from hpo.study.leaderboard import leaderboard
 from hpo.study.study import Study, WorkerId
-from hpo.training import SingleTrainer
+from hpo.training.single import SingleTrainer
 from hpo.worker.loop import Timing, Worker
 from hpo.worker.quota import Quota
 from tests.support import machine

@@ -33,7 +33,7 @@ from hpo.config.errors import HpoError
 from hpo.data.sources import as_frame
 from hpo.models.model import Model
 from hpo.sklearn import MLPSearchClassifier, MLPSearchRegressor
-from hpo.training import SingleTrainer
+from hpo.training.single import SingleTrainer
 
 SPACE = {
     "model": {"depth": 1, "width": {"type": "int", "low": 4, "high": 12}},

@@ -22,7 +22,7 @@ from hpo.study.fleet import Fleet
 from hpo.study.status import StudyStatus
 from hpo.study.steering import quarantine, retry
 from hpo.study.study import Study, WorkerId
-from hpo.training import SingleTrainer
+from hpo.training.single import SingleTrainer
 from tests.support.command_line import hpo
 from tests.support.definitions import definition
 from tests.support.workers import make_worker

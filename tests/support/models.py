@@ -6,10 +6,8 @@ import numpy as np
 import polars
 
 from hpo.config.trial import (
-    Activation,
     DataConfig,
     Environment,
-    ModelConfig,
     Numeric,
     ObjectiveConfig,
     PreprocessingConfig,
@@ -20,8 +18,9 @@ from hpo.data.sources import RawTable, as_frame
 from hpo.data.table import Table, typed_table
 from hpo.models.ensemble import Ensemble, EnsembleMember
 from hpo.models.experiment import Experiment
-from hpo.models.model import Model, n_outputs
-from hpo.training import MLP
+from hpo.models.model import Model
+from hpo.training.families.mlp import Activation, MLPConfig
+from hpo.training.families.mlp.network import MLP
 
 N_ROWS = 300
 
@@ -82,14 +81,14 @@ def model(
         data=data,
         objective=ObjectiveConfig(metric=metric),
         preprocessing=PreprocessingConfig(numeric=numeric),
-        model=ModelConfig(depth=depth, width=16, activation=activation),
+        model=MLPConfig(depth=depth, width=16, activation=activation),
     )
     preprocessor, prepared = made.prepared(numeric)
     return Model(
         config=config,
         schema=schema,
         preprocessor=preprocessor,
-        network=MLP(preprocessor.n_features, n_outputs(schema), config.model, seed=seed),
+        network=MLP(prepared.n_inputs, prepared.n_outputs, config.model, seed=seed),
         target_mean=prepared.target_mean,
         target_std=prepared.target_std,
         metrics={metric: 0.5},

@@ -4,15 +4,9 @@ from collections.abc import Callable
 
 import torch
 
-from hpo.training import (
-    Checkpoint,
-    Event,
-    Failed,
-    Finished,
-    Run,
-    SingleTrainer,
-    Unplaced,
-)
+from hpo.training.checkpoint import Checkpoint
+from hpo.training.single import SingleTrainer
+from hpo.training.trainer import Event, Failed, Finished, Run, Unplaced
 
 SLICE_SECONDS = 0.02
 

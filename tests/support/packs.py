@@ -8,19 +8,14 @@ import torch
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 
-from hpo.config.trial import Activation, Measurement, OptimizerName, Precision, Task, TrialConfig
-from hpo.training import (
-    Checkpoint,
-    Event,
-    Finished,
-    PackedTrainer,
-    Progress,
-    Result,
-    Run,
-    SingleTrainer,
-    Trainer,
-    TrainingData,
-)
+from hpo.config.trial import Measurement, OptimizerName, Precision, Task, TrialConfig
+from hpo.training.batches import TrainingData
+from hpo.training.checkpoint import Checkpoint
+from hpo.training.families.mlp import Activation
+from hpo.training.packs.trainer import PackedTrainer
+from hpo.training.record import Result
+from hpo.training.single import SingleTrainer
+from hpo.training.trainer import Event, Finished, Progress, Run, Trainer
 from tests.support.training import toy_config
 
 FEW = settings(

@@ -9,14 +9,14 @@ from hpo.config.trial import (
     METRICS,
     DataConfig,
     MetricName,
-    ModelConfig,
     ObjectiveConfig,
     OptimizerConfig,
     Task,
     TrainingConfig,
     TrialConfig,
 )
-from hpo.training import TrainingData
+from hpo.training.batches import TrainingData
+from hpo.training.families.mlp import MLPConfig
 
 DEVICES = [
     torch.device("cpu"),
@@ -86,7 +86,7 @@ def toy_config(
     return TrialConfig(
         data=DataConfig(source="toy", target="y", task=task),
         objective=ObjectiveConfig(metric=chosen),
-        model=ModelConfig(**{"depth": 2, "width": 16, **(model or {})}),
+        model=MLPConfig(**{"depth": 2, "width": 16, **(model or {})}),
         optimizer=OptimizerConfig(**{"learning_rate": 3e-3, **(optimizer or {})}),
         training=TrainingConfig(**{**defaults, **training}),
     )

@@ -4,7 +4,7 @@ import os
 
 from hpo.files.store import ArtifactStore
 from hpo.study.study import Study, WorkerId
-from hpo.training import Trainer
+from hpo.training.trainer import Trainer
 from hpo.worker.loop import Timing, Worker
 from hpo.worker.quota import Quota
 

@@ -5,17 +5,11 @@ from dataclasses import replace
 import pytest
 import torch
 
-from hpo.training import (
-    MLP,
-    Failed,
-    Finished,
-    Progress,
-    Result,
-    Run,
-    SingleTrainer,
-    evaluate,
-    train,
-)
+from hpo.training.families.mlp.network import MLP
+from hpo.training.metrics import evaluate
+from hpo.training.record import Result
+from hpo.training.single import SingleTrainer, train
+from hpo.training.trainer import Failed, Finished, Progress, Run
 from tests.support.training import DEVICES, OBJECTIVES, toy_config, toy_data
 
 CPU = torch.device("cpu")

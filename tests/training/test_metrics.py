@@ -2,8 +2,7 @@ import pytest
 import torch
 
 from hpo.config.trial import METRICS
-from hpo.training import evaluate, predictions
-from hpo.training.metrics import measure
+from hpo.training.metrics import evaluate, measure, predictions
 from tests.support.training import DEVICES
 
 np = pytest.importorskip("numpy")

@@ -13,7 +13,7 @@ import torch
 from hpo.config.errors import ArtifactError
 from hpo.config.trial import Environment, Measurement
 from hpo.files.store import ArtifactStore, checkpoints_path
-from hpo.training import Checkpoint
+from hpo.training.checkpoint import Checkpoint
 from hpo.worker.checkpoints import FORMAT, HEADER, from_bytes, latest, remove, save, to_bytes
 from tests.support.paths import EARLIER_VERSIONS
 

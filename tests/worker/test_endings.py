@@ -25,8 +25,9 @@ from hpo.study.catalog import open_study
 from hpo.study.leaderboard import leaderboard, why_empty
 from hpo.study.steering import BudgetChange, extend
 from hpo.study.study import Study, WorkerId
-from hpo.training import Event, SingleTrainer, Trainer
-from hpo.training.packed import PackedTrainer
+from hpo.training.packs.trainer import PackedTrainer
+from hpo.training.single import SingleTrainer
+from hpo.training.trainer import Event, Trainer
 from hpo.worker import loop
 from tests.support.workers import make_worker
 

@@ -21,7 +21,9 @@ from hpo.models.model import Model
 from hpo.storage.engine import Storage
 from hpo.study.steering import set_standing
 from hpo.study.study import Lease, Study, WorkerId
-from hpo.training import Checkpoint, Event, Failed, Run, SingleTrainer
+from hpo.training.checkpoint import Checkpoint
+from hpo.training.single import SingleTrainer
+from hpo.training.trainer import Event, Failed, Run
 from hpo.worker import loop
 from hpo.worker.checkpoints import latest
 from hpo.worker.loop import MAX_FAILURES, Timing, Worker
@@ -172,7 +174,7 @@ from hpo.files.store import ArtifactStore
 from hpo.study.catalog import open_study
 from hpo.storage.engine import open_storage
 from hpo.study.study import WorkerId
-from hpo.training import SingleTrainer
+from hpo.training.single import SingleTrainer
 from hpo.worker.loop import Timing, Worker
 from hpo.worker.quota import Quota
 
@@ -305,7 +307,7 @@ def test_diverged_trials_are_pruned_with_their_reason(
     make_worker(study, store).work(threading.Event())
     trial = study.trials()[1]
     assert trial.state.name == "PRUNED"
-    assert "no finite number" in trial.user_attrs["reason"]
+    assert "not finite" in trial.user_attrs["reason"]
 
 
 class OutOfMemory(SingleTrainer):

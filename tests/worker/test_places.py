@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from hpo.training import Run
+from hpo.training.trainer import Run
 from hpo.worker.job import Ending, Job
 from hpo.worker.places import IDLE_SECONDS, Places, n_training
 

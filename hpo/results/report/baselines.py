@@ -23,7 +23,7 @@ from threadpoolctl import threadpool_limits
 from hpo.data.dataset import Dataset, Part
 from hpo.models.ensemble import as_logits
 from hpo.results.report.comparison import ComparedModel
-from hpo.training import evaluate
+from hpo.training.metrics import evaluate
 
 Floats = NDArray[np.float64]
 _MAX_ROWS = 100_000

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from optuna.trial import FrozenTrial, TrialState
 
 from hpo.config.trial import metric_label
-from hpo.models.tables import load_experiment
+from hpo.models.experiment import load_experiment
 from hpo.results.report import effort
 from hpo.results.report.baselines import fit_baselines
 from hpo.results.report.comparison import ComparedModel, Leader, Models, TestPredictions, leaders

@@ -18,12 +18,11 @@ from optuna.trial import FrozenTrial
 from hpo.config.errors import HpoError
 from hpo.files.store import ID_FILE, LOG, ArtifactStore, study_path, table_path
 from hpo.lifecycle.housekeeping import OWNER
-from hpo.models.experiment import Experiment
+from hpo.models.experiment import Experiment, load_experiment
 from hpo.models.model import Model
-from hpo.models.tables import load_experiment
 from hpo.storage.schema import LEASES
 from hpo.study.study import Study
-from hpo.training import evaluate
+from hpo.training.metrics import evaluate
 from tests.support.faults.setting import Setting
 
 FINAL = ("COMPLETE", "PRUNED", "FAIL")

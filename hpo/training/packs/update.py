@@ -1,14 +1,14 @@
-"""One update rule for networks with different optimizers, a row of coefficients each.
+"""One update rule for networks with different optimizers: coefficients for each network.
 
-SGD with momentum, Adam, AdamW and RMSprop are one elementwise formula, with PyTorch's semantics and
-its default constants. For a slot with gradient g, parameters p and running means m and v:
+SGD with momentum, Adam, AdamW and RMSprop are cases of one elementwise formula, with PyTorch's
+semantics and default constants. For a slot with gradient g, parameters p and running means m and v:
 
     g <- clipped g + l2 * p + l1 * sign(p)      p <- p * (1 - learning rate * decay)
     m <- a * m + b * g                          v <- c * v + e * g^2
     p <- p - learning rate / bias1 * m / d      d = sqrt(v / bias2) + eps, or 1 for SGD
 
-e is 1 - c before that is rounded. L2, L1 and decay act on weights alone. Bias corrections are 1 but
-for Adam and AdamW.
+e is 1 - c, computed before c is rounded. L2, L1 and decay act on weights only. Bias corrections are
+1 except for Adam and AdamW.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,12 +17,12 @@ from typing import Any, NamedTuple
 import torch
 
 from hpo.config.trial import TrialConfig
+from hpo.training.families.family import ParameterBlock
 from hpo.training.optimizers import ADAM_BETAS, EPS, RMSPROP_ALPHA
-from hpo.training.pack_blocks import Block, zeros
 
 
 class Coefficients(NamedTuple):
-    """What tells optimizers apart: a number each, or (slots, 1) of them."""
+    """Coefficients of the formula: numbers, or tensors (slots, 1)."""
 
     clip: Any
     is_corrected: Any
@@ -38,8 +38,8 @@ class Coefficients(NamedTuple):
 
 
 Scales = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
-"""The factor of clipping, the learning rate over the first bias correction, and the second bias
-correction, (slots, 1) each."""
+"""The factor of clipping, the learning rate divided by the first bias correction, and the second
+bias correction, (slots, 1) each."""
 
 
 class PackOptimizer:
@@ -53,11 +53,11 @@ class PackOptimizer:
     def __init__(
         self,
         configs: Sequence[TrialConfig],
-        blocks: Sequence[Block],
+        blocks: Sequence[ParameterBlock],
         dtype: torch.dtype,
         device: torch.device,
     ) -> None:
-        """Start at rest.
+        """Start with means of 0.
 
         Args:
             configs: of the trials, by slot.
@@ -65,7 +65,8 @@ class PackOptimizer:
             dtype: the master type.
             device: where the parameters are.
         """
-        self.mean, self.mean_square = zeros(blocks, dtype, device), zeros(blocks, dtype, device)
+        self.mean = [block.zeros(dtype, device) for block in blocks]
+        self.mean_square = [block.zeros(dtype, device) for block in blocks]
         rows = torch.tensor([_coefficients(config) for config in configs], dtype=torch.float64)
         c = Coefficients(*rows.to(device).T[..., None])
         self._coefficients = Coefficients(*[column.to(dtype) for column in c])
@@ -87,9 +88,9 @@ class PackOptimizer:
 
         Args:
             values: master parameters, a buffer for each block.
-            copies: likewise, in the working type, where that is another.
-            gradients: likewise, in the type they were computed in.
-            steps: updates that each trial has made before, (slots,) int64.
+            copies: in the working type, likewise; None where that is the master type.
+            gradients: in the type that they were computed in, likewise.
+            steps: earlier updates of each trial, (slots,) int64.
             apply: `update`, as it is or compiled.
             scale: `scales`, likewise.
         """
@@ -116,13 +117,13 @@ class PackOptimizer:
 def scales(
     squares: torch.Tensor, steps: torch.Tensor, coefficients: Coefficients, exact: Coefficients
 ) -> Scales:
-    """What a step depends on besides its gradients, values and means.
+    """Clipping factor, step size and bias correction of a step.
 
     Args:
-        squares: of the gradients' norms, (slots, 1) in the master type.
-        steps: updates that each trial has made before, (slots,) int64.
+        squares: squared norms of the gradients, (slots, 1) in the master type.
+        steps: earlier updates of each trial, (slots,) int64.
         coefficients: (slots, 1) each, in the master type.
-        exact: the same in float64: powers of what is near 1 want all digits.
+        exact: the same in float64, since powers of numbers near 1 need full precision.
     """
     clip = coefficients.clip
     factor = torch.where(clip > 0, (clip / (squares.sqrt() + 1e-6)).clamp(max=1.0), 1.0)
@@ -146,12 +147,12 @@ def update(
 
     Args:
         values: parameters.
-        copies: of them, in the working type.
+        copies: parameters in the working type, if that differs.
         gradients: before clipping, in the master or the working type.
         mean: of gradients.
         mean_square: of their squares.
         is_weight: 1 for weights and 0 for biases, (n,).
-        scales: as the function of that name gives them.
+        scales: from the function of that name.
         coefficients: (slots, 1) each.
     """
     factor, size, bias2 = scales

@@ -1,94 +1,93 @@
-"""The forward and backward pass of a pack of networks of different depth and activation.
+"""The forward and backward pass of a pack of MLPs of different depth and activation.
 
-A layer of all networks that have it is one batched product. The networks whose last hidden layer it
-is hand over to the output, which all have; on the way back they join there. Activations are taken
-network by network where neighbours differ, and run by run where they agree.
+A layer of all networks that have it is one batched product. Networks that end at a hidden layer
+join the output there, which all networks have; on the way back they enter there. Activations are
+applied to neighboring slots with the same activation at a time.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
 import torch
 
+from hpo.training.families.family import Dropout, MaskKeys, ParameterBlock
+from hpo.training.families.mlp.activations import ACTIVATIONS, ActivationFunction
+from hpo.training.families.mlp.pack_layout import PackedLinear, PackLayout
 from hpo.training.losses import Gradient
-from hpo.training.pack_blocks import Linear, Shape
-from hpo.training.passes import DERIVATIVES, Derivative
 from hpo.training.random import PackedMasks
-
-Dropout = Callable[[torch.Tensor, torch.Tensor, PackedMasks], torch.Tensor]
-"""`hpo.training.random.dropped`, as it is or compiled."""
-Keys = Callable[[PackedMasks, torch.Tensor, int, int], torch.Tensor]
-"""`PackedMasks.keys`, likewise."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Stretch:
-    """Neighbouring slots with the same activation.
+class _Stretch:
+    """Neighboring slots with the same activation.
 
     Attributes:
-        is_shifted: whether it has padded units, and these would not stay 0.
+        is_shifted: the slots have padded units, and the activation would not keep them at 0.
     """
 
     start: int
     stop: int
-    derivative: Derivative
+    activation: ActivationFunction
     is_shifted: bool
 
 
-class PackPasses:
-    """Computes the gradients and the outputs of all networks of a pack."""
+class PackedMLPs:
+    """Computes the gradients and the outputs of all networks of a pack.
+
+    Attributes:
+        blocks: what the parameters lie in.
+    """
 
     def __init__(
         self,
-        shape: Shape,
+        layout: PackLayout,
         masks: PackedMasks | None,
         gradient: Gradient,
         working: torch.dtype,
         device: torch.device,
     ) -> None:
-        """Prepare for networks of a shape.
+        """Prepare for networks of a layout.
 
         Args:
-            shape: of the pack.
+            layout: of the pack.
             masks: of dropout; None where no network has any.
             gradient: of the loss.
             working: the type of activations.
-            device: where it is computed.
+            device: to compute on.
         """
-        self._n_deeper = [shape.n_deeper(layer) for layer in range(shape.depth + 1)]
+        self.blocks: Sequence[ParameterBlock] = layout.blocks
+        self._layout = layout
+        self._n_deeper = [layout.n_deeper(layer) for layer in range(layout.depth + 1)]
         self._masks = masks
         self._gradient = gradient
         self._working = working
-        self._stretches = [_stretches(shape, n) for n in self._n_deeper[:-1]]
-        widths = torch.tensor([model.width for model in shape.models], device=device)
-        units = torch.arange(shape.width, device=device)
+        self._stretches = [_stretches(layout, n) for n in self._n_deeper[:-1]]
+        widths = torch.tensor([config.width for config in layout.configs], device=device)
+        units = torch.arange(layout.width, device=device)
         self._is_unit = (units < widths[:, None]).to(working)[:, None]
+
+    def cut(self, buffers: Sequence[torch.Tensor], slot: int) -> list[torch.Tensor]:
+        """Views of one network's parameters without padding."""
+        return self._layout.cut(buffers, slot)
+
+    def bind(self, values: Sequence[torch.Tensor], gradients: Sequence[torch.Tensor]) -> None:
+        """Set the buffers that `run` reads parameters from and writes gradients to."""
+        self._linears = self._layout.linears(values)
+        self._gradient_linears = self._layout.linears(gradients)
 
     def run(
         self,
-        linears: Sequence[Linear],
-        gradients: Sequence[Linear],
         x: torch.Tensor,
         y: torch.Tensor,
         weights: torch.Tensor,
         steps: torch.Tensor,
         drop: Dropout,
-        draw: Keys,
+        draw: MaskKeys,
     ) -> None:
-        """Leave the gradients of a batch's weighted losses in their buffers.
-
-        Args:
-            linears: the layers: first, output, between.
-            gradients: likewise.
-            x: (slots, rows, n_inputs).
-            y: (slots, rows) targets.
-            weights: of the rows, (slots, rows, 1).
-            steps: of each run, (slots,); dropout depends on them.
-            drop: applies a layer's mask.
-            draw: makes what masks are made of.
-        """
-        first, output, *between = linears
+        """Write the gradients of each network's weighted losses to the bound buffers."""
+        first, output, *between = self._linears
+        found_first, found_output, *found_between = self._gradient_linears
         keys = None
         if self._masks:
             keys = draw(self._masks, steps, len(self._n_deeper) - 1, x.shape[1])
@@ -104,9 +103,9 @@ class PackPasses:
             ends.append(x[n_on:])
         x = _joined(ends[::-1]).to(output.weight.dtype)
         gradient = self._gradient(_linear(x, output), y, weights)
-        _write(gradients[1], x, gradient)
+        _write(found_output, x, gradient)
         gradient = torch.bmm(gradient, output.weight).to(self._working)
-        layers = [*zip([first, *between], [gradients[0], *gradients[2:]], strict=True)]
+        layers = [*zip([first, *between], [found_first, *found_between], strict=True)]
         for layer in reversed(range(len(layers))):
             linear, found = layers[layer]
             n = self._n_deeper[layer]
@@ -118,13 +117,14 @@ class PackPasses:
             if layer:
                 torch.bmm(g, linear.weight, out=gradient[:n])
 
-    def outputs(self, linears: Sequence[Linear], x: torch.Tensor) -> torch.Tensor:
-        """All networks' outputs without dropout: (slots, rows, n_outputs).
+    def outputs(
+        self, values: Sequence[torch.Tensor], blocks: Iterable[torch.Tensor]
+    ) -> torch.Tensor:
+        """All networks' outputs without dropout: (slots, rows, n_outputs)."""
+        linears = self._layout.linears(values)
+        return torch.cat([self._outputs(linears, x) for x in blocks], dim=1)
 
-        Args:
-            linears: the layers: first, output, between.
-            x: (rows, n_inputs), the same for all.
-        """
+    def _outputs(self, linears: Sequence[PackedLinear], x: torch.Tensor) -> torch.Tensor:
         first, output, *between = linears
         ends = []
         x = x.expand(len(first.weight), *x.shape)
@@ -136,10 +136,10 @@ class PackPasses:
         return _linear(_joined(ends[::-1]).to(output.weight.dtype), output)
 
     def _activated(self, layer: int, z: torch.Tensor) -> torch.Tensor:
-        """Padded units stay 0: the next layer's gradients would not, were they anything else."""
+        """Apply the activations; padded units stay 0, as their gradients in the next layer must."""
         parts = []
         for stretch in self._stretches[layer]:
-            a = stretch.derivative.forward(z[stretch.start : stretch.stop])
+            a = stretch.activation.forward(z[stretch.start : stretch.stop])
             if stretch.is_shifted:
                 a = a * self._is_unit[stretch.start : stretch.stop]
             parts.append(a)
@@ -148,27 +148,27 @@ class PackPasses:
     def _backward(
         self, layer: int, gradient: torch.Tensor, z: torch.Tensor, a: torch.Tensor
     ) -> torch.Tensor:
-        """From what comes out of the activations to what goes in."""
+        """From the gradient of the activations' outputs to that of their inputs."""
         parts = []
         for stretch in self._stretches[layer]:
             slots = slice(stretch.start, stretch.stop)
-            kept = (a if stretch.derivative.from_output else z)[slots]
-            parts.append(stretch.derivative.backward(gradient[slots], kept))
+            kept = (a if stretch.activation.from_output else z)[slots]
+            parts.append(stretch.activation.backward(gradient[slots], kept))
         return _joined(parts)
 
 
-def _stretches(shape: Shape, n_slots: int) -> list[Stretch]:
+def _stretches(layout: PackLayout, n_slots: int) -> list[_Stretch]:
     """The first slots, cut where the activation changes."""
     found, start = [], 0
-    for name, models in groupby(shape.models[:n_slots], lambda model: model.activation):
-        group, derivative = list(models), DERIVATIVES[name]
-        is_padded = any(model.width < shape.width for model in group)
+    for name, configs in groupby(layout.configs[:n_slots], lambda config: config.activation):
+        group, activation = list(configs), ACTIVATIONS[name]
+        is_padded = any(config.width < layout.width for config in group)
         found.append(
-            Stretch(
+            _Stretch(
                 start=start,
                 stop=start + len(group),
-                derivative=derivative,
-                is_shifted=is_padded and derivative.at_zero != 0,
+                activation=activation,
+                is_shifted=is_padded and activation.at_zero != 0,
             )
         )
         start += len(group)
@@ -176,15 +176,15 @@ def _stretches(shape: Shape, n_slots: int) -> list[Stretch]:
 
 
 def _joined(parts: Sequence[torch.Tensor]) -> torch.Tensor:
-    """Parts by slots as one; those without a slot cost nothing."""
+    """Concatenate parts by slot, skipping empty ones."""
     found = [part for part in parts if len(part)]
     return found[0] if len(found) == 1 else torch.cat(found)
 
 
-def _linear(x: torch.Tensor, linear: Linear) -> torch.Tensor:
+def _linear(x: torch.Tensor, linear: PackedLinear) -> torch.Tensor:
     return torch.baddbmm(linear.bias, x, linear.weight.transpose(1, 2))
 
 
-def _write(found: Linear, inputs: torch.Tensor, gradient: torch.Tensor) -> None:
+def _write(found: PackedLinear, inputs: torch.Tensor, gradient: torch.Tensor) -> None:
     torch.bmm(gradient.transpose(1, 2), inputs, out=found.weight)
     torch.sum(gradient, 1, keepdim=True, out=found.bias)

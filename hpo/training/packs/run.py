@@ -1,8 +1,7 @@
-"""A member of a pack: a run with its record, and its tensors as one network alone keeps them.
+"""A run in a pack: its record, and its tensors as one network alone keeps them.
 
-In a pack the tensors lie scattered and padded among those of others; outside they are flat, in the
-order of `hpo.training.parameters`, under the names of a checkpoint. That is how a run comes into a
-pack, and how it goes on elsewhere.
+In a pack the tensors lie scattered and padded among those of others. Outside they are flat, under
+the names of a checkpoint, so that a run can enter a pack, leave it and go on elsewhere.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,28 +11,27 @@ import torch
 
 from hpo.config.trial import OptimizerName
 from hpo.training.checkpoint import BEST_VALUES, OPTIMIZER, VALUES, Checkpoint
-from hpo.training.loop import Run
-from hpo.training.model import MLP
+from hpo.training.families.family import family_of, flatten
 from hpo.training.optimizers import first_step, memory_shapes
-from hpo.training.parameters import FlatParameters
 from hpo.training.precision import master_dtype
 from hpo.training.record import Record
+from hpo.training.trainer import Run
 
 MEAN, MEAN_SQUARE, STEP = f"{OPTIMIZER}mean", f"{OPTIMIZER}mean_square", f"{OPTIMIZER}step"
 VELOCITY = f"{OPTIMIZER}velocity"
 STATE = (VALUES, BEST_VALUES, MEAN, MEAN_SQUARE)
-"""What a pack keeps of each member; the velocity of SGD is kept as a mean."""
+"""Tensors that a pack keeps of each run; the velocity of SGD is kept as the mean."""
 
 State = Mapping[str, Sequence[torch.Tensor]]
-"""By the names of `STATE`, each cut into the tensors of the network's parameters."""
+"""Tensors by the names of `STATE`, each cut into the network's parameters."""
 
 
 @dataclass(kw_only=True, eq=False)
-class Member:
+class PackedRun:
     """A run in a trainer of many.
 
     Attributes:
-        start: where it goes on from; None when it begins, and once it is in a pack.
+        start: checkpoint to resume from; None for a new run, and once the run is in a pack.
     """
 
     run: Run
@@ -41,12 +39,12 @@ class Member:
     start: Checkpoint | None
 
     @classmethod
-    def of(cls, run: Run, checkpoint: Checkpoint | None, device: torch.device) -> "Member":
-        """A run that is to be trained on a device."""
+    def of(cls, run: Run, checkpoint: Checkpoint | None, device: torch.device) -> "PackedRun":
+        """A run to train on a device."""
         return cls(run=run, record=Record.of(run.config, checkpoint, device), start=checkpoint)
 
     def tensors(self) -> dict[str, torch.Tensor]:
-        """The flat tensors to begin with, on the CPU, by the names of `STATE`."""
+        """The initial flat tensors on the CPU, by the names of `STATE`."""
         if self.start:
             found = self.start.tensors
             mean = found[VELOCITY if VELOCITY in found else MEAN]
@@ -54,22 +52,22 @@ class Member:
             flat = (found[VALUES], found[BEST_VALUES], mean, square)
         else:
             config, data = self.run.config, self.run.data
-            inputs, outputs = data.x_train.shape[1], data.n_outputs
-            network = MLP(inputs, outputs, config.model, seed=config.training.seed)
+            family, seed = family_of(config.model), config.training.seed
+            network = family.build(config.model, data.n_inputs, data.n_outputs, seed=seed)
             network.to(master_dtype(self.record.precision))
-            values = FlatParameters(network, torch.float32).values
+            values = flatten(config.model, network).values
             flat = (values, values, torch.zeros_like(values), torch.zeros_like(values))
         return dict(zip(STATE, flat, strict=True))
 
     def checkpoint(self, state: State, device: torch.device) -> Checkpoint | None:
-        """Where the run stands, from its tensors in a pack; None before the first step."""
+        """The state of the run, from its tensors in a pack; None before the first step."""
         flat = {name: joined(state[name]) for name in STATE}
         name, n_steps = self.run.config.optimizer.name, self.record.n_steps
         return self.record.checkpoint(_named(name, flat, n_steps), device)
 
 
 def joined(parts: Iterable[torch.Tensor]) -> torch.Tensor:
-    """One flat tensor of a network's parameters."""
+    """Join a network's parameters to one flat tensor."""
     return torch.cat([part.flatten() for part in parts])
 
 

@@ -1,93 +1,89 @@
-"""A pack: many runs of one kind in training at once, as one program.
+"""A pack: many runs in training at once, as one program.
 
-Its runs share the data, batch size, loss, metric and precision; in all else they differ. A step
-makes an update of every run, wherever in its epoch it is. When a run ends an epoch its parameters
-are set aside, and those of all runs are validated together as soon as each has ended one; what is
-better than the best is kept on the device, and the host learns of it at the end of a slice. A run
-that is over goes on unheeded until then.
+Runs of a pack share the data, batch size, loss, metric and precision, and differ in everything
+else. A step updates every run, wherever in its epoch it is. When a run ends an epoch, its
+parameters are copied aside; the copies of all runs are validated together once each run has one.
+The device keeps the best parameters, and the host reads the metrics at the end of a slice. A run
+that is over continues until then, and is ignored.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import torch
 
-from hpo.config.trial import METRICS, Measurement, MetricName, ModelConfig, Precision
-from hpo.training.batches import Feed
+from hpo.config.trial import METRICS, Measurement, MetricName, Precision
+from hpo.training.batches import BatchLoader
 from hpo.training.checkpoint import VALUES
+from hpo.training.families.family import Family
 from hpo.training.losses import Gradient
-from hpo.training.member import STATE, Member, State
-from hpo.training.pack_blocks import Linear, Shape, blocks, cut, zeros
-from hpo.training.pack_passes import PackPasses
-from hpo.training.pack_program import Program
-from hpo.training.pack_update import PackOptimizer
-from hpo.training.passes import DERIVATIVES
+from hpo.training.packs.program import Program
+from hpo.training.packs.run import STATE, PackedRun, State
+from hpo.training.packs.update import PackOptimizer
+from hpo.training.parameters import split
 from hpo.training.precision import master_dtype
-from hpo.training.random import PackedMasks, permutations
-from hpo.training.record import measured
+from hpo.training.random import permutations
+from hpo.training.record import measure_validation
 
-ACTIVATIONS = list(DERIVATIVES)
 METRIC_SLOTS = 16
-"""Members whose metrics are computed at once; they take memory."""
+"""Members whose metrics are computed at once; a larger number needs more memory."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Kind:
-    """What the runs of a pack have in common; equal when the feed is the same object.
+class PackKey:
+    """What the runs of a pack have in common.
 
     Attributes:
         gradient: of the loss.
-        width: up to which hidden layers are padded.
+        family: of the networks.
+        size: the family's `pack_key`.
     """
 
-    feed: Feed
+    loader: BatchLoader
     batch_size: int
     gradient: Gradient
     metric: MetricName
     precision: Precision
-    width: int
+    family: Family[Any, Any]
+    size: Hashable
 
 
 class Pack:
     """Trains its members together.
 
     Attributes:
-        kind: what its members have in common.
-        members: by slot.
+        key: what the members have in common.
+        members: the runs, by slot.
     """
 
-    def __init__(self, kind: Kind, members: Sequence[Member]) -> None:
-        """Make room for the members, and rehearse: lack of memory shows before anyone is in.
+    def __init__(self, key: PackKey, members: Sequence[PackedRun]) -> None:
+        """Allocate memory for the members, and rehearse a step: memory runs out here if at all.
 
         Raises:
             RuntimeError: there is too little memory.
         """
-        self.members = sorted(members, key=lambda member: _order(member.run.config.model))
-        self.kind, self._feed, self._device = kind, kind.feed, kind.feed.device
-        data, configs = self._feed.data, [member.run.config for member in self.members]
-        self._shape = Shape(
-            n_inputs=data.x_train.shape[1],
-            n_outputs=data.n_outputs,
-            width=min(kind.width, max(-(-c.model.width // 8) * 8 for c in configs)),
-            models=tuple(config.model for config in configs),
+        family = key.family
+        self.members = sorted(members, key=lambda m: family.pack_order(m.run.config.model))
+        self.key, self._loader, self._device = key, key.loader, key.loader.device
+        data, configs = self._loader.data, [member.run.config for member in self.members]
+        self._n_batches = data.n_batches(key.batch_size)
+        self._master = master_dtype(key.precision)
+        self._working = getattr(torch, key.precision)
+        self._networks = family.pack(
+            [config.model for config in configs],
+            data.n_inputs,
+            data.n_outputs,
+            seeds=[config.training.seed for config in configs],
+            gradient=key.gradient,
+            master=self._master,
+            working=self._working,
+            device=self._device,
         )
-        self._n_batches = data.n_batches(kind.batch_size)
-        self._master = master_dtype(kind.precision)
-        self._working = getattr(torch, kind.precision)
         self._make_buffers()
-        self._optimizer = PackOptimizer(configs, self._blocks, self._master, self._device)
-        seeds = [config.training.seed for config in configs]
-        rates = [config.model.dropout for config in configs]
-        self._passes = PackPasses(
-            self._shape,
-            PackedMasks.of(seeds, rates, self._shape.width, self._master, self._device)
-            if any(rates)
-            else None,
-            kind.gradient,
-            self._working,
-            self._device,
-        )
+        blocks = self._networks.blocks
+        self._optimizer = PackOptimizer(configs, blocks, self._master, self._device)
         self._make_counters()
         self._program = Program(self._device)
         with torch.no_grad(), self._program.on_stream():
@@ -96,12 +92,12 @@ class Pack:
             self._forget()
 
     def enter(self, slot: int, state: State, orders: torch.Tensor | None = None) -> None:
-        """Bring a member in, before `begin`.
+        """Copy a member's state to its slot, before `begin`.
 
         Args:
-            slot: the member's.
+            slot: of the member.
             state: its tensors.
-            orders: of the rows in its epochs, from another pack; without them they are drawn.
+            orders: of the rows in its epochs, from another pack; drawn if None.
         """
         with torch.no_grad(), self._program.on_stream():
             for name, parts in self.state(slot).items():
@@ -114,7 +110,7 @@ class Pack:
             self._undrawn += [(slot, epoch), (slot, epoch + 1)]
 
     def begin(self) -> None:
-        """Take up every member where its record says it is."""
+        """Start every member at the position of its record."""
         records = [member.record for member in self.members]
         counted = [(r.n_steps, r.n_epochs, r.best.step, r.best.value, r.best_loss) for r in records]
         with torch.no_grad(), self._program.on_stream():
@@ -136,7 +132,7 @@ class Pack:
             self._ends.setdefault(-record.n_steps % self._n_batches, []).append(slot)
         self._n_ended = [record.n_epochs for record in records]
         self._starts = [record.n_steps for record in records]
-        # The engine of one run may stop after an epoch's last step, before it validates.
+        # The engine of one run may have stopped after an epoch's last step, before validation.
         is_owed = [r.n_steps == (r.n_epochs + 1) * self._n_batches for r in records]
         if owed := [slot for slot, owes in enumerate(is_owed) if owes]:
             with torch.no_grad(), self._program.on_stream():
@@ -144,42 +140,38 @@ class Pack:
         self._program.join()
 
     def flat(self, slot: int, tensors: Mapping[str, torch.Tensor]) -> State:
-        """A member's flat tensors, brought to the device and cut as `enter` takes them."""
+        """Move a member's flat tensors to the device and cut them for `enter`."""
         shapes = [part.shape for part in self.state(slot)[VALUES]]
-        sizes = [shape.numel() for shape in shapes]
-        with self._program.on_stream():  # whose memory is not used again before `enter` is done
+        with self._program.on_stream():  # so that their memory is not reused before `enter` is done
             moved = {name: tensor.to(self._device) for name, tensor in tensors.items()}
-        return {
-            name: [p.view(s) for p, s in zip(torch.split(tensor, sizes), shapes, strict=True)]
-            for name, tensor in moved.items()
-        }
+        return {name: split(tensor, shapes) for name, tensor in moved.items()}
 
     def state(self, slot: int) -> State:
         """Views of a member's tensors."""
         optimizer = self._optimizer
         buffers = (self._values, self._best_values, optimizer.mean, optimizer.mean_square)
         return {
-            name: cut(self._shape, self._blocks, found, slot)
+            name: self._networks.cut(found, slot)
             for name, found in zip(STATE, buffers, strict=True)
         }
 
     def orders(self, slot: int) -> torch.Tensor:
-        """The orders of rows in a member's even and odd epochs, this one's and the next: (2, n)."""
+        """The orders of rows in a member's current and next epoch, even epochs first: (2, n)."""
         return self._orders[:, slot]
 
     def __str__(self) -> str:
-        """Its size, and the share of its parameters that is padding."""
+        """The number of runs, and the share of padding among the parameters."""
         own = sum(
             part.numel() for slot in range(len(self.members)) for part in self.state(slot)[VALUES]
         )
         padding = 1 - own / sum(values.numel() for values in self._values)
         return (
-            f"{len(self.members)} of width {self._shape.width} and depth to {self._shape.depth}, "
-            f"{self.kind.precision}, batches of {self.kind.batch_size}: {padding:.0%} padding"
+            f"{len(self.members)} runs, {self.key.precision}, "
+            f"batches of {self.key.batch_size}: {padding:.0%} padding"
         )
 
     def step(self) -> None:
-        """Make an update of every member, and look after those that end an epoch by it."""
+        """Update every member, and handle those that end an epoch."""
         with torch.no_grad(), self._program.on_stream():
             self._program.run(self._step)
             self._n_steps += 1
@@ -187,7 +179,7 @@ class Pack:
                 self._end_epoch(ended)
 
     def read(self) -> dict[int, list[Measurement]]:
-        """Wait for the device, and note in the members' records what was measured, by slot."""
+        """Wait for the device and add the measurements to the records; returns them by slot."""
         with torch.no_grad(), self._program.on_stream():
             if self._pending:
                 self._end_pending()
@@ -198,7 +190,7 @@ class Pack:
                 record = self.members[slot].record
                 if not record.is_over:
                     is_sound = bool(is_finite[slot])
-                    noted = record.note(values[slot], losses[slot], is_finite=is_sound)
+                    noted = record.add_epoch(values[slot], losses[slot], is_finite=is_sound)
                     measured.setdefault(slot, []).extend([noted] if noted else [])
         for slot, start in enumerate(self._starts):
             record = self.members[slot].record
@@ -208,24 +200,27 @@ class Pack:
         return measured
 
     def _make_buffers(self) -> None:
-        self._blocks = blocks(self._shape)
-        of, device = self._blocks, self._device
+        blocks, device = self._networks.blocks, self._device
         self._values, self._best_values, self._aside = (
-            zeros(of, self._master, device) for _ in range(3)
+            [block.zeros(self._master, device) for block in blocks] for _ in range(3)
         )
-        self._gradients = zeros(of[:1], self._master, device) + zeros(of[1:], self._working, device)
-        is_mixed = self._working != self._master
-        n_between = len(of) - 1
-        between = zeros(of[1:], self._working, device) if is_mixed else self._values[1:]
-        self._copies = [None, *(between if is_mixed else [None] * n_between)]
-        self._layers = self._linears([self._values[0], *between])
-        self._gradient_layers = self._linears(self._gradients)
+        self._types = [self._master if block.is_master else self._working for block in blocks]
+        self._gradients = [
+            block.zeros(dtype, device) for block, dtype in zip(blocks, self._types, strict=True)
+        ]
+        self._copies = [
+            None if dtype == self._master else block.zeros(dtype, device)
+            for block, dtype in zip(blocks, self._types, strict=True)
+        ]
+        pairs = zip(self._values, self._copies, strict=True)
+        working = [values if copies is None else copies for values, copies in pairs]
+        self._networks.bind(working, self._gradients)
 
     def _make_counters(self) -> None:
         n, device = len(self.members), self._device
-        n_rows = len(self._feed.x_train)
+        n_rows = len(self._loader.x_train)
         self._slots = torch.arange(n, device=device)
-        self._rows = torch.arange(min(self.kind.batch_size, n_rows), device=device)
+        self._rows = torch.arange(min(self.key.batch_size, n_rows), device=device)
         self._orders = torch.zeros(2, n, n_rows, dtype=torch.int32, device=device)
         self._steps, self._epochs = torch.zeros_like(self._slots), torch.zeros_like(self._slots)
         self._best_epochs = torch.zeros_like(self._slots)
@@ -237,7 +232,7 @@ class Pack:
         self._max_epochs = torch.tensor([each.max_epochs for each in training], device=device)
 
     def _forget(self) -> None:
-        """Begin with no member, as if nothing had been rehearsed; what counts is set by `begin`."""
+        """Reset the state after the rehearsal; `begin` sets the counters."""
         self._has_diverged.zero_()
         self._n_steps = 0
         self._ends: dict[int, list[int]] = {}
@@ -247,41 +242,39 @@ class Pack:
         self._pending: list[int] = []
         self._log: list[tuple[list[int], torch.Tensor]] = []
 
-    def _linears(self, buffers: Sequence[torch.Tensor]) -> list[Linear]:
-        """The layers in some buffers: first, output, between."""
-        pairs = zip(self._blocks, buffers, strict=True)
-        return [linear for block, buffer in pairs for linear in block.linears(buffer)]
-
     def _step(self) -> None:
-        parts, batch = self._program.parts, self._batch()
-        self._passes.run(
-            self._layers, self._gradient_layers, *batch, self._steps, parts.dropped, parts.keys
-        )
+        functions = self._program.functions
+        self._networks.run(*self._batch(), self._steps, functions.apply_dropout, functions.keys)
         self._optimizer.step(
-            self._values, self._copies, self._gradients, self._steps, parts.update, parts.scales
+            self._values,
+            self._copies,
+            self._gradients,
+            self._steps,
+            functions.update,
+            functions.scales,
         )
         self._steps.add_(1)
 
     def _batch(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Each member's next batch; rows beyond the end of its epoch weigh nothing."""
-        n_rows, n = len(self._feed.x_train), len(self.members)
+        """Each member's next batch; rows beyond the end of its epoch have weight 0."""
+        n_rows, n = len(self._loader.x_train), len(self.members)
         epochs, batches = self._steps // self._n_batches, self._steps % self._n_batches
-        rows = batches[:, None] * self.kind.batch_size + self._rows
+        rows = batches[:, None] * self.key.batch_size + self._rows
         is_row = rows < n_rows
         places = (epochs % 2 * n + self._slots)[:, None] * n_rows + rows.clamp(max=n_rows - 1)
         index = self._orders.view(-1).index_select(0, places.view(-1))
-        x = self._feed.x_train.index_select(0, index).view(*rows.shape, -1)
-        y = self._feed.y_train.index_select(0, index).view(rows.shape)
+        x = self._loader.x_train.index_select(0, index).view(*rows.shape, -1)
+        y = self._loader.y_train.index_select(0, index).view(rows.shape)
         weights = is_row.to(self._master) / is_row.sum(dim=1, keepdim=True)
         return x, y, weights[..., None]
 
     def _end_epoch(self, ended: list[int]) -> None:
-        """Set the parameters of these slots aside; validate when all have some aside."""
+        """Copy the parameters of these slots aside; validate once all slots have a copy."""
         if not set(self._pending).isdisjoint(ended):
             self._end_pending()
         index = self._index(ended)
         for aside, values in zip(self._aside, self._values, strict=True):
-            own = index[: sum(slot < len(values) for slot in ended)]  # both in order of slots
+            own = index[: sum(slot < len(values) for slot in ended)]  # slots are in order
             aside.index_copy_(0, own, values.index_select(0, own))
         for slot in ended:
             self._n_ended[slot] += 1
@@ -290,7 +283,7 @@ class Pack:
             self._end_pending()
 
     def _end_pending(self) -> None:
-        """Validate what is aside, and draw the orders of the epochs after the next."""
+        """Validate the copies, and draw the orders of the epochs after the next."""
         pending, self._pending = self._pending, []
         is_pending = torch.zeros_like(self._has_diverged)
         is_pending.index_fill_(0, self._index(pending), value=True)
@@ -301,11 +294,10 @@ class Pack:
         self._draw_orders([(slot, self._n_ended[slot] + 1) for slot in pending])
 
     def _validate(self) -> torch.Tensor:
-        """Of what is aside, float64 (3, slots): metric, loss, whether all outputs are finite."""
-        linears = self._linears(self._aside[:1] + [a.to(self._working) for a in self._aside[1:]])
-        outputs = [self._passes.outputs(linears, x) for x in self._feed.validation_blocks()]
-        logits = torch.cat(outputs, dim=1)
-        of_slot = partial(measured, self._feed, self.kind.metric)
+        """Metric, loss and whether all outputs are finite, of the copies: float64 (3, slots)."""
+        values = [a.to(dtype) for a, dtype in zip(self._aside, self._types, strict=True)]
+        logits = self._networks.outputs(values, self._loader.validation_blocks())
+        of_slot = partial(measure_validation, self._loader, self.key.metric)
         found = torch.vmap(of_slot, chunk_size=METRIC_SLOTS)(logits)
         is_finite = logits.isfinite().flatten(1).all(dim=1).double()
         return torch.cat([found.t(), is_finite[None]])
@@ -317,10 +309,10 @@ class Pack:
         losses: torch.Tensor,
         is_finite: torch.Tensor,
     ) -> None:
-        """Keep what is aside where it is the best so far, as `Record.note` does for the host."""
+        """Keep the copies that are the best so far, by the rules of `Record.add_epoch`."""
         is_over = self._has_diverged | (self._epochs - self._best_epochs >= self._patience)
         is_over |= self._epochs >= self._max_epochs
-        gain = METRICS[self.kind.metric].direction.sign * (self._best - values)
+        gain = METRICS[self.key.metric].direction.sign * (self._best - values)
         is_lower = (losses < self._best_losses) | self._best_losses.isnan()
         is_gain = (self._best_epochs == 0) | (gain > 0) | ((gain == 0) & is_lower)
         is_sound = is_finite & values.isfinite()
@@ -334,23 +326,17 @@ class Pack:
             best.copy_(torch.where(is_best[: len(best), None], aside, best))
 
     def _draw_orders(self, epochs: Sequence[tuple[int, int]]) -> None:
-        """Draw the order of rows for some slots' epochs."""
+        """Draw the order of rows for epochs given as (slot, epoch)."""
         if not epochs:
             return
         n = len(self.members)
         seeds = [self.members[slot].run.config.training.seed for slot, _ in epochs]
         numbers = [epoch for _, epoch in epochs]
         drawn = permutations(
-            list(zip(seeds, numbers, strict=True)), len(self._feed.x_train), self._device
+            list(zip(seeds, numbers, strict=True)), len(self._loader.x_train), self._device
         )
         places = self._index([epoch % 2 * n + slot for slot, epoch in epochs])
         self._orders.view(2 * n, -1).index_copy_(0, places, drawn.to(torch.int32))
 
     def _index(self, slots: Sequence[int]) -> torch.Tensor:
         return torch.tensor(slots).to(self._device, non_blocking=True)
-
-
-def _order(model: ModelConfig) -> tuple[int, int]:
-    """Deepest first; then by activation, there and back, so that few neighbours differ."""
-    rank = ACTIVATIONS.index(model.activation)
-    return -model.depth, rank if model.depth % 2 else -rank

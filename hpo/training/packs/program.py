@@ -1,9 +1,9 @@
-"""How a device runs a pack's step: recorded as one CUDA graph, or function by function.
+"""Runs a pack's step on a device: as one CUDA graph, or function by function.
 
-On a GPU the elementwise parts of update and dropout are compiled into a kernel or two each, and the
-whole step is recorded once and replayed, so that hundreds of kernels cost one launch. Where the
-compiler or the recording fails, the same functions run one by one, and a warning says so. A
-processor always runs them so: launches cost it nothing.
+On a GPU the elementwise parts of update and dropout are compiled to one or two kernels each, and
+the whole step is captured once as a CUDA graph and replayed, so that hundreds of kernels cost one
+launch. If compilation or capture fails, a warning is logged and the same functions run one by one.
+They always do on a CPU, where launches cost nothing.
 """
 
 import logging
@@ -16,23 +16,23 @@ import torch
 
 from hpo.config.errors import first_line
 from hpo.training.memory import free_memory, is_out_of_memory
-from hpo.training.pack_update import scales, update
-from hpo.training.random import PackedMasks, dropped
+from hpo.training.packs.update import scales, update
+from hpo.training.random import PackedMasks, apply_dropout
 
 log = logging.getLogger(__name__)
 
 
-class Parts(NamedTuple):
-    """The elementwise parts of a step, as they are or compiled.
+class StepFunctions(NamedTuple):
+    """The elementwise functions of a step, compiled or not.
 
     Attributes:
-        update: of `hpo.training.pack_update`; `scales` alike.
-        dropped: of `hpo.training.random`; `keys` is that of `PackedMasks`.
+        update: from `hpo.training.packs.update`, as is `scales`.
+        apply_dropout: from `hpo.training.random`, as is `keys` of `PackedMasks`.
     """
 
     update: Callable[..., Any] = update
     scales: Callable[..., Any] = scales
-    dropped: Callable[..., Any] = dropped
+    apply_dropout: Callable[..., Any] = apply_dropout
     keys: Callable[..., Any] = PackedMasks.keys
 
 
@@ -40,39 +40,39 @@ class Program:
     """Runs a pack's step.
 
     Attributes:
-        parts: of it, compiled where that is possible.
+        functions: of the step, compiled if possible.
         can_compile: False once the compiler has failed in this process.
-        can_record: likewise a recording, for another reason than lack of memory.
+        can_record: False once a capture has failed for another reason than lack of memory.
     """
 
     can_compile: ClassVar[bool] = True
     can_record: ClassVar[bool] = True
 
     def __init__(self, device: torch.device) -> None:
-        """Choose how to run on a device."""
-        self.parts = Parts()
+        """Prepare a stream and compiled functions on a GPU."""
+        self.functions = StepFunctions()
         self._graph: torch.cuda.CUDAGraph | None = None
         self._stream: torch.cuda.Stream | None = None
         if device.type == "cuda":
             self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
             self._stream.wait_stream(torch.cuda.current_stream(device))
             if self.can_compile:
-                self.parts = _compiled()
+                self.functions = _compiled()
 
     def on_stream(self) -> AbstractContextManager[Any]:
-        """Where all of the pack's work goes: several packs share a GPU, each on its stream."""
+        """The pack's stream: several packs share a GPU, each on its own stream."""
         return torch.cuda.stream(self._stream) if self._stream else nullcontext()
 
     def join(self) -> None:
-        """Let other work wait for what was begun here, such as reading memory that is given up."""
+        """Make the current stream wait for the work on the pack's stream."""
         if self._stream:
             torch.cuda.current_stream(self._stream.device).wait_stream(self._stream)
 
     def rehearse(self, step: Callable[[], None]) -> None:
-        """Make a step once, and record it where the device can.
+        """Make a step once, and capture it if the device can.
 
         Args:
-            step: works on fixed tensors, without a look at their values.
+            step: works on fixed tensors and does not read their values.
 
         Raises:
             RuntimeError: there is too little memory.
@@ -92,29 +92,31 @@ class Program:
                     return
                 if is_last:
                     raise
-            # During a recording the allocator gives back nothing of what it keeps in store.
+            # During a capture the allocator frees nothing of its cache.
             free_memory(self._stream.device)
 
     def _warm_up(self, step: Callable[[], None]) -> None:
-        """Make a step as it will be recorded: libraries load, and kernels are compiled.
+        """Make a step before it is captured: libraries load, and kernels are compiled.
 
-        Compilers fail in many ways: no Triton, no C compiler, no place for what they write.
+        Compilers fail in many ways: no Triton, no C compiler, no writable directory.
         """
         try:
             with _for_any_size():
                 step()
             return
         except Exception as error:
-            if self.parts == Parts() or is_out_of_memory(error):
+            if self.functions == StepFunctions() or is_out_of_memory(error):
                 raise
-            cause = getattr(error, "inner_exception", error)  # its own first line says nothing
+            cause = getattr(
+                error, "inner_exception", error
+            )  # the first line of `error` names only the backend
             log.warning("packs train without compiled kernels: %s", first_line(cause))
         Program.can_compile = False
-        self.parts = Parts()
+        self.functions = StepFunctions()
         step()
 
     def run(self, step: Callable[[], None]) -> None:
-        """Make the step that was rehearsed; it refers to the pack, so that it is not kept here."""
+        """Make the rehearsed step. It is an argument, since it refers to the pack."""
         if self._graph:
             self._graph.replay()
         else:
@@ -122,20 +124,19 @@ class Program:
 
 
 @cache
-def _compiled() -> Parts:
-    """For packs of any size."""
-    return Parts(*[torch.compile(part, dynamic=True) for part in Parts()])
+def _compiled() -> StepFunctions:
+    """The functions compiled for packs of any size."""
+    return StepFunctions(*[torch.compile(part, dynamic=True) for part in StepFunctions()])
 
 
 @contextmanager
 def _for_any_size() -> Iterator[None]:
-    """Compile so that sizes may differ later that happen to be equal now.
+    """Configure the compiler for sizes that vary independently.
 
-    Every pack has sizes of its own, and after some variants of a function, 8 by default, the
-    compiler gives up on it. A constant such as an optimizer's epsilon never differs: taken for a
-    variable it would be a tensor on the processor, given to a kernel that runs elsewhere. The
-    compiler's own processes, one for each core up to 32 in every worker, would be many for two
-    small kernels.
+    Every pack has its own sizes, and after 8 variants of a function, by default, the compiler gives
+    up on it. Floats, such as an optimizer's epsilon, are constants: as variables they would become
+    CPU tensors that a kernel on the GPU cannot read. One compile thread is enough for two small
+    kernels; by default each worker starts a process per core, up to 32.
     """
     from torch._dynamo import config
     from torch._inductor import config as inductor
@@ -150,16 +151,16 @@ def _for_any_size() -> Iterator[None]:
 
 
 def _recorded(step: Callable[[], None]) -> torch.cuda.CUDAGraph:
-    """A step as one graph on the current stream."""
+    """Capture a step as a CUDA graph on the current stream."""
     graph, pool = torch.cuda.CUDAGraph(), torch.cuda.graph_pool_handle()
     torch.cuda.synchronize()
-    # Other threads of the process may use the device meanwhile; `torch.cuda.graph` would collect
-    # garbage and empty the allocator's cache each time besides.
+    # Other threads may use the device meanwhile. `torch.cuda.graph` would also collect garbage and
+    # empty the allocator's cache each time.
     graph.capture_begin(pool, capture_error_mode="thread_local")
     try:
         step()
     except BaseException:
-        with suppress(RuntimeError):  # a consequence, which says nothing
+        with suppress(RuntimeError):  # only a consequence of the first error
             _end(graph, pool)
         raise
     _end(graph, pool)
@@ -167,15 +168,15 @@ def _recorded(step: Callable[[], None]) -> torch.cuda.CUDAGraph:
 
 
 def _end(graph: torch.cuda.CUDAGraph, pool: Any) -> None:
-    """End a recording.
+    """End a capture.
 
-    One that CUDA has broken off torch leaves half open: the allocator would take itself to be in a
-    recording for ever, and the next `empty_cache` would raise.
+    When CUDA has aborted the capture, torch leaves the allocator in capture mode, and the next
+    `empty_cache` would raise.
     """
     try:
         graph.capture_end()
     except RuntimeError:
-        with suppress(RuntimeError):  # it was ended after all
+        with suppress(RuntimeError):  # the capture has ended after all
             torch._C._cuda_endAllocateToPool(torch.cuda.current_device(), pool)
             torch._C._cuda_releasePool(torch.cuda.current_device(), pool)
         raise
