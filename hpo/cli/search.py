@@ -5,7 +5,6 @@ import sys
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -75,11 +74,10 @@ def run(
     with writing(f"--out {winners}"):  # before the search, not after it
         winners.mkdir(parents=True, exist_ok=True)
     if (status := study.progress()).state == "finished":
-        hint = "" if status.n_points is not None else "; hpo extend raises its budget"
-        say(f"{study.name} is finished: {status.reason}{hint}")
+        say(status.why_closed)
     search_here(created, slots, arguments)
-    if study.progress().state == "stopped":
-        say(f"{study.name} is stopped: hpo resume {study.name} opens it")
+    if (status := study.progress()).state == "stopped":
+        say(status.why_closed)
     folders = export(created, winners, top=top)
     print_leaderboard(study, leaderboard(study)[:10])
     for folder in folders:
@@ -142,10 +140,10 @@ def worker(
         hpo worker california-housing --gpus 0,1 --storage postgresql://me@db/hpo
     """
     from hpo.files.store import ArtifactStore
-    from hpo.launch.burial import bury_worker
+    from hpo.launch.workers import create_supervisor
     from hpo.storage.engine import open_storage
     from hpo.worker.quota import Quota
-    from hpo.worker.supervisor import EXIT_RELEASED, Supervisor
+    from hpo.worker.supervisor import EXIT_RELEASED
 
     arguments = worker.arguments()
     if timeout is not None:
@@ -159,12 +157,12 @@ def worker(
         store = ArtifactStore(artifacts, create=False)
         slots = local.slots()
         opened_storage.check_room(len(slots))
-        supervisor = Supervisor(
-            arguments=[*(names or []), *arguments],
-            environment={"HPO_STORAGE": opened_storage.url, "HPO_ARTIFACTS": store.url},
-            slots=slots,
-            quota=Quota() if n_trials is None else Quota.limited(n_trials),
-            on_death=partial(bury_worker, opened_storage, store),
+        supervisor = create_supervisor(
+            opened_storage,
+            store,
+            slots,
+            [*(names or []), *arguments],
+            quota=None if n_trials is None else Quota.limited(n_trials),
         )
         with suppress(KeyboardInterrupt), supervisor:
             supervisor.wait()
@@ -232,13 +230,17 @@ def search_here(
         arguments: further arguments of each worker.
     """
     from hpo.cli.live import watch
-    from hpo.launch.search import local_crew, search
+    from hpo.launch.search import search
+    from hpo.launch.workers import create_supervisor
 
     interrupt_at_sigterm()
-    with watch(artifacts.study, len(slots)) as view:
-        crew = local_crew(artifacts, slots, arguments, view.log)
+    study = artifacts.study
+    with watch(study, len(slots)) as view:
+        workers = create_supervisor(
+            study.storage, artifacts.store, slots, [study.name, *arguments], on_line=view.log
+        )
         try:
-            code = search(artifacts, crew, view.update)
+            code = search(artifacts, workers, view.update)
         except KeyboardInterrupt:
             view.log("Interrupted. Run the same command again to continue.")
             raise typer.Exit(130) from None

@@ -126,8 +126,9 @@ def dashboard(
     Example:
         hpo dashboard --host 0.0.0.0 --password-file password.txt --tls-cert c.pem --tls-key k.pem
     """
-    from hpo.dashboard.password import read_password
-    from hpo.dashboard.server import ServerSettings, serve
+    from hpo.dashboard.application import ServerSettings
+    from hpo.dashboard.login import read_password
+    from hpo.dashboard.server import serve
     from hpo.files.store import ArtifactStore
 
     settings = ServerSettings(

@@ -95,8 +95,9 @@ def stop(name: StudyName, storage: StorageUrl = DEFAULT_STORAGE) -> None:
     """
     from hpo.study.steering import set_standing
 
-    set_standing(load_study(name, storage), "stopped")
-    say(f"{name} is stopped: hpo resume {name} opens it again")
+    study = load_study(name, storage)
+    set_standing(study, "stopped")
+    say(study.progress().why_closed)
 
 
 def prune(name: StudyName, number: TrialNumber, storage: StorageUrl = DEFAULT_STORAGE) -> None:

@@ -154,10 +154,10 @@ def load_experiment(store: ArtifactStore, data: StudyData) -> Experiment:
     if not data.copy:
         return _from_source(data)
     path = table_path(data.fingerprint)
-    if (near := store.near(path)) is None:
+    if (file := store.local_path(path)) is None:
         return _cached(data, partial(store.fetch, path))
     try:
-        return _read(data, near)
+        return _read(data, file)
     except OSError as error:
         what = f"artifact {path} cannot be read from {store.safe_url}"
         raise ArtifactError(f"{what}: {error.strerror or error}") from None

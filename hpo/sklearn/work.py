@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from hpo.config.errors import InputError
-from hpo.launch.inside import search_inside
+from hpo.launch.in_process import search_in_process
 from hpo.launch.local import local_slots
 from hpo.launch.search import search_locally
 from hpo.launch.single import choose_device
@@ -55,6 +55,6 @@ def run_search(created: CreatedStudy, place: Workplace) -> None:
         HpoError: the workers failed.
     """
     if isinstance(place, torch.device):
-        search_inside(created, place)
+        search_in_process(created, place)
     else:
         search_locally(created, place, on_line=log.info)

@@ -161,6 +161,16 @@ class StudyStatus:
         return f"all {budget.n_trials} trials of its budget are over"
 
     @property
+    def why_closed(self) -> str:
+        """Why the study has no work for workers, and how to reopen it; empty while it is open."""
+        if self.is_used_up:
+            how = "" if self.n_points is not None else f"; hpo extend {self.name} raises its budget"
+            return f"{self.name} is finished: {self.reason}{how}"
+        if self.standing == "stopped":
+            return f"{self.name} is stopped: hpo resume {self.name} opens it again"
+        return ""
+
+    @property
     def is_finished(self) -> bool:
         """Whether there is nothing left to do for workers, by the budget or by a stop."""
         return self.standing == "stopped" or self.is_used_up

@@ -13,6 +13,7 @@ from sqlalchemy.engine import Connection
 from hpo.config.definition import Budget, StudyDefinition
 from hpo.config.errors import BudgetError, InputError, StudyNotFoundError
 from hpo.config.parsing import validate
+from hpo.config.points import grid
 from hpo.config.strategies import GridSampler
 from hpo.storage import attributes, interventions, leases, ledger
 from hpo.storage.interventions import TrialRow
@@ -82,10 +83,8 @@ def set_standing(study: Study, standing: Standing) -> None:
     Raises:
         InputError: it is finished: there is nothing to pause or to stop.
     """
-    if standing != "open" and study.progress().is_used_up:
-        raise InputError(
-            f"study {study.name} is finished: hpo extend {study.name} lets it search further"
-        )
+    if standing != "open" and (status := study.progress()).is_used_up:
+        raise InputError(f"study {status.why_closed}")
 
     def write(connection: Connection) -> None:
         if standing == "open":
@@ -230,7 +229,7 @@ def _check_grid(connection: Connection, study: Study, before: Budget, after: Bud
     """Refuse trials for which a grid has no points."""
     if not isinstance(study.definition.sampler, GridSampler):
         return
-    n_points = sum(1 for _ in study.definition.space.grid())
+    n_points = grid(study.definition.space).n
     most = n_points + interventions.count_copies(connection, study.id)
     if before.n_trials < after.n_trials > most:
         raise BudgetError(

@@ -11,7 +11,7 @@ import pytest
 
 from hpo.training.single import SingleTrainer
 from hpo.training.trainer import Event
-from hpo.worker import pace
+from hpo.worker import outbox
 from hpo.worker.loop import Timing
 from tests.support.crowd import opened
 from tests.support.faults.audit import audit, orphans
@@ -34,7 +34,7 @@ class Unhurried(SingleTrainer):
 
 
 def work(gate: Gate, *address: str) -> None:
-    pace.LONGEST_SECONDS = 1.0  # so that it soon sees that all is done
+    outbox.MAX_PAUSE_SECONDS = 1.0  # so that it soon sees that all is done
     with opened(*address) as (study, store):
         worker = make_worker(study, store, Unhurried("cpu"), timing=Timing(lease=2.5))
         gate.wait()

@@ -365,7 +365,7 @@ def test_a_search_that_found_nothing_says_so() -> None:
 
 @pytest.mark.slow
 def test_worker_processes_share_a_fit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delattr("hpo.sklearn.work.search_inside")
+    monkeypatch.delattr("hpo.sklearn.work.search_in_process")
     model = classifier(n_trials=4, workers=2).fit(*points())
     assert [trial.number for trial in model.study_.trials] == [0, 1, 2, 3]
     assert {trial.state.is_finished() for trial in model.study_.trials} == {True}

@@ -15,7 +15,7 @@ from hpo.storage.overview import read_workers
 from hpo.study.catalog import create_study, delete_study
 from hpo.study.fleet import Fleet, OpenStudy, priorities, prioritize, share_out
 from hpo.study.study import Study, WorkerId
-from hpo.worker.claims import all_of_the_first
+from hpo.worker.claims import first_study_first
 from hpo.worker.loop import Timing, Worker
 from hpo.worker.quota import Quota
 from tests.support.command_line import hpo
@@ -132,7 +132,7 @@ def test_a_worker_with_many_slots_spreads_and_all_studies_are_finished(
         assert firsts == {"a": 2, "b": 2}
         worker = Worker(
             studies=(lambda: studies) if is_named else fleet.studies,
-            shares=all_of_the_first if is_named else fleet.shares,
+            shares=first_study_first if is_named else fleet.shares,
             store=store,
             trainer=Pack(4),
             slots=4,

@@ -202,7 +202,7 @@ def test_a_worker_that_hangs_is_killed_by_its_own_heartbeat(
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.returncode == -signal.SIGKILL
     assert "no progress for" in done.stderr
-    assert "trials in hand: 0" in done.stderr
+    assert "trials in progress: 0" in done.stderr
     assert study.progress().counts == {"RUNNING": 1}
 
 
@@ -325,7 +325,9 @@ def test_a_worker_gives_up_after_failures_in_a_row(
     make_study: Callable[..., Study], store: ArtifactStore
 ) -> None:
     study = make_study(n_trials=10)
-    with pytest.raises(HpoError, match="5 trials in a row failed, the last one of: out of memory"):
+    with pytest.raises(
+        HpoError, match="5 trials in a row failed, the last one with: out of memory"
+    ):
         make_worker(study, store, trainer=OutOfMemory("cpu")).work(threading.Event())
     assert study.progress().counts == {"FAIL": MAX_FAILURES}
 

@@ -17,10 +17,10 @@ from hpo.models.experiment import Experiment
 from hpo.storage.engine import open_storage
 from hpo.study.catalog import bury, open_study
 from hpo.study.study import Claim, Lease, Study, WorkerId
-from hpo.worker import pace
+from hpo.worker import outbox
 from hpo.worker.loop import Worker
-from hpo.worker.places import Places
 from hpo.worker.quota import Quota
+from hpo.worker.slots import Slots
 from tests.support import workers
 from tests.support.pack import Pack
 from tests.support.workers import STUDY
@@ -150,7 +150,7 @@ from hpo.study.catalog import open_study
 from hpo.storage.engine import open_storage
 from hpo.study.study import WorkerId
 from hpo.worker.loop import Timing, Worker
-from hpo.worker.places import Places
+from hpo.worker.slots import Slots
 from hpo.worker.quota import Quota
 from tests.support.pack import Pack
 
@@ -258,7 +258,7 @@ def test_a_stop_gives_all_of_them_back(make_study: Make, store: ArtifactStore) -
 @pytest.fixture
 def three_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
     """Workers claim three trials more than they have slots."""
-    monkeypatch.setattr(Places, "n_wanted", lambda own, jobs: max(0, own.n + 3 - len(jobs)))
+    monkeypatch.setattr(Slots, "n_wanted", lambda own, jobs: max(0, own.n + 3 - len(jobs)))
 
 
 @pytest.mark.usefixtures("three_ahead")
@@ -304,13 +304,13 @@ def test_a_model_that_cannot_be_made_gives_its_trial_back(
     )
 
 
-class TestPace:
+class TestThrottle:
     def test_reports_wait_as_long_as_sending_them_is_worth(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         now = 100.0
-        monkeypatch.setattr(pace.time, "monotonic", lambda: now)
-        reports = pace.Pace()
+        monkeypatch.setattr(outbox.time, "monotonic", lambda: now)
+        reports = outbox.Throttle()
         for took, waits in ((0.01, 0.2), (1.0, 5.0)):
             assert reports.is_due
             with reports.timed():

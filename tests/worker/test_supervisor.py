@@ -132,8 +132,8 @@ def test_a_worker_that_hangs_does_not_outlive_a_dead_supervisor() -> None:
         "import time\n"
         "from hpo.worker import __main__ as worker\n"
         "worker.GRACE_SECONDS = 0.1\n"
-        "stop = worker.Stop()\n"
-        "stop.hand_back(lambda: None)\n"
+        "stop = worker.StopSignal()\n"
+        "stop.install(lambda: None)\n"
         "stop.watch_parent()\n"
         "time.sleep(60)\n"
     )
