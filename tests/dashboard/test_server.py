@@ -48,7 +48,7 @@ def begin(**settings) -> None:
 
 
 def test_many_readers_are_served_at_once():
-    all_of_them = threading.Barrier(8, timeout=20)
+    all_of_them = threading.Barrier(8, timeout=60)
 
     def slow(environ, start):
         all_of_them.wait()
@@ -154,7 +154,7 @@ def test_the_command_serves_by_tls_until_interrupted(tmp_path, certificate):
         port = int(re.search(r"https://127\.0\.0\.1:(\d+)/", process.stdout.readline())[1])
         idle = socket.create_connection(("127.0.0.1", port))  # without a handshake
         context = ssl.create_default_context(cafile=certificate[0])
-        connection = http.client.HTTPSConnection("localhost", port, timeout=10, context=context)
+        connection = http.client.HTTPSConnection("localhost", port, timeout=60, context=context)
         form = {"Content-Type": "application/x-www-form-urlencoded"}
         connection.request("POST", "/login", "password=sesame", form)
         response = connection.getresponse()

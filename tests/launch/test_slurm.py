@@ -12,9 +12,9 @@ from hpo.config.errors import InputError
 from hpo.launch.slurm import time_limit
 from tests.support import machine
 from tests.support.command_line import Outcome, hpo
-from tests.support.faults.processes import wait_until
 from tests.support.faults.setting import Setting, make_setting
 from tests.support.slurm_cluster import Cluster, slurm_cluster
+from tests.support.waiting import wait_until
 
 POSTGRESQL = "postgresql://me:geheim@db.example/hpo"
 LONG = 1000
@@ -140,7 +140,7 @@ def come_back(cluster: Cluster, job: str) -> None:
 
     Not all of them: nodes refuse a job's new credential in the second in which its old one ended.
     """
-    wait_until(lambda: cluster.state(job) == "PENDING", 20, f"requeued: job {job}")
+    wait_until(lambda: cluster.state(job) == "PENDING", f"requeued: job {job}")
     cluster.say("scontrol", "update", f"JobId={job}", "StartTime=now+3")
 
 
@@ -151,15 +151,15 @@ def test_members_that_had_to_go_come_back_and_the_study_ends(
     setting = make_setting(tmp_path, postgresql_url, n_trials=2, max_epochs=LONG)
     job = launch(cluster, setting, tmp_path, "--workers", "2")
     at_notice, preempted = f"{job}_0", f"{job}_1"
-    wait_until(lambda: len(epochs(setting)) == 2, 60, "two trials running")
-    wait_until(lambda: min(epochs(setting).values()) > 50, 60, "in the middle of both")
+    wait_until(lambda: len(epochs(setting)) == 2, "two trials running")
+    wait_until(lambda: min(epochs(setting).values()) > 50, "in the middle of both")
 
     cluster.say("scancel", "--signal=TERM", at_notice)  # to the step only, as --signal=TERM@ does
     cluster.say("scontrol", "requeue", preempted)
     come_back(cluster, at_notice)
     come_back(cluster, preempted)
-    wait_until(lambda: setting.study.progress().is_finished, 120, "finished")
-    wait_until(lambda: not cluster.say("squeue", "--noheader"), 30, "an empty queue")
+    wait_until(lambda: setting.study.progress().is_finished, "finished")
+    wait_until(lambda: not cluster.say("squeue", "--noheader"), "an empty queue")
 
     trials = setting.study.trials()
     assert [trial.state.name for trial in trials] == ["COMPLETE"] * 2
@@ -182,9 +182,9 @@ def test_a_cancelled_array_hands_its_trial_back_and_stays_cancelled(
 ) -> None:
     setting = make_setting(tmp_path, postgresql_url, n_trials=1, max_epochs=20 * LONG)
     job = launch(cluster, setting, tmp_path)
-    wait_until(lambda: epochs(setting).get(0, 0) > 50, 60, "in the middle of the trial")
+    wait_until(lambda: epochs(setting).get(0, 0) > 50, "in the middle of the trial")
     cluster.say("scancel", job)
-    wait_until(lambda: not cluster.say("squeue", "--noheader"), 30, "an empty queue")
+    wait_until(lambda: not cluster.say("squeue", "--noheader"), "an empty queue")
     assert cluster.state(f"{job}_0") == "CANCELLED"
     assert [trial.state.name for trial in setting.study.trials()] == ["WAITING"]
     setting.close()

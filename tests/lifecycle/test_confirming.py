@@ -20,7 +20,7 @@ from hpo.study.confirmation import SEED, Estimate
 from hpo.study.leaderboard import leaderboard, ranked
 from hpo.study.study import FinalState, Study, WorkerId
 from tests.support.definitions import definition
-from tests.support.furnished import grow_old
+from tests.support.every_state import grow_old
 
 ME = WorkerId(host="here", pid=1, device="cpu")
 

@@ -10,7 +10,7 @@ import torch
 
 import hpo.data.dataset
 import hpo.lifecycle.creation
-from hpo.config.space import SearchSpace
+import hpo.study.sampling
 from hpo.data.preprocessing import Preprocessor
 from hpo.data.table import Table
 from hpo.lifecycle.creation import CreatedStudy, create_from_file
@@ -39,7 +39,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     count(Preprocessor, "fit")
     count(Table, "read")
     count(Table, "fingerprint")
-    count(SearchSpace, "grid")
+    count(hpo.study.sampling, "grid")
     return counts
 
 

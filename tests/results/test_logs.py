@@ -11,14 +11,14 @@ from hpo.files.store import ArtifactStore, trial_path
 from hpo.results.logs import read_logs
 from hpo.storage.engine import open_storage
 from hpo.study.artifacts import StudyArtifacts
-from tests.support.furnished import furnish
+from tests.support.every_state import study_in_every_state
 
 
 @pytest.fixture
 def artifacts(tmp_path: Path) -> Iterator[StudyArtifacts]:
     store = ArtifactStore(str(tmp_path / "artifacts"))
     with closing(open_storage(f"sqlite:///{tmp_path}/hpo.db")) as storage:
-        yield StudyArtifacts(study=furnish(storage, store), store=store)
+        yield StudyArtifacts(study=study_in_every_state(storage, store), store=store)
 
 
 def test_come_by_attempt_and_in_its_order(artifacts: StudyArtifacts) -> None:

@@ -1,4 +1,4 @@
-"""A study with trials, and requests to a dashboard over HTTP."""
+"""A study for the dashboard, and an HTTP client."""
 
 import base64
 import http.client
@@ -24,7 +24,7 @@ WEIGHTS = b"<script>alert(1)</script>"
 
 
 def make_study(storage: Storage, store: ArtifactStore, n_trials: int = 3) -> Study:
-    """Create a study of `n_trials` COMPLETE trials with weights, and a budget for one more."""
+    """Create a study of `n_trials` COMPLETE trials with four epochs each, and one trial to go."""
     data = {"source": SOURCE, "target": "y", "task": "regression", "fingerprint": "f" * 64}
     study = create_study(storage, definition(n_trials + 1, name="houses", data=data), store.id)
     for number in range(n_trials):
@@ -45,7 +45,7 @@ def make_study(storage: Storage, store: ArtifactStore, n_trials: int = 3) -> Stu
 
 @contextmanager
 def served(app: WSGIApplication) -> Iterator[int]:
-    """Serve an application; yields its port."""
+    """Serve an application; yield its port."""
     with listening(app, "127.0.0.1", 0) as server:
         server.expiration_interval = 0.02  # seconds that it takes to stop
         thread = threading.Thread(target=server.serve)
@@ -60,8 +60,8 @@ def served(app: WSGIApplication) -> Iterator[int]:
 def ask(
     port: int, path: str = "/api/studies", method: str = "GET", body: str | None = None, **headers
 ) -> tuple[http.client.HTTPResponse, str]:
-    """Send a request; names of headers are written with underscores."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    """Send a request; underscores in header names stand for dashes."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     connection.request(method, path, body, named)
     response = connection.getresponse()
@@ -71,7 +71,7 @@ def ask(
 
 
 def detail(port: int, **headers: str) -> dict[str, Any]:
-    """Return the first study as optuna-dashboard's page receives it."""
+    """The first study as optuna-dashboard's API returns it."""
     response, text = ask(port, "/api/studies/1", **headers)
     assert response.status == 200, text
     found: dict[str, Any] = json.loads(text)
@@ -79,12 +79,12 @@ def detail(port: int, **headers: str) -> dict[str, Any]:
 
 
 def reason(text: str) -> str:
-    """Return the reason of a refusal, which the page shows."""
+    """The reason in a refusal, which the page shows."""
     return str(json.loads(text)["reason"])
 
 
 def basic(password: str, user: str = "me") -> str:
-    """Return the Authorization header that curl sends for `--user`."""
+    """The header that `curl --user` sends."""
     return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
 
 

@@ -1,8 +1,8 @@
 """A study on Ray clusters that lose nodes and die.
 
-`python -m tests.support.ray_scenario FOLDER STORAGE` runs it. It needs its own network namespace,
-because Ray's head listens on all interfaces. The GPUs are fake and workers train on the processor;
-a worker's environment names its GPU.
+Usage: `python -m tests.support.ray_scenario FOLDER STORAGE`, in a network namespace of its own,
+since Ray's head listens on every interface. The GPUs are fake: workers train on the CPU, and their
+environment names the GPU that each was given.
 """
 
 import fcntl
@@ -35,7 +35,7 @@ def raise_loopback() -> None:
 
 
 def devices() -> list[tuple[str, str]]:
-    """Return the node and the GPU of each worker process of this scenario."""
+    """Node and GPU of each worker process of this scenario, from its environment."""
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:
@@ -53,7 +53,7 @@ def devices() -> list[tuple[str, str]]:
 
 
 class Scenario:
-    """A study whose budget grows until the scenario is over."""
+    """A study that is extended until the scenario is over."""
 
     def __init__(self, setting: Setting) -> None:
         self.setting = setting
@@ -78,7 +78,7 @@ class Scenario:
         return self.setting.study.progress().counts.get("COMPLETE", 0)
 
     def hold_trials(self, n_workers: int) -> bool:
-        """Whether `n_workers` workers hold trials, each on its own device."""
+        """Whether this many workers hold trials, each on its own device."""
         with self.setting.study.storage.read() as connection:
             at_work = [worker for worker in read_workers(connection) if not worker.is_silent]
         own = devices()
@@ -87,7 +87,7 @@ class Scenario:
 
 
 def cluster(*n_gpus: int) -> tuple[Cluster, list]:
-    """Start a cluster on loopback, with a node for each number of fake GPUs, the head first."""
+    """Start a cluster on loopback with these numbers of fake GPUs per node, the head first."""
     made = Cluster()
     first = {"node_ip_address": "127.0.0.1", "include_dashboard": False}
     nodes = []

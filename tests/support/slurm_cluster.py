@@ -1,6 +1,6 @@
-"""A Slurm cluster for tests: munge, slurmctld and two fake nodes with a fake GPU each.
+"""A Slurm cluster: munge, slurmctld and two fake nodes with a fake GPU each.
 
-It requires Debian's slurm-wlm and munge, but not root, and listens on loopback only.
+Needs Debian's slurm-wlm and munge, and no root. Everything listens on loopback only.
 """
 
 import getpass
@@ -51,25 +51,25 @@ class Cluster:
         self.environment = {"SLURM_CONF": str(folder / "slurm.conf"), "PATH": machine.PATH}
 
     def say(self, *command: str) -> str:
-        """Run a command of Slurm and return its output."""
+        """Run a Slurm command; return its output."""
         environment = {**os.environ, **self.environment}
         done = subprocess.run(command, env=environment, capture_output=True, text=True)
         assert done.returncode == 0, (command, done.stdout, done.stderr)
         return done.stdout
 
     def facts(self, job: str) -> dict[str, str]:
-        """Return the fields of a job: JobState, Restarts and others."""
+        """Attributes of a job, such as JobState and Restarts."""
         words = self.say("scontrol", "--oneliner", "show", "job", job).split()
         return dict(word.split("=", 1) for word in words if "=" in word)
 
     def state(self, job: str) -> str:
-        """Return a job's state, for example RUNNING."""
+        """State of a job, such as RUNNING."""
         return self.facts(job)["JobState"]
 
 
 @contextmanager
 def slurm_cluster(folder: Path) -> Iterator[Cluster]:
-    """Start a cluster, and stop all of its processes at the end."""
+    """Run a cluster, and remove it."""
     for name in ("state", "spool-n1", "spool-n2"):
         (folder / name).mkdir()
     key = folder / "munge.key"
@@ -146,7 +146,7 @@ def _wait_for(true: object, folder: Path) -> None:
 
 
 def _free_ports(n_ports: int) -> list[int]:
-    """Return free ports on loopback."""
+    """Find free ports on loopback."""
     with ExitStack() as held:
         sockets = [held.enter_context(socket.socket()) for _ in range(n_ports)]
         for each in sockets:

@@ -1,4 +1,4 @@
-"""A worker of this process's own, for tests and benches."""
+"""A worker in this process, and a study file for it."""
 
 import os
 
@@ -31,7 +31,7 @@ n_trials = {n_trials}
 
 
 def make_worker(study: Study, store: ArtifactStore, trainer: Trainer, **changes: object) -> Worker:
-    """A worker for one study."""
+    """Create a worker for one study."""
     given = {
         "studies": lambda: [study],
         "store": store,

@@ -100,7 +100,7 @@ def test_params_are_drawn_while_others_train(
     def watched(study: Study, granted: Sequence[Lease]) -> list[Claim]:
         if granted and len(pack.sizes) >= 3:  # the first ones have nobody beside them
             drawing.set()
-            assert noticed.wait(5.0)
+            assert noticed.wait(60)
         return draw(study, granted)
 
     monkeypatch.setattr(Study, "draw", watched)
@@ -179,7 +179,7 @@ def test_all_trials_of_a_killed_worker_go_on_from_their_checkpoints(
 ) -> None:
     study = make_study(n_trials=4, max_epochs=400)
     command = [sys.executable, "-c", KILLED, study.storage.url, store.url]
-    done = subprocess.run(command, timeout=60)
+    done = subprocess.run(command, timeout=240)
     assert done.returncode == -signal.SIGKILL
     assert study.progress().counts == {"RUNNING": 4}
     bury(study.storage, "dead:1", "killed by SIGKILL")

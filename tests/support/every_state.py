@@ -1,4 +1,4 @@
-"""A study with a trial in every state, and files that are and are not named by them."""
+"""A study with a trial in every state, with artifacts in use and others."""
 
 import hashlib
 import os
@@ -30,10 +30,10 @@ def put_checkpoint(store: ArtifactStore, study: Study, number: int) -> str:
     return path
 
 
-def furnish(
+def study_in_every_state(
     storage: Storage, store: ArtifactStore, name: str = "study", lease: float = 60.0
 ) -> Study:
-    """Trial 0 is COMPLETE in its second attempt, 1 PRUNED, 2 FAIL, 3 WAITING, 4 RUNNING."""
+    """Create the study: trial 0 is COMPLETE (attempt 2), 1 PRUNED, 2 FAIL, 3 WAITING, 4 RUNNING."""
     study = create_study(storage, definition(name=name), store.id)
     store.put(table_path("f"), b"table")
     write_owner(store, study)
@@ -57,7 +57,7 @@ def furnish(
 
 
 def unnamed(study: Study) -> set[str]:
-    """What housekeeping may remove of a furnished study, by its beginning."""
+    """Paths, or their beginnings, of artifacts that housekeeping may remove."""
     return {
         trial_path(study.uuid, 0, 1, "model.safetensors"),
         trial_path(study.uuid, 0, 1, "log.txt"),
@@ -69,14 +69,14 @@ def unnamed(study: Study) -> set[str]:
 
 
 def grow_old(store: ArtifactStore, seconds: float = DAY, below: str = "") -> None:
-    """Let a local store's files have been written some time ago."""
+    """Backdate the files of a local store."""
     for path in Path(store.url, below).rglob("*"):
         written = path.stat().st_mtime - seconds
         os.utime(path, (written, written))
 
 
 def files(store: ArtifactStore, study: Study) -> set[str]:
-    """A study's files; checkpoints by their folder."""
+    """Artifacts of a study; checkpoints by their folder."""
     return {
         path.rpartition("/")[0] if "/checkpoints/" in path else path
         for path in store.list(study_path(study.uuid, ""))
