@@ -178,8 +178,8 @@ class TestCollect:
         grow_old(other)
         swept = collect(storage, other)
         assert (swept.files, set(swept.unknown)) == ((), {study.uuid, held.uuid})
+        study = study_in_every_state(storage, store)
         with pytest.raises(InputError, match="another store"):
-            study = study_in_every_state(storage, store)
             sweep(StudyArtifacts(study=study, store=other))
 
     def test_leaves_studies_that_a_newer_hpo_made(
