@@ -21,7 +21,14 @@ from hpo.training.precision import resolve_precision
 from hpo.training.random import permutation
 from hpo.training.single import _Session
 from hpo.training.trainer import Run
-from tests.support.fake_gpu import GPU, FakeGpu, ValueIsRead, fake_gpu, needs_cuda_build, on_the_host
+from tests.support.fake_gpu import (
+    GPU,
+    FakeGpu,
+    ValueIsRead,
+    fake_gpu,
+    needs_cuda_build,
+    on_the_host,
+)
 from tests.support.training import toy_config, toy_data
 
 pytestmark = needs_cuda_build
