@@ -19,7 +19,7 @@ from faults.audit import audit
 from faults.setting import Setting, make_setting
 from ray.cluster_utils import Cluster
 
-from hpo.storage.overview import read_workers
+from hpo.storage.progress import read_workers
 
 PATIENCE = 120.0
 MEMORY = 80 * 2**20

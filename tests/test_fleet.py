@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from hpo.files.store import ArtifactStore
 from hpo.lifecycle.creation import create_from_file
 from hpo.storage.engine import Storage, open_storage
-from hpo.storage.overview import read_workers
+from hpo.storage.progress import read_workers
 from hpo.study.catalog import create_study, delete_study
 from hpo.study.fleet import Fleet, OpenStudy, priorities, prioritize, share_out
 from hpo.study.study import Study, WorkerId

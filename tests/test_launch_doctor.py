@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from hpo.storage.condition import read_condition
+from hpo.storage.server import read_condition
 from hpo.storage.engine import open_storage
 from tests.command_line import hpo
 from tests.test_cli import write_study

@@ -6,7 +6,7 @@ from optuna.trial import TrialState
 
 from hpo.config.trial import Measurement
 from hpo.storage.engine import Storage
-from hpo.storage.pages import Pages
+from hpo.storage.cached_storage import Pages
 from hpo.storage.schema import TRIALS
 from hpo.study.catalog import create_study
 from hpo.study.study import Claim, Study, WorkerId

@@ -10,7 +10,7 @@ import servers
 import sqlalchemy as sa
 
 from hpo.config.trial import Measurement
-from hpo.storage.condition import read_condition
+from hpo.storage.server import read_condition
 from hpo.storage.engine import open_storage
 from hpo.storage.upgrade import upgrade
 from hpo.study.catalog import create_study, open_study

@@ -10,7 +10,7 @@ import typer
 from hpo.cli.options import DEFAULT_STORAGE, AsJson, StorageUrl
 
 if TYPE_CHECKING:
-    from hpo.storage.overview import ActiveWorker
+    from hpo.storage.progress import ActiveWorker
 
 
 def register(app: typer.Typer) -> None:
@@ -25,7 +25,7 @@ def workers(as_json: AsJson = False, storage: StorageUrl = DEFAULT_STORAGE) -> N
         hpo workers --storage postgresql://me@db/hpo
     """
     from hpo.storage.engine import open_storage
-    from hpo.storage.overview import read_workers
+    from hpo.storage.progress import read_workers
 
     with open_storage(storage, create=False).read() as connection:
         found = read_workers(connection)

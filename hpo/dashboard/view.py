@@ -15,7 +15,7 @@ from hpo.dashboard.files import File, files_of
 from hpo.dashboard.notes import note
 from hpo.files.store import ArtifactStore
 from hpo.storage.engine import Storage
-from hpo.storage.pages import Pages
+from hpo.storage.cached_storage import Pages
 from hpo.study.catalog import StudyRow, study_row
 from hpo.study.study import DEFINITION
 

@@ -15,7 +15,7 @@ from sqlalchemy.exc import ArgumentError
 from hpo.config.errors import HpoError
 from hpo.config.version import __version__
 from hpo.files.store import ArtifactStore
-from hpo.storage.condition import Condition, read_condition
+from hpo.storage.server import Condition, read_condition
 from hpo.storage.engine import open_storage
 from hpo.study.catalog import list_studies
 from hpo.training import resolve_precision

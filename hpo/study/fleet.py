@@ -18,9 +18,9 @@ from hpo.config.definition import Budget
 from hpo.config.errors import StudyNotFoundError
 from hpo.storage import attributes
 from hpo.storage.engine import Storage
-from hpo.storage.overview import TrialCounts, count_trials, read_attrs
+from hpo.storage.progress import TrialCounts, count_trials, read_attrs
 from hpo.study.catalog import study_row
-from hpo.study.settings import GIVEN, STANDING, Settings
+from hpo.study.budget import GIVEN, STANDING, Settings
 from hpo.study.study import DEFINITION, FORMAT, MOVED, STORE, UUID, VERSION, Study
 
 log = logging.getLogger(__name__)

@@ -16,7 +16,7 @@ from hpo.config.parsing import validate
 from hpo.config.strategies import GridSampler
 from hpo.storage import attributes, interventions, leases, ledger
 from hpo.storage.interventions import TrialRow
-from hpo.study.settings import STANDING, Standing, raise_by_hand
+from hpo.study.budget import STANDING, Standing, raise_by_hand
 from hpo.study.study import Lease, Study
 
 Result = TypeVar("Result")

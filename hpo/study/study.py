@@ -32,8 +32,8 @@ from hpo.storage.trend import Trend
 from hpo.study.pruning import Judge
 from hpo.study.reaper import Reaper
 from hpo.study.sampling import ParamSampler
-from hpo.study.settings import DEFINITION as DEFINITION
-from hpo.study.settings import GIVEN, STANDING, Settings, raise_by_file, room
+from hpo.study.budget import DEFINITION as DEFINITION
+from hpo.study.budget import GIVEN, STANDING, Settings, raise_by_file, room
 from hpo.study.status import StudyStatus, read_status
 from hpo.study.tried import TriedPoints
 
