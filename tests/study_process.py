@@ -8,8 +8,8 @@ from pathlib import Path
 from hpo.config.definition import StudyDefinition
 from hpo.config.errors import BudgetError
 from hpo.storage.engine import open_storage
+from hpo.storage.leases import WorkerId
 from hpo.study.catalog import create_study, open_study
-from hpo.study.study import WorkerId
 
 
 def definition(n_trials: int = 10, **changes: object) -> StudyDefinition:

@@ -11,8 +11,8 @@ from faults.audit import audit, orphans
 from faults.setting import Setting, make_setting
 
 from hpo.models.model import Model
+from hpo.storage.leases import WorkerId
 from hpo.storage.schema import LEASES, REPORTS, TRIAL_USER_ATTRS, TRIAL_VALUES, TRIALS
-from hpo.study.study import WorkerId
 from hpo.training import SingleTrainer
 from hpo.worker.loop import Timing, Worker
 from hpo.worker.quota import Quota

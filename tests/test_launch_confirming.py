@@ -14,10 +14,12 @@ from hpo.lifecycle.confirming import conclude, prepare
 from hpo.lifecycle.housekeeping import OWNER, collect, delete_with_confirmation
 from hpo.results.leaderboard_table import to_table
 from hpo.storage.engine import Storage, open_storage
+from hpo.storage.leases import WorkerId
+from hpo.storage.ledger import FinalState
 from hpo.study.catalog import create_study, open_study
 from hpo.study.confirmation import SEED, Estimate
 from hpo.study.leaderboard import leaderboard, ranked
-from hpo.study.study import FinalState, Study, WorkerId
+from hpo.study.study import Study
 from tests.housekeeping_cases import grow_old
 from tests.study_process import definition
 

@@ -86,10 +86,10 @@ class TestMove:
         store: ArtifactStore,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        monkeypatch.setattr(copying, "N_TRIALS", 2)
+        monkeypatch.setattr(copying, "_N_TRIALS", 2)
         monkeypatch.setattr(copying, "N_ROWS", 3)
         study = furnish(source, store, lease=0.01)
-        source.reader.set_study_user_attr(study._id, "note", "of a dashboard")
+        source.reader.set_study_user_attr(study.id, "note", "of a dashboard")
         source.reader.set_trial_user_attr(study.trials()[3]._trial_id, "odd", float("inf"))
         before = as_optuna_sees(source, "study")
         (moved,) = copy_studies(source, target)
@@ -98,7 +98,7 @@ class TestMove:
         assert as_optuna_sees(target, "study") == released(before)
         assert (after.uuid, after.artifact_store_id) == (study.uuid, store.id)
         assert after.definition.digest() == study.definition.digest()
-        assert after._id != study._id
+        assert after.id != study.id
         shown = optuna.load_study(study_name="study", storage=target.reader)
         assert shown.user_attrs == {"note": "of a dashboard"}
         assert shown.direction == optuna.study.StudyDirection.MINIMIZE

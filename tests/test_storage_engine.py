@@ -18,9 +18,9 @@ from sqlalchemy.engine import Connection
 from hpo.config.errors import InputError, StorageError
 from hpo.storage import dialects
 from hpo.storage.engine import Storage, open_storage
+from hpo.storage.leases import WorkerId
 from hpo.storage.schema import WORKERS
 from hpo.study.catalog import create_study, list_studies, open_study
-from hpo.study.study import WorkerId
 from tests.study_process import definition
 
 ME = WorkerId(host="here", pid=1, device="cpu")
@@ -353,5 +353,5 @@ def test_more_workers_than_the_server_has_connections_for_are_refused(storage: S
     if storage.safe_url.startswith("sqlite"):
         storage.check_room(10_000)
         return
-    with pytest.raises(InputError, match=r"takes \d+ more connections, and 10000 workers need one"):
+    with pytest.raises(InputError, match=r"has \d+ connections left, and 10000 workers need one"):
         storage.check_room(10_000)

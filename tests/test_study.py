@@ -21,8 +21,9 @@ from hpo.config.errors import (
 from hpo.config.trial import Measurement
 from hpo.storage import leases
 from hpo.storage.engine import Storage, open_storage
+from hpo.storage.leases import WorkerId
 from hpo.study.catalog import bury, create_study, list_studies, open_study
-from hpo.study.study import Claim, Study, WorkerId
+from hpo.study.study import Claim, Study
 from tests.study_process import definition
 
 ME = WorkerId(host="here", pid=1, device="cpu")

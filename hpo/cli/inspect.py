@@ -40,16 +40,16 @@ def studies(as_json: AsJson = False, storage: StorageUrl = DEFAULT_STORAGE) -> N
     from hpo.cli.show import print_studies, status_json
     from hpo.storage.engine import open_storage
     from hpo.study.catalog import list_studies, study_rows
-    from hpo.study.fleet import priorities
 
     looked_at = open_storage(storage, create=False)
-    found, ranks = list_studies(looked_at), priorities(looked_at)
+    found, rows = list_studies(looked_at), study_rows(looked_at)
+    ranks = {row.name: row.priority for row in rows}
     if as_json:
         documents = [status_json(status) for status in found]
         _print_json([{**each, "priority": ranks.get(each["name"], 0)} for each in documents])
     else:
         print_studies(found, ranks)
-    for row in study_rows(looked_at):
+    for row in rows:
         if row.uuid is not None and row.obstacle is not None:
             print(f"hpo: {row.obstacle}", file=sys.stderr)
 
@@ -72,14 +72,14 @@ def status(
         hpo status california-housing --watch
     """
     from hpo.cli.show import print_status, status_json
-    from hpo.storage.trend import Trend
+    from hpo.storage.best import OptimizationHistory
 
     study = opened(name, storage)
     if watch:
         with suppress(KeyboardInterrupt):
             _watch(study, as_json)
         return
-    progress = study.progress(Trend())
+    progress = study.progress(OptimizationHistory())
     if as_json:
         _print_json(status_json(progress))
     else:

@@ -13,7 +13,8 @@ from rich.text import Text
 
 from hpo.cli.show import count_text, duration, params_text, ranges, sparkline, time_left
 from hpo.config.errors import printable
-from hpo.study.status import StudyStatus, WorkerRow
+from hpo.storage.progress import WorkerRow
+from hpo.study.status import StudyStatus
 
 MIN_BAR, MAX_BAR = 8, 30
 GAP = "  "

@@ -123,7 +123,7 @@ def create(
     Example:
         hpo create studies/adult.toml --storage postgresql://me@db/hpo --artifacts s3://bucket/hpo
     """
-    from hpo.study.fleet import prioritize
+    from hpo.study.steering import prioritize
 
     study, _ = _create(study_file, storage, artifacts, n_trials, timeout)
     if priority is not None:

@@ -10,7 +10,7 @@ from hpo.cli.options import DEFAULT_STORAGE, StorageUrl, StudyName, TrialNumber,
 from hpo.config.errors import InputError
 
 if TYPE_CHECKING:
-    from hpo.study.steering import BudgetChange
+    from hpo.study.budget import BudgetChange
 
 
 def register(app: typer.Typer) -> None:
@@ -159,7 +159,7 @@ def extend(
 
 
 def _budget_change(parse: Callable[[str, str], float], option: str, text: str) -> "BudgetChange":
-    from hpo.study.steering import BudgetChange
+    from hpo.study.budget import BudgetChange
 
     is_added = text.startswith("+")
     return BudgetChange(amount=parse(option, text.removeprefix("+")), is_added=is_added)

@@ -3,14 +3,14 @@
 import json
 import sys
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from hpo.cli.options import DEFAULT_STORAGE, AsJson, StorageUrl
 
 if TYPE_CHECKING:
-    from hpo.storage.progress import ActiveWorker
+    from hpo.storage.progress import WorkerRow
 
 
 def register(app: typer.Typer) -> None:
@@ -30,14 +30,22 @@ def workers(as_json: AsJson = False, storage: StorageUrl = DEFAULT_STORAGE) -> N
     with open_storage(storage, create=False).read() as connection:
         found = read_workers(connection)
     if as_json:
-        print(json.dumps([asdict(worker) for worker in found], indent=2, ensure_ascii=False))
+        print(json.dumps([_tree(row) for row in found], indent=2, ensure_ascii=False))
     elif found:
         _print_workers(found)
     else:
         print("No worker holds a trial; those that wait for one are not listed.", file=sys.stderr)
 
 
-def _print_workers(found: "list[ActiveWorker]") -> None:
+def _tree(row: "WorkerRow") -> dict[str, Any]:
+    """A row as plain JSON."""
+    tree = asdict(row)
+    worker = tree.pop("worker")
+    del worker["nonce"]
+    return {**worker, **tree}
+
+
+def _print_workers(found: "list[WorkerRow]") -> None:
     from rich import box
     from rich.console import Console
 
@@ -46,14 +54,14 @@ def _print_workers(found: "list[ActiveWorker]") -> None:
     table = PlainTable(box=box.SIMPLE_HEAD, pad_edge=False)
     for column in ("host", "process", "device", "study", "trials", "seen"):
         table.add_column(column, no_wrap=column in ("host", "process", "seen"))
-    for worker in found:
-        seen = f"{duration(worker.silent_seconds)} ago"
+    for row in found:
+        worker, seen = row.worker, f"{duration(row.silent_seconds)} ago"
         table.add_row(
             worker.host,
             str(worker.pid),
             worker.device if worker.share == 1 else f"{worker.share:.3g} of {worker.device}",
-            worker.study,
-            ", ".join(map(str, worker.trials)),
-            f"{seen}, silent" if worker.is_silent else seen,
+            row.study,
+            ", ".join(map(str, row.trials)),
+            f"{seen}, silent" if row.is_silent else seen,
         )
     Console().print(table)

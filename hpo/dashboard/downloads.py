@@ -54,6 +54,6 @@ def _open(view: DashboardStorage, path: str) -> tuple[File, bytes] | None:
     trial = trials[trial_id]
     for file in view.files(row, trial):
         if file.id == asked["file"]:
-            study = Study(view.storage, row.id, row.attrs)
+            study = Study(view.storage, row)
             return file, content(study, trial, file.kind, view.store)
     return None

@@ -14,10 +14,9 @@ from optuna.trial import FrozenTrial
 from hpo.dashboard.files import File, files_of
 from hpo.dashboard.notes import note
 from hpo.files.store import ArtifactStore
+from hpo.storage.cached_storage import CachedStorage
 from hpo.storage.engine import Storage
-from hpo.storage.cached_storage import Pages
-from hpo.study.catalog import StudyRow, study_row
-from hpo.study.study import DEFINITION
+from hpo.study.row import StudyRow
 
 NOTE_VERSION, NOTE_PARTS = "dashboard:note_ver", "dashboard:note_str:"
 FILES = "artifacts:"
@@ -27,7 +26,7 @@ the axes.
 """
 
 
-class DashboardStorage(Pages):
+class DashboardStorage(CachedStorage):
     """What optuna-dashboard reads; what it writes goes to the storage as it is."""
 
     def __init__(self, storage: Storage, store: ArtifactStore | None) -> None:
@@ -46,15 +45,15 @@ class DashboardStorage(Pages):
         with self.storage.errors():
             attrs = self._backend.get_study_system_attrs(study_id)
             name = self._backend.get_study_name_from_id(study_id)
-        return study_row(self.storage, study_id, name, attrs)
+        return StudyRow.parse(study_id, name, self.storage.safe_url, attrs)
 
     def get_all_studies(self) -> list[FrozenStudy]:
         """Every study, with its note."""
         with self.storage.errors():
             studies = self._backend.get_all_studies()
         for study in studies:
-            row = study_row(self.storage, study._study_id, study.study_name, study.system_attrs)
-            study.system_attrs = self._noted(row)
+            about = study._study_id, study.study_name, self.storage.safe_url, study.system_attrs
+            study.system_attrs = self._noted(StudyRow.parse(*about))
         return studies
 
     def get_study_system_attrs(self, study_id: int) -> dict[str, Any]:
@@ -67,7 +66,7 @@ class DashboardStorage(Pages):
         with self.storage.errors():
             return super().trials_by_id(study_id)
 
-    def dressed(self, study_id: int, trial: FrozenTrial) -> FrozenTrial:
+    def decorate(self, study_id: int, trial: FrozenTrial) -> FrozenTrial:
         """A trial with its files among its system attributes, and each metric by itself."""
         for file in self.files(self._rows[study_id], trial):
             trial.system_attrs[FILES + file.id] = json.dumps(file.to_json())
@@ -80,14 +79,16 @@ class DashboardStorage(Pages):
         """The files of a trial of a study; none where this hpo cannot open it."""
         if row.obstacle is not None:
             return []
-        return files_of(trial, has_weights=self.store is not None and self.store.id == row.store_id)
+        return files_of(
+            trial, has_weights=self.store is not None and self.store.id == row.artifact_store_id
+        )
 
     def _noted(self, row: StudyRow) -> dict[str, Any]:
         if row.uuid is None:  # another program's
             return dict(row.attrs)
         attrs = dict(row.attrs)
         if row.obstacle is None:
-            attrs[METRICS] = [json.loads(attrs[DEFINITION])["objective"]["metric"]]
+            attrs[METRICS] = [row.metric]
         return _Noted(attrs, lambda: note(self.storage, row))
 
 

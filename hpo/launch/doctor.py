@@ -9,14 +9,13 @@ from contextlib import closing
 from dataclasses import dataclass
 
 import torch
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError
 
-from hpo.config.errors import HpoError
+from hpo.config.errors import HpoError, InputError
 from hpo.config.version import __version__
 from hpo.files.store import ArtifactStore
-from hpo.storage.server import Condition, read_condition
+from hpo.storage import dialects
 from hpo.storage.engine import open_storage
+from hpo.storage.server import ServerInfo, read_server_info
 from hpo.study.catalog import list_studies
 from hpo.training import resolve_precision
 
@@ -74,50 +73,50 @@ def _storage(url: str, n_workers: int) -> list[Finding]:
     try:
         with closing(open_storage(url, create=False)) as opened:
             detail = f"{opened.safe_url}, {len(list_studies(opened))} studies"
-            condition = read_condition(opened)
+            server = read_server_info(opened)
     except HpoError as error:
         return [Finding(what="storage", ok=_is_future_file(url), detail=str(error))]
     return [
         Finding(what="storage", ok=True, detail=detail),
-        _tables(condition),
-        _clock(condition),
-        _time_zone(condition),
-        _connections(condition, n_workers),
+        _tables(server),
+        _clock(server),
+        _time_zone(server),
+        _connections(server, n_workers),
     ]
 
 
-def _tables(condition: Condition) -> Finding:
+def _tables(server: ServerInfo) -> Finding:
     """Others than those this hpo knows do not open."""
-    detail = f"version {condition.version}, Optuna's {condition.optuna_version}"
+    detail = f"version {server.version}, Optuna's {server.optuna_version}"
     return Finding(what="tables", ok=True, detail=detail)
 
 
-def _clock(condition: Condition) -> Finding:
+def _clock(server: ServerInfo) -> Finding:
     """Leases go by the database's clock; logs, deadlines and people by each machine's own."""
-    ahead = condition.ahead_seconds
+    ahead = server.ahead_seconds
     if ahead is None:
         return Finding(what="clock", ok=True, detail="SQLite goes by this machine's")
     detail = (
         f"the database's is {abs(ahead):.1f} s {'ahead of' if ahead > 0 else 'behind'} this "
-        f"machine's, to within {condition.off_by_seconds:.1f} s"
+        f"machine's, to within {server.off_by_seconds:.1f} s"
     )
-    ok = abs(ahead) <= CLOCK_SECONDS + condition.off_by_seconds
+    ok = abs(ahead) <= CLOCK_SECONDS + server.off_by_seconds
     if not ok:
         detail += ": have both set by NTP"
     return Finding(what="clock", ok=ok, detail=detail)
 
 
-def _time_zone(condition: Condition) -> Finding:
+def _time_zone(server: ServerInfo) -> Finding:
     """No zone is wrong; whoever reads the tables by other tools wants to know which is meant."""
     here = f"here {time.strftime('%Z')}; the tables hold UTC whatever they are"
-    there = "" if condition.time_zone is None else f"the database's {condition.time_zone}, "
+    there = "" if server.time_zone is None else f"the database's {server.time_zone}, "
     return Finding(what="time zone", ok=True, detail=there + here)
 
 
-def _connections(condition: Condition, n_workers: int) -> Finding:
+def _connections(server: ServerInfo, n_workers: int) -> Finding:
     """Each worker keeps one, and opens a second for moments."""
-    left = condition.connections_left
-    if condition.is_pooled:
+    left = server.connections_left
+    if server.is_pooled:
         detail = "a pooler stands before the server: its own limit counts, two for each worker"
         return Finding(what="connections", ok=True, detail=detail)
     if left is None:
@@ -131,11 +130,10 @@ def _connections(condition: Condition, n_workers: int) -> Finding:
 def _is_future_file(url: str) -> bool:
     """Whether the URL names a SQLite file that is not there, in a folder that can hold it."""
     try:
-        parsed = make_url(url)
-    except (ArgumentError, ValueError):
+        parsed = dialects.parse(url)
+    except InputError:
         return False
-    path = parsed.database or ""
-    return parsed.drivername == "sqlite" and _is_free(path)
+    return parsed.drivername == "sqlite" and _is_free(str(parsed.database))
 
 
 def _artifacts(url: str) -> Finding:

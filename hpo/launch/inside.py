@@ -14,7 +14,8 @@ import torch
 
 from hpo.files.store import ArtifactStore
 from hpo.launch.local import REPEATABLE
-from hpo.study.study import Study, WorkerId
+from hpo.storage.leases import WorkerId
+from hpo.study.study import Study
 from hpo.training import SingleTrainer, describe_environment
 from hpo.worker.loop import Timing, Worker
 from hpo.worker.quota import Quota

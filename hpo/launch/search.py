@@ -14,7 +14,7 @@ from hpo.config.errors import ArtifactError, StorageUnavailableError
 from hpo.files.store import ArtifactStore
 from hpo.launch.burial import bury_worker
 from hpo.lifecycle.housekeeping import sweep
-from hpo.storage.trend import Trend
+from hpo.storage.best import OptimizationHistory
 from hpo.study.status import StudyStatus
 from hpo.study.study import Study
 from hpo.worker.supervisor import Slot, Supervisor, to_stderr
@@ -78,7 +78,7 @@ def search(
     """
     if study.progress().is_finished:
         return 0
-    trend = Trend()
+    trend = OptimizationHistory()
     try:
         with supervisor:
             while supervisor.n_alive():

@@ -30,16 +30,9 @@ from hpo.files.store import LOG, ArtifactStore, study_path, table_path
 from hpo.storage.engine import Storage
 from hpo.storage.inventory import TrialFiles
 from hpo.storage.removal import deleted
-from hpo.study.catalog import (
-    Deleted,
-    StudyRow,
-    check_unused,
-    delete_study,
-    find,
-    studies,
-    study_rows,
-)
+from hpo.study.catalog import Deleted, check_unused, delete_study, find, studies, study_rows
 from hpo.study.retraining import find_confirming
+from hpo.study.row import StudyRow
 from hpo.study.study import Study
 
 LeftoverKind = Literal["attempt", "checkpoint", "deleted study", "unknown study", "table", "draft"]
@@ -121,7 +114,7 @@ def collect(
     rows = [row for row in study_rows(storage) if row.uuid is not None]
     with storage.read() as connection:
         graves = deleted(connection, store.id) - {row.uuid for row in rows}
-    held = {row.uuid for row in rows if row.store_id in (store.id, None)}
+    held = {row.uuid for row in rows if row.owned_store_id in (store.id, None)}
     strangers = trees.keys() - held - graves
     names = {uuid: _owner(store, uuid) for uuid in strangers}
     going = {uuid for uuid in strangers if unknown and not _is_young(store, trees[uuid])}
@@ -166,7 +159,7 @@ def delete(
     if store is not None:
         row.check_store(store.id)
     gone = delete_study(storage, name, force=force)
-    if store is None or row.uuid is None or row.store_id is None:
+    if store is None or row.uuid is None or row.owned_store_id is None:
         return gone, Swept(files=(), unknown={})
     folder = study_path(row.uuid, "")
     files = _remove(store, [(path, "deleted study") for path in store.list(folder)], dry_run=True)

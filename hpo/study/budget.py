@@ -1,122 +1,110 @@
-"""What may change during a search: the study's budget, and whether it is open for workers."""
+"""The budget of a study: how many trials it may have now, and how its limits are raised.
 
-import json
+All functions take a connection inside a transaction that holds the study's lock.
+"""
+
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
-
-from sqlalchemy.engine import Connection
 
 from hpo.config.definition import Budget, StudyDefinition
+from hpo.config.errors import BudgetError
+from hpo.config.parsing import validate
+from hpo.config.strategies import GridSampler
 from hpo.config.trial import Direction
-from hpo.storage import attributes, leases, ledger
+from hpo.storage import interventions, leases, ledger
 from hpo.storage.best import count_since_best
+from hpo.storage.engine import Connection
+from hpo.study.row import StudyRow, write_definition, write_given_budget
 from hpo.study.sampling import queue
-from hpo.study.status import Standing as Standing
-
-DEFINITION, STANDING, GIVEN = "hpo:definition", "hpo:standing", "hpo:given_budget"
-"""System attributes of a study's row."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
-    """What a study's row says now.
+class BudgetChange:
+    """A change of a limit: the new value, or the amount to add."""
 
-    Attributes:
-        standing: whether it is open for workers.
-        given: the budget as a study file gave it last; None while nobody raised it by hand.
-    """
-
-    budget: Budget
-    standing: Standing
-    given: Budget | None
-
-    @classmethod
-    def from_attrs(cls, attrs: Mapping[str, Any]) -> "Settings":
-        """Read them from the row's system attributes."""
-        given = attrs.get(GIVEN)
-        return cls(
-            budget=Budget.model_validate(json.loads(attrs[DEFINITION])["budget"]),
-            standing=attrs.get(STANDING, "open"),
-            given=None if given is None else Budget.model_validate(given),
-        )
+    amount: float
+    is_added: bool
 
 
-def room(
-    connection: Connection, study_id: int, settings: Settings, direction: Direction
-) -> int | None:
-    """How many trials a study may have now in all; the caller holds the study's lock.
-
-    Returns:
-        None when not even those that wait may run now.
-    """
-    clock, budget = leases.tick(connection, study_id), settings.budget
+def trial_limit(connection: Connection, row: StudyRow, direction: Direction) -> int | None:
+    """How many trials a study may have now; None if not even waiting trials may run."""
+    clock, budget = leases.tick(connection, row.id), row.budget
     is_late = budget.is_out_of_time(clock.busy_seconds, clock.device_seconds)
-    if is_late or settings.standing != "open":
+    if is_late or row.standing != "open":
         return None
     if budget.no_improvement is not None:
-        n_idle = count_since_best(connection, study_id, direction)
-        return budget.n_trials if n_idle < budget.no_improvement else 0
+        n_since_best = count_since_best(connection, row.id, direction)
+        return budget.n_trials if n_since_best < budget.no_improvement else 0
     return budget.n_trials
 
 
 def raise_by_file(
-    connection: Connection,
-    study_id: int,
-    definition: StudyDefinition,
-    settings: Settings,
-    budget: Budget,
+    connection: Connection, row: StudyRow, definition: StudyDefinition, budget: Budget
 ) -> StudyDefinition:
-    """Raise a study's budget to that of a study file; the caller holds the study's lock.
+    """Raise a study's budget to that of a study file; return the definition with it.
 
-    What the file says as it did the last time is kept as it is: somebody may have raised it by
-    hand.
+    A limit that the file did not change since its last use stays as it is: a person may have raised
+    it by hand.
 
     Args:
         connection: in a transaction.
-        study_id: whose budget.
-        definition: the study's.
-        settings: as they are.
-        budget: the file's.
-
-    Returns:
-        The definition with the budget as it is then.
+        row: current row of the study.
+        definition: definition of the study.
+        budget: budget of the file.
 
     Raises:
-        BudgetError: it is lower than the study's.
+        BudgetError: a limit would be lowered.
     """
     raised = budget
-    if (given := settings.given) is not None:
+    if (given := row.given_budget) is not None:
         same = [key for key in Budget.model_fields if getattr(given, key) == getattr(budget, key)]
-        kept = {key: getattr(settings.budget, key) for key in same}
-        raised = budget.model_copy(update=kept)
-        attributes.set_study(connection, study_id, GIVEN, budget.model_dump())
-    return _set(connection, study_id, definition, settings.budget, raised)
+        raised = budget.model_copy(update={key: getattr(row.budget, key) for key in same})
+        write_given_budget(connection, row.id, budget)
+    return _write(connection, row, definition, raised)
 
 
 def raise_by_hand(
-    connection: Connection,
-    study_id: int,
-    definition: StudyDefinition,
-    settings: Settings,
-    budget: Budget,
+    connection: Connection, row: StudyRow, definition: StudyDefinition, budget: Budget
 ) -> StudyDefinition:
-    """Raise a study's budget, whatever its file says; as `raise_by_file`."""
-    if settings.given is None:
-        given = settings.budget.model_dump()
-        attributes.set_study(connection, study_id, GIVEN, given)
-    return _set(connection, study_id, definition, settings.budget, budget)
+    """Raise a study's budget regardless of its file; as `raise_by_file`."""
+    if row.given_budget is None:
+        write_given_budget(connection, row.id, row.budget)
+    return _write(connection, row, definition, budget)
 
 
-def _set(
+def changed_budget(
     connection: Connection,
-    study_id: int,
+    row: StudyRow,
     definition: StudyDefinition,
-    stored: Budget,
-    budget: Budget,
+    changes: Mapping[str, BudgetChange],
+) -> Budget:
+    """A study's budget after changes of its limits by key; writes nothing.
+
+    Raises:
+        BudgetError: an amount is added to a limit that is not set, or a grid has too few points.
+    """
+    tree = row.budget.model_dump(exclude_none=True)
+    for key, change in changes.items():
+        if change.is_added and key not in tree:
+            raise BudgetError(f"study {row.name} has no budget.{key} to which it could be added")
+        tree[key] = change.amount + (tree[key] if change.is_added else 0)
+    budget: Budget = validate(Budget, tree, f"study {row.name}", ("budget",))
+    if isinstance(definition.sampler, GridSampler):
+        n_points = sum(1 for _ in definition.space.grid())
+        most = n_points + interventions.count_copies(connection, row.id)
+        if row.budget.n_trials < budget.n_trials > most:
+            raise BudgetError(
+                f"study {row.name} searches a grid of {n_points} points: budget.n_trials must be "
+                f"at most {most}, but got {budget.n_trials}"
+            )
+    return budget
+
+
+def _write(
+    connection: Connection, row: StudyRow, definition: StudyDefinition, budget: Budget
 ) -> StudyDefinition:
-    stored.check_raised(definition.name, budget)
+    row.budget.check_raised(definition.name, budget)
     extended = replace(definition, budget=budget)
-    attributes.set_study(connection, study_id, DEFINITION, extended.to_json())
-    ledger.enqueue(connection, study_id, queue(extended), budget.n_trials)
+    write_definition(connection, row.id, extended)
+    ledger.enqueue(connection, row.id, queue(extended), budget.n_trials)
     return extended

@@ -20,9 +20,10 @@ import torch
 from hpo.config.errors import ArtifactError, HpoError, StorageUnavailableError
 from hpo.files.store import ArtifactStore
 from hpo.storage.engine import Storage, open_storage
+from hpo.storage.leases import WorkerId
 from hpo.study.catalog import open_study
 from hpo.study.fleet import Fleet
-from hpo.study.study import Study, WorkerId
+from hpo.study.study import Study
 from hpo.training import PackedTrainer, SingleTrainer, Trainer, describe_environment
 from hpo.training.sizing import best_slots
 from hpo.worker.claims import all_of_the_first

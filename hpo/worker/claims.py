@@ -11,7 +11,8 @@ from contextlib import suppress
 
 from hpo.config.errors import LeaseLostError, StorageUnavailableError
 from hpo.files.store import ArtifactStore
-from hpo.study.study import Claim, Lease, Study, WorkerId
+from hpo.storage.leases import Lease, WorkerId
+from hpo.study.study import Claim, Study
 from hpo.training import Checkpoint, Run
 from hpo.worker.checkpoints import latest, remove
 from hpo.worker.heartbeat import Heartbeat

@@ -17,7 +17,8 @@ from contextlib import contextmanager
 from types import TracebackType
 
 from hpo.config.errors import StorageError
-from hpo.study.study import Lease, Study
+from hpo.storage.leases import Lease
+from hpo.study.study import Study
 
 log = logging.getLogger(__name__)
 

@@ -10,7 +10,8 @@ from typing import Any, Literal
 
 from hpo.config.trial import Measurement
 from hpo.files.store import trial_path
-from hpo.study.study import Claim, FinalState, Outcome, Study
+from hpo.storage.ledger import FinalState, Outcome
+from hpo.study.study import Claim, Study
 from hpo.training import Result, Run
 
 MAX_LINES = 200

@@ -23,8 +23,10 @@ from functools import partial
 
 from hpo.config.errors import HpoError, StudyNotFoundError
 from hpo.files.store import ArtifactStore
-from hpo.study.steering import Orders, read_orders
-from hpo.study.study import RELEASED, Study, WorkerId
+from hpo.storage.leases import WorkerId
+from hpo.storage.ledger import RELEASED
+from hpo.study.orders import Orders, read_orders
+from hpo.study.study import Study
 from hpo.training import (
     Checkpoint,
     Event,

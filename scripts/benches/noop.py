@@ -26,8 +26,9 @@ from hpo.config.definition import StudyDefinition
 from hpo.config.strategies import SAMPLERS
 from hpo.config.trial import Measurement
 from hpo.storage.engine import open_storage
+from hpo.storage.leases import WorkerId
 from hpo.study.catalog import create_study, open_study
-from hpo.study.study import Claim, WorkerId
+from hpo.study.study import Claim
 
 NAME = "bench"
 STEPS = range(1, 21)
