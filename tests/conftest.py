@@ -5,17 +5,16 @@ real MariaDB; and an S3 server. The header of a run names what the machine lacks
 import os
 import signal
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any
 
-import machine
 import pytest
-import servers
 
 from hpo.storage.engine import Storage, open_storage
-
-Made = TypeVar("Made")
+from tests.support import machine, servers
+from tests.support.paths import ROOT
+from tests.support.started import Started, started
 
 MARIADB_OPTIONS = (
     "--default-time-zone=+09:00",  # as far as it tells, it is in Tokyo
@@ -29,42 +28,13 @@ def pytest_configure() -> None:
     """Let tests and their processes be free of what this process was started with."""
     for name in [name for name in os.environ if name.startswith("HPO_")]:
         del os.environ[name]
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
     signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in a script's background
 
 
 def pytest_report_header() -> list[str]:
     """Name what this machine has and lacks."""
     return machine.report()
-
-
-class Started(Generic[Made]):
-    """A server that several tests use, or what was said when it did not start."""
-
-    def __init__(self, name: str, made: Made | None, said: str) -> None:
-        """Keep either."""
-        self._name, self._made, self._said = name, made, said
-        self._is_told = False
-
-    def get(self) -> Made:
-        """The server; without one, the first test fails with what was said, others are skipped."""
-        if self._made is not None:
-            return self._made
-        if self._is_told:
-            pytest.skip(f"{self._name} did not start, as the error of an earlier test says")
-        self._is_told = True
-        pytest.fail(f"{self._name} did not start: {self._said}", pytrace=False)
-
-
-@contextmanager
-def started(name: str, server: AbstractContextManager[Made]) -> Iterator[Started[Made]]:
-    """Start a server for as long as it is needed."""
-    made, said = None, ""
-    with ExitStack() as running:
-        try:
-            made = running.enter_context(server)
-        except Exception as error:
-            said = f"{error!r} {getattr(error, 'stderr', None) or ''}"
-        yield Started(name, made, said)
 
 
 @contextmanager

@@ -10,7 +10,7 @@ import pytest
 
 import hpo
 from hpo.config.errors import InputError, StorageError
-from tests.test_cli import write_study
+from tests.support.small_study import write_study
 
 
 def test_the_front_door_is_no_wider_than_it_says() -> None:

@@ -7,9 +7,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, get_args
 
-import documentation
 import pytest
-from documentation import COMMANDS, PAGES, README, ROOT, Block
 
 import hpo
 from hpo.config.definition import Budget, StudyData, StudyDefinition, StudyFile
@@ -26,6 +24,8 @@ from hpo.config.trial import (
     SplitConfig,
 )
 from hpo.sklearn import MLPSearchClassifier, MLPSearchRegressor
+from tests.support import documentation
+from tests.support.documentation import COMMANDS, PAGES, README, ROOT, Block
 
 DOCS = ROOT / "docs"
 MAX_LINES = 150

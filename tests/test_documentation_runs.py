@@ -9,20 +9,20 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-import documentation
 import numpy as np
 import pandas
 import pytest
 import torch
-from documentation import PAGES, ROOT
 from sklearn.model_selection import cross_val_score
-from worker_cases import make_worker
 
 from hpo.lifecycle.creation import create_from_file
 from hpo.sklearn import MLPSearchClassifier
 from hpo.training import SingleTrainer
 from hpo.worker.quota import Quota
-from tests.command_line import hpo
+from tests.support import documentation
+from tests.support.command_line import hpo
+from tests.support.documentation import PAGES, ROOT
+from tests.support.workers import make_worker
 
 STUDY = """
 name = "{name}"

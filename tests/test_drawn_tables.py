@@ -17,7 +17,7 @@ from hpo.data.sources import read_raw
 from hpo.data.table import Table, read_table
 from hpo.models.experiment import Experiment
 from hpo.models.model import Model
-from tests import model_cases, ugly_tables
+from tests.support import models, ugly_tables
 
 SENTENCE = re.compile(r"(the table|(/\S*/)?t\.(csv|tsv|parquet)(\.gz)?): .+")
 """One line that begins with the table's name."""
@@ -49,7 +49,7 @@ def try_one(seed: int, folder: Path) -> str:
     made = Experiment(table, replace(data, fingerprint=table.fingerprint()))
     if isinstance(outcome(lambda: made.dataset), HpoError):
         return "not trained on"
-    model = model_cases.model(made, "quantile" if seed % 2 else "standard", depth=1)
+    model = models.model(made, "quantile" if seed % 2 else "standard", depth=1)
     predicts_its_own(model, table, source, folder)
     others = ugly_tables.memory_table(random, list(model.schema.columns))
     predicted = outcome(lambda: model.predict(others))

@@ -1,7 +1,7 @@
 """Studies and models of the first format of tables: they open, go on, and predict as they did.
 
-The files under `tests/studies/format_1` are what `make_format_1.py` there left, run by the hpo of
-that format.
+`make_format_1.py`, run by the hpo of that format, made the files under
+`tests/earlier_versions/studies/format_1`.
 """
 
 import json
@@ -22,10 +22,11 @@ from hpo.models.model import Model
 from hpo.storage.engine import open_storage
 from hpo.study.catalog import find
 from hpo.study.row import STUDY_FORMAT
-from tests.command_line import hpo
-from tests.studies.make_format_1 import write_study
+from tests.earlier_versions.studies.make_format_1 import write_study
+from tests.support.command_line import hpo
+from tests.support.paths import EARLIER_VERSIONS
 
-STORED = Path(__file__).parent / "studies" / "format_1"
+STORED = EARLIER_VERSIONS / "studies/format_1"
 NAMES = ("binary", "multiclass", "regression")
 KINDS = ("trial", "ensemble")
 ROWS = {"csv": lambda path: pl.read_csv(path, infer_schema=False), "parquet": pl.read_parquet}

@@ -5,11 +5,12 @@ import graphlib
 import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-PACKAGE = Path(__file__).parent.parent / "hpo"
+from tests.support.paths import ROOT
+
+PACKAGE = ROOT / "hpo"
 
 FLOORS = [
     "config",  # pure values

@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
-import machine
 import pytest
-from conftest import Started, started
 
-CHECK = Path(__file__).parent.parent / ".ci/run"
+from tests.support import machine
+from tests.support.paths import ROOT
+from tests.support.started import Started, started
+
+CHECK = ROOT / ".ci/run"
 
 
 def need(**fields) -> machine.Need:

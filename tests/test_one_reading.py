@@ -18,9 +18,9 @@ from hpo.data.table import read_table, typed_table
 from hpo.models.experiment import Experiment
 from hpo.models.model import Model
 from hpo.models.onnx import described_inputs, to_onnx
-from tests import model_cases, readings
-from tests.command_line import hpo
-from tests.readings import N_ROWS, Drawn
+from tests.support import models, readings
+from tests.support.command_line import hpo
+from tests.support.readings import N_ROWS, Drawn
 
 ALL, ONE = range(N_ROWS), range(17, 18)
 DRAWING = settings(
@@ -44,7 +44,7 @@ def trained(drawn: Drawn, folder: Path) -> Model:
     data = replace(drawn.data, source=source)
     table = read_table(data, folder)
     made = Experiment(table, replace(data, fingerprint=table.fingerprint()))
-    return model_cases.model(made, "quantile", depth=1)
+    return models.model(made, "quantile", depth=1)
 
 
 def command(model_dir: Path, file: str) -> np.ndarray:

@@ -8,9 +8,9 @@ import polars
 import pytest
 from sklearn import metrics
 
-from tests.test_cli import run_process
+from tests.support.command_line import run_process
+from tests.support.paths import ROOT
 
-ROOT = Path(__file__).parent.parent
 N_TRIALS = 3
 
 

@@ -19,7 +19,7 @@ from hpo.lifecycle.creation import create_from_file
 from hpo.lifecycle.draft import draft
 from hpo.results.export import export
 from hpo.training import SingleTrainer
-from tests.worker_cases import make_worker
+from tests.support.workers import make_worker
 
 N_ROWS, N_COLUMNS = 40, 80
 STUDY = """\

@@ -13,7 +13,7 @@ from hpo.config.parsing import parse_json
 
 MODEL, ENSEMBLE = 1, 2
 """The formats that there are. A kind of content that yesterday's code would misread takes the next
-number; the reader of every earlier one stays, and a file of it under `tests/bundles`."""
+number; the reader of every earlier one stays, and a file of it under `tests/earlier_versions/models`."""
 
 Tensors = dict[str, torch.Tensor]
 Header = dict[str, str]

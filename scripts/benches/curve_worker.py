@@ -13,14 +13,14 @@ from dataclasses import dataclass
 from multiprocessing.queues import SimpleQueue
 
 from benches.curves import CurveTrainer
-from crowd import opened
-from gate import Gate
-from worker_cases import make_worker
 
 from hpo.config.trial import Measurement
 from hpo.study.study import Claim, ReportReply, Study
 from hpo.training import Event, Progress
 from hpo.worker.stopwatch import Stopwatch
+from tests.support.crowd import opened
+from tests.support.gate import Gate
+from tests.support.workers import make_worker
 
 HURRY_SECONDS = 0.02
 """An epoch, when only the rest of the budget is to be finished."""

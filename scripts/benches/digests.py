@@ -14,7 +14,6 @@ from itertools import product
 from typing import get_args
 
 import torch
-from training_cases import OBJECTIVES, toy_data
 
 from hpo.config.trial import (
     Activation,
@@ -39,6 +38,7 @@ from hpo.training import (
     TrainingData,
     train,
 )
+from tests.support.training import OBJECTIVES, toy_data
 
 CPU = torch.device("cpu")
 

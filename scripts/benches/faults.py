@@ -15,9 +15,9 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from pathlib import Path
 
-from faults.rounds import Tally, play
-from servers import Server, mariadb_server, postgresql_server
-from small_disk import small_disk
+from tests.support.faults.rounds import Tally, play
+from tests.support.servers import Server, mariadb_server, postgresql_server
+from tests.support.small_disk import small_disk
 
 SERVERS: dict[str, Callable[[], AbstractContextManager[Server | None]]] = {
     "sqlite": nullcontext,

@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 from benches import packed
 
-TESTS = Path(__file__).parents[2] / "tests"
+TESTS = Path(__file__).parents[2] / "tests/training"
 GRACE_SECONDS = 20.0
 
 
@@ -35,13 +35,12 @@ def main(arguments: list[str]) -> None:
 
 def tested(seconds: float) -> int:
     """Run the tests on the GPU; where they take too long, what failed by then is shown."""
-    files = sorted(str(path) for path in TESTS.glob("test_training*.py"))
     # What else the project needs, its plugins of pytest too, may be missing on such a machine.
     command = [sys.executable, "-m", "pytest", "-q", "--noconftest", "-p", "no:cacheprovider"]
     # What another version of torch warns of is no failure here.
     settings = ["-o", "addopts=", "-o", "filterwarnings=default", "--tb=short", "--durations=5"]
     # Those that need a GPU have it in their names.
-    options = ["--continue-on-collection-errors", *settings, "-k", "cuda or gpu", *files]
+    options = ["--continue-on-collection-errors", *settings, "-k", "cuda or gpu", str(TESTS)]
     process = subprocess.Popen([*command, *options])
     try:
         return process.wait(seconds)

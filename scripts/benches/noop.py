@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Protocol
 
 import optuna
-from gate import Gate
 from optuna.exceptions import ExperimentalWarning
 from optuna.pruners import MedianPruner
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
@@ -29,6 +28,7 @@ from hpo.storage.engine import open_storage
 from hpo.storage.leases import WorkerId
 from hpo.study.catalog import create_study, open_study
 from hpo.study.study import Claim
+from tests.support.gate import Gate
 
 NAME = "bench"
 STEPS = range(1, 21)

@@ -17,10 +17,10 @@ from pathlib import Path
 import torch
 from benches.curves import CurveTrainer
 from benches.storage import databases
-from worker_cases import make_worker
 
 from hpo.lifecycle.creation import create_from_file
 from hpo.training import SingleTrainer, Trainer
+from tests.support.workers import make_worker
 
 STUDIES = Path(__file__).parents[2] / "studies"
 CURVE_EPOCHS = 40

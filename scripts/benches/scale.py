@@ -36,14 +36,14 @@ from benches.curve_worker import Account, Shift, work
 from benches.held import Cost, measure_held
 from benches.server_load import Load, watch
 from benches.storage import STORAGES, databases
-from faults.audit import audit, orphans
-from faults.setting import Setting, make_setting
-from gate import CONTEXT, gather
 from rich.console import Console
 from rich.table import Table
 
 from hpo.lifecycle.housekeeping import sweep
 from hpo.storage.schema import REPORTS, TRIALS
+from tests.support.faults.audit import audit, orphans
+from tests.support.faults.setting import Setting, make_setting
+from tests.support.gate import CONTEXT, gather
 
 N_EPOCHS = 20
 SECONDS, LAST_SECONDS = 15.0, 60.0

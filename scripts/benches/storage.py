@@ -27,12 +27,12 @@ from functools import partial
 import sqlalchemy as sa
 from benches.latency import Scene, Timings, measure_calls, tpe_alone
 from benches.noop import STEPS, SYSTEMS, work
-from gate import CONTEXT, gather
 from rich.console import Console
 from rich.table import Table
-from servers import Server, mariadb_server, postgresql_server
 
 from hpo.storage.schema import REPORTS
+from tests.support.gate import CONTEXT, gather
+from tests.support.servers import Server, mariadb_server, postgresql_server
 
 STORAGES = ("sqlite", "postgresql", "mariadb")
 SCENES = (

@@ -16,7 +16,6 @@ from pathlib import Path
 import numpy as np
 import polars
 import torch
-from worker_cases import make_worker
 
 import hpo
 from hpo.config.trial import DataConfig
@@ -24,6 +23,7 @@ from hpo.data.table import read_table
 from hpo.lifecycle.creation import create_from_file
 from hpo.results.export import export
 from hpo.training import SingleTrainer
+from tests.support.workers import make_worker
 
 N_ROWS = 200
 COLUMNS = (500, 1_000, 2_000, 5_000, 10_000)

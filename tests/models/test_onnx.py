@@ -1,0 +1,182 @@
+"""The graph that takes raw columns: what ONNX Runtime makes of it equals the model."""
+
+from pathlib import Path
+from typing import get_args
+
+import numpy as np
+import onnx
+import onnxruntime
+import polars as pl
+import pytest
+import torch
+
+from hpo.config.trial import Activation, Numeric, Task
+from hpo.models.model import Predictor
+from hpo.models.onnx import described_inputs, to_onnx
+from hpo.models.program import read as read_program
+from hpo.models.program import write as write_program
+from hpo.models.proof import Proof, prove
+from tests.support import exact_models, models
+from tests.support.models import ensemble, experiment, model
+
+TASKS = get_args(Task)
+WAYS = [(get_args(Numeric)[i % 4], kind) for i, kind in enumerate(get_args(Activation))]
+
+
+def proven(folder: Path, made: models.Experiment, what: Predictor) -> Proof:
+    (folder / "model.onnx").write_bytes(to_onnx(what))
+    return prove(what, folder, made.held_rows(50))
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_every_preprocessing_and_activation_predicts_as_the_model(
+    task: Task, tmp_path: Path
+) -> None:
+    made = experiment(task)
+    for numeric, activation in WAYS:
+        proof = proven(tmp_path, made, model(made, numeric, activation))
+        assert list(proof.largest) == ["model.onnx"]
+        assert max(proof.largest["model.onnx"].values()) < 2e-6, (numeric, activation)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_an_ensemble_is_one_graph(task: Task, tmp_path: Path) -> None:
+    made = experiment(task)
+    proven(tmp_path, made, ensemble(made))
+    graph = onnx.load(tmp_path / "model.onnx").graph
+    n_searches = sum(node.op_type == "Clip" for node in graph.node)
+    assert n_searches == 1  # two members share their preprocessing
+
+
+def test_inputs_are_columns_and_outputs_are_named() -> None:
+    made = experiment("multiclass")
+    content = to_onnx(model(made))
+    onnx.checker.check_model(content, full_check=True)
+    session = onnxruntime.InferenceSession(content)
+    # What is an output's name is left to the output.
+    assert {node.name: (node.shape, node.type) for node in session.get_inputs()} == {
+        "a column": (["rows", 1], "tensor(float)"),
+        "price, €": (["rows", 1], "tensor(float)"),
+        "year": (["rows", 1], "tensor(float)"),
+        "prediction_": (["rows", 1], "tensor(float)"),
+        ".dotted": (["rows", 1], "tensor(string)"),
+        "always": (["rows", 1], "tensor(string)"),
+    }
+    assert {node.name: (node.shape, node.type) for node in session.get_outputs()} == {
+        "prediction": (["rows"], "tensor(int64)"),
+        "probabilities": (["rows", 3], "tensor(float)"),
+    }
+    about = session.get_modelmeta().custom_metadata_map
+    assert (about["format"], about["task"], about["classes"]) == (
+        "2",
+        "multiclass",
+        '["0", "1", "2"]',
+    )
+
+
+@pytest.mark.parametrize("task", ["multiclass", "regression"])
+def test_no_rows_are_no_predictions(task: Task) -> None:
+    session = onnxruntime.InferenceSession(to_onnx(model(experiment(task))))
+    feeds = {
+        node.name: np.empty((0, 1), np.float32 if node.type == "tensor(float)" else object)
+        for node in session.get_inputs()
+    }
+    assert [len(output) for output in session.run(None, feeds)] == [0] * len(session.get_outputs())
+
+
+def test_the_same_model_gives_the_same_bytes() -> None:
+    made = experiment("binary")
+    assert to_onnx(ensemble(made)) == to_onnx(ensemble(made))
+
+
+def test_runtimes_since_1_17_read_it() -> None:
+    made = onnx.load_from_string(to_onnx(model(experiment("binary"))))
+    opsets = {opset.domain: opset.version for opset in made.opset_import}
+    assert (made.ir_version, opsets) == (8, {"": 17, "ai.onnx.ml": 3})
+
+
+@pytest.mark.parametrize("numeric", get_args(Numeric))
+def test_nothing_in_a_graph_is_for_nothing(numeric: Numeric) -> None:
+    """ONNX Runtime warns each who loads one of what nothing uses."""
+    made = experiment("binary")
+    for what in (model(made, numeric), ensemble(made)):
+        graph = onnx.load_from_string(to_onnx(what)).graph
+        used = {name for node in graph.node for name in node.input}
+        given = {constant.name for constant in graph.initializer}
+        given |= {name for node in graph.node for name in node.output}
+        assert given - used == {"prediction"}
+
+
+def feeds_of(what: Predictor, rows: pl.DataFrame) -> dict[str, np.ndarray]:
+    """Raw cells, named and typed as `schema.json` says."""
+    feeds = {}
+    for column, said in described_inputs(what.schema).items():
+        cells = rows[column]
+        if said["type"] == "string":
+            values = np.array(cells.fill_null("").to_list(), dtype=object)
+        else:
+            numbers = (
+                cells.cast(pl.Datetime("us")).cast(pl.Int64) if cells.dtype == pl.Date else cells
+            )
+            numbers = numbers.cast(pl.Int64) if cells.dtype == pl.Datetime else numbers
+            kind = np.float64 if said["type"] == "double" else np.float32
+            values = numbers.cast(pl.Float64).fill_null(np.nan).to_numpy().astype(kind)
+        feeds[said["name"]] = values[:, None]
+    return feeds
+
+
+@pytest.mark.parametrize("kind", exact_models.LABELS)
+def test_dates_long_numbers_and_typed_labels_are_taken_as_they_are(
+    kind: str, tmp_path: Path
+) -> None:
+    made = exact_models.experiment(kind)
+    for what in (model(made, "quantile"), model(made, "standard", "silu"), ensemble(made)):
+        proof = proven(tmp_path, made, what)
+        assert max(proof.largest["model.onnx"].values()) < 5e-6
+        rows, session = made.held_rows(40), onnxruntime.InferenceSession(tmp_path / "model.onnx")
+        prediction, *probabilities = session.run(None, feeds_of(what, rows))
+        expected = what.predict(rows)
+        dtypes = {"text": object, "integer": "i8", "number": "f8", "boolean": "?", "double": "f8"}
+        assert prediction.dtype == dtypes.get(kind, "f4")
+        if probabilities:
+            assert prediction.tolist() == expected["prediction"].to_list()
+            assert np.allclose(probabilities[0], expected[:, 1:].to_numpy(), atol=1e-6)
+        else:
+            spread = what.parts[0][1].target_std
+            assert np.abs(prediction - expected["prediction"].to_numpy()).max() < 1e-5 * spread
+
+
+def test_types_and_names_of_inputs_are_those_that_are_said() -> None:
+    what = model(exact_models.experiment("text"))
+    said = described_inputs(what.schema)
+    assert said == {
+        "sold, at": {"name": "sold, at", "type": "double"},
+        "day": {"name": "day", "type": "double"},
+        "prediction": {"name": "prediction__", "type": "double"},
+        "probabilities": {"name": "probabilities_", "type": "string"},
+        "prediction_": {"name": "prediction_", "type": "float"},
+        "size": {"name": "size", "type": "float"},
+    }
+    session = onnxruntime.InferenceSession(to_onnx(what))
+    assert {node.name: node.type for node in session.get_inputs()} == {
+        each["name"]: f"tensor({each['type']})" for each in said.values()
+    }
+
+
+def test_dates_go_through_the_cycles_that_they_hold() -> None:
+    schema = exact_models.experiment("float").dataset.schema
+    cycles = {column.name: column.cycles for column in schema.dates}
+    assert cycles == {"sold, at": ("day", "week", "year"), "day": ("week",)}
+
+
+def test_a_program_of_torch_takes_dates_and_long_numbers(tmp_path: Path) -> None:
+    for kind in ("integer", "double"):
+        made = exact_models.experiment(kind)
+        for what in (model(made, "quantile"), ensemble(made)):
+            write_program(what, tmp_path / "model.pt2")
+            proof = prove(what, tmp_path, made.held_rows(50))
+            assert max(proof.largest["model.pt2"].values()) < 1e-6
+            encoded = what.schema.encode(made.held_rows(7))
+            assert encoded.x_num.dtype == torch.float64
+            found = read_program(tmp_path / "model.pt2")(*encoded)
+            assert torch.allclose(found, what.outputs(*encoded), rtol=1e-12, atol=1e-7)

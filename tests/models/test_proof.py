@@ -1,0 +1,140 @@
+"""Exports that would predict something else are not written, and the message says where."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import hpo.models.onnx
+from hpo.config.errors import ExportError
+from hpo.data.schema import Categories, TableSchema
+from hpo.models.folder import write_model
+from hpo.models.model import Model
+from hpo.models.proof import prove
+from tests.support.models import Experiment, experiment, model
+
+METRICS = {"validation": {"accuracy": 0.75}, "test": {"accuracy": 0.5}}
+
+
+@pytest.fixture(scope="module")
+def made() -> Experiment:
+    return experiment("binary")
+
+
+def write(folder: Path, made: Experiment, what: Model, **options: Any) -> None:
+    write_model(folder, what, METRICS, "Title", "A note.", held=made.held_rows(50), **options)
+
+
+def with_one_spelling_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    def only_itself(schema: TableSchema, column: Categories) -> dict[str, int]:
+        return {value: code for code, value in enumerate(column.values)}
+
+    codes = hpo.models.onnx._codes
+
+    def poor(graph: Any, schema: TableSchema, *rest: Any) -> str:
+        with monkeypatch.context() as during:
+            during.setattr(TableSchema, "spellings", only_itself)
+            return codes(graph, schema, *rest)
+
+    monkeypatch.setattr(hpo.models.onnx, "_codes", poor)
+
+
+def with_missing_as_zero(monkeypatch: pytest.MonkeyPatch) -> None:
+    add = hpo.models.onnx._Graph.add
+
+    def blind(graph: Any, operator: str, *inputs: str, **options: Any) -> str:
+        return add(graph, "IsInf" if operator == "IsNaN" else operator, *inputs, **options)
+
+    monkeypatch.setattr(hpo.models.onnx._Graph, "add", blind)
+
+
+def with_no_end_of_the_quantiles(monkeypatch: pytest.MonkeyPatch) -> None:
+    add = hpo.models.onnx._Graph.add
+
+    def endless(graph: Any, operator: str, *inputs: str, **options: Any) -> str:
+        return inputs[0] if operator == "Clip" else add(graph, operator, *inputs, **options)
+
+    monkeypatch.setattr(hpo.models.onnx._Graph, "add", endless)
+
+
+def with_labels_swapped(monkeypatch: pytest.MonkeyPatch) -> None:
+    add = hpo.models.onnx._Graph.add
+
+    def swapped(graph: Any, operator: str, *inputs: str, **options: Any) -> str:
+        return add(graph, "ArgMin" if operator == "ArgMax" else operator, *inputs, **options)
+
+    monkeypatch.setattr(hpo.models.onnx._Graph, "add", swapped)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "where"),
+    [
+        (with_one_spelling_only, r'known category in ("\.dotted"|2 columns)'),
+        (with_missing_as_zero, "held rows"),
+        (with_no_end_of_the_quantiles, "extreme number in .*"),
+        (with_labels_swapped, ".*"),
+    ],
+)
+def test_a_graph_that_predicts_otherwise_is_no_export(
+    spoil: Callable[[pytest.MonkeyPatch], None],
+    where: str,
+    made: Experiment,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    what = model(made)
+    write(tmp_path / "model", made, what)
+    before = (tmp_path / "model/model.onnx").read_bytes()
+    spoil(monkeypatch)
+    with pytest.raises(
+        ExportError,
+        match=rf"model: not written, since its model\.onnx does not predict as the model does: "
+        rf"with ({where}) it is off by [\w.-]+, where 1e-05 is allowed",
+    ):
+        write(tmp_path / "model", made, what)
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+    assert (tmp_path / "model/model.onnx").read_bytes() == before
+
+
+def test_damaged_weights_are_no_export(
+    made: Experiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right, other = model(made), model(made, seed=1)
+    content = other.to_bytes()
+    monkeypatch.setattr(Model, "to_bytes", lambda self: content)
+    with pytest.raises(ExportError, match=r"its model\.safetensors does not predict as the model"):
+        write(tmp_path / "model", made, right)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_float32s_own_rounding_is_no_mistake(tmp_path: Path) -> None:
+    made = experiment("regression")
+    what = model(made, "quantile", "tanh", depth=24)
+    with torch.no_grad():  # layer after layer magnifies what is rounded off
+        for layer in what.network.hidden:
+            layer.weight *= 6
+    (tmp_path / "model.onnx").write_bytes(hpo.models.onnx.to_onnx(what))
+    proof = prove(what, tmp_path, made.held_rows(50))
+    assert max(proof.largest["model.onnx"].values()) > proof.tolerance
+
+
+def test_values_beyond_float32_are_no_mistake_of_a_file_that_computes_in_it(tmp_path: Path) -> None:
+    made = experiment("regression")
+    what = replace(model(made, "standard"), target_std=1e36)
+    (tmp_path / "model.onnx").write_bytes(hpo.models.onnx.to_onnx(what))
+    proof = prove(what, tmp_path, made.held_rows(50))
+    assert proof.largest["model.onnx"]["extreme number"] < proof.tolerance
+
+
+@pytest.mark.slow
+def test_a_program_of_torch_export_is_written_on_request(made: Experiment, tmp_path: Path) -> None:
+    what = model(made)
+    write(tmp_path / "model", made, what, torch_program=True)
+    encoded = what.schema.encode(made.held_rows(1))
+    program = torch.export.load(tmp_path / "model/model.pt2").module()
+    assert np.allclose(program(*encoded).detach(), what.outputs(*encoded), atol=1e-6)
+    assert "`model.pt2`" in (tmp_path / "model/README.md").read_text(encoding="utf-8")

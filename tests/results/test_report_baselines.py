@@ -1,0 +1,59 @@
+"""Baselines find what was planted, on the study's own split, and say which limit they met."""
+
+import numpy as np
+import polars as pl
+import pytest
+
+from hpo.config.trial import DataConfig
+from hpo.data.dataset import Dataset, load_dataset
+from hpo.results.report import baselines
+from hpo.results.report.baselines import fit_baselines
+from tests.support.models import typed
+
+
+def planted(task: str, n: int = 600) -> Dataset:
+    """Numbers, some of them missing, and texts, which decide the target together."""
+    rng = np.random.default_rng(0)
+    x, kind = rng.normal(size=n), rng.integers(0, 300, n)
+    signal = 3 * x + 5 * (kind % 2)
+    target = signal if task == "regression" else np.where(signal > 2.5, "yes", "no")
+    if task == "multiclass":
+        target = np.array(["low", "middle", "high"])[np.digitize(signal, [0.0, 5.0])]
+    frame = pl.DataFrame(
+        {
+            "x": pl.Series(x),
+            "gappy": pl.Series(np.where(kind % 3 == 0, None, 1.0).tolist(), dtype=pl.Float64),
+            "empty": pl.Series([None] * n, dtype=pl.Float64),
+            "kind": pl.Series([f"{value % 2}-{value // 100}" for value in kind]),
+            "name": pl.Series([f"name {value}" for value in kind]),
+            "y": pl.Series(target),
+        }
+    )
+    data = DataConfig(source="t", target="y", task=task)  # type: ignore[arg-type]
+    return load_dataset(typed(frame, data), data)
+
+
+@pytest.mark.parametrize(
+    ("task", "metric", "least"),
+    [("regression", "r2", 0.9), ("binary", "accuracy", 0.85), ("multiclass", "accuracy", 0.8)],
+)
+def test_both_find_what_was_planted(task: str, metric: str, least: float) -> None:
+    boosting, linear = fit_baselines(planted(task))
+    for found in (boosting, linear):
+        assert found.metrics["validation"][metric] > least, found
+        assert found.metrics["test"][metric] > least, found
+        assert found.metrics["validation"] != found.metrics["test"]
+    assert boosting.note.endswith("100 iterations")
+    assert linear.note.startswith("Ridge" if task == "regression" else "LogisticRegression")
+
+
+def test_limits_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(baselines, "DESCENTS_A_STEP", 2)
+    boosting, linear = fit_baselines(planted("binary"), max_rows=100, max_seconds=0.0)
+    assert boosting.note == (
+        "100 of the 420 training rows; HistGradientBoostingClassifier, 10 iterations, "
+        "when its time was up"
+    )
+    assert linear.note == (
+        "100 of the 420 training rows; LogisticRegression, C = 1, 2 iterations, not converged"
+    )

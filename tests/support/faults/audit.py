@@ -1,0 +1,186 @@
+"""What faults may not leave behind: a look at every row and every file of a finished study.
+
+Does not know: what the faults were.
+"""
+
+import math
+import posixpath
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import optuna
+import sqlalchemy as sa
+import torch
+from optuna.trial import FrozenTrial
+
+from hpo.config.errors import HpoError
+from hpo.files.store import ID_FILE, LOG, ArtifactStore, study_path, table_path
+from hpo.lifecycle.housekeeping import OWNER
+from hpo.models.experiment import Experiment
+from hpo.models.model import Model
+from hpo.models.tables import load_experiment
+from hpo.storage.schema import LEASES
+from hpo.study.study import Study
+from hpo.training import evaluate
+from tests.support.faults.setting import Setting
+
+FINAL = ("COMPLETE", "PRUNED", "FAIL")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Findings:
+    """What an audit found.
+
+    Attributes:
+        faults: each in a sentence; none, if all is well.
+        counts: trials by state.
+        n_attempts: claims that the trials took, over all.
+    """
+
+    faults: list[str]
+    counts: Counter[str]
+    n_attempts: int
+
+
+def audit(setting: Setting, *, trained: bool = True) -> Findings:
+    """Look at the rows and the weights of a finished study.
+
+    Args:
+        setting: where it is.
+        trained: whether its weights were, so that they give the metric that was recorded.
+    """
+    trials = setting.study.trials()
+    faults = [*_numbering(setting.study, trials), *_leases(setting.study)]
+    for trial in trials:
+        faults += [f"trial {trial.number}: {what}" for what in _trial(trial)]
+    faults += _weights(setting, trials, trained)
+    attempts = (int(trial.user_attrs.get("attempt", 1)) for trial in trials)
+    return Findings(
+        faults=faults,
+        counts=Counter(trial.state.name for trial in trials),
+        n_attempts=sum(attempts),
+    )
+
+
+def orphans(setting: Setting) -> list[str]:
+    """Files of the artifact store that nothing in the study names; drafts are no one's yet."""
+    study = setting.study
+    own = {ID_FILE, table_path(study.definition.data.fingerprint), study_path(study.uuid, OWNER)}
+    folders = set()
+    for trial in study.trials():
+        if trial.state.name == "COMPLETE":
+            folders.add(posixpath.dirname(trial.user_attrs["artifact"]))
+    left = [path for path in files(setting.store) if path not in own and not is_draft(path)]
+    return [
+        path
+        for path in left
+        if posixpath.dirname(path) not in folders and not _is_log_of_a_failure(study, path)
+    ]
+
+
+def is_draft(path: str) -> bool:
+    """Whether a file is what a killed process was writing; `hpo gc` removes it after a day."""
+    return posixpath.basename(path).startswith(".")
+
+
+def checkpoints(setting: Setting) -> Counter[int]:
+    """Checkpoint files by the trial's number."""
+    found: Counter[int] = Counter()
+    for path in files(setting.store):
+        parts = path.split("/")
+        if "checkpoints" in parts and not is_draft(path):
+            found[int(parts[2].removeprefix("trial-"))] += 1
+    return found
+
+
+def files(store: ArtifactStore) -> list[str]:
+    """Every file of a local store, hidden ones too, relative to its root."""
+    root = Path(store.url)
+    return sorted(
+        str(path.relative_to(root))
+        for path in root.rglob("*")
+        if path.is_file() and path.name != "ballast"
+    )
+
+
+def _is_log_of_a_failure(study: Study, path: str) -> bool:
+    failed = {trial.number for trial in study.trials() if trial.state.name == "FAIL"}
+    parts = path.split("/")
+    return parts[-1] == LOG and int(parts[2].removeprefix("trial-")) in failed
+
+
+def _numbering(study: Study, trials: list[FrozenTrial]) -> Iterator[str]:
+    budget = study.progress().budget.n_trials
+    numbers = [trial.number for trial in trials]
+    if numbers != list(range(budget)):
+        yield f"a budget of {budget} trials has the trials {numbers}"
+
+
+def _leases(study: Study) -> Iterator[str]:
+    with study.storage.read() as connection:
+        n_leases = connection.scalar(sa.select(sa.func.count()).select_from(LEASES))
+    if n_leases:
+        yield f"{n_leases} leases are left"
+
+
+def _trial(trial: FrozenTrial) -> Iterator[str]:
+    """What is wrong with one trial's rows."""
+    if trial.state.name not in FINAL:
+        yield f"is {trial.state.name}"
+        return
+    steps = sorted(trial.intermediate_values)
+    if steps != list(range(1, len(steps) + 1)):
+        yield f"has reported the steps {steps}"
+    if not all(math.isfinite(value) for value in trial.intermediate_values.values()):
+        yield "has reported what is no finite number"
+    if trial.state.name != "COMPLETE":
+        if not trial.user_attrs.get("reason"):
+            yield f"is {trial.state.name} without a reason"
+        return
+    if len(steps) != trial.user_attrs.get("n_epochs"):
+        yield f"has {len(steps)} reports of {trial.user_attrs.get('n_epochs')} epochs"
+    if not steps or trial.value != min(trial.intermediate_values.values()):
+        yield f"has the value {trial.value}, which is not its best report"
+
+
+def _weights(setting: Setting, trials: list[FrozenTrial], trained: bool) -> Iterator[str]:
+    """Load every COMPLETE trial's weights; trained ones are measured on the validation part."""
+    data = setting.study.definition.data
+    experiment = load_experiment(setting.store, data)
+    for trial in trials:
+        if trial.state is not optuna.trial.TrialState.COMPLETE:
+            continue
+        try:
+            model = _load(setting, trial)
+        except (HpoError, KeyError) as error:
+            yield f"trial {trial.number}: its weights do not load: {error}"
+            continue
+        if not trained:
+            continue
+        measured = _measure(setting, experiment, model)
+        if not math.isclose(measured, trial.value or math.nan, rel_tol=1e-5):
+            yield f"trial {trial.number}: its weights give {measured}, recorded is {trial.value}"
+
+
+def _load(setting: Setting, trial: FrozenTrial) -> Model:
+    """A trial's weights, if they are those that it names."""
+    attrs = trial.user_attrs
+    model = Model.from_bytes(
+        setting.store.get(attrs["artifact"], attrs["sha256"]), attrs["artifact"]
+    )
+    if model.config != setting.study.definition.trial_config(trial.params):
+        raise HpoError("they are of another configuration")
+    return model
+
+
+def _measure(setting: Setting, experiment: Experiment, model: Model) -> float:
+    """The metric that weights have on the validation part."""
+    part, schema = experiment.dataset.part("val"), experiment.dataset.schema
+    with torch.inference_mode():
+        logits = model.network.eval()(model.preprocessor(part.x_num, part.x_cat))
+    metrics = evaluate(
+        schema.task, len(schema.classes), logits, part.y, model.target_mean, model.target_std
+    )
+    return metrics[setting.study.definition.objective.metric]

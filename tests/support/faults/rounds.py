@@ -1,0 +1,140 @@
+"""Rounds of faults: a study searched to its end while its workers are harmed, then audited."""
+
+import math
+import time
+from collections import Counter
+from contextlib import closing, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from hpo.config.errors import StorageError
+from tests.support.faults.audit import audit, checkpoints, files, is_draft, orphans
+from tests.support.faults.chaos import Chaos
+from tests.support.faults.processes import WorkerGroup, hpo_command
+from tests.support.faults.setting import Setting, make_setting
+from tests.support.servers import Server
+from tests.support.small_disk import SmallDisk
+
+CHECKPOINTS_PER_TRIAL = 3
+"""One, the newer one that replaces it, and one by a worker that has lost its lease."""
+
+GOODBYE_SECONDS = 30.0
+"""In which workers end when their study is finished; one of them may have just been started."""
+
+
+@dataclass(kw_only=True)
+class Tally:
+    """What happened.
+
+    Attributes:
+        faults: injected, by kind.
+        n_starts: worker commands started.
+        trials: by final state.
+        n_attempts: claims they took.
+        n_checkpoints: files left when the study was finished, before `hpo gc`.
+        n_drafts: unfinished files that killed processes left.
+        losses: what must not happen, each in a sentence.
+    """
+
+    faults: Counter[str] = field(default_factory=Counter)
+    n_starts: int = 0
+    trials: Counter[str] = field(default_factory=Counter)
+    n_attempts: int = 0
+    n_checkpoints: int = 0
+    n_drafts: int = 0
+    losses: list[str] = field(default_factory=list)
+
+    def add(self, other: "Tally") -> None:
+        """Add another round's."""
+        self.faults += other.faults
+        self.n_starts += other.n_starts
+        self.trials += other.trials
+        self.n_attempts += other.n_attempts
+        self.n_checkpoints += other.n_checkpoints
+        self.n_drafts += other.n_drafts
+        self.losses += other.losses
+
+
+def play(
+    folder: Path,
+    storage_url: str,
+    *,
+    seed: int,
+    n_trials: int,
+    limit: float,
+    n_workers: int = 3,
+    every: float = 4.0,
+    max_faults: float = math.inf,
+    database: Server | None = None,
+    disk: SmallDisk | None = None,
+) -> Tally:
+    """Search a study under faults, and audit it.
+
+    Args:
+        folder: an empty one, for files and logs.
+        storage_url: a storage without a study of this name.
+        seed: of the faults.
+        n_trials: the study's budget.
+        limit: seconds after which a study that is not finished is a loss.
+        n_workers: worker commands at a time.
+        every: seconds from one fault to the next, on average.
+        max_faults: after which the workers are left in peace.
+        database: the storage's server, if it is to be stopped now and then.
+        disk: where the artifacts are to be, if it is to be filled now and then.
+    """
+    name = f"faults-{seed}"
+    artifacts = disk.folder / name if disk else None
+    made = make_setting(
+        folder, storage_url, artifacts, n_trials=n_trials, pruner="median", name=name
+    )
+    with (
+        closing(made) as setting,
+        WorkerGroup(setting=setting, folder=folder / "logs", size=n_workers) as crew,
+    ):
+        deadline = time.monotonic() + limit
+        chaos = Chaos(
+            crew=crew, seed=seed, every=every, max_faults=max_faults, database=database, disk=disk
+        )
+        try:
+            while time.monotonic() < deadline and not _is_finished(setting):
+                crew.tend()
+                chaos.tend()
+                time.sleep(0.1)
+        finally:
+            chaos.end()
+        over = time.monotonic() + GOODBYE_SECONDS
+        while (n_left := crew.tend()) and time.monotonic() < over:
+            time.sleep(0.1)
+        if n_left:
+            crew.losses.append(f"{n_left} workers did not end with their study")
+        return _count(setting, crew, chaos)
+
+
+def _count(setting: Setting, crew: WorkerGroup, chaos: Chaos) -> Tally:
+    found = audit(setting)
+    losses = [*crew.losses, *found.faults]
+    left = checkpoints(setting)
+    losses += [
+        f"trial {number} has {n} checkpoints left"
+        for number, n in left.items()
+        if n > CHECKPOINTS_PER_TRIAL
+    ]
+    swept = hpo_command(setting, "gc")
+    if swept.returncode != 0:
+        losses.append(f"hpo gc ended with {swept.returncode}: {swept.stderr.strip()}")
+    losses += [f"{path} is named by nothing" for path in orphans(setting)]
+    return Tally(
+        faults=chaos.counts,
+        n_starts=crew.n_starts,
+        trials=found.counts,
+        n_attempts=found.n_attempts,
+        n_checkpoints=left.total(),
+        n_drafts=sum(map(is_draft, files(setting.store))),
+        losses=losses,
+    )
+
+
+def _is_finished(setting: Setting) -> bool:
+    with suppress(StorageError):  # the database is away
+        return setting.study.progress().is_finished
+    return False

@@ -1,0 +1,62 @@
+"""A disk of a few megabytes that a test can fill: a tmpfs, mounted with or without root.
+
+It is mounted in a namespace of its own, kept by a sleeping process, and reached through that
+process's entry in /proc; it is gone when the process is.
+"""
+
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.support import machine
+
+MOUNT = "mount -t tmpfs -o size={size} tmpfs {folder} && echo mounted && exec sleep infinity"
+
+
+class SmallDisk:
+    """A mounted small disk; `folder` is its root."""
+
+    def __init__(self, folder: Path) -> None:
+        """Take its root."""
+        self.folder = folder
+        self._ballast = folder / "ballast"
+
+    def fill(self) -> None:
+        """Leave no byte free."""
+        with self._ballast.open("ab", buffering=0) as file:
+            for size in (1 << 20, 1 << 12, 1):
+                try:
+                    while file.write(bytes(size)) == size:
+                        pass
+                except OSError:  # no space left on device
+                    continue
+
+    def free(self) -> None:
+        """Make room again."""
+        self._ballast.unlink(missing_ok=True)
+
+
+@contextmanager
+def small_disk(folder: Path, size: str = "16m") -> Iterator[SmallDisk | None]:
+    """A small disk at an empty folder; None where this machine permits no mount."""
+    if machine.SMALL_DISK.lack is not None:
+        yield None
+        return
+    script = MOUNT.format(size=size, folder=folder)
+    keeper = subprocess.Popen(
+        ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", script],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert keeper.stdout is not None
+        assert keeper.stdout.readline() == "mounted\n"
+        inside = Path(f"/proc/{keeper.pid}/root{folder.resolve()}")
+        assert os.path.ismount(inside)
+        yield SmallDisk(inside)
+    finally:
+        keeper.kill()
+        keeper.wait()
+        keeper.stdout.close()

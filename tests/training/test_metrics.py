@@ -1,0 +1,160 @@
+import pytest
+import torch
+
+from hpo.config.trial import METRICS
+from hpo.training import evaluate, predictions
+from hpo.training.metrics import measure
+from tests.support.training import DEVICES
+
+np = pytest.importorskip("numpy")
+sk = pytest.importorskip("sklearn.metrics")
+CPU = torch.device("cpu")
+
+
+def logits_and_classes(n_classes: int, *, ties: bool) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(n_classes)
+    y = torch.randint(n_classes, (500,), generator=generator)
+    n_outputs = 1 if n_classes == 2 else n_classes
+    logits = torch.randn(500, n_outputs, generator=generator)
+    logits += torch.nn.functional.one_hot(y, n_classes)[:, -n_outputs:]
+    return (logits.mul(2).round().div(2) if ties else logits), y
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("ties", [False, True])
+def test_binary_metrics_are_scikit_learn_s(ties, device):
+    logits, y = logits_and_classes(2, ties=ties)
+    found = evaluate("binary", 2, logits.to(device), y.float().to(device), 0.0, 1.0)
+    probability = torch.sigmoid(logits[:, 0].double()).numpy()
+    truth, predicted = y.numpy(), (logits[:, 0] > 0).long().numpy()
+    assert found == pytest.approx(
+        {
+            "accuracy": sk.accuracy_score(truth, predicted),
+            "balanced_accuracy": sk.balanced_accuracy_score(truth, predicted),
+            "f1": sk.f1_score(truth, predicted),
+            "roc_auc": sk.roc_auc_score(truth, probability),
+            "log_loss": sk.log_loss(truth, probability),
+        },
+        rel=1e-6,
+    )
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("ties", [False, True])
+def test_multiclass_metrics_are_scikit_learn_s(ties, device):
+    logits, y = logits_and_classes(5, ties=ties)
+    found = evaluate("multiclass", 5, logits.to(device), y.to(device), 0.0, 1.0)
+    probabilities = torch.softmax(logits.double(), dim=1).numpy()
+    truth, predicted = y.numpy(), logits.argmax(dim=1).numpy()
+    assert found == pytest.approx(
+        {
+            "accuracy": sk.accuracy_score(truth, predicted),
+            "balanced_accuracy": sk.balanced_accuracy_score(truth, predicted),
+            "f1": sk.f1_score(truth, predicted, average="macro"),
+            "roc_auc": sk.roc_auc_score(truth, probabilities, multi_class="ovr"),
+            "log_loss": sk.log_loss(truth, probabilities),
+        },
+        rel=1e-6,
+    )
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_regression_metrics_are_scikit_learn_s_in_original_units(device):
+    generator = torch.Generator().manual_seed(0)
+    y = 200 + 50 * torch.randn(400, generator=generator)
+    logits = (y[:, None] - 200) / 50 + 0.3 * torch.randn(400, 1, generator=generator)
+    found = evaluate("regression", 0, logits.to(device), y.to(device), 200.0, 50.0)
+    values = logits[:, 0].double().numpy() * 50 + 200
+    assert found == pytest.approx(
+        {
+            "rmse": sk.root_mean_squared_error(y.numpy(), values),
+            "mae": sk.mean_absolute_error(y.numpy(), values),
+            "r2": sk.r2_score(y.numpy(), values),
+        },
+        rel=1e-6,
+    )
+
+
+def test_classes_that_do_not_occur_count_as_scikit_learn_counts_them():
+    logits, y = logits_and_classes(5, ties=False)
+    logits[:, 4] = -99.0  # neither true nor predicted
+    y = y.clamp(max=3)
+    found = evaluate("multiclass", 5, logits, y, 0.0, 1.0)
+    truth, predicted = y.numpy(), logits.argmax(dim=1).numpy()
+    assert found["f1"] == pytest.approx(sk.f1_score(truth, predicted, average="macro"))
+    expected = sk.balanced_accuracy_score(truth, predicted)
+    assert found["balanced_accuracy"] == pytest.approx(expected)
+
+
+def test_a_metric_that_has_no_value_is_left_out():
+    found = evaluate("binary", 2, torch.randn(9, 1), torch.zeros(9), 0.0, 1.0)
+    assert set(found) == {"accuracy", "balanced_accuracy", "log_loss"}
+    found = evaluate("binary", 2, torch.randn(9, 1), torch.ones(9), 0.0, 1.0)
+    assert set(found) == {"accuracy", "balanced_accuracy", "log_loss", "f1"}
+    found = evaluate("multiclass", 3, torch.randn(9, 3), torch.arange(9) % 2, 0.0, 1.0)
+    assert set(found) == {"accuracy", "balanced_accuracy", "log_loss", "f1"}
+    found = evaluate("regression", 0, torch.randn(1, 1), torch.randn(1), 0.0, 1.0)
+    assert set(found) == {"rmse", "mae"}
+
+
+@pytest.mark.parametrize(
+    ("task", "logits", "y"),
+    [
+        ("binary", torch.randn(9, 1), torch.zeros(9)),
+        ("binary", torch.randn(9, 1), torch.ones(9)),
+        ("multiclass", torch.randn(9, 3), torch.arange(9) % 2),
+    ],
+)
+def test_nothing_to_rank_is_no_number(task, logits, y):
+    n_classes = 2 if task == "binary" else 3
+    auc, loss = measure(["roc_auc", "log_loss"], task, n_classes, logits, y, 0.0, 1.0).tolist()
+    assert np.isnan(auc)
+    assert loss > 0
+
+
+def test_no_digit_of_a_target_is_lost():
+    y = 1.7e9 + torch.arange(400.0, dtype=torch.float64) / 7
+    mean, std = y.mean().item(), y.std(correction=0).item()
+    logits = ((y - mean) / std).float()[:, None]
+    found = evaluate("regression", 0, logits, y, mean, std)
+    values = logits[:, 0].double().numpy() * std + mean
+    assert found["mae"] == pytest.approx(sk.mean_absolute_error(y.numpy(), values), rel=1e-9)
+    assert found["mae"] < 1e-5
+    assert predictions("regression", logits, mean, std).dtype == torch.float64
+
+
+def test_log_loss_of_sure_mistakes_stays_exact():
+    found = evaluate("binary", 2, torch.tensor([[80.0], [-80.0]]), torch.tensor([0.0, 1.0]), 0, 1)
+    assert found["log_loss"] == pytest.approx(80.0)
+
+
+@pytest.mark.parametrize("outputs", [torch.full((5, 1), 2.0), torch.arange(5.0)[:, None]])
+def test_of_a_constant_target_r2_is_one_or_zero(outputs):
+    y = torch.full((5,), 2.0)
+    found = evaluate("regression", 0, outputs, y, 0.0, 1.0)
+    assert found["r2"] == sk.r2_score(y.numpy(), outputs[:, 0].numpy())
+
+
+@pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
+def test_every_metric_of_a_task_is_measured(task):
+    n_classes = {"binary": 2, "multiclass": 3, "regression": 0}[task]
+    logits = torch.randn(30, 3 if task == "multiclass" else 1)
+    y = torch.arange(30) % max(n_classes, 2)
+    y = y if task == "multiclass" else y.float()
+    found = evaluate(task, n_classes, logits, y, 0.0, 1.0)
+    assert set(found) == {name for name, metric in METRICS.items() if task in metric.tasks}
+    for name, value in found.items():
+        assert measure([name], task, n_classes, logits, y, 0.0, 1.0).tolist() == [value]
+
+
+def test_predictions_of_a_regression_are_in_original_units():
+    found = predictions("regression", torch.tensor([[0.0], [2.0]]), 10.0, 3.0)
+    assert found.tolist() == [10.0, 16.0]
+
+
+def test_predictions_of_classes_are_probabilities():
+    binary = predictions("binary", torch.tensor([[0.0], [3.0]]), 0.0, 1.0)
+    positive = 1 / (1 + np.exp(-3.0))
+    np.testing.assert_allclose(binary, [[0.5, 0.5], [1 - positive, positive]], rtol=1e-6)
+    several = predictions("multiclass", torch.tensor([[1.0, 1.0, 1.0]]), 0.0, 1.0)
+    np.testing.assert_allclose(several, [[1 / 3] * 3], rtol=1e-6)

@@ -1,0 +1,135 @@
+"""Gradients of a pack against those of each network alone, from states along a real curve."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hpo.config.trial import TrialConfig
+from hpo.training.checkpoint import VALUES
+from hpo.training.losses import loss_gradient
+from hpo.training.member import joined
+from hpo.training.model import MLP
+from hpo.training.pack_blocks import Linear, Shape, blocks, cut, zeros
+from hpo.training.pack_passes import PackPasses
+from hpo.training.parameters import FlatParameters
+from hpo.training.passes import Passes
+from hpo.training.random import DropoutMasks, PackedMasks, dropped
+from tests.support.packs import FEW, TOLERANCES, assert_near, endless, packs, single
+from tests.support.training import DEVICES, OBJECTIVES, toy_config, toy_data
+
+N_ROWS = 11
+
+
+class Together:
+    """Networks in one pack, at a state and with a batch each."""
+
+    def __init__(self, configs, data, values, device) -> None:
+        self.data, self.device, self.dtype = data, device, values[0].dtype
+        self.configs = configs
+        models = tuple(config.model for config in configs)
+        width = max(model.width for model in models) + 3
+        self.shape = Shape(n_inputs=5, n_outputs=data.n_outputs, width=width, models=models)
+        self.blocks = blocks(self.shape)
+        self.values = zeros(self.blocks, self.dtype, device)
+        self.gradients = zeros(self.blocks, self.dtype, device)
+        for buffer in self.gradients:
+            buffer.fill_(float("nan"))
+        for slot, flat in enumerate(values):
+            own = cut(self.shape, self.blocks, self.values, slot)
+            for part, found in zip(own, flat.split([p.numel() for p in own]), strict=True):
+                part.copy_(found.view(part.shape))
+        rates = [model.dropout for model in models]
+        seeds = [config.training.seed for config in configs]
+        masks = PackedMasks.of(seeds, rates, width, self.dtype, device) if any(rates) else None
+        gradient = loss_gradient(configs[0].training.loss, data.task)
+        self.passes = PackPasses(self.shape, masks, gradient, self.dtype, device)
+
+    def linears(self, buffers) -> list[Linear]:
+        pairs = zip(self.blocks, buffers, strict=True)
+        return [linear for block, buffer in pairs for linear in block.linears(buffer)]
+
+    def run(self, x, y, n_rows, steps) -> None:
+        """Of each network's batch the first rows count; the others are there to be ignored."""
+        counts = torch.tensor(n_rows, device=self.device)[:, None]
+        is_row = torch.arange(x.shape[1], device=self.device) < counts
+        weights = (is_row.to(self.dtype) / counts)[..., None]
+        steps = torch.tensor(steps, device=self.device)
+        layers = self.linears(self.values), self.linears(self.gradients)
+        self.passes.run(*layers, x, y, weights, steps, dropped, PackedMasks.keys)
+
+    def own(self, slot: int) -> torch.Tensor:
+        return joined(cut(self.shape, self.blocks, self.gradients, slot))
+
+    def padding(self, buffers) -> torch.Tensor:
+        """All that belongs to no network."""
+        is_padding = [torch.ones_like(buffer, dtype=torch.bool) for buffer in buffers]
+        for slot in range(len(self.configs)):
+            for part in cut(self.shape, self.blocks, is_padding, slot):
+                part.zero_()
+        return torch.cat([b[is_own] for b, is_own in zip(buffers, is_padding, strict=True)])
+
+
+class Alone:
+    """One of them by itself."""
+
+    def __init__(self, config: TrialConfig, data, values, device) -> None:
+        network = MLP(5, data.n_outputs, config.model).to(device, values.dtype)
+        self.parameters = FlatParameters(network, values.dtype)
+        self.parameters.values.copy_(values)
+        model = config.model
+        masks = None
+        if model.dropout:
+            seed = config.training.seed
+            masks = DropoutMasks(seed, model.dropout, model.depth, model.width, values.dtype)
+        gradient = loss_gradient(config.training.loss, data.task)
+        self.passes = Passes(self.parameters, model.activation, masks, gradient, values.dtype)
+
+    def gradients(self, x, y, step) -> torch.Tensor:
+        self.passes.run(x, y, step)
+        return self.parameters.gradients
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("precision", TOLERANCES)
+@pytest.mark.parametrize("task", OBJECTIVES)
+@FEW
+@given(drawn=st.data())
+def test_gradients_and_outputs_are_those_of_each_network_alone(task, precision, device, drawn):
+    data = toy_data(task, n_rows=90)
+    configs = sorted(drawn.draw(packs(task, precision)), key=lambda config: -config.model.depth)
+    steps = [drawn.draw(st.integers(1, 9)) for _ in configs]
+    n_rows = [drawn.draw(st.integers(1, N_ROWS)) for _ in configs]
+    states = [
+        single(endless(c), data, device, step).tensors[VALUES].to(device)
+        for c, step in zip(configs, steps, strict=True)
+    ]
+    index = torch.randint(90, (len(configs), N_ROWS), generator=torch.Generator().manual_seed(1))
+    x = data.x_train[index].to(device, states[0].dtype)
+    y = data.y_train[index].to(device)
+    if task == "regression":
+        y = ((y - data.target_mean) / data.target_std).to(states[0].dtype)
+    with torch.no_grad():
+        pack = Together(configs, data, states, device)
+        pack.run(x, y, n_rows, steps)
+        outputs = pack.passes.outputs(pack.linears(pack.values), x[0])
+        for slot, (config, n, step) in enumerate(zip(configs, n_rows, steps, strict=True)):
+            lone = Alone(config, data, states[slot], device)
+            expected = lone.gradients(x[slot, :n], y[slot, :n], step)
+            assert_near(pack.own(slot), expected, TOLERANCES[precision])
+            assert_near(outputs[slot], lone.passes.outputs(x[0]), TOLERANCES[precision])
+    assert pack.padding(pack.gradients).eq(0).all()
+
+
+def test_a_network_that_is_no_number_leaves_its_neighbours_alone():
+    data = toy_data(n_rows=90)
+    configs = [toy_config(model={"depth": d, "width": 8 + d, "dropout": 0.1}) for d in (3, 3, 1)]
+    states = [single(c, data, "cpu", 1).tensors[VALUES] for c in configs]
+    states[1] = torch.full_like(states[1], float("nan"))
+    x, y = data.x_train[:N_ROWS].expand(3, -1, -1), data.y_train[:N_ROWS].float().expand(3, -1)
+    with torch.no_grad():
+        pack = Together(configs, data, states, torch.device("cpu"))
+        pack.run(x, y, [N_ROWS] * 3, [1] * 3)
+        for slot in (0, 2):
+            lone = Alone(configs[slot], data, states[slot], torch.device("cpu"))
+            assert_near(pack.own(slot), lone.gradients(x[slot], y[slot], 1), 1e-5)

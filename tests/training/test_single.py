@@ -1,0 +1,128 @@
+"""The whole engine against PyTorch's own layers, losses and optimizers, and what it needs."""
+
+import subprocess
+import sys
+from typing import get_args
+
+import pytest
+import torch
+from torch import nn
+
+from hpo.config.trial import LOSSES, Activation, OptimizerName, TrialConfig
+from hpo.training import MLP, TrainingData, train
+from hpo.training.batches import Feed
+from tests.support.paths import ROOT
+from tests.support.training import toy_config, toy_data
+
+FUNCTIONS = {
+    "bce": lambda z, y: nn.functional.binary_cross_entropy_with_logits(z[:, 0], y),
+    "cross_entropy": nn.functional.cross_entropy,
+    "mse": lambda z, y: nn.functional.mse_loss(z[:, 0], y),
+    "mae": lambda z, y: nn.functional.l1_loss(z[:, 0], y),
+    "huber": lambda z, y: nn.functional.huber_loss(z[:, 0], y),
+}
+
+
+def by_torch(config: TrialConfig, data: TrainingData, n_epochs: int) -> dict[str, torch.Tensor]:
+    """Train with autograd and torch.optim on the engine's own batches; the weights."""
+    training, optimizer = config.training, config.optimizer
+    network = MLP(data.x_train.shape[1], data.n_outputs, config.model, seed=training.seed)
+    weights = [p for p in network.parameters() if p.ndim == 2]
+    biases = [p for p in network.parameters() if p.ndim == 1]
+    groups = [
+        {"params": weights, "weight_decay": optimizer.weight_decay},
+        {"params": biases, "weight_decay": 0.0},
+    ]
+    names = {"sgd": "SGD", "adam": "Adam", "adamw": "AdamW", "rmsprop": "RMSprop"}
+    options = {"momentum": optimizer.momentum} if optimizer.name == "sgd" else {}
+    kind = getattr(torch.optim, names[optimizer.name])
+    made = kind(groups, lr=optimizer.learning_rate, **options)
+    loss = LOSSES[data.task][0] if training.loss == "auto" else training.loss
+    feed = Feed(data, torch.device("cpu"))
+    for epoch in range(n_epochs):
+        for x, y in feed.batches(training.seed, epoch, training.batch_size):
+            made.zero_grad()
+            FUNCTIONS[loss](network(x), y).backward()
+            if training.gradient_clip:
+                nn.utils.clip_grad_norm_(network.parameters(), training.gradient_clip)
+            for p in weights:  # the loss's gradient alone is clipped
+                p.grad += optimizer.l1 * p.detach().sign()
+            made.step()
+    return network.state_dict()
+
+
+def compare(config: TrialConfig, data: TrainingData) -> None:
+    """The engine's weights at its best epoch must be PyTorch's."""
+    result = train(config, data, "cpu")
+    assert result.best_step > 1, "take a case that improves"
+    theirs = by_torch(config, data, result.best_step)
+    assert result.weights.keys() == theirs.keys()
+    for name, weight in result.weights.items():
+        torch.testing.assert_close(weight, theirs[name], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("activation", get_args(Activation))
+def test_every_activation(activation):
+    compare(toy_config(model={"activation": activation}), toy_data())
+
+
+@pytest.mark.parametrize("weight_decay", [0.0, 0.1])
+@pytest.mark.parametrize("name", get_args(OptimizerName))
+def test_every_optimizer(name, weight_decay):
+    optimizer = {"name": name, "weight_decay": weight_decay, "learning_rate": 2e-3}
+    compare(toy_config(optimizer=optimizer), toy_data())
+
+
+@pytest.mark.parametrize(
+    ("task", "loss"), [(task, loss) for task in LOSSES for loss in ("auto", *LOSSES[task])]
+)
+def test_every_loss(task, loss):
+    metric = "rmse" if task == "regression" else "log_loss"
+    compare(toy_config(task, metric=metric, loss=loss), toy_data(task))
+
+
+def test_l1_and_clipping():
+    compare(toy_config(optimizer={"l1": 1e-2}, gradient_clip=0.05), toy_data())
+
+
+@pytest.mark.parametrize("depth", [1, 5])
+def test_one_layer_and_many(depth):
+    compare(toy_config(model={"depth": depth}), toy_data())
+
+
+def test_it_needs_torch_and_the_standard_library_alone():
+    """A process in which every other package is out of reach, and so are hpo's other rooms, but
+    for two modules of plain values that need the standard library alone. Tests of training, which
+    a GPU machine without anything else runs, make do with pytest and hypothesis, or skip."""
+    program = """
+import importlib, pathlib, sys
+import hypothesis, pytest, torch, torch.optim  # with whatever they need
+
+loaded = {name.partition(".")[0] for name in sys.modules}
+allowed = {"tests", "torch", *sys.stdlib_module_names, *loaded}
+assert not allowed & {"hpo", "polars", "optuna", "pydantic", "sqlalchemy", "sklearn"}
+
+class Wall:
+    def find_spec(self, name, path=None, target=None):
+        values = {f"hpo.config.{value}" for value in ("errors", "trial", "version")}
+        ours = name in values | {"hpo", "hpo.config"} or name.startswith("hpo.training")
+        if not ours and name.partition(".")[0] not in allowed:
+            raise ModuleNotFoundError(f"{name} is walled off", name=name)
+
+sys.meta_path.insert(0, Wall())
+import hpo.training
+print(hpo.training.SingleTrainer("cpu").device)
+for path in sorted(pathlib.Path("tests/training").glob("test_*.py")):
+    try:
+        importlib.import_module(f"tests.training.{path.stem}")
+    except pytest.skip.Exception:
+        print(path.stem)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.split() == ["cpu", "test_checkpoint", "test_metrics"], done.stderr
