@@ -159,7 +159,7 @@ def test_workers_are_listed_with_what_they_hold(storage: Storage) -> None:
     threading.Event().wait(0.05)
     with storage.read() as connection:
         found = read_workers(connection)
-    assert [(w.host, w.study, w.trials, w.is_silent) for w in found] == [
+    assert [(w.worker.host, w.study, w.trials, w.is_silent) for w in found] == [
         ("here", "a", (0, 1), False),
         ("here", "b", (0,), False),
         ("there", "b", (1,), True),

@@ -12,7 +12,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from hpo.storage.engine import Storage, open_storage
 from hpo.study.pruning import ColumnsPercentilePruner, make_pruner
-from tests.study_process import definition
+from tests.support.study_process import definition
 
 N_STEPS = 12
 
