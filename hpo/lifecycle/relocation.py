@@ -25,7 +25,7 @@ from hpo.storage import copying, ledger
 from hpo.storage.engine import Connection, Storage
 from hpo.storage.inventory import TrialFiles, read_inventory
 from hpo.storage.removal import deleted
-from hpo.study.catalog import check_unused, find, lock_unused, open_study, study_rows
+from hpo.study.catalog import check_unused, find, lock, open_study, study_rows
 from hpo.study.retraining import find_confirming
 from hpo.study.row import StudyRow, copied_attrs, mark_moved, moved_attrs, unmark_moved
 from hpo.study.study import Study
@@ -239,7 +239,8 @@ class _Files:
 
 def _send_off(connection: Connection, row: StudyRow, target: Storage) -> None:
     """Leave the study in the source as one that has moved, with nothing to do in it."""
-    lock_unused(connection, row, LATER)
+    lock(connection, row)
+    check_unused(connection, row, LATER)
     copying.freeze(connection, row.id)
     mark_moved(connection, row.id, target.safe_url)
 

@@ -58,23 +58,13 @@ class Clock:
     """How long workers have worked on a study.
 
     Attributes:
-        busy_ms: time during which at least one lease was live.
-        device_ms: device time: the time during which each worker held a lease, times its share of
-            a device, summed over workers.
+        busy_seconds: time during which at least one lease was live.
+        device_seconds: device time: the time during which each worker held a lease, times its share
+            of a device, summed over workers.
     """
 
-    busy_ms: int
-    device_ms: int
-
-    @property
-    def busy_seconds(self) -> float:
-        """`busy_ms` in seconds."""
-        return self.busy_ms / 1000
-
-    @property
-    def device_seconds(self) -> float:
-        """`device_ms` in seconds."""
-        return self.device_ms / 1000
+    busy_seconds: float
+    device_seconds: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -232,19 +222,24 @@ def tick(connection: Connection, study_id: int) -> Clock:
     """
     row = connection.execute(_clock(connection, study_id).with_for_update()).one_or_none()
     if row is None:  # the study was deleted
-        return Clock(busy_ms=0, device_ms=0)
-    clock = _advanced(connection, row)
-    values = {**vars(clock), "seen_ms": max(row.now_ms, row.seen_ms)}
+        return Clock(busy_seconds=0, device_seconds=0)
+    busy_ms, device_ms = _advanced(connection, row)
+    values = {
+        "busy_ms": busy_ms,
+        "device_ms": device_ms,
+        "seen_ms": max(row.now_ms, row.seen_ms),
+    }
     connection.execute(sa.update(CLOCKS).where(CLOCKS.c.study_id == study_id).values(values))
-    return clock
+    return Clock(busy_seconds=busy_ms / 1000, device_seconds=device_ms / 1000)
 
 
 def read_clock(connection: Connection, study_id: int) -> Clock:
     """The study's clock as of now; writes nothing."""
     row = connection.execute(_clock(connection, study_id)).one_or_none()
     if row is None:  # the study was deleted
-        return Clock(busy_ms=0, device_ms=0)
-    return _advanced(connection, row)
+        return Clock(busy_seconds=0, device_seconds=0)
+    busy_ms, device_ms = _advanced(connection, row)
+    return Clock(busy_seconds=busy_ms / 1000, device_seconds=device_ms / 1000)
 
 
 def end(connection: Connection, trial_ids: Collection[int]) -> None:
@@ -292,8 +287,8 @@ def _clock(connection: Connection, study_id: int) -> sa.Select[Any]:
     return query.where(CLOCKS.c.study_id == study_id)
 
 
-def _advanced(connection: Connection, row: sa.Row[Any]) -> Clock:
-    """The clock of a row, advanced to now."""
+def _advanced(connection: Connection, row: sa.Row[Any]) -> tuple[int, int]:
+    """`busy_ms` and `device_ms` of a clock, advanced to now."""
     until = sa.func.max(LEASES.c.expires_ms)
     span = sa.case((until > row.now_ms, row.now_ms), else_=until) - row.seen_ms
     workers = (
@@ -305,6 +300,4 @@ def _advanced(connection: Connection, row: sa.Row[Any]) -> Clock:
     )
     spent = (sa.func.max(workers.c.span), sa.func.sum(workers.c.span * workers.c.share))
     busy, device = connection.execute(sa.select(*spent).where(workers.c.span > 0)).one()
-    return Clock(
-        busy_ms=row.busy_ms + int(busy or 0), device_ms=row.device_ms + round(device or 0.0)
-    )
+    return row.busy_ms + int(busy or 0), row.device_ms + round(device or 0.0)

@@ -11,10 +11,10 @@ from hpo.config.errors import BudgetError
 from hpo.config.parsing import validate
 from hpo.config.strategies import GridSampler
 from hpo.config.trial import Direction
-from hpo.storage import interventions, leases, ledger
+from hpo.storage import attributes, interventions, leases, ledger
 from hpo.storage.best import count_since_best
 from hpo.storage.engine import Connection
-from hpo.study.row import StudyRow, write_definition, write_given_budget
+from hpo.study.row import DEFINITION, GIVEN_BUDGET, StudyRow
 from hpo.study.sampling import queue
 
 
@@ -59,7 +59,7 @@ def raise_by_file(
     if (given := row.given_budget) is not None:
         same = [key for key in Budget.model_fields if getattr(given, key) == getattr(budget, key)]
         raised = budget.model_copy(update={key: getattr(row.budget, key) for key in same})
-        write_given_budget(connection, row.id, budget)
+        attributes.set_study(connection, row.id, GIVEN_BUDGET, budget.model_dump())
     return _write(connection, row, definition, raised)
 
 
@@ -68,7 +68,7 @@ def raise_by_hand(
 ) -> StudyDefinition:
     """Raise a study's budget regardless of its file; as `raise_by_file`."""
     if row.given_budget is None:
-        write_given_budget(connection, row.id, row.budget)
+        attributes.set_study(connection, row.id, GIVEN_BUDGET, row.budget.model_dump())
     return _write(connection, row, definition, budget)
 
 
@@ -105,6 +105,6 @@ def _write(
 ) -> StudyDefinition:
     row.budget.check_raised(definition.name, budget)
     extended = replace(definition, budget=budget)
-    write_definition(connection, row.id, extended)
+    attributes.set_study(connection, row.id, DEFINITION, extended.to_json())
     ledger.enqueue(connection, row.id, queue(extended), budget.n_trials)
     return extended

@@ -153,7 +153,7 @@ def delete_study(storage: Storage, name: str, *, force: bool = False) -> Deleted
         raise InputError(str(row.obstacle))
 
     def write(connection: Connection) -> int:
-        _lock(connection, row)
+        lock(connection, row)
         if not force:
             check_unused(connection, row, "or delete it all the same by --force")
         if row.owned_store_id is not None:
@@ -165,35 +165,33 @@ def delete_study(storage: Storage, name: str, *, force: bool = False) -> Deleted
     return Deleted(row=row, n_trials=n_trials)
 
 
-def lock_unused(connection: Connection, row: StudyRow, otherwise: str) -> None:
-    """Lock a study that has no workers; under the lock none can claim a trial.
+def lock(connection: Connection, row: StudyRow) -> None:
+    """Lock a study that this hpo may be unable to open; no worker can then claim a trial.
+
+    Raises:
+        StudyNotFoundError: the study was deleted.
+    """
+    if not ledger.lock_study(connection, row.id):
+        raise StudyNotFoundError(f"study {row.name} is no longer in {row.where}")
+
+
+def check_unused(connection: Connection, row: StudyRow, otherwise: str) -> None:
+    """Check that no worker holds a live lease of a study.
 
     Args:
-        connection: in a transaction that writes.
+        connection: in a transaction; under the study's lock the result stays true.
         row: row of the study.
         otherwise: what else the user can do, for the message.
 
     Raises:
-        StudyNotFoundError: the study was deleted.
         StudyBusyError: a worker holds a live lease; the message names it.
     """
-    _lock(connection, row)
-    check_unused(connection, row, otherwise)
-
-
-def check_unused(connection: Connection, row: StudyRow, otherwise: str) -> None:
-    """Check that no worker holds a live lease of a study; see `lock_unused`."""
     workers = [found.worker for found in read_workers(connection, row.id) if not found.is_silent]
     if workers:
         named = ", ".join(f"process {worker.pid} on {worker.host}" for worker in workers)
         raise StudyBusyError(
             f"study {row.name} is being worked on by {named}: end the worker first, {otherwise}"
         )
-
-
-def _lock(connection: Connection, row: StudyRow) -> None:
-    if not ledger.lock_study(connection, row.id):
-        raise StudyNotFoundError(f"study {row.name} is no longer in {row.where}")
 
 
 def _check_same(study: Study, definition: StudyDefinition, artifact_store_id: str) -> None:

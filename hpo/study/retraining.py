@@ -13,7 +13,7 @@ from optuna.trial import FrozenTrial
 from hpo.config.definition import StudyDefinition
 from hpo.config.errors import BudgetError
 from hpo.config.space import Params
-from hpo.storage import ledger
+from hpo.storage import attributes, ledger
 from hpo.storage.engine import Connection, Storage
 from hpo.storage.trials import read_study_trials
 from hpo.study.catalog import create_study, open_study, study_rows
@@ -27,13 +27,7 @@ from hpo.study.confirmation import (
     confirmed,
     confirming,
 )
-from hpo.study.row import (
-    StudyRow,
-    read_confirmation,
-    write_confirmation,
-    write_confirms,
-    write_definition,
-)
+from hpo.study.row import CONFIRMATION, CONFIRMS, DEFINITION, StudyRow
 from hpo.study.study import Study
 
 
@@ -84,8 +78,8 @@ def queue_missing(study: Study, of: str, wanted: Iterable[Params]) -> None:
         n_trials = max(number, row.budget.n_trials)
         budget = row.budget.model_copy(update={"n_trials": n_trials})
         definition = replace(study.definition, budget=budget)
-        write_definition(connection, study.id, definition)
-        write_confirms(connection, study.id, of)
+        attributes.set_study(connection, study.id, DEFINITION, definition.to_json())
+        attributes.set_study(connection, study.id, CONFIRMS, of)
         return definition
 
     study.definition = study.change(work)
@@ -117,14 +111,16 @@ def keep_confirmation(study: Study, found: Confirmation) -> None:
         StudyNotFoundError: the study was deleted.
     """
     tree = found.to_json(values=False)  # MySQL limits it to 64 KiB
-    study.change(lambda connection, row: write_confirmation(connection, row.id, tree))
+    study.change(
+        lambda connection, row: attributes.set_study(connection, row.id, CONFIRMATION, tree)
+    )
 
 
 def read_confirmed(study: Study) -> dict[int, Estimate]:
     """The estimates of a study's confirmed trials by number; empty if none were confirmed."""
     with study.storage.read() as connection:
-        tree = read_confirmation(connection, study.id)
-    return {} if tree is None else confirmed(tree)
+        attrs = attributes.read_study(connection, study.id, [CONFIRMATION])
+    return confirmed(attrs[CONFIRMATION]) if attrs else {}
 
 
 def find_confirming(storage: Storage, name: str) -> StudyRow | None:

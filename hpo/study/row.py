@@ -1,6 +1,7 @@
-"""The row of a study: its system attributes, their keys, and what reads and writes them.
+"""The row of a study: its system attributes and their keys.
 
-No other module names a key. One more key, `hpo:revision`, belongs to `hpo.storage.attributes`,
+Reading goes through `StudyRow`; changes write single attributes by `attributes.set_study` with a
+key of this module. One more key, `hpo:revision`, belongs to `hpo.storage.attributes`,
 because the caches of the storage compare it.
 """
 
@@ -17,32 +18,19 @@ from hpo.config.version import __version__
 from hpo.storage import attributes
 from hpo.storage.engine import Connection
 
-_DEFINITION = "hpo:definition"
-_UUID = "hpo:uuid"
-_ARTIFACTS = "hpo:artifacts"
-_VERSION = "hpo:version"
-_FORMAT = "hpo:format"
-_NOTES = "hpo:notes"
-_MOVED = "hpo:moved"
-_STANDING = "hpo:standing"
-_GIVEN_BUDGET = "hpo:given_budget"
-_PRIORITY = "hpo:priority"
-_CONFIRMS = "hpo:confirms"
+DEFINITION = "hpo:definition"
+STANDING = "hpo:standing"
+GIVEN_BUDGET = "hpo:given_budget"
+PRIORITY = "hpo:priority"
+CONFIRMS = "hpo:confirms"
+_UUID, _ARTIFACTS, _NOTES, _MOVED = "hpo:uuid", "hpo:artifacts", "hpo:notes", "hpo:moved"
+_VERSION, _FORMAT = "hpo:version", "hpo:format"
 _KEYS = (
-    _DEFINITION,
-    _UUID,
-    _ARTIFACTS,
-    _VERSION,
-    _FORMAT,
-    _NOTES,
-    _MOVED,
-    _STANDING,
-    _GIVEN_BUDGET,
-    _PRIORITY,
-    _CONFIRMS,
+    *(DEFINITION, STANDING, GIVEN_BUDGET, PRIORITY, CONFIRMS),
+    *(_UUID, _ARTIFACTS, _NOTES, _MOVED, _VERSION, _FORMAT),
 )
-_CONFIRMATION = "hpo:confirmation"
-"""Up to 64 KiB, so that it is read on its own."""
+CONFIRMATION = "hpo:confirmation"
+"""The result of a confirmation, up to 64 KiB, so that it is read on its own."""
 
 STUDY_FORMAT = 2
 """The format of a study's row and definition; rows without a format have format 1.
@@ -99,12 +87,12 @@ class StudyRow:
             attrs=attrs,
             uuid=attrs.get(_UUID),
             artifact_store_id=attrs.get(_ARTIFACTS),
-            definition=attrs.get(_DEFINITION) or moved.get("definition"),
+            definition=attrs.get(DEFINITION) or moved.get("definition"),
             notes=tuple(map(str, attrs.get(_NOTES, ()))),
             moved_to=moved.get("to"),
-            standing=attrs.get(_STANDING, "open"),
-            priority=attrs.get(_PRIORITY, 0),
-            confirms=attrs.get(_CONFIRMS),
+            standing=attrs.get(STANDING, "open"),
+            priority=attrs.get(PRIORITY, 0),
+            confirms=attrs.get(CONFIRMS),
         )
 
     @property
@@ -144,7 +132,7 @@ class StudyRow:
     @property
     def given_budget(self) -> Budget | None:
         """The budget of the study file at its last use; None if nobody raised it by hand."""
-        given = self.attrs.get(_GIVEN_BUDGET)
+        given = self.attrs.get(GIVEN_BUDGET)
         return None if given is None else Budget.model_validate(given)
 
     @property
@@ -178,7 +166,7 @@ def new_attrs(
 ) -> dict[str, Any]:
     """The system attributes of a new study."""
     return {
-        _DEFINITION: definition.to_json(),
+        DEFINITION: definition.to_json(),
         _UUID: str(uuid.uuid4()),
         _ARTIFACTS: artifact_store_id,
         _VERSION: __version__,
@@ -194,7 +182,7 @@ def copied_attrs(study_uuid: str, artifact_store_id: str) -> dict[str, Any]:
 
 def moved_attrs(row: StudyRow) -> dict[str, Any]:
     """The system attributes in which a moved study in its target differs from the one left."""
-    return {_DEFINITION: row.definition, _MOVED: None}
+    return {DEFINITION: row.definition, _MOVED: None}
 
 
 def read_row(connection: Connection, study_id: int, name: str, where: str) -> StudyRow:
@@ -210,56 +198,15 @@ def read_rows(connection: Connection, where: str) -> list[StudyRow]:
     ]
 
 
-def write_definition(connection: Connection, study_id: int, definition: StudyDefinition) -> None:
-    """Write the definition."""
-    attributes.set_study(connection, study_id, _DEFINITION, definition.to_json())
-
-
-def write_given_budget(connection: Connection, study_id: int, budget: Budget) -> None:
-    """Write the budget of the study file."""
-    attributes.set_study(connection, study_id, _GIVEN_BUDGET, budget.model_dump())
-
-
-def write_standing(connection: Connection, study_id: int, standing: Standing) -> None:
-    """Write whether the study accepts workers; a row without it is open."""
-    if standing == "open":
-        attributes.drop_study(connection, study_id, _STANDING)
-    else:
-        attributes.set_study(connection, study_id, _STANDING, standing)
-
-
-def write_priority(connection: Connection, study_id: int, priority: int) -> None:
-    """Write the priority."""
-    attributes.set_study(connection, study_id, _PRIORITY, priority)
-
-
-def write_confirms(connection: Connection, study_id: int, name: str) -> None:
-    """Write the name of the study that this study confirms."""
-    attributes.set_study(connection, study_id, _CONFIRMS, name)
-
-
-def write_confirmation(connection: Connection, study_id: int, tree: Mapping[str, Any]) -> None:
-    """Write the result of a confirmation; it replaces an earlier one."""
-    attributes.set_study(connection, study_id, _CONFIRMATION, tree)
-
-
-def read_confirmation(connection: Connection, study_id: int) -> Mapping[str, Any] | None:
-    """Read the result of a confirmation; None if the study was not confirmed."""
-    tree: Mapping[str, Any] | None = attributes.read_study(
-        connection, study_id, [_CONFIRMATION]
-    ).get(_CONFIRMATION)
-    return tree
-
-
 def mark_moved(connection: Connection, study_id: int, to: str) -> None:
     """Mark a study as moved to another storage; nothing opens it here any more."""
-    attrs = attributes.read_study(connection, study_id, [_DEFINITION])
-    moved = {"to": to, "definition": attrs.get(_DEFINITION)}
+    attrs = attributes.read_study(connection, study_id, [DEFINITION])
+    moved = {"to": to, "definition": attrs.get(DEFINITION)}
     attributes.set_study(connection, study_id, _MOVED, moved)
-    attributes.drop_study(connection, study_id, _DEFINITION)
+    attributes.drop_study(connection, study_id, DEFINITION)
 
 
 def unmark_moved(connection: Connection, row: StudyRow) -> None:
     """Undo `mark_moved`."""
-    attributes.set_study(connection, row.id, _DEFINITION, row.definition)
+    attributes.set_study(connection, row.id, DEFINITION, row.definition)
     attributes.drop_study(connection, row.id, _MOVED)

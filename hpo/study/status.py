@@ -74,11 +74,6 @@ class StudyStatus:
         return sum(self.counts.get(state, 0) for state in ("COMPLETE", "PRUNED", "FAIL"))
 
     @property
-    def is_out_of_time(self) -> bool:
-        """Whether the study's time is used up."""
-        return self.time_over is not None
-
-    @property
     def time_over(self) -> Literal["timeout", "device_time"] | None:
         """The budget's key whose time is used up; None if there is time left."""
         return self.budget.time_over(self.busy_seconds, self.device_seconds)
@@ -95,7 +90,7 @@ class StudyStatus:
         is_open = self.counts.get("WAITING") or self.counts.get("RUNNING")
         is_at_end = self.is_stalled or self.n_points is not None
         has_room = not is_at_end and sum(self.counts.values()) < self.budget.n_trials
-        return self.is_out_of_time or not (is_open or has_room)
+        return self.time_over is not None or not (is_open or has_room)
 
     @property
     def reason(self) -> str:

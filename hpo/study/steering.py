@@ -5,11 +5,11 @@ from typing import TypeVar
 
 from hpo.config.definition import Budget, StudyDefinition
 from hpo.config.errors import InputError
-from hpo.storage import interventions, leases, ledger
+from hpo.storage import attributes, interventions, leases, ledger
 from hpo.storage.engine import Connection
 from hpo.storage.interventions import TrialRow
 from hpo.study.budget import BudgetChange, changed_budget, raise_by_hand
-from hpo.study.row import Standing, StudyRow, write_priority, write_standing
+from hpo.study.row import PRIORITY, STANDING, Standing, StudyRow
 from hpo.study.study import Study
 
 Result = TypeVar("Result")
@@ -27,12 +27,16 @@ def set_standing(study: Study, standing: Standing) -> None:
         raise InputError(
             f"study {study.name} is finished: hpo extend {study.name} lets it search further"
         )
-    _change(study, lambda connection, row: write_standing(connection, row.id, standing))
+    _change(
+        study, lambda connection, row: attributes.set_study(connection, row.id, STANDING, standing)
+    )
 
 
 def prioritize(study: Study, priority: int) -> None:
     """Set a study's priority; workers observe it when they next claim a trial."""
-    study.storage.write(lambda connection: write_priority(connection, study.id, priority))
+    study.change(
+        lambda connection, row: attributes.set_study(connection, row.id, PRIORITY, priority)
+    )
 
 
 def prune(study: Study, number: int) -> None:

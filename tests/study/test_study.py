@@ -140,7 +140,7 @@ class TestBudget:
         claim = ask(study)
         assert study.progress().busy_seconds < 1
         time.sleep(1.1)
-        assert study.progress().is_out_of_time
+        assert study.progress().time_over is not None
         assert study.ask(OTHER, 60.0) is None
         study.release(claim)
         assert study.progress().state == "finished"
@@ -167,7 +167,7 @@ class TestBudget:
         half = WorkerId(host="third", pid=3, device="gpu", share=0.5)
         claims = [ask(study, worker) for worker in (ME, OTHER, half)]
         before = after = study.progress()
-        while not after.is_out_of_time:
+        while after.time_over is None:
             time.sleep(0.1)
             after = study.progress()
         passed = after.busy_seconds - before.busy_seconds
