@@ -14,7 +14,6 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from hpo.config.errors import LeaseLostError
 from hpo.storage.rows import upsert, write_rows
 from hpo.storage.schema import CLOCKS, LEASES, TRIALS, WORKERS
 
@@ -156,16 +155,6 @@ def has_run_out(connection: Connection, leases: Collection[Lease]) -> bool:
     over = LEASES.c.trial_id.in_(ids) & (LEASES.c.expires_ms < now(connection))
     query = sa.select(LEASES.c.trial_id).where(over).limit(1)
     return connection.execute(query).one_or_none() is not None
-
-
-def fence(connection: Connection, lease: Lease) -> None:
-    """Touch the lease that permits the writes that follow.
-
-    Raises:
-        LeaseLostError: the lease was lost.
-    """
-    if not touch(connection, [lease]):
-        raise LeaseLostError(f"trial {lease.number} belongs to another worker now")
 
 
 def expired(connection: Connection, study_id: int) -> list[LeaseRow]:

@@ -15,6 +15,7 @@ from hpo.config.strategies import GridSampler
 from hpo.storage import leases, ledger, removal
 from hpo.storage.engine import Connection, Storage
 from hpo.storage.progress import read_workers
+from hpo.study.budget import raise_by_file
 from hpo.study.row import StudyRow, new_attrs, read_rows
 from hpo.study.sampling import queue
 from hpo.study.status import StudyStatus
@@ -62,7 +63,9 @@ def create_study(
     except StudyConflictError:  # the name is taken
         study = open_study(storage, definition.name)
     _check_same(study, definition, artifact_store_id)
-    study.extend(definition.budget)
+    study.definition = study.change(
+        lambda connection, row: raise_by_file(connection, row, study.definition, definition.budget)
+    )
     return study
 
 

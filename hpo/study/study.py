@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from hpo.config.definition import Budget, StudyDefinition
+from hpo.config.definition import StudyDefinition
 from hpo.config.errors import BudgetError, LeaseLostError, StudyNotFoundError
 from hpo.config.space import Params
 from hpo.config.trial import Measurement
@@ -26,7 +26,7 @@ from hpo.storage.leases import Lease, WorkerId
 from hpo.storage.ledger import RELEASED, FinalState, Outcome
 from hpo.storage.schema import NOT_FOUND, TRIAL_SYSTEM_ATTRS
 from hpo.storage.trials import read_study_trials
-from hpo.study.budget import raise_by_file, trial_limit
+from hpo.study.budget import trial_limit
 from hpo.study.pruning import TrialPruner
 from hpo.study.reaper import Reaper
 from hpo.study.row import StudyRow, read_row
@@ -154,7 +154,8 @@ class Study:
         """
 
         def write(connection: Connection) -> tuple[dict[str, Any], float]:
-            leases.fence(connection, claim)
+            if not leases.touch(connection, [claim]):
+                raise LeaseLostError(f"trial {claim.number} belongs to another worker now")
             ledger.rewind(connection, claim.trial_id, measurements)
             n_max = self.read_row(connection).budget.max_attempts
             return (
@@ -293,16 +294,6 @@ class Study:
             return number
 
         return self.change(work)
-
-    def extend(self, budget: Budget) -> None:
-        """Raise the budget to that of a study file; see `raise_by_file`.
-
-        Raises:
-            BudgetError: a limit would be lowered.
-        """
-        self.definition = self.change(
-            lambda connection, row: raise_by_file(connection, row, self.definition, budget)
-        )
 
     def change(self, work: Callable[[Connection, StudyRow], Result]) -> Result:
         """Run some work in one transaction that holds the study's lock; return its result.
