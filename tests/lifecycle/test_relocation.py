@@ -87,7 +87,7 @@ class TestMove:
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         monkeypatch.setattr(copying, "_N_TRIALS", 2)
-        monkeypatch.setattr(copying, "N_ROWS", 3)
+        monkeypatch.setattr(copying, "_N_ROWS", 3)
         study = furnish(source, store, lease=0.01)
         source.reader.set_study_user_attr(study.id, "note", "of a dashboard")
         source.reader.set_trial_user_attr(study.trials()[3]._trial_id, "odd", float("inf"))
