@@ -128,7 +128,7 @@ class TestMove:
         assert study.report({asleep: [Measurement(step=1, value=1.0)]}).lost == {asleep}
         with pytest.raises(LeaseLostError):
             study.finish(asleep, "COMPLETE", 1.0, {})
-        with pytest.raises(InputError, match=r"has moved from .* to .*: name that one"):
+        with pytest.raises(InputError, match=r"has moved from .* to .*: name that storage"):
             open_study(source, "study")
         with pytest.raises(InputError, match="has moved from"):
             create_study(source, definition(), store.id)
@@ -207,7 +207,7 @@ class TestMove:
         furnish(source, store, lease=0.01)
         before = as_optuna_sees(source, "study")
         row = catalog.find(source, "study")
-        source.write(lambda c: relocation._send_off(c, row, source, target))
+        source.write(lambda c: relocation._send_off(c, row, target))
         (moved,) = copy_studies(source, target)
         assert moved.n_trials == 5
         assert as_optuna_sees(target, "study") == released(before)
@@ -220,7 +220,7 @@ class TestMove:
     ) -> None:
         furnish(source, store, lease=0.01)
         row = catalog.find(source, "study")
-        source.write(lambda c: relocation._send_off(c, row, source, target))
+        source.write(lambda c: relocation._send_off(c, row, target))
         copy_studies(source, target)
         delete(target, store, "study")
         with pytest.raises(InputError, match=r"was deleted from .*and its artifacts with it"):
