@@ -47,7 +47,13 @@ PARAMS = {
 def worker_row(pid: int, *trials: int, host: str = "here", device: str = "cpu") -> WorkerRow:
     """A worker that holds some trials."""
     worker = WorkerId(host=host, pid=pid, device=device)
-    return WorkerRow(worker=worker, trials=trials or (pid,), silent_seconds=2.0)
+    return WorkerRow(
+        worker=worker,
+        study="study",
+        trials=trials or (pid,),
+        silent_seconds=2.0,
+        is_silent=False,
+    )
 
 
 def status(
