@@ -10,7 +10,7 @@ from hpo.config.errors import HpoError, InputError
 from hpo.config.parsing import parse_duration
 from hpo.files.store import ArtifactStore
 from hpo.launch.local import local_slots, slots_argument
-from hpo.launch.search import local_crew, search
+from hpo.launch.search import search_locally
 from hpo.lifecycle.confirming import conclude, prepare
 from hpo.lifecycle.creation import create_from_file
 from hpo.models.loading import load_model
@@ -24,7 +24,6 @@ from hpo.study.confirmation import Confirmation
 from hpo.study.leaderboard import leaderboard, why_empty
 from hpo.study.status import StudyStatus
 from hpo.study.study import Study
-from hpo.worker.supervisor import Slot
 
 __all__ = ["StudyResults", "load_model", "load_study", "run"]
 
@@ -116,7 +115,7 @@ class StudyResults:
         arguments = slots_argument(str(slots))
         places = local_slots(gpus=gpus, per_gpu=per_gpu, workers=str(workers))
         again = prepare(self.study, self.store, top=top, seeds=seeds)
-        _work(again, self.store, places, arguments)
+        search_locally(again, self.store, places, arguments)
         return conclude(self.study, again)
 
 
@@ -155,7 +154,7 @@ def run(
     study, store = create_from_file(
         Path(study_file), storage, artifacts, n_trials=n_trials, timeout=_seconds(timeout)
     )
-    _work(study, store, places, arguments)
+    search_locally(study, store, places, arguments)
     return StudyResults(study=study, store=store)
 
 
@@ -170,19 +169,6 @@ def load_study(
     """
     study = open_study(open_storage(storage, create=False), name)
     return StudyResults(study=study, store=ArtifactStore(artifacts, create=False))
-
-
-def _work(study: Study, store: ArtifactStore, places: Sequence[Slot], arguments: list[str]) -> None:
-    """Let workers on this machine finish a study.
-
-    Raises:
-        InputError: the storage has no connections for so many.
-        HpoError: they failed.
-    """
-    study.storage.check_room(len(places))
-    crew = local_crew(study, store, places, arguments)
-    if code := search(study, store, crew, lambda status: None):
-        raise HpoError(f"the workers of study {study.name} ended with code {code}")
 
 
 def _seconds(timeout: str | float | None) -> float | None:

@@ -17,7 +17,7 @@ from sklearn.model_selection import cross_val_score
 
 from hpo.lifecycle.creation import create_from_file
 from hpo.sklearn import MLPSearchClassifier
-from hpo.training import SingleTrainer
+from hpo.training.single import SingleTrainer
 from hpo.worker.quota import Quota
 from tests.support import documentation
 from tests.support.command_line import hpo

@@ -147,6 +147,11 @@ def test_optuna_stays_where_studies_are_kept_and_shown():
     assert {room(module) for module in importers("optuna")} <= OPTUNA
 
 
+def test_a_model_family_is_reached_by_its_interface():
+    family = "hpo.training.families.mlp"
+    assert all(f"{module}.".startswith(f"{family}.") for module in importers(family))
+
+
 def test_sql_stays_in_the_storage():
     assert {room(module) for module in importers("sqlalchemy")} == {"storage"}
 
@@ -182,7 +187,8 @@ def test_the_command_line_loads_what_it_needs_when_it_runs():
         ("hpo.config.definition", {"torch", "optuna", "polars", "sqlalchemy"}),
         ("hpo.study.study", {"torch", "polars", "sklearn"}),
         ("hpo.data.table", {"torch", "optuna", "sqlalchemy", "sklearn", "pandas"}),
-        ("hpo.training", {"optuna", "polars", "sqlalchemy", "pydantic"}),
+        ("hpo.training.families.mlp", {"torch", "pydantic"}),
+        ("hpo.training.packs.trainer", {"optuna", "polars", "sqlalchemy", "pydantic"}),
     ],
 )
 def test_what_an_import_does_not_load(module, absent):

@@ -18,7 +18,7 @@ from hpo.data.notes import prediction_notes
 from hpo.lifecycle.creation import create_from_file
 from hpo.lifecycle.draft import draft
 from hpo.results.export import export
-from hpo.training import SingleTrainer
+from hpo.training.single import SingleTrainer
 from tests.support.workers import make_worker
 
 N_ROWS, N_COLUMNS = 40, 80

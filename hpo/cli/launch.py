@@ -1,7 +1,8 @@
 """Commands that start the same workers on engines of several machines: launch slurm, kubernetes."""
 
 import sys
-from typing import Annotated
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -19,6 +20,10 @@ from hpo.cli.options import (
     worker_arguments,
 )
 from hpo.config.errors import InputError
+
+if TYPE_CHECKING:
+    from hpo.files.store import ArtifactStore
+    from hpo.study.study import Study
 
 commands = typer.Typer(help="Start workers on several machines.", no_args_is_help=True)
 
@@ -46,6 +51,28 @@ def check_shared(storage: str, artifacts: str) -> None:
     for warning in (storage_warning(storage), artifacts_warning(artifacts)):
         if warning is not None:
             print(f"hpo: {warning}", file=sys.stderr)
+
+
+def open_studies_to_launch(
+    names: Sequence[str], storage: str, artifacts: str, n_workers: int
+) -> "tuple[dict[str, str], ArtifactStore, list[Study]]":
+    """Open the studies to launch workers for; end the command if they have no work.
+
+    Returns:
+        The environment variables of the workers, the artifact store and the studies.
+
+    Raises:
+        HpoError: a study cannot be opened, or the storage has too few connections.
+    """
+    from hpo.launch.remote import open_studies, why_nothing_to_do
+    from hpo.launch.workers import worker_environment
+
+    opened, store, studies = open_studies(names, storage, artifacts)
+    if why := why_nothing_to_do(studies):
+        print(f"hpo: {why}", file=sys.stderr)
+        raise typer.Exit
+    opened.check_room(n_workers)
+    return worker_environment(opened, store), store, studies
 
 
 def worker_options(slots: str, **durations: str) -> list[str]:
@@ -131,7 +158,6 @@ def slurm(
     Example:
         hpo launch slurm adult --workers 8 --partition gpu --time 4h --gres gpu:1
     """
-    from hpo.launch.remote import nothing_left, open_shared
     from hpo.launch.slurm import SlurmArray, find_sbatch, submit
 
     check_shared(storage, artifacts)
@@ -159,12 +185,7 @@ def slurm(
         print(script, end="")
         return
     sbatch_path = find_sbatch()
-    opened, store, studies = open_shared(names, storage, artifacts)
-    if (why := nothing_left(studies)) is not None:
-        print(f"hpo: {why}", file=sys.stderr)
-        return
-    opened.check_room(workers)
-    environment = {"HPO_STORAGE": opened.url, "HPO_ARTIFACTS": store.url}
+    environment, _, _ = open_studies_to_launch(names, storage, artifacts, workers)
     print(submit(sbatch_path, script, environment))
 
 

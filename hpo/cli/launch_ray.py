@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hpo.cli.launch import CpusPerWorker, check_shared, commands
+from hpo.cli.launch import CpusPerWorker, check_shared, commands, open_studies_to_launch
 from hpo.cli.options import (
     DEFAULT_ARTIFACTS,
     DEFAULT_STORAGE,
@@ -94,8 +94,11 @@ def launch_ray(
         hpo launch ray adult --workers 8 --gpus-per-worker 0.5 --storage postgresql://me@db/hpo
     """
     ray_pool = _ray()
-    from hpo.launch.ray_cluster import connect, disconnect
-    from hpo.launch.remote import nothing_left, open_shared
+    import ray
+
+    from hpo.launch.local import parse_n_workers
+    from hpo.launch.ray_actor import WorkerSpec
+    from hpo.launch.ray_cluster import connect
 
     key = " ".join(["hpo launch ray", *(names or [])])
     if stop:
@@ -109,41 +112,39 @@ def launch_ray(
         storage_timeout=storage_timeout,
         hang_timeout=hang_timeout,
     )
-    n_workers = _count(workers)
+    n_workers = parse_n_workers(workers)
     check_shared(storage, artifacts)
-    opened, store, studies = open_shared(names or [], storage, artifacts)
-    if (why := nothing_left(studies)) is not None:
-        _say(f"hpo: {why}")
-        return
-    opened.check_room(n_workers or 1)
-    seating = ray_pool.Seating(
+    environment, store, studies = open_studies_to_launch(
+        names or [], storage, artifacts, n_workers or 1
+    )
+    worker = WorkerSpec(
         arguments=[*(names or []), *arguments],
-        urls={"HPO_STORAGE": opened.url, "HPO_ARTIFACTS": store.url},
+        environment=environment,
         gpus=gpus_per_worker,
         cpus=cpus_per_worker,
     )
-    spec = ray_pool.PoolSpec(key=key, seating=seating, n_workers=n_workers, is_finite=bool(names))
+    spec = ray_pool.PoolSpec(key=key, worker=worker, n_workers=n_workers, is_finite=bool(names))
     connect(address)
     try:
-        n_seats, n_places = ray_pool.check_room(spec)
-        if n_places < n_seats:
+        n_wanted, n_places = ray_pool.check_capacity(spec)
+        if n_places < n_wanted:
             _say(
-                f"hpo: the cluster has room for {n_places} of {n_seats} workers with "
-                f"{seating.wanted} each; the others wait until it grows"
+                f"hpo: the cluster has room for {n_places} of {n_wanted} workers with "
+                f"{worker.resources} each; the others wait until it grows"
             )
         if detach:
-            ray_pool.leave_running(spec)
+            ray_pool.start_detached(spec)
             _say("the workers are left running: hpo workers lists them, --stop ends them")
             return
-        code = _attend(spec, n_seats, studies, store, address)
+        code = _attend(spec, n_wanted, studies, store, address)
     finally:
-        disconnect()
+        ray.shutdown()
     raise typer.Exit(code)
 
 
 def _attend(
     spec: "PoolSpec",
-    n_seats: int,
+    n_workers: int,
     studies: "list[Study]",
     store: "ArtifactStore",
     address: str | None,
@@ -158,10 +159,12 @@ def _attend(
     head = Head(address)
     try:
         if len(studies) == 1:
-            with watch(studies[0], n_seats, where="on Ray") as view:
-                pool = RayWorkerPool(spec=spec, on_line=view.log, head_answers=head.answers)
+            with watch(studies[0], n_workers, where="on Ray") as view:
+                pool = RayWorkerPool(
+                    spec=spec, on_line=view.log, is_head_responding=head.is_responding
+                )
                 return search(studies[0], store, pool, view.update)
-        with RayWorkerPool(spec=spec, head_answers=head.answers) as pool:
+        with RayWorkerPool(spec=spec, is_head_responding=head.is_responding) as pool:
             while pool.n_alive():
                 time.sleep(1.0)
         return pool.exit_code()
@@ -186,20 +189,12 @@ def _ray() -> "ModuleType":
 
 
 def _stop_running(ray_pool: "ModuleType", key: str) -> None:
-    others = [each for each in ray_pool.left_running() if each != key]
-    n_ended = ray_pool.stop_running(key, lambda status: _say(*status.lines))
+    others = [each for each in ray_pool.list_detached() if each != key]
+    n_ended = ray_pool.stop_detached(key, lambda status: _say(*status.lines))
     if n_ended or not others:
         _say(f"ended {n_ended} workers")
     else:
         _say(f"no workers of {key} were left running here, but of {', '.join(others)}")
-
-
-def _count(workers: str) -> int | None:
-    if workers == "auto":
-        return None
-    if not workers.isdecimal() or int(workers) < 1:
-        raise InputError(f"--workers must be auto or a number from 1, but got {workers}")
-    return int(workers)
 
 
 def _say(*lines: str) -> None:

@@ -5,7 +5,6 @@ import sys
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -97,11 +96,10 @@ def run(
     print(study.name)
     winners = _writable(out or Path("winners") / study.name)
     if (status := study.progress()).state == "finished":
-        ways = "" if status.n_points is not None else "; hpo extend raises its budget"
-        print(f"{study.name} is finished: {status.reason}{ways}", file=sys.stderr)
+        print(status.why_closed, file=sys.stderr)
     search_here(study, store, places, arguments)
-    if study.progress().state == "stopped":
-        print(f"{study.name} is stopped: hpo resume {study.name} opens it", file=sys.stderr)
+    if (status := study.progress()).state == "stopped":
+        print(status.why_closed, file=sys.stderr)
     folders = export(study, store, winners, top=top)
     print_leaderboard(study, leaderboard(study)[:10])
     for folder in folders:
@@ -164,11 +162,11 @@ def worker(
         hpo worker california-housing --gpus 0,1 --storage postgresql://me@db/hpo
     """
     from hpo.files.store import ArtifactStore
-    from hpo.launch.burial import bury_worker
     from hpo.launch.local import local_slots
+    from hpo.launch.workers import create_supervisor
     from hpo.storage.engine import open_storage
     from hpo.worker.quota import Quota
-    from hpo.worker.supervisor import EXIT_RELEASED, Supervisor
+    from hpo.worker.supervisor import EXIT_RELEASED
 
     arguments = worker_arguments(
         slots,
@@ -188,12 +186,12 @@ def worker(
         store = ArtifactStore(artifacts, create=False)
         places = local_slots(gpus=gpus, per_gpu=per_gpu, workers=workers)
         opened_storage.check_room(len(places))
-        supervisor = Supervisor(
-            arguments=[*(names or []), *arguments],
-            environment={"HPO_STORAGE": opened_storage.url, "HPO_ARTIFACTS": store.url},
-            slots=places,
-            quota=Quota() if n_trials is None else Quota.limited(n_trials),
-            on_death=partial(bury_worker, opened_storage, store),
+        supervisor = create_supervisor(
+            opened_storage,
+            store,
+            places,
+            [*(names or []), *arguments],
+            quota=None if n_trials is None else Quota.limited(n_trials),
         )
         with suppress(KeyboardInterrupt), supervisor:
             supervisor.wait()
@@ -246,13 +244,16 @@ def search_here(
         arguments: further ones of each worker.
     """
     from hpo.cli.live import watch
-    from hpo.launch.search import local_crew, search
+    from hpo.launch.search import search
+    from hpo.launch.workers import create_supervisor
 
     interrupt_at_sigterm()
     with watch(study, len(places)) as view:
-        crew = local_crew(study, store, places, arguments, view.log)
+        workers = create_supervisor(
+            study.storage, store, places, [study.name, *arguments], on_line=view.log
+        )
         try:
-            code = search(study, store, crew, view.update)
+            code = search(study, store, workers, view.update)
         except KeyboardInterrupt:
             view.log("Interrupted. What is finished is kept; the same command goes on.")
             raise typer.Exit(130) from None

@@ -131,8 +131,9 @@ def dashboard(
     """
     import os
 
-    from hpo.dashboard.password import read_password
-    from hpo.dashboard.server import ServerSettings, serve
+    from hpo.dashboard.application import ServerSettings
+    from hpo.dashboard.login import read_password
+    from hpo.dashboard.server import serve
     from hpo.files.store import ArtifactStore
 
     settings = ServerSettings(

@@ -62,8 +62,9 @@ def stop(name: StudyName, storage: StorageUrl = DEFAULT_STORAGE) -> None:
     """
     from hpo.study.steering import set_standing
 
-    set_standing(opened(name, storage), "stopped")
-    _say(f"{name} is stopped: hpo resume {name} opens it again")
+    study = opened(name, storage)
+    set_standing(study, "stopped")
+    _say(study.progress().why_closed)
 
 
 def prune(name: StudyName, number: TrialNumber, storage: StorageUrl = DEFAULT_STORAGE) -> None:

@@ -15,7 +15,7 @@ from hpo.data.sources import absolute_source, read_raw
 from hpo.data.table import Table, typed_table
 from hpo.files.store import ArtifactStore
 from hpo.lifecycle.housekeeping import sign
-from hpo.models.tables import keep_table
+from hpo.models.experiment import keep_table
 from hpo.storage.engine import open_storage
 from hpo.study.catalog import create_study, stored_format
 from hpo.study.study import Study

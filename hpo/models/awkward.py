@@ -1,4 +1,4 @@
-"""Rows that exports are tried on: held ones, and awkward ones made of them."""
+"""Test rows for exported files: held-out rows, and awkward variants of them."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,25 +12,25 @@ from hpo.data.schema import TableSchema
 from hpo.data.target import text_of
 
 Columns = dict[str, np.ndarray]
-"""Raw cells as a program without `hpo` has them: numbers, missing NaN; or text, missing ""."""
+"""Raw cells for programs without `hpo`: numbers with NaN for missing, or text with ""."""
 
 N_BASE = 4
-"""So many held rows are changed in each awkward way."""
+"""Number of held-out rows that are changed in each awkward way."""
 
 MAX_COLUMNS = 64
-"""Of more columns than that, only some are changed one at a time, and all of them together."""
+"""Largest number of columns that are changed one at a time; all are also changed together."""
 
 MIN_COLUMNS = 8
-"""So many are, however wide the table is."""
+"""Smallest number of columns that are changed one at a time, in any table."""
 
 MAX_CELLS = 2**16
-"""Of each awkward kind in a wide table: a changed row has a cell in every column."""
+"""Largest number of cells for each awkward kind, which limits the rows of wide tables."""
 
 MAX_WORDS = 2000
-"""More categories than that are tried in all columns at once only."""
+"""More categories than this are tried only in all columns at once."""
 
 FAR = 1e6
-"""How many times a column's spread its far values lie out."""
+"""Distance of extreme values, in multiples of a column's range."""
 
 LARGEST = float(np.finfo(np.float32).max)
 
@@ -49,10 +49,10 @@ class Group:
     """Rows of one kind.
 
     Attributes:
-        kind: what is awkward about them, as a model card lists it.
-        where: the same with the column's name.
-        n_rows: how many there are.
-        changed: columns that differ from those of held rows, which the other columns are from.
+        kind: what is awkward about the rows, as listed on a model card.
+        where: the kind with the column's name, for messages.
+        n_rows: number of rows.
+        changed: the changed columns; all others are those of held-out rows.
     """
 
     kind: str
@@ -67,12 +67,12 @@ class Group:
 def groups(
     schema: TableSchema, held: polars.DataFrame, *, bounded: bool
 ) -> tuple[list[Group], Columns]:
-    """Every kind of row, held ones first, and all of their rows one after the other.
+    """Every kind of row, held-out rows first, and all rows concatenated.
 
     Args:
         schema: of the table.
-        held: raw rows that training did not see, one at least.
-        bounded: whether the model cuts numbers off, so that the largest there are must do.
+        held: at least one raw row that training did not see.
+        bounded: whether the model clips numbers, so that it must handle the largest ones.
     """
     rows = _columns(schema, held)
     awkward = [
@@ -85,7 +85,7 @@ def groups(
 
 
 def _joined(rows: Columns, awkward: list[Group]) -> Columns:
-    """Held rows, and after them the first few of them by turns, changed as each group says."""
+    """Held-out rows, followed by the changed rows of each group."""
     n_held = len(next(iter(rows.values())))
     of_base = np.concatenate([np.arange(len(group)) % N_BASE % n_held for group in awkward])
     joined = {name: np.concatenate([held, held[of_base]]) for name, held in rows.items()}
@@ -158,7 +158,7 @@ def _extremes(schema: TableSchema, rows: Columns, *, bounded: bool) -> Iterator[
 
 
 def _spread(kind: str, values: Mapping[str, Sequence[float] | Sequence[str]]) -> Group:
-    """A row for each value of the columns, by turns."""
+    """A row for each value of the columns; shorter lists of values repeat."""
     (name, *more) = values
     place = f"{len(values)} columns" if more else f'"{name}"'
     return Group(
@@ -174,6 +174,6 @@ def _cells(values: Sequence[float] | Sequence[str]) -> np.ndarray:
 
 
 def _some(names: list[str]) -> list[str]:
-    """As many of them as are changed one at a time, evenly spaced."""
+    """The columns that are changed one at a time, evenly spaced."""
     most = min(MAX_COLUMNS, max(MIN_COLUMNS, MAX_CELLS // max(1, len(names))))
     return names[:: max(1, -(-len(names) // most))]

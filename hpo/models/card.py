@@ -1,24 +1,25 @@
-"""The model card: what a stranger needs to know of an exported model, in Markdown."""
+"""The model card: a description of an exported model in Markdown."""
 
 from hpo.config.trial import METRICS, TrialConfig, metric_label
 from hpo.data.schema import TableSchema
 from hpo.models.ensemble import Ensemble
 from hpo.models.example import onnx_example
-from hpo.models.model import Predictor
+from hpo.models.model import Model, Predictor
 from hpo.models.proof import SLACK, Proof
+from hpo.training.families.family import family_of
 
 SHOWN_COLUMNS = 30
 NONE = "\u2013"
-"""In place of a metric that has no value on a part's rows."""
+"""Stands for a metric that is undefined on a part's rows."""
 
 ROWS = {
-    "held": "as they were",
+    "held": "unchanged",
     "missing": "values missing",
     "known category": "each category in turn",
     "unseen category": "unseen categories",
     "extreme number": "extreme numbers",
 }
-"""What the kinds of `hpo.models.awkward` are called."""
+"""Names of the kinds of rows in `hpo.models.awkward`."""
 
 USE = """\
 ## Use
@@ -34,9 +35,9 @@ model = hpo.load_model("{folder}")
 predictions = model.predict(dataframe)  # polars or pandas, raw columns in any order
 ```
 
-Without `hpo` and torch, by `pip install onnxruntime` alone: one input a column, float or double (a
-missing number is NaN, true and false are 1 and 0) or text (a missing one is "", no space around
-it), each of shape (rows, 1). Of a file with plain numbers:
+Without `hpo` and torch, by `pip install onnxruntime` alone: each column is an input of shape
+(rows, 1). Numbers are float or double (NaN if missing; true and false are 1 and 0), texts are
+strings without surrounding space ("" if missing). For a file with plain numbers:
 
 ```python
 {example}
@@ -53,19 +54,19 @@ def model_card(
     proof: Proof,
     alone: dict[str, dict[str, float]] | None = None,
 ) -> str:
-    """Describe a model: its data, its metrics, its configuration, its use and its limits.
+    """Describe a model: its data, metrics, configuration, use and limits.
 
     Args:
-        model: what is described.
-        metrics: `validation` and `test`, the latter empty where there is no test part; a dash
-            stands for a metric that is missing in either.
+        model: to describe.
+        metrics: `validation` and `test`; `test` is empty without a test part. A dash stands for a
+            metric that is missing in one of them.
         title: the heading.
-        note: one line on where it comes from.
-        folder: the name of its folder.
-        proof: what its files were tried on.
+        note: one line on the origin of the model.
+        folder: name of the model's folder.
+        proof: the comparison of the exported files.
         alone: metrics of an ensemble's best member.
     """
-    from hpo.models.onnx import input_names  # takes a moment to import
+    from hpo.models.onnx import input_names  # slow to import
 
     config, inputs = model.parts[0][1].config, input_names(model.schema)
     parts = [
@@ -85,16 +86,17 @@ def _summary(model: Predictor) -> str:
     schema = model.schema
     classes = f" Classes: {', '.join(schema.classes)}." if schema.classes else ""
     if isinstance(model, Ensemble):
-        n_members = len(model.members)
-        what = "An ensemble of one MLP" if n_members == 1 else f"An ensemble of {n_members} MLPs"
+        network = f"An ensemble of {len(model.members)} networks."
     else:
-        config = model.parts[0][1].config.model
-        layers = "1 hidden layer" if config.depth == 1 else f"{config.depth} hidden layers"
-        what = f"An MLP of {layers} of {config.width} units ({config.activation})"
+        network = f"Network: {_network(model.parts[0][1])}."
     return (
-        f"{what} that predicts `{schema.target}`, a {schema.task} task. "
+        f"This model predicts `{schema.target}`, a {schema.task} task. {network} "
         f"Its preprocessing is inside: it takes raw rows.{classes}"
     )
+
+
+def _network(model: Model) -> str:
+    return family_of(model.config.model).describe(model.config.model)
 
 
 def _metrics(
@@ -117,10 +119,12 @@ def _metrics(
         chosen = ", chosen by" if name == objective else ""
         cells = " | ".join(_number(values.get(name)) for values in columns.values())
         lines.append(f"| {_cell(label)} ({better} is better{chosen}) | {cells} |")
-    tested = "Test rows took no part in any choice."
+    tested = "Test rows were not used for any choice."
     if "test" not in columns:
-        tested = "There was no test part: validation rows chose the model, and flatter it."
-    lines += ["", f"In the target's own units. {tested}"]
+        tested = (
+            "There was no test part. The choice of the model makes validation metrics optimistic."
+        )
+    lines += ["", f"Regression metrics are in the target's own units. {tested}"]
     return "\n".join(lines)
 
 
@@ -139,22 +143,25 @@ def _inputs(schema: TableSchema, inputs: dict[str, str]) -> str:
         lines.append(f"| `{_cell(name)}` | {kind} | {tensor}{renamed} |")
     if len(kinds) > SHOWN_COLUMNS:
         lines += ["", f"And {len(kinds) - SHOWN_COLUMNS} more: `schema.json` has them all."]
-    lines += ["", "A missing value is allowed everywhere, a category unseen in training too."]
+    lines += [
+        "",
+        "Missing values and categories that were not in training are allowed in every column.",
+    ]
     if schema.dates:
-        lines.append("For `model.onnx` a date is its microseconds since 1970 UTC,")
-        lines.append("and a time of day those since midnight.")
+        lines.append("For `model.onnx` a date is a number of microseconds since 1970 UTC,")
+        lines.append("and a time of day a number of microseconds since midnight.")
     return "\n".join(lines)
 
 
 def _notes(schema: TableSchema) -> list[str]:
-    """What was taken otherwise than a person might expect."""
+    """Notes on the table, such as unexpected types of columns."""
     if not schema.notes:
         return []
     return ["\n".join(["## Notes", "", *(f"- {_cell(note)}." for note in schema.notes)])]
 
 
 def _cell(text: str) -> str:
-    """A text within a line of a table."""
+    """Escape a text for a cell of a table."""
     return " ".join(text.split()).replace("|", "\\|")
 
 
@@ -167,20 +174,21 @@ def _members(ensemble: Ensemble) -> str:
     lines = [
         "## Members",
         "",
-        f"It predicts the weighted mean of their {mean}. They were chosen by validation {said},",
-        "one after the other, so that each made the ensemble best; one chosen twice weighs twice.",
+        f"The ensemble predicts the weighted mean of the members' {mean}. Members were chosen one",
+        f"after the other, each the best addition by validation {said}. A member that was chosen",
+        "twice has twice the weight.",
         "",
         f"| trial | weight | validation {said} | network | numbers |",
         "|---|---|---|---|---|",
     ]
     for member in ensemble.members:
-        model, value = member.model.config.model, _number(member.model.metrics.get(metric))
+        value = _number(member.model.metrics.get(metric))
         lines.append(
             f"| {member.number} | {member.weight:.3g} | {value} "
-            f"| {model.depth} of {model.width} {model.activation} "
+            f"| {_network(member.model)} "
             f"| {member.model.config.preprocessing.numeric} |"
         )
-    return "\n".join([*lines, "", f"All of it is in `config.toml`.\n\n{_data(config)}"])
+    return "\n".join([*lines, "", f"`config.toml` has their configurations.\n\n{_data(config)}"])
 
 
 def _configuration(model: Predictor) -> str:
@@ -190,10 +198,10 @@ def _configuration(model: Predictor) -> str:
     return (
         "## Training\n\n"
         f"{optimizer.name}, learning rate {optimizer.learning_rate:.3g}, weight decay "
-        f"{optimizer.weight_decay:.3g}, dropout {config.model.dropout:.3g}, batches of "
+        f"{optimizer.weight_decay:.3g}, batches of "
         f"{training.batch_size}, numbers scaled by `{config.preprocessing.numeric}`, "
         f"seed {training.seed}; the best of up to {training.max_epochs} epochs by validation "
-        f"{metric}. All of it is in `config.toml`; `hpo train config.toml` "
+        f"{metric}. `config.toml` has the whole configuration; `hpo train config.toml` "
         f"trains it again.\n\n{_data(config)}"
     )
 
@@ -207,10 +215,10 @@ def _proven(proof: Proof) -> str:
     lines = [
         "## Checked",
         "",
-        "Before this folder appeared its files were run, and predicted as the trained model does.",
-        "Largest differences, on rows that training did not see and awkward ones made of them:",
+        "Before export these files were run and compared with the trained model. Largest",
+        "differences, on rows that training did not see and on awkward variants of them:",
         "",
-        f"| rows | how many | {' | '.join(f'`{file}`' for file in proof.largest)} |",
+        f"| rows | number | {' | '.join(f'`{file}`' for file in proof.largest)} |",
         "|---|---|" + "---|" * len(proof.largest),
     ]
     for kind, n in proof.n_rows.items():
@@ -220,9 +228,10 @@ def _proven(proof: Proof) -> str:
         [
             *lines,
             "",
-            "Differences are of probabilities; of values, relative to the value or the target's",
-            f"standard deviation, whichever is greater. Allowed is {proof.tolerance:g} or, where",
-            f"float32 is coarser than that, {SLACK:g} times its own rounding. By {versions}.",
+            "Differences are absolute for probabilities. For values they are relative to the value",
+            "or the target's standard deviation, whichever is greater. The tolerance is",
+            f"{proof.tolerance:g}, or {SLACK:g} times the rounding error of float32 where that is",
+            f"greater. Compared with {versions}.",
         ]
     )
 

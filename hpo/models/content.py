@@ -1,4 +1,4 @@
-"""A model file's content: safetensors, with what the tensors mean as JSON text in the header."""
+"""The content of model files: safetensors, with a description as JSON in the header."""
 
 import json
 from collections.abc import Mapping
@@ -12,23 +12,23 @@ from hpo.config.errors import InputError
 from hpo.config.parsing import parse_json
 
 MODEL, ENSEMBLE = 1, 2
-"""The formats that there are. A kind of content that yesterday's code would misread takes the next
-number; the reader of every earlier one stays, and a file of it under `tests/earlier_versions/models`."""
+"""Format numbers. A content that earlier versions would misread gets the next number. Readers of
+all earlier formats stay, and so does a file of each in the tests."""
 
 Tensors = dict[str, torch.Tensor]
 Header = dict[str, str]
 
 
-def pack(tensors: Tensors, header: Header) -> bytes:
+def serialize(tensors: Tensors, header: Header) -> bytes:
     """The content of a file."""
     return safetensors.torch.save({k: v.contiguous() for k, v in tensors.items()}, header)
 
 
-def unpack(content: bytes, where: str, *formats: int) -> tuple[Tensors, Header]:
-    """What `pack` wrote, of one of the formats.
+def deserialize(content: bytes, where: str, *formats: int) -> tuple[Tensors, Header]:
+    """Read the content of a file in one of the formats.
 
     Raises:
-        InputError: it is no model of ours, or of another format.
+        InputError: the content is no model, or has another format.
     """
     try:
         tensors = safetensors.torch.load(content)
@@ -42,26 +42,26 @@ def unpack(content: bytes, where: str, *formats: int) -> tuple[Tensors, Header]:
     return tensors, header
 
 
-def part(header: Mapping[str, str], key: str, kind: Any, where: str) -> Any:
-    """What a header says under a key.
+def header_value(header: Mapping[str, str], key: str, kind: Any, where: str) -> Any:
+    """Read a value of a header.
 
     Raises:
-        InputError: nothing, or nothing of that kind.
+        InputError: the value is missing or of another type.
     """
-    return parse_json(kind, text(header, key, where), f"{where}: {key}")
+    return parse_json(kind, header_text(header, key, where), f"{where}: {key}")
 
 
-def text(header: Mapping[str, str], key: str, where: str) -> str:
-    """The text under a header's key.
+def header_text(header: Mapping[str, str], key: str, where: str) -> str:
+    """Read a text of a header.
 
     Raises:
-        InputError: there is none.
+        InputError: the text is missing.
     """
     if key not in header:
         raise InputError(f"{where}: is not a model file: its header lacks {key}")
     return header[key]
 
 
-def under(prefix: str, tensors: Tensors) -> Tensors:
-    """The tensors whose names begin so, without it."""
+def strip_prefix(prefix: str, tensors: Tensors) -> Tensors:
+    """The tensors whose names begin with a prefix, named without it."""
     return {key.removeprefix(prefix): t for key, t in tensors.items() if key.startswith(prefix)}

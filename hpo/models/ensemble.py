@@ -1,22 +1,22 @@
-"""Several models that predict as one: the weighted mean of their probabilities or values.
+"""Ensembles: the weighted mean of the probabilities or values of several models.
 
-Its file is that of a model, with each member's tensors under the member's place.
+The file of an ensemble is that of a model, with each member's tensors under the member's index.
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import reduce
 
 import torch
 
 from hpo.config.errors import InputError
 from hpo.config.trial import Task
-from hpo.models.content import ENSEMBLE, Header, pack, part, under, unpack
+from hpo.models.content import ENSEMBLE, deserialize, header_value, serialize, strip_prefix
 from hpo.models.model import Model, Predictor, read_schema
-from hpo.training import predictions
+from hpo.training.metrics import predictions
 
 FAINTEST = 1e-300
-"""In place of a probability of 0, whose logarithm would be infinite."""
+"""Smallest probability, since the logarithm of 0 is infinite."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,8 +24,8 @@ class EnsembleMember:
     """A model of an ensemble.
 
     Attributes:
-        number: of the trial that it comes from.
-        weight: its share in the mean; those of all members add up to 1.
+        number: of the member's trial.
+        weight: in the mean; all weights add up to 1.
     """
 
     number: int
@@ -35,7 +35,7 @@ class EnsembleMember:
 
 @dataclass(frozen=True, kw_only=True)
 class Ensemble(Predictor):
-    """Members of one schema, the first of them the best on its own."""
+    """Members with the same schema; the first is the best on its own."""
 
     members: tuple[EnsembleMember, ...]
 
@@ -46,7 +46,7 @@ class Ensemble(Predictor):
 
     @torch.inference_mode()
     def logits(self, x_num: torch.Tensor, x_cat: torch.Tensor) -> torch.Tensor:
-        """What metrics are computed from, float64."""
+        """Logits or values for metrics, in float64."""
         shares = [weight * exact_outputs(model, x_num, x_cat) for weight, model in self.parts]
         return as_logits(self.schema.task, reduce(torch.add, shares))
 
@@ -58,8 +58,8 @@ class Ensemble(Predictor):
     def to_bytes(self) -> bytes:
         """The file's content."""
         tensors = {
-            f"{place}.{name}": tensor.clone()  # members may share a preprocessor
-            for place, member in enumerate(self.members)
+            f"{index}.{name}": tensor.clone()  # members may share a preprocessor
+            for index, member in enumerate(self.members)
             for name, tensor in member.model.tensors().items()
         }
         members = [
@@ -72,30 +72,32 @@ class Ensemble(Predictor):
             "metrics": json.dumps(self.metrics),
             "members": json.dumps(members),
         }
-        return pack(tensors, header)
+        return serialize(tensors, header)
 
     @classmethod
     def from_bytes(cls, content: bytes, where: str) -> "Ensemble":
-        """Read what `to_bytes` wrote.
+        """Read the content of a file.
 
         Raises:
-            InputError: it is no ensemble of ours, or of a newer format.
+            InputError: the content is no ensemble, or has a newer format.
         """
-        tensors, header = unpack(content, where, ENSEMBLE)
+        tensors, header = deserialize(content, where, ENSEMBLE)
         schema = read_schema(header, where)
         members = []
-        for place, said in enumerate(part(header, "members", tuple[_Described, ...], where)):
-            model = Model.assemble(schema, under(f"{place}.", tensors), said.header(), where)
-            members.append(EnsembleMember(number=said.number, weight=said.weight, model=model))
+        described = header_value(header, "members", tuple[_MemberHeader, ...], where)
+        for index, entry in enumerate(described):
+            own = strip_prefix(f"{index}.", tensors)
+            model = Model.assemble(schema, own, asdict(entry), where)
+            members.append(EnsembleMember(number=entry.number, weight=entry.weight, model=model))
         if not members:
-            raise InputError(f"{where}: is an ensemble of no members")
-        metrics = part(header, "metrics", dict[str, float], where)
+            raise InputError(f"{where}: is an ensemble without members")
+        metrics = header_value(header, "metrics", dict[str, float], where)
         return cls(schema=schema, metrics=metrics, members=tuple(members))
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Described:
-    """What a file's header says of a member."""
+class _MemberHeader:
+    """A member in the file's header, with the header of the member's own file."""
 
     number: int
     weight: float
@@ -104,15 +106,6 @@ class _Described:
     metrics: str
     environment: str
 
-    def header(self) -> Header:
-        """That of the member's own file."""
-        return {
-            "config": self.config,
-            "target": self.target,
-            "metrics": self.metrics,
-            "environment": self.environment,
-        }
-
 
 def exact_outputs(model: Model, x_num: torch.Tensor, x_cat: torch.Tensor) -> torch.Tensor:
     """A model's predictions in float64, so that even faint probabilities can be averaged."""
@@ -120,7 +113,7 @@ def exact_outputs(model: Model, x_num: torch.Tensor, x_cat: torch.Tensor) -> tor
 
 
 def as_logits(task: Task, outputs: torch.Tensor) -> torch.Tensor:
-    """The logits, or values, (rows, n_outputs), that give these predictions."""
+    """The logits or values, (rows, n_outputs), of predictions."""
     if task == "regression":
         return outputs[:, None]
     logarithms = outputs.clamp(min=FAINTEST).log()

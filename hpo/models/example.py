@@ -1,7 +1,7 @@
-"""The Python example of a model card: rows of a CSV file to the inputs of `model.onnx`.
+"""The Python example of a model card: from rows of a CSV file to the inputs of `model.onnx`.
 
-It takes what the model's columns need and no more. Numbers are to be plain ones and dates written
-in ISO's way, whatever the table of the training had: `hpo predict` reads all that.
+The code handles the kinds of columns that the model has. It reads plain numbers and ISO dates only;
+`hpo predict` reads every format of the training table.
 """
 
 from collections.abc import Iterator
@@ -10,11 +10,11 @@ from hpo.data.schema import TableSchema
 
 
 def onnx_example(schema: TableSchema, inputs: dict[str, str], folder: str) -> str:
-    """The code.
+    """Write the example.
 
     Args:
         schema: the model's.
-        inputs: the graph's input for each column.
+        inputs: name of the graph's input for each column.
         folder: where `model.onnx` is.
     """
     outputs = "prediction, probabilities" if schema.classes else "(prediction,)"
@@ -35,7 +35,7 @@ def _inputs(schema: TableSchema, inputs: dict[str, str]) -> Iterator[str]:
     renamed = {name: column for column, name in inputs.items() if name != column}
     read = "row[column.name]"
     if renamed:
-        yield f"columns = {renamed!r}  # inputs that are not named as their columns"
+        yield f"columns = {renamed!r}  # renamed inputs"
         read = "row[columns.get(column.name, column.name)]"
     yield "inputs = {}"
     yield "for column in session.get_inputs():"

@@ -1,24 +1,39 @@
-"""Where data and training meet: a data set, made ready once, on which trials are trained.
+"""A study's table, prepared once for all trials of a process.
 
-Owns the choice of what is computed once and shared: the encoded table, and one preprocessed copy a
-`numeric` choice. Preprocessors are fitted on the training part alone; the targets of the test part
-are read by `test_metrics` and nothing else.
+Owns what is computed once and shared: the encoded table, and a preprocessed copy for each `numeric`
+choice. Preprocessors are fitted on the training part only; only `test_metrics` reads the targets of
+the test part.
+
+A study's table is in its artifact store, under its fingerprint, or stays at its source if the study
+has `copy = false`. A remote table is read through the local cache, which keeps the typed table. A
+table that does not match its fingerprint is refused.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
+from pathlib import Path
 from typing import Literal
 
 import polars
 import torch
 
-from hpo.config.errors import DataError
+from hpo.config.definition import StudyData
+from hpo.config.errors import ArtifactError, DataError
 from hpo.config.trial import DataConfig, Numeric, TrialConfig
 from hpo.data.dataset import Dataset, load_dataset
+from hpo.data.format_1 import read_recorded
 from hpo.data.preprocessing import Preprocessor
 from hpo.data.table import Table
-from hpo.models.model import Model, Predictor, n_outputs
-from hpo.training import MLP, Result, TrainingData, describe_environment, evaluate
+from hpo.files.cache import cached
+from hpo.files.remote import is_remote
+from hpo.files.store import ArtifactStore, table_path
+from hpo.models.model import Model, Predictor
+from hpo.training.batches import TrainingData
+from hpo.training.families.family import trained_network
+from hpo.training.metrics import evaluate
+from hpo.training.precision import describe_environment
+from hpo.training.record import Result
 
 
 class Experiment:
@@ -32,7 +47,7 @@ class Experiment:
         """Take a typed table.
 
         Raises:
-            DataError: it is not the table that `data` names, by its fingerprint.
+            DataError: the table's fingerprint is not that of `data`.
         """
         if (found := table.fingerprint()) != data.fingerprint:
             raise DataError(
@@ -49,20 +64,19 @@ class Experiment:
         return load_dataset(self.table, self._data)
 
     def prepared(self, numeric: Numeric) -> tuple[Preprocessor, TrainingData]:
-        """The fitted preprocessor of a `numeric` choice, and what comes out of it."""
+        """The fitted preprocessor of a `numeric` choice, and the preprocessed data."""
         if numeric not in self._prepared:
             self._prepared[numeric] = self._prepare(numeric)
         return self._prepared[numeric]
 
     def model(self, config: TrialConfig, result: Result, device: torch.device) -> Model:
-        """Join a finished training's weights with their preprocessing.
+        """Combine the weights of a finished run with their preprocessing.
 
-        The model's configuration names the precision that `auto` was resolved to, so that training
-        it again gives the same bits.
+        The model's configuration has the resolved precision instead of `auto`, so that training it
+        again gives the same bits.
         """
         preprocessor, data = self.prepared(config.preprocessing.numeric)
-        sizes = preprocessor.n_features, n_outputs(self.dataset.schema)
-        network = MLP.trained(*sizes, config.model, result.weights)
+        network = trained_network(config.model, data.n_inputs, data.n_outputs, result.weights)
         return Model(
             config=replace(config, training=replace(config.training, precision=result.precision)),
             schema=self.dataset.schema,
@@ -75,15 +89,15 @@ class Experiment:
         )
 
     def test_metrics(self, model: Predictor) -> dict[str, float]:
-        """Every metric that has a value on the test part, if any, in the target's own units."""
+        """Every metric that is defined on the test part, in the target's own units."""
         return self._metrics(model, "test")
 
     def validation_metrics(self, model: Predictor) -> dict[str, float]:
-        """Likewise on the validation part."""
+        """Every metric that is defined on the validation part."""
         return self._metrics(model, "val")
 
     def held_rows(self, n: int) -> polars.DataFrame:
-        """Typed rows of the validation and test parts, n of them at most, evenly spaced."""
+        """Up to `n` typed rows of the validation and test parts, evenly spaced."""
         split = self.dataset.split
         rows = torch.cat([split.val, split.test]).sort().values
         picked = torch.linspace(0, len(rows) - 1, min(n, len(rows))).round().long()
@@ -109,3 +123,60 @@ class Experiment:
             y_val=val.y,
         )
         return preprocessor, data
+
+
+def keep_table(store: ArtifactStore, table: Table, data: StudyData) -> None:
+    """Copy a study's table to the artifact store, unless it is there or has `copy = false`.
+
+    Raises:
+        ArtifactError: the table cannot be written.
+    """
+    path = table_path(data.fingerprint)
+    if data.copy and not store.exists(path):
+        store.put_by(path, table.write)
+
+
+def load_experiment(store: ArtifactStore, data: StudyData) -> Experiment:
+    """Read a study's table.
+
+    Raises:
+        ArtifactError: the table is missing, damaged or out of reach.
+        DataError: the table's content is not that of the study.
+    """
+    if not data.copy:
+        return _from_source(data)
+    path = table_path(data.fingerprint)
+    if (file := store.local_path(path)) is None:
+        return _cached(data, partial(store.fetch, path))
+    try:
+        return _read(data, file)
+    except OSError as error:
+        what = f"artifact {path} cannot be read from {store.safe_url}"
+        raise ArtifactError(f"{what}: {error.strerror or error}") from None
+
+
+def _from_source(data: StudyData) -> Experiment:
+    if not is_remote(data.source):
+        return Experiment(_at_source(data), data)
+    return _cached(data, lambda file: _at_source(data).write(file))
+
+
+def _at_source(data: StudyData) -> Table:
+    """The table at its source. A missing one may appear later, so it is an `ArtifactError`."""
+    try:
+        return read_recorded(data, Path())
+    except DataError as error:
+        raise ArtifactError(str(error)) from None
+
+
+def _cached(data: StudyData, fetch: Callable[[Path], object]) -> Experiment:
+    name = f"{data.fingerprint}.parquet"
+    return cached("tables", name, fetch, partial(_read, data))
+
+
+def _read(data: StudyData, path: Path) -> Experiment:
+    try:
+        table = Table.read(path)
+    except DataError as error:  # a damaged file
+        raise ArtifactError(str(error)) from None
+    return Experiment(table, data)

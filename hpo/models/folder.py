@@ -1,4 +1,4 @@
-"""A model's folder: all its files, proven, whole or not at all."""
+"""The folder of an exported model: written as a whole, after its files are proven."""
 
 import errno
 import json
@@ -14,16 +14,16 @@ import polars
 import tomli_w
 
 from hpo.config.errors import ExportError, InputError
-from hpo.config.trial_file import config_toml, config_tree
 from hpo.config.version import __version__
 from hpo.models.card import model_card
 from hpo.models.content import ENSEMBLE, MODEL
 from hpo.models.ensemble import Ensemble
 from hpo.models.model import Predictor
+from hpo.models.program import write_program
 from hpo.models.proof import Proof, prove
 
 MAX_RENAMES = 100
-"""How often a folder is put in place, against others that export the same trial meanwhile."""
+"""Attempts to rename a folder while other processes export the same trial."""
 
 Metrics = dict[str, dict[str, float]]
 
@@ -39,22 +39,22 @@ def write_model(
     alone: Metrics | None = None,
     torch_program: bool = False,
 ) -> None:
-    """Write a model's folder, whole or not at all.
+    """Write a model's folder, as a whole or not at all.
 
     Args:
-        folder: replaced when it holds an earlier model.
-        model: what is written.
-        metrics: `validation` and `test`, each by metric, without those that have no value there;
-            `test` is empty without a test part.
+        folder: is replaced if it holds an earlier model.
+        model: to write.
+        metrics: `validation` and `test`, each with the metrics that are defined there; `test` is
+            empty without a test part.
         title: heading of the model card.
-        note: one line on where the model comes from.
-        held: raw rows that training did not see, which the files must predict on as the model does.
+        note: one line on the origin of the model.
+        held: raw rows that training did not see, on which the files must predict like the model.
         alone: metrics of an ensemble's best member.
         torch_program: whether to write `model.pt2` too.
 
     Raises:
-        InputError: the folder exists and holds something else, or cannot be written.
-        ExportError: a file would not predict as the model does.
+        InputError: the folder exists and is no exported model, or cannot be written.
+        ExportError: a file does not predict like the model.
     """
     check_replaceable(folder)
     draft = _beside(folder)
@@ -68,16 +68,16 @@ def write_model(
     except OSError as error:
         raise InputError(f"{folder}: cannot be written ({error.strerror})") from None
     except ExportError as error:
-        raise ExportError(f"{folder}: not written, since its {error}") from None
+        raise ExportError(f"{folder}: not written: {error}") from None
     finally:
         shutil.rmtree(draft, ignore_errors=True)
 
 
 def check_replaceable(folder: Path) -> None:
-    """Accept a folder that is not there, is empty, or holds an exported model.
+    """Check that a folder is missing, is empty or holds an exported model.
 
     Raises:
-        InputError: it holds something else, or is no folder.
+        InputError: the path is something else.
     """
     try:
         names = os.listdir(folder)
@@ -86,15 +86,15 @@ def check_replaceable(folder: Path) -> None:
     except OSError as error:
         raise InputError(f"{folder}: cannot be written ({error.strerror})") from None
     if not folder.name or (names and "model.safetensors" not in names):
-        raise InputError(f"{folder}: exists and is no exported model, so it is not replaced")
+        raise InputError(f"{folder}: exists and is no exported model, so that it is not replaced")
 
 
 def _config_text(model: Predictor, note: str) -> str:
-    """A model's configuration as the file that `hpo train` takes; of an ensemble, a list."""
+    """The configuration as a file for `hpo train`; for an ensemble, a list of them."""
     if not isinstance(model, Ensemble):
-        return config_toml(model.parts[0][1].config, note)
+        return model.parts[0][1].config.to_toml(note)
     members = [
-        {"trial": member.number, "weight": member.weight, **config_tree(member.model.config)}
+        {"trial": member.number, "weight": member.weight, **member.model.config.to_tree()}
         for member in model.members
     ]
     text = tomli_w.dumps({"members": members})
@@ -102,12 +102,12 @@ def _config_text(model: Predictor, note: str) -> str:
 
 
 def _beside(folder: Path) -> Path:
-    """A name for a hidden folder that nobody else uses."""
+    """A unique name for a hidden folder."""
     return folder.with_name(f".{folder.name}.{uuid.uuid4().hex}")
 
 
 def _put_in_place(draft: Path, folder: Path) -> None:
-    """Rename a finished folder; an earlier one of the name makes room, whoever wrote it."""
+    """Rename a finished folder; an earlier folder of that name is removed."""
     for _ in range(MAX_RENAMES):
         aside = _beside(folder)
         with suppress(FileNotFoundError):
@@ -120,18 +120,16 @@ def _put_in_place(draft: Path, folder: Path) -> None:
                 raise
         else:
             return
-    raise InputError(f"{folder}: is being written by others at the same time")
+    raise InputError(f"{folder}: is being written by other processes at the same time")
 
 
 def _write_weights(folder: Path, model: Predictor, *, torch_program: bool) -> None:
-    from hpo.models.onnx import to_onnx  # takes a moment to import, as does torch_program
+    from hpo.models.onnx import to_onnx  # slow to import
 
     (folder / "model.safetensors").write_bytes(model.to_bytes())
     (folder / "model.onnx").write_bytes(to_onnx(model))
     if torch_program:
-        from hpo.models.program import write
-
-        write(model, folder / "model.pt2")
+        write_program(model, folder / "model.pt2")
 
 
 def _write_texts(
@@ -148,7 +146,7 @@ def _write_texts(
 
 
 def _schema(model: Predictor, proof: Proof) -> dict[str, Any]:
-    """What `schema.json` holds: columns, versions, and what was proven."""
+    """The content of `schema.json`: columns, versions, and the proof."""
     from hpo.models import onnx as onnx_graph
 
     first = model.parts[0][1]

@@ -1,18 +1,18 @@
-"""Loading of model files of every format there ever was."""
+"""Loads model files of every format."""
 
 from pathlib import Path
 
 from hpo.config.errors import InputError
-from hpo.models.content import ENSEMBLE, MODEL, unpack
+from hpo.models.content import ENSEMBLE, MODEL, deserialize
 from hpo.models.ensemble import Ensemble
 from hpo.models.model import Model, Predictor
 
 
 def load_model(path: str | Path) -> Predictor:
-    """Load an exported model or ensemble, by its folder or its file.
+    """Load an exported model or ensemble from its folder or file.
 
     Raises:
-        InputError: nothing is there, or it is no model.
+        InputError: the file is missing or is no model.
     """
     file = Path(path)
     if file.is_dir():
@@ -21,6 +21,6 @@ def load_model(path: str | Path) -> Predictor:
         content = file.read_bytes()
     except OSError as error:
         raise InputError(f"{file}: cannot be read ({error.strerror})") from None
-    _, header = unpack(content, str(file), MODEL, ENSEMBLE)
+    _, header = deserialize(content, str(file), MODEL, ENSEMBLE)
     kind = Ensemble if header["format"] == str(ENSEMBLE) else Model
     return kind.from_bytes(content, str(file))

@@ -1,7 +1,7 @@
-"""What predicts, and first of all a trained model with its preprocessing.
+"""Predictors, and the trained model with its preprocessing.
 
-A model's file holds the tensors of the preprocessor and of the network side by side, and in the
-header the trial's configuration, the table's schema and the validation metrics.
+A model's file holds the tensors of the preprocessor and of the network. Its header holds the
+trial's configuration, the table's schema and the validation metrics.
 """
 
 import json
@@ -11,26 +11,37 @@ from typing import Any
 
 import polars
 import torch
+from torch import nn
 
 from hpo.config.errors import InputError
 from hpo.config.trial import Environment, TrialConfig
 from hpo.data.preprocessing import Preprocessor
 from hpo.data.schema import TableSchema
 from hpo.data.sources import as_frame
-from hpo.models.content import MODEL, Header, Tensors, pack, part, text, under, unpack
-from hpo.training import MLP, predictions
+from hpo.models.content import (
+    MODEL,
+    Header,
+    Tensors,
+    deserialize,
+    header_text,
+    header_value,
+    serialize,
+    strip_prefix,
+)
+from hpo.training.families.family import trained_network
+from hpo.training.metrics import count_outputs, predictions
 
 BLOCK_ROWS = 65_536
 
 
 @dataclass(frozen=True, kw_only=True)
 class Predictor(ABC):
-    """What has a table's schema and predicts on raw rows.
+    """A model or ensemble that predicts on raw rows.
 
     Attributes:
-        schema: of the table that it was trained on.
-        metrics: validation metrics, by name, in the target's own units; one that has no value on
-            the validation part is missing.
+        schema: of the training table.
+        metrics: validation metrics, by name, in the target's own units; those that are undefined on
+            the validation part are missing.
     """
 
     schema: TableSchema
@@ -39,11 +50,11 @@ class Predictor(ABC):
     @property
     @abstractmethod
     def parts(self) -> tuple[tuple[float, "Model"], ...]:
-        """The models whose predictions are averaged, each after its weight; weights add up to 1."""
+        """Pairs of weight and model, whose predictions are averaged; weights add up to 1."""
 
     @abstractmethod
     def logits(self, x_num: torch.Tensor, x_cat: torch.Tensor) -> torch.Tensor:
-        """What metrics are computed from; rows as for `outputs`.
+        """Logits or values for metrics; arguments are those of `outputs`.
 
         Returns:
             (rows, n_outputs) logits or, in a regression, float64 values in the target's own units.
@@ -51,7 +62,7 @@ class Predictor(ABC):
 
     @abstractmethod
     def block_outputs(self, x_num: torch.Tensor, x_cat: torch.Tensor) -> torch.Tensor:
-        """`outputs` of so few rows that they may be in memory at once."""
+        """`outputs` of at most `BLOCK_ROWS` rows."""
 
     @abstractmethod
     def to_bytes(self) -> bytes:
@@ -59,7 +70,7 @@ class Predictor(ABC):
 
     @property
     def is_bounded(self) -> bool:
-        """Whether it cuts all numbers off beyond those of training."""
+        """Whether all numbers are clipped to the range of training."""
         scaled = {part.preprocessor.numeric for _, part in self.parts}
         return scaled == {"quantile"} and not self.schema.dates
 
@@ -67,17 +78,17 @@ class Predictor(ABC):
         """Predict on raw rows.
 
         Args:
-            table: a polars or pandas DataFrame, or a dict of columns, that holds the training
-                table's feature columns in any order; others are ignored. Cells are read as the
-                schema says, whatever type they come in.
-            where: the table's name, which opens each message.
+            table: a polars or pandas DataFrame, or a dict of columns, with the feature columns of
+                the training table in any order; others are ignored. The schema decides how cells
+                are read, whatever their type.
+            where: the table's name, for messages.
 
         Returns:
-            A column `prediction` (the class's label in its own type, or the number) and, for
-            classes, `probability_<label>` each; row for row as the input.
+            A column `prediction` (the class's label in its own type, or the number) and a column
+            `probability_<label>` for each class; rows are in the order of the input.
 
         Raises:
-            DataError: a column is missing or does not hold what it must.
+            DataError: a column is missing or has invalid cells.
         """
         outputs = self.outputs(*self.schema.encode(as_frame(table, where), where))
         if self.schema.task == "regression":
@@ -93,7 +104,7 @@ class Predictor(ABC):
         """Predict on encoded rows, float64 in a regression and float32 otherwise.
 
         Args:
-            x_num: (rows, n_numbers) float64, missing is NaN.
+            x_num: (rows, n_numbers) float64, NaN if missing.
             x_cat: (rows, n_categorical) int64 codes.
 
         Returns:
@@ -106,7 +117,7 @@ class Predictor(ABC):
 
 @dataclass(frozen=True, kw_only=True)
 class Model(Predictor):
-    """Preprocessor and network, and what they were trained by.
+    """A preprocessor and a network, with the configuration of their training.
 
     Attributes:
         target_mean: mean of the training targets in a regression, otherwise 0.
@@ -117,50 +128,50 @@ class Model(Predictor):
 
     config: TrialConfig
     preprocessor: Preprocessor
-    network: MLP
+    network: nn.Module
     target_mean: float
     target_std: float
     environment: Environment
 
     @property
     def parts(self) -> tuple[tuple[float, "Model"], ...]:
-        """Itself alone."""
+        """The model itself with weight 1."""
         return ((1.0, self),)
 
     @torch.inference_mode()
     def logits(self, x_num: torch.Tensor, x_cat: torch.Tensor) -> torch.Tensor:
-        """What metrics are computed from: logits, or values in the target's own units."""
+        """Logits, or values in the target's own units."""
         logits: torch.Tensor = self.network.eval()(self.preprocessor(x_num, x_cat))
         if self.schema.task == "regression":
             return predictions("regression", logits, self.target_mean, self.target_std)[:, None]
         return logits
 
     def block_outputs(self, x_num: torch.Tensor, x_cat: torch.Tensor) -> torch.Tensor:
-        """The network's predictions."""
+        """Predictions of at most `BLOCK_ROWS` rows."""
         return predictions(self.schema.task, self.logits(x_num, x_cat), 0.0, 1.0)
 
     def to_bytes(self) -> bytes:
         """The file's content."""
         header = {"format": str(MODEL), "schema": self.schema.to_json(), **self.header()}
-        return pack(self.tensors(), header)
+        return serialize(self.tensors(), header)
 
     @classmethod
     def from_bytes(cls, content: bytes, where: str) -> "Model":
-        """Read what `to_bytes` wrote.
+        """Read the content of a file.
 
         Raises:
-            InputError: it is no model of ours, or of a newer format.
+            InputError: the content is no model, or has a newer format.
         """
-        tensors, header = unpack(content, where, MODEL)
+        tensors, header = deserialize(content, where, MODEL)
         return cls.assemble(read_schema(header, where), tensors, header, where)
 
     def tensors(self) -> Tensors:
-        """Everything that was learned, by name."""
+        """All learned tensors, by name."""
         tensors = {f"preprocessor.{k}": v for k, v in self.preprocessor.state_dict().items()}
         return tensors | {f"network.{k}": v for k, v in self.network.state_dict().items()}
 
     def header(self) -> Header:
-        """What else there is to know of it besides the schema, as JSON texts."""
+        """The header of the file, without format and schema, as JSON texts."""
         return {
             "config": json.dumps(asdict(self.config)),
             "target": json.dumps([self.target_mean, self.target_std]),
@@ -170,18 +181,19 @@ class Model(Predictor):
 
     @classmethod
     def assemble(cls, schema: TableSchema, tensors: Tensors, header: Header, where: str) -> "Model":
-        """Make one of a schema and what `tensors` and `header` gave.
+        """Build a model of a schema, tensors and a header.
 
         Raises:
-            InputError: the header does not say what it must, or the tensors are others.
+            InputError: the header is incomplete or invalid, or the tensors do not fit it.
         """
-        config: TrialConfig = part(header, "config", TrialConfig, where)
-        mean, std = part(header, "target", tuple[float, float], where)
+        config: TrialConfig = header_value(header, "config", TrialConfig, where)
+        mean, std = header_value(header, "target", tuple[float, float], where)
         try:
-            preprocessor = Preprocessor.empty(schema, config.preprocessing.numeric)
-            preprocessor.restore(under("preprocessor.", tensors))
-            sizes = preprocessor.n_features, n_outputs(schema)
-            network = MLP.trained(*sizes, config.model, under("network.", tensors))
+            preprocessor = Preprocessor(schema, config.preprocessing.numeric)
+            preprocessor.restore(strip_prefix("preprocessor.", tensors))
+            n_outputs = count_outputs(schema.task, len(schema.classes))
+            weights = strip_prefix("network.", tensors)
+            network = trained_network(config.model, preprocessor.n_features, n_outputs, weights)
         except RuntimeError:
             raise InputError(f"{where}: its tensors do not fit its configuration") from None
         return cls(
@@ -191,20 +203,15 @@ class Model(Predictor):
             network=network,
             target_mean=mean,
             target_std=std,
-            metrics=part(header, "metrics", dict[str, float], where),
-            environment=part(header, "environment", Environment, where),
+            metrics=header_value(header, "metrics", dict[str, float], where),
+            environment=header_value(header, "environment", Environment, where),
         )
 
 
 def read_schema(header: Header, where: str) -> TableSchema:
-    """The schema that a header holds.
+    """The schema in a header.
 
     Raises:
-        InputError: it holds none.
+        InputError: the schema is missing or invalid.
     """
-    return TableSchema.from_json(text(header, "schema", where), f"{where}: schema")
-
-
-def n_outputs(schema: TableSchema) -> int:
-    """Width of the network's last layer: a logit a class, or one number."""
-    return len(schema.classes) if schema.task == "multiclass" else 1
+    return TableSchema.from_json(header_text(header, "schema", where), f"{where}: schema")

@@ -1,13 +1,13 @@
 """The ONNX graph of a predictor: raw columns in, predictions out, preprocessing inside.
 
-Every operator is of sets that ONNX Runtime reads since 1.17. The nodes do what
-`hpo.data.preprocessing` and `hpo.training.model` do, in the same order: whoever changes one changes
-the other, and exports fail until then.
+All operators belong to operator sets that ONNX Runtime supports since 1.17. The nodes
+do what `hpo.data.preprocessing` does, in the same order; the model's family adds the network. The
+proof at export fails when the two differ.
 """
 
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -16,18 +16,18 @@ import torch
 from onnx import helper, numpy_helper
 
 from hpo.config.errors import ExportError
-from hpo.config.trial import Activation
 from hpo.config.version import __version__
 from hpo.data.preprocessing import TINY, Preprocessor
 from hpo.data.schema import Categories, TableSchema
 from hpo.data.target import LabelType
 from hpo.models.model import Model, Predictor
+from hpo.training.families.family import family_of
 
 FORMAT = 2
-"""Of the graph's inputs and outputs; raise by one when their names or meaning change.
+"""Format of the graph's inputs and outputs; raise it by one when their names or meaning change.
 
-1: numbers are float, labels string. 2: a number whose digits float would lose is double, and so is
-a date, in microseconds since 1970 UTC; labels are of the target's own type.
+1: numbers are float, labels string. 2: numbers that need more digits than float are double, as are
+dates, in microseconds since 1970 UTC; labels have the target's own type.
 """
 
 IR_VERSION, OPSET, ML_OPSET = 8, 17, 3
@@ -39,19 +39,19 @@ LABELS: dict[LabelType, tuple[str, int]] = {
     "number": ("f8", onnx.TensorProto.DOUBLE),
     "boolean": ("?", onnx.TensorProto.BOOL),
 }
-"""How labels are held: by numpy, and by ONNX."""
-MAX_BYTES = 2**31 - 2**20  # what fits a protocol buffer, with room for all but the weights
+"""Types of labels: in numpy, and in ONNX."""
+MAX_BYTES = 2**31 - 2**20  # size limit of a protocol buffer, less room for the rest of the graph
 
 
 def to_onnx(model: Predictor) -> bytes:
     """The content of `model.onnx`; the same model gives the same bytes.
 
-    Inputs are one a column, `(rows, 1)`: float or double with NaN for missing, double microseconds
-    since 1970 UTC for a date, or string with "" for missing. Outputs are `prediction`, `(rows,)`,
-    and for classes `probabilities`, `(rows, n_classes)`.
+    Each column is an input `(rows, 1)`: float or double with NaN for missing values, double
+    microseconds since 1970 UTC for a date, or string with "" for missing values. Outputs are
+    `prediction`, `(rows,)`, and for classes `probabilities`, `(rows, n_classes)`.
 
     Raises:
-        ExportError: it is too large for an ONNX file.
+        ExportError: the model is too large for an ONNX file.
     """
     schema = model.schema
     names = input_names(schema)
@@ -70,7 +70,7 @@ def to_onnx(model: Predictor) -> bytes:
 
 
 def input_names(schema: TableSchema) -> dict[str, str]:
-    """The graph's input for each column: the column's own name, or an output's with a "_" more."""
+    """Name of the graph's input for each column; "_" is appended to the name of an output."""
     columns = set(schema.columns)
     names: dict[str, str] = {}
     for column in schema.columns:
@@ -82,7 +82,7 @@ def input_names(schema: TableSchema) -> dict[str, str]:
 
 
 def described_inputs(schema: TableSchema) -> dict[str, dict[str, str]]:
-    """The name and the type of the graph's input for each column."""
+    """Name and type of the graph's input for each column."""
     exact = schema.exact
     kinds = {name: "double" if name in exact else "float" for name in schema.numbers}
     return {
@@ -96,7 +96,7 @@ def _float_type(is_double: bool) -> int:
 
 
 class _Graph:
-    """Nodes and constants, named as no column is."""
+    """Nodes and constants, with names that no column has."""
 
     def __init__(self, columns: Sequence[str] | Any) -> None:
         self._prefix = "."
@@ -108,14 +108,14 @@ class _Graph:
     def add(
         self, operator: str, *inputs: str, domain: str = "", name: str = "", **attributes: Any
     ) -> str:
-        """Append a node; its output's name."""
+        """Append a node; returns the name of its output."""
         name = name or f"{self._prefix}{operator}_{len(self._nodes)}"
         node = helper.make_node(operator, inputs, [name], name, domain=domain, **attributes)
         self._nodes.append(node)
         return name
 
     def constant(self, values: Any, kind: str = "f4") -> str:
-        """Append a constant; its name."""
+        """Append a constant; returns its name."""
         array = np.ascontiguousarray(np.asarray(values, dtype=kind))
         name = f"{self._prefix}constant_{len(self._constants)}"
         self._constants.append(numpy_helper.from_array(array, name))
@@ -124,7 +124,7 @@ class _Graph:
     def to_bytes(self, schema: TableSchema, names: dict[str, str]) -> bytes:
         """The file's content."""
         if sum(len(constant.raw_data) for constant in self._constants) > MAX_BYTES:
-            raise ExportError("model.onnx: a file of ONNX holds 2 GiB, and the weights are more")
+            raise ExportError("model.onnx: the weights exceed 2 GiB, the limit of an ONNX file")
         exact = schema.exact
         numbers = {names[name]: _float_type(name in exact) for name in schema.numbers}
         texts = {names[column.name]: onnx.TensorProto.STRING for column in schema.categorical}
@@ -169,7 +169,7 @@ class _Graph:
 def _columns(
     graph: _Graph, schema: TableSchema, names: dict[str, str]
 ) -> tuple[str | None, str | None]:
-    """`TableSchema.encode`: (rows, n_numbers) numbers, (rows, n_categorical) codes, if any."""
+    """`TableSchema.encode`: (rows, n_numbers) numbers and (rows, n_categorical) codes, if any."""
     exact = schema.exact
     x_num = [
         names[column]
@@ -198,7 +198,7 @@ def _side_by_side(graph: _Graph, columns: list[str]) -> str | None:
 
 
 def _mixed(graph: _Graph, model: Predictor, x_num: str | None, codes: str | None) -> str:
-    """The weighted mean of the parts' predictions; preprocessing that parts share is done once."""
+    """The weighted mean of the parts' predictions; equal preprocessing is computed once."""
     features: list[tuple[Preprocessor, str]] = []
     outputs = []
     for weight, part in model.parts:
@@ -206,7 +206,9 @@ def _mixed(graph: _Graph, model: Predictor, x_num: str | None, codes: str | None
         if not found:
             found = [_features(graph, part.preprocessor, x_num, codes)]
             features.append((part.preprocessor, found[0]))
-        output = _predictions(graph, part, _logits(graph, part, found[0]))
+        config = part.config.model
+        logits = family_of(config).to_onnx(config, part.network, graph, found[0])
+        output = _predictions(graph, part, logits)
         kind = "f8" if model.schema.task == "regression" else "f4"
         if weight != 1:
             output = graph.add("Mul", output, graph.constant(weight, kind))
@@ -242,7 +244,7 @@ def _features(graph: _Graph, fitted: Preprocessor, x_num: str | None, codes: str
 
 
 def _scaled(graph: _Graph, fitted: Preprocessor, centered: str) -> str:
-    """Numbers as they are scaled, then dates; no node whose output nothing takes."""
+    """Scaled numbers, then scaled dates; appends no unused nodes."""
     n_quantile = fitted.n_numeric if fitted.numeric == "quantile" else 0
     columns = list(range(len(fitted.center)))
     parts = []
@@ -279,7 +281,7 @@ def _float(graph: _Graph, x: str) -> str:
 
 
 def _quantile(graph: _Graph, fitted: Preprocessor, x: str) -> str:
-    """Normal scores, linear between knots, which are found by binary search."""
+    """Normal scores by linear interpolation between knots, found by binary search."""
     n_columns, n_knots = fitted.knots.shape
     knots, scores = graph.constant(fitted.knots.flatten()), graph.constant(fitted.scores)
     starts = graph.constant(np.arange(n_columns) * n_knots, "i8")
@@ -306,7 +308,7 @@ def _quantile(graph: _Graph, fitted: Preprocessor, x: str) -> str:
 
 
 def _one_hot(graph: _Graph, sizes: list[int], codes: str) -> str:
-    """(rows, n_categories): for each category, whether its column's code is this one's."""
+    """(rows, n_categories): for each category, whether it is the code of its column."""
     columns = np.repeat(np.arange(len(sizes)), sizes)
     values = np.concatenate([np.arange(size) for size in sizes])
     spread = graph.add("Gather", codes, graph.constant(columns, "i8"), axis=1)
@@ -314,21 +316,8 @@ def _one_hot(graph: _Graph, sizes: list[int], codes: str) -> str:
     return graph.add("Cast", equal, to=onnx.TensorProto.FLOAT)
 
 
-def _logits(graph: _Graph, model: Model, x: str) -> str:
-    """`MLP.forward` without dropout: (rows, n_outputs)."""
-    activate = ACTIVATIONS[model.config.model.activation]
-    for layer in model.network.hidden:
-        x = activate(graph, _linear(graph, layer, x))
-    return _linear(graph, model.network.output, x)
-
-
-def _linear(graph: _Graph, layer: Any, x: str) -> str:
-    weight, bias = graph.constant(layer.weight.detach()), graph.constant(layer.bias.detach())
-    return graph.add("Gemm", x, weight, bias, transB=1)
-
-
 def _predictions(graph: _Graph, model: Model, logits: str) -> str:
-    """`hpo.training.predictions`: (rows,) values or (rows, n_classes) probabilities."""
+    """`hpo.training.metrics.predictions`: (rows,) values or (rows, n_classes) probabilities."""
     task = model.schema.task
     if task == "regression":
         column = graph.add("Squeeze", logits, graph.constant([1], "i8"))
@@ -338,36 +327,3 @@ def _predictions(graph: _Graph, model: Model, logits: str) -> str:
     if task == "binary":
         logits = graph.add("Pad", logits, graph.constant([0, 1, 0, 0], "i8"))
     return graph.add("Softmax", logits, axis=1)
-
-
-def _times(graph: _Graph, x: str, factor: float) -> str:
-    return graph.add("Mul", x, graph.constant(factor))
-
-
-def _silu(graph: _Graph, x: str) -> str:
-    """By x / (1 + exp(-x)): the runtime's Sigmoid stays above 1e-8, which large x multiply."""
-    grown = graph.add("Exp", graph.add("Neg", x))
-    return graph.add("Div", x, graph.add("Add", grown, graph.constant(1.0)))
-
-
-def _gelu(graph: _Graph, x: str) -> str:
-    """By x (1 + erf(x / sqrt 2)) / 2."""
-    share = graph.add("Erf", _times(graph, x, 0.5**0.5))
-    share = graph.add("Add", share, graph.constant(1.0))
-    return graph.add("Mul", _times(graph, x, 0.5), share)
-
-
-def _mish(graph: _Graph, x: str) -> str:
-    """By x tanh(log(1 + exp x))."""
-    return graph.add("Mul", x, graph.add("Tanh", graph.add("Softplus", x)))
-
-
-ACTIVATIONS: dict[Activation, Callable[[_Graph, str], str]] = {
-    "relu": lambda graph, x: graph.add("Relu", x),
-    "leaky_relu": lambda graph, x: graph.add("LeakyRelu", x, alpha=0.01),
-    "tanh": lambda graph, x: graph.add("Tanh", x),
-    "sigmoid": lambda graph, x: graph.add("Sigmoid", x),
-    "silu": _silu,
-    "gelu": _gelu,
-    "mish": _mish,
-}

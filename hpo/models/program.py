@@ -1,8 +1,8 @@
-"""A predictor as a program of `torch.export`: encoded rows in, predictions out.
+"""A predictor as one module, and as a program of `torch.export`.
 
-Text does not enter tensors: the program starts behind `TableSchema.encode`, at `x_num` and `x_cat`.
-The file's format is torch's own; unlike every other file of an export it holds pickled tensors (the
-sample inputs), so that it is written on request alone, and read by nothing but the proof of it.
+Text cannot enter tensors, so inputs are `x_num` and `x_cat` from `TableSchema.encode`. The file has
+torch's own format. It holds pickled tensors (the sample inputs), unlike all other files of an
+export, so that it is written only on request, and read only by its proof.
 """
 
 from collections.abc import Callable
@@ -12,13 +12,14 @@ import torch
 from torch import nn
 
 from hpo.models.model import Predictor
-from hpo.training import predictions
+from hpo.training.metrics import predictions
 
 
-class _Program(nn.Module):
+class PredictorModule(nn.Module):
     """The parts of a predictor and their weighted mean."""
 
     def __init__(self, model: Predictor) -> None:
+        """Take the parts of a predictor."""
         super().__init__()
         self.task = model.schema.task
         self.weights = [weight for weight, _ in model.parts]
@@ -37,7 +38,7 @@ class _Program(nn.Module):
         return mixed
 
 
-def write(model: Predictor, file: Path) -> None:
+def write_program(model: Predictor, file: Path) -> None:
     """Write `model.pt2`, for any number of rows."""
     schema = model.schema
     example = (
@@ -46,13 +47,13 @@ def write(model: Predictor, file: Path) -> None:
     )
     rows = torch.export.Dim("rows")
     program = torch.export.export(
-        _Program(model).eval(), example, dynamic_shapes=({0: rows}, {0: rows})
+        PredictorModule(model).eval(), example, dynamic_shapes=({0: rows}, {0: rows})
     )
     torch.export.save(program, file)
 
 
-def read(file: Path) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
-    """The program of a file, as a function of `x_num` and `x_cat`."""
+def read_program(file: Path) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
+    """Read a program, as a function of `x_num` and `x_cat`."""
     module: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
     module = torch.export.load(file).module()
     return torch.inference_mode()(module)

@@ -1,17 +1,16 @@
-"""The proof that exported files predict as the model does, on held and on awkward rows.
+"""The proof that exported files predict like the model, on held-out and on awkward rows.
 
-Differences are of probabilities or, in a regression, relative to the prediction or to the training
-target's standard deviation, whichever is greater. `TOLERANCE` leaves room for float32's rounding,
-which every runtime does in an order of its own: a sum of a few hundred products in each of a few
-layers is right to about 1e-6. Where numbers are extreme, or a network magnifies small differences,
-float32 is coarser, and by how much is measured: a file may be `SLACK` times as far from the model
-as the model is, on such rows or on held ones, from itself computed in float64.
+Differences are absolute for probabilities. In a regression they are relative to the prediction or
+to the training target's standard deviation, whichever is greater. `TOLERANCE` allows for rounding
+in float32, whose order differs between runtimes: a sum of a few hundred products in each of a few
+layers is accurate to about 1e-6. Extreme numbers, or a network that amplifies small differences,
+make the rounding error larger. It is measured as the difference between the model in float32 and in
+float64, on held-out rows and on rows of the same kind; a file may differ by `SLACK` times as much.
 """
 
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import reduce
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,8 +22,8 @@ from hpo.config.errors import ExportError
 from hpo.data.schema import Encoded, TableSchema
 from hpo.models.awkward import Columns, Group, groups
 from hpo.models.loading import load_model
-from hpo.models.model import Model, Predictor
-from hpo.training import predictions
+from hpo.models.model import Predictor
+from hpo.models.program import PredictorModule, read_program
 
 TOLERANCE = 1e-5
 SLACK = 10.0
@@ -32,7 +31,7 @@ N_HELD = 256
 
 
 class Outputs(NamedTuple):
-    """Predictions: (rows, 1) values or (rows, n_classes) probabilities, and labels of classes."""
+    """Predictions: (rows, 1) values or (rows, n_classes) probabilities, and labels if any."""
 
     values: np.ndarray
     labels: np.ndarray | None
@@ -40,11 +39,11 @@ class Outputs(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Proof:
-    """What was compared.
+    """The comparison of exported files with the model.
 
     Attributes:
-        n_rows: by kind of row.
-        largest: the largest difference by file, and within that by kind of row.
+        n_rows: number of rows by kind of row.
+        largest: largest difference by file and by kind of row.
         versions: of the runtimes.
     """
 
@@ -55,15 +54,16 @@ class Proof:
 
 
 def prove(model: Predictor, folder: Path, held: polars.DataFrame) -> Proof:
-    """Compare the files of a folder with the model that they were made of.
+    """Compare the files of a folder with the model that they were written from.
 
     Args:
         model: in memory.
         folder: holds `model.safetensors`, `model.onnx` and perhaps `model.pt2`.
-        held: raw rows that training did not see, one at least.
+        held: at least one raw row that training did not see.
 
     Raises:
-        ExportError: a file predicts something else; the message says where, and how far.
+        ExportError: a file predicts something else; the message has the kind of row and the
+            difference.
     """
     import onnxruntime
 
@@ -92,7 +92,7 @@ def prove(model: Predictor, folder: Path, held: polars.DataFrame) -> Proof:
 
 
 def by_torch(model: Predictor, file: Path, rows: Columns, encoded: Encoded) -> Outputs:
-    """As `hpo predict` does it; a schema equal to the model's encodes rows as that does."""
+    """Predict like `hpo predict`; rows are encoded again only if the loaded schema differs."""
     loaded = load_model(file)
     if loaded.schema != model.schema:
         encoded = loaded.schema.encode(_frame(loaded.schema, rows))
@@ -100,7 +100,7 @@ def by_torch(model: Predictor, file: Path, rows: Columns, encoded: Encoded) -> O
 
 
 def by_onnx(model: Predictor, file: Path, rows: Columns) -> Outputs:
-    """By ONNX Runtime, on the processor."""
+    """Predict by ONNX Runtime on the CPU."""
     import onnxruntime
 
     from hpo.models.onnx import input_names
@@ -112,14 +112,12 @@ def by_onnx(model: Predictor, file: Path, rows: Columns) -> Outputs:
 
 
 def by_program(model: Predictor, file: Path, encoded: Encoded) -> Outputs:
-    """By the program of `torch.export`, whose inputs are encoded rows."""
-    from hpo.models.program import read
-
-    return _outputs(model.schema, read(file)(*encoded))
+    """Predict by the program of `torch.export`, whose inputs are encoded rows."""
+    return _outputs(model.schema, read_program(file)(*encoded))
 
 
 def _outputs(schema: TableSchema, outputs: torch.Tensor) -> Outputs:
-    """Outputs of a model, and the labels that they stand for."""
+    """Outputs of a model with their labels."""
     values = outputs.reshape(len(outputs), -1).numpy()
     classes = schema.label_values().to_numpy()
     return Outputs(values, classes[values.argmax(axis=1)] if len(classes) else None)
@@ -135,7 +133,7 @@ def _frame(schema: TableSchema, rows: Columns) -> polars.DataFrame:
 
 
 def _unit(model: Predictor) -> float:
-    """What a difference is measured by where predictions are near zero."""
+    """Scale of differences where predictions are near zero."""
     if model.schema.task != "regression":
         return 1.0
     return max(part.target_std for _, part in model.parts)
@@ -144,38 +142,31 @@ def _unit(model: Predictor) -> float:
 def _allowed(
     model: Predictor, kinds: list[Group], encoded: Encoded, values: np.ndarray, scale: np.ndarray
 ) -> np.ndarray:
-    """How far each row's predictions may be off, relative to the scale."""
-    drift = np.abs(_in_float64(model, *encoded) - values) / scale
+    """Largest allowed difference of each row's predictions, relative to the scale."""
+    drift = np.abs(_in_float64(model, encoded) - values) / scale
     measurable = np.where(np.isfinite(drift), drift, 0.0).max(axis=1)
     held, *_ = spans = _spans(kinds)
     coarse = [max(measurable[held].max(), measurable[span].max()) for span in spans]
     by_row = np.repeat(coarse, [len(group) for group in kinds])
-    by_row[~np.isfinite(drift).all(axis=1)] = np.inf  # float32 overflows: nothing can agree
+    by_row[~np.isfinite(drift).all(axis=1)] = np.inf  # float32 overflows, so nothing can agree
     return np.maximum(TOLERANCE, SLACK * by_row)
 
 
-def _in_float64(model: Predictor, x_num: torch.Tensor, x_cat: torch.Tensor) -> np.ndarray:
-    shares = [weight * _exactly(part, x_num, x_cat) for weight, part in model.parts]
-    mixed = reduce(torch.add, shares)
-    return mixed.reshape(len(mixed), -1).numpy()
-
-
 @torch.inference_mode()
-def _exactly(model: Model, x_num: torch.Tensor, x_cat: torch.Tensor) -> torch.Tensor:
-    preprocessor = copy.deepcopy(model.preprocessor).double()
-    logits = copy.deepcopy(model.network).double().eval()(preprocessor(x_num, x_cat))
-    return predictions(model.schema.task, logits, model.target_mean, model.target_std)
+def _in_float64(model: Predictor, encoded: Encoded) -> np.ndarray:
+    exact: torch.Tensor = copy.deepcopy(PredictorModule(model)).double().eval()(*encoded)
+    return exact.reshape(len(exact), -1).numpy()
 
 
 def _apart(model: Predictor, expected: Outputs, found: Outputs) -> np.ndarray:
-    """(rows, outputs) distances; where labels differ, at least how clear the right one was."""
+    """(rows, outputs) differences; at least half the right label's margin where labels differ."""
     if found.values.shape != expected.values.shape:
         raise ExportError(
             f"predictions have shape {found.values.shape}, not {expected.values.shape}"
         )
     with np.errstate(invalid="ignore", over="ignore"):
         apart = np.abs(found.values.astype("f8") - expected.values)
-        in_float32 = expected.values.astype("f4")  # which a file computes in
+        in_float32 = expected.values.astype("f4")  # the type of the exported files
     alike = ~np.isfinite(found.values) & ~np.isfinite(in_float32)
     apart = np.where(alike, 0.0, np.where(np.isnan(apart), np.inf, apart))
     if expected.labels is not None and found.labels is not None:
@@ -193,8 +184,8 @@ def _check(file: str, kinds: list[Group], far: np.ndarray, allowed: np.ndarray) 
     if excess[row] > 1:
         group = next(g for g, span in zip(kinds, _spans(kinds), strict=True) if row < span.stop)
         raise ExportError(
-            f"{file} does not predict as the model does: with {group.where} it is off by "
-            f"{far[row].max():.3g}, where {allowed[row]:.3g} is allowed"
+            f"{file} does not predict like the model: with {group.where} the difference is "
+            f"{far[row].max():.3g}, and at most {allowed[row]:.3g} is allowed"
         )
 
 
@@ -206,6 +197,6 @@ def _by_kind(kinds: list[Group], far: np.ndarray) -> dict[str, float]:
 
 
 def _spans(kinds: list[Group]) -> list[slice]:
-    """Where the rows of each group are among all."""
+    """The slice of each group's rows."""
     ends: Any = np.cumsum([len(group) for group in kinds]).tolist()
     return [slice(end - len(group), end) for group, end in zip(kinds, ends, strict=True)]

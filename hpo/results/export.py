@@ -9,10 +9,9 @@ from pathlib import Path
 
 from hpo.config.errors import HpoError, InputError
 from hpo.files.store import ArtifactStore
-from hpo.models.experiment import Experiment
+from hpo.models.experiment import Experiment, load_experiment
 from hpo.models.folder import write_model
 from hpo.models.proof import N_HELD
-from hpo.models.tables import load_experiment
 from hpo.results.ensemble import choose_ensemble
 from hpo.results.leaderboard_table import to_table
 from hpo.results.stored import ensemble_test_metrics, stored_model, test_metrics

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from hpo.config.errors import HpoError, InputError
+from hpo.config.errors import InputError
 from hpo.files.store import ArtifactStore
-from hpo.launch.inside import search_inside
+from hpo.launch.in_process import search_in_process
 from hpo.launch.local import local_slots
-from hpo.launch.search import local_crew, search
+from hpo.launch.search import search_locally
 from hpo.launch.single import choose_device
 from hpo.study.study import Study
 from hpo.worker.supervisor import Slot
@@ -62,10 +62,7 @@ def carry_out(study: Study, store: ArtifactStore, place: Workplace) -> None:
         InputError: the storage has no connections for so many workers.
         HpoError: the workers failed.
     """
-    if not place.slots:
-        search_inside(study, store, place.device)
-        return
-    study.storage.check_room(len(place.slots))
-    crew = local_crew(study, store, place.slots, [], log.info)
-    if code := search(study, store, crew, lambda status: None):
-        raise HpoError(f"the workers of study {study.name} ended with code {code}")
+    if place.slots:
+        search_locally(study, store, place.slots, on_line=log.info)
+    else:
+        search_in_process(study, store, place.device)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from hpo.config.definition import Budget, StudyDefinition
 from hpo.config.errors import BudgetError
 from hpo.config.parsing import validate
+from hpo.config.points import grid
 from hpo.config.strategies import GridSampler
 from hpo.config.trial import Direction
 from hpo.storage import attributes, interventions, leases, ledger
@@ -90,7 +91,7 @@ def changed_budget(
         tree[key] = change.amount + (tree[key] if change.is_added else 0)
     budget: Budget = validate(Budget, tree, f"study {row.name}", ("budget",))
     if isinstance(definition.sampler, GridSampler):
-        n_points = sum(1 for _ in definition.space.grid())
+        n_points = grid(definition.space).n
         most = n_points + interventions.count_copies(connection, row.id)
         if row.budget.n_trials < budget.n_trials > most:
             raise BudgetError(

@@ -26,6 +26,7 @@ from optuna.trial import Trial
 
 from hpo.config import strategies
 from hpo.config.definition import StudyDefinition
+from hpo.config.points import grid
 from hpo.config.ranges import Categorical, FloatRange, IntRange, Leaf, Value
 from hpo.config.space import Params
 from hpo.storage import leases, ledger
@@ -238,7 +239,7 @@ def queue(definition: StudyDefinition) -> list[Params]:
     default = definition.space.default_params()
     if not isinstance(definition.sampler, strategies.GridSampler):
         return [default]
-    points = list(definition.space.grid())
+    points = list(grid(definition.space))
     random.Random(definition.sampler.seed).shuffle(points)
     points.sort(key=lambda point: point != default)
     return points[: definition.budget.n_trials]

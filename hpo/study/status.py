@@ -107,6 +107,16 @@ class StudyStatus:
         return f"all {budget.n_trials} trials of its budget are finished"
 
     @property
+    def why_closed(self) -> str:
+        """Why the study has no work for workers, and how to reopen it; empty while it is open."""
+        if self.is_used_up:
+            how = "" if self.n_points is not None else f"; hpo extend {self.name} raises its budget"
+            return f"{self.name} is finished: {self.reason}{how}"
+        if self.standing == "stopped":
+            return f"{self.name} is stopped: hpo resume {self.name} opens it again"
+        return ""
+
+    @property
     def is_finished(self) -> bool:
         """Whether nothing is left to do: the study was stopped or its budget is used up."""
         return self.standing == "stopped" or self.is_used_up

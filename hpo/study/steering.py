@@ -23,10 +23,8 @@ def set_standing(study: Study, standing: Standing) -> None:
     Raises:
         InputError: the study is finished and cannot be paused or stopped.
     """
-    if standing != "open" and study.progress().is_used_up:
-        raise InputError(
-            f"study {study.name} is finished: hpo extend {study.name} lets it search further"
-        )
+    if standing != "open" and (status := study.progress()).is_used_up:
+        raise InputError(f"study {status.why_closed}")
     _change(
         study, lambda connection, row: attributes.set_study(connection, row.id, STANDING, standing)
     )

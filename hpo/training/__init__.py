@@ -1,44 +1,11 @@
 """Training: tensors in, weights and metrics out.
 
+- `trainer`: the trainer interface, its runs and events; `single` and `packs.trainer` implement it.
+- `batches`: `TrainingData`, which a run is trained on.
+- `families`: what a network is; all else asks the family of a model's configuration.
+- `checkpoint` and `record`: where a run stands, and its `Result`.
+- `metrics`: metrics and predictions from a network's outputs.
+- `precision`, `sizing`: what a device computes best in, and how many runs it trains at once.
+
 Needs torch and the standard library alone. Does not know: SQL, files, signals, studies.
 """
-
-from hpo.training.batches import TrainingData
-from hpo.training.checkpoint import Checkpoint
-from hpo.training.loop import (
-    Event,
-    Failed,
-    Finished,
-    Progress,
-    Run,
-    SingleTrainer,
-    Trainer,
-    Unplaced,
-    train,
-)
-from hpo.training.metrics import evaluate, predictions
-from hpo.training.model import MLP
-from hpo.training.packed import PackedTrainer
-from hpo.training.precision import describe_environment, resolve_precision
-from hpo.training.record import Result
-
-__all__ = [
-    "MLP",
-    "Checkpoint",
-    "Event",
-    "Failed",
-    "Finished",
-    "PackedTrainer",
-    "Progress",
-    "Result",
-    "Run",
-    "SingleTrainer",
-    "Trainer",
-    "TrainingData",
-    "Unplaced",
-    "describe_environment",
-    "evaluate",
-    "predictions",
-    "resolve_precision",
-    "train",
-]

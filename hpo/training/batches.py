@@ -1,10 +1,9 @@
 """Training data, and the batches that an epoch makes of them.
 
-The data live on the device when they take no more than `RESIDENT_SHARE` of its free memory. An
-epoch visits the training rows in a permuted order, a block of rows at a time: gathered where the
-data live, moved to the device, cut into batches. Resident or streamed, the batches are the same to
-the bit; only the size of a block and where it is gathered differ. The last batch of an epoch may be
-smaller than the others.
+The data stay on the device when they take at most `RESIDENT_SHARE` of its free memory; otherwise
+they are streamed from the host. An epoch visits the training rows in a permuted order, a block of
+rows at a time: the block is gathered, moved to the device and cut into batches. Resident and
+streamed batches are equal to the bit. The last batch of an epoch may be smaller than the others.
 """
 
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ from itertools import islice
 import torch
 
 from hpo.config.trial import Task
+from hpo.training.metrics import count_outputs
 from hpo.training.random import permutation
 
 RESIDENT_SHARE = 0.4
@@ -24,7 +24,7 @@ EVALUATION_ROWS = 1024
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TrainingData:
-    """The training and the validation part, preprocessed, in host memory.
+    """The preprocessed training and validation part in host memory.
 
     Attributes:
         n_classes: 2 for a binary task, 0 in a regression.
@@ -41,9 +41,14 @@ class TrainingData:
     y_val: torch.Tensor
 
     @property
+    def n_inputs(self) -> int:
+        """Features of a row."""
+        return self.x_train.shape[1]
+
+    @property
     def n_outputs(self) -> int:
-        """Width of the network's output."""
-        return self.n_classes if self.task == "multiclass" else 1
+        """Outputs of a network for these targets."""
+        return count_outputs(self.task, self.n_classes)
 
     @cached_property
     def target_mean(self) -> float:
@@ -58,21 +63,21 @@ class TrainingData:
         return self.y_train.double().std(correction=0).item()
 
     def n_batches(self, batch_size: int) -> int:
-        """Batches of an epoch."""
+        """Number of batches of an epoch."""
         return -(-len(self.x_train) // batch_size)
 
     @cached_property
     def n_bytes(self) -> int:
-        """Memory that the tensors take."""
+        """Memory of all tensors."""
         return sum(t.nbytes for t in (self.x_train, self.y_train, self.x_val, self.y_val))
 
 
-class Feed:
-    """Feeds one device with batches.
+class BatchLoader:
+    """Loads batches to one device.
 
     Attributes:
-        x_train: where the data live, the device or the host; `x_val` alike.
-        y_train: likewise; in a regression standardised in float64, and then made float32.
+        x_train: on the device when the data are resident, otherwise on the host; `x_val` alike.
+        y_train: likewise; regression targets are standardized in float64, then cast to float32.
         y_val: on the device, in the target's own units.
     """
 
@@ -88,10 +93,10 @@ class Feed:
 
         Args:
             data: in host memory.
-            device: that batches are for.
-            resident_bytes: the data are moved to the device when they take no more; by default a
-                share of what is free there.
-            block_bytes: the size of a block of rows, at least one batch.
+            device: receives the batches.
+            resident_bytes: largest size of data that stay on the device; `RESIDENT_SHARE` of its
+                free memory by default.
+            block_bytes: size of a block of rows; a block holds at least one batch.
         """
         if resident_bytes is None:
             resident_bytes = _free_bytes(device) * RESIDENT_SHARE
@@ -112,28 +117,28 @@ class Feed:
     ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """The batches of an epoch: (rows, n_inputs) inputs and (rows,) targets on the device.
 
-        Targets are standardised in a regression.
+        Regression targets are standardized.
 
         Args:
             seed: of the run.
-            epoch: from 0; the order of the rows depends on both.
+            epoch: from 0; the order of the rows depends on seed and epoch.
             batch_size: rows of a batch.
-            start: the batch to begin with.
+            start: index of the first batch.
         """
         order = permutation(seed, epoch, len(self.x_train), self.x_train.device)
         row_bytes = self.x_train.element_size() * self.x_train.shape[1]
         n_batches = max(1, self._block_bytes // (row_bytes * batch_size))
         n_blocks, n_skipped = divmod(start, n_batches)
         for rows in torch.split(order, n_batches * batch_size)[n_blocks:]:
-            # The first block is gathered whole, so that its batches lie in memory as they always
-            # do: a matrix product may depend on the alignment of its factors.
+            # The first block is gathered whole, skipped batches included: the result of a matrix
+            # product may depend on the alignment of its factors in memory.
             x, y = self._gather(self.x_train, rows), self._gather(self.y_train, rows)
             batches = zip(torch.split(x, batch_size), torch.split(y, batch_size), strict=True)
             yield from islice(batches, n_skipped, None)
             n_skipped = 0
 
     def validation_blocks(self) -> Iterator[torch.Tensor]:
-        """The validation inputs in order, some rows at a time."""
+        """The validation inputs in order, `EVALUATION_ROWS` at a time."""
         for x in torch.split(self.x_val, EVALUATION_ROWS):
             yield x.to(self.device)
 
@@ -141,14 +146,14 @@ class Feed:
         """Some rows of the data, on the device."""
         if self._is_resident:
             return source.index_select(0, rows)
-        # Page-locked memory is copied while the host goes on; its allocator waits before reuse.
+        # Pinned memory is copied asynchronously; its allocator waits before reuse.
         staged = torch.empty((len(rows), *source.shape[1:]), dtype=source.dtype, pin_memory=True)
         torch.index_select(source, 0, rows, out=staged)
         return staged.to(self.device, non_blocking=True)
 
 
 def _free_bytes(device: torch.device) -> float:
-    """Free memory of a GPU; the host holds the data in any case."""
+    """Free memory of a GPU; infinite on the host, which holds the data anyway."""
     if device.type != "cuda":
         return float("inf")
     free, _ = torch.cuda.mem_get_info(device)

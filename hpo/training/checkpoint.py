@@ -1,8 +1,9 @@
-"""A training run as it stands between two steps, from which it goes on as if it had never stopped.
+"""Checkpoints: the state of a training run between two steps.
 
-What a run depends on besides its configuration and data is here: the parameters, the optimizer's
-memory, the best epoch's parameters, what was measured, and the counters of steps and epochs.
-Everything random is a function of seed and counters, so that there is no state of a generator.
+A run that resumes from a checkpoint gives the same result as one that never stopped. The state is
+the parameters, the optimizer's state, the best epoch's parameters, the measurements, and the
+counters of steps and epochs. Random numbers are a function of seed and counters, so there is no
+generator state.
 """
 
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ import torch
 
 from hpo.config.trial import Environment, Measurement, TrialConfig
 from hpo.training.batches import TrainingData
-from hpo.training.model import n_parameters
+from hpo.training.families.family import count_parameters
 from hpo.training.optimizers import memory_shapes
 from hpo.training.precision import master_dtype
 
@@ -23,18 +24,18 @@ OPTIMIZER = "optimizer."
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Checkpoint:
-    """A run between two steps, in the middle of an epoch or at its end.
+    """A run between two steps, within an epoch or at its end.
 
     Attributes:
         tensors: on the CPU: the flat parameters, those of the best epoch, and the optimizer's
-            memory, all in the master type; its own counter of steps in float32.
+            state, all in the master type; the optimizer's step counter is float32.
         measurements: of every finished epoch, in order.
-        best_step: the epoch with the best of them; 0 before the first.
-        best_loss: the validation loss of that epoch; NaN where it is unknown, as before the first.
+        best_step: the best epoch; 0 before the first.
+        best_loss: the validation loss of the best epoch; NaN where it is unknown.
         n_steps: updates made.
         n_epochs: epochs finished.
         seconds: spent training and validating.
-        environment: where the last of it was trained, and in which precision all of it.
+        environment: where the last part was trained, and the precision of all of it.
     """
 
     tensors: dict[str, torch.Tensor]
@@ -48,16 +49,16 @@ class Checkpoint:
 
     @property
     def best(self) -> Measurement:
-        """What the best epoch measured; step 0 and NaN before the first."""
+        """The measurement of the best epoch; step 0 and NaN before the first."""
         if not self.best_step:
             return Measurement(step=0, value=float("nan"))
         return self.measurements[self.best_step - 1]
 
     def check(self, config: TrialConfig, data: TrainingData) -> None:
-        """Make sure that a run can go on from here.
+        """Check that a run can resume from here.
 
         Raises:
-            ValueError: it is a checkpoint of another run.
+            ValueError: the checkpoint is of another run.
         """
         for what, found, expected in self._requirements(config, data):
             if found != expected:
@@ -69,14 +70,14 @@ class Checkpoint:
     def _requirements(
         self, config: TrialConfig, data: TrainingData
     ) -> Iterator[tuple[str, object, object]]:
-        """What must agree: its name, what is there, what belongs there."""
-        n = n_parameters(data.x_train.shape[1], data.n_outputs, config.model)
+        """What must agree: its name, the value found and the value required."""
+        n = count_parameters(config.model, data.n_inputs, data.n_outputs)
         memory = memory_shapes(config.optimizer.name, n)
         shapes: dict[str, tuple[int, ...]] = {VALUES: (n,), BEST_VALUES: (n,)}
         shapes |= {f"{OPTIMIZER}{name}": shape for name, shape in memory.items()}
         yield "its tensors", {name: tuple(t.shape) for name, t in self.tensors.items()}, shapes
         chosen, used = config.training.precision, self.environment.precision
-        types = {t.dtype for t in self.tensors.values() if t.ndim}  # a counter has its own
+        types = {t.dtype for t in self.tensors.values() if t.ndim}  # step counters are float32
         yield "their types", types, {master_dtype(used)}
         yield "its precision", used, used if chosen == "auto" else chosen
         n_batches = data.n_batches(config.training.batch_size)
@@ -89,5 +90,5 @@ class Checkpoint:
 
 
 def _nearest(number: int, low: int, high: int) -> int:
-    """The number itself where it lies between the bounds."""
+    """The number, clamped to the bounds."""
     return min(max(number, low), high)

@@ -1,8 +1,8 @@
-"""Losses, by their gradients with respect to the network's outputs.
+"""Gradients of the losses with respect to the network's outputs.
 
-Training needs the gradient alone; each is that of one row's loss as PyTorch's function of the same
-name has it, on logits, or on the standardised target in a regression, times the row's weight. With
-the weight 1 / rows it is the gradient of the mean.
+Training needs no values of losses. Each function returns the gradient of PyTorch's loss of the same
+name for each row, times the row's weight; with weights of 1 / rows it is the gradient of the mean.
+Outputs are logits, or standardized targets in a regression.
 """
 
 from collections.abc import Callable
@@ -12,12 +12,12 @@ import torch
 from hpo.config.trial import LOSSES, Loss, Task
 
 Gradient = Callable[[torch.Tensor, torch.Tensor, torch.Tensor | float], torch.Tensor]
-"""From outputs (..., n_outputs), targets (...) and weights, a number or (..., 1), to a gradient as
-large as the outputs. Targets are floating but for several classes, where they are int64."""
+"""From outputs (..., n_outputs), targets (...) and weights, a number or (..., 1), to a gradient in
+the shape of the outputs. Targets are int64 for several classes and floating point otherwise."""
 
 
 def loss_gradient(loss: Loss, task: Task) -> Gradient:
-    """The gradient of a loss; `auto` is the task's first in `hpo.config.trial.LOSSES`."""
+    """The gradient of a loss; `auto` is the first one of the task in `hpo.config.trial.LOSSES`."""
     return GRADIENTS[LOSSES[task][0] if loss == "auto" else loss]
 
 

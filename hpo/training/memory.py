@@ -1,4 +1,4 @@
-"""Lack of memory, as torch says it, and how to give memory back."""
+"""Out-of-memory errors of torch, and how to free memory."""
 
 import gc
 
@@ -7,28 +7,28 @@ import torch
 from hpo.config.errors import first_line
 
 OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "ALLOC_FAILED")
-"""On a GPU, on the host, in cuBLAS; only the first has an exception type."""
+"""Messages of the GPU, the host and cuBLAS; only the first has an exception type."""
 ROOM = 0.25
-"""The share of a device's memory that is to be free for others where nothing is in want of it."""
+"""Share of a device's memory that torch's cache should leave free for other processes."""
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    """Whether an error means that memory is lacking."""
+    """Whether an error means that memory ran out."""
     return any(words in first_line(error) for words in OUT_OF_MEMORY)
 
 
 def free_memory(device: torch.device) -> None:
-    """Give back what nothing refers to; out of reach of a traceback, which refers to a lot."""
+    """Free unreferenced memory. Call it outside of `except`: a traceback holds references."""
     gc.collect()
     if device.type == "cuda":
-        torch.cuda.synchronize(device)  # what was given up may still be written to, by its stream
+        torch.cuda.synchronize(device)  # other streams may still write to freed memory
         torch.cuda.empty_cache()
 
 
 def leave_room(device: torch.device) -> None:
-    """Give back what torch keeps in store, where the device has little left for other processes.
+    """Empty torch's cache when the device has little memory left for other processes.
 
-    A CUDA graph's memory serves no other graph when it is gone.
+    The memory of a deleted CUDA graph is not reused by other graphs.
     """
     if device.type == "cuda":
         n_free, n_bytes = torch.cuda.mem_get_info(device)

@@ -1,24 +1,35 @@
-"""Metrics and predictions from a network's outputs, on whatever device they are.
+"""Metrics and predictions from a network's outputs, on any device.
 
-A binary task is a multi-class one whose first class has the logit 0. Regression metrics are in the
-target's own units, and no digit of it is lost: they are computed in float64. All agree with
-scikit-learn's functions of the same names. A metric may have no value on some rows, such as the
-area under the curve where a class is absent.
+A binary task is a multiclass task whose first class has the logit 0. Regression metrics are in the
+target's own units and computed in float64, so that no digit of a target is lost. All metrics agree
+with scikit-learn's functions of the same names. A metric may have no value on some rows, for
+example the area under the ROC curve where a class is absent.
 """
 
 from collections.abc import Callable, Iterable
 
 import torch
+from torch import Tensor
 from torch.nn import functional
 
 from hpo.config.trial import MetricName, Task
 
-Score = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
-"""From values and targets, or from logits (rows, n_classes) and one-hot classes, all float64."""
+Weights = Tensor | None
+"""(draws, rows) float64: how often each row counts in each draw. None: every row counts once."""
+Score = Callable[[Tensor, Tensor, Weights], Tensor]
+"""From values and targets, or from logits (rows, n_classes) and one-hot classes, all float64.
+
+Returns a number, or (draws,) numbers where weights are given.
+"""
 
 
-def predictions(task: Task, logits: torch.Tensor, mean: float, std: float) -> torch.Tensor:
-    """What a person is told.
+def count_outputs(task: Task, n_classes: int) -> int:
+    """Outputs of a network: one logit a class for several classes, otherwise one number."""
+    return n_classes if task == "multiclass" else 1
+
+
+def predictions(task: Task, logits: Tensor, mean: float, std: float) -> Tensor:
+    """Predicted values or probabilities.
 
     Args:
         task: of the network.
@@ -38,21 +49,27 @@ def measure(
     metrics: Iterable[MetricName],
     task: Task,
     n_classes: int,
-    logits: torch.Tensor,
-    y: torch.Tensor,
+    logits: Tensor,
+    y: Tensor,
     mean: float,
     std: float,
-) -> torch.Tensor:
-    """Some metrics, float64 numbers on the device; `roc_auc` is NaN where it has no value.
+    weights: Weights = None,
+) -> Tensor:
+    """Compute some metrics on the device of the logits; `roc_auc` is NaN where it has no value.
 
     Args:
-        metrics: defined for the task; one that is named twice is computed once.
+        metrics: defined for the task; duplicates are computed once.
         task: of the network.
         n_classes: 2 for a binary task, 0 in a regression.
         logits: the network's outputs, (rows, n_outputs).
         y: (rows,) targets; in a regression in their own units.
         mean: of the training targets in a regression.
         std: their standard deviation.
+        weights: (draws, rows) float64, how often each row counts in each draw; without, every row
+            counts once.
+
+    Returns:
+        (metrics,) float64 numbers, or (metrics, draws) with weights.
     """
     names = list(metrics)
     if task == "regression":
@@ -60,24 +77,24 @@ def measure(
     else:
         truth = functional.one_hot(y.long(), n_classes).double()
         scores = _class_logits(task, logits).double()
-    found = {name: SCORES[task][name](scores, truth) for name in dict.fromkeys(names)}
+    found = {name: SCORES[task][name](scores, truth, weights) for name in dict.fromkeys(names)}
     return torch.stack([found[name] for name in names])
 
 
 def evaluate(
-    task: Task, n_classes: int, logits: torch.Tensor, y: torch.Tensor, mean: float, std: float
+    task: Task, n_classes: int, logits: Tensor, y: Tensor, mean: float, std: float
 ) -> dict[str, float]:
-    """Every metric of the task that has a value on these rows, by name.
+    """Every metric of the task that is defined on these rows, by name.
 
-    Left out are `roc_auc` where a class is absent, a binary task's `f1` where the second class is,
-    and `r2` of a single row. Arguments as for `measure`.
+    `roc_auc` is left out if a class is absent, a binary task's `f1` if the second class is absent,
+    and `r2` if there is a single row. The arguments are those of `measure`.
     """
     names = [name for name in SCORES[task] if _has_value(name, task, n_classes, y)]
     values = measure(names, task, n_classes, logits, y, mean, std).tolist()
     return dict(zip(names, values, strict=True))
 
 
-def _has_value(metric: MetricName, task: Task, n_classes: int, y: torch.Tensor) -> bool:
+def _has_value(metric: MetricName, task: Task, n_classes: int, y: Tensor) -> bool:
     """Whether a metric can be computed on rows with these targets."""
     if task == "regression":
         return metric != "r2" or len(y) > 1
@@ -87,82 +104,106 @@ def _has_value(metric: MetricName, task: Task, n_classes: int, y: torch.Tensor) 
     return metric != "roc_auc" or 0 not in counts
 
 
-def _class_logits(task: Task, logits: torch.Tensor) -> torch.Tensor:
+def _class_logits(task: Task, logits: Tensor) -> Tensor:
     """A logit for each class, (rows, n_classes)."""
     return functional.pad(logits, (1, 0)) if task == "binary" else logits
 
 
-def _confusion(scores: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
-    """Rows by true class and predicted class, (n_classes, n_classes) float64."""
-    predicted = functional.one_hot(scores.argmax(dim=1), truth.shape[1]).double()
-    return truth.T @ predicted
+def _total(per_row: Tensor, weights: Weights) -> Tensor:
+    """Sum over the rows, (rows,) or (rows, n_classes)."""
+    return per_row.sum(dim=0) if weights is None else weights @ per_row
 
 
-def _accuracy(scores: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
-    return _confusion(scores, truth).diagonal().sum() / len(truth)
+def _n_rows(rows: Tensor, weights: Weights) -> Tensor | int:
+    return len(rows) if weights is None else weights.sum(dim=1)
 
 
-def _balanced_accuracy(scores: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
+def _mean(per_row: Tensor, weights: Weights) -> Tensor:
+    """Mean over the rows, (rows,)."""
+    return per_row.mean() if weights is None else weights @ per_row / _n_rows(per_row, weights)
+
+
+def _predicted(scores: Tensor) -> Tensor:
+    """The classes of the highest scores, one-hot."""
+    return functional.one_hot(scores.argmax(dim=1), scores.shape[1]).double()
+
+
+def _accuracy(scores: Tensor, truth: Tensor, weights: Weights) -> Tensor:
+    hits = _total((_predicted(scores) * truth).sum(dim=1), weights)
+    return hits / _n_rows(truth, weights)
+
+
+def _balanced_accuracy(scores: Tensor, truth: Tensor, weights: Weights) -> Tensor:
     """Mean recall of the classes that occur."""
-    confusion = _confusion(scores, truth)
-    n_true = confusion.sum(dim=1)
-    return (confusion.diagonal() / n_true.clamp(min=1)).sum() / (n_true > 0).sum()
+    n_true = _total(truth, weights)
+    recall = _total(_predicted(scores) * truth, weights) / n_true.clamp(min=1)
+    return recall.sum(dim=-1) / (n_true > 0).sum(dim=-1)
 
 
-def _f1_by_class(scores: torch.Tensor, truth: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """F1 of each class, 0 where it neither occurs nor is predicted, and where it does."""
-    confusion = _confusion(scores, truth)
-    n_either = confusion.sum(dim=0) + confusion.sum(dim=1)
-    return 2 * confusion.diagonal() / n_either.clamp(min=1), n_either > 0
+def _f1_by_class(scores: Tensor, truth: Tensor, weights: Weights) -> tuple[Tensor, Tensor]:
+    """F1 of each class, 0 for classes that neither occur nor are predicted; and which do."""
+    predicted = _predicted(scores)
+    n_either = _total(predicted, weights) + _total(truth, weights)
+    return 2 * _total(predicted * truth, weights) / n_either.clamp(min=1), n_either > 0
 
 
-def _f1_of_positive(scores: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
-    return _f1_by_class(scores, truth)[0][1]
+def _f1_of_positive(scores: Tensor, truth: Tensor, weights: Weights) -> Tensor:
+    return _f1_by_class(scores, truth, weights)[0][..., 1]
 
 
-def _f1_macro(scores: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
-    by_class, is_met = _f1_by_class(scores, truth)
-    return by_class.sum() / is_met.sum()
+def _f1_macro(scores: Tensor, truth: Tensor, weights: Weights) -> Tensor:
+    by_class, is_present = _f1_by_class(scores, truth, weights)
+    return by_class.sum(dim=-1) / is_present.sum(dim=-1)
 
 
-def _roc_auc_by_class(scores: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
+def _roc_auc_by_class(scores: Tensor, truth: Tensor, weights: Weights) -> Tensor:
     """Area under the curve of each column of `scores` by the Mann-Whitney statistic.
 
-    Ties get the mean of their ranks. A class that has no rows, or all, ranks nothing: NaN.
+    Ties count half. A class that has no rows, or all rows, has no value: NaN.
     """
     columns = scores.T.contiguous()
-    ordered = columns.sort(dim=1).values
-    below = torch.searchsorted(ordered, columns, right=False)
-    ranks = (below + torch.searchsorted(ordered, columns, right=True) + 1) / 2
-    n_positive = truth.sum(dim=0)
-    n_pairs = n_positive * (len(truth) - n_positive)
-    wins = (ranks * truth.T).sum(dim=1) - n_positive * (n_positive + 1) / 2
+    ordered, order = columns.sort(dim=1)
+    n_below = torch.searchsorted(ordered, columns)  # rows of a lower score
+    n_up_to = torch.searchsorted(ordered, columns, right=True)  # and those of the same score
+    positive = truth.T
+    if weights is not None:
+        cumulative = functional.pad(weights[:, order].cumsum(dim=2), (1, 0))
+        n_below = cumulative.gather(2, n_below.expand(len(weights), -1, -1))
+        n_up_to = cumulative.gather(2, n_up_to.expand(len(weights), -1, -1))
+        positive = positive * weights[:, None, :]
+    n_positive, n_negative = _total(truth, weights), _total(1 - truth, weights)
+    wins = ((n_below + n_up_to) * positive).sum(dim=-1) / 2 - n_positive.square() / 2
+    n_pairs = n_positive * n_negative
     return torch.where(n_pairs > 0, wins / n_pairs.clamp(min=1), torch.nan)
 
 
-def _roc_auc_of_positive(scores: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
-    return _roc_auc_by_class(scores[:, 1:], truth[:, 1:])[0]
+def _roc_auc_of_positive(scores: Tensor, truth: Tensor, weights: Weights) -> Tensor:
+    return _roc_auc_by_class(scores[:, 1:], truth[:, 1:], weights)[..., 0]
 
 
-def _roc_auc_one_vs_rest(scores: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
-    return _roc_auc_by_class(scores.softmax(dim=1), truth).mean()
+def _roc_auc_one_vs_rest(scores: Tensor, truth: Tensor, weights: Weights) -> Tensor:
+    return _roc_auc_by_class(scores.softmax(dim=1), truth, weights).mean(dim=-1)
 
 
-def _log_loss(scores: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
-    return functional.cross_entropy(scores, truth)
+def _log_loss(scores: Tensor, truth: Tensor, weights: Weights) -> Tensor:
+    if weights is None:
+        return functional.cross_entropy(scores, truth)
+    return _mean(functional.cross_entropy(scores, truth, reduction="none"), weights)
 
 
-def _rmse(values: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-    return (values - y).square().mean().sqrt()
+def _rmse(values: Tensor, y: Tensor, weights: Weights) -> Tensor:
+    return _mean((values - y).square(), weights).sqrt()
 
 
-def _mae(values: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-    return (values - y).abs().mean()
+def _mae(values: Tensor, y: Tensor, weights: Weights) -> Tensor:
+    return _mean((values - y).abs(), weights)
 
 
-def _r2(values: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+def _r2(values: Tensor, y: Tensor, weights: Weights) -> Tensor:
     """Where the target is constant, 1 for perfect predictions and 0 for others."""
-    missed, spread = (values - y).square().sum(), (y - y.mean()).square().sum()
+    missed = _total((values - y).square(), weights)
+    squares = (y - _mean(y, weights)[..., None]).square()  # (rows,) or (draws, rows)
+    spread = squares.sum() if weights is None else (weights * squares).sum(dim=1)
     return torch.where(spread > 0, 1 - missed / spread, (missed == 0).double())
 
 

@@ -1,10 +1,8 @@
-"""Updates of a whole network at once, over its flat buffers.
+"""Optimizers that update a whole network at once, on its flat buffers.
 
-PyTorch's semantics of SGD, Adam, AdamW and RMSprop with their default constants. Weight decay and
-L1 act on weights, not on biases; L1 adds its subgradient beside the L2 term, after clipping.
+SGD, Adam, AdamW and RMSprop have PyTorch's semantics and default constants. Weight decay and L1 act
+on weights, not on biases. L1 adds its subgradient after clipping, as the L2 term does.
 """
-
-from typing import Protocol
 
 import torch
 from torch.optim.adam import adam
@@ -16,27 +14,18 @@ from hpo.training.parameters import FlatParameters
 ADAM_BETAS = (0.9, 0.999)
 RMSPROP_ALPHA = 0.99
 EPS = 1e-8
-FADED = 2.0**20  # 0.99 to this power is 0
-
-
-class Rule(Protocol):
-    """An update rule without weight decay.
-
-    Attributes:
-        memory: all that an update depends on besides values and gradients, by name.
-    """
-
-    memory: dict[str, torch.Tensor]
-
-    def update(self, values: torch.Tensor, gradients: torch.Tensor) -> None:
-        """Change `values` in place; both are (n,)."""
+FADED = 2.0**20  # 0.99**FADED is 0
 
 
 class Sgd:
-    """Gradient descent with momentum."""
+    """Gradient descent with momentum.
+
+    Attributes:
+        memory: its state, by name.
+    """
 
     def __init__(self, config: OptimizerConfig, values: torch.Tensor) -> None:
-        """Start at rest."""
+        """Start with a velocity of 0."""
         self._config = config
         self._velocity = torch.zeros_like(values)
         self.memory = {"velocity": self._velocity}
@@ -58,10 +47,14 @@ class Sgd:
 
 
 class Adam:
-    """Adam, AdamW, which differs in its weight decay alone, and RMSprop.
+    """Adam, AdamW and RMSprop.
 
-    RMSprop is Adam without a mean of gradients and without bias correction, which fades as steps
-    are counted: it starts at a step where nothing of it is left. PyTorch has no fused RMSprop.
+    AdamW differs in its weight decay only. RMSprop is Adam without a mean of gradients and without
+    bias correction: its step counter starts so high that the correction is 1. PyTorch has no fused
+    RMSprop.
+
+    Attributes:
+        memory: its state, by name.
     """
 
     def __init__(self, config: OptimizerConfig, values: torch.Tensor) -> None:
@@ -71,7 +64,7 @@ class Adam:
         self._betas = (0.0, RMSPROP_ALPHA) if is_rmsprop else ADAM_BETAS
         self._mean = torch.zeros_like(values)
         self._mean_square = torch.zeros_like(values)
-        # On a GPU the fused update reads float32, whatever it is given.
+        # The fused kernel on a GPU reads float32, whatever the type.
         self._step = values.new_full((), first_step(config.name), dtype=torch.float32)
         self.memory = {
             "mean": self._mean,
@@ -108,12 +101,12 @@ RULES: dict[OptimizerName, type[Sgd] | type[Adam]] = {
 
 
 def first_step(name: OptimizerName) -> float:
-    """What an optimizer's counter of steps begins with, where it has one."""
+    """Initial value of an optimizer's step counter."""
     return FADED if name == "rmsprop" else 0.0
 
 
 def memory_shapes(name: OptimizerName, n_parameters: int) -> dict[str, tuple[int, ...]]:
-    """The shapes of an optimizer's memory, by name."""
+    """Shapes of an optimizer's state tensors, by name."""
     rule = RULES[name](OptimizerConfig(name=name), torch.empty(n_parameters, device="meta"))
     return {key: tuple(tensor.shape) for key, tensor in rule.memory.items()}
 
@@ -127,32 +120,31 @@ class Optimizer:
         """Bind a network's parameters.
 
         Args:
-            parameters: updated in place.
-            config: which optimizer, and its rates.
+            parameters: are updated in place.
+            config: name and rates of the optimizer.
             gradient_clip: the largest norm of all gradients together; 0 does not clip.
         """
         self._parameters = parameters
         self._config = config
         self._clip = gradient_clip
-        self._rule: Rule = RULES[config.name](config, parameters.values)
+        self._rule = RULES[config.name](config, parameters.values)
         self._weights = parameters.values[: parameters.n_weights]
         self._weight_gradients = parameters.gradients[: parameters.n_weights]
 
     @property
     def memory(self) -> dict[str, torch.Tensor]:
-        """All that an update depends on besides parameters and gradients, by name."""
+        """The optimizer's state, by name."""
         return self._rule.memory
 
     def step(self) -> None:
-        """Update the parameters by their gradients, which are used up."""
+        """Update the parameters; their gradients are overwritten."""
         if self._clip:
             self._clip_gradients()
         self._decay()
         self._rule.update(self._parameters.values, self._parameters.gradients)
-        self._parameters.refresh_working_copies()
 
     def _clip_gradients(self) -> None:
-        """As `torch.nn.utils.clip_grad_norm_` does."""
+        """Clip as `torch.nn.utils.clip_grad_norm_` does."""
         gradients = self._parameters.gradients
         norm = torch.linalg.vector_norm(gradients)
         gradients.mul_((self._clip / (norm + 1e-6)).clamp_(max=1.0))

@@ -1,4 +1,4 @@
-"""What a device computes best in, and what a repetition to the bit depends on."""
+"""The precision that suits a device, and the environment of a run."""
 
 import platform
 import time
@@ -16,15 +16,15 @@ PROBE_ROUNDS = 12
 
 
 def resolve_precision(precision: Precision, width: int, device: torch.device) -> Precision:
-    """What `auto` means for a network of this width on this device.
+    """Resolve `auto` for a network of this width on this device.
 
-    On a GPU, bfloat16 from compute capability 8 on. On a processor, bfloat16 for networks of at
-    least `MIN_WIDTH` units where a matrix product in it is measured to be `MIN_GAIN` times as fast:
-    with AVX512_BF16 or AMX it is 2 to 4 times as fast, without it is slower than float32.
+    GPUs of compute capability 8 and above use bfloat16. CPUs use it for networks of at least
+    `MIN_WIDTH` units if a matrix product is measured to be `MIN_GAIN` times as fast as in float32:
+    it is 2 to 4 times as fast with AVX512_BF16 or AMX, and slower without.
 
     Args:
-        precision: what the configuration says.
-        width: units of a hidden layer.
+        precision: from the configuration.
+        width: size of the network's widest matrix products.
         device: where training runs.
     """
     if precision != "auto":
@@ -37,12 +37,12 @@ def resolve_precision(precision: Precision, width: int, device: torch.device) ->
 
 
 def master_dtype(precision: Precision) -> torch.dtype:
-    """The type that parameters and the optimizer's memory are kept in."""
+    """The type of parameters and of the optimizer's state."""
     return torch.float64 if precision == "float64" else torch.float32
 
 
 def describe_environment(device: torch.device, precision: Precision) -> Environment:
-    """What a run on this device depends on; `precision` is the resolved one."""
+    """The environment of a run on this device; `precision` is the resolved one."""
     return Environment(
         device=torch.cuda.get_device_name(device) if device.type == "cuda" else _processor(),
         n_threads=torch.get_num_threads(),
@@ -53,9 +53,9 @@ def describe_environment(device: torch.device, precision: Precision) -> Environm
 
 @cache
 def _bfloat16_gain(n_threads: int) -> float:
-    """How many times as fast as float32 the processor multiplies bfloat16 matrices.
+    """Speed of a bfloat16 matrix product on the CPU relative to float32.
 
-    The fastest of some rounds counts, the two types in turn, so that other load hardly shows.
+    Both types alternate, and the fastest round of each counts, so that other load hardly matters.
     """
     fastest = {torch.float32: float("inf"), torch.bfloat16: float("inf")}
     for _ in range(PROBE_ROUNDS):
@@ -69,7 +69,7 @@ def _bfloat16_gain(n_threads: int) -> float:
 
 @cache
 def _processor() -> str:
-    """The processor's model, or its architecture where the system does not tell."""
+    """The CPU's model name, or its architecture where the name is unknown."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:

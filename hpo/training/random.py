@@ -1,11 +1,12 @@
-"""A counter-based random generator: every number is a hash of where it is used.
+"""A counter-based random generator: every number is a hash of counters.
 
-A dropout mask depends on (seed, step, layer, row, unit) and on nothing else, so that it is the same
-on every device, and the same whether a network trains alone or padded among others. The order of
-the rows depends on (seed, epoch, row), initial weights on (seed, layer, index).
+A dropout mask depends only on (seed, step, layer, row, unit), so that it is the same on every
+device, and the same whether a network trains alone or padded in a pack. The order of the rows
+depends on (seed, epoch, row), initial weights on (seed, layer, index).
 
 The hash is two rounds of multiplication and xor-shift on 32 bits, with constants from Wellons'
-search for low bias (https://nullprogram.com/blog/2018/07/31/); integers wrap alike everywhere.
+search for low bias (https://nullprogram.com/blog/2018/07/31/). Integers overflow alike on every
+device.
 """
 
 from collections.abc import Sequence
@@ -25,7 +26,7 @@ LEVELS = 2**16
 
 
 class Stream(IntEnum):
-    """What numbers are used for; no two uses share any."""
+    """Uses of random numbers; no two of them share numbers."""
 
     ORDER = 1
     DROPOUT = 2
@@ -37,7 +38,7 @@ Word = TypeVar("Word", int, torch.Tensor)
 
 
 def key(stream: Stream, *counters: int) -> int:
-    """Hash some counters to a signed 32-bit number."""
+    """Hash counters to a signed 32-bit number."""
     return _signed(state(stream, *counters))
 
 
@@ -57,24 +58,24 @@ def permutation(seed: int, epoch: int, n_rows: int, device: torch.device) -> tor
 def permutations(
     epochs: Sequence[tuple[int, int]], n_rows: int, device: torch.device
 ) -> torch.Tensor:
-    """The orders of several epochs by seed and number: (len(epochs), n_rows) int64."""
+    """The orders of several epochs, given as (seed, epoch): (len(epochs), n_rows) int64."""
     keys = torch.tensor([key(Stream.ORDER, *epoch) for epoch in epochs], dtype=torch.int32)
     hashes = _hashes(keys.to(device, non_blocking=True)[:, None], n_rows, device)
     return hashes.argsort(dim=1, stable=True)
 
 
 def uniform(seed: int, layer: int, shape: tuple[int, ...], bound: float) -> torch.Tensor:
-    """Numbers between -bound and bound, float32 of `shape` on the CPU, by the flat index."""
+    """Uniform numbers between -bound and bound: float32 of `shape` on the CPU."""
     n = int(torch.Size(shape).numel())
     hashes = _hashes(key(Stream.WEIGHTS, seed, layer), n, torch.device("cpu"))
-    mantissas = (hashes >> 8).to(torch.float32).view(shape)  # 24 bits, all that float32 tells apart
+    mantissas = (hashes >> 8).to(torch.float32).view(shape)  # 24 bits, the precision of float32
     return mantissas.add_(0.5).mul_(bound / 2**23)
 
 
 class DropoutMasks:
-    """The dropout masks of one training run, made for all layers of a step at once.
+    """The dropout masks of one run, drawn for all layers of a step at once.
 
-    One hash serves two neighbouring units, by its halves.
+    The two halves of a hash serve two neighboring units.
     """
 
     def __init__(
@@ -84,9 +85,9 @@ class DropoutMasks:
 
         Args:
             seed: of the run.
-            rate: the share of units that is dropped, below 1.
-            n_layers: with dropout.
-            n_units: of each of them.
+            rate: probability that a unit is dropped, below 1.
+            n_layers: number of layers with dropout.
+            n_units: units of each of them.
             dtype: of the masks.
         """
         self._seed = seed
@@ -98,18 +99,18 @@ class DropoutMasks:
 
     @property
     def scale(self) -> float:
-        """What kept units are multiplied by, so that the expected sum stays the same."""
+        """Factor of kept units, which preserves the expected sum."""
         return _scale(self._level)
 
     def draw(self, step: int, n_rows: int, device: torch.device) -> torch.Tensor:
         """1 where a unit is kept and 0 where it is dropped, (n_layers, n_rows, n_units).
 
-        The next draw overwrites them: fresh memory for each step costs more than the hashes.
+        The next draw overwrites them: allocating memory for each step costs more than the hashes.
 
         Args:
             step: of the run, counted over all its epochs.
             n_rows: of the batch.
-            device: where the mask is made.
+            device: of the masks.
         """
         if len(self._rows) != n_rows:
             self._reserve(n_rows, device)
@@ -122,7 +123,7 @@ class DropoutMasks:
         return torch.ge(halves, self._level - LEVELS // 2, out=self._kept)
 
     def _reserve(self, n_rows: int, device: torch.device) -> None:
-        """Have counters and room for batches of so many rows; almost all have as many."""
+        """Allocate counters and buffers for batches of `n_rows`; almost all batches are equal."""
         n_pairs = (self._n_units + 1) // 2
         self._rows = _hashes(key(Stream.DROPOUT, 0), n_rows, device)
         self._pairs = _hashes(key(Stream.DROPOUT, 1), n_pairs, device)
@@ -135,14 +136,16 @@ class DropoutMasks:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class PackedMasks:
-    """What the same masks are made from for many runs at once, which may be at different steps.
+    """Dropout masks of many runs at once, equal to those of `DropoutMasks`.
+
+    The runs may be at different steps.
 
     Attributes:
-        states: of each run, (slots,) int64, to hash the step and the layer into.
-        scales: what kept units are multiplied by, (slots, 1, 1).
-        thresholds: from which half of a hash on a unit is kept, (slots, 1, 1) int32.
-        pairs: the hash of each unit's pair, (n_units,) int32.
-        lefts: what brings a unit's half of a hash to the top, (n_units,) int32.
+        states: hash of each run's seed, (slots,) int64; step and layer are hashed into it.
+        scales: factor of kept units, (slots, 1, 1).
+        thresholds: smallest half of a hash whose unit is kept, (slots, 1, 1) int32.
+        pairs: hash of each unit's pair, (n_units,) int32.
+        lefts: left shift that moves a unit's half of a hash to the top, (n_units,) int32.
     """
 
     states: torch.Tensor
@@ -160,14 +163,14 @@ class PackedMasks:
         dtype: torch.dtype,
         device: torch.device,
     ) -> "PackedMasks":
-        """Those of some runs, a slot each.
+        """Prepare the masks of some runs, by slot.
 
         Args:
             seeds: of the runs.
-            rates: of dropout.
-            n_units: of a layer, padding included.
+            rates: dropout rates of the runs.
+            n_units: units of a layer, padding included.
             dtype: of the scales.
-            device: where masks are made.
+            device: of the masks.
         """
         levels = [_level(rate) for rate in rates]
         scales = [_scale(level) for level in levels]
@@ -182,20 +185,20 @@ class PackedMasks:
         )
 
     def keys(self, steps: torch.Tensor, n_layers: int, n_rows: int) -> torch.Tensor:
-        """What the rows' hashes start from, (n_layers, slots, n_rows) int32.
+        """Initial hashes of the rows, (n_layers, slots, n_rows) int32.
 
         Args:
             steps: of each run, (slots,) int64.
-            n_layers: with dropout.
-            n_rows: of a batch.
+            n_layers: number of layers with dropout.
+            n_rows: rows of a batch.
         """
         layers = torch.arange(n_layers, device=steps.device)[:, None]
         keys = _signed(_folded(_folded(self.states, steps), layers)).to(torch.int32)
         return keys[:, :, None] + _hashes(key(Stream.DROPOUT, 0), n_rows, steps.device)
 
 
-def dropped(x: torch.Tensor, keys: torch.Tensor, masks: PackedMasks) -> torch.Tensor:
-    """Dropout of a layer of the first slots; its backward pass is the same.
+def apply_dropout(x: torch.Tensor, keys: torch.Tensor, masks: PackedMasks) -> torch.Tensor:
+    """Apply dropout to a layer of the first slots; the backward pass is the same function.
 
     Args:
         x: units (slots, n_rows, n_units).
@@ -243,7 +246,7 @@ def _signed(word: Word) -> Word:
 
 
 def _scrambled(word: Word) -> Word:
-    """Mix the bits of an unsigned 32-bit number, to the last."""
+    """Mix all bits of an unsigned 32-bit number."""
     word = (word ^ word >> 16) * 0x7FEB352D & WORD
     word = (word ^ word >> 15) * 0x846CA68B & WORD
     return word ^ word >> 16

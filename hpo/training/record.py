@@ -1,8 +1,8 @@
-"""What a run has achieved: its measurements, its best epoch, whether it is over.
+"""The history of a run: its measurements, its best epoch, whether it is over.
 
-Owns patience, what makes an epoch the best and what counts as divergence, for both engines. An
-epoch is better than another when its metric is, or is equal and its loss is lower: a metric may
-stay level for long while the network learns.
+Owns patience, the choice of the best epoch and the definition of divergence, for both engines. An
+epoch is better than another if its metric is better, or if the metric is equal and the loss is
+lower: a metric may stay constant for many epochs while the network learns.
 """
 
 import math
@@ -13,11 +13,10 @@ from typing import Literal
 import torch
 
 from hpo.config.trial import METRICS, TIE_BREAKS, Measurement, MetricName, Precision, TrialConfig
-from hpo.training.batches import Feed
+from hpo.training.batches import BatchLoader
 from hpo.training.checkpoint import Checkpoint
+from hpo.training.families.family import family_of, flatten
 from hpo.training.metrics import evaluate, measure
-from hpo.training.model import MLP
-from hpo.training.parameters import FlatParameters
 from hpo.training.precision import describe_environment, resolve_precision
 
 
@@ -28,17 +27,17 @@ class Result:
     Attributes:
         status: "diverged" when weights or outputs stopped being finite numbers.
         reason: what diverged and when; empty when complete.
-        best_step: the epoch with the best validation metric, and of equal ones the one with the
-            lowest loss; from 1, and 0 when there was none.
-        best_value: that metric as training measured it, in its own precision; NaN without one.
-        metrics: every metric of the task that has a value on the validation part, at the best
-            epoch, of the network in float32.
-        weights: the network's `state_dict` at the best epoch, float32 on the CPU; like `metrics`
-            empty when diverged.
-        n_epochs: epochs finished, the one that diverged included.
+        best_step: the best epoch, from 1; 0 if there is none.
+        best_value: the validation metric of the best epoch in the precision of training; NaN if
+            there is none.
+        metrics: every metric of the task that is defined on the validation part, at the best
+            epoch, by the network in float32.
+        weights: the network's `state_dict` at the best epoch, float32 on the CPU. Empty when
+            diverged, as are `metrics`.
+        n_epochs: epochs finished, including one that diverged.
         n_steps: updates made.
         seconds: spent training and validating.
-        precision: what `auto` was resolved to.
+        precision: of training; `auto` is resolved.
     """
 
     status: Literal["complete", "diverged"]
@@ -58,13 +57,13 @@ class Record:
     """The history of one run, in this process and before.
 
     Attributes:
-        precision: that it is trained in.
+        precision: of training.
         n_steps: updates made.
-        n_epochs: epochs finished, the one that diverged included.
-        measurements: of every epoch that measured a finite number, in order.
+        n_epochs: epochs finished, including one that diverged.
+        measurements: of every epoch with a finite metric, in order.
         best: the best of them; step 0 and NaN before the first.
-        best_loss: the loss of that epoch, by which ties are broken; NaN where it is unknown.
-        reason: what diverged and when; empty while nothing did.
+        best_loss: the loss of that epoch, which breaks ties; NaN where it is unknown.
+        reason: what diverged and when; empty otherwise.
         seconds: spent training and validating.
     """
 
@@ -82,9 +81,12 @@ class Record:
     def of(
         cls, config: TrialConfig, checkpoint: Checkpoint | None, device: torch.device
     ) -> "Record":
-        """The history up to a checkpoint; without one, of a run that begins on a device."""
+        """The history up to a checkpoint; without one, that of a new run on a device."""
         if checkpoint is None:
-            width, precision = config.model.width, config.training.precision
+            width, precision = (
+                family_of(config.model).width(config.model),
+                config.training.precision,
+            )
             return cls(config=config, precision=resolve_precision(precision, width, device))
         return cls(
             config=config,
@@ -99,26 +101,26 @@ class Record:
 
     @property
     def is_over(self) -> bool:
-        """Whether the run is at its end: diverged, out of patience or of epochs."""
+        """Whether the run has ended: diverged, out of patience or out of epochs."""
         training = self.config.training
         is_late = self.n_epochs - self.best.step >= training.patience
         return bool(self.reason) or is_late or self.n_epochs >= training.max_epochs
 
-    def note(self, value: float, loss: float, *, is_finite: bool) -> Measurement | None:
+    def add_epoch(self, value: float, loss: float, *, is_finite: bool) -> Measurement | None:
         """Add an epoch.
 
         Args:
-            value: its validation metric.
-            loss: on the validation part.
+            value: validation metric.
+            loss: validation loss.
             is_finite: whether all outputs on the validation part are finite numbers.
 
         Returns:
-            Its measurement; None when the run has diverged.
+            The epoch's measurement; None if the run has diverged.
         """
         self.n_epochs += 1
         metric = self.config.objective.metric
         if not (is_finite and math.isfinite(value)):
-            self.reason = f"outputs or {metric} are no finite numbers after epoch {self.n_epochs}"
+            self.reason = f"outputs or {metric} are not finite after epoch {self.n_epochs}"
             return None
         measurement = Measurement(step=self.n_epochs, value=value)
         self.measurements.append(measurement)
@@ -131,11 +133,11 @@ class Record:
     def checkpoint(
         self, tensors: Mapping[str, torch.Tensor], device: torch.device
     ) -> Checkpoint | None:
-        """The run as it stands; None before the first step.
+        """The current state of the run; None before the first step.
 
         Args:
-            tensors: what `Checkpoint.tensors` is made of.
-            device: where it is trained.
+            tensors: become `Checkpoint.tensors`.
+            device: where the run is trained.
         """
         if not self.n_steps:
             return None
@@ -150,14 +152,14 @@ class Record:
             environment=describe_environment(device, self.precision),
         )
 
-    def result(self, feed: Feed, best_values: torch.Tensor) -> Result:
-        """How the run ended, once it is over.
+    def result(self, loader: BatchLoader, best_values: torch.Tensor) -> Result:
+        """How the run ended.
 
         Args:
-            feed: its data.
+            loader: the run's data.
             best_values: the flat parameters of the best epoch.
         """
-        metrics, weights = ({}, {}) if self.reason else _winner(self.config, feed, best_values)
+        metrics, weights = ({}, {}) if self.reason else _winner(self.config, loader, best_values)
         return Result(
             status="diverged" if self.reason else "complete",
             reason=self.reason,
@@ -172,35 +174,36 @@ class Record:
         )
 
 
-def measured(feed: Feed, metric: MetricName, logits: torch.Tensor) -> torch.Tensor:
-    """A metric and the loss that breaks its ties, on the validation part: (2,) float64.
-
-    They stay on the device.
+def measure_validation(
+    loader: BatchLoader, metric: MetricName, logits: torch.Tensor
+) -> torch.Tensor:
+    """A metric and the loss, on the validation part: (2,) float64 on the device.
 
     Args:
-        feed: of the run.
-        metric: defined for its task.
+        loader: the run's data.
+        metric: defined for the task.
         logits: the network's outputs on the validation part, (rows, n_outputs).
     """
-    data = feed.data
+    data = loader.data
     names = metric, TIE_BREAKS[data.task]
     return measure(
-        names, data.task, data.n_classes, logits, feed.y_val, data.target_mean, data.target_std
+        names, data.task, data.n_classes, logits, loader.y_val, data.target_mean, data.target_std
     )
 
 
 @torch.no_grad()
 def _winner(
-    config: TrialConfig, feed: Feed, best_values: torch.Tensor
+    config: TrialConfig, loader: BatchLoader, best_values: torch.Tensor
 ) -> tuple[dict[str, float], dict[str, torch.Tensor]]:
-    """Metrics and weights of the best epoch, by the network as it is exported."""
-    data = feed.data
-    sizes = data.x_train.shape[1], data.n_outputs
-    network = MLP(*sizes, config.model, seed=None).to_empty(device=feed.device).eval()
-    FlatParameters(network, torch.float32).values.copy_(best_values)
-    logits = torch.cat([network(x) for x in feed.validation_blocks()])
+    """Metrics and weights of the best epoch, by the network that is exported."""
+    data = loader.data
+    family = family_of(config.model)
+    network = family.build(config.model, data.n_inputs, data.n_outputs, seed=None)
+    network.to_empty(device=loader.device).eval()
+    flatten(config.model, network).values.copy_(best_values)
+    logits = torch.cat([network(x) for x in loader.validation_blocks()])
     metrics = evaluate(
-        data.task, data.n_classes, logits, feed.y_val, data.target_mean, data.target_std
+        data.task, data.n_classes, logits, loader.y_val, data.target_mean, data.target_std
     )
     weights = network.state_dict()
     return metrics, {name: value.cpu().clone() for name, value in weights.items()}

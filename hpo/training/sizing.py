@@ -1,4 +1,4 @@
-"""How many runs to train at once on a device: measured, briefly."""
+"""Measures how many runs to train at once on a device."""
 
 import time
 from collections.abc import Sequence
@@ -8,18 +8,19 @@ import torch
 
 from hpo.config.trial import TrialConfig
 from hpo.training.batches import TrainingData
-from hpo.training.loop import Finished, Progress, Run, SingleTrainer, Trainer
 from hpo.training.memory import free_memory
-from hpo.training.packed import PackedTrainer
+from hpo.training.packs.trainer import PackedTrainer
+from hpo.training.single import SingleTrainer
+from hpo.training.trainer import Finished, Progress, Run, Trainer
 
 SIZES = (4, 16, 64, 256)
 MIN_GAIN = 1.15
-"""How many times as many updates a second a larger pack must make, to be worth its memory."""
+"""Factor of updates per second that makes a larger pack worth its memory."""
 SECONDS = 0.5
 
 
 def best_slots(config: TrialConfig, data: TrainingData, device: torch.device) -> int:
-    """The size of pack beyond which a device gains little, or has no memory.
+    """The size of pack beyond which a device gains little, or runs out of memory.
 
     Args:
         config: of a typical trial.
@@ -27,7 +28,7 @@ def best_slots(config: TrialConfig, data: TrainingData, device: torch.device) ->
         device: to train on.
 
     Returns:
-        1 where the engine of one run is as fast: mostly on processors.
+        Number of runs; 1 if the engine of one run is as fast, as on most CPUs.
     """
     best, best_speed = 1, speed(SingleTrainer(device), [config], data)
     for n_runs in SIZES:
@@ -42,9 +43,9 @@ def best_slots(config: TrialConfig, data: TrainingData, device: torch.device) ->
 
 
 def _is_refilled(trainer: Trainer, config: TrialConfig, data: TrainingData) -> bool:
-    """Whether there is memory for another run in the place of one; the old pack is there as long.
+    """Whether a run can be replaced: the old pack stays in memory while the new one is built.
 
-    Without it a worker's refills would be sent away until the pack has shrunk.
+    Otherwise a worker could not place new runs until the pack has shrunk.
     """
     trainer.evict(0)
     trainer.admit(Run(key=0, config=config, data=data))
@@ -57,9 +58,9 @@ def speed(
     data: TrainingData,
     seconds: float = SECONDS,
 ) -> float:
-    """Updates a second of all runs together; 0 where there is no memory for them.
+    """Updates per second of all runs together; 0 if memory runs out.
 
-    What a trainer does once, at its first step, is left out.
+    The trainer's work before its first step is not measured.
     """
     for key, config in enumerate(configs):
         endless = replace(config.training, max_epochs=100_000, patience=100_000)
@@ -74,6 +75,6 @@ def speed(
 
 
 def _n_steps(trainer: Trainer) -> int:
-    """Of the first run, which all others keep pace with."""
+    """Updates of the first run; all runs make equally many."""
     checkpoint = trainer.checkpoint(0)
     return checkpoint.n_steps if checkpoint else 0

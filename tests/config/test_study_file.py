@@ -90,7 +90,7 @@ def test_columns_that_teach_nothing_are_dropped(tmp_path):
     assert definition.data.drop == ("id", "code", "same", "shuffled")
     assert '# "id" grows from row to row, as an identifier does.' in text
     assert '# "shuffled" numbers the rows, as an identifier does.' in text
-    assert '# "code" has another text in every row, as an identifier has.' in text
+    assert '# "code" has a different text in every row, like an identifier.' in text
     assert '# "same" has the same value in every row.' in text
 
 
@@ -157,7 +157,7 @@ def test_what_a_person_might_not_expect_stands_in_comments(tmp_path):
     assert '# Note: columns "price", "weight": numbers are read with "," as the decimal' in text
     assert '# Note: column "day": dates are read with the day first.' in text
     assert (
-        '# Note: column "price": 1 cell is no number and counts as missing: "<0,5" in row 8.'
+        '# Note: column "price": 1 cell is not a number and counts as missing: "<0,5" in row 8.'
         in text
     )
     assert "# 2 numeric, 1 date and 0 categorical columns remain." in text

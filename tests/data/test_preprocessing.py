@@ -259,10 +259,10 @@ def test_the_cycle_of_the_year_keeps_step_with_leap_years() -> None:
 def test_the_state_of_another_schema_is_refused() -> None:
     codes = torch.tensor([[0, 1], [1, 2]])
     fitted = Preprocessor.fit(schema(0, 2, sizes=(2, 3)), torch.empty(2, 0), codes, "none")
-    again = Preprocessor.empty(schema(0, 2, sizes=(2, 3)), "none")
+    again = Preprocessor(schema(0, 2, sizes=(2, 3)), "none")
     again.restore(fitted.state_dict())
-    with pytest.raises(RuntimeError, match="the schema says otherwise"):
-        Preprocessor.empty(schema(0, 2, sizes=(3, 2)), "none").restore(fitted.state_dict())
+    with pytest.raises(RuntimeError, match="the state contradicts the schema"):
+        Preprocessor(schema(0, 2, sizes=(3, 2)), "none").restore(fitted.state_dict())
 
 
 def adult(n_rows: int) -> Dataset:
@@ -278,7 +278,7 @@ def test_a_saved_state_gives_the_same_bits(numeric: Numeric) -> None:
     train, test = dataset.part("train"), dataset.part("test")
     fitted = Preprocessor.fit(dataset.schema, train.x_num, train.x_cat, numeric)
     state = safetensors.torch.load(safetensors.torch.save(fitted.state_dict()))
-    again = Preprocessor.empty(TableSchema.from_json(dataset.schema.to_json()), numeric)
+    again = Preprocessor(TableSchema.from_json(dataset.schema.to_json()), numeric)
     again.load_state_dict(state, strict=True)
     x = again(test.x_num, test.x_cat)
     assert x.equal(fitted(test.x_num, test.x_cat))

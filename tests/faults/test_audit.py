@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from hpo.models.model import Model
 from hpo.storage.leases import WorkerId
 from hpo.storage.schema import LEASES, REPORTS, TRIAL_USER_ATTRS, TRIAL_VALUES, TRIALS
-from hpo.training import SingleTrainer
+from hpo.training.single import SingleTrainer
 from hpo.worker.loop import Timing, Worker
 from hpo.worker.quota import Quota
 from tests.support.faults.audit import audit, orphans

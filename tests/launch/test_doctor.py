@@ -1,4 +1,4 @@
-"""The doctor: looks, and leaves no trace where nothing is."""
+"""`hpo doctor`: its findings; it creates no storage and no folder."""
 
 import re
 import time

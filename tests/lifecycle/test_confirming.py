@@ -23,7 +23,7 @@ from hpo.study.leaderboard import leaderboard, ranked
 from hpo.study.steering import extend
 from hpo.study.study import Study
 from tests.support.definitions import definition
-from tests.support.furnished import grow_old
+from tests.support.every_state import grow_old
 
 ME = WorkerId(host="here", pid=1, device="cpu")
 

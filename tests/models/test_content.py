@@ -94,7 +94,7 @@ def spoilt(content: bytes, **parts: str | None) -> bytes:
         ({"metrics": '{"rmse": "good"}'}, "metrics: rmse: "),
         ({"environment": "{}"}, "environment: "),
         ({"format": "2"}, "is not a model file: its header lacks members"),
-        ({"format": "2", "members": "[]"}, "is an ensemble of no members"),
+        ({"format": "2", "members": "[]"}, "is an ensemble without members"),
         ({"format": "2", "members": "[{}]"}, r"members: \[0\].number: "),
     ],
 )

@@ -7,7 +7,6 @@ import torch
 
 from hpo.config.trial import (
     DataConfig,
-    ModelConfig,
     ObjectiveConfig,
     OptimizerConfig,
     PreprocessingConfig,
@@ -17,7 +16,11 @@ from hpo.config.trial import (
 from hpo.data.table import Table
 from hpo.models.experiment import Experiment
 from hpo.models.model import Model
-from hpo.training import PackedTrainer, Result, Run, train
+from hpo.training.families.mlp import MLPConfig
+from hpo.training.packs.trainer import PackedTrainer
+from hpo.training.record import Result
+from hpo.training.single import train
+from hpo.training.trainer import Run
 from tests.support.packs import finish
 from tests.support.tables import table
 
@@ -38,7 +41,7 @@ def configuration(made: Table) -> TrialConfig:
         ),
         objective=ObjectiveConfig(metric="mae"),
         preprocessing=PreprocessingConfig(numeric="standard"),
-        model=ModelConfig(depth=1, width=32),
+        model=MLPConfig(depth=1, width=32),
         optimizer=OptimizerConfig(learning_rate=1e-2),
         training=TrainingConfig(batch_size=64, max_epochs=40, precision="float32"),
     )

@@ -10,12 +10,12 @@ import polars as pl
 import pytest
 import torch
 
-from hpo.config.trial import Activation, Numeric, Task
+from hpo.config.trial import Numeric, Task
 from hpo.models.model import Predictor
 from hpo.models.onnx import described_inputs, to_onnx
-from hpo.models.program import read as read_program
-from hpo.models.program import write as write_program
+from hpo.models.program import read_program, write_program
 from hpo.models.proof import Proof, prove
+from hpo.training.families.mlp import Activation
 from tests.support import exact_models, models
 from tests.support.models import ensemble, experiment, model
 

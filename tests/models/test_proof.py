@@ -92,8 +92,8 @@ def test_a_graph_that_predicts_otherwise_is_no_export(
     spoil(monkeypatch)
     with pytest.raises(
         ExportError,
-        match=rf"model: not written, since its model\.onnx does not predict as the model does: "
-        rf"with ({where}) it is off by [\w.-]+, where 1e-05 is allowed",
+        match=rf"model: not written: model\.onnx does not predict like the model: "
+        rf"with ({where}) the difference is [\w.-]+, and at most 1e-05 is allowed",
     ):
         write(tmp_path / "model", made, what)
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
@@ -106,7 +106,9 @@ def test_damaged_weights_are_no_export(
     right, other = model(made), model(made, seed=1)
     content = other.to_bytes()
     monkeypatch.setattr(Model, "to_bytes", lambda self: content)
-    with pytest.raises(ExportError, match=r"its model\.safetensors does not predict as the model"):
+    with pytest.raises(
+        ExportError, match=r"not written: model\.safetensors does not predict like the model"
+    ):
         write(tmp_path / "model", made, right)
     assert list(tmp_path.iterdir()) == []
 

@@ -16,7 +16,7 @@ from hpo.data.table import Table
 from hpo.files.store import ArtifactStore, table_path
 from hpo.lifecycle.creation import create_from_file
 from hpo.lifecycle.relocation import Stores, copy_studies
-from hpo.models.tables import load_experiment
+from hpo.models.experiment import load_experiment
 from hpo.storage.engine import open_storage
 from hpo.study.catalog import open_study
 from hpo.study.study import Study
@@ -75,7 +75,7 @@ def test_a_table_in_an_object_store_is_fetched_once(
     for _ in range(2):
         assert load_experiment(store, data).table.frame.shape == (60, 2)
     assert s3.asked("^GET .*/tables/") == 1
-    (entry,) = (cache / "tables").iterdir()
+    (entry,) = (cache / "tables").glob("[!.]*")
     Table.of_format_1(pl.DataFrame({"x": [1], "y": [2.0]})).write(entry)  # whole, but another table
     assert load_experiment(store, data).table.frame.shape == (60, 2)
     assert s3.asked("^GET .*/tables/") == 2
@@ -100,7 +100,7 @@ def test_a_table_that_is_not_copied_is_read_where_it_is(
         entry.unlink()
     with pytest.raises(DataError, match=r"^s3://.*t\.csv: the table's content has changed since"):
         load_experiment(store, data)
-    assert list((cache / "tables").iterdir()) == []
+    assert list((cache / "tables").glob("[!.]*")) == []
 
 
 def test_a_study_whose_table_is_not_copied_is_copied_without(tmp_path: Path) -> None:

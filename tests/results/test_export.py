@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from hpo.config.errors import InputError
-from hpo.config.trial import DataConfig, ModelConfig, ObjectiveConfig, TrainingConfig, TrialConfig
+from hpo.config.trial import DataConfig, ObjectiveConfig, TrainingConfig, TrialConfig
 from hpo.data.sources import as_frame
 from hpo.files.store import ArtifactStore
 from hpo.lifecycle.creation import create_from_file
@@ -21,7 +21,8 @@ from hpo.results.export import export
 from hpo.results.report.content import gather
 from hpo.results.report.page import render
 from hpo.study.leaderboard import distinct, leaderboard
-from hpo.training import SingleTrainer, train
+from hpo.training.families.mlp import MLPConfig
+from hpo.training.single import SingleTrainer, train
 from tests.support.models import experiment_on
 from tests.support.small_study import write_study
 from tests.support.workers import make_worker
@@ -44,7 +45,7 @@ def model() -> Model:
     config = TrialConfig(
         data=replace(data, fingerprint=experiment.table.fingerprint()),
         objective=ObjectiveConfig(metric="accuracy"),
-        model=ModelConfig(depth=1, width=8),
+        model=MLPConfig(depth=1, width=8),
         training=TrainingConfig(max_epochs=2),
     )
     result = train(config, experiment.prepared("quantile")[1], "cpu")
@@ -82,7 +83,7 @@ def test_the_card_says_what_the_model_is(tmp_path: Path, model: Model) -> None:
     card = (tmp_path / "model/README.md").read_text(encoding="utf-8")
     for words in (
         "# Title\n\nA note.",
-        "An MLP of 1 hidden layer of 8 units (relu) that predicts `sold`, a binary task.",
+        "predicts `sold`, a binary task. Network: MLP of 1 hidden layer of 8 units (relu).",
         "Classes: größtenteils, nein.",
         "| accuracy (higher is better, chosen by) | 0.75 | 0.5 |",
         "| `größe` | number |",
@@ -168,9 +169,12 @@ def test_a_study_without_a_test_part_says_so(tmp_path: Path) -> None:
     assert (metrics["test"], "accuracy" in metrics["validation"]) == ({}, True)
     card = (folder / "README.md").read_text()
     assert "| metric | validation |\n" in card
-    assert "There was no test part: validation rows chose the model, and flatter it." in card
+    assert (
+        "There was no test part. The choice of the model makes validation metrics optimistic."
+        in card
+    )
     content = gather(study, store, top=2)
-    assert {part for each in content.contenders for part in each.metrics} == {"validation"}
+    assert {part for each in content.compared for part in each.metrics} == {"validation"}
     page = render(content)
     assert "accuracy on validation; the study has no test part" in page
     assert "The winner on the test part" not in page

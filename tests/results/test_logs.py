@@ -11,7 +11,7 @@ from hpo.files.store import ArtifactStore, trial_path
 from hpo.results.logs import read_logs
 from hpo.storage.engine import open_storage
 from hpo.study.study import Study
-from tests.support.furnished import furnish
+from tests.support.every_state import study_in_every_state
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def store(tmp_path: Path) -> ArtifactStore:
 @pytest.fixture
 def study(tmp_path: Path, store: ArtifactStore) -> Iterator[Study]:
     with closing(open_storage(f"sqlite:///{tmp_path}/hpo.db")) as storage:
-        yield furnish(storage, store)
+        yield study_in_every_state(storage, store)
 
 
 def test_come_by_attempt_and_in_its_order(study: Study, store: ArtifactStore) -> None:

@@ -1,4 +1,4 @@
-"""Baselines find what was planted, on the study's own split, and say which limit they met."""
+"""Baselines learn a planted signal on the study's split, and their notes name a limit."""
 
 import numpy as np
 import polars as pl
@@ -43,17 +43,17 @@ def test_both_find_what_was_planted(task: str, metric: str, least: float) -> Non
         assert found.metrics["validation"][metric] > least, found
         assert found.metrics["test"][metric] > least, found
         assert found.metrics["validation"] != found.metrics["test"]
-    assert boosting.note.endswith("100 iterations")
+    assert ", 100 iterations; fitted in " in boosting.note
     assert linear.note.startswith("Ridge" if task == "regression" else "LogisticRegression")
 
 
 def test_limits_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(baselines, "DESCENTS_A_STEP", 2)
+    monkeypatch.setattr(baselines, "_DESCENTS_A_STEP", 2)
     boosting, linear = fit_baselines(planted("binary"), max_rows=100, max_seconds=0.0)
-    assert boosting.note == (
+    assert boosting.note.startswith(
         "100 of the 420 training rows; HistGradientBoostingClassifier, 10 iterations, "
-        "when its time was up"
+        "stopped by the time limit; fitted in "
     )
-    assert linear.note == (
-        "100 of the 420 training rows; LogisticRegression, C = 1, 2 iterations, not converged"
+    assert linear.note.startswith(
+        "100 of the 420 training rows; LogisticRegression, C = 1, 2 iterations, not converged; "
     )

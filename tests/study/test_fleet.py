@@ -17,10 +17,11 @@ from hpo.study.catalog import create_study, delete_study, find
 from hpo.study.fleet import Fleet, OpenStudy, share_out
 from hpo.study.steering import prioritize
 from hpo.study.study import Study
-from hpo.worker.claims import all_of_the_first
+from hpo.worker.claims import first_study_first
 from hpo.worker.loop import Timing, Worker
 from hpo.worker.quota import Quota
 from tests.support.command_line import hpo
+from tests.support.databases import every_database
 from tests.support.definitions import definition
 from tests.support.pack import Pack
 from tests.support.workers import STUDY
@@ -36,6 +37,7 @@ def names(shares: list[tuple[Study, int]]) -> dict[str, int]:
     return {study.name: n for study, n in shares}
 
 
+@every_database
 def test_higher_priority_comes_first_and_equals_have_equal_shares(storage: Storage) -> None:
     a, _, c = (make(storage, name) for name in "abc")
     make(storage, "elsewhere", store="another")
@@ -84,6 +86,7 @@ def test_a_fleet_that_waits_says_so_once_each_time(
     assert [record.getMessage() for record in caplog.records] == [waits, waits + why]
 
 
+@every_database
 def test_trials_of_dead_workers_count_as_left(storage: Storage) -> None:
     a = make(storage, "a", n_trials=2)
     assert len(a.claim(ME, 0.01, 2)) == 2
@@ -134,7 +137,7 @@ def test_a_worker_with_many_slots_spreads_and_all_studies_are_finished(
         assert firsts == {"a": 2, "b": 2}
         worker = Worker(
             studies=(lambda: studies) if is_named else fleet.studies,
-            shares=all_of_the_first if is_named else fleet.shares,
+            shares=first_study_first if is_named else fleet.shares,
             store=store,
             trainer=Pack(4),
             slots=4,
@@ -150,6 +153,7 @@ def test_a_worker_with_many_slots_spreads_and_all_studies_are_finished(
         study.storage.close()
 
 
+@every_database
 def test_workers_are_listed_with_what_they_hold(storage: Storage) -> None:
     a, b = make(storage, "a"), make(storage, "b")
     other = WorkerId(host="there", pid=7, device="GPU", share=0.5)

@@ -1,7 +1,5 @@
 """Finite spaces: no point is drawn twice, and a study whose points are all tried is finished."""
 
-import subprocess
-import sys
 import threading
 from collections.abc import Iterable
 from contextlib import closing
@@ -23,9 +21,12 @@ from hpo.study.fleet import Fleet
 from hpo.study.status import StudyStatus
 from hpo.study.steering import quarantine, retry
 from hpo.study.study import Study
-from hpo.training import SingleTrainer
+from hpo.training.single import SingleTrainer
 from tests.support.command_line import hpo
+from tests.support.databases import every_database
 from tests.support.definitions import definition
+from tests.support.gate import CONTEXT, gather
+from tests.support.study_process import claim_and_draw
 from tests.support.workers import make_worker
 
 ME = WorkerId(host="here", pid=1, device="cpu")
@@ -112,38 +113,19 @@ def test_a_smaller_budget_is_exact(storage: Storage) -> None:
     assert study.progress().reason == "all 7 trials of its budget are finished"
 
 
+@every_database
 def test_workers_that_compete_draw_each_point_once(storage: Storage) -> None:
     space = {"model": {"depth": {"type": "int", "low": 1, "high": 40}}}
     study = make(storage, n_trials=1000, search_space=space)
-    command = [sys.executable, "-m", __name__, storage.url]
-    rivals = [
-        subprocess.Popen([*command, str(pid)], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        for pid in range(3)
-    ]
-    for rival in rivals:
-        assert rival.stdout is not None
-        rival.stdout.readline()
-    said = []
-    for rival in rivals:
-        assert rival.stdin is not None
-        rival.stdin.write(b"go\n")
-        rival.stdin.flush()
-    for rival in rivals:
-        said += rival.communicate(timeout=120)[0].split()
-        assert rival.returncode == 0
-    assert sorted(map(int, said)) == list(range(1, 41))
+    answers = CONTEXT.SimpleQueue()
+    processes, gate = gather(3, claim_and_draw, storage.url, answers)
+    gate.open(processes)
+    for process in processes:
+        process.join(120)
+    assert [process.exitcode for process in processes] == [0] * 3
+    depths = [depth for _ in processes for depth in answers.get()]
+    assert sorted(depths) == list(range(1, 41))
     assert sum(study.progress().counts.values()) == 40
-
-
-def compete(url: str, pid: str) -> None:
-    """When told to, claim all there are, a few at a time; print the depth of each."""
-    study = open_study(open_storage(url), "study")
-    worker = WorkerId(host="test", pid=int(pid), device="cpu")
-    print("ready", flush=True)
-    sys.stdin.readline()
-    while claims := study.draw(study.claim(worker, 60.0, 3)):
-        for claim in claims:
-            print(claim.params["model.depth"])
 
 
 def test_a_point_that_another_worker_was_quicker_with_is_replaced(
@@ -251,7 +233,3 @@ def test_a_worker_and_the_commands_say_that_all_was_tried(
     assert run.code == 0, run.err
     assert f"small is finished: {said}\n" in run.err
     study.storage.close()
-
-
-if __name__ == "__main__":
-    compete(*sys.argv[1:])

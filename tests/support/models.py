@@ -1,4 +1,4 @@
-"""Small models of every kind, with random weights: what they predict is of no interest."""
+"""Small models of every kind, with random weights."""
 
 from dataclasses import replace
 
@@ -6,10 +6,8 @@ import numpy as np
 import polars
 
 from hpo.config.trial import (
-    Activation,
     DataConfig,
     Environment,
-    ModelConfig,
     Numeric,
     ObjectiveConfig,
     PreprocessingConfig,
@@ -20,14 +18,15 @@ from hpo.data.sources import RawTable, as_frame
 from hpo.data.table import Table, typed_table
 from hpo.models.ensemble import Ensemble, EnsembleMember
 from hpo.models.experiment import Experiment
-from hpo.models.model import Model, n_outputs
-from hpo.training import MLP
+from hpo.models.model import Model
+from hpo.training.families.mlp import Activation, MLPConfig
+from hpo.training.families.mlp.network import MLP
 
 N_ROWS = 300
 
 
 def table(task: Task) -> polars.DataFrame:
-    """Columns as people have them: gaps, long tails, constants, odd names, codes in text."""
+    """A table with missing values, long tails, constants, odd names and codes in text."""
     generator = np.random.default_rng(0)
     area = generator.normal(size=N_ROWS) * 3 + 7
     colours = np.array(["red", "blue", None, "3", "true", "größe"], dtype=object)
@@ -52,17 +51,17 @@ def table(task: Task) -> polars.DataFrame:
 
 
 def experiment(task: Task) -> Experiment:
-    """The table, split."""
+    """The table of a task, split."""
     return experiment_on(table(task), DataConfig(source="t.csv", target="target", task=task))
 
 
 def typed(frame: polars.DataFrame, data: DataConfig) -> Table:
-    """A frame in memory as a typed table."""
+    """A typed table from a frame."""
     return typed_table(RawTable(frame=frame, is_text=False, where=data.source), data)
 
 
 def experiment_on(frame: polars.DataFrame, data: DataConfig) -> Experiment:
-    """Any table, typed and split."""
+    """A frame as a typed table, split."""
     made = typed(frame, data)
     return Experiment(made, replace(data, fingerprint=made.fingerprint()))
 
@@ -74,7 +73,7 @@ def model(
     depth: int = 2,
     seed: int = 0,
 ) -> Model:
-    """A model of that table."""
+    """A model for an experiment's table."""
     schema = made.dataset.schema
     metric = "rmse" if schema.task == "regression" else "accuracy"
     data = DataConfig(source="t.csv", target="target", task=schema.task)
@@ -82,14 +81,14 @@ def model(
         data=data,
         objective=ObjectiveConfig(metric=metric),
         preprocessing=PreprocessingConfig(numeric=numeric),
-        model=ModelConfig(depth=depth, width=16, activation=activation),
+        model=MLPConfig(depth=depth, width=16, activation=activation),
     )
     preprocessor, prepared = made.prepared(numeric)
     return Model(
         config=config,
         schema=schema,
         preprocessor=preprocessor,
-        network=MLP(preprocessor.n_features, n_outputs(schema), config.model, seed=seed),
+        network=MLP(prepared.n_inputs, prepared.n_outputs, config.model, seed=seed),
         target_mean=prepared.target_mean,
         target_std=prepared.target_std,
         metrics={metric: 0.5},
@@ -98,7 +97,7 @@ def model(
 
 
 def ensemble(made: Experiment) -> Ensemble:
-    """One whose members differ in preprocessing, depth and weight."""
+    """An ensemble whose members differ in preprocessing, depth and weight."""
     return Ensemble(
         schema=made.dataset.schema,
         metrics={"accuracy": 0.75},

@@ -1,4 +1,4 @@
-"""Small data sets and configurations that the tests of training share."""
+"""Small data sets and configs for training."""
 
 from typing import Any
 
@@ -9,14 +9,14 @@ from hpo.config.trial import (
     METRICS,
     DataConfig,
     MetricName,
-    ModelConfig,
     ObjectiveConfig,
     OptimizerConfig,
     Task,
     TrainingConfig,
     TrialConfig,
 )
-from hpo.training import TrainingData
+from hpo.training.batches import TrainingData
+from hpo.training.families.mlp import MLPConfig
 
 DEVICES = [
     torch.device("cpu"),
@@ -34,7 +34,7 @@ OBJECTIVES: dict[Task, MetricName] = {
 
 
 def toy_data(task: Task = "regression", n_rows: int = 300, n_inputs: int = 5) -> TrainingData:
-    """A learnable table: targets from a random smooth function of the features."""
+    """A learnable table: the target is a smooth random function of the features."""
     generator = torch.Generator().manual_seed(7)
     x = torch.randn(n_rows + 200, n_inputs, generator=generator)
     scores = torch.sin(2 * x) @ torch.randn(n_inputs, 3, generator=generator)
@@ -54,7 +54,7 @@ def toy_data(task: Task = "regression", n_rows: int = 300, n_inputs: int = 5) ->
 
 
 def rare_data(n_rows: int = 4000, n_positive: int = 110) -> TrainingData:
-    """A class so rare that for many epochs no row is taken for it: its F1 stays 0 meanwhile."""
+    """A table with a class so rare that F1 is 0 for many epochs."""
     generator = torch.Generator().manual_seed(7)
     x = torch.randn(n_rows, 8, generator=generator)
     noise = torch.randn(n_rows, generator=generator)
@@ -86,7 +86,7 @@ def toy_config(
     return TrialConfig(
         data=DataConfig(source="toy", target="y", task=task),
         objective=ObjectiveConfig(metric=chosen),
-        model=ModelConfig(**{"depth": 2, "width": 16, **(model or {})}),
+        model=MLPConfig(**{"depth": 2, "width": 16, **(model or {})}),
         optimizer=OptimizerConfig(**{"learning_rate": 3e-3, **(optimizer or {})}),
         training=TrainingConfig(**{**defaults, **training}),
     )

@@ -1,8 +1,7 @@
 import pytest
 import torch
 
-from hpo.training import TrainingData
-from hpo.training.batches import Feed
+from hpo.training.batches import BatchLoader, TrainingData
 from tests.support.training import DEVICES, toy_data
 
 CPU = torch.device("cpu")
@@ -11,17 +10,17 @@ ROW_BYTES = 5 * 4
 
 
 def epoch(
-    feed: Feed, *, seed: int = 0, number: int = 0, batch_size: int = 64
+    loader: BatchLoader, *, seed: int = 0, number: int = 0, batch_size: int = 64
 ) -> list[torch.Tensor]:
     """Inputs and targets of each batch, side by side, on the host."""
     return [
-        torch.cat([x, y[:, None]], dim=1).cpu() for x, y in feed.batches(seed, number, batch_size)
+        torch.cat([x, y[:, None]], dim=1).cpu() for x, y in loader.batches(seed, number, batch_size)
     ]
 
 
 def test_an_epoch_holds_every_row_once_and_its_last_batch_is_smaller():
     data = toy_data(n_rows=300)
-    batches = epoch(Feed(data, CPU))
+    batches = epoch(BatchLoader(data, CPU))
     assert [len(batch) for batch in batches] == [64, 64, 64, 64, 44]
     standardised = ((data.y_train - data.target_mean) / data.target_std).float()
     rows = torch.cat([data.x_train, standardised[:, None]], dim=1)
@@ -31,23 +30,23 @@ def test_an_epoch_holds_every_row_once_and_its_last_batch_is_smaller():
 def test_a_device_may_be_named_with_its_index_or_without():
     """What is moved to `cuda` is on `cuda:0`; what is moved to `cpu:0`, on `cpu`."""
     assert torch.device("cpu", 0) != torch.zeros(0, device=torch.device("cpu", 0)).device
-    assert len(epoch(Feed(toy_data(), torch.device("cpu", 0)))) == 5
+    assert len(epoch(BatchLoader(toy_data(), torch.device("cpu", 0)))) == 5
 
 
 def test_the_order_depends_on_seed_and_epoch():
-    feed = Feed(toy_data(), CPU)
-    first = torch.cat(epoch(feed))
-    assert torch.equal(first, torch.cat(epoch(feed)))
-    assert not torch.equal(first, torch.cat(epoch(feed, seed=1)))
-    assert not torch.equal(first, torch.cat(epoch(feed, number=1)))
+    loader = BatchLoader(toy_data(), CPU)
+    first = torch.cat(epoch(loader))
+    assert torch.equal(first, torch.cat(epoch(loader)))
+    assert not torch.equal(first, torch.cat(epoch(loader, seed=1)))
+    assert not torch.equal(first, torch.cat(epoch(loader, number=1)))
 
 
 @pytest.mark.parametrize("block_bytes", [1, 64 * ROW_BYTES, 200 * ROW_BYTES])
 @pytest.mark.parametrize("device", DEVICES)
 def test_small_blocks_give_the_same_batches(device, block_bytes):
     data = toy_data(n_rows=1000)
-    whole = epoch(Feed(data, device))
-    streamed = epoch(Feed(data, device, resident_bytes=0, block_bytes=block_bytes))
+    whole = epoch(BatchLoader(data, device))
+    streamed = epoch(BatchLoader(data, device, resident_bytes=0, block_bytes=block_bytes))
     assert len(whole) == len(streamed)
     assert all(torch.equal(a, b) for a, b in zip(whole, streamed, strict=True))
 
@@ -55,35 +54,35 @@ def test_small_blocks_give_the_same_batches(device, block_bytes):
 @pytest.mark.parametrize("block_bytes", [1, 64 * ROW_BYTES, 200 * ROW_BYTES, 2**20])
 @pytest.mark.parametrize("device", DEVICES)
 def test_an_epoch_may_begin_at_any_batch(device, block_bytes):
-    feed = Feed(toy_data(n_rows=1000), device, resident_bytes=0, block_bytes=block_bytes)
-    whole = epoch(feed)
+    loader = BatchLoader(toy_data(n_rows=1000), device, resident_bytes=0, block_bytes=block_bytes)
+    whole = epoch(loader)
     for start in range(len(whole) + 1):
-        rest = [torch.cat([x, y[:, None]], dim=1).cpu() for x, y in feed.batches(0, 0, 64, start)]
+        rest = [torch.cat([x, y[:, None]], dim=1).cpu() for x, y in loader.batches(0, 0, 64, start)]
         assert len(rest) == len(whole) - start
         assert all(torch.equal(a, b) for a, b in zip(rest, whole[start:], strict=True))
 
 
 def test_a_batch_lies_in_memory_as_it_does_in_a_whole_epoch():
-    feed = Feed(toy_data(n_rows=90), CPU)
-    places = [x.data_ptr() % 64 for x, _ in feed.batches(0, 0, 9)]
+    loader = BatchLoader(toy_data(n_rows=90), CPU)
+    places = [x.data_ptr() % 64 for x, _ in loader.batches(0, 0, 9)]
     assert len(set(places)) > 1
-    assert [x.data_ptr() % 64 for x, _ in feed.batches(0, 0, 9, 3)] == places[3:]
+    assert [x.data_ptr() % 64 for x, _ in loader.batches(0, 0, 9, 3)] == places[3:]
 
 
 @pytest.mark.parametrize("batch_size", [1, 99, 100, 101, 300, 1000])
 def test_batches_are_counted(batch_size):
     data = toy_data(n_rows=300)
-    assert data.n_batches(batch_size) == len(list(Feed(data, CPU).batches(0, 0, batch_size)))
+    assert data.n_batches(batch_size) == len(list(BatchLoader(data, CPU).batches(0, 0, batch_size)))
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_data_too_large_for_the_gpu_stay_on_the_host():
     data = toy_data()
     before = torch.cuda.memory_allocated()
-    feed = Feed(data, CUDA, resident_bytes=data.n_bytes - 1)
+    loader = BatchLoader(data, CUDA, resident_bytes=data.n_bytes - 1)
     assert torch.cuda.memory_allocated() - before < data.x_train.nbytes
-    assert all(x.device == CUDA for x, _ in feed.batches(0, 0, 64))
-    assert all(x.device == CUDA for x in feed.validation_blocks())
+    assert all(x.device == CUDA for x, _ in loader.batches(0, 0, 64))
+    assert all(x.device == CUDA for x in loader.validation_blocks())
 
 
 def test_validation_rows_keep_their_order():
@@ -97,14 +96,14 @@ def test_validation_rows_keep_their_order():
         x_val=x_val,
         y_val=torch.zeros(n_rows),
     )
-    blocks = list(Feed(data, CPU).validation_blocks())
+    blocks = list(BatchLoader(data, CPU).validation_blocks())
     assert len(blocks) > 1
     assert torch.equal(torch.cat(blocks), x_val)
 
 
 def test_targets_of_classes_are_left_alone():
     data = toy_data("multiclass")
-    (batch,) = Feed(data, CPU).batches(0, 0, 1000)
+    (batch,) = BatchLoader(data, CPU).batches(0, 0, 1000)
     assert batch[1].dtype == torch.int64
     assert (data.target_mean, data.target_std) == (0.0, 1.0)
 
@@ -113,11 +112,11 @@ def test_targets_are_standardised_before_they_are_made_float32():
     y = 1.7e9 + torch.arange(1000, dtype=torch.float64) / 64  # all one number in float32
     x = torch.zeros(len(y), 1)
     data = TrainingData(task="regression", n_classes=0, x_train=x, y_train=y, x_val=x, y_val=y)
-    feed = Feed(data, CPU)
-    assert feed.y_train.dtype == torch.float32
+    loader = BatchLoader(data, CPU)
+    assert loader.y_train.dtype == torch.float32
     expected = (torch.arange(1000.0) - 499.5) / torch.arange(1000.0).std(correction=0)
-    torch.testing.assert_close(feed.y_train, expected)
-    assert torch.equal(feed.y_val, y)
+    torch.testing.assert_close(loader.y_train, expected)
+    assert torch.equal(loader.y_val, y)
 
 
 def test_the_target_s_mean_is_accumulated_in_double_precision():

@@ -13,18 +13,13 @@ import pytest
 import torch
 
 from hpo.config.trial import Measurement, OptimizerName, TrialConfig
-from hpo.training import (
-    MLP,
-    Checkpoint,
-    Finished,
-    Progress,
-    Result,
-    Run,
-    SingleTrainer,
-    TrainingData,
-)
-from hpo.training.batches import Feed
-from hpo.training.parameters import FlatParameters
+from hpo.training.batches import BatchLoader, TrainingData
+from hpo.training.checkpoint import Checkpoint
+from hpo.training.families.mlp.network import MLP
+from hpo.training.families.mlp.parameters import MLPParameters
+from hpo.training.record import Result
+from hpo.training.single import SingleTrainer
+from hpo.training.trainer import Finished, Progress, Run
 from tests.support.paths import ROOT
 from tests.support.training import DEVICES, OBJECTIVES, toy_config, toy_data
 
@@ -113,8 +108,8 @@ def test_streamed_data(device, block_batches, monkeypatch):
     config, data = toy_config(model={"dropout": 0.1}), toy_data()
     whole = run(config, data, device)
     block_bytes = block_batches * 64 * ROW_BYTES
-    streamed = partial(Feed, resident_bytes=0, block_bytes=block_bytes)
-    monkeypatch.setattr("hpo.training.loop.Feed", streamed)
+    streamed = partial(BatchLoader, resident_bytes=0, block_bytes=block_bytes)
+    monkeypatch.setattr("hpo.training.single.BatchLoader", streamed)
     assert_same(run(config, data, device, lambda n: n % 3 == 0), whole)
 
 
@@ -213,7 +208,7 @@ def test_a_checkpoint_is_not_touched_by_what_follows():
 def test_before_the_first_epoch_the_best_are_the_initial_parameters():
     config = toy_config()
     checkpoint = checkpoint_of(config, toy_data(), n_slices=2)
-    initial = FlatParameters(MLP(5, 1, config.model, seed=0), torch.float32).values
+    initial = MLPParameters(MLP(5, 1, config.model, seed=0), torch.float32).values
     assert torch.equal(checkpoint.tensors["best_values"], initial)
     assert not torch.equal(checkpoint.tensors["values"], initial)
 

@@ -5,17 +5,11 @@ from dataclasses import replace
 import pytest
 import torch
 
-from hpo.training import (
-    MLP,
-    Failed,
-    Finished,
-    Progress,
-    Result,
-    Run,
-    SingleTrainer,
-    evaluate,
-    train,
-)
+from hpo.training.families.mlp.network import MLP
+from hpo.training.metrics import evaluate
+from hpo.training.record import Result
+from hpo.training.single import SingleTrainer, train
+from hpo.training.trainer import Failed, Finished, Progress, Run
 from tests.support.training import DEVICES, OBJECTIVES, toy_config, toy_data
 
 CPU = torch.device("cpu")
@@ -145,9 +139,9 @@ def test_a_slice_ends_within_an_epoch():
     data, config = toy_data(n_rows=200_000), toy_config(model={"width": 256})
     trainer = start(config, data)
     trainer.advance(0.0)
-    begin = time.perf_counter()
+    begin = time.thread_time()  # other processes may take the core
     assert trainer.advance(0.1) == []
-    assert time.perf_counter() - begin < 1.0
+    assert time.thread_time() - begin < 1.0
     trainer.evict(7)
 
 

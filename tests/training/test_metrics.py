@@ -2,8 +2,7 @@ import pytest
 import torch
 
 from hpo.config.trial import METRICS
-from hpo.training import evaluate, predictions
-from hpo.training.metrics import measure
+from hpo.training.metrics import evaluate, measure, predictions
 from tests.support.training import DEVICES
 
 np = pytest.importorskip("numpy")
@@ -158,3 +157,35 @@ def test_predictions_of_classes_are_probabilities():
     np.testing.assert_allclose(binary, [[0.5, 0.5], [1 - positive, positive]], rtol=1e-6)
     several = predictions("multiclass", torch.tensor([[1.0, 1.0, 1.0]]), 0.0, 1.0)
     np.testing.assert_allclose(several, [[1 / 3] * 3], rtol=1e-6)
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize(
+    ("task", "metric"),
+    [(task, name) for name, metric in METRICS.items() for task in metric.tasks],
+)
+def test_a_weight_counts_a_row_as_often(task, metric, device):
+    n_classes = {"binary": 2, "multiclass": 4, "regression": 0}[task]
+    logits, y = logits_and_classes(n_classes or 3, ties=True)
+    weights = torch.randint(3, (4, len(y)), generator=torch.Generator().manual_seed(1)).double()
+    weights[0] = 1
+    arguments = task, n_classes, logits.to(device), y.to(device), 0.0, 1.0
+    found = measure([metric], *arguments, weights=weights.to(device))
+    assert found.shape == (1, 4)
+    for value, row in zip(found[0].tolist(), weights, strict=True):
+        rows = torch.arange(len(y)).repeat_interleave(row.long())
+        assert value == pytest.approx(
+            evaluate(task, n_classes, logits[rows], y[rows], 0.0, 1.0)[metric], abs=1e-12
+        )
+
+
+def test_draws_of_one_class_or_one_value_are_told_apart():
+    weights = torch.tensor([[1.0, 1.0, 0.0], [0.0, 1.0, 1.0]], dtype=torch.float64)
+    logits, y = torch.tensor([[-1.0], [0.5], [2.0]]), torch.tensor([0, 1, 1])
+    ranked = measure(["roc_auc"], "binary", 2, logits, y, 0.0, 1.0, weights)[0]
+    assert ranked[0] == 1.0
+    assert ranked[1].isnan()
+    r2 = measure(["r2"], "regression", 0, torch.tensor([[0.0], [1], [1]]), y, 0.0, 1.0, weights)
+    assert r2[0].tolist() == [1.0, 1.0]
+    r2 = measure(["r2"], "regression", 0, torch.tensor([[0.0], [1], [2]]), y, 0.0, 1.0, weights)
+    assert r2[0].tolist() == [1.0, 0.0]

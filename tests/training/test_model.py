@@ -2,11 +2,11 @@ import pytest
 import torch
 from torch import nn
 
-from hpo.config.trial import ModelConfig
-from hpo.training import MLP
-from hpo.training.model import n_parameters
+from hpo.training.families.family import count_parameters
+from hpo.training.families.mlp import MLPConfig
+from hpo.training.families.mlp.network import MLP
 
-CONFIG = ModelConfig(depth=2, width=8, activation="silu", dropout=0.5)
+CONFIG = MLPConfig(depth=2, width=8, activation="silu", dropout=0.5)
 
 
 def test_parameters_have_standard_names():
@@ -24,14 +24,14 @@ def test_parameters_have_standard_names():
 
 @pytest.mark.parametrize("depth", [1, 3])
 def test_parameters_are_counted(depth):
-    config = ModelConfig(depth=depth, width=8)
+    config = MLPConfig(depth=depth, width=8)
     network = MLP(3, 4, config)
-    assert n_parameters(3, 4, config) == sum(p.numel() for p in network.parameters())
+    assert count_parameters(config, 3, 4) == sum(p.numel() for p in network.parameters())
 
 
 @pytest.mark.parametrize("activation", ["relu", "leaky_relu", "tanh", "sigmoid", "silu", "gelu"])
 def test_it_is_the_network_that_one_would_write(activation):
-    network = MLP(3, 2, ModelConfig(depth=2, width=8, activation=activation)).eval()
+    network = MLP(3, 2, MLPConfig(depth=2, width=8, activation=activation)).eval()
     function = getattr(nn.functional, activation)
     x = torch.randn(5, 3)
     first, second = network.hidden
@@ -58,7 +58,7 @@ def test_initial_weights_depend_on_the_seed_alone():
 
 
 def test_initial_weights_are_distributed_as_pytorch_s():
-    network = MLP(100, 1, ModelConfig(depth=2, width=400))
+    network = MLP(100, 1, MLPConfig(depth=2, width=400))
     for ours, theirs in (
         (network.hidden[0], nn.Linear(100, 400)),
         (network.hidden[1], nn.Linear(400, 400)),
@@ -70,6 +70,6 @@ def test_initial_weights_are_distributed_as_pytorch_s():
 
 
 def test_layers_do_not_share_numbers():
-    network = MLP(8, 8, ModelConfig(depth=3, width=8))
+    network = MLP(8, 8, MLPConfig(depth=3, width=8))
     weights = [network.hidden[0], network.hidden[1], network.hidden[2], network.output]
     assert len({tuple(layer.weight.flatten().tolist()) for layer in weights}) == 4

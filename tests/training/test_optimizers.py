@@ -4,10 +4,11 @@ import pytest
 import torch
 from torch import nn
 
-from hpo.config.trial import ModelConfig, OptimizerConfig
-from hpo.training.model import MLP
+from hpo.config.trial import OptimizerConfig
+from hpo.training.families.mlp import MLPConfig
+from hpo.training.families.mlp.network import MLP
+from hpo.training.families.mlp.parameters import MLPParameters
 from hpo.training.optimizers import Optimizer
-from hpo.training.parameters import FlatParameters
 from tests.support.training import DEVICES
 
 TORCH = {
@@ -25,10 +26,10 @@ def compare(
     device: torch.device = torch.device("cpu"),
     scale: float = 1.0,
 ) -> None:
-    """Feed both sides the same 20 gradients; all parameters must stay together."""
-    ours = MLP(4, 2, ModelConfig(depth=3, width=6), seed=2).to(device)
+    """BatchLoader both sides the same 20 gradients; all parameters must stay together."""
+    ours = MLP(4, 2, MLPConfig(depth=3, width=6), seed=2).to(device)
     theirs = copy.deepcopy(ours)
-    parameters = FlatParameters(ours, torch.float32)
+    parameters = MLPParameters(ours, torch.float32)
     optimizer = Optimizer(parameters, config, clip)
     weights = [p for p in theirs.parameters() if p.ndim == 2]
     biases = [p for p in theirs.parameters() if p.ndim == 1]
@@ -86,8 +87,8 @@ def test_gradients_are_clipped_by_their_norm_together(name, scale):
 
 
 def test_a_step_without_momentum_is_plain_descent():
-    network = MLP(2, 1, ModelConfig(depth=1, width=3))
-    parameters = FlatParameters(network, torch.float32)
+    network = MLP(2, 1, MLPConfig(depth=1, width=3))
+    parameters = MLPParameters(network, torch.float32)
     before = parameters.values.clone()
     parameters.gradients.fill_(0.5)
     config = OptimizerConfig(name="sgd", learning_rate=0.1, momentum=0.0)
@@ -96,23 +97,11 @@ def test_a_step_without_momentum_is_plain_descent():
     torch.testing.assert_close(parameters.values, before - 0.05)
 
 
-def test_working_copies_follow_an_update():
-    network = MLP(2, 1, ModelConfig(depth=3, width=4))
-    parameters = FlatParameters(network, torch.bfloat16)
-    parameters.gradients.fill_(1.0)
-    config = OptimizerConfig(name="sgd", learning_rate=0.1, momentum=0.0)
-    with torch.no_grad():
-        Optimizer(parameters, config, 0.0).step()
-    for linear, layer in zip(_linears(network), parameters.layers, strict=True):
-        assert torch.equal(linear.weight.to(layer.weight.dtype), layer.weight)
-        assert torch.equal(linear.bias.to(layer.bias.dtype), layer.bias)
-
-
 @pytest.mark.parametrize("name", ["adam", "adamw", "rmsprop"])
 def test_steps_are_counted_as_the_fused_update_reads_them(name):
     """Its kernel on a GPU takes the counter for float32 unseen; that of the processor converts."""
-    network = MLP(4, 2, ModelConfig(depth=1, width=6), seed=2).double()
-    parameters = FlatParameters(network, torch.float64)
+    network = MLP(4, 2, MLPConfig(depth=1, width=6), seed=2).double()
+    parameters = MLPParameters(network, torch.float64)
     optimizer = Optimizer(parameters, OptimizerConfig(name=name), gradient_clip=0.0)
     usual = torch.optim.Adam(network.parameters(), fused=True)
     for parameter in network.parameters():

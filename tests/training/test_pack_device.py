@@ -11,12 +11,14 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from hpo.config.trial import Activation, OptimizerName, Precision, Task
-from hpo.training import Run
-from hpo.training.batches import Feed
+from hpo.config.trial import OptimizerName, Precision, Task
+from hpo.training.batches import BatchLoader
+from hpo.training.families.family import family_of
+from hpo.training.families.mlp import Activation
 from hpo.training.losses import loss_gradient
-from hpo.training.member import Member
-from hpo.training.pack import Kind, Pack
+from hpo.training.packs.pack import Pack, PackKey
+from hpo.training.packs.run import PackedRun
+from hpo.training.trainer import Run
 from tests.support.training import toy_config, toy_data
 
 META = torch.device("meta")
@@ -55,16 +57,17 @@ def make_pack(task: Task, precision: Precision) -> Pack:
         )
         for index, name in enumerate(get_args(OptimizerName) * 2)
     ]
-    kind = Kind(
-        feed=Feed(data, META),
+    key = PackKey(
+        loader=BatchLoader(data, META),
         batch_size=64,
         gradient=loss_gradient(configs[0].training.loss, task),
         metric=configs[0].objective.metric,
         precision=precision,
-        width=16,
+        family=(family := family_of(configs[0].model)),
+        size=family.pack_key(configs[0].model),
     )
     runs = [Run(key=key, config=config, data=data) for key, config in enumerate(configs)]
-    pack = Pack(kind, [Member.of(run, None, META) for run in runs])
+    pack = Pack(key, [PackedRun.of(run, None, META) for run in runs])
     for slot, member in enumerate(pack.members):
         pack.enter(slot, pack.flat(slot, member.tensors()))
     pack.begin()

@@ -7,14 +7,14 @@ from hypothesis import strategies as st
 
 from hpo.config.trial import TrialConfig
 from hpo.training.checkpoint import VALUES
+from hpo.training.families.mlp.network import MLP
+from hpo.training.families.mlp.pack_layout import PackLayout
+from hpo.training.families.mlp.pack_passes import PackedMLPs
+from hpo.training.families.mlp.parameters import MLPParameters
+from hpo.training.families.mlp.passes import MLPPasses
 from hpo.training.losses import loss_gradient
-from hpo.training.member import joined
-from hpo.training.model import MLP
-from hpo.training.pack_blocks import Linear, Shape, blocks, cut, zeros
-from hpo.training.pack_passes import PackPasses
-from hpo.training.parameters import FlatParameters
-from hpo.training.passes import Passes
-from hpo.training.random import DropoutMasks, PackedMasks, dropped
+from hpo.training.packs.run import joined
+from hpo.training.random import DropoutMasks, PackedMasks, apply_dropout
 from tests.support.packs import FEW, TOLERANCES, assert_near, endless, packs, single
 from tests.support.training import DEVICES, OBJECTIVES, toy_config, toy_data
 
@@ -29,25 +29,22 @@ class Together:
         self.configs = configs
         models = tuple(config.model for config in configs)
         width = max(model.width for model in models) + 3
-        self.shape = Shape(n_inputs=5, n_outputs=data.n_outputs, width=width, models=models)
-        self.blocks = blocks(self.shape)
-        self.values = zeros(self.blocks, self.dtype, device)
-        self.gradients = zeros(self.blocks, self.dtype, device)
+        self.layout = PackLayout(models, n_inputs=5, n_outputs=data.n_outputs, width=width)
+        self.values, self.gradients = (
+            [block.zeros(self.dtype, device) for block in self.layout.blocks] for _ in range(2)
+        )
         for buffer in self.gradients:
             buffer.fill_(float("nan"))
         for slot, flat in enumerate(values):
-            own = cut(self.shape, self.blocks, self.values, slot)
+            own = self.layout.cut(self.values, slot)
             for part, found in zip(own, flat.split([p.numel() for p in own]), strict=True):
                 part.copy_(found.view(part.shape))
         rates = [model.dropout for model in models]
         seeds = [config.training.seed for config in configs]
         masks = PackedMasks.of(seeds, rates, width, self.dtype, device) if any(rates) else None
         gradient = loss_gradient(configs[0].training.loss, data.task)
-        self.passes = PackPasses(self.shape, masks, gradient, self.dtype, device)
-
-    def linears(self, buffers) -> list[Linear]:
-        pairs = zip(self.blocks, buffers, strict=True)
-        return [linear for block, buffer in pairs for linear in block.linears(buffer)]
+        self.passes = PackedMLPs(self.layout, masks, gradient, self.dtype, device)
+        self.passes.bind(self.values, self.gradients)
 
     def run(self, x, y, n_rows, steps) -> None:
         """Of each network's batch the first rows count; the others are there to be ignored."""
@@ -55,17 +52,16 @@ class Together:
         is_row = torch.arange(x.shape[1], device=self.device) < counts
         weights = (is_row.to(self.dtype) / counts)[..., None]
         steps = torch.tensor(steps, device=self.device)
-        layers = self.linears(self.values), self.linears(self.gradients)
-        self.passes.run(*layers, x, y, weights, steps, dropped, PackedMasks.keys)
+        self.passes.run(x, y, weights, steps, apply_dropout, PackedMasks.keys)
 
     def own(self, slot: int) -> torch.Tensor:
-        return joined(cut(self.shape, self.blocks, self.gradients, slot))
+        return joined(self.layout.cut(self.gradients, slot))
 
     def padding(self, buffers) -> torch.Tensor:
         """All that belongs to no network."""
         is_padding = [torch.ones_like(buffer, dtype=torch.bool) for buffer in buffers]
         for slot in range(len(self.configs)):
-            for part in cut(self.shape, self.blocks, is_padding, slot):
+            for part in self.layout.cut(is_padding, slot):
                 part.zero_()
         return torch.cat([b[is_own] for b, is_own in zip(buffers, is_padding, strict=True)])
 
@@ -75,7 +71,7 @@ class Alone:
 
     def __init__(self, config: TrialConfig, data, values, device) -> None:
         network = MLP(5, data.n_outputs, config.model).to(device, values.dtype)
-        self.parameters = FlatParameters(network, values.dtype)
+        self.parameters = MLPParameters(network, values.dtype)
         self.parameters.values.copy_(values)
         model = config.model
         masks = None
@@ -83,7 +79,7 @@ class Alone:
             seed = config.training.seed
             masks = DropoutMasks(seed, model.dropout, model.depth, model.width, values.dtype)
         gradient = loss_gradient(config.training.loss, data.task)
-        self.passes = Passes(self.parameters, model.activation, masks, gradient, values.dtype)
+        self.passes = MLPPasses(self.parameters, model.activation, masks, gradient, values.dtype)
 
     def gradients(self, x, y, step) -> torch.Tensor:
         self.passes.run(x, y, step)
@@ -112,7 +108,7 @@ def test_gradients_and_outputs_are_those_of_each_network_alone(task, precision, 
     with torch.no_grad():
         pack = Together(configs, data, states, device)
         pack.run(x, y, n_rows, steps)
-        outputs = pack.passes.outputs(pack.linears(pack.values), x[0])
+        outputs = pack.passes.outputs(pack.values, [x[0]])
         for slot, (config, n, step) in enumerate(zip(configs, n_rows, steps, strict=True)):
             lone = Alone(config, data, states[slot], device)
             expected = lone.gradients(x[slot, :n], y[slot, :n], step)

@@ -6,9 +6,10 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from hpo.training import memory, pack_program
-from hpo.training.pack_program import Parts, Program
-from hpo.training.pack_update import Coefficients
+from hpo.training import memory
+from hpo.training.packs import program as pack_program
+from hpo.training.packs.program import Program, StepFunctions
+from hpo.training.packs.update import Coefficients
 from hpo.training.random import PackedMasks
 
 META = torch.device("meta")
@@ -37,7 +38,7 @@ def program(monkeypatch):
     monkeypatch.setattr(Program, "can_compile", True)
     made = Program(torch.device("cpu"))
     made._stream = SimpleNamespace(device=torch.device("cpu"))
-    made.parts = Parts(*[lambda: None] * 4)
+    made.functions = StepFunctions(*[lambda: None] * 4)
     return made
 
 
@@ -118,16 +119,16 @@ class CompilerError(RuntimeError):
 )
 def test_whatever_fails_in_compiling_the_step_is_made_without(program, monkeypatch, caplog, error):
     monkeypatch.setattr(pack_program, "_recorded", lambda step: None)
-    compiled = program.parts
+    compiled = program.functions
 
     def step():
-        if program.parts is compiled:
+        if program.functions is compiled:
             raise error
 
     with caplog.at_level(logging.WARNING):
         program.rehearse(step)
     assert caplog.messages == ["packs train without compiled kernels: Failed to find C compiler"]
-    assert program.parts == Parts()
+    assert program.functions == StepFunctions()
     assert not Program.can_compile
 
 
@@ -143,7 +144,7 @@ def test_a_worker_compiles_in_its_own_process(program):
 
 
 def test_an_error_of_the_step_itself_is_raised(program):
-    program.parts = Parts()
+    program.functions = StepFunctions()
     with pytest.raises(RuntimeError, match="capturing"):
         program.rehearse(refuse)
     assert Program.can_compile
@@ -166,7 +167,9 @@ def test_kernels_take_nothing_from_the_processor_and_serve_packs_of_any_size():
         given.append(examples)
         return module.forward
 
-    parts = Parts(*[torch.compile(part, dynamic=True, backend=backend) for part in Parts()])
+    functions = StepFunctions(
+        *[torch.compile(part, dynamic=True, backend=backend) for part in StepFunctions()]
+    )
     for n_slots, width in [(3, 24), (5, 40)]:
         masks = PackedMasks.of(range(n_slots), [0.1] * n_slots, width, torch.float32, META)
         steps = torch.zeros(n_slots, dtype=torch.int64, device=META)
@@ -177,10 +180,10 @@ def test_kernels_take_nothing_from_the_processor_and_serve_packs_of_any_size():
         values = torch.zeros(n_slots, width + 1, device=META)
         buffers = values, values.bfloat16(), values.bfloat16(), values + 1, values + 2, values[0]
         with torch.no_grad(), pack_program._for_any_size():
-            keys = parts.keys(masks, steps, n_slots, width)
-            parts.dropped(torch.zeros(n_slots, width, width, device=META), keys[0], masks)
-            scales = parts.scales(column, steps, coefficients, exact)
-            parts.update(*buffers, scales, coefficients)
-    assert len(given) == len(parts)
+            keys = functions.keys(masks, steps, n_slots, width)
+            functions.apply_dropout(torch.zeros(n_slots, width, width, device=META), keys[0], masks)
+            scales = functions.scales(column, steps, coefficients, exact)
+            functions.update(*buffers, scales, coefficients)
+    assert len(given) == len(functions)
     tensors = [x for examples in given for x in examples if isinstance(x, torch.Tensor)]
     assert {tensor.device for tensor in tensors} == {META}

@@ -8,15 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hpo.config.trial import OptimizerName
-from hpo.training import Run
 from hpo.training.checkpoint import OPTIMIZER, VALUES
-from hpo.training.member import MEAN, MEAN_SQUARE, VELOCITY, Member, joined
-from hpo.training.model import MLP
+from hpo.training.families.mlp.network import MLP
+from hpo.training.families.mlp.pack_layout import PackLayout
+from hpo.training.families.mlp.parameters import MLPParameters
 from hpo.training.optimizers import Optimizer
-from hpo.training.pack_blocks import Shape, blocks, cut, zeros
-from hpo.training.pack_update import PackOptimizer, scales, update
-from hpo.training.parameters import FlatParameters
+from hpo.training.packs.run import MEAN, MEAN_SQUARE, VELOCITY, PackedRun, joined
+from hpo.training.packs.update import PackOptimizer, scales, update
 from hpo.training.precision import master_dtype
+from hpo.training.trainer import Run
 from tests.support.packs import FEW, TOLERANCES, assert_near, endless, packs, single
 from tests.support.training import DEVICES, toy_config, toy_data
 
@@ -31,15 +31,17 @@ class Both:
         dtype = master_dtype(configs[0].training.precision)
         models = tuple(config.model for config in configs)
         width = max(model.width for model in models) + 2
-        self.shape = Shape(n_inputs=5, n_outputs=1, width=width, models=models)
-        self.blocks = blocks(self.shape)
-        self.values, self.gradients = (zeros(self.blocks, dtype, device) for _ in range(2))
+        self.layout = PackLayout(models, n_inputs=5, n_outputs=1, width=width)
+        self.blocks = self.layout.blocks
+        self.values, self.gradients = (
+            [block.zeros(dtype, device) for block in self.blocks] for _ in range(2)
+        )
         self.pack = PackOptimizer(configs, self.blocks, dtype, device)
         self.steps = torch.tensor([c.n_steps if c else 0 for c in checkpoints], device=device)
         self.alone = []
         for slot, (config, checkpoint) in enumerate(zip(configs, checkpoints, strict=True)):
             network = MLP(5, 1, config.model, seed=config.training.seed).to(device, dtype)
-            parameters = FlatParameters(network, dtype)
+            parameters = MLPParameters(network, dtype)
             optimizer = Optimizer(parameters, config.optimizer, config.training.gradient_clip)
             if checkpoint:
                 parameters.values.copy_(checkpoint.tensors[VALUES])
@@ -47,7 +49,7 @@ class Both:
                     memory.copy_(checkpoint.tensors[f"optimizer.{name}"])
             self.alone.append((parameters, optimizer))
             run = Run(key=slot, config=config, data=data)
-            flat = Member.of(run, checkpoint, device).tensors()
+            flat = PackedRun.of(run, checkpoint, device).tensors()
             for name in (VALUES, MEAN, MEAN_SQUARE):
                 self.put(name, slot, flat[name].to(device))
 
@@ -55,7 +57,7 @@ class Both:
         return {VALUES: self.values, MEAN: self.pack.mean, MEAN_SQUARE: self.pack.mean_square}[name]
 
     def put(self, name, slot, flat, into=None) -> None:
-        own = cut(self.shape, self.blocks, into or self.buffers(name), slot)
+        own = self.layout.cut(into or self.buffers(name), slot)
         for part, found in zip(own, flat.split([p.numel() for p in own]), strict=True):
             part.copy_(found.view(part.shape))
 
@@ -77,7 +79,7 @@ class Both:
                 if not self.configs[slot].optimizer.momentum:
                     del expected[MEAN]  # alone it is not kept, in a pack not looked at
             for name, theirs in {VALUES: parameters.values, **expected}.items():
-                ours = joined(cut(self.shape, self.blocks, self.buffers(name), slot))
+                ours = joined(self.layout.cut(self.buffers(name), slot))
                 assert_near(ours, theirs, tolerance)
 
 

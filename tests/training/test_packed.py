@@ -14,20 +14,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hpo.config.trial import METRICS, OptimizerName, TrialConfig
-from hpo.training import (
-    Checkpoint,
-    Failed,
-    Finished,
-    PackedTrainer,
-    Progress,
-    Result,
-    Run,
-    SingleTrainer,
-    Unplaced,
-    packed,
-)
-from hpo.training.checkpoint import VALUES
-from hpo.training.packed import padded_width
+from hpo.training.checkpoint import VALUES, Checkpoint
+from hpo.training.families.mlp.pack_layout import padded_width
+from hpo.training.packs import trainer as packed
+from hpo.training.packs.trainer import PackedTrainer
+from hpo.training.record import Result
+from hpo.training.single import SingleTrainer
+from hpo.training.trainer import Failed, Finished, Progress, Run, Unplaced
 from tests.support.packs import (
     FEW,
     KEY,
@@ -275,10 +268,10 @@ def test_as_many_newcomers_are_taken_as_there_is_memory_for(monkeypatch):
     """A pack of more than three runs lacks memory here; those turned away may come again."""
 
     class Pack(packed.Pack):
-        def __init__(self, kind, members) -> None:
+        def __init__(self, key, members) -> None:
             if len(members) > 3:
                 raise RuntimeError("CUDA out of memory. Tried to allocate 20.00 MiB.\nMore of it.")
-            super().__init__(kind, members)
+            super().__init__(key, members)
 
     monkeypatch.setattr(packed, "Pack", Pack)
     data = toy_data(n_rows=150)
@@ -294,7 +287,7 @@ def test_as_many_newcomers_are_taken_as_there_is_memory_for(monkeypatch):
     away = [event.key for event in endings.others]
     assert all(isinstance(event, Unplaced) for event in endings.others)
     assert len(away) == 3
-    assert trainer.describe()[0].startswith("3 of")
+    assert trainer.describe()[0].startswith("3 runs")
     endings.note(trainer.advance(math.inf))
     for key in set(range(6)) - set(away):
         assert_same(endings, key, alone(configs[key], data, CPU))
@@ -307,7 +300,7 @@ def test_a_pack_that_runs_out_of_memory_at_work_touches_no_other(monkeypatch):
 
     def failing(pack):
         nonlocal n_left
-        is_small = pack.kind.width == 16
+        is_small = pack.key.size == 16
         n_left -= is_small
         if is_small and n_left == 0:
             raise RuntimeError("CUDA out of memory. Tried to allocate 2 GiB")
@@ -328,7 +321,7 @@ def test_an_error_that_is_no_lack_of_memory_is_raised():
 
 
 def test_an_error_in_making_a_pack_is_not_taken_for_lack_of_memory(monkeypatch):
-    def make(kind, members):
+    def make(key, members):
         raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
 
     monkeypatch.setattr(packed, "Pack", make)
@@ -460,10 +453,10 @@ def test_nothing_is_told_of_a_run_by_the_pack_that_it_left(monkeypatch):
     trainer.evict(0)
     made = packed.Pack
 
-    def make(kind, members):
-        if kind.width == 16:
+    def make(key, members):
+        if key.size == 16:
             raise RuntimeError("out of memory")
-        return made(kind, members)
+        return made(key, members)
 
     monkeypatch.setattr(packed, "Pack", make)
     other = toy_config(model={"width": 24}, seed=1, batch_size=300)
@@ -495,14 +488,13 @@ def test_what_differs_in_kind_goes_to_another_pack():
     trainer.advance(0.0)
     lines = sorted(trainer.describe())
     assert [line.split()[0] for line in lines] == ["1"] * 6 + ["3"]
-    assert lines[-1].startswith("3 of width 16 and depth to 4, float32, batches of 64: ")
-    assert sum("width 24" in line for line in lines) == 1
+    assert lines[-1].startswith("3 runs, float32, batches of 64: ")
     assert sum("float64" in line for line in lines) == 1
     assert sum("batches of 32" in line for line in lines) == 1
-    (alone_in_its_pack,) = [line for line in lines if "width 24" in line]
     n_own = 17 * (5 + 17 + 1) + 2 * 17 + 1
     n_padded = 24 * (5 + 24 + 1) + 2 * 24 + 1
-    assert alone_in_its_pack.endswith(f": {1 - n_own / n_padded:.0%} padding")
+    padding = f": {1 - n_own / n_padded:.0%} padding"
+    assert sum(line.endswith(padding) for line in lines) == 1
 
 
 def test_padding_is_bounded():
@@ -550,10 +542,10 @@ def test_a_pack_shrinks_when_a_run_leaves():
     for n_steps in (5, 1):
         for _ in range(n_steps):
             trainer.advance(0.0)
-        sizes.append(trainer.describe()[0][:4])
+        sizes.append(trainer.describe()[0][:6])
     trainer.evict(1)
     trainer.advance(0.0)
-    assert [*sizes, trainer.describe()[0][:4]] == ["3 of", "2 of", "1 of"]
+    assert [*sizes, trainer.describe()[0][:6]] == ["3 runs", "2 runs", "1 runs"]
 
 
 def test_nothing_of_a_pack_is_kept_when_its_runs_have_left():
@@ -561,7 +553,7 @@ def test_nothing_of_a_pack_is_kept_when_its_runs_have_left():
     trainer = started(PackedTrainer(CPU, 2), toy_config(), data)
     trainer.advance(0.0)
     (pack,) = trainer._packs.values()
-    seen = [weakref.ref(pack), weakref.ref(pack.kind.feed)]
+    seen = [weakref.ref(pack), weakref.ref(pack.key.loader)]
     del pack
     gc.disable()
     try:

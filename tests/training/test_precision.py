@@ -3,7 +3,8 @@ import platform
 import pytest
 import torch
 
-from hpo.training import describe_environment, precision, resolve_precision
+from hpo.training import precision
+from hpo.training.precision import describe_environment, resolve_precision
 
 CPU = torch.device("cpu")
 

@@ -7,7 +7,7 @@ from hpo.training.random import (
     DropoutMasks,
     PackedMasks,
     Stream,
-    dropped,
+    apply_dropout,
     key,
     permutation,
     permutations,
@@ -116,7 +116,7 @@ def test_masks_of_a_pack_are_those_of_each_run(device):
     x = torch.rand(4, 50, 37, dtype=torch.float64, device=device) + 1
     for layer in range(n_layers):
         n = 4 - layer  # deeper layers belong to the first runs alone
-        found = dropped(x[:n], keys[layer, :n], packed)
+        found = apply_dropout(x[:n], keys[layer, :n], packed)
         for slot in range(n):
             run = masks(seeds[slot], rates[slot], n_layers, 37, torch.float64)
             expected = x[slot] * run.draw(steps[slot], 50, device)[layer] * run.scale

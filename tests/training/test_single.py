@@ -8,9 +8,11 @@ import pytest
 import torch
 from torch import nn
 
-from hpo.config.trial import LOSSES, Activation, OptimizerName, TrialConfig
-from hpo.training import MLP, TrainingData, train
-from hpo.training.batches import Feed
+from hpo.config.trial import LOSSES, OptimizerName, TrialConfig
+from hpo.training.batches import BatchLoader, TrainingData
+from hpo.training.families.mlp import Activation
+from hpo.training.families.mlp.network import MLP
+from hpo.training.single import train
 from tests.support.paths import ROOT
 from tests.support.training import toy_config, toy_data
 
@@ -26,7 +28,7 @@ FUNCTIONS = {
 def by_torch(config: TrialConfig, data: TrainingData, n_epochs: int) -> dict[str, torch.Tensor]:
     """Train with autograd and torch.optim on the engine's own batches; the weights."""
     training, optimizer = config.training, config.optimizer
-    network = MLP(data.x_train.shape[1], data.n_outputs, config.model, seed=training.seed)
+    network = MLP(data.n_inputs, data.n_outputs, config.model, seed=training.seed)
     weights = [p for p in network.parameters() if p.ndim == 2]
     biases = [p for p in network.parameters() if p.ndim == 1]
     groups = [
@@ -38,9 +40,9 @@ def by_torch(config: TrialConfig, data: TrainingData, n_epochs: int) -> dict[str
     kind = getattr(torch.optim, names[optimizer.name])
     made = kind(groups, lr=optimizer.learning_rate, **options)
     loss = LOSSES[data.task][0] if training.loss == "auto" else training.loss
-    feed = Feed(data, torch.device("cpu"))
+    loader = BatchLoader(data, torch.device("cpu"))
     for epoch in range(n_epochs):
-        for x, y in feed.batches(training.seed, epoch, training.batch_size):
+        for x, y in loader.batches(training.seed, epoch, training.batch_size):
             made.zero_grad()
             FUNCTIONS[loss](network(x), y).backward()
             if training.gradient_clip:
@@ -92,7 +94,7 @@ def test_one_layer_and_many(depth):
 
 def test_it_needs_torch_and_the_standard_library_alone():
     """A process in which every other package is out of reach, and so are hpo's other rooms, but
-    for two modules of plain values that need the standard library alone. Tests of training, which
+    for a few modules of plain values that need the standard library alone. Tests of training, which
     a GPU machine without anything else runs, make do with pytest and hypothesis, or skip."""
     program = """
 import importlib, pathlib, sys
@@ -104,14 +106,14 @@ assert not allowed & {"hpo", "polars", "optuna", "pydantic", "sqlalchemy", "skle
 
 class Wall:
     def find_spec(self, name, path=None, target=None):
-        values = {f"hpo.config.{value}" for value in ("errors", "trial", "version")}
+        values = {f"hpo.config.{value}" for value in ("errors", "families", "trial", "version")}
         ours = name in values | {"hpo", "hpo.config"} or name.startswith("hpo.training")
         if not ours and name.partition(".")[0] not in allowed:
             raise ModuleNotFoundError(f"{name} is walled off", name=name)
 
 sys.meta_path.insert(0, Wall())
-import hpo.training
-print(hpo.training.SingleTrainer("cpu").device)
+from hpo.training.single import SingleTrainer
+print(SingleTrainer("cpu").device)
 for path in sorted(pathlib.Path("tests/training").glob("test_*.py")):
     try:
         importlib.import_module(f"tests.training.{path.stem}")

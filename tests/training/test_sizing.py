@@ -1,7 +1,9 @@
 import pytest
 import torch
 
-from hpo.training import PackedTrainer, SingleTrainer, sizing
+from hpo.training import sizing
+from hpo.training.packs.trainer import PackedTrainer
+from hpo.training.single import SingleTrainer
 from tests.support.training import toy_config, toy_data
 
 CPU = torch.device("cpu")

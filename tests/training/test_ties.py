@@ -7,8 +7,11 @@ import pytest
 import torch
 
 from hpo.config.trial import MetricName, TrialConfig
-from hpo.training import PackedTrainer, Run, SingleTrainer, TrainingData, train
+from hpo.training.batches import TrainingData
+from hpo.training.packs.trainer import PackedTrainer
 from hpo.training.record import Record
+from hpo.training.single import SingleTrainer, train
+from hpo.training.trainer import Run
 from tests.support.packs import KEY, alone, checkpoint_after, finish, started, together
 from tests.support.paths import EARLIER_VERSIONS
 from tests.support.training import DEVICES, rare_data, toy_config, toy_data
@@ -32,7 +35,7 @@ def noted(metric: MetricName, *epochs: tuple[float, float], patience: int = 2) -
     record = Record.of(config, None, CPU)
     for value, loss in epochs:
         assert not record.is_over
-        record.note(value, loss, is_finite=True)
+        record.add_epoch(value, loss, is_finite=True)
     return record
 
 

@@ -1,1 +1,4 @@
-"""The report: a study as one HTML file that opens offline."""
+"""The report of a study: one HTML file that opens offline.
+
+For others: `writing.write_report`.
+"""

@@ -1,13 +1,11 @@
-"""Scikit-learn's gradient boosting and a linear model, by their defaults on the study's own split.
+"""Baselines: scikit-learn's gradient boosting and a linear model with their defaults.
 
-They see what the trials see: the same columns, fitted on the training part alone. Each has a limit
-of rows and of seconds; what came of it is said.
+They get what the trials get: the same columns, fitted on the training part alone. Each has a limit
+of rows and of seconds; its note says which limit it met.
 """
 
 import time
 import warnings
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,49 +16,38 @@ from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression, Ridge
-from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
 from threadpoolctl import threadpool_limits
 
 from hpo.data.dataset import Dataset, Part
-from hpo.training import evaluate
+from hpo.models.ensemble import as_logits
+from hpo.results.report.comparison import ComparedModel
+from hpo.training.metrics import evaluate
 
 Floats = NDArray[np.float64]
-MAX_ROWS = 100_000
-MAX_SECONDS = 30.0
-N_TREES, TREES_A_STEP = 100, 10
-N_DESCENTS, DESCENTS_A_STEP = 500, 100
-FEW_CELLS = 1_000_000
+_MAX_ROWS = 100_000
+_MAX_SECONDS = 30.0
+_N_TREES, _TREES_A_STEP = 100, 10
+_N_DESCENTS, _DESCENTS_A_STEP = 500, 100
+_FEW_CELLS = 1_000_000
 """Cells of a training part up to which one thread is as fast as many, and faster on busy cores."""
-N_NATIVE = 254
-"""Categories that scikit-learn's trees tell apart in a column; rarer ones count as missing."""
-SMALLEST = float(np.finfo(np.float32).tiny)
+_MAX_CATEGORIES = 255
+"""Categories of a column that the trees tell apart; the rarest share a code."""
 
-
-@dataclass(frozen=True, kw_only=True)
-class Baseline:
-    """A fitted baseline.
-
-    Attributes:
-        note: how it was fitted, and which limit it met.
-        metrics: `validation` and `test`, each by metric; without those that have no value there.
-    """
-
-    name: str
-    note: str
-    seconds: float
-    metrics: dict[str, dict[str, float]]
+_Fitted = tuple[ColumnTransformer, Any, str]
+"""A fitted preparation of the columns, a fitted estimator, and a note on how it was fitted."""
 
 
 def fit_baselines(
-    dataset: Dataset, *, max_rows: int = MAX_ROWS, max_seconds: float = MAX_SECONDS
-) -> list[Baseline]:
-    """Fit both on the training part.
+    dataset: Dataset, *, max_rows: int = _MAX_ROWS, max_seconds: float = _MAX_SECONDS
+) -> list[ComparedModel]:
+    """Fit both baselines on the training part, and measure them on the others.
 
     Args:
         dataset: the study's.
-        max_rows: of the training part; of more, so many are drawn.
-        max_seconds: for each, looked at between a few dozen iterations.
+        max_rows: rows of the training part to use; they are drawn at random.
+        max_seconds: for each baseline, checked every few dozen iterations.
     """
     train, n_rows = dataset.part("train"), len(dataset.split.train)
     drawn = ""
@@ -69,135 +56,100 @@ def fit_baselines(
         train = Part(*(tensor[torch.from_numpy(np.sort(rows))] for tensor in train))
         drawn = f"{max_rows:,} of the {n_rows:,} training rows; "
     x, y = _matrix(train), train.y.numpy()
-    with threadpool_limits(1 if x.size <= FEW_CELLS else None):
-        return [
-            _fitted(dataset, x, y, name, fit, drawn, max_seconds)
-            for name, fit in (("gradient boosting", _boosting), ("linear model", _linear))
+    fits = {"gradient boosting": _boosting, "linear model": _linear}
+    found = []
+    with threadpool_limits(1 if x.size <= _FEW_CELLS else None):
+        for name, fit in fits.items():
+            started = time.perf_counter()
+            prepare, model, note = fit(dataset, x, y, started + max_seconds)
+            seconds = time.perf_counter() - started
+            parts = {"validation": dataset.part("val"), "test": dataset.part("test")}
+            metrics = {
+                part: _evaluate(dataset, prepare, model, rows)
+                for part, rows in parts.items()
+                if len(rows.y)
+            }
+            note = f"{drawn}{note}; fitted in {seconds:.1f} s"
+            found.append(ComparedModel(name=name, kind="baseline", note=note, metrics=metrics))
+    return found
+
+
+def _boosting(dataset: Dataset, x: Floats, y: NDArray[Any], deadline: float) -> _Fitted:
+    numbers, categories = _places(dataset)
+    is_empty = np.isnan(x[:, numbers]).all(axis=0)  # the trees cannot bin such a column
+    encoder = OrdinalEncoder(
+        handle_unknown="use_encoded_value", unknown_value=np.nan, max_categories=_MAX_CATEGORIES
+    )
+    zeros = SimpleImputer(strategy="constant", fill_value=0.0, keep_empty_features=True)
+    prepare = ColumnTransformer(
+        [
+            ("categories", encoder, categories),
+            ("numbers", "passthrough", numbers[~is_empty]),
+            ("empty", zeros, numbers[is_empty]),
         ]
-
-
-Fitted = tuple[Callable[[Floats], Floats], str]
-"""What predicts (rows,) values or (rows, n_classes) probabilities, and how it was fitted."""
-Fit = Callable[[Dataset, Floats, NDArray[Any], float], Fitted]
-
-
-def _fitted(
-    dataset: Dataset,
-    x: Floats,
-    y: NDArray[Any],
-    name: str,
-    fit: Fit,
-    drawn: str,
-    max_seconds: float,
-) -> Baseline:
-    began = time.perf_counter()
-    predict, note = fit(dataset, x, y, began + max_seconds)
-    seconds = time.perf_counter() - began
-    parts = {"validation": dataset.part("val"), "test": dataset.part("test")}
-    metrics = {
-        said: _evaluate(dataset, predict, part) for said, part in parts.items() if len(part.y)
-    }
-    return Baseline(name=name, note=drawn + note, seconds=seconds, metrics=metrics)
-
-
-def _boosting(dataset: Dataset, x: Floats, y: NDArray[Any], deadline: float) -> Fitted:
-    n_numeric = len(dataset.schema.numbers)
-    known = [_frequent(column) for column in x[:, n_numeric:].T]
-    empty = np.flatnonzero(np.isnan(x).all(axis=0))  # which the trees would stumble over
-    kind = _kind(dataset, HistGradientBoostingRegressor, HistGradientBoostingClassifier)
+    )
+    is_regression = dataset.schema.task == "regression"
+    kind = HistGradientBoostingRegressor if is_regression else HistGradientBoostingClassifier
     trees = kind(
         max_iter=0,
         early_stopping=False,
         warm_start=True,
         random_state=0,
-        categorical_features=list(range(n_numeric, x.shape[1])),
+        categorical_features=list(range(len(categories))),
     )
-
-    def renumbered(rows: Floats) -> Floats:
-        """Categories by their rank in training; NaN where the trees do not know them."""
-        rows = rows.copy()
-        rows[:, empty] = 0.0
-        for at, values in enumerate(known, start=n_numeric):
-            place = np.searchsorted(values, rows[:, at]).clip(max=len(values) - 1)
-            rows[:, at] = np.where(values[place] == rows[:, at], place, np.nan)
-        return rows
-
-    ready = renumbered(x)
-    while trees.max_iter < N_TREES and (trees.max_iter == 0 or time.perf_counter() < deadline):
-        trees.set_params(max_iter=trees.max_iter + TREES_A_STEP)
+    ready = prepare.fit_transform(x)
+    while trees.max_iter < _N_TREES and (trees.max_iter == 0 or time.perf_counter() < deadline):
+        trees.set_params(max_iter=trees.max_iter + _TREES_A_STEP)
         trees.fit(ready, y)
-    limit = "" if trees.max_iter == N_TREES else ", when its time was up"
-    note = f"{kind.__name__}, {trees.max_iter} iterations{limit}"
-    return lambda rows: _outputs(trees, renumbered(rows), dataset), note
+    limit = "" if trees.max_iter == _N_TREES else ", stopped by the time limit"
+    return prepare, trees, f"{kind.__name__}, {trees.max_iter} iterations{limit}"
 
 
-def _linear(dataset: Dataset, x: Floats, y: NDArray[Any], deadline: float) -> Fitted:
-    prepare = _prepared(dataset)
+def _linear(dataset: Dataset, x: Floats, y: NDArray[Any], deadline: float) -> _Fitted:
+    numbers, categories = _places(dataset)
+    imputer = SimpleImputer(strategy="median", add_indicator=True, keep_empty_features=True)
+    prepare = ColumnTransformer(
+        [
+            ("numbers", make_pipeline(imputer, StandardScaler()), numbers),
+            ("categories", OneHotEncoder(handle_unknown="ignore"), categories),
+        ]
+    )
     ready = prepare.fit_transform(x)
     if dataset.schema.task == "regression":
-        ridge = Ridge().fit(ready, y)
-        return lambda rows: _outputs(ridge, prepare.transform(rows), dataset), "Ridge, alpha = 1"
-    model = LogisticRegression(max_iter=DESCENTS_A_STEP, warm_start=True)
+        return prepare, Ridge().fit(ready, y), "Ridge, alpha = 1"
+    model = LogisticRegression(max_iter=_DESCENTS_A_STEP, warm_start=True)
     n_done, limit = 0, ", not converged"
-    while n_done < N_DESCENTS and (n_done == 0 or time.perf_counter() < deadline):
+    while n_done < _N_DESCENTS and (n_done == 0 or time.perf_counter() < deadline):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
             model.fit(ready, y)
         n_done += int(model.n_iter_.max())
-        if model.n_iter_.max() < DESCENTS_A_STEP:
+        if model.n_iter_.max() < _DESCENTS_A_STEP:
             limit = ""
             break
-    note = f"LogisticRegression, C = 1, {n_done} iterations{limit}"
-    return lambda rows: _outputs(model, prepare.transform(rows), dataset), note
+    return prepare, model, f"LogisticRegression, C = 1, {n_done} iterations{limit}"
 
 
-def _prepared(dataset: Dataset) -> ColumnTransformer:
-    """Numbers scaled, their gaps filled by the median and marked; categories one-hot."""
-    n_numeric, n_text = len(dataset.schema.numbers), len(dataset.schema.categorical)
-    numbers: Pipeline = make_pipeline(
-        SimpleImputer(strategy="median", add_indicator=True, keep_empty_features=True),
-        StandardScaler(),
-    )
-    places = np.arange(n_numeric + n_text)
-    return ColumnTransformer(
-        [
-            ("numbers", numbers, places[:n_numeric]),
-            ("categories", OneHotEncoder(handle_unknown="ignore"), places[n_numeric:]),
-        ]
-    )
+def _places(dataset: Dataset) -> tuple[NDArray[np.int_], NDArray[np.int_]]:
+    """Columns of numbers and of categories in a matrix."""
+    n_numbers, n_texts = len(dataset.schema.numbers), len(dataset.schema.categorical)
+    return np.arange(n_numbers), np.arange(n_numbers, n_numbers + n_texts)
 
 
 def _matrix(part: Part) -> Floats:
     return np.concatenate([part.x_num.numpy(), part.x_cat.numpy()], axis=1).astype(float)
 
 
-def _frequent(column: Floats) -> Floats:
-    """The most frequent values of a column, ascending."""
-    values, counts = np.unique(column, return_counts=True)
-    return np.sort(values[np.argsort(-counts, kind="stable")[:N_NATIVE]])
-
-
-def _kind(dataset: Dataset, regressor: Any, classifier: Any) -> Any:
-    return regressor if dataset.schema.task == "regression" else classifier
-
-
-def _outputs(model: Any, rows: Any, dataset: Dataset) -> Floats:
-    if dataset.schema.task == "regression":
-        return np.asarray(model.predict(rows), dtype=float)
-    outputs = np.zeros((rows.shape[0], len(dataset.schema.classes)))
-    outputs[:, model.classes_.astype(int)] = model.predict_proba(rows)
-    return outputs
-
-
 def _evaluate(
-    dataset: Dataset, predict: Callable[[Floats], Floats], part: Part
+    dataset: Dataset, prepare: ColumnTransformer, model: Any, part: Part
 ) -> dict[str, float]:
     """Every metric that has a value on the part, by the functions that measure the trials."""
-    outputs = torch.from_numpy(predict(_matrix(part)))
-    schema = dataset.schema
-    if schema.task == "regression":
-        return evaluate(schema.task, 0, outputs[:, None], part.y, 0.0, 1.0)
-    logits = outputs.clip(min=SMALLEST).log()
-    if schema.task == "binary":
-        logits = logits[:, 1:] - logits[:, :1]
-    return evaluate(schema.task, len(schema.classes), logits, part.y, 0.0, 1.0)
+    rows, task, n_classes = prepare.transform(_matrix(part)), dataset.schema.task, 0
+    if task == "regression":
+        outputs = model.predict(rows)
+    else:
+        n_classes = len(dataset.schema.classes)
+        outputs = np.zeros((len(part.y), n_classes))
+        outputs[:, model.classes_.astype(int)] = model.predict_proba(rows)
+    logits = as_logits(task, torch.from_numpy(outputs))
+    return evaluate(task, n_classes, logits, part.y, 0.0, 1.0)

@@ -1,29 +1,26 @@
 """How good the leaders are: intervals, and the winner beside the default and the baselines.
 
-Intervals are of the validation part. Test metrics are those that an export would show, kept beside
-the weights; only of the winner are predictions on test rows made, for a picture.
+Intervals are of the validation part. Test metrics are the ones that an export shows, stored beside
+the weights. Only the winner predicts on test rows here, for a figure.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from hpo.config.errors import ArtifactError
 from hpo.files.store import ArtifactStore
 from hpo.models.experiment import Experiment
 from hpo.models.model import Model
-from hpo.results.report.baselines import Baseline
 from hpo.results.report.intervals import Interval, interval, resampled
 from hpo.results.stored import stored_model, test_metrics
 from hpo.study.leaderboard import Row
 from hpo.study.study import Study
 
-Array = NDArray[Any]
 N_WITH_INTERVAL = 10
-"""So many of the leaders have an interval, and so has the default."""
+"""The first leaders that get an interval; the default gets one too."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,9 +28,10 @@ class Leader:
     """A row of the leaderboard.
 
     Attributes:
-        metric: the objective's, on the validation part in float32; None where it is unknown.
-        interval: of it.
-        behind: how much worse than the winner's it is, pair by pair; None for the winner itself.
+        metric: the objective's metric on the validation part in float32; None if unknown.
+        interval: of the metric.
+        behind: how much worse than the winner the trial is, on the same resamples; None for the
+            winner itself.
     """
 
     rank: int
@@ -44,18 +42,19 @@ class Leader:
 
     @property
     def is_level(self) -> bool:
-        """Whether the validation part cannot tell it from the winner."""
+        """Whether the validation part cannot tell the trial from the winner."""
         return self.behind is not None and self.behind.low <= 0 <= self.behind.high
 
 
 @dataclass(frozen=True, kw_only=True)
 class ComparedModel:
-    """Who is compared: the winner, the default configuration, a baseline.
+    """The winner, the default configuration or a baseline.
 
     Attributes:
         kind: `winner`, `default` or `baseline`.
-        metrics: `validation` and, where they are known, `test`, each by metric; without those that
-            have no value there.
+        note: what there is to know about its metrics.
+        metrics: by part (`validation` and, if known, `test`) and metric; metrics that have no
+            value on the part are left out.
     """
 
     name: str
@@ -63,34 +62,39 @@ class ComparedModel:
     note: str
     metrics: dict[str, dict[str, float]]
 
+    @property
+    def title(self) -> str:
+        """The name, after the kind of a trial."""
+        return self.name if self.kind == "baseline" else f"{self.kind}, {self.name}"
+
 
 @dataclass(frozen=True, kw_only=True)
-class OnTest:
-    """The winner's predictions on the test part: values or probabilities, and the truth."""
+class TestPredictions:
+    """The winner's predictions on the test part (values or probabilities), and the targets."""
 
-    outputs: Array
-    y: Array
+    outputs: NDArray[Any]
+    y: NDArray[Any]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Models:
-    """The weights of a study's trials, as far as they are there."""
+    """The models of a study's trials whose weights are in the artifact store."""
 
     study: Study
     store: ArtifactStore
     experiment: Experiment
 
     def load(self, row: Row) -> Model | None:
-        """A COMPLETE trial's model; None where its weights are gone."""
-        if "artifact" not in row.user_attrs:  # another program told it
+        """A COMPLETE trial's model; None if its weights are gone."""
+        if "artifact" not in row.user_attrs:  # the trial was run by another program
             return None
         try:
             return stored_model(self.store, row)
         except ArtifactError:
             return None
 
-    def contender(self, row: Row, kind: str) -> ComparedModel:
-        """A trial beside others; without weights or a test part there are no test metrics."""
+    def compared(self, row: Row, kind: str) -> ComparedModel:
+        """A trial with its metrics; without weights or a test part there are no test metrics."""
         model = self.load(row)
         metrics = {"validation": row.metrics if model is None else model.metrics}
         note = "its weights are not in the artifact store: no test metrics"
@@ -100,56 +104,40 @@ class Models:
             note = "" if test else "the study has no test part"
         return ComparedModel(name=f"trial {row.number}", kind=kind, note=note, metrics=metrics)
 
-    def on_test(self, winner: Row) -> OnTest | None:
-        """What the winner predicts on the test part, where there is one."""
+    def on_test(self, winner: Row) -> TestPredictions | None:
+        """The winner's predictions on the test part, if there is one."""
         part = self.experiment.dataset.part("test")
         if not len(part.y) or (model := self.load(winner)) is None:
             return None
         outputs = model.outputs(part.x_num, part.x_cat)
-        return OnTest(outputs=outputs.numpy(), y=part.y.numpy())
+        return TestPredictions(outputs=outputs.numpy(), y=part.y.numpy())
 
 
 def leaders(models: Models, ranked: Sequence[Row], top: int) -> list[Leader]:
-    """The first rows of the leaderboard, and the default's; intervals where weights are there."""
-    metric = models.study.definition.objective.metric
+    """The first rows of the leaderboard and the default, with intervals if weights are stored."""
+    objective = models.study.definition.objective.metric
     found = [
-        Leader(rank=rank, row=row, metric=row.metrics.get(metric, row.value))
+        Leader(rank=rank, row=row, metric=row.metrics.get(objective, row.value))
         for rank, row in enumerate(ranked, start=1)
         if rank <= top or row.number == 0
     ]
-    part, task = models.experiment.dataset.part("val"), models.experiment.dataset.schema.task
-    outputs = {}
+    dataset = models.experiment.dataset
+    part, schema = dataset.part("val"), dataset.schema
+    logits = {}
     for leader in found:
         number, is_due = leader.row.number, leader.rank <= N_WITH_INTERVAL or not leader.row.number
         if is_due and (model := models.load(leader.row)) is not None:
-            outputs[number] = model.outputs(part.x_num, part.x_cat).numpy()
-    if not outputs:
+            logits[number] = model.logits(part.x_num, part.x_cat)
+    if not logits:
         return found
-    values = resampled(metric, task, part.y.numpy(), list(outputs.values()))
-    by_number = dict(zip(outputs, values.T, strict=True))
-    sign = models.study.definition.direction.sign
-    return [_with_intervals(leader, by_number, ranked[0].number, sign) for leader in found]
-
-
-def _with_intervals(
-    leader: Leader, values: dict[int, NDArray[np.float64]], winner: int, sign: float
-) -> Leader:
-    own = values.get(leader.row.number)
-    if own is None:
-        return leader
-    behind = None
-    if winner in values and leader.row.number != winner:
-        behind = interval(sign * (own - values[winner]))
-    return Leader(
-        rank=leader.rank,
-        row=leader.row,
-        metric=leader.metric,
-        interval=interval(own),
-        behind=behind,
-    )
-
-
-def as_contender(baseline: Baseline) -> ComparedModel:
-    """A baseline beside others."""
-    note = f"{baseline.note}; fitted in {baseline.seconds:.1f} s"
-    return ComparedModel(name=baseline.name, kind="baseline", note=note, metrics=baseline.metrics)
+    n_classes = len(schema.classes)
+    values = resampled(objective, schema.task, n_classes, list(logits.values()), part.y)
+    by_number = dict(zip(logits, values.T, strict=True))
+    winner, sign = by_number.get(ranked[0].number), models.study.definition.direction.sign
+    for place, leader in enumerate(found):
+        own = by_number.get(leader.row.number)
+        if own is not None:
+            is_behind = winner is not None and leader.rank > 1
+            behind = interval(sign * (own - winner)) if is_behind else None
+            found[place] = replace(leader, interval=interval(own), behind=behind)
+    return found

@@ -1,6 +1,6 @@
-"""What a report says: gathered from a study's rows, its table and its weights.
+"""The content of a report, gathered from a study's trials, its table and its weights.
 
-All trials are read once, so that every part of the report is of the same moment.
+All trials are read once, so that every part of the report shows the same moment.
 """
 
 from collections import Counter
@@ -12,19 +12,11 @@ from optuna.trial import FrozenTrial, TrialState
 
 from hpo.config.trial import metric_label
 from hpo.files.store import ArtifactStore
-from hpo.models.tables import load_experiment
+from hpo.models.experiment import load_experiment
+from hpo.results.report import effort
 from hpo.results.report.baselines import fit_baselines
-from hpo.results.report.comparison import (
-    ComparedModel,
-    Leader,
-    Models,
-    OnTest,
-    as_contender,
-    leaders,
-)
-from hpo.results.report.effort import Occupancy, Saved, occupancy, saved_by_pruning
-from hpo.results.report.param_figures import importances
-from hpo.results.report.summary import TableSummary, summarise
+from hpo.results.report.comparison import ComparedModel, Leader, Models, TestPredictions, leaders
+from hpo.results.report.summary import TableSummary, summarize
 from hpo.study.leaderboard import Row, ranked
 from hpo.study.leaderboard import row as as_row
 from hpo.study.retraining import read_confirmed
@@ -34,17 +26,16 @@ from hpo.study.study import Study
 
 @dataclass(frozen=True, kw_only=True)
 class Content:
-    """All that is said of a study.
+    """Everything that a report shows.
 
     Attributes:
         positive: the positive class of a binary task.
-        trials: every one, by number.
-        ranked: the COMPLETE ones, best first.
+        trials: all trials by number.
+        ranked: COMPLETE trials, best first.
         leaders: the first of them.
-        contenders: the winner, the default and the baselines; empty before there is a winner.
-        importances: by param; None while there are too few COMPLETE trials, or they are level.
-        reasons: why trials failed or diverged, and how many did, the most frequent first.
-        written: when, in UTC.
+        compared: the winner, the default and the baselines; empty before there is a winner.
+        reasons: the most frequent reasons why trials failed or diverged, with their counts.
+        written: the time of writing in UTC.
     """
 
     study: Study
@@ -55,11 +46,10 @@ class Content:
     trials: Sequence[FrozenTrial]
     ranked: Sequence[Row]
     leaders: Sequence[Leader]
-    contenders: Sequence[ComparedModel]
-    on_test: OnTest | None
-    importances: dict[str, float] | None
-    saved: Saved | None
-    occupancy: Occupancy | None
+    compared: Sequence[ComparedModel]
+    on_test: TestPredictions | None
+    saved: effort.PruningSavings | None
+    concurrency: effort.Concurrency | None
     reasons: Sequence[tuple[str, int]]
     written: datetime
 
@@ -70,25 +60,25 @@ class Content:
 
     @property
     def metric(self) -> str:
-        """The objective's."""
+        """The objective's metric."""
         return self.study.definition.objective.metric
 
     def label(self, metric: str) -> str:
-        """A metric's name, with the class that it is of, if it is of one."""
+        """A metric's name, with the positive class if the metric depends on it."""
         return metric_label(metric, self.positive)
 
 
 def gather(study: Study, store: ArtifactStore, top: int) -> Content:
-    """Read a study, and compute what only its models and its table can tell.
+    """Read a study, measure its leaders and fit the baselines.
 
     Args:
-        study: in any state; without a COMPLETE trial there is nothing of models.
+        study: in any state; without a COMPLETE trial no model is looked at.
         store: the study's.
         top: rows of the leaderboard.
 
     Raises:
         InputError: `store` is not the study's.
-        ArtifactError: its table cannot be read.
+        ArtifactError: the study's table cannot be read.
     """
     study.check_store(store.id)
     definition = study.definition
@@ -100,45 +90,44 @@ def gather(study: Study, store: ArtifactStore, top: int) -> Content:
     return Content(
         study=study,
         status=status,
-        table=summarise(experiment.table.frame, experiment.dataset),
+        table=summarize(experiment.table.frame, experiment.dataset),
         classes=experiment.dataset.schema.classes,
         positive=experiment.dataset.schema.positive,
         trials=trials,
         ranked=rows,
         leaders=leaders(models, rows, top),
-        contenders=_contenders(models, trials, rows),
+        compared=_compared(models, trials, rows),
         on_test=models.on_test(rows[0]) if rows else None,
-        importances=importances(trials, definition.direction),
-        saved=saved_by_pruning(trials),
-        occupancy=occupancy(trials),
+        saved=effort.saved_by_pruning(trials),
+        concurrency=effort.concurrency(trials),
         reasons=_reasons(trials),
         written=datetime.now(UTC),
     )
 
 
-def _contenders(
+def _compared(
     models: Models, trials: Sequence[FrozenTrial], rows: Sequence[Row]
 ) -> list[ComparedModel]:
-    """The winner, the default where it is another trial, the baselines."""
+    """The winner, the default if it is another trial, the baselines."""
     if not rows:
         return []
-    found = [models.contender(rows[0], "winner")]
+    found = [models.compared(rows[0], "winner")]
     if rows[0].number != 0:
         default = as_row(trials[0])
         if default.state == "COMPLETE":
-            found.append(models.contender(default, "default"))
+            found.append(models.compared(default, "default"))
         else:
             note = f"{default.state}: it has no weights"
             found.append(ComparedModel(name="trial 0", kind="default", note=note, metrics={}))
-    return found + [as_contender(each) for each in fit_baselines(models.experiment.dataset)]
+    return found + fit_baselines(models.experiment.dataset)
 
 
 def _reasons(trials: Sequence[FrozenTrial]) -> list[tuple[str, int]]:
-    """Those of trials that the pruner did not end."""
-    pruner = " pruner"
-    said = [
+    """Why trials ended early, except by the pruner."""
+    return Counter(
         str(trial.user_attrs["reason"]).splitlines()[0]
         for trial in trials
-        if trial.user_attrs.get("reason") and trial.state != TrialState.COMPLETE
-    ]
-    return Counter(reason for reason in said if not reason.endswith(pruner)).most_common(10)
+        if trial.user_attrs.get("reason")
+        and trial.state != TrialState.COMPLETE
+        and not effort.is_pruned_by_pruner(trial)
+    ).most_common(10)

@@ -1,30 +1,32 @@
-"""What a search cost, what pruning saved of it, and how many trials ran at once."""
+"""What a search cost: epochs saved by pruning, and how many trials ran concurrently."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC
 
 import numpy as np
 from numpy.typing import NDArray
 from optuna.trial import FrozenTrial, TrialState
 
 Floats = NDArray[np.float64]
+_N_BINS = 400
+"""Spans of time over which the number of running trials is averaged."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Saved:
-    """What the pruner saved, as an estimate.
+class PruningSavings:
+    """An estimate of what the pruner saved.
 
-    A pruned trial would have trained as many epochs as COMPLETE ones did in the mean, each as
-    long as its own epochs took. What it did not train of them is saved.
+    It assumes that a pruned trial would have trained for the mean number of epochs of COMPLETE
+    trials, at its own pace.
 
     Attributes:
-        n_pruned: trials that the pruner ended; diverged ones are not among them.
+        n_pruned: trials that the pruner ended; without those that diverged.
         mean_epochs: of COMPLETE trials.
         epochs_trained: by all finished trials together.
-        epochs: saved.
-        seconds: saved, of trials' time.
+        epochs: saved epochs.
+        seconds: saved trial time.
     """
 
     n_pruned: int
@@ -35,63 +37,53 @@ class Saved:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Busy:
-    """The time of some trials.
+class TrialTime:
+    """The time that some trials took.
 
     Attributes:
-        n_trials: that have a start and an end.
-        wall: seconds in which at least one of them ran.
-        held: seconds of each of them, added up.
-        peak: most of them at one moment.
+        n_trials: number of trials.
+        busy_seconds: seconds in which at least one of them ran.
+        trial_seconds: sum of the trials' durations in seconds.
+        peak: largest number of trials at one moment.
     """
 
     n_trials: int
-    wall: float
-    held: float
+    busy_seconds: float
+    trial_seconds: float
     peak: int
 
     @property
-    def at_once(self) -> float:
-        """Trials at once, in the mean over the time in which any ran."""
-        return self.held / self.wall if self.wall else 0.0
+    def mean_running(self) -> float:
+        """Mean number of running trials while any ran."""
+        return self.trial_seconds / self.busy_seconds if self.busy_seconds else 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class WorkerBusy:
-    """A worker's part."""
-
-    worker: str
-    device: str
-    busy: Busy
-
-
-@dataclass(frozen=True, kw_only=True)
-class Occupancy:
-    """How many trials ran when, by the last attempt of each finished one.
+class Concurrency:
+    """How many trials ran when; of each finished trial, the last attempt counts.
 
     Attributes:
-        all: the trials of every worker.
-        workers: each worker's, the busiest first.
-        training_share: training's part of the time that COMPLETE trials were held; None where
-            none says how long it trained.
-        changes: seconds since the first start at which the number of running trials changed.
-        running: how many ran from each of these moments on.
+        all: trials of all workers.
+        workers: trials by worker and device, the busiest worker first.
+        training_share: share of training in the durations of COMPLETE trials; None if unknown.
+        edges: (n + 1,) ends of equal spans of time, in seconds since the first start.
+        running: (n,) mean number of running trials in each span.
     """
 
-    all: Busy
-    workers: tuple[WorkerBusy, ...]
+    all: TrialTime
+    workers: dict[tuple[str, str], TrialTime]
     training_share: float | None
-    changes: Floats
+    edges: Floats
     running: Floats
 
 
 def n_epochs(trial: FrozenTrial) -> int:
-    """Epochs that a trial reported."""
+    """Number of epochs that a trial reported."""
     return max(trial.intermediate_values, default=0)
 
 
-def saved_by_pruning(trials: Sequence[FrozenTrial]) -> Saved | None:
-    """Estimate what pruning saved; None where nothing was pruned, or no trial is COMPLETE."""
+def saved_by_pruning(trials: Sequence[FrozenTrial]) -> PruningSavings | None:
+    """Estimate what pruning saved; None if no trial was pruned, or none is COMPLETE."""
     complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
     pruned = [trial for trial in trials if is_pruned_by_pruner(trial)]
     if not (complete and pruned):
@@ -100,7 +92,7 @@ def saved_by_pruning(trials: Sequence[FrozenTrial]) -> Saved | None:
     mean = sum(map(n_epochs, complete)) / len(complete)
     rate = _seconds_an_epoch(finished)
     left = [(trial, max(0.0, mean - n_epochs(trial))) for trial in pruned]
-    return Saved(
+    return PruningSavings(
         n_pruned=len(pruned),
         mean_epochs=mean,
         epochs_trained=sum(map(n_epochs, finished)),
@@ -115,43 +107,30 @@ def is_pruned_by_pruner(trial: FrozenTrial) -> bool:
     return trial.state == TrialState.PRUNED and reason.endswith(" pruner")
 
 
-def occupancy(trials: Iterable[FrozenTrial]) -> Occupancy | None:
-    """Look at when finished trials ran; None where none did."""
-    ran = [trial for trial in trials if held_seconds(trial) > 0]
+def concurrency(trials: Iterable[FrozenTrial]) -> Concurrency | None:
+    """Find out when finished trials ran; None if none did."""
+    ran = [trial for trial in trials if attempt_seconds(trial) > 0]
     if not ran:
         return None
     by_worker = defaultdict(list)
     for trial in ran:
-        by_worker[str(trial.user_attrs.get("worker", "unknown"))].append(trial)
-    workers = [
-        WorkerBusy(
-            worker=name,
-            device=str(own[-1].user_attrs.get("device", "")),
-            busy=_busy(*_steps(own), own),
-        )
-        for name, own in by_worker.items()
-    ]
-    changes, running = _steps(ran)
-    return Occupancy(
-        all=_busy(changes, running, ran),
-        workers=tuple(sorted(workers, key=lambda each: -each.busy.held)),
+        attrs = trial.user_attrs
+        by_worker[str(attrs.get("worker", "unknown")), str(attrs.get("device", ""))].append(trial)
+    workers = {worker: _busy(own) for worker, own in by_worker.items()}
+    changes, running = _running(ran)
+    edges = np.linspace(0.0, changes[-1], _N_BINS + 1)
+    trial_seconds = np.append(0.0, np.cumsum(np.diff(changes) * running[:-1]))
+    return Concurrency(
+        all=_busy(ran),
+        workers=dict(sorted(workers.items(), key=lambda item: -item[1].trial_seconds)),
         training_share=_training_share(ran),
-        changes=changes,
-        running=running,
+        edges=edges,
+        running=np.diff(np.interp(edges, changes, trial_seconds)) / np.diff(edges),
     )
 
 
-def mean_running(occupancy: Occupancy, n_bins: int) -> tuple[Floats, Floats]:
-    """The mean number of running trials in equal bins of time: their edges, and the means."""
-    edges = np.linspace(0.0, occupancy.changes[-1], n_bins + 1)
-    area = np.concatenate(
-        [[0.0], np.cumsum(np.diff(occupancy.changes) * occupancy.running[:-1])],
-    )
-    return edges, np.diff(np.interp(edges, occupancy.changes, area)) / np.diff(edges)
-
-
-def held_seconds(trial: FrozenTrial) -> float:
-    """How long the last attempt at a finished trial took; 0 where that is not known."""
+def attempt_seconds(trial: FrozenTrial) -> float:
+    """Duration of a finished trial's last attempt in seconds; 0 if unknown."""
     start, end = trial.datetime_start, trial.datetime_complete
     if not trial.state.is_finished() or start is None or end is None:
         return 0.0
@@ -159,10 +138,10 @@ def held_seconds(trial: FrozenTrial) -> float:
 
 
 def _seconds_an_epoch(trials: Sequence[FrozenTrial]) -> float:
-    """Of trials that were never handed on: what they reported then falls into the time known."""
+    """Mean duration of an epoch; of trials with several attempts it is unknown."""
     own = [t for t in trials if t.user_attrs.get("attempt", 1) == 1 and n_epochs(t)]
     epochs = sum(map(n_epochs, own))
-    return sum(map(held_seconds, own)) / epochs if epochs else 0.0
+    return sum(map(attempt_seconds, own)) / epochs if epochs else 0.0
 
 
 def _training_share(trials: Sequence[FrozenTrial]) -> float | None:
@@ -173,30 +152,26 @@ def _training_share(trials: Sequence[FrozenTrial]) -> float | None:
         and trial.user_attrs.get("attempt") == 1
         and "seconds" in trial.user_attrs
     ]
-    held = sum(map(held_seconds, own))
-    return sum(trial.user_attrs["seconds"] for trial in own) / held if held else None
+    total = sum(map(attempt_seconds, own))
+    return sum(trial.user_attrs["seconds"] for trial in own) / total if total else None
 
 
-def _steps(trials: Sequence[FrozenTrial]) -> tuple[Floats, Floats]:
-    """Seconds since the first start at which the number of running trials changed, and it."""
-    starts = [_stamp(trial.datetime_start) for trial in trials]
-    ends = [_stamp(trial.datetime_complete) for trial in trials]
-    moments = np.array(starts + ends)
-    steps = np.repeat([1.0, -1.0], len(trials))
+def _running(trials: Sequence[FrozenTrial]) -> tuple[Floats, Floats]:
+    """Times at which trials started or ended, in seconds, and how many ran from then on."""
+    starts = [t.datetime_start for t in trials if t.datetime_start]
+    ends = [t.datetime_complete for t in trials if t.datetime_complete]
+    moments = [moment.replace(tzinfo=UTC).timestamp() for moment in starts + ends]
     changes, place = np.unique(moments, return_inverse=True)
+    steps = np.repeat([1.0, -1.0], len(trials))
     return changes - changes[0], np.cumsum(np.bincount(place, weights=steps))
 
 
-def _busy(changes: Floats, running: Floats, trials: Sequence[FrozenTrial]) -> Busy:
-    lengths = np.diff(changes)
-    return Busy(
+def _busy(trials: Sequence[FrozenTrial]) -> TrialTime:
+    changes, running = _running(trials)
+    seconds = np.diff(changes)
+    return TrialTime(
         n_trials=len(trials),
-        wall=float(lengths[running[:-1] > 0].sum()),
-        held=float(lengths @ running[:-1]),
+        busy_seconds=float(seconds[running[:-1] > 0].sum()),
+        trial_seconds=float(seconds @ running[:-1]),
         peak=int(running.max()),
     )
-
-
-def _stamp(moment: datetime | None) -> float:
-    assert moment is not None
-    return (moment - datetime(1970, 1, 1)).total_seconds()

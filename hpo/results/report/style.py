@@ -1,7 +1,4 @@
-"""How the report's figures look: colours, axes, and labels that stay text.
-
-Plotly reads a few HTML tags in its labels; what comes from a study goes through `label`.
-"""
+"""The style of the report's figures: colors, axes and labels."""
 
 import html
 from collections.abc import Sequence
@@ -9,74 +6,71 @@ from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
-from numpy.typing import NDArray
 
 from hpo.results.report.text import shortened
 
 COMPLETE, PRUNED, FAILED = "#2f6db3", "#e0a030", "#c0392b"
+BY_STATE = {
+    "COMPLETE": ("complete", COMPLETE),
+    "PRUNED": ("pruned", PRUNED),
+    "FAIL": ("failed", FAILED),
+}
+"""Name and color of the states of finished trials."""
 WINNER, DEFAULT, OTHER = "#12805c", "#7b4fb0", "#64748b"
 INK, FAINT, GRID = "#1f2933", "#94a3b8", "#e5e9ef"
-BY_STATE = {"COMPLETE": COMPLETE, "PRUNED": PRUNED, "FAIL": FAILED}
 BY_KIND = {"winner": WINNER, "default": DEFAULT, "baseline": OTHER}
-FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
-AXIS: dict[str, Any] = {
+_FONT = {
+    "family": "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif",
+    "size": 12,
+    "color": INK,
+}
+_AXIS = {
     "gridcolor": GRID,
     "linecolor": FAINT,
     "zeroline": False,
     "showline": True,
-    "ticks": "outside",
-    "tickcolor": FAINT,
-    "ticklen": 4,
+    "exponentformat": "none",
     "automargin": True,
 }
-
-
-LAYOUT: dict[str, Any] = {
-    "template": None,
-    "margin": {"l": 56, "r": 16, "t": 28, "b": 44},
-    "font": {"family": FONT, "size": 12, "color": INK},
-    "paper_bgcolor": "white",
-    "plot_bgcolor": "white",
-    "hoverlabel": {"bgcolor": "white", "font": {"family": FONT, "size": 12}, "align": "left"},
-    "hovermode": "closest",
-    "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
-}
-
-
-def figure(height: int, *traces: Any, **layout: Any) -> go.Figure:
-    """A figure of one panel."""
-    return styled(go.Figure(list(traces)), height, **layout)
+_TEMPLATE = go.layout.Template(
+    layout={
+        "margin": {"l": 56, "r": 16, "t": 28, "b": 44},
+        "font": _FONT,
+        "hoverlabel": {"bgcolor": "white", "font": _FONT, "align": "left"},
+        "hovermode": "closest",
+        "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
+        "xaxis": _AXIS,
+        "yaxis": _AXIS,
+    }
+)
 
 
 def styled(drawn: go.Figure, height: int, **layout: Any) -> go.Figure:
-    """A figure in the report's style; every axis of it looks alike."""
-    drawn.update_layout({**LAYOUT, "height": height})
-    drawn.update_layout(layout)
-    drawn.update_xaxes(**AXIS)
-    drawn.update_yaxes(**AXIS)
-    return drawn
+    """A figure in the report's style, `height` pixels high; captions stand in for titles."""
+    drawn.update_layout(template=_TEMPLATE, height=height, title=None)
+    return drawn.update_layout(**layout)
 
 
 def label(text: object, longest: int = 40) -> str:
-    """A text of the study's as a label that shows it as it is."""
+    """A text from the study, shortened and escaped: plotly reads some HTML tags in labels."""
     return html.escape(shortened(str(text), longest), quote=False)  # plotly shows &quot; as that
 
 
-def spread(items: Sequence[Any], n: int) -> list[Any]:
-    """At most n of some items, evenly spaced, the first and the last among them."""
+def thinned(items: Sequence[Any], n: int) -> list[Any]:
+    """At most n of the items, evenly spaced, including the first and the last."""
     if len(items) <= n:
         return list(items)
     return [items[round(at)] for at in np.linspace(0, len(items) - 1, n)]
 
 
 def typical_range(values: Sequence[float], best: float | None = None) -> tuple[float, float]:
-    """The range of an axis that a few far values do not stretch.
+    """The range of an axis without outliers, more than 2.5 interquartile ranges off.
 
     Args:
-        values: what is drawn; what is not finite is passed over.
-        best: shown in any case.
+        values: those that are drawn; NaN and infinite ones are ignored.
+        best: a value that is within the range in any case.
     """
-    known: NDArray[np.float64] = np.asarray(values, dtype=float)
+    known = np.asarray(values, dtype=float)
     known = known[np.isfinite(known)]
     if not known.size:
         return 0.0, 1.0

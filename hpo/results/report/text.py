@@ -1,26 +1,25 @@
-"""How numbers, durations and params are written in a report."""
+"""How a report writes numbers, durations and params."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-NONE = "\u2013"
-LONGEST = 60
+_NONE = "\u2013"
 
 
 def number(value: float | None, digits: int = 4) -> str:
-    """A number to so many significant digits; a dash where there is none."""
+    """A number to some significant digits; None is a dash."""
     if value is None:
-        return NONE
+        return _NONE
     if isinstance(value, int) or value == 0:
-        return f"{value or 0:,.0f}"  # of 0, without a sign
+        return f"{value or 0:,.0f}"  # -0.0 is 0
     return f"{value:#.{digits}g}".removesuffix(".").replace("-", "\u2212")
 
 
-def share(part: float, whole: float) -> str:
+def percent(part: float, whole: float) -> str:
     """`12 %` or `0.4 %`."""
-    percent = 100 * part / whole if whole else 0.0
-    digits = 0 if percent >= 10 or percent == 0 else 1
-    return f"{percent:.{digits}f}\u00a0%"  # on one line
+    value = 100 * part / whole if whole else 0.0
+    digits = 0 if value >= 10 or value == 0 else 1
+    return f"{value:.{digits}f}\u00a0%"
 
 
 def duration(seconds: float) -> str:
@@ -35,25 +34,25 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600:,} h {whole % 3600 // 60} min"
 
 
-def several(n: int, one: str, many: str | None = None) -> str:
+def pluralize(n: int, one: str, many: str | None = None) -> str:
     """`1 trial`, `3 trials`."""
     return f"{n:,} {one if n == 1 else many or one + 's'}"
 
 
-def shortened(text: str, longest: int = LONGEST) -> str:
-    """A text of at most so many characters."""
+def shortened(text: str, longest: int = 60) -> str:
+    """The text, cut to a number of characters."""
     return text if len(text) <= longest else f"{text[: longest - 1]}…"
 
 
 def plain_params(params: Mapping[str, Any]) -> dict[str, Any]:
-    """Params as a person says them: a leaf that its `x.on` switch turned off is 0."""
+    """Params without `x.on` switches: a param that is switched off is 0."""
     found = {name: value for name, value in params.items() if not name.endswith(".on")}
     off = {name.removesuffix(".on"): 0 for name, value in params.items() if name.endswith(".on")}
     return {**off, **found}
 
 
 def short_names(names: Sequence[str]) -> dict[str, str]:
-    """Each param's name in short: its last part, where no other ends in the same."""
+    """Each param's short name: its last part, unless another param ends in the same."""
     last = {name: name.removesuffix(".on").split(".")[-1] for name in names}
     last |= {name: f"{end} on" for name, end in last.items() if name.endswith(".on")}
     if "optimizer.name" in last:
@@ -63,9 +62,9 @@ def short_names(names: Sequence[str]) -> dict[str, str]:
 
 
 def format_param(value: Any) -> str:
-    """A param's value."""
+    """A param's value; None is a dash."""
     if value is None:
-        return NONE
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return shortened(str(value))
-    return str(value) if isinstance(value, int) else f"{value:.3g}"
+        return _NONE
+    if isinstance(value, float):
+        return f"{value:.3g}"
+    return shortened(str(value))

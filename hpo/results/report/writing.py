@@ -1,27 +1,22 @@
-"""Writing a report: whole or not at all."""
+"""Writing a report to a file, whole or not at all."""
 
-import os
-import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from hpo.config.errors import InputError
+from hpo.files.durable import replacing
 from hpo.files.store import ArtifactStore
 from hpo.results.report.content import gather
 from hpo.results.report.page import render
 from hpo.study.study import Study
 
-TOP = 10
 
-
-def write_report(study: Study, store: ArtifactStore, out: Path, *, top: int = TOP) -> Path:
+def write_report(study: Study, store: ArtifactStore, out: Path, *, top: int = 10) -> Path:
     """Write a study's report.
 
     Args:
         study: in any state.
-        store: where its table and its weights are.
-        out: the file to write; an earlier one is replaced.
+        store: the artifact store with its table and its weights.
+        out: the file to write; an existing one is replaced.
         top: rows of the leaderboard.
 
     Returns:
@@ -31,26 +26,11 @@ def write_report(study: Study, store: ArtifactStore, out: Path, *, top: int = TO
         InputError: the file cannot be written, or `store` is not the study's.
         ArtifactError: the study's table cannot be read.
     """
-    draft = out.with_name(f".{out.name}.{uuid.uuid4().hex}")
     try:
-        with _said(out):  # before the work, not after it
-            if out.is_dir():
-                raise IsADirectoryError(None, "Is a directory")
-            draft.touch(exist_ok=False)
-        text = render(gather(study, store, top))
-        with _said(out):
-            draft.write_text(text, encoding="utf-8")
-            os.replace(draft, out)
-    finally:
-        with suppress(OSError):
-            draft.unlink(missing_ok=True)
-    return out
-
-
-@contextmanager
-def _said(out: Path) -> Iterator[None]:
-    """Why a file cannot be written, as a sentence."""
-    try:
-        yield
+        if out.is_dir():
+            raise IsADirectoryError(None, "Is a directory")
+        with replacing(out, out.parent) as file:  # opened before the work, not after it
+            file.write(render(gather(study, store, top)).encode())
     except OSError as error:
         raise InputError(f"{out}: cannot be written ({error.strerror or error})") from None
+    return out

@@ -1,0 +1,232 @@
+"""The interface of a model family, and what its parts are made of.
+
+A family builds plain PyTorch modules and supplies the passes that the two engines train them by:
+`Passes` for one network at a time, `PackedNetworks` for many at once.
+"""
+
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any, Protocol, TypeVar
+
+import torch
+from torch import nn
+
+from hpo.config.families import ModelConfig
+from hpo.training.losses import Gradient
+from hpo.training.parameters import FlatParameters
+from hpo.training.random import PackedMasks
+
+Config = TypeVar("Config", bound=ModelConfig, contravariant=True)
+Network = TypeVar("Network", bound=nn.Module)
+
+Dropout = Callable[[torch.Tensor, torch.Tensor, PackedMasks], torch.Tensor]
+"""`hpo.training.random.apply_dropout`, as it is or compiled."""
+MaskKeys = Callable[[PackedMasks, torch.Tensor, int, int], torch.Tensor]
+"""`PackedMasks.keys`, likewise."""
+
+
+class Passes(Protocol):
+    """The forward and backward pass of one network in training."""
+
+    @property
+    def parameters(self) -> FlatParameters:
+        """The network's parameters and their gradients."""
+
+    def run(self, x: torch.Tensor, y: torch.Tensor, step: int) -> None:
+        """Write the gradients of a batch's mean loss to `parameters.gradients`.
+
+        Args:
+            x: (rows, n_inputs) float32.
+            y: (rows,) targets.
+            step: of the run; dropout depends on it.
+        """
+
+    def outputs(self, x: torch.Tensor) -> torch.Tensor:
+        """Outputs without dropout, (rows, n_outputs), computed in the types of training."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ParameterBlock:
+    """Parameters of the first slots of a pack, a row for each: (n_slots, n) in a buffer.
+
+    Attributes:
+        n_slots: rows.
+        n: length of a row.
+        n_weights: parameters at the start of a row that decay.
+        is_master: training computes with the master parameters, not with copies of lower precision.
+    """
+
+    n_slots: int
+    n: int
+    n_weights: int
+    is_master: bool
+
+    def zeros(self, dtype: torch.dtype, device: torch.device) -> torch.Tensor:
+        """A buffer of zeros."""
+        return torch.zeros(self.n_slots, self.n, dtype=dtype, device=device)
+
+
+class PackedNetworks(Protocol):
+    """The networks of a pack: where their parameters lie, and their passes.
+
+    Buffers are sequences of tensors, one for each of `blocks`.
+    """
+
+    @property
+    def blocks(self) -> Sequence[ParameterBlock]:
+        """What the parameters lie in."""
+
+    def cut(self, buffers: Sequence[torch.Tensor], slot: int) -> list[torch.Tensor]:
+        """Views of one network's parameters without padding, in the order of `FlatParameters`."""
+
+    def bind(self, values: Sequence[torch.Tensor], gradients: Sequence[torch.Tensor]) -> None:
+        """Set the buffers that `run` reads parameters from and writes gradients to."""
+
+    def run(
+        self,
+        x: torch.Tensor,
+        y: torch.Tensor,
+        weights: torch.Tensor,
+        steps: torch.Tensor,
+        drop: Dropout,
+        draw: MaskKeys,
+    ) -> None:
+        """Write the gradients of each network's weighted losses to the bound buffers.
+
+        Args:
+            x: (slots, rows, n_inputs).
+            y: (slots, rows) targets.
+            weights: of the rows, (slots, rows, 1).
+            steps: of each run, (slots,); dropout depends on them.
+            drop: applies a layer's mask.
+            draw: makes the keys of the masks.
+        """
+
+    def outputs(
+        self, values: Sequence[torch.Tensor], blocks: Iterable[torch.Tensor]
+    ) -> torch.Tensor:
+        """All networks' outputs without dropout: (slots, rows, n_outputs).
+
+        Args:
+            values: parameters, in the types of training.
+            blocks: the inputs, (rows, n_inputs) each, the same for all networks.
+        """
+
+
+class Graph(Protocol):
+    """An ONNX graph under construction."""
+
+    def add(self, operator: str, *inputs: str, **attributes: Any) -> str:
+        """Append a node of the standard operators; returns the name of its output."""
+
+    def constant(self, values: Any) -> str:
+        """Append a float32 constant; returns its name."""
+
+
+class Family(Protocol[Config, Network]):
+    """A model family. Everything outside its package reaches its networks by these methods."""
+
+    def build(self, config: Config, n_inputs: int, n_outputs: int, *, seed: int | None) -> Network:
+        """Build a network: (rows, n_inputs) features to (rows, n_outputs) outputs.
+
+        Args:
+            config: of the network.
+            n_inputs: preprocessed features.
+            n_outputs: logits: one for a binary task, one a class for several; 1 in a regression.
+            seed: of the initial weights; None leaves the parameters on the meta device.
+        """
+
+    def parameters(self, network: Network) -> tuple[Sequence[torch.Tensor], Sequence[torch.Tensor]]:
+        """The parameters that weight decay acts on, and the others.
+
+        Their order is that of flat buffers and so of checkpoints: it must never change.
+        """
+
+    def width(self, config: Config) -> int:
+        """Size of the widest matrix products; `precision = "auto"` depends on it."""
+
+    def passes(
+        self,
+        config: Config,
+        network: Network,
+        *,
+        seed: int,
+        gradient: Gradient,
+        working: torch.dtype,
+    ) -> Passes:
+        """The passes of a network in training.
+
+        Args:
+            config: of the network.
+            network: its parameters become views of flat buffers.
+            seed: of the run's dropout.
+            gradient: of the loss.
+            working: the type to compute in; parameters and optimizer keep the network's own.
+        """
+
+    def pack_key(self, config: Config) -> Hashable:
+        """Networks with equal keys may be packed together without much padding."""
+
+    def pack_order(self, config: Config) -> tuple[int, ...]:
+        """Sort key of a pack's networks: `pack` takes them in this order."""
+
+    def pack(
+        self,
+        configs: Sequence[Config],
+        n_inputs: int,
+        n_outputs: int,
+        *,
+        seeds: Sequence[int],
+        gradient: Gradient,
+        master: torch.dtype,
+        working: torch.dtype,
+        device: torch.device,
+    ) -> PackedNetworks:
+        """The networks of a pack; arguments as for `build` and `passes`, by slot."""
+
+    def describe(self, config: Config) -> str:
+        """The network in a few words, for model cards."""
+
+    def to_onnx(self, config: Config, network: Network, graph: Graph, x: str) -> str:
+        """Append the network, without dropout, to an ONNX graph.
+
+        Args:
+            config: of the network.
+            network: with trained weights.
+            graph: to append to.
+            x: name of the (rows, n_inputs) float32 features.
+
+        Returns:
+            The name of the (rows, n_outputs) outputs.
+        """
+
+
+def family_of(config: Config) -> Family[Config, Any]:
+    """The family of a model's configuration."""
+    found: Family[Config, Any] = import_module(config.implementation).FAMILY
+    return found
+
+
+def count_parameters(config: ModelConfig, n_inputs: int, n_outputs: int) -> int:
+    """Number of parameters of a network."""
+    network = family_of(config).build(config, n_inputs, n_outputs, seed=None)
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+def flatten(config: ModelConfig, network: nn.Module) -> FlatParameters:
+    """Move a network's parameters into a flat buffer."""
+    return FlatParameters(*family_of(config).parameters(network))
+
+
+def trained_network(
+    config: ModelConfig, n_inputs: int, n_outputs: int, weights: Mapping[str, torch.Tensor]
+) -> nn.Module:
+    """A network with the weights of a `state_dict`.
+
+    Raises:
+        RuntimeError: the weights do not fit the configuration.
+    """
+    network: nn.Module = family_of(config).build(config, n_inputs, n_outputs, seed=None)
+    network.load_state_dict(weights, assign=True)
+    return network
