@@ -1,7 +1,6 @@
 """Commands that show: studies, status, leaderboard, trial, logs, workers."""
 
 from contextlib import nullcontext, suppress
-from dataclasses import asdict
 from typing import Annotated
 
 import typer
@@ -29,16 +28,16 @@ def studies(as_json: AsJson = False, storage: StorageUrl = DEFAULT_STORAGE) -> N
     from hpo.cli.show import print_studies, status_json
     from hpo.storage.engine import open_storage
     from hpo.study.catalog import list_studies, study_rows
-    from hpo.study.fleet import priorities
 
     opened = open_storage(storage, create=False)
-    found, ranks = list_studies(opened), priorities(opened)
+    found, rows = list_studies(opened), study_rows(opened)
+    ranks = {row.name: row.priority for row in rows}
     if as_json:
         documents = [status_json(status) for status in found]
         print_json([{**each, "priority": ranks.get(each["name"], 0)} for each in documents])
     else:
         print_studies(found, ranks)
-    for row in study_rows(opened):
+    for row in rows:
         if row.uuid is not None and row.obstacle is not None:
             say(f"hpo: {row.obstacle}")
 
@@ -64,7 +63,7 @@ def status(
     from hpo.cli.live import JsonView, follow
     from hpo.cli.live import watch as watch_study
     from hpo.cli.show import print_status, status_json
-    from hpo.storage.trend import Trend
+    from hpo.storage.best import OptimizationHistory
 
     study = load_study(name, storage)
     if watch:
@@ -72,7 +71,7 @@ def status(
         with suppress(KeyboardInterrupt), shown as view:
             follow(study, view)
         return
-    progress = study.progress(Trend())
+    progress = study.progress(OptimizationHistory())
     if as_json:
         print_json(status_json(progress))
     else:
@@ -152,14 +151,14 @@ def workers(as_json: AsJson = False, storage: StorageUrl = DEFAULT_STORAGE) -> N
     Example:
         hpo workers --storage postgresql://me@db/hpo
     """
-    from hpo.cli.show import print_workers
+    from hpo.cli.show import print_workers, worker_json
     from hpo.storage.engine import open_storage
-    from hpo.storage.overview import read_workers
+    from hpo.storage.progress import read_workers
 
     with open_storage(storage, create=False).read() as connection:
         found = read_workers(connection)
     if as_json:
-        print_json([asdict(worker) for worker in found])
+        print_json([worker_json(row) for row in found])
     elif found:
         print_workers(found)
     else:

@@ -12,7 +12,7 @@ from rich.live import Live
 from hpo.cli.panel import StatusPanel
 from hpo.cli.show import count_text, duration, status_json, time_left
 from hpo.config.errors import StorageUnavailableError
-from hpo.storage.trend import Trend
+from hpo.storage.best import OptimizationHistory
 from hpo.study.status import StudyStatus
 from hpo.study.study import Study
 
@@ -62,7 +62,7 @@ def follow(study: Study, view: ProgressView) -> None:
     Raises:
         StudyNotFoundError: the study was deleted.
     """
-    trend, is_away = Trend(), False
+    trend, is_away = OptimizationHistory(), False
     while True:
         try:
             status = study.progress(trend)

@@ -21,7 +21,8 @@ from hpo.cli.show import (
     used_limits,
 )
 from hpo.config.errors import printable
-from hpo.study.status import StudyStatus, WorkerRow
+from hpo.storage.progress import WorkerRow
+from hpo.study.status import StudyStatus
 
 MIN_BAR, MAX_BAR = 8, 30
 MAX_NAME = 24

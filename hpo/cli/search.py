@@ -107,7 +107,7 @@ def create(
     Example:
         hpo create studies/adult.toml --storage postgresql://me@db/hpo --artifacts s3://bucket/hpo
     """
-    from hpo.study.fleet import prioritize
+    from hpo.study.steering import prioritize
 
     study = _create(study_file, storage, artifacts, n_trials, timeout).study
     if priority is not None:

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hpo.config.errors import printable
-from hpo.storage.overview import ActiveWorker
+from hpo.storage.progress import WorkerRow
 from hpo.study.confirmation import Confirmation
 from hpo.study.leaderboard import Row
 from hpo.study.status import StudyStatus
@@ -139,18 +139,26 @@ def print_trial(study: Study, row: Row, curve: dict[int, float]) -> None:
     _print(table)
 
 
-def print_workers(found: Sequence[ActiveWorker]) -> None:
+def worker_json(row: WorkerRow) -> dict[str, Any]:
+    """The JSON document of a worker."""
+    tree = asdict(row)
+    worker = tree.pop("worker")
+    del worker["nonce"]
+    return {**worker, **tree}
+
+
+def print_workers(found: Sequence[WorkerRow]) -> None:
     """Print one line for each worker."""
     table = _table("host", "process", "device", "study", "trials", "seen")
-    for worker in found:
-        seen = f"{duration(worker.silent_seconds)} ago"
+    for row in found:
+        worker, seen = row.worker, f"{duration(row.silent_seconds)} ago"
         table.add_row(
             worker.host,
             str(worker.pid),
             worker.device if worker.share == 1 else f"{worker.share:.3g} of {worker.device}",
-            worker.study,
-            ", ".join(map(str, worker.trials)),
-            f"{seen}, silent" if worker.is_silent else seen,
+            row.study,
+            ", ".join(map(str, row.trials)),
+            f"{seen}, silent" if row.is_silent else seen,
         )
     _print(table)
 

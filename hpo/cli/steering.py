@@ -21,7 +21,7 @@ from hpo.cli.output import say
 from hpo.config.errors import InputError
 
 if TYPE_CHECKING:
-    from hpo.study.steering import BudgetChange
+    from hpo.study.budget import BudgetChange
 
 
 def enqueue(
@@ -209,7 +209,7 @@ def extend(
 
 
 def _budget_change(parse: Callable[[str, str], float], option: str, text: str) -> "BudgetChange":
-    from hpo.study.steering import BudgetChange
+    from hpo.study.budget import BudgetChange
 
     is_added = text.startswith("+")
     return BudgetChange(amount=parse(option, text.removeprefix("+")), is_added=is_added)

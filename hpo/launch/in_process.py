@@ -13,7 +13,7 @@ import torch
 
 from hpo.launch.local import REPRODUCIBLE
 from hpo.lifecycle.creation import CreatedStudy
-from hpo.study.study import WorkerId
+from hpo.storage.leases import WorkerId
 from hpo.training.precision import describe_environment
 from hpo.training.single import SingleTrainer
 from hpo.worker.loop import Timing, Worker

@@ -8,7 +8,7 @@ from typing import Protocol
 from hpo.config.errors import ArtifactError, HpoError, StorageUnavailableError
 from hpo.launch.workers import create_supervisor
 from hpo.lifecycle.housekeeping import sweep
-from hpo.storage.trend import Trend
+from hpo.storage.best import OptimizationHistory
 from hpo.study.artifacts import StudyArtifacts
 from hpo.study.status import StudyStatus
 from hpo.worker.supervisor import Slot, to_stderr
@@ -74,7 +74,7 @@ def search(
     study = artifacts.study
     if study.progress().is_finished:
         return 0
-    trend = Trend()
+    trend = OptimizationHistory()
     try:
         with pool:
             while pool.n_alive():

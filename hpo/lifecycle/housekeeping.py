@@ -31,16 +31,9 @@ from hpo.storage.engine import Storage
 from hpo.storage.inventory import TrialFiles
 from hpo.storage.removal import deleted
 from hpo.study.artifacts import StudyArtifacts
-from hpo.study.catalog import (
-    Deleted,
-    StudyRow,
-    check_unused,
-    delete_study,
-    find,
-    studies,
-    study_rows,
-)
+from hpo.study.catalog import Deleted, check_unused, delete_study, find, studies, study_rows
 from hpo.study.retraining import find_confirming
+from hpo.study.row import StudyRow
 from hpo.study.study import Study
 
 LeftoverKind = Literal["attempt", "checkpoint", "deleted study", "unknown study", "table", "draft"]
@@ -123,7 +116,7 @@ def collect(
     rows = [row for row in study_rows(storage) if row.uuid is not None]
     with storage.read() as connection:
         deleted_uuids = deleted(connection, store.id) - {row.uuid for row in rows}
-    held = {row.uuid for row in rows if row.store_id in (store.id, None)}
+    held = {row.uuid for row in rows if row.owned_store_id in (store.id, None)}
     others = trees.keys() - held - deleted_uuids
     names = {uuid: _owner(store, uuid) for uuid in others}
     going = {
@@ -172,7 +165,7 @@ def delete(
     if store is not None:
         row.check_store(store.id)
     gone = delete_study(storage, name, force=force)
-    if store is None or row.uuid is None or row.store_id is None:
+    if store is None or row.uuid is None or row.owned_store_id is None:
         return gone, Swept(files=(), unknown={})
     folder = study_path(row.uuid, "")
     files = _remove(store, [(path, "deleted study") for path in store.list(folder)], dry_run=True)

@@ -16,21 +16,19 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeVar
+from typing import TypeVar
 
-import sqlalchemy as sa
-from sqlalchemy.engine import Connection
-
-from hpo.config.errors import ArtifactError, HpoError, InputError
+from hpo.config.errors import ArtifactError, HpoError, InputError, StudyConflictError
 from hpo.files.store import ArtifactStore, study_path, table_path
 from hpo.lifecycle.housekeeping import write_owner
-from hpo.storage import attributes, copying, ledger
-from hpo.storage.engine import Storage
+from hpo.storage import copying, ledger
+from hpo.storage.engine import Connection, Storage
 from hpo.storage.inventory import TrialFiles, read_inventory
 from hpo.storage.removal import deleted
-from hpo.study.catalog import StudyRow, check_unused, find, lock_unused, open_study, study_rows
+from hpo.study.catalog import check_unused, find, lock, open_study, study_rows
 from hpo.study.retraining import find_confirming
-from hpo.study.study import DEFINITION, MOVED, STORE, UUID, Study
+from hpo.study.row import StudyRow, copied_attrs, mark_moved, moved_attrs, unmark_moved
+from hpo.study.study import Study
 
 _DIGEST_IN_NAME = re.compile(r"-([0-9a-f]{32})\.\w+$")
 _THEN = "then copy it"
@@ -121,8 +119,7 @@ def _is_to_go(row: StudyRow, target: Storage, taken: set[str], stores: Stores | 
     """Whether this hpo can open the study, or its move to this target was interrupted."""
     if row.obstacle is None:
         return True
-    goes_there = MOVED in row.attrs and row.attrs[MOVED]["to"] == target.safe_url
-    return goes_there and stores is None and row.name not in taken
+    return row.moved_to == target.safe_url and stores is None and row.name not in taken
 
 
 def _check(
@@ -137,7 +134,7 @@ def _check(
         row.check_store(stores.source.id)
     else:
         with target.read() as connection:
-            if row.uuid in deleted(connection, row.attrs[STORE]):
+            if row.uuid in deleted(connection, str(row.artifact_store_id)):
                 raise InputError(
                     f"study {row.name} was deleted from {target.safe_url}, "
                     "and its artifacts with it"
@@ -147,13 +144,13 @@ def _check(
 
 
 def _move(row: StudyRow, source: Storage, target: Storage) -> Relocated:
-    if MOVED not in row.attrs:
-        source.write(lambda connection: _mark_moved(connection, row, source, target))
+    if row.moved_to is None:
+        source.write(lambda connection: _mark_moved(connection, row, target))
         row = find(source, row.name)
-    attrs = {DEFINITION: row.attrs[MOVED]["definition"], MOVED: None}
+    attrs = moved_attrs(row)
 
     def write(connection: Connection) -> int:
-        with copying.snapshot(source) as reading:
+        with copying.repeatable_read(source) as reading:
             return copying.copy_study(reading, connection, row.id, attrs, lambda key, text: text)
 
     try:
@@ -179,13 +176,13 @@ def _copy(
     if study.definition.data.copy:
         files.copy_table(study.definition.data.fingerprint)
     files.copy_all(study.inventory())
-    attrs = {UUID: copy_uuid, STORE: stores.target.id}
+    attrs = copied_attrs(copy_uuid, stores.target.id)
 
     def rewrite(key: str, text: str) -> str:
         return json.dumps(files.copy_path(json.loads(text))) if key == "artifact" else text
 
     def write(connection: Connection) -> int | None:
-        with copying.snapshot(source) as reading:
+        with copying.repeatable_read(source) as reading:
             if not files.has_named(read_inventory(reading, row.id)):
                 return None
             return copying.copy_study(reading, connection, row.id, attrs, rewrite)
@@ -243,25 +240,21 @@ class _Files:
         self.copied.add(path)
 
 
-def _mark_moved(connection: Connection, row: StudyRow, source: Storage, target: Storage) -> None:
+def _mark_moved(connection: Connection, row: StudyRow, target: Storage) -> None:
     """Mark the study in the source as moved, so that workers find no trials in it."""
-    lock_unused(connection, row, source.safe_url, _THEN)
+    lock(connection, row)
+    check_unused(connection, row, _THEN)
     copying.freeze(connection, row.id)
-    attrs = attributes.read_study(connection, row.id, (DEFINITION,))
-    moved: dict[str, Any] = {"to": target.safe_url, "definition": attrs.get(DEFINITION)}
-    attributes.set_study(connection, row.id, MOVED, moved)
-    attributes.drop_study(connection, row.id, DEFINITION)
+    mark_moved(connection, row.id, target.safe_url)
 
 
 def _unmark_moved(connection: Connection, row: StudyRow) -> None:
-    if not ledger.lock_study(connection, row.id):
-        return
-    attributes.set_study(connection, row.id, DEFINITION, row.attrs[MOVED]["definition"])
-    attributes.drop_study(connection, row.id, MOVED)
+    if ledger.lock_study(connection, row.id):
+        unmark_moved(connection, row)
 
 
 def _write_to(target: Storage, name: str, write: Callable[[Connection], T]) -> T:
     try:
         return target.write(write)
-    except sa.exc.IntegrityError:
+    except StudyConflictError:
         raise InputError(f"{target.safe_url} has a study {name} already") from None

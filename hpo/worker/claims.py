@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from hpo.config.errors import LeaseLostError, StorageUnavailableError
 from hpo.files.store import ArtifactStore
 from hpo.models.experiment import Experiment, load_experiment
-from hpo.study.study import Claim, Lease, Study, WorkerId
+from hpo.storage.leases import Lease, WorkerId
+from hpo.study.study import Claim, Study
 from hpo.training.checkpoint import Checkpoint
 from hpo.training.trainer import Run
 from hpo.worker.checkpoints import latest, remove

@@ -24,8 +24,10 @@ from functools import partial
 from hpo.config.errors import ArtifactError, HpoError, StorageUnavailableError, StudyNotFoundError
 from hpo.files.store import ArtifactStore
 from hpo.models.experiment import Experiment
-from hpo.study.steering import Orders, read_orders
-from hpo.study.study import RELEASED, Study, WorkerId
+from hpo.storage.leases import WorkerId
+from hpo.storage.ledger import RELEASED
+from hpo.study.orders import Orders, read_orders
+from hpo.study.study import Study
 from hpo.training.checkpoint import Checkpoint
 from hpo.training.trainer import Event, Failed, Finished, Progress, Trainer, Unplaced
 from hpo.worker.claims import Claimer, Shares, first_study_first

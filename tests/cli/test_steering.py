@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from hpo.storage.engine import open_storage
+from hpo.storage.leases import WorkerId
 from hpo.study.catalog import create_study
-from hpo.study.study import Study, WorkerId
+from hpo.study.study import Study
 from tests.support.command_line import Outcome
 from tests.support.command_line import hpo as run
 from tests.support.definitions import definition

@@ -14,11 +14,15 @@ from hpo.lifecycle.confirming import conclude, prepare
 from hpo.lifecycle.housekeeping import OWNER, collect, delete_with_confirmation
 from hpo.results.leaderboard_table import to_table
 from hpo.storage.engine import Storage, open_storage
+from hpo.storage.leases import WorkerId
+from hpo.storage.ledger import FinalState
 from hpo.study.artifacts import StudyArtifacts
+from hpo.study.budget import BudgetChange
 from hpo.study.catalog import create_study, open_study
 from hpo.study.confirmation import SEED, Estimate
 from hpo.study.leaderboard import leaderboard, ranked
-from hpo.study.study import FinalState, Study, WorkerId
+from hpo.study.steering import extend
+from hpo.study.study import Study
 from tests.support.definitions import definition
 from tests.support.every_state import grow_old
 
@@ -204,7 +208,7 @@ def test_it_goes_with_its_study_and_leaves_the_table_to_it(
     grow_old(store)
     assert not collect(study.storage, store).files
     assert store.exists(study_path(again.uuid, OWNER))
-    study.extend(study.definition.budget.model_copy(update={"n_trials": 6}))
+    extend(study, {"n_trials": BudgetChange(amount=6, is_added=False)})
     for busy in (study, again):
         claim = busy.ask(ME, 60.0)
         assert claim is not None

@@ -18,9 +18,10 @@ from hpo.files.store import ArtifactStore, trial_path
 from hpo.lifecycle.creation import create_from_file
 from hpo.results.report import writing
 from hpo.results.report.writing import write_report
+from hpo.storage.leases import WorkerId
 from hpo.study.artifacts import StudyArtifacts
 from hpo.study.leaderboard import leaderboard
-from hpo.study.study import Study, WorkerId
+from hpo.study.study import Study
 from hpo.training.single import SingleTrainer
 from hpo.worker.loop import Timing, Worker
 from hpo.worker.quota import Quota

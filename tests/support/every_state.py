@@ -8,8 +8,9 @@ from hpo.config.trial import Measurement
 from hpo.files.store import ArtifactStore, checkpoints_path, study_path, table_path, trial_path
 from hpo.lifecycle.housekeeping import write_owner
 from hpo.storage.engine import Storage
+from hpo.storage.leases import WorkerId
 from hpo.study.catalog import create_study
-from hpo.study.study import Claim, Study, WorkerId
+from hpo.study.study import Claim, Study
 from tests.support.definitions import definition
 
 ME = WorkerId(host="here", pid=1, device="cpu")

@@ -20,11 +20,13 @@ from hpo.models.loading import load_model
 from hpo.results.export import export
 from hpo.results.stored import stored_model
 from hpo.storage.engine import open_storage
+from hpo.storage.leases import WorkerId
 from hpo.study.artifacts import StudyArtifacts
+from hpo.study.budget import BudgetChange
 from hpo.study.catalog import open_study
 from hpo.study.leaderboard import leaderboard, why_empty
-from hpo.study.steering import BudgetChange, extend
-from hpo.study.study import Study, WorkerId
+from hpo.study.steering import extend
+from hpo.study.study import Study
 from hpo.training.packs.trainer import PackedTrainer
 from hpo.training.single import SingleTrainer
 from hpo.training.trainer import Event, Trainer
@@ -190,8 +192,8 @@ def test_time_that_ends_within_the_first_epoch_is_said_and_more_of_it_goes_on(
     make_worker(study, store, Slow("cpu")).work(threading.Event())
     assert study.progress().counts == {"WAITING": 1}
     said = (
-        "study small has no COMPLETE trial: budget.timeout = 1 s was up before any trial had "
-        "finished an epoch; give it more by hpo extend small --timeout +10m, and its trials go on"
+        "study small has no COMPLETE trial: budget.timeout = 1 s was used up before any trial had "
+        "finished an epoch; hpo extend small --timeout +10m lets its trials continue"
     )
     with pytest.raises(HpoError, match="^" + said.replace("+", r"\+") + "$"):
         export(StudyArtifacts(study=study, store=store), tmp_path / "out")
