@@ -129,13 +129,11 @@ class Study:
             return []
         try:
             with self._reading():
-                drawn = self._param_sampler.draw(self.definition, granted)
+                drawn = self._param_sampler.draw(granted)
         except StudyNotFoundError:
             return []
         if any(each.written for each in drawn.values()):  # none if earlier attempts wrote them
-            drawn = self.storage.write(
-                lambda c: self._param_sampler.write(c, self.definition, drawn)
-            )
+            drawn = self.storage.write(lambda c: self._param_sampler.write(c, drawn))
         return [Claim(**vars(lease), params=each.params) for lease, each in drawn.items()]
 
     def resume(self, claim: Claim, measurements: Sequence[Measurement]) -> float:
@@ -377,7 +375,7 @@ class Study:
 
     @cached_property
     def _param_sampler(self) -> ParamSampler:
-        return ParamSampler(self._optuna, self.storage.reader, self._tried)
+        return ParamSampler(self.definition, self._optuna, self.storage.reader, self._tried)
 
     @contextmanager
     def _reading(self) -> Iterator[None]:
