@@ -27,7 +27,7 @@ from hpo.storage.schema import (
     TRIAL_VALUES,
     TRIALS,
 )
-from hpo.storage.trials import read_params
+from hpo.storage.trials import read_heads, read_params
 
 _BY_HAND = "by hand"
 _QUARANTINED = "quarantined"
@@ -51,9 +51,8 @@ class TrialRow:
 
 def find(connection: Connection, study_id: int, number: int) -> TrialRow | None:
     """A trial by its number; None if there is none."""
-    own = (TRIALS.c.study_id == study_id) & (TRIALS.c.number == number)
-    row = connection.execute(sa.select(TRIALS.c.trial_id, TRIALS.c.state).where(own)).one_or_none()
-    return None if row is None else TrialRow(id=row.trial_id, state=row.state.name)
+    found = read_heads(connection, study_id, TRIALS.c.number == number)
+    return TrialRow(id=found[0].trial_id, state=found[0].state.name) if found else None
 
 
 def prune(connection: Connection, trial_id: int, direction: Direction) -> None:

@@ -42,6 +42,7 @@ from hpo.storage.schema import (
     TRIAL_VALUES,
     TRIALS,
 )
+from hpo.storage.trials import read_heads
 
 _UTC_CLOCK = {
     "postgresql": "(clock_timestamp() AT TIME ZONE 'UTC')",
@@ -358,11 +359,8 @@ def _create(connection: Connection, study_id: int, n_trials: int, n: int) -> dic
     row = {"study_id": study_id, "state": TrialState.WAITING}
     rows = [{**row, "number": number} for number in numbers]
     write_rows(connection, sa.insert(TRIALS), rows)
-    made = sa.select(TRIALS.c.trial_id, TRIALS.c.number).where(
-        TRIALS.c.study_id == study_id, TRIALS.c.number.in_(numbers)
-    )
-    found = connection.execute(made.order_by(TRIALS.c.number))
-    return {row.trial_id: row.number for row in found}
+    made = read_heads(connection, study_id, TRIALS.c.number.in_(numbers))
+    return {row.trial_id: row.number for row in made}
 
 
 def _fixed_params(connection: Connection, study_id: int) -> list[dict[str, Any]]:
