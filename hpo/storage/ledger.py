@@ -103,7 +103,7 @@ def insert_study(connection: Connection, name: str) -> int:
     try:
         return _insert(connection, STUDIES, study_name=name)
     except sa.exc.IntegrityError:
-        raise StudyConflictError(f"there is a study {name} already") from None
+        raise StudyConflictError(f"the storage has a study {name} already") from None
 
 
 def lock_study(connection: Connection, study_id: int) -> bool:

@@ -75,7 +75,6 @@ def queue_missing(study: Study, of: str, wanted: Iterable[Params]) -> None:
         return definition
 
     study.definition = study.change(work)
-    study.storage.reader.invalidate(study.id)
 
 
 def read_trainings(study: Study) -> dict[Configuration, dict[int, float | None]]:

@@ -321,9 +321,7 @@ class Study:
         """
         with self._reading(), self.storage.read() as connection:
             row = self.read_row(connection)
-            definition = replace(self.definition, budget=row.budget)
-            status = read_status(connection, self.id, definition, row.standing, history)
-            status = replace(status, notes=self.notes)
+            status = read_status(connection, self.definition, row, history)
             n_there = sum(status.counts.values())
             if self._tried is None or self._tried.n_more(connection, n_there, 1):
                 return status
