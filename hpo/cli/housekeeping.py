@@ -62,8 +62,9 @@ def delete(
         store = None if keep_artifacts else ArtifactStore(artifacts, create=False)
     except ArtifactError as error:
         raise ArtifactError(f"{error}; or leave the artifacts with --keep-artifacts") from None
-    for gone, swept in delete_with_confirmation(opened, store, name, force=force):
-        print(f"deleted {gone.row.name}: {gone.n_trials} trials, {_total(swept)}")
+    deleted = delete_with_confirmation(opened, store, name, force=force)
+    for study, n_trials, swept in deleted:
+        print(f"deleted {study}: {n_trials} trials, {_total(swept)}")
 
 
 def gc(

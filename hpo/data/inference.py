@@ -10,8 +10,8 @@ from hpo.config.errors import DataError
 from hpo.config.parsing import format_value
 from hpo.config.trial import DataConfig, Task
 from hpo.data.cells import DAY_MICROSECONDS
-from hpo.data.notes import DroppedColumn, TruncatedColumn
-from hpo.data.reader import USUAL, Kind, Reader, is_usable
+from hpo.data.notes import Dropped, truncated_note
+from hpo.data.reader import USUAL, Kind, Reader, check_usable
 from hpo.data.schema import PERIODS, Categories, Cycle, DateColumn, TableSchema
 from hpo.data.table import Table
 from hpo.data.target import label_type, no_column, ordered_classes, target_column, text_of
@@ -28,7 +28,7 @@ _LOST = 1e-5
 
 def infer_schema(
     table: Table, data: DataConfig, task: Task, train: torch.Tensor
-) -> tuple[TableSchema, list[DroppedColumn], list[TruncatedColumn]]:
+) -> tuple[TableSchema, Dropped, list[str]]:
     """Infer the schema of a table.
 
     Args:
@@ -38,8 +38,8 @@ def infer_schema(
         train: indices of the training rows, int64.
 
     Returns:
-        The schema, without notes; the columns dropped by default; and the text columns with more
-        than `data.max_categories` categories.
+        The schema, without notes; the columns dropped by default; and notes on text columns with
+        more than `data.max_categories` categories.
 
     Raises:
         DataError: a column that the study names is missing, or there is none to learn from.
@@ -85,12 +85,7 @@ def infer_schema(
         format=table.format,
     )
     truncated = [
-        TruncatedColumn(
-            name=name,
-            n_categories=counts.height,
-            n_kept=limit,
-            share=int(counts["count"][:limit].sum()) / len(train),
-        )
+        truncated_note(name, counts["count"], limit)
         for name, counts in categories.items()
         if counts.height > limit
     ]
@@ -127,7 +122,7 @@ def numbers_the_rows(column: pl.Series) -> bool:
     return is_range and column.n_unique() == len(column)
 
 
-def _features(table: Table, data: DataConfig) -> tuple[list[str], list[DroppedColumn]]:
+def _features(table: Table, data: DataConfig) -> tuple[list[str], Dropped]:
     """Names of the feature columns in the table's order, and the columns dropped by default."""
     frame = table.frame
     given = set(frame.columns)
@@ -146,12 +141,9 @@ def _features(table: Table, data: DataConfig) -> tuple[list[str], list[DroppedCo
     features = [column for column in frame.get_columns() if column.name not in left_out]
     if not features:
         raise DataError(f"{data.source}: has no feature column besides the target")
-    if unusable := [column for column in features if not is_usable(column)]:
-        raise DataError(
-            f'{data.source}: column "{unusable[0].name}" must hold numbers, text or dates, but '
-            f"holds {unusable[0].dtype}; name it in data.drop to leave it out"
-        )
-    dropped = []
+    for column in features:
+        check_usable(column, data.source, "; name it in data.drop to leave it out")
+    dropped: Dropped = {}
     if table.format > 1:
         first = frame.columns[0]
         for column in features:
@@ -159,16 +151,16 @@ def _features(table: Table, data: DataConfig) -> tuple[list[str], list[DroppedCo
             if name in named:
                 continue
             if why := identifier(column):
-                dropped.append(DroppedColumn(name=name, why=why, key="categorical"))
+                dropped.setdefault((why, "categorical"), []).append(name)
             elif name == first and first in NAMELESS and numbers_the_rows(column):
-                why = "has no name and holds row numbers"
-                dropped.append(DroppedColumn(name=name, why=why, key="numeric"))
-    gone = {each.name for each in dropped}
+                reason = ("has no name and holds row numbers", "numeric")
+                dropped.setdefault(reason, []).append(name)
+    gone = {name for names in dropped.values() for name in names}
     if len(gone) == len(features):
-        each = dropped[0]
+        (why, key), names = next(iter(dropped.items()))
         raise DataError(
-            f'{data.source}: has no feature column to learn from: "{each.name}" {each.why}; '
-            f"name it in data.{each.key} to use it"
+            f'{data.source}: has no feature column to learn from: "{names[0]}" {why}; '
+            f"name it in data.{key} to use it"
         )
     return [column.name for column in features if column.name not in gone], dropped
 

@@ -125,10 +125,7 @@ def ordered_classes(column: pl.Series, task: Task, data: DataConfig) -> tuple[st
 
 def label_type(column: pl.Series) -> LabelType:
     """The type of the labels of a target column."""
-    for name, dtype in LABEL_TYPES.items():
-        if column.dtype == dtype:
-            return name
-    raise AssertionError(column.dtype)
+    return next(name for name, dtype in LABEL_TYPES.items() if column.dtype == dtype)
 
 
 def labels_in(labels: tuple[str, ...], dtype: LabelType) -> pl.Series:

@@ -31,7 +31,7 @@ from hpo.storage.engine import Storage
 from hpo.storage.inventory import TrialFiles
 from hpo.storage.removal import deleted
 from hpo.study.artifacts import StudyArtifacts
-from hpo.study.catalog import Deleted, check_unused, delete_study, find, studies, study_rows
+from hpo.study.catalog import check_unused, delete_study, find, studies, study_rows
 from hpo.study.retraining import find_confirming
 from hpo.study.row import StudyRow
 from hpo.study.study import Study
@@ -144,7 +144,7 @@ def collect(
 
 def delete(
     storage: Storage, store: ArtifactStore | None, name: str, *, force: bool = False
-) -> tuple[Deleted, Swept]:
+) -> tuple[int, Swept]:
     """Delete a study: its rows, then its artifacts, then its table if no other study uses it.
 
     If the deletion is interrupted, or a worker still writes artifacts afterwards, `collect`
@@ -156,6 +156,9 @@ def delete(
         name: the study's name.
         force: delete the study even if workers hold its trials.
 
+    Returns:
+        The number of its trials, and the deleted files.
+
     Raises:
         InputError: the study does not exist, workers hold its trials, or its artifacts are in
             another store. Nothing was deleted.
@@ -164,21 +167,25 @@ def delete(
     row = find(storage, name)
     if store is not None:
         row.check_store(store.id)
-    gone = delete_study(storage, name, force=force)
+    n_trials = delete_study(storage, name, force=force)
     if store is None or row.uuid is None or row.owned_store_id is None:
-        return gone, Swept(files=(), unknown={})
+        return n_trials, Swept(files=(), unknown={})
     folder = study_path(row.uuid, "")
     files = _remove(store, [(path, "deleted study") for path in store.list(folder)], dry_run=True)
     store.delete_tree(folder)  # includes drafts of killed workers
     if row.fingerprint is not None:
         files += _remove(store, _lonely_table(storage, store, row.fingerprint), dry_run=False)
-    return gone, Swept(files=files, unknown={})
+    return n_trials, Swept(files=files, unknown={})
 
 
 def delete_with_confirmation(
     storage: Storage, store: ArtifactStore | None, name: str, *, force: bool = False
-) -> Iterator[tuple[Deleted, Swept]]:
-    """Delete a study as `delete` does, and before it the study that confirms it."""
+) -> Iterator[tuple[str, int, Swept]]:
+    """Delete a study as `delete` does, and before it the study that confirms it.
+
+    Yields:
+        The name of each study, and what `delete` returns.
+    """
     rows = [find(storage, name)]
     if (also := find_confirming(storage, name)) is not None:
         rows.insert(0, also)
@@ -187,7 +194,7 @@ def delete_with_confirmation(
             for row in rows:
                 check_unused(connection, row, "or delete it anyway with --force")
     for row in rows:
-        yield delete(storage, store, row.name, force=force)
+        yield row.name, *delete(storage, store, row.name, force=force)
 
 
 def _lonely_table(
@@ -253,10 +260,8 @@ def _by_study(paths: Iterable[str]) -> dict[str, list[str]]:
     """Files of studies by the study's UUID."""
     trees: dict[str, list[str]] = {}
     for path in paths:
-        _, _, rest = path.partition("/")
-        uuid, slash, _ = rest.partition("/")
-        if slash:
-            trees.setdefault(uuid, []).append(path)
+        if len(parts := path.split("/")) > 2:
+            trees.setdefault(parts[1], []).append(path)
     return trees
 
 

@@ -8,7 +8,7 @@ All functions take a connection inside a transaction; none commits.
 
 import time
 from collections.abc import Collection
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import sqlalchemy as sa
@@ -175,13 +175,11 @@ def expired(connection: Connection, study_id: int) -> list[LeaseRow]:
     for row in connection.execute(query):
         left, third = row.expires_ms - row.now_ms, row.lease_ms / 3
         if connection.dialect.name != "sqlite":
-            wait_ms = third if left < 0 else None
+            found.append(_lease_row(row, third))
         elif left < -third or left > 1.5 * row.lease_ms:
-            wait_ms = 3 * third
-        else:
-            wait_ms = 2 * third if left < 0 else None
-        if wait_ms is not None:
-            found.append(replace(_lease_row(row), wait_ms=wait_ms))
+            found.append(_lease_row(row, 3 * third))
+        elif left < 0:
+            found.append(_lease_row(row, 2 * third))
     return found
 
 
@@ -240,13 +238,14 @@ def _select_leases(connection: Connection, study_id: int) -> sa.Select[Any]:
     )
 
 
-def _lease_row(row: sa.Row[Any]) -> LeaseRow:
+def _lease_row(row: sa.Row[Any], wait_ms: float = 0.0) -> LeaseRow:
     return LeaseRow(
         trial_id=row.trial_id,
         number=row.number,
         token=row.token,
         beat=row.beat,
         lease_ms=row.lease_ms,
+        wait_ms=wait_ms,
     )
 
 
