@@ -60,6 +60,7 @@ def infer_schema(
         classes = ordered_classes(target, task, data)
         if of_format_1:
             classes = tuple(sorted(classes, key=list(text_of(target.unique().sort())).index))
+    unusual = {name: table.readers[name] for name in names if table.readers[name] not in USUAL}
     double = [name for name in numeric if not of_format_1 and is_double(columns[name])]
     if task == "regression" and is_double(target[train.numpy()]):
         double.append(data.target)
@@ -80,7 +81,7 @@ def infer_schema(
         ),
         double=tuple(double),
         labels="text" if of_format_1 or task == "regression" else label_type(target),
-        readers={} if of_format_1 else _telling(table, names),
+        readers={} if of_format_1 else unusual,
         missing=table.missing,
         format=table.format,
     )
@@ -94,9 +95,7 @@ def infer_schema(
 
 def is_double(column: pl.Series) -> bool:
     """Whether float32 cannot represent the differences between a column's values."""
-    values = column.cast(pl.Float64).to_numpy()
-    if column.null_count():
-        values = values[~np.isnan(values)]
+    values = column.drop_nulls().cast(pl.Float64).to_numpy()
     if not len(values):
         return False
     with np.errstate(over="ignore"):  # large numbers are refused later
@@ -106,9 +105,8 @@ def is_double(column: pl.Series) -> bool:
 
 def identifier(column: pl.Series) -> str:
     """Why a typed text column is an identifier; empty if it is not."""
-    if column.dtype != pl.String or len(column) < FEW_ROWS:
-        return ""
-    if column.null_count() == 0 and column.n_unique() == len(column):
+    is_text = column.dtype == pl.String and len(column) >= FEW_ROWS
+    if is_text and not column.null_count() and column.n_unique() == len(column):
         return "has a different text in every row, like an identifier"
     return ""
 
@@ -171,12 +169,6 @@ def _kind(table: Table, data: DataConfig, name: str) -> Kind:
     if table.format == 1 and name in (*data.numeric, *data.categorical):
         kind = "category" if name in data.categorical else "number"
     return kind
-
-
-def _telling(table: Table, names: list[str]) -> dict[str, Reader]:
-    """Readers that are not the usual one of their kind."""
-    readers = {name: table.readers[name] for name in names}
-    return {name: reader for name, reader in readers.items() if reader not in USUAL}
 
 
 def _counted(text: pl.Series) -> pl.DataFrame:

@@ -37,6 +37,7 @@ from hpo.study.row import StudyRow
 from hpo.study.study import Study
 
 LeftoverKind = Literal["attempt", "checkpoint", "deleted study", "unknown study", "table", "draft"]
+_Leftovers = list[tuple[str, LeftoverKind]]
 
 YOUNG_SECONDS = 3600.0
 DRAFT_SECONDS = 86400.0
@@ -125,7 +126,7 @@ def collect(
         if unknown and all(store.age(path) >= YOUNG_SECONDS for path in trees[uuid])
     }
 
-    found: list[tuple[str, LeftoverKind]] = [(path, "draft") for path in drafts]
+    found: _Leftovers = [(path, "draft") for path in drafts]
     for study in studies(storage):
         if study.artifact_store_id == store.id and study.uuid in trees:
             with suppress(StudyNotFoundError):  # just deleted: the next call removes its files
@@ -197,9 +198,7 @@ def delete_with_confirmation(
         yield row.name, *delete(storage, store, row.name, force=force)
 
 
-def _lonely_table(
-    storage: Storage, store: ArtifactStore, fingerprint: str
-) -> list[tuple[str, LeftoverKind]]:
+def _lonely_table(storage: Storage, store: ArtifactStore, fingerprint: str) -> _Leftovers:
     """The table, if it exists and no study of this or another storage uses it."""
     path = table_path(fingerprint)
     rows = [row for row in study_rows(storage) if row.uuid is not None]
@@ -225,12 +224,10 @@ def _unused(
     return [path for path in tables if path not in paths]
 
 
-def _unnamed(
-    study: Study, store: ArtifactStore, paths: Iterable[str]
-) -> list[tuple[str, LeftoverKind]]:
+def _unnamed(study: Study, store: ArtifactStore, paths: Iterable[str]) -> _Leftovers:
     """Those of a study's files that none of its trials needs; `paths` were listed before."""
     is_finished, inventory = study.progress().is_finished, study.inventory()
-    found: list[tuple[str, LeftoverKind]] = []
+    found: _Leftovers = []
     for path in paths:
         if (part := _TRIAL_FILE.fullmatch(path)) is None:
             continue
@@ -274,9 +271,7 @@ def _owner(store: ArtifactStore, uuid: str) -> dict[str, str]:
     return about if isinstance(about, dict) else {}
 
 
-def _remove(
-    store: ArtifactStore, found: Iterable[tuple[str, LeftoverKind]], *, dry_run: bool
-) -> tuple[Removed, ...]:
+def _remove(store: ArtifactStore, found: _Leftovers, *, dry_run: bool) -> tuple[Removed, ...]:
     removed = []
     for path, kind in found:
         removed.append(Removed(path=path, kind=kind, n_bytes=store.size(path)))

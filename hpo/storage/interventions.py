@@ -37,8 +37,7 @@ _RETRIED = "retried"
 _COPY_OF = "copy_of"
 """User attribute: number of the trial whose params this trial repeats."""
 _KEPT = ("attempt", "worker", "device", EARLIER, _RETRIED, _COPY_OF)
-"""User attributes that a retried trial keeps. Each attempt has its own files, so the count goes
-on."""
+"""User attributes that a retried trial keeps. Attempts stay counted: each has its own files."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -54,7 +54,7 @@ class Fleet:
         self._store_id = store_id
         self._opened: dict[str, Study] = {}
         self._open_studies: list[OpenStudy] = []
-        self._looked_at = 0.0
+        self._counted_at = 0.0
         self._is_waiting = False
 
     def studies(self) -> list[Study]:
@@ -79,7 +79,7 @@ class Fleet:
         self._log_waiting(open_studies, [row.name for row in openable])
         random.shuffle(open_studies)  # so that workers choose different ones among equals
         open_studies.sort(key=lambda each: (-each.priority, each.n_running))
-        self._open_studies, self._looked_at = open_studies, time.monotonic()
+        self._open_studies, self._counted_at = open_studies, time.monotonic()
         return [each.study for each in open_studies]
 
     def _log_waiting(self, open_studies: Sequence[OpenStudy], names: Sequence[str]) -> None:
@@ -94,7 +94,7 @@ class Fleet:
 
     def shares(self, studies: Sequence[Study], n: int) -> list[tuple[Study, int]]:
         """How many of `n` trials to claim from each of some studies, in the order to claim."""
-        if time.monotonic() - self._looked_at > _FRESH_SECONDS:
+        if time.monotonic() - self._counted_at > _FRESH_SECONDS:
             self.studies()
         return share_out([each for each in self._open_studies if each.study in studies], n)
 

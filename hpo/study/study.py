@@ -16,6 +16,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from hpo.config.definition import StudyDefinition
 from hpo.config.errors import BudgetError, LeaseLostError, StudyNotFoundError
+from hpo.config.points import Points
 from hpo.config.space import Params
 from hpo.config.trial import Measurement
 from hpo.storage import attributes, leases, ledger
@@ -365,7 +366,9 @@ class Study:
 
     @cached_property
     def _tried(self) -> TriedPoints | None:
-        return TriedPoints.of(self.definition.space, self.storage.reader, self.id)
+        """The tried points of the search space; None if it is infinite."""
+        points = Points.of(self.definition.space)
+        return None if points is None else TriedPoints(points, self.storage.reader, self.id)
 
     @cached_property
     def _trial_pruner(self) -> TrialPruner:

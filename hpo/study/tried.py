@@ -11,7 +11,7 @@ from collections.abc import Collection
 from optuna.trial import FrozenTrial
 
 from hpo.config.points import Points
-from hpo.config.space import Params, SearchSpace
+from hpo.config.space import Params
 from hpo.storage.engine import Connection
 from hpo.storage.ledger import FIXED_PARAMS
 from hpo.storage.reader import StudyReader
@@ -34,12 +34,6 @@ class TriedPoints:
         self._ended: set[int] = set()
         self._open: set[int] = set()
         self._n_undrawn = 0
-
-    @classmethod
-    def of(cls, space: SearchSpace, reader: StudyReader, study_id: int) -> "TriedPoints | None":
-        """The tried points of a study; None if its space is infinite."""
-        points = Points.of(space)
-        return None if points is None else cls(points, reader, study_id)
 
     def __contains__(self, number: int | None) -> bool:
         """Whether a trial has the point with this number."""
