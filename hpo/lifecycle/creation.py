@@ -93,8 +93,8 @@ def create(
         opened = open_storage(storage)
         undo.callback(opened.close)
         store = ArtifactStore(artifacts)
-        stored = {row.name: row.format for row in study_rows(opened)}
-        if legacy is not None and stored.get(definition.name) == 1:
+        stored = {row.name: row.format for row in study_rows(opened)} if legacy else {}
+        if legacy and stored.get(definition.name) == 1:
             table = legacy()
             complete, experiment, notes = _complete(definition, table, where)
         keep_table(store, table, complete.data)
