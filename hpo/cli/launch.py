@@ -87,48 +87,38 @@ def slurm(
     names: Names,
     *,
     workers: NWorkers = 1,
-    partition: Annotated[
-        str | None, typer.Option("--partition", metavar="P", help="Slurm partition.")
-    ] = None,
+    partition: Annotated[str | None, typer.Option(metavar="P", help="Slurm partition.")] = None,
     time: Annotated[
         str,
         typer.Option(
-            "--time",
-            metavar="T",
-            help="Time limit of each run of a worker: 4h, 4:00:00 or 1-12:00:00.",
+            metavar="T", help="Time limit of each run of a worker: 4h, 4:00:00 or 1-12:00:00."
         ),
     ] = "4h",
     gres: Annotated[
-        str | None,
-        typer.Option("--gres", help="Resources of each worker, such as gpu:1; by default no GPU."),
+        str | None, typer.Option(help="Resources of each worker, such as gpu:1; by default no GPU.")
     ] = None,
     cpus_per_worker: CpusPerWorker = 1,
     notice: Annotated[
         str,
         typer.Option(
-            "--notice",
-            metavar="DURATION",
-            help="Time before the limit at which workers give trials back.",
+            metavar="DURATION", help="Time before the limit at which workers give trials back."
         ),
     ] = "2m",
     setup: Annotated[
         list[str] | None,
         typer.Option(
-            "--setup",
-            metavar="LINE",
-            help="Shell command to run before the worker; may be repeated.",
+            metavar="LINE", help="Shell command to run before the worker; may be repeated."
         ),
     ] = None,
     sbatch: Annotated[
         list[str] | None,
         typer.Option(
-            "--sbatch",
             metavar="OPTION",
             help="Further option of sbatch, such as --account=lab; may be repeated.",
         ),
     ] = None,
     output: Annotated[
-        str, typer.Option("--output", help="Log file of each worker, with the patterns of Slurm.")
+        str, typer.Option(help="Log file of each worker, with the patterns of Slurm.")
     ] = "hpo-%A_%a.log",
     worker: WorkerOptions,
     dry_run: DryRun = False,
@@ -173,29 +163,21 @@ def slurm(
 def kubernetes(
     names: Names,
     *,
-    image: Annotated[
-        str, typer.Option("--image", metavar="I", help="Container image with hpo on its PATH.")
-    ],
+    image: Annotated[str, typer.Option(metavar="I", help="Container image with hpo on its PATH.")],
     workers: NWorkers = 1,
-    gpus_per_worker: Annotated[
-        int,
-        typer.Option("--gpus-per-worker", min=0, max=1, help="GPUs of each worker."),
-    ] = 1,
+    gpus_per_worker: Annotated[int, typer.Option(min=0, max=1, help="GPUs of each worker.")] = 1,
     cpus_per_worker: CpusPerWorker = 1,
-    memory: Annotated[str, typer.Option("--memory", help="Memory of each worker.")] = "8Gi",
+    memory: Annotated[str, typer.Option(help="Memory of each worker.")] = "8Gi",
     namespace: Annotated[
-        str | None, typer.Option("--namespace", help="Namespace; by default that of kubectl.")
+        str | None, typer.Option(help="Namespace; by default that of kubectl.")
     ] = None,
     secret: Annotated[
         str,
-        typer.Option(
-            "--secret", metavar="NAME", help="Secret with the keys HPO_STORAGE and HPO_ARTIFACTS."
-        ),
+        typer.Option(metavar="NAME", help="Secret with the keys HPO_STORAGE and HPO_ARTIFACTS."),
     ] = "hpo",
     volume: Annotated[
         list[str] | None,
         typer.Option(
-            "--volume",
             metavar="CLAIM:/FOLDER",
             help="Volume to mount, for artifacts in a folder; may be repeated.",
         ),
@@ -207,7 +189,6 @@ def kubernetes(
     storage: Annotated[
         str | None,
         typer.Option(
-            "--storage",
             envvar="HPO_STORAGE",
             metavar="URL",
             help="Only to check the URL; pods read it from the Secret.",
@@ -216,7 +197,6 @@ def kubernetes(
     artifacts: Annotated[
         str | None,
         typer.Option(
-            "--artifacts",
             envvar="HPO_ARTIFACTS",
             metavar="URL",
             help="Only to check the URL; pods read it from the Secret.",

@@ -33,7 +33,6 @@ def launch_ray(
     workers: Annotated[
         str,
         typer.Option(
-            "--workers",
             metavar="N|auto",
             help="Number of workers; auto: as many as fit, more when the cluster grows.",
         ),
@@ -41,7 +40,6 @@ def launch_ray(
     gpus_per_worker: Annotated[
         float,
         typer.Option(
-            "--gpus-per-worker",
             min=0,
             max=1,
             metavar="1|0.5|0",
@@ -52,7 +50,6 @@ def launch_ray(
     address: Annotated[
         str | None,
         typer.Option(
-            "--address",
             envvar="RAY_ADDRESS",
             metavar="HOST:PORT",
             help="Head of the cluster; by default the cluster that this machine is part of.",

@@ -46,9 +46,9 @@ def run(
     timeout: Timeout = None,
     local: LocalOptions,
     worker: WorkerOptions,
-    top: Annotated[int, typer.Option("--top", min=1, help="Configurations to export.")] = 3,
+    top: Annotated[int, typer.Option(min=1, help="Configurations to export.")] = 3,
     out: Annotated[
-        Path | None, typer.Option("--out", help="Folder to export to; by default winners/NAME.")
+        Path | None, typer.Option(help="Folder to export to; by default winners/NAME.")
     ] = None,
     storage: StorageUrl = DEFAULT_STORAGE,
     artifacts: ArtifactsUrl = DEFAULT_ARTIFACTS,
@@ -91,7 +91,6 @@ def create(
     priority: Annotated[
         int | None,
         typer.Option(
-            "--priority",
             metavar="N",
             help="Workers without a study name serve higher priorities first, and studies of "
             "equal priority in turn. A new study has priority 0.",
@@ -121,12 +120,10 @@ def worker(
     worker: WorkerOptions,
     names: StudyNames = None,
     n_trials: Annotated[
-        int | None,
-        typer.Option("--n-trials", min=1, help="Maximum number of trials that this command runs."),
+        int | None, typer.Option(min=1, help="Maximum number of trials that this command runs.")
     ] = None,
     timeout: Annotated[
-        str | None,
-        typer.Option("--timeout", metavar="DURATION", help="Give trials back and end after this."),
+        str | None, typer.Option(metavar="DURATION", help="Give trials back and end after this.")
     ] = None,
     storage: StorageUrl = DEFAULT_STORAGE,
     artifacts: ArtifactsUrl = DEFAULT_ARTIFACTS,
@@ -174,10 +171,8 @@ def worker(
 def confirm(
     name: StudyName,
     *,
-    top: Annotated[
-        int, typer.Option("--top", help="Leading configurations, besides the default.")
-    ] = 5,
-    seeds: Annotated[int, typer.Option("--seeds", help="Trainings of each configuration.")] = 5,
+    top: Annotated[int, typer.Option(help="Leading configurations, besides the default.")] = 5,
+    seeds: Annotated[int, typer.Option(help="Trainings of each configuration.")] = 5,
     local: LocalOptions,
     worker: WorkerOptions,
     as_json: AsJson = False,

@@ -153,31 +153,23 @@ def quarantine(
 def extend(
     name: StudyName,
     n_trials: Annotated[
-        str | None,
-        typer.Option(
-            "--n-trials", metavar="N|+N", help="Maximum number of trials, or number to add."
-        ),
+        str | None, typer.Option(metavar="N|+N", help="Maximum number of trials, or number to add.")
     ] = None,
     timeout: Annotated[
         str | None,
         typer.Option(
-            "--timeout",
-            metavar="DURATION",
-            help="Time limit such as 2h, or time to add such as +30m.",
+            metavar="DURATION", help="Time limit such as 2h, or time to add such as +30m."
         ),
     ] = None,
     device_time: Annotated[
         str | None,
         typer.Option(
-            "--device-time",
-            metavar="DURATION",
-            help="Limit of the total time of all workers, or time to add.",
+            metavar="DURATION", help="Limit of the total time of all workers, or time to add."
         ),
     ] = None,
     no_improvement: Annotated[
         str | None,
         typer.Option(
-            "--no-improvement",
             metavar="N|+N",
             help="Stop after this many trials without a new best one, or number to add.",
         ),
