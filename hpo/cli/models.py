@@ -147,7 +147,7 @@ def report(
     Example:
         hpo report california-housing --out report.html
     """
-    from hpo.results.report.writing import write_report
+    from hpo.results.report.page import write_report
 
     loaded = load_artifacts(name, storage, artifacts)
     print(write_report(loaded, out or Path(f"{name}.html"), top=top))
