@@ -96,7 +96,7 @@ class Models(StudyArtifacts):
         metrics = {"validation": row.metrics if model is None else model.metrics}
         note = "its weights are not in the artifact store: no test metrics"
         if model is not None:
-            test = test_metrics(self, self.experiment, row, model)
+            test = test_metrics(self, self.experiment, [row], model)
             metrics |= {"test": test} if test else {}
             note = "" if test else "the study has no test part"
         return ComparedModel(name=f"trial {row.number}", kind=kind, note=note, metrics=metrics)
