@@ -79,7 +79,7 @@ class Concurrency:
 
 def n_epochs(trial: FrozenTrial) -> int:
     """Number of epochs that a trial reported."""
-    return max(trial.intermediate_values, default=0)
+    return trial.last_step or 0
 
 
 def saved_by_pruning(trials: Sequence[FrozenTrial]) -> PruningSavings | None:
@@ -131,10 +131,8 @@ def concurrency(trials: Iterable[FrozenTrial]) -> Concurrency | None:
 
 def attempt_seconds(trial: FrozenTrial) -> float:
     """Duration of a finished trial's last attempt in seconds; 0 if unknown."""
-    start, end = trial.datetime_start, trial.datetime_complete
-    if not trial.state.is_finished() or start is None or end is None:
-        return 0.0
-    return max(0.0, (end - start).total_seconds())
+    duration = trial.duration if trial.state.is_finished() else None
+    return 0.0 if duration is None else max(0.0, duration.total_seconds())
 
 
 def _seconds_an_epoch(trials: Sequence[FrozenTrial]) -> float:
