@@ -19,8 +19,7 @@ from hpo.cli.output import say
 from hpo.config.errors import InputError
 
 if TYPE_CHECKING:
-    from hpo.files.store import ArtifactStore
-    from hpo.study.study import Study
+    from hpo.study.artifacts import StudyArtifacts
 
 commands = typer.Typer(help="Start workers on several machines.", no_args_is_help=True)
 
@@ -47,24 +46,30 @@ def check_shared(storage: str, artifacts: str) -> None:
 
 def open_studies_to_launch(
     names: Sequence[str], storage: str, artifacts: str, n_workers: int
-) -> "tuple[dict[str, str], ArtifactStore, list[Study]]":
+) -> "tuple[dict[str, str], list[StudyArtifacts]]":
     """Open the studies to launch workers for; end the command if they have no work.
 
     Returns:
-        The environment variables of the workers, the artifact store and the studies.
+        The environment variables of the workers, and the studies.
 
     Raises:
         HpoError: a study cannot be opened, or the storage has too few connections.
     """
-    from hpo.launch.remote import open_studies, why_nothing_to_do
+    from hpo.files.store import ArtifactStore
+    from hpo.launch.remote import why_nothing_to_do
     from hpo.launch.workers import worker_environment
+    from hpo.storage.engine import open_storage
+    from hpo.study.artifacts import StudyArtifacts
+    from hpo.study.catalog import open_study
 
-    opened, store, studies = open_studies(names, storage, artifacts)
-    if why := why_nothing_to_do(studies):
+    opened = open_storage(storage, create=False)
+    store = ArtifactStore(artifacts, create=False)
+    studies = [StudyArtifacts(study=open_study(opened, name), store=store) for name in names]
+    if why := why_nothing_to_do([each.study for each in studies]):
         say(f"hpo: {why}")
         raise typer.Exit
     opened.check_room(n_workers)
-    return worker_environment(opened, store), store, studies
+    return worker_environment(opened, store), studies
 
 
 def checked_name(name: str) -> str:
@@ -154,7 +159,7 @@ def slurm(
         print(script, end="")
         return
     sbatch_path = find_sbatch()
-    environment, _, _ = open_studies_to_launch(names, storage, artifacts, workers)
+    environment, _ = open_studies_to_launch(names, storage, artifacts, workers)
     print(submit(sbatch_path, script, environment))
 
 
