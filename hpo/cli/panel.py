@@ -4,6 +4,7 @@ Lines are clipped, not wrapped. If there are more workers than lines, the rest a
 """
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from textwrap import wrap
 
 from rich.cells import cell_len
@@ -32,21 +33,20 @@ MAX_FAILURES = 3
 STYLES = {"paused": "yellow", "stopped": "yellow", "waiting": "yellow", "finished": "green"}
 
 
+@dataclass(frozen=True)
 class StatusPanel:
-    """Draws a study's status at the current size of the terminal."""
+    """Draws a study's status at the current size of the terminal, with some lines left free."""
 
-    def __init__(self, status: StudyStatus, title: str, spare: int) -> None:
-        """Draw `status` under a title, and leave `spare` lines of the terminal free."""
-        self._status = status
-        self._title = title
-        self._spare = spare
+    status: StudyStatus
+    title: str
+    n_free_lines: int
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Yield the lines of the panel."""
-        width, height = options.max_width, max(console.height - self._spare, 6)
-        head = [*_progress(self._status, self._title, width), *_best(self._status, width)]
-        foot = list(_trouble(self._status))
-        workers = _workers(self._status.worker_rows, height - len(head) - len(foot))
+        width, height = options.max_width, max(console.height - self.n_free_lines, 6)
+        head = [*_progress(self.status, self.title, width), *_best(self.status, width)]
+        foot = list(_trouble(self.status))
+        workers = _workers(self.status.worker_rows, height - len(head) - len(foot))
         yield from (_clipped(line, width) for line in head[: max(height - len(foot), 4)])
         yield from workers
         yield from (_clipped(line, width) for line in foot)
