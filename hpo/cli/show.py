@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from datetime import datetime
 from itertools import groupby
 from typing import Any
 
@@ -32,7 +31,7 @@ def print_studies(found: list[StudyStatus], priorities: Mapping[str, int]) -> No
             str(priorities.get(status.name, 0)),
             f"{status.n_ended}/{status.budget.n_trials}",
             best,
-            _when(status.started),
+            "" if status.started is None else f"{status.started:%Y-%m-%d %H:%M}",
         )
     _print(table)
 
@@ -281,10 +280,6 @@ def _table(*columns: str) -> Table:
 
 def _number(number: int) -> str:
     return f"{number} (default)" if number == 0 else str(number)
-
-
-def _when(moment: datetime | None) -> str:
-    return "" if moment is None else f"{moment:%Y-%m-%d %H:%M}"
 
 
 def _print(table: Table) -> None:

@@ -186,13 +186,12 @@ def extend(
     """
     from hpo.study.steering import extend as raise_budget
 
+    counts = {"n_trials": n_trials, "no_improvement": no_improvement}
     changes = {}
-    for key, text in (("n_trials", n_trials), ("no_improvement", no_improvement)):
+    for key, text in {**counts, "timeout": timeout, "device_time": device_time}.items():
         if text is not None:
-            changes[key] = _budget_change(_count, f"--{key.replace('_', '-')}", text)
-    for key, text in (("timeout", timeout), ("device_time", device_time)):
-        if text is not None:
-            changes[key] = _budget_change(seconds, f"--{key.replace('_', '-')}", text)
+            parse = _count if key in counts else seconds
+            changes[key] = _budget_change(parse, f"--{key.replace('_', '-')}", text)
     if not changes:
         raise InputError("give a limit to raise, such as hpo extend NAME --n-trials +50")
     budget = raise_budget(load_study(name, storage), changes)
