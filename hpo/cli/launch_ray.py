@@ -1,5 +1,6 @@
 """The command `launch ray`: workers on a Ray cluster."""
 
+import signal
 import time
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,7 +17,6 @@ from hpo.cli.options import (
     expand_options,
 )
 from hpo.cli.output import say
-from hpo.cli.search import interrupt_at_sigterm
 from hpo.config.errors import InputError
 
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ def _attend(
     from hpo.launch.ray_pool import RayWorkerPool
     from hpo.launch.search import search
 
-    interrupt_at_sigterm()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C
     head = Head(address)
     try:
         if len(studies) == 1:

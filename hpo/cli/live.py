@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.live import Live
 
 from hpo.cli.panel import StatusPanel
-from hpo.cli.show import count_text, duration, status_json, time_left
+from hpo.cli.show import duration, status_json, time_left
 from hpo.config.errors import StorageUnavailableError
 from hpo.storage.best import OptimizationHistory
 from hpo.study.status import StudyStatus
@@ -117,7 +117,7 @@ class PlainView:
             return
         self._state = status.state
         self._next = time.monotonic() + PLAIN_SECONDS
-        parts = [f"{status.n_ended}/{status.budget.n_trials} trials", count_text(status.counts)]
+        parts = [f"{status.n_ended}/{status.budget.n_trials} trials", status.counts_text]
         if status.best is not None:
             parts.append(
                 f"best {self._metric} {status.best.value:.5g} (trial {status.best.number})"

@@ -13,7 +13,6 @@ from rich.table import Table
 from rich.text import Text
 
 from hpo.cli.show import (
-    count_text,
     duration,
     params_text,
     ranges,
@@ -65,7 +64,7 @@ def _progress(status: StudyStatus, title: str, width: int) -> Iterable[Text]:
     yield Text.assemble(("━" * n_full, "green"), ("━" * (room - n_full), "dim"), text)
     n_pruned = status.counts.get("PRUNED", 0)
     share = f"; {n_pruned / n_ended:.0%} pruned" if n_ended else ""
-    yield Text(count_text(status.counts) + share)
+    yield Text(status.counts_text + share)
     if limits := used_limits(status):
         yield Text(", ".join(f"{what} {used}" for what, used in limits.items()))
 

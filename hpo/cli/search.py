@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -32,8 +32,6 @@ from hpo.config.errors import HpoError
 from hpo.files.durable import writing
 
 if TYPE_CHECKING:
-    from types import FrameType
-
     from hpo.study.artifacts import StudyArtifacts
     from hpo.worker.supervisor import Slot
 
@@ -146,7 +144,7 @@ def worker(
     if timeout is not None:
         deadline = time.time() + seconds("--timeout", timeout)
         arguments += ["--deadline", str(deadline)]  # also of workers that are restarted
-    interrupt_at_sigterm()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C
     code = EXIT_RELEASED
     with suppress(KeyboardInterrupt):
         patience = seconds("--storage-timeout", worker.storage_timeout)
@@ -228,7 +226,7 @@ def search_here(
     from hpo.launch.search import search
     from hpo.launch.workers import create_supervisor
 
-    interrupt_at_sigterm()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C
     study = artifacts.study
     with watch(study, len(slots)) as view:
         workers = create_supervisor(
@@ -241,15 +239,6 @@ def search_here(
             raise typer.Exit(130) from None
     if code != 0:
         raise typer.Exit(code)
-
-
-def interrupt_at_sigterm() -> None:
-    """Treat a SIGTERM as Ctrl-C."""
-
-    def interrupt(number: int, frame: "FrameType | None") -> NoReturn:
-        raise KeyboardInterrupt
-
-    signal.signal(signal.SIGTERM, interrupt)
 
 
 def _create(

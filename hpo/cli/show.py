@@ -17,8 +17,6 @@ from hpo.study.leaderboard import Row
 from hpo.study.status import StudyStatus
 from hpo.study.study import Study
 
-ORDER = ("COMPLETE", "PRUNED", "FAIL", "RUNNING", "WAITING")
-
 
 def print_studies(found: list[StudyStatus], priorities: Mapping[str, int]) -> None:
     """Print one line for each study."""
@@ -41,7 +39,7 @@ def print_status(status: StudyStatus) -> None:
     table = PlainTable(box=None, show_header=False, padding=(0, 2, 0, 0))
     table.add_row("study", status.name)
     table.add_row("state", f"{status.state}: {status.reason}" if status.reason else status.state)
-    table.add_row("trials", f"{count_text(status.counts)}, of {status.budget.n_trials}")
+    table.add_row("trials", f"{status.counts_text}, of {status.budget.n_trials}")
     for what, used in used_limits(status).items():
         table.add_row(what, used)
     if status.best is not None:
@@ -199,12 +197,6 @@ def status_json(status: StudyStatus) -> dict[str, Any]:
         "objective": {"metric": status.metric, "positive": status.positive},
         "reason": status.reason,
     }
-
-
-def count_text(counts: dict[str, int]) -> str:
-    """`12 complete, 3 pruned`: the number of trials in each state."""
-    present = [(state, counts[state]) for state in ORDER if counts.get(state)]
-    return ", ".join(f"{n} {state.lower()}" for state, n in present) or "none yet"
 
 
 def duration(seconds: float) -> str:

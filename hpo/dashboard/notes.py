@@ -53,8 +53,7 @@ def _rows(study: Study, status: StudyStatus) -> Iterator[tuple[str, str]]:
     yield "objective", f"{definition.direction} {metric} on validation"
     if status.best is not None:
         yield "best", f"{status.best.value:.6g} (trial {status.best.number})"
-    counts = ", ".join(f"{n} {state.lower()}" for state, n in sorted(status.counts.items()))
-    yield "trials", f"{sum(status.counts.values())} of {budget.n_trials}: {counts or 'none yet'}"
+    yield "trials", f"{sum(status.counts.values())} of {budget.n_trials}: {status.counts_text}"
     for what, used, limit in (
         ("time at work", status.busy_seconds, budget.timeout),
         ("device-time", status.device_seconds, budget.device_time),

@@ -134,10 +134,9 @@ class _MLPSearch(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
         """Set the fitted attributes from a finished study."""
         study = created.study
         if not (rows := leaderboard(study)):
-            counts = ", ".join(f"{n} {state}" for state, n in study.progress().counts.items())
             raise HpoError(
-                f"study {study.name} is over without a COMPLETE trial ({counts}): "
-                "allow it more trials or more time"
+                f"study {study.name} is over without a COMPLETE trial "
+                f"({study.progress().counts_text}): allow it more trials or more time"
             )
         self.model_ = stored_model(created.store, rows[0])
         self.best_params_, self.best_score_ = rows[0].params, rows[0].value

@@ -76,7 +76,7 @@ def render(content: Content) -> str:
         objective=content.label(content.metric),
         definition=_definition(content),
         source=hide_passwords(definition.data.source),
-        counts=_counts(content),
+        counts=content.status.counts_text,
         n_finished=sum(trial.state.is_finished() for trial in content.trials),
         params=_params(content),
         names=_leaders_params(content),
@@ -186,13 +186,6 @@ def _definition(content: Content) -> str:
     tree["data"]["source"] = hide_passwords(tree["data"]["source"])
     tree["budget"] = content.status.budget.model_dump(exclude_none=True)
     return tomli_w.dumps(tree)
-
-
-def _counts(content: Content) -> str:
-    order = ("COMPLETE", "PRUNED", "FAIL", "RUNNING", "WAITING")
-    counts = content.status.counts
-    found = [f"{counts[name]:,} {name.lower()}" for name in order if counts.get(name)]
-    return ", ".join(found).replace("fail", "failed")
 
 
 def _params(content: Content) -> list[dict[str, Any]]:
