@@ -19,6 +19,7 @@ from hpo.files.store import ArtifactStore
 from hpo.models.ensemble import Ensemble, EnsembleMember, as_logits, exact_outputs
 from hpo.models.experiment import Experiment
 from hpo.results.stored import stored_model
+from hpo.storage.attributes import ARTIFACT
 from hpo.study.artifacts import StudyArtifacts
 from hpo.study.leaderboard import Row
 from hpo.study.study import Study
@@ -113,4 +114,4 @@ def _score(study: Study, experiment: Experiment) -> Callable[[torch.Tensor], Sco
 
 
 def _is_kept(store: ArtifactStore, row: Row) -> bool:
-    return "artifact" in row.user_attrs and store.exists(row.user_attrs["artifact"])
+    return ARTIFACT in row.user_attrs and store.exists(row.user_attrs[ARTIFACT])

@@ -8,6 +8,7 @@ from hpo.files.store import ArtifactStore, trial_path
 from hpo.models.ensemble import Ensemble
 from hpo.models.experiment import Experiment
 from hpo.models.model import Model, Predictor
+from hpo.storage.attributes import ARTIFACT, ATTEMPT, SHA256
 from hpo.study.artifacts import StudyArtifacts
 from hpo.study.leaderboard import Row
 
@@ -18,7 +19,7 @@ def stored_model(store: ArtifactStore, row: Row) -> Model:
     Raises:
         ArtifactError: its weights are missing or damaged.
     """
-    path, digest = row.user_attrs["artifact"], row.user_attrs["sha256"]
+    path, digest = row.user_attrs[ARTIFACT], row.user_attrs[SHA256]
     return Model.from_bytes(store.get(path, digest), path)
 
 
@@ -36,13 +37,13 @@ def test_metrics(
     file = "test_metrics.json"
     if isinstance(model, Ensemble):
         members = [
-            [row.user_attrs["sha256"], member.weight]
+            [row.user_attrs[SHA256], member.weight]
             for row, member in zip(rows, model.members, strict=True)
         ]
         digest = hashlib.sha256(json.dumps(members).encode()).hexdigest()
         file = f"ensemble_{digest[:16]}_test_metrics.json"
     store, first = artifacts.store, rows[0]
-    path = trial_path(artifacts.study.uuid, first.number, first.user_attrs["attempt"], file)
+    path = trial_path(artifacts.study.uuid, first.number, first.user_attrs[ATTEMPT], file)
     if not store.exists(path):
         store.put(path, json.dumps(experiment.test_metrics(model)).encode())
     metrics: dict[str, float] = json.loads(store.get(path, digest=None))

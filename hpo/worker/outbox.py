@@ -17,6 +17,7 @@ from contextlib import suppress
 from hpo.config.errors import ArtifactError
 from hpo.config.trial import Measurement
 from hpo.files.store import LOG, ArtifactStore, trial_path
+from hpo.storage.attributes import ARTIFACT, REASON, SHA256
 from hpo.storage.ledger import Outcome
 from hpo.study.orders import was_pruned
 from hpo.study.study import Claim, Study
@@ -124,7 +125,7 @@ class Outbox:
                     # Pruned takes precedence over finished: the final state of a trial must not
                     # depend on how many of its epochs one report holds.
                     reason = f"{study.definition.pruner.name} pruner"
-                    job.ending = Ending(state="PRUNED", attrs={"reason": reason})
+                    job.ending = Ending(state="PRUNED", attrs={REASON: reason})
             lost += [by_claim[claim] for claim in reply.lost]
         for job in lost:
             self.explain_loss(job)
@@ -184,12 +185,12 @@ class Outbox:
         assert job.ending is not None
         assert job.ending.weights is not None
         path = job.path(_WEIGHTS)
-        return {"artifact": path, "sha256": self._store.put(path, job.ending.weights)}
+        return {ARTIFACT: path, SHA256: self._store.put(path, job.ending.weights)}
 
     def _log_outcome(self, job: Job, outcome: Outcome) -> None:
         metric, value = job.study.definition.metric_label, outcome.value
         shown = "" if value is None else f" {metric} {value:.5g}"
-        reason = f" ({outcome.user_attrs['reason']})" if "reason" in outcome.user_attrs else ""
+        reason = f" ({outcome.user_attrs[REASON]})" if REASON in outcome.user_attrs else ""
         line = f"trial {job.claim.number} {outcome.state}{shown}{reason}"
         log.info("%s: %s", job.study.name, line)
         job.log(line)

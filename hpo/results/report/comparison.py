@@ -15,6 +15,7 @@ from hpo.models.experiment import Experiment
 from hpo.models.model import Model
 from hpo.results.report.intervals import Interval, interval, resampled
 from hpo.results.stored import stored_model, test_metrics
+from hpo.storage.attributes import ARTIFACT
 from hpo.study.artifacts import StudyArtifacts
 from hpo.study.leaderboard import Row
 
@@ -83,7 +84,7 @@ class Models(StudyArtifacts):
 
     def load(self, row: Row) -> Model | None:
         """A COMPLETE trial's model; None if its weights are gone."""
-        if "artifact" not in row.user_attrs:  # the trial was run by another program
+        if ARTIFACT not in row.user_attrs:  # the trial was run by another program
             return None
         try:
             return stored_model(self.store, row)
