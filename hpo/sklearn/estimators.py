@@ -28,7 +28,7 @@ from hpo.models.model import Model
 from hpo.results.leaderboard_table import to_table
 from hpo.results.stored import stored_model
 from hpo.sklearn.rows import Array, as_table, column_names, free_name, label_texts
-from hpo.sklearn.work import plan, run_search
+from hpo.sklearn.work import plan_search
 from hpo.study.leaderboard import leaderboard
 
 MIN_ROWS = 2
@@ -119,7 +119,7 @@ class _MLPSearch(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
 
     def _search(self, table: polars.DataFrame, target: Array) -> None:
         definition = self._definition(table)
-        workplace = plan(self.workers, self.device)
+        search = plan_search(self.workers, self.device)
         frame = table.with_columns(as_frame({definition.data.target: target}).to_series())
         raw = RawTable(frame=frame, is_text=False, where="X")
         typed = typed_table(raw, definition.data)
@@ -127,7 +127,7 @@ class _MLPSearch(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
             storage, artifacts = self._places(stack)
             created = create(definition, typed, storage, artifacts, where=type(self).__name__)
             stack.callback(created.study.storage.close)
-            run_search(created, workplace)
+            search(created)
             self._set_results(created)
 
     def _set_results(self, created: CreatedStudy) -> None:
