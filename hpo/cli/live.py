@@ -11,8 +11,9 @@ from rich.console import Console
 from rich.live import Live
 
 from hpo.cli.panel import StatusPanel
-from hpo.cli.show import duration, status_json, time_left
+from hpo.cli.show import status_json, time_left
 from hpo.config.errors import StorageUnavailableError
+from hpo.results.report.text import duration
 from hpo.storage.best import OptimizationHistory
 from hpo.study.status import StudyStatus
 from hpo.study.study import Study

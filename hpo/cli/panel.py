@@ -13,7 +13,6 @@ from rich.table import Table
 from rich.text import Text
 
 from hpo.cli.show import (
-    duration,
     params_text,
     ranges,
     sparkline,
@@ -21,6 +20,7 @@ from hpo.cli.show import (
     used_limits,
 )
 from hpo.config.errors import printable
+from hpo.results.report.text import duration
 from hpo.storage.progress import WorkerRow
 from hpo.study.status import StudyStatus
 

@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hpo.config.errors import printable
+from hpo.results.report.text import duration, format_param, plain_params, short_names
 from hpo.storage.progress import WorkerRow
 from hpo.study.confirmation import Confirmation
 from hpo.study.leaderboard import Row
@@ -160,16 +161,11 @@ def print_workers(found: Sequence[WorkerRow]) -> None:
     _print(table)
 
 
-def params_text(params: dict[str, Any]) -> str:
-    """Params in one line without their section; a switch `x.on` that is off is x=0."""
-    shown = []
-    for name, value in params.items():
-        short = "optimizer" if name == "optimizer.name" else name.removesuffix(".on").split(".")[-1]
-        if not name.endswith(".on"):
-            shown.append(f"{short}={value:.3g}" if isinstance(value, float) else f"{short}={value}")
-        elif not value:
-            shown.append(f"{short}=0")
-    return " ".join(shown)
+def params_text(params: Mapping[str, Any]) -> str:
+    """Params in one line by their short names; a param that is switched off is 0."""
+    plain = plain_params(params)
+    names = short_names([*plain])
+    return " ".join(f"{names[name]}={format_param(value)}" for name, value in plain.items())
 
 
 def status_json(status: StudyStatus) -> dict[str, Any]:
@@ -197,16 +193,6 @@ def status_json(status: StudyStatus) -> dict[str, Any]:
         "objective": {"metric": status.metric, "positive": status.positive},
         "reason": status.reason,
     }
-
-
-def duration(seconds: float) -> str:
-    """`45 s`, `3 min 20 s` or `2 h 5 min`."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
 def ranges(numbers: Sequence[int]) -> str:
