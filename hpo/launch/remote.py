@@ -19,7 +19,7 @@ def check_storage(url: str) -> None:
         raise InputError(
             f"storage {dialects.safe(parsed)}: SQLite serves the workers of one machine; for "
             "several use PostgreSQL (postgresql://USER:PASSWORD@HOST/DATABASE) or MariaDB or MySQL "
-            "(mariadb://USER:PASSWORD@HOST/DATABASE), and copy studies there by hpo storage copy"
+            "(mariadb://USER:PASSWORD@HOST/DATABASE), and copy studies there with hpo storage copy"
         )
 
 

@@ -76,7 +76,7 @@ class Job:
 
     @property
     def is_training(self) -> bool:
-        """Whether the trainer has it and its training goes on."""
+        """Whether the trainer is training it."""
         return self.is_admitted and not self.is_over
 
     @property

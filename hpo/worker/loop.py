@@ -127,7 +127,7 @@ class Worker:
             False if the worker was stopped and gave trials back.
 
         Raises:
-            HpoError: the worker cannot go on. Its trials were checkpointed and given back.
+            HpoError: the worker cannot continue. Its trials were checkpointed and given back.
             Exception: training crashed. The trials were given back and each lost an attempt.
         """
         with self._heartbeat:

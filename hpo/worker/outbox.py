@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 MAX_WRITERS = 8
 """Files written at once: each mostly waits for its disk or its object store."""
 MAX_PAUSE_SECONDS = 5.0
-"""A trial goes on training until the pruner's verdict arrives, so the pause is short."""
+"""A trial keeps training until the pruner's verdict arrives, so the pause is short."""
 _PAUSE_FACTOR = 20.0
 """Wait at least this many times the duration of the last send: epochs may take milliseconds."""
 _WEIGHTS = "model.safetensors"
