@@ -57,7 +57,11 @@ def delete(
     if not yes:
         also = find_confirming(opened, name)
         named = name if also is None else f"{name} and {also.name}"
-        _ask(f"Delete study {named} of {opened.safe_url}, with all its trials and weights?")
+        if not sys.stdin.isatty():
+            raise InputError("hpo delete asks for confirmation: pass --yes where nobody can answer")
+        what = f"study {named} of {opened.safe_url}, with all its trials and weights"
+        if not typer.confirm(f"Delete {what}?", err=True):
+            raise HpoError("nothing was deleted")
     try:
         store = None if keep_artifacts else ArtifactStore(artifacts, create=False)
     except ArtifactError as error:
@@ -113,15 +117,6 @@ def gc(
     if swept.unknown:
         named = ", ".join(sorted(name or uuid for uuid, name in swept.unknown.items()))
         say(f"left the files of studies that this storage never held: {named}")
-
-
-def _ask(question: str) -> None:
-    """Ask for confirmation; raise an error unless the answer is yes."""
-    if not sys.stdin.isatty():
-        raise InputError("hpo delete asks for confirmation: pass --yes where nobody can answer")
-    print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
-    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
-        raise HpoError("nothing was deleted")
 
 
 def _total(swept: "Swept") -> str:

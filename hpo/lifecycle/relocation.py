@@ -21,6 +21,7 @@ from hpo.config.errors import ArtifactError, HpoError, InputError
 from hpo.files.store import ArtifactStore, study_path, table_path
 from hpo.lifecycle.housekeeping import write_owner
 from hpo.storage import copying, ledger
+from hpo.storage.attributes import ARTIFACT
 from hpo.storage.engine import Connection, Storage
 from hpo.storage.inventory import TrialFiles, read_inventory
 from hpo.storage.removal import deleted
@@ -176,7 +177,7 @@ def _copy(
     attrs = copied_attrs(copy_uuid, stores.target.id)
 
     def rewrite(key: str, text: str) -> str:
-        return json.dumps(files.copy_path(json.loads(text))) if key == "artifact" else text
+        return json.dumps(files.copy_path(json.loads(text))) if key == ARTIFACT else text
 
     def write(connection: Connection) -> int | None:
         with copying.repeatable_read(source) as reading:

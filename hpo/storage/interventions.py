@@ -16,7 +16,7 @@ from sqlalchemy.engine import Connection
 
 from hpo.config.trial import Direction
 from hpo.storage import attributes, ledger
-from hpo.storage.attributes import REASON, raise_revision
+from hpo.storage.attributes import ATTEMPT, DEVICE, REASON, WORKER, raise_revision
 from hpo.storage.best import best_first
 from hpo.storage.ledger import EARLIER, FIXED_PARAMS, FORGIVEN, Outcome
 from hpo.storage.schema import (
@@ -36,7 +36,7 @@ _RETRIED = "retried"
 """User attribute: why a trial failed, before each retry."""
 _COPY_OF = "copy_of"
 """User attribute: number of the trial whose params this trial repeats."""
-_KEPT = ("attempt", "worker", "device", EARLIER, _RETRIED, _COPY_OF)
+_KEPT = (ATTEMPT, WORKER, DEVICE, EARLIER, _RETRIED, _COPY_OF)
 """User attributes that a retried trial keeps. Attempts stay counted: each has its own files."""
 
 

@@ -69,6 +69,14 @@ class StudyStatus:
         return tuple(row.worker for row in self.worker_rows)
 
     @property
+    def counts_text(self) -> str:
+        """Number of trials in each state, as in `12 complete, 3 pruned`."""
+        states = ("COMPLETE", "PRUNED", "FAIL", "RUNNING", "WAITING")
+        present = [(state, self.counts[state]) for state in states if self.counts.get(state)]
+        text = ", ".join(f"{n:,} {state.lower()}" for state, n in present) or "none yet"
+        return text.replace("fail", "failed")
+
+    @property
     def n_ended(self) -> int:
         """Number of finished trials."""
         return sum(self.counts.get(state, 0) for state in ("COMPLETE", "PRUNED", "FAIL"))

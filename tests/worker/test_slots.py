@@ -306,19 +306,8 @@ def test_a_model_that_cannot_be_made_gives_its_trial_back(
 
 
 class TestThrottle:
-    def test_reports_wait_as_long_as_sending_them_is_worth(
-        self, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        now = 100.0
-        monkeypatch.setattr(outbox.time, "monotonic", lambda: now)
-        reports = outbox.Throttle()
-        for took, waits in ((0.01, 0.2), (1.0, 5.0)):
-            assert reports.is_due
-            with reports.timed():
-                now += took
-            now += 0.99 * waits
-            assert not reports.is_due
-            now += 0.02 * waits
+    def test_the_pause_after_a_send_grows_with_its_duration(self) -> None:
+        assert [outbox.pause_after(seconds) for seconds in (0.01, 1.0)] == [0.2, 5.0]
 
     def test_slow_reports_are_few_and_lose_nothing(
         self, make_study: Make, store: ArtifactStore, monkeypatch: pytest.MonkeyPatch
