@@ -1,51 +1,41 @@
-"""The command `launch ray`: the same workers on a Ray cluster."""
+"""The command `launch ray`: workers on a Ray cluster."""
 
-import sys
 import time
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hpo.cli.launch import CpusPerWorker, check_shared, commands, open_studies_to_launch
+from hpo.cli.launch import CpusPerWorker, check_shared, open_studies_to_launch
 from hpo.cli.options import (
     DEFAULT_ARTIFACTS,
     DEFAULT_STORAGE,
     ArtifactsUrl,
-    CheckpointInterval,
-    HangTimeout,
-    Lease,
-    Slots,
-    StorageTimeout,
     StorageUrl,
-    worker_arguments,
+    StudyNames,
+    WorkerOptions,
+    expand_options,
 )
+from hpo.cli.output import say
 from hpo.cli.search import interrupt_at_sigterm
 from hpo.config.errors import InputError
 
 if TYPE_CHECKING:
     from types import ModuleType
 
-    from hpo.files.store import ArtifactStore
     from hpo.launch.ray_pool import PoolSpec
-    from hpo.study.study import Study
+    from hpo.study.artifacts import StudyArtifacts
 
 
-def register(app: typer.Typer) -> None:
-    """Add this module's command to `hpo launch`."""
-    commands.command("ray")(launch_ray)
-
-
+@expand_options
 def launch_ray(
-    names: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="[NAME...]", help="Studies to work for; without, every open one."),
-    ] = None,
+    names: StudyNames = None,
+    *,
     workers: Annotated[
         str,
         typer.Option(
             "--workers",
             metavar="N|auto",
-            help="How many; auto: as many as the cluster has room for, more when it grows.",
+            help="Number of workers; auto: as many as fit, more when the cluster grows.",
         ),
     ] = "auto",
     gpus_per_worker: Annotated[
@@ -55,7 +45,7 @@ def launch_ray(
             min=0,
             max=1,
             metavar="1|0.5|0",
-            help="The part of a GPU for each worker; 0 for workers on processors.",
+            help="Share of a GPU for each worker; 0 for workers on CPUs.",
         ),
     ] = 1.0,
     cpus_per_worker: CpusPerWorker = 1,
@@ -65,30 +55,26 @@ def launch_ray(
             "--address",
             envvar="RAY_ADDRESS",
             metavar="HOST:PORT",
-            help="The cluster's head; by default this machine is part of the cluster.",
+            help="Head of the cluster; by default the cluster that this machine is part of.",
         ),
     ] = None,
     detach: Annotated[
-        bool, typer.Option("--detach", help="Return, and leave the workers running.")
+        bool, typer.Option("--detach", help="Return and leave the workers running.")
     ] = False,
     stop: Annotated[
         bool,
         typer.Option(
-            "--stop", help="End the workers that --detach left running; they hand trials back."
+            "--stop", help="End the workers that --detach left running; they give trials back."
         ),
     ] = False,
-    slots: Slots = "1",
-    lease: Lease = "60s",
-    checkpoint_interval: CheckpointInterval = "60s",
-    storage_timeout: StorageTimeout = "10m",
-    hang_timeout: HangTimeout = "10m",
+    worker: WorkerOptions,
     storage: StorageUrl = DEFAULT_STORAGE,
     artifacts: ArtifactsUrl = DEFAULT_ARTIFACTS,
 ) -> None:
-    """Keep workers on a Ray cluster, each on a device of its own, whatever dies there.
+    """Run workers on a Ray cluster, and restart those that die.
 
-    Progress is shown as by hpo run; Ctrl-C lets the workers hand their trials back. When the
-    cluster is lost, the same command on another one goes on.
+    The command shows progress like hpo run. On Ctrl-C, the workers give their trials back. If the
+    cluster is lost, the same command on another cluster continues.
 
     Example:
         hpo launch ray adult --workers 8 --gpus-per-worker 0.5 --storage postgresql://me@db/hpo
@@ -99,44 +85,39 @@ def launch_ray(
     from hpo.launch.local import parse_n_workers
     from hpo.launch.ray_actor import WorkerSpec
     from hpo.launch.ray_cluster import connect
+    from hpo.study.artifacts import StudyArtifacts
 
     key = " ".join(["hpo launch ray", *(names or [])])
     if stop:
         connect(address)
         _stop_running(ray_pool, key)
         return
-    arguments = worker_arguments(
-        slots,
-        lease=lease,
-        checkpoint_interval=checkpoint_interval,
-        storage_timeout=storage_timeout,
-        hang_timeout=hang_timeout,
-    )
-    n_workers = parse_n_workers(workers)
+    arguments, n_workers = worker.arguments(), parse_n_workers(workers)
     check_shared(storage, artifacts)
     environment, store, studies = open_studies_to_launch(
         names or [], storage, artifacts, n_workers or 1
     )
-    worker = WorkerSpec(
+    each = WorkerSpec(
         arguments=[*(names or []), *arguments],
         environment=environment,
         gpus=gpus_per_worker,
         cpus=cpus_per_worker,
     )
-    spec = ray_pool.PoolSpec(key=key, worker=worker, n_workers=n_workers, is_finite=bool(names))
+    spec = ray_pool.PoolSpec(key=key, worker=each, n_workers=n_workers, is_finite=bool(names))
     connect(address)
     try:
         n_wanted, n_places = ray_pool.check_capacity(spec)
         if n_places < n_wanted:
-            _say(
+            say(
                 f"hpo: the cluster has room for {n_places} of {n_wanted} workers with "
-                f"{worker.resources} each; the others wait until it grows"
+                f"{each.resources} each; the others wait until it grows"
             )
         if detach:
             ray_pool.start_detached(spec)
-            _say("the workers are left running: hpo workers lists them, --stop ends them")
+            say("the workers keep running: hpo workers lists them, --stop ends them")
             return
-        code = _attend(spec, n_wanted, studies, store, address)
+        shown = [StudyArtifacts(study=study, store=store) for study in studies]
+        code = _attend(spec, n_wanted, shown, address)
     finally:
         ray.shutdown()
     raise typer.Exit(code)
@@ -145,11 +126,10 @@ def launch_ray(
 def _attend(
     spec: "PoolSpec",
     n_workers: int,
-    studies: "list[Study]",
-    store: "ArtifactStore",
+    studies: "list[StudyArtifacts]",
     address: str | None,
 ) -> int:
-    """Keep the pool until it has nothing left to do, and show how far its study is."""
+    """Keep the pool alive until no work is left; show the progress of a single study."""
     from hpo.cli.live import watch
     from hpo.launch.ray_cluster import Head
     from hpo.launch.ray_pool import RayWorkerPool
@@ -159,25 +139,25 @@ def _attend(
     head = Head(address)
     try:
         if len(studies) == 1:
-            with watch(studies[0], n_workers, where="on Ray") as view:
+            with watch(studies[0].study, n_workers, where="on Ray") as view:
                 pool = RayWorkerPool(
                     spec=spec, on_line=view.log, is_head_responding=head.is_responding
                 )
-                return search(studies[0], store, pool, view.update)
+                return search(studies[0], pool, view.update)
         with RayWorkerPool(spec=spec, is_head_responding=head.is_responding) as pool:
             while pool.n_alive():
                 time.sleep(1.0)
         return pool.exit_code()
     except KeyboardInterrupt:
-        _say("Interrupted. What is finished is kept; the same command goes on.")
+        say("Interrupted. Run the same command again to continue.")
         return 130
 
 
 def _ray() -> "ModuleType":
-    """What needs Ray, which is an extra.
+    """Import the module that needs Ray.
 
     Raises:
-        InputError: it is not installed.
+        InputError: Ray is not installed.
     """
     try:
         from hpo.launch import ray_pool
@@ -190,13 +170,8 @@ def _ray() -> "ModuleType":
 
 def _stop_running(ray_pool: "ModuleType", key: str) -> None:
     others = [each for each in ray_pool.list_detached() if each != key]
-    n_ended = ray_pool.stop_detached(key, lambda status: _say(*status.lines))
+    n_ended = ray_pool.stop_detached(key, lambda status: say(*status.lines))
     if n_ended or not others:
-        _say(f"ended {n_ended} workers")
+        say(f"ended {n_ended} workers")
     else:
-        _say(f"no workers of {key} were left running here, but of {', '.join(others)}")
-
-
-def _say(*lines: str) -> None:
-    for line in lines:
-        print(line, file=sys.stderr, flush=True)
+        say(f"no workers of {key} were left running here, but of {', '.join(others)}")

@@ -13,7 +13,7 @@ from hpo.config.definition import StudyDefinition
 from hpo.config.errors import HpoError
 from hpo.config.urls import hide_passwords
 from hpo.storage.engine import Storage
-from hpo.study.catalog import StudyRow
+from hpo.study.row import StudyRow
 from hpo.study.status import StudyStatus
 from hpo.study.study import Study
 
@@ -26,7 +26,7 @@ def study_note(storage: Storage, row: StudyRow) -> str:
     if row.obstacle is not None:
         return row.obstacle
     try:
-        study = Study(storage, row.id, row.attrs)
+        study = Study(storage, row)
         status = study.progress()
     except HpoError as error:
         return str(error)

@@ -14,10 +14,10 @@ from optuna.trial import FrozenTrial
 from hpo.dashboard.files import File, file_content, list_files
 from hpo.dashboard.notes import study_note
 from hpo.files.store import ArtifactStore
+from hpo.storage.cached_storage import CachedStorage
 from hpo.storage.engine import Storage
-from hpo.storage.pages import Pages
-from hpo.study.catalog import StudyRow, study_row
-from hpo.study.study import DEFINITION, Study
+from hpo.study.row import StudyRow
+from hpo.study.study import Study
 
 # System attributes that optuna-dashboard reads.
 _NOTE_VERSION, _NOTE_PARTS = "dashboard:note_ver", "dashboard:note_str:"
@@ -25,7 +25,7 @@ _FILES = "artifacts:"
 _METRIC_NAMES = "study:metric_names"
 
 
-class DashboardStorage(Pages):
+class DashboardStorage(CachedStorage):
     """Storage for optuna-dashboard; writes go to the wrapped storage unchanged."""
 
     def __init__(self, storage: Storage, store: ArtifactStore | None) -> None:
@@ -44,15 +44,15 @@ class DashboardStorage(Pages):
         with self.storage.errors():
             attrs = self._backend.get_study_system_attrs(study_id)
             name = self._backend.get_study_name_from_id(study_id)
-        return study_row(self.storage, study_id, name, attrs)
+        return StudyRow.parse(study_id, name, self.storage.safe_url, attrs)
 
     def get_all_studies(self) -> list[FrozenStudy]:
         """Return all studies, with their notes."""
         with self.storage.errors():
             studies = self._backend.get_all_studies()
         for study in studies:
-            row = study_row(self.storage, study._study_id, study.study_name, study.system_attrs)
-            study.system_attrs = self._with_note(row)
+            about = study._study_id, study.study_name, self.storage.safe_url, study.system_attrs
+            study.system_attrs = self._with_note(StudyRow.parse(*about))
         return studies
 
     def get_study_system_attrs(self, study_id: int) -> dict[str, Any]:
@@ -65,7 +65,7 @@ class DashboardStorage(Pages):
         with self.storage.errors():
             return super().trials_by_id(study_id)
 
-    def dressed(self, study_id: int, trial: FrozenTrial) -> FrozenTrial:
+    def decorate(self, study_id: int, trial: FrozenTrial) -> FrozenTrial:
         """Add a trial's files to its system attributes, and each metric to its user attributes."""
         for file in self._files(self._rows[study_id], trial):
             trial.system_attrs[_FILES + file.id] = json.dumps(file.to_json())
@@ -86,7 +86,7 @@ class DashboardStorage(Pages):
             return None
         for file in self._files(row, trial):
             if file.id == file_id:
-                study = Study(self.storage, row.id, row.attrs)
+                study = Study(self.storage, row)
                 return file, file_content(study, trial, file.kind, self.store)
         return None
 
@@ -94,7 +94,7 @@ class DashboardStorage(Pages):
         """List a trial's files; empty if this version of hpo cannot open the study."""
         if row.obstacle is not None:
             return []
-        has_weights = self.store is not None and self.store.id == row.store_id
+        has_weights = self.store is not None and self.store.id == row.artifact_store_id
         return list_files(trial, has_weights=has_weights)
 
     def _with_note(self, row: StudyRow) -> dict[str, Any]:
@@ -102,7 +102,7 @@ class DashboardStorage(Pages):
         if row.uuid is None:  # another program's study
             return attrs
         if row.obstacle is None:
-            attrs[_METRIC_NAMES] = [json.loads(attrs[DEFINITION])["objective"]["metric"]]
+            attrs[_METRIC_NAMES] = [row.metric]
         if any(text for key, text in attrs.items() if key.startswith(_NOTE_PARTS)):
             return attrs  # the user's own note
         return _AttrsWithNote(attrs, lambda: study_note(self.storage, row))

@@ -71,7 +71,7 @@ def notes_on(
         *reading_notes(table, data),
         *_dropped(dropped),
         *_truncated(truncated),
-        *_positive(table, data, schema),
+        *filter(None, [positive_note(table, data, schema)]),
         *_absent(table, split, schema),
         *_repeated(table, split, schema),
         *_groups(table, data, schema),
@@ -205,12 +205,13 @@ def _truncated(truncated: Sequence[TruncatedColumn]) -> Iterable[str]:
         )
 
 
-def _positive(table: Table, data: DataConfig, schema: TableSchema) -> Iterable[str]:
+def positive_note(table: Table, data: DataConfig, schema: TableSchema) -> str | None:
+    """The note on a positive class that the study does not name; None where it names it."""
     if schema.positive is None or data.positive is not None or table.format == 1:
-        return
+        return None
     text = text_of(table.frame[schema.target])
     share = int((text == schema.positive).sum()) / len(text)
-    yield (
+    return (
         f"the positive class is {format_value(schema.positive)}, with {share:.1%} of the rows; "
         "data.positive names another"
     )

@@ -11,8 +11,19 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
+from hpo.config.errors import InputError
+
 _MAX_TRIES = 100
 """How often to create a folder that another process deletes because it is empty."""
+
+
+@contextmanager
+def writing(what: str) -> Iterator[None]:
+    """Turn an `OSError` in the block into an `InputError`: `what` cannot be written."""
+    try:
+        yield
+    except OSError as error:
+        raise InputError(f"{what}: cannot be written ({error.strerror or error})") from None
 
 
 @contextmanager

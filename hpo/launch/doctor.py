@@ -15,8 +15,8 @@ from hpo.config.errors import HpoError
 from hpo.config.version import __version__
 from hpo.files.store import ArtifactStore
 from hpo.storage import dialects
-from hpo.storage.condition import Condition, read_condition
 from hpo.storage.engine import open_storage
+from hpo.storage.server import ServerInfo, read_server_info
 from hpo.study.catalog import list_studies
 from hpo.training.precision import resolve_precision
 
@@ -75,37 +75,37 @@ def _storage(url: str, n_workers: int) -> list[Finding]:
     try:
         with closing(open_storage(url, create=False)) as opened:
             detail = f"{opened.safe_url}, {len(list_studies(opened))} studies"
-            condition = read_condition(opened)
+            server = read_server_info(opened)
     except HpoError as error:
         return [Finding("storage", str(error), _is_future_file(url))]
-    zone = f"the database's {condition.time_zone}, " if condition.time_zone else ""
+    zone = f"the database's {server.time_zone}, " if server.time_zone else ""
     here = f"here {time.strftime('%Z')}; the tables hold UTC in any case"
     return [
         Finding("storage", detail),
-        Finding("tables", f"version {condition.version}, Optuna's {condition.optuna_version}"),
-        _clock(condition),
+        Finding("tables", f"version {server.version}, Optuna's {server.optuna_version}"),
+        _clock(server),
         Finding("time zone", zone + here),
-        _connections(condition, n_workers),
+        _connections(server, n_workers),
     ]
 
 
-def _clock(condition: Condition) -> Finding:
+def _clock(server: ServerInfo) -> Finding:
     """Compare the database's clock, which times leases, with this machine's, which times logs."""
-    ahead = condition.ahead_seconds
+    ahead = server.ahead_seconds
     if ahead is None:
         return Finding("clock", "SQLite uses this machine's")
-    ok = abs(ahead) <= _MAX_CLOCK_SECONDS + condition.off_by_seconds
+    ok = abs(ahead) <= _MAX_CLOCK_SECONDS + server.off_by_seconds
     detail = (
         f"the database's is {abs(ahead):.1f} s {'ahead of' if ahead > 0 else 'behind'} this "
-        f"machine's, to within {condition.off_by_seconds:.1f} s"
+        f"machine's, to within {server.off_by_seconds:.1f} s"
     )
     return Finding("clock", detail if ok else f"{detail}: synchronize both by NTP", ok)
 
 
-def _connections(condition: Condition, n_workers: int) -> Finding:
+def _connections(server: ServerInfo, n_workers: int) -> Finding:
     """Check the free connections; a worker keeps one, and sometimes opens a second briefly."""
-    left = condition.connections_left
-    if condition.is_pooled:
+    left = server.connections_left
+    if server.is_pooled:
         detail = "a pooler is in front of the server: its own limit counts, two for each worker"
         return Finding("connections", detail)
     if left is None:

@@ -11,21 +11,20 @@ from contextlib import contextmanager
 
 import torch
 
-from hpo.files.store import ArtifactStore
 from hpo.launch.local import REPRODUCIBLE
-from hpo.study.study import Study, WorkerId
+from hpo.lifecycle.creation import CreatedStudy
+from hpo.storage.leases import WorkerId
 from hpo.training.precision import describe_environment
 from hpo.training.single import SingleTrainer
 from hpo.worker.loop import Timing, Worker
 from hpo.worker.quota import Quota
 
 
-def search_in_process(study: Study, store: ArtifactStore, device: torch.device) -> None:
+def search_in_process(created: CreatedStudy, device: torch.device) -> None:
     """Run a worker until the study is finished, or until Ctrl-C releases its trial.
 
     Args:
-        study: study to search.
-        store: artifact store of the study.
+        created: study to search.
         device: device to train on.
 
     Raises:
@@ -36,13 +35,14 @@ def search_in_process(study: Study, store: ArtifactStore, device: torch.device) 
     trainer = SingleTrainer(device)
     name = describe_environment(trainer.device, "float32").device
     worker = Worker(
-        studies=lambda: [study],
-        store=store,
+        studies=lambda: [created.study],
+        store=created.store,
         trainer=trainer,
         identity=WorkerId(
             host=platform.node(), pid=os.getpid(), device=name, nonce=secrets.token_hex(4)
         ),
         quota=Quota(),
+        experiments={created.study.uuid: created.experiment},
         timing=Timing(hang=math.inf),  # or the watchdog would kill the caller's process
     )
     n_threads = torch.get_num_threads()

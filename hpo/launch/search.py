@@ -6,12 +6,11 @@ from contextlib import AbstractContextManager, suppress
 from typing import Protocol
 
 from hpo.config.errors import ArtifactError, HpoError, StorageUnavailableError
-from hpo.files.store import ArtifactStore
 from hpo.launch.workers import create_supervisor
 from hpo.lifecycle.housekeeping import sweep
-from hpo.storage.trend import Trend
+from hpo.storage.best import OptimizationHistory
+from hpo.study.artifacts import StudyArtifacts
 from hpo.study.status import StudyStatus
-from hpo.study.study import Study
 from hpo.worker.supervisor import Slot, to_stderr
 
 _POLL_SECONDS = 1.0
@@ -28,8 +27,7 @@ class WorkerPool(AbstractContextManager["WorkerPool"], Protocol):
 
 
 def search_locally(
-    study: Study,
-    store: ArtifactStore,
+    artifacts: StudyArtifacts,
     slots: Sequence[Slot],
     arguments: Sequence[str] = (),
     on_line: Callable[[str], None] = to_stderr,
@@ -37,8 +35,7 @@ def search_locally(
     """Search a study with worker processes on this machine until it is finished.
 
     Args:
-        study: study to search.
-        store: artifact store of the study.
+        artifacts: of the study to search.
         slots: a worker runs in each.
         arguments: options of each worker.
         on_line: called with each line that a worker logs.
@@ -47,25 +44,24 @@ def search_locally(
         InputError: the storage has too few connections for the workers.
         HpoError: the workers failed.
     """
+    study = artifacts.study
     study.storage.check_room(len(slots))
     workers = create_supervisor(
-        study.storage, store, slots, [study.name, *arguments], on_line=on_line
+        study.storage, artifacts.store, slots, [study.name, *arguments], on_line=on_line
     )
-    if code := search(study, store, workers):
+    if code := search(artifacts, workers):
         raise HpoError(f"the workers of study {study.name} ended with code {code}")
 
 
 def search(
-    study: Study,
-    store: ArtifactStore,
+    artifacts: StudyArtifacts,
     pool: WorkerPool,
     observe: Callable[[StudyStatus], None] = lambda status: None,
 ) -> int:
     """Run a pool of workers until none is left, and delete files that killed workers left behind.
 
     Args:
-        study: study to search.
-        store: artifact store of the study.
+        artifacts: of the study to search.
         pool: the workers, not yet started.
         observe: called with the study's status once a second, and once at the end.
 
@@ -75,9 +71,10 @@ def search(
     Raises:
         KeyboardInterrupt: after the workers were stopped.
     """
+    study = artifacts.study
     if study.progress().is_finished:
         return 0
-    trend = Trend()
+    trend = OptimizationHistory()
     try:
         with pool:
             while pool.n_alive():
@@ -91,5 +88,5 @@ def search(
     if not study.progress().is_finished:
         return pool.exit_code()
     with suppress(ArtifactError):  # `hpo gc` deletes what remains
-        sweep(study, store)
+        sweep(artifacts)
     return 0

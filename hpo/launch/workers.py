@@ -12,8 +12,8 @@ from functools import partial
 from hpo.config.errors import HpoError
 from hpo.files.store import LOG, ArtifactStore, trial_path
 from hpo.storage.engine import Storage
+from hpo.storage.leases import worker_key
 from hpo.study.catalog import bury
-from hpo.study.study import worker_key
 from hpo.worker.quota import Quota
 from hpo.worker.supervisor import Death, Slot, Supervisor, to_stderr
 

@@ -86,7 +86,7 @@ def check_replaceable(folder: Path) -> None:
     except OSError as error:
         raise InputError(f"{folder}: cannot be written ({error.strerror})") from None
     if not folder.name or (names and "model.safetensors" not in names):
-        raise InputError(f"{folder}: exists and is no exported model, so that it is not replaced")
+        raise InputError(f"{folder}: exists and is no exported model, so it is not replaced")
 
 
 def _config_text(model: Predictor, note: str) -> str:

@@ -22,9 +22,10 @@ from hpo.config.errors import ArtifactError, HpoError, StorageUnavailableError
 from hpo.files.store import ArtifactStore
 from hpo.models.experiment import load_experiment
 from hpo.storage.engine import Storage, open_storage
+from hpo.storage.leases import WorkerId
 from hpo.study.catalog import open_study
 from hpo.study.fleet import Fleet
-from hpo.study.study import Study, WorkerId
+from hpo.study.study import Study
 from hpo.training.packs.trainer import PackedTrainer
 from hpo.training.precision import describe_environment
 from hpo.training.single import SingleTrainer

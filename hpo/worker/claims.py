@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from hpo.config.errors import LeaseLostError, StorageUnavailableError
 from hpo.files.store import ArtifactStore
 from hpo.models.experiment import Experiment, load_experiment
-from hpo.study.study import Claim, Lease, Study, WorkerId
+from hpo.storage.leases import Lease, WorkerId
+from hpo.study.study import Claim, Study
 from hpo.training.checkpoint import Checkpoint
 from hpo.training.trainer import Run
 from hpo.worker.checkpoints import latest, remove
@@ -46,6 +47,7 @@ class Claimer:
         store: holds tables and checkpoints.
         store_outage: of the store.
         shares: how many trials to ask each study for.
+        experiments: the tables that were read, by the study's UUID.
     """
 
     identity: WorkerId
@@ -55,7 +57,7 @@ class Claimer:
     store: ArtifactStore
     store_outage: Outage
     shares: Shares
-    _experiments: dict[str, Experiment] = field(default_factory=dict, init=False)
+    experiments: dict[str, Experiment] = field(default_factory=dict)
 
     def claim(self, studies: Sequence[Study], n: int, start: Start) -> int:
         """Claim up to `n` trials: its share from each study, then the rest from the first ones.
@@ -69,7 +71,7 @@ class Claimer:
             The number of trials started.
         """
         uuids = {study.uuid for study in studies}
-        self._experiments = {k: v for k, v in self._experiments.items() if k in uuids}
+        self.experiments = {k: v for k, v in self.experiments.items() if k in uuids}
         n_started, exhausted = 0, set[Study]()
         for study, n_wanted in self.shares(studies, n):
             n_found = self._claim_from(study, n_wanted, start)
@@ -96,11 +98,11 @@ class Claimer:
 
     def _load(self, study: Study) -> Experiment | None:
         """The study's table, read once; None while it cannot be read. No trial is claimed then."""
-        if study.uuid not in self._experiments:
+        if study.uuid not in self.experiments:
             with self.store_outage.tolerated():
                 experiment = load_experiment(self.store, study.definition.data)
-                self._experiments[study.uuid] = experiment
-        return self._experiments.get(study.uuid)
+                self.experiments[study.uuid] = experiment
+        return self.experiments.get(study.uuid)
 
     def _start_trials(
         self, study: Study, experiment: Experiment, n: int, start: Start, started: list[Job]

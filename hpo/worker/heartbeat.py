@@ -15,7 +15,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from hpo.config.errors import StorageError
-from hpo.study.study import Lease, Study
+from hpo.storage.leases import Lease
+from hpo.study.study import Study
 
 log = logging.getLogger(__name__)
 

@@ -13,7 +13,8 @@ import torch
 from hpo.config.trial import Measurement
 from hpo.files.store import trial_path
 from hpo.models.experiment import Experiment
-from hpo.study.study import Claim, FinalState, Outcome, Study
+from hpo.storage.ledger import FinalState, Outcome
+from hpo.study.study import Claim, Study
 from hpo.training.record import Result
 from hpo.training.trainer import Run
 

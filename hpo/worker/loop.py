@@ -15,16 +15,19 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 from hpo.config.errors import ArtifactError, HpoError, StorageUnavailableError, StudyNotFoundError
 from hpo.files.store import ArtifactStore
-from hpo.study.steering import Orders, read_orders
-from hpo.study.study import RELEASED, Study, WorkerId
+from hpo.models.experiment import Experiment
+from hpo.storage.leases import WorkerId
+from hpo.storage.ledger import RELEASED
+from hpo.study.orders import Orders, read_orders
+from hpo.study.study import Study
 from hpo.training.checkpoint import Checkpoint
 from hpo.training.trainer import Event, Failed, Finished, Progress, Trainer, Unplaced
 from hpo.worker.claims import Claimer, Shares, first_study_first
@@ -79,6 +82,7 @@ class Worker:
         deadline: `time.monotonic()` at which to stop.
         until_finished: end when every study is finished, instead of waiting for new ones.
         shares: how many trials to ask each study for.
+        experiments: tables that this process has already read, by the study's UUID.
     """
 
     studies: Callable[[], Sequence[Study]]
@@ -91,6 +95,7 @@ class Worker:
     deadline: float = math.inf
     until_finished: bool = True
     shares: Shares = first_study_first
+    experiments: Mapping[str, Experiment] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Create the worker's parts."""
@@ -111,6 +116,7 @@ class Worker:
             store=self.store,
             store_outage=self._store_outage,
             shares=self.shares,
+            experiments=dict(self.experiments),
         )
 
     def work(self, stop: threading.Event) -> bool:

@@ -17,8 +17,9 @@ from contextlib import contextmanager, nullcontext, suppress
 from hpo.config.errors import ArtifactError
 from hpo.config.trial import Measurement
 from hpo.files.store import LOG, ArtifactStore, trial_path
-from hpo.study.steering import was_pruned
-from hpo.study.study import Claim, Outcome, Study
+from hpo.storage.ledger import Outcome
+from hpo.study.orders import was_pruned
+from hpo.study.study import Claim, Study
 from hpo.training.checkpoint import Checkpoint
 from hpo.worker.checkpoints import remove, save
 from hpo.worker.job import Ending, Job, by_study

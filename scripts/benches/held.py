@@ -20,10 +20,11 @@ from hpo.config.strategies import TpeSampler
 from hpo.config.trial import Measurement
 from hpo.storage import dialects
 from hpo.storage.engine import open_storage
-from hpo.storage.snapshot import read_heads, read_trials
+from hpo.storage.leases import Lease, WorkerId
+from hpo.storage.trials import read_heads, read_trials
 from hpo.study.catalog import open_study
-from hpo.study.steering import read_orders
-from hpo.study.study import Claim, Lease, Study, WorkerId
+from hpo.study.orders import read_orders
+from hpo.study.study import Claim, Study
 
 N_FINISHED = 1_000
 SECONDS, MOST = 1.0, 200

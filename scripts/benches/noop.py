@@ -25,8 +25,9 @@ from hpo.config.parsing import validate
 from hpo.config.strategies import Sampler
 from hpo.config.trial import Measurement
 from hpo.storage.engine import open_storage
+from hpo.storage.leases import WorkerId
 from hpo.study.catalog import create_study, open_study
-from hpo.study.study import Claim, WorkerId
+from hpo.study.study import Claim
 from tests.support.gate import Gate
 
 NAME = "bench"

@@ -79,9 +79,10 @@ def work(
         assert old in text, old
         text = text.replace(old, new)
     (folder / "study.toml").write_text(text)
-    study, store = create_from_file(
+    created = create_from_file(
         folder / "study.toml", url, f"{folder}/store", n_trials=options.n_trials
     )
+    study, store = created.study, created.store
     worker, stopwatch = make_worker(study, store, trainer, slots=options.slots), Stopwatch(trainer)
     start = time.perf_counter()
     worker.work(threading.Event())

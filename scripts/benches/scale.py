@@ -40,6 +40,7 @@ from rich.table import Table
 
 from hpo.lifecycle.housekeeping import sweep
 from hpo.storage.schema import REPORTS, TRIALS
+from hpo.study.artifacts import StudyArtifacts
 from tests.support.faults.audit import audit, orphans
 from tests.support.faults.setting import Setting, make_setting
 from tests.support.gate import CONTEXT, gather
@@ -151,7 +152,7 @@ def measure(url: str, n_workers: int, shift: Shift) -> Row:
         given = list(_collect(processes, accounts))
         for process in processes:
             process.join()
-        sweep(setting.study, setting.store)
+        sweep(StudyArtifacts(study=setting.study, store=setting.store))
         found = audit(setting, trained=False)
         codes = Counter(process.exitcode for process in processes if process.exitcode)
         return Row(

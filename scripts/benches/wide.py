@@ -110,13 +110,15 @@ def measure(n_columns: int, draw: Draw) -> dict[str, float]:
         with timed("read"):
             read_table(DataConfig(source="table.csv", target="y"), folder)
         with timed("create"):
-            study, store = create_from_file(
+            created = create_from_file(
                 folder / "study.toml", f"sqlite:///{folder}/hpo.db", f"{folder}/store"
             )
         with timed("train"):
-            make_worker(study, store, SingleTrainer("cpu"), slots=1).work(threading.Event())
+            make_worker(created.study, created.store, SingleTrainer("cpu"), slots=1).work(
+                threading.Event()
+            )
         with timed("export"):
-            (exported,) = export(study, store, folder / "out")
+            (exported,) = export(created, folder / "out")
         with timed("predict"):
             rows = polars.read_csv(folder / "table.csv", infer_schema=False)
             hpo.load_model(exported).predict(rows)

@@ -51,7 +51,7 @@ def test_run_says_what_it_did(home: Path) -> None:
 def test_run_again_goes_on_where_it_ended(inside: Path) -> None:
     again = hpo("run", "small.toml")
     assert again.code == 0, again.err
-    assert "small is finished: all 6 trials of its budget are over; hpo extend" in again.err
+    assert "small is finished: all 6 trials of its budget are finished; hpo extend" in again.err
     assert hpo("status", "small", "--json").document["trials"] == {"COMPLETE": 6}
 
 
@@ -66,7 +66,7 @@ def test_status_is_a_contract(inside: Path) -> None:
     assert list(status) == keys
     assert status["objective"] == {"metric": "accuracy", "positive": "yes"}
     assert status["state"] == "finished"
-    assert status["reason"] == "all 6 trials of its budget are over"
+    assert status["reason"] == "all 6 trials of its budget are finished"
     assert status["budget"]["n_trials"] == 6
     assert status["budget"]["timeout"] is None
     assert 0 < status["used"]["busy_seconds"] <= status["used"]["device_seconds"]
@@ -274,7 +274,7 @@ def test_an_interrupted_run_keeps_what_is_finished_and_goes_on(tmp_path: Path) -
     process.terminate()
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
-    assert "the same command goes on" in err
+    assert "Run the same command again to continue" in err
     before = hpo("status", "small", "--json").document["trials"]
     assert "RUNNING" not in before
     again = run_process("run", study, "--n-trials", 24, cwd=tmp_path)

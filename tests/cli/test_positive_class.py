@@ -81,7 +81,7 @@ def test_the_card_names_it(inside: Path) -> None:
     (card,) = inside.glob("winners/leaving/trial-*/README.md")
     text = card.read_text(encoding="utf-8")
     assert "| f1 of [red]gone \\| <b>away</b> (higher is better, chosen by) |" in text
-    assert f"by validation f1 of {GONE}. All of it" in text
+    assert f"by validation f1 of {GONE}. `config.toml` has" in text
 
 
 def test_the_report_names_it_and_shows_the_notes(inside: Path) -> None:

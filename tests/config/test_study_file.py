@@ -170,7 +170,7 @@ def test_classes_of_equal_size_are_said_to_be_so(tmp_path):
     write(tmp_path, {"x": [1, 2, 3, 4] * 10, "y": [False, True] * 20})
     text, definition = drafted("t.csv", "y", tmp_path)
     assert definition.data.positive == "true"
-    assert 'positive = "true"  # the classes are level; the other is "false"' in text
+    assert 'positive = "true"  # the classes are equally frequent; the other is "false"' in text
 
 
 @pytest.mark.parametrize(
@@ -212,7 +212,7 @@ def test_a_missing_word_that_is_a_class_is_no_missing_word(tmp_path):
     (tmp_path / "t.csv").write_text(f"x,y\n{rows}", encoding="utf-8")
     text, definition = drafted("t.csv", "y", tmp_path)
     assert definition.data.missing == ("N/A", "NaN", "nan", "null", "NULL", "?")
-    assert "the usual words for a missing value, but for one that is a class" in text
+    assert "the usual words for a missing value, except one that is a class" in text
     table = read_table(definition.data, tmp_path)
     assert load_dataset(table, definition.data).schema.classes == ("EU", "NA")
 

@@ -10,6 +10,7 @@ import pytest
 
 from hpo.lifecycle.housekeeping import collect, delete
 from hpo.results.export import export
+from hpo.study.artifacts import StudyArtifacts
 from tests.support import machine
 from tests.support.faults.audit import audit
 from tests.support.faults.processes import WorkerGroup, send
@@ -98,7 +99,9 @@ def test_workers_sit_out_an_outage_of_the_object_store(tmp_path: Path, s3: S3Ser
         assert s3.asked("^GET .*/checkpoints/") == 1
         assert os.environ["AWS_SECRET_ACCESS_KEY"] not in worker.text
         assert "credentials" not in worker.text  # what drivers say of themselves
-        (folder,) = export(setting.study, setting.store, tmp_path / "winners")
+        (folder,) = export(
+            StudyArtifacts(study=setting.study, store=setting.store), tmp_path / "winners"
+        )
         assert (folder / "model.onnx").exists()
         swept = collect(setting.study.storage, setting.store).files
         assert {file.kind for file in swept} <= {"attempt", "checkpoint"}, swept

@@ -195,6 +195,6 @@ def test_what_would_not_work_is_refused(options: list[str], said: str) -> None:
 
 
 def test_a_folder_of_artifacts_is_to_be_mounted() -> None:
-    assert "mount it by --volume" in launch("--artifacts", "/shared/hpo").err
+    assert "mount it with --volume" in launch("--artifacts", "/shared/hpo").err
     assert launch("--artifacts", "/shared/hpo", "--volume", "weights:/shared").err == ""
     assert launch("--artifacts", "s3://bucket/hpo").err == ""

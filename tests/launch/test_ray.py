@@ -21,8 +21,8 @@ from hpo.launch.workers import worker_environment
 from hpo.study.steering import set_standing
 from tests.support import machine, servers
 from tests.support.command_line import hpo
-from tests.support.faults.processes import wait_until
 from tests.support.faults.setting import Setting, make_setting
+from tests.support.waiting import wait_until
 
 NO_RAY = "no Ray here: pip install 'hpo[ray]'"
 QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_prestart_worker_first_driver": "0"}
@@ -156,7 +156,7 @@ def wait_for_worker(setting: Setting, other_than: int | None = None) -> int:
         workers = setting.study.progress().workers
         return [worker.pid for worker in workers if worker.pid != other_than]
 
-    wait_until(lambda: bool(pids()), 60, "a worker at work")
+    wait_until(lambda: bool(pids()), "a worker at work")
     return pids()[0]
 
 
@@ -178,7 +178,7 @@ def test_an_actor_keeps_its_worker_alive_and_ends_when_a_signal_released_it(
     second = wait_for_worker(setting, other_than=first)
     assert setting.study.progress().workers[0].share == 0.5
     os.kill(second, signal.SIGTERM)
-    wait_until(lambda: actor.status().code == 75, 60, "released")
+    wait_until(lambda: actor.status().code == 75, "released")
     assert ended == [75]
 
     other = WorkerActor(spec, end=ended.append)

@@ -19,9 +19,10 @@ from hpo.files.store import ArtifactStore, study_path, table_path, trial_path
 from hpo.lifecycle.housekeeping import OWNER, Swept, collect, delete, sweep
 from hpo.storage import schema
 from hpo.storage.engine import Storage, open_storage
-from hpo.study import catalog
+from hpo.study import catalog, row
+from hpo.study.artifacts import StudyArtifacts
 from hpo.study.catalog import create_study, list_studies, open_study, study_rows
-from hpo.study.study import FORMAT, Study
+from hpo.study.study import Study
 from tests.support.databases import every_database
 from tests.support.definitions import definition
 from tests.support.every_state import DAY, ME, claim, files, grow_old, study_in_every_state, unnamed
@@ -177,8 +178,9 @@ class TestCollect:
         grow_old(other)
         swept = collect(storage, other)
         assert (swept.files, set(swept.unknown)) == ((), {study.uuid, held.uuid})
+        study = study_in_every_state(storage, store)
         with pytest.raises(InputError, match="another store"):
-            sweep(study_in_every_state(storage, store), other)
+            sweep(StudyArtifacts(study=study, store=other))
 
     def test_leaves_studies_that_a_newer_hpo_made(
         self, storage: Storage, store: ArtifactStore
@@ -198,9 +200,9 @@ def test_a_sweep_of_a_finished_study_waits_for_nothing(
     artifact = trial_path(study.uuid, 0, 2, "model.safetensors")
     for attempt in (1, 2):
         store.put(trial_path(study.uuid, 0, attempt, "model.safetensors"), b"1")
-    assert sweep(study, store).files == ()
+    assert sweep(StudyArtifacts(study=study, store=store)).files == ()
     study.finish(done, "COMPLETE", 1.0, {"artifact": artifact})
-    assert len(sweep(study, store).files) == 1
+    assert len(sweep(StudyArtifacts(study=study, store=store)).files) == 1
     assert files(store, study) == {artifact}
 
 
@@ -211,7 +213,7 @@ class TestDelete:
     ) -> None:
         study = study_in_every_state(storage, store, lease=0.01)
         trial_id = study.trials()[0]._trial_id
-        storage.reader.set_study_user_attr(study._id, "note", "of a dashboard")
+        storage.reader.set_study_user_attr(study.id, "note", "of a dashboard")
         storage.reader._backend.record_heartbeat(trial_id)
         assert 0 not in rows(storage).values()
         n_files = len(store.list("")) - 1
@@ -257,7 +259,7 @@ class TestDelete:
         study = create_study(storage, definition(), store.id)
         claimed = claim(study)
         delete(storage, store, "study", force=True)
-        storage.reader.invalidate(study._id)
+        storage.reader.invalidate(study.id)
         assert study.report({claimed: [Measurement(step=1, value=1.0)]}).lost == {claimed}
         with pytest.raises(LeaseLostError):
             study.finish(claimed, "COMPLETE", 1.0, {})
@@ -302,8 +304,8 @@ class TestDelete:
 
 
 def make_newer(storage: Storage, study: Study) -> None:
-    storage.reader.set_study_system_attr(study._id, FORMAT, catalog.STUDY_FORMAT + 1)
-    storage.reader.set_study_system_attr(study._id, "hpo:version", "0.9.0")
+    storage.reader.set_study_system_attr(study.id, "hpo:format", row.STUDY_FORMAT + 1)
+    storage.reader.set_study_system_attr(study.id, "hpo:version", "0.9.0")
 
 
 class TestFormat:
@@ -321,7 +323,7 @@ class TestFormat:
     ) -> None:
         study = study_in_every_state(storage, store)
         attrs = schema.STUDY_ATTRS
-        storage.write(lambda c: c.execute(sa.delete(attrs).where(attrs.c.key == FORMAT)))
+        storage.write(lambda c: c.execute(sa.delete(attrs).where(attrs.c.key == "hpo:format")))
         assert open_study(storage, "study").uuid == study.uuid
 
 

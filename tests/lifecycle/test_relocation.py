@@ -103,10 +103,10 @@ class TestMove:
         store: ArtifactStore,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        monkeypatch.setattr(copying, "N_TRIALS", 2)
-        monkeypatch.setattr(copying, "N_ROWS", 3)
+        monkeypatch.setattr(copying, "_N_TRIALS", 2)
+        monkeypatch.setattr(copying, "_N_ROWS", 3)
         study = study_in_every_state(source, store, lease=0.01)
-        source.reader.set_study_user_attr(study._id, "note", "of a dashboard")
+        source.reader.set_study_user_attr(study.id, "note", "of a dashboard")
         source.reader.set_trial_user_attr(study.trials()[3]._trial_id, "odd", float("inf"))
         before = as_optuna_sees(source, "study")
         (moved,) = copy_studies(source, target)
@@ -115,7 +115,7 @@ class TestMove:
         assert as_optuna_sees(target, "study") == released(before)
         assert (after.uuid, after.artifact_store_id) == (study.uuid, store.id)
         assert after.definition.digest() == study.definition.digest()
-        assert after._id != study._id
+        assert after.id != study.id
         shown = optuna.load_study(study_name="study", storage=target.reader)
         assert shown.user_attrs == {"note": "of a dashboard"}
         assert shown.direction == optuna.study.StudyDirection.MINIMIZE
@@ -146,7 +146,7 @@ class TestMove:
         assert study.report({asleep: [Measurement(step=1, value=1.0)]}).lost == {asleep}
         with pytest.raises(LeaseLostError):
             study.finish(asleep, "COMPLETE", 1.0, {})
-        with pytest.raises(InputError, match=r"has moved from .* to .*: name that one"):
+        with pytest.raises(InputError, match=r"has moved from .* to .*: name that storage"):
             open_study(source, "study")
         with pytest.raises(InputError, match="has moved from"):
             create_study(source, definition(), store.id)
@@ -225,7 +225,7 @@ class TestMove:
         study_in_every_state(source, store, lease=0.01)
         before = as_optuna_sees(source, "study")
         row = catalog.find(source, "study")
-        source.write(lambda c: relocation._send_off(c, row, source, target))
+        source.write(lambda c: relocation._mark_moved(c, row, target))
         (moved,) = copy_studies(source, target)
         assert moved.n_trials == 5
         assert as_optuna_sees(target, "study") == released(before)
@@ -238,7 +238,7 @@ class TestMove:
     ) -> None:
         study_in_every_state(source, store, lease=0.01)
         row = catalog.find(source, "study")
-        source.write(lambda c: relocation._send_off(c, row, source, target))
+        source.write(lambda c: relocation._mark_moved(c, row, target))
         copy_studies(source, target)
         delete(target, store, "study")
         with pytest.raises(InputError, match=r"was deleted from .*and its artifacts with it"):

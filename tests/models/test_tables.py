@@ -42,9 +42,10 @@ def create(
 ) -> tuple[Study, ArtifactStore]:
     file = folder / "s.toml"
     file.write_text(STUDY.format(source=source, copy="" if copy else "copy = false"))
-    return create_from_file(
+    created = create_from_file(
         file, f"sqlite:///{folder}/hpo.db", artifacts or str(folder / "artifacts")
     )
+    return created.study, created.store
 
 
 def put(url: str, text: str) -> None:

@@ -17,9 +17,9 @@ from sqlalchemy.engine import Connection
 from hpo.config.errors import InputError, StorageError
 from hpo.storage import dialects
 from hpo.storage.engine import Storage, open_storage
+from hpo.storage.leases import WorkerId
 from hpo.storage.schema import WORKERS
 from hpo.study.catalog import create_study, list_studies, open_study
-from hpo.study.study import WorkerId
 from tests.support.definitions import definition
 from tests.support.servers import PostgresqlServer
 
@@ -33,8 +33,8 @@ OTHER = WorkerId(host="there", pid=2, device="cpu")
         ("hpo.db", "must be a URL such as sqlite:///hpo.db"),
         ("postgresql://me:secret@host:port/db", "must be a URL such as"),
         ("oracle://me:secret@host/db", "but got oracle://"),
-        ("postgresql://me:p@secret@host/db", "an @ in it is %40"),
-        ("mysql://me:p@sec/secret@host/db", "an @ in it is %40"),
+        ("postgresql://me:p@secret@host/db", "@ is %40"),
+        ("mysql://me:p@sec/secret@host/db", "@ is %40"),
         ("mariadb://me:secret@host", "must name a database, as in mariadb://HOST/DATABASE"),
         ("sqlite://", "must name a file"),
         ("sqlite:///:memory:", "must name a file"),
@@ -353,5 +353,5 @@ def test_more_workers_than_the_server_has_connections_for_are_refused(storage: S
     if storage.safe_url.startswith("sqlite"):
         storage.check_room(10_000)
         return
-    with pytest.raises(InputError, match=r"takes \d+ more connections, and 10000 workers need one"):
+    with pytest.raises(InputError, match=r"has \d+ connections left, and 10000 workers need one"):
         storage.check_room(10_000)

@@ -17,7 +17,7 @@ from sqlalchemy.engine import Connection
 from hpo.config.errors import StorageError, StorageUnavailableError
 from hpo.storage import dialects
 from hpo.storage.engine import Storage, open_storage
-from hpo.storage.failures import is_in_the_way, translate
+from hpo.storage.failures import is_conflict, translate
 from hpo.storage.schema import WORKERS
 from hpo.study.catalog import create_study
 from tests.support.definitions import definition
@@ -108,10 +108,10 @@ def test_other_errors_are_left_alone():
 
 def test_only_transactions_in_the_way_are_tried_again_at_once():
     deadlock = pymysql.err.OperationalError(1213, "Deadlock found", sqlstate="40001")
-    assert is_in_the_way(wrapped(deadlock))
-    assert is_in_the_way(wrapped(psycopg.errors.DeadlockDetected("said")))
-    assert not is_in_the_way(wrapped(psycopg.errors.AdminShutdown("said")))
-    assert not is_in_the_way(None)
+    assert is_conflict(wrapped(deadlock))
+    assert is_conflict(wrapped(psycopg.errors.DeadlockDetected("said")))
+    assert not is_conflict(wrapped(psycopg.errors.AdminShutdown("said")))
+    assert not is_conflict(None)
 
 
 @pytest.mark.parametrize(

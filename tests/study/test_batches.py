@@ -8,8 +8,10 @@ from sqlalchemy import event
 
 from hpo.config.trial import Measurement
 from hpo.storage.engine import Storage
+from hpo.storage.leases import WorkerId
+from hpo.storage.ledger import Outcome
 from hpo.study.catalog import create_study
-from hpo.study.study import Outcome, Study, WorkerId
+from hpo.study.study import Study
 from tests.support.databases import every_database
 from tests.support.definitions import definition
 

@@ -15,21 +15,14 @@ from optuna.trial import TrialState
 from hpo.config.errors import BudgetError, InputError
 from hpo.config.trial import Measurement
 from hpo.storage import reader
+from hpo.storage.best import OptimizationHistory
 from hpo.storage.engine import Storage, open_storage
-from hpo.storage.trend import Trend
+from hpo.storage.leases import WorkerId
+from hpo.study.budget import BudgetChange
 from hpo.study.catalog import bury, create_study, open_study
-from hpo.study.steering import (
-    BudgetChange,
-    extend,
-    prune,
-    quarantine,
-    read_orders,
-    restore,
-    retry,
-    set_standing,
-    was_pruned,
-)
-from hpo.study.study import Claim, Study, WorkerId
+from hpo.study.orders import read_orders, was_pruned
+from hpo.study.steering import extend, prune, quarantine, restore, retry, set_standing
+from hpo.study.study import Claim, Study
 from tests.support.databases import every_database
 from tests.support.definitions import definition
 from tests.support.faults.setting import Setting, make_setting
@@ -169,7 +162,7 @@ def test_a_quarantined_trial_guides_no_process_any_more_until_it_is_back(
     budget = {"n_trials": 9, "no_improvement": 2}
     study = create_study(storage, definition(budget=budget), "store")
     complete(study, 3.0, 1.0, 2.0, 4.0)
-    trend, before = Trend(), study.trials()
+    trend, before = OptimizationHistory(), study.trials()
     theirs = open_study(rival, "study")
     seen = rival.reader.snapshot(study.id)
     assert sorted(seen.reported(2)) == [1.0, 2.0, 3.0, 4.0]

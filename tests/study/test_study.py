@@ -21,9 +21,10 @@ from hpo.config.errors import (
 from hpo.config.trial import Measurement
 from hpo.storage import leases
 from hpo.storage.engine import Storage, open_storage
+from hpo.storage.leases import WorkerId
 from hpo.study import reaper
 from hpo.study.catalog import bury, create_study, list_studies, open_study
-from hpo.study.study import Claim, Study, WorkerId
+from hpo.study.study import Claim, Study
 from tests.support.clock import let_pass
 from tests.support.databases import every_database
 from tests.support.definitions import definition
@@ -145,7 +146,7 @@ class TestBudget:
         claim = ask(study, lease=1000)
         assert study.progress().busy_seconds < 60
         let_pass(storage, 700)
-        assert study.progress().is_out_of_time
+        assert study.progress().time_over is not None
         assert study.ask(OTHER, 60.0) is None
         study.release(claim)
         assert study.progress().state == "finished"
@@ -174,7 +175,7 @@ class TestBudget:
         before = study.progress()
         let_pass(storage, 3300)
         after = study.progress()
-        assert after.is_out_of_time
+        assert after.time_over is not None
         passed = after.busy_seconds - before.busy_seconds
         assert after.device_seconds - before.device_seconds == pytest.approx(2.5 * passed, abs=0.01)
         assert after.device_seconds >= 8000

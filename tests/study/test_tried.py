@@ -14,12 +14,13 @@ from hpo.config.trial import Measurement
 from hpo.files.store import ArtifactStore
 from hpo.lifecycle.creation import create_from_file
 from hpo.storage.engine import Storage, open_storage
+from hpo.storage.leases import WorkerId
 from hpo.study import sampling
 from hpo.study.catalog import create_study, open_study
 from hpo.study.fleet import Fleet
 from hpo.study.status import StudyStatus
 from hpo.study.steering import quarantine, retry
-from hpo.study.study import Study, WorkerId
+from hpo.study.study import Study
 from hpo.training.single import SingleTrainer
 from tests.support.command_line import hpo
 from tests.support.databases import every_database
@@ -109,7 +110,7 @@ def test_every_sampler_draws_each_point_once(name: str, n: int, sqlite: Storage)
 def test_a_smaller_budget_is_exact(storage: Storage) -> None:
     study = make(storage, n_trials=7)
     assert len(points(use_up(study, 3))) == 7
-    assert study.progress().reason == "all 7 trials of its budget are over"
+    assert study.progress().reason == "all 7 trials of its budget are finished"
 
 
 @every_database
@@ -218,7 +219,7 @@ def test_a_worker_and_the_commands_say_that_all_was_tried(
     )
     store = ArtifactStore(str(tmp_path / "artifacts"))
     url = f"sqlite:///{tmp_path}/hpo.db"
-    study, _ = create_from_file(tmp_path / "small.toml", url, store.url)
+    study = create_from_file(tmp_path / "small.toml", url, store.url).study
     assert [opened.name for opened in Fleet(study.storage, store.id).studies()] == ["small"]
     assert make_worker(study, store, SingleTrainer("cpu")).work(threading.Event())
     assert study.progress().counts == {"COMPLETE": 3}

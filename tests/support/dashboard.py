@@ -14,8 +14,9 @@ from hpo.config.trial import Measurement
 from hpo.dashboard.server import listening
 from hpo.files.store import ArtifactStore, trial_path
 from hpo.storage.engine import Storage
+from hpo.storage.leases import WorkerId
 from hpo.study.catalog import create_study
-from hpo.study.study import Study, WorkerId
+from hpo.study.study import Study
 from tests.support.definitions import definition
 
 ME = WorkerId(host="here", pid=1, device="cpu")

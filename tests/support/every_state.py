@@ -6,10 +6,11 @@ from pathlib import Path
 
 from hpo.config.trial import Measurement
 from hpo.files.store import ArtifactStore, checkpoints_path, study_path, table_path, trial_path
-from hpo.lifecycle.housekeeping import sign
+from hpo.lifecycle.housekeeping import write_owner
 from hpo.storage.engine import Storage
+from hpo.storage.leases import WorkerId
 from hpo.study.catalog import create_study
-from hpo.study.study import Claim, Study, WorkerId
+from hpo.study.study import Claim, Study
 from tests.support.definitions import definition
 
 ME = WorkerId(host="here", pid=1, device="cpu")
@@ -36,7 +37,7 @@ def study_in_every_state(
     """Create the study: trial 0 is COMPLETE (attempt 2), 1 PRUNED, 2 FAIL, 3 WAITING, 4 RUNNING."""
     study = create_study(storage, definition(name=name), store.id)
     store.put(table_path("f"), b"table")
-    sign(store, study)
+    write_owner(store, study)
     study.release(claim(study))
     complete, pruned, failed, waiting, running = (claim(study, lease) for _ in range(5))
     for number, attempt in ((0, 1), (0, 2), (1, 1), (2, 1), (3, 1), (4, 1)):

@@ -17,7 +17,9 @@ from pathlib import Path
 
 from ray.cluster_utils import Cluster
 
-from hpo.storage.overview import read_workers
+from hpo.storage.progress import read_workers
+from hpo.study.budget import BudgetChange
+from hpo.study.steering import extend
 from tests.support.faults.audit import audit
 from tests.support.faults.setting import Setting, make_setting
 
@@ -68,9 +70,8 @@ class Scenario:
         while not is_so():
             assert time.monotonic() < deadline, f"{what}: not within {PATIENCE:.0f} s"
             status = self.setting.study.progress()
-            if (n_trials := status.budget.n_trials) - self.n_ended() < 5:
-                raised = status.budget.model_copy(update={"n_trials": n_trials + 3})
-                self.setting.study.extend(raised)
+            if status.budget.n_trials - self.n_ended() < 5:
+                extend(self.setting.study, {"n_trials": BudgetChange(amount=3, is_added=True)})
             time.sleep(0.2)
         self.say(what)
 

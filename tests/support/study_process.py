@@ -11,8 +11,8 @@ from multiprocessing.queues import SimpleQueue
 
 from hpo.config.errors import BudgetError
 from hpo.storage.engine import open_storage
+from hpo.storage.leases import WorkerId
 from hpo.study.catalog import create_study, open_study
-from hpo.study.study import WorkerId
 from tests.support.definitions import definition
 from tests.support.gate import Gate
 

@@ -3,7 +3,8 @@
 import os
 
 from hpo.files.store import ArtifactStore
-from hpo.study.study import Study, WorkerId
+from hpo.storage.leases import WorkerId
+from hpo.study.study import Study
 from hpo.training.trainer import Trainer
 from hpo.worker.loop import Timing, Worker
 from hpo.worker.quota import Quota

@@ -20,10 +20,13 @@ from hpo.models.loading import load_model
 from hpo.results.export import export
 from hpo.results.stored import stored_model
 from hpo.storage.engine import open_storage
+from hpo.storage.leases import WorkerId
+from hpo.study.artifacts import StudyArtifacts
+from hpo.study.budget import BudgetChange
 from hpo.study.catalog import open_study
 from hpo.study.leaderboard import leaderboard, why_empty
-from hpo.study.steering import BudgetChange, extend
-from hpo.study.study import Study, WorkerId
+from hpo.study.steering import extend
+from hpo.study.study import Study
 from hpo.training.packs.trainer import PackedTrainer
 from hpo.training.single import SingleTrainer
 from hpo.training.trainer import Event, Trainer
@@ -79,7 +82,7 @@ def make_study(tmp_path: Path, store: ArtifactStore) -> Make:
         name: str = "hpo",
     ) -> Study:
         path = write_study(tmp_path, n_trials, max_epochs, limit)
-        study, _ = create_from_file(path, f"sqlite:///{tmp_path}/{name}.db", store.url)
+        study = create_from_file(path, f"sqlite:///{tmp_path}/{name}.db", store.url).study
         return study
 
     return make
@@ -121,7 +124,7 @@ def test_time_that_ends_within_the_first_trial_leaves_its_best_epoch(
     assert trial.user_attrs["reason"] == note
     assert trial.value == min(trial.intermediate_values.values())
 
-    (folder,) = export(study, store, tmp_path / "out", top=3)
+    (folder,) = export(StudyArtifacts(study=study, store=store), tmp_path / "out", top=3)
     config = tomllib.loads((folder / "config.toml").read_text())
     assert config["training"]["max_epochs"] == n_epochs
     assert f"Time was up after epoch {n_epochs} of {LONG}" in (folder / "README.md").read_text()
@@ -189,11 +192,11 @@ def test_time_that_ends_within_the_first_epoch_is_said_and_more_of_it_goes_on(
     make_worker(study, store, Slow("cpu")).work(threading.Event())
     assert study.progress().counts == {"WAITING": 1}
     said = (
-        "study small has no COMPLETE trial: budget.timeout = 1 s was up before any trial had "
-        "finished an epoch; give it more by hpo extend small --timeout +10m, and its trials go on"
+        "study small has no COMPLETE trial: budget.timeout = 1 s was used up before any trial had "
+        "finished an epoch; hpo extend small --timeout +10m lets its trials continue"
     )
     with pytest.raises(HpoError, match="^" + said.replace("+", r"\+") + "$"):
-        export(study, store, tmp_path / "out")
+        export(StudyArtifacts(study=study, store=store), tmp_path / "out")
     extend(study, {"timeout": BudgetChange(amount=600, is_added=True)})
     assert why_empty(study) == "study small has no COMPLETE trial yet"
     make_worker(study, store, SingleTrainer("cpu")).work(threading.Event())

@@ -19,8 +19,9 @@ from hpo.files.store import ArtifactStore
 from hpo.lifecycle.creation import create_from_file
 from hpo.models.model import Model
 from hpo.storage.engine import Storage
+from hpo.storage.leases import Lease, WorkerId
 from hpo.study.steering import set_standing
-from hpo.study.study import Lease, Study, WorkerId
+from hpo.study.study import Study
 from hpo.training.checkpoint import Checkpoint
 from hpo.training.single import SingleTrainer
 from hpo.training.trainer import Event, Failed, Run
@@ -48,7 +49,7 @@ def make_study(tmp_path: Path, store: ArtifactStore) -> Callable[..., Study]:
         path = tmp_path / "small.toml"
         text = STUDY.format(name=name, n_trials=n_trials, max_epochs=max_epochs, high=high)
         path.write_text(text)
-        study, _ = create_from_file(path, f"sqlite:///{tmp_path}/hpo.db", store.url)
+        study = create_from_file(path, f"sqlite:///{tmp_path}/hpo.db", store.url).study
         return study
 
     return make
@@ -174,7 +175,7 @@ import os, sys, threading, time
 from hpo.files.store import ArtifactStore
 from hpo.study.catalog import open_study
 from hpo.storage.engine import open_storage
-from hpo.study.study import WorkerId
+from hpo.storage.leases import WorkerId
 from hpo.training.single import SingleTrainer
 from hpo.worker.loop import Timing, Worker
 from hpo.worker.quota import Quota

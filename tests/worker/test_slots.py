@@ -15,8 +15,9 @@ from hpo.files.store import ArtifactStore
 from hpo.lifecycle.creation import create_from_file
 from hpo.models.experiment import Experiment
 from hpo.storage.engine import open_storage
+from hpo.storage.leases import Lease, WorkerId
 from hpo.study.catalog import bury, open_study
-from hpo.study.study import Claim, Lease, Study, WorkerId
+from hpo.study.study import Claim, Study
 from hpo.worker import outbox
 from hpo.worker.loop import Worker
 from hpo.worker.quota import Quota
@@ -43,7 +44,7 @@ def make_study(tmp_path: Path, store: ArtifactStore) -> Make:
         text = STUDY.format(name="small", n_trials=n_trials, max_epochs=max_epochs, high=1e-2)
         (tmp_path / "small.toml").write_text(f'{text}[pruner]\nname = "none"\n')
         url = url or f"sqlite:///{tmp_path}/hpo.db"
-        study, _ = create_from_file(tmp_path / "small.toml", url, store.url)
+        study = create_from_file(tmp_path / "small.toml", url, store.url).study
         return study
 
     return make
@@ -148,7 +149,7 @@ import os, sys, threading, time
 from hpo.files.store import ArtifactStore
 from hpo.study.catalog import open_study
 from hpo.storage.engine import open_storage
-from hpo.study.study import WorkerId
+from hpo.storage.leases import WorkerId
 from hpo.worker.loop import Timing, Worker
 from hpo.worker.slots import Slots
 from hpo.worker.quota import Quota

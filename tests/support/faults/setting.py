@@ -106,7 +106,8 @@ def make_setting(
         )
     )
     store_url = str(artifacts or folder / "artifacts")
-    study, store = create_from_file(path, storage_url, store_url)
+    created = create_from_file(path, storage_url, store_url)
+    study, store = created.study, created.store
     return Setting(storage_url=storage_url, store=store, study=study)
 
 
