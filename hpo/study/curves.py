@@ -13,7 +13,6 @@ from typing import NamedTuple
 from optuna.trial import FrozenTrial, TrialState
 
 from hpo.config.space import SearchSpace
-from hpo.config.trial import ScheduleName
 from hpo.storage.snapshot import Snapshot
 
 
@@ -25,14 +24,14 @@ class Plan(NamedTuple):
         n_epochs: planned; 1 with a constant learning rate, which has no plan.
     """
 
-    schedule: ScheduleName
+    schedule: str
     n_epochs: int
 
     @classmethod
     def of(cls, space: SearchSpace, trial: FrozenTrial) -> "Plan":
         """The plan of a trial, from its params."""
         training = space.resolve(trial.params)["training"]
-        schedule: ScheduleName = training["schedule"]
+        schedule = str(training["schedule"])
         return cls(schedule, 1 if schedule == "constant" else int(training["max_epochs"]))
 
 
@@ -49,6 +48,7 @@ class Curves:
         """Start empty."""
         self._space = space
         self._log: list[FrozenTrial] = []
+        self._n_read = 0
         self._clear()
 
     def update(self, snapshot: Snapshot) -> bool:
@@ -75,7 +75,7 @@ class Curves:
     def _clear(self) -> None:
         self._n_read = 0
         self._columns: dict[Plan, defaultdict[int, array[float]]] = {}
-        self.n_complete: Counter[ScheduleName] = Counter()
+        self.n_complete: Counter[str] = Counter()
 
     def _add(self, trial: FrozenTrial) -> None:
         plan = Plan.of(self._space, trial)

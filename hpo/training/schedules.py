@@ -68,4 +68,5 @@ def rate_factors(schedule: Schedule, steps: torch.Tensor) -> torch.Tensor:
     t = step / schedule.n_steps
     u = (schedule.a * t + schedule.b).clamp(min=0) + schedule.c * torch.log2(1 + 15 * t)
     warmup = (schedule.warmup_slope * step + schedule.warmup_start).clamp(max=1)
-    return warmup * (1 + torch.cos(math.pi * u)) / 2
+    factors: torch.Tensor = warmup * (1 + torch.cos(math.pi * u)) / 2
+    return factors
