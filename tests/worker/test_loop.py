@@ -237,12 +237,12 @@ def test_a_storage_that_is_away_is_ridden_out(
 
     def away(self: Storage, work: Callable[..., object]) -> object:
         calls.append(time.monotonic())
-        if len(calls) > 2 and time.monotonic() < calls[2] + 3.0:  # the trial is claimed, and runs
+        if len(calls) > 2 and time.monotonic() < calls[2] + 5.0:  # the trial is claimed, and runs
             raise StorageUnavailableError("storage: connection refused")
         return write(work)
 
     monkeypatch.setattr(Storage, "write", away)
-    assert make_worker(study, store, timing=Timing(lease=1.0)).work(threading.Event())
+    assert make_worker(study, store, timing=Timing(lease=3.0)).work(threading.Event())
     for trial in study.trials():
         assert trial.state.name == "COMPLETE"
         assert trial.user_attrs["attempt"] == 1
