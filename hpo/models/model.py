@@ -173,7 +173,7 @@ class Model(Predictor):
     def header(self) -> Header:
         """The header of the file, without format and schema, as JSON texts."""
         return {
-            "config": json.dumps(asdict(self.config)),
+            "config": json.dumps(self.config.to_dict()),
             "target": json.dumps([self.target_mean, self.target_std]),
             "metrics": json.dumps(self.metrics),
             "environment": json.dumps(asdict(self.environment)),

@@ -163,7 +163,7 @@ class Study:
             )
 
         system_attrs, n_chances = self.storage.write(write)
-        self._trial_pruner.resume(claim, measurements, system_attrs)
+        self._trial_pruner.resume(claim, claim.params, measurements, system_attrs)
         return n_chances
 
     def report(self, batch: Mapping[Claim, Sequence[Measurement]]) -> ReportReply:
@@ -176,7 +176,8 @@ class Study:
         try:
             with self._reading():
                 decisions = {
-                    claim: self._trial_pruner.decide(claim, batch[claim]) for claim in batch
+                    claim: self._trial_pruner.decide(claim, claim.params, batch[claim])
+                    for claim in batch
                 }
         except StudyNotFoundError:  # deleted together with its leases
             return ReportReply(prune={}, lost=set(batch))
