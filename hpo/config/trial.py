@@ -12,10 +12,11 @@ from dataclasses import asdict, dataclass, field, fields
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
-from hpo.config.families import DEFAULT_FAMILY, ModelConfig, config_type
+from hpo.config.families import DEFAULT_FAMILY, ModelConfig, config_type, model_tree
 
 Task = Literal["binary", "multiclass", "regression"]
 Numeric = Literal["quantile", "standard", "robust", "none"]
+Activation = Literal["relu", "leaky_relu", "tanh", "sigmoid", "silu", "gelu", "mish"]
 OptimizerName = Literal["sgd", "adam", "adamw", "rmsprop"]
 Loss = Literal["auto", "bce", "cross_entropy", "mse", "mae", "huber"]
 Precision = Literal["auto", "float32", "bfloat16", "float64"]
@@ -312,7 +313,7 @@ class TrialConfig:
     def to_dict(self) -> dict[str, Any]:
         """The configuration by section, as a model file holds it."""
         changed = {name: _written(name, getattr(self, name)) for name in ("optimizer", "training")}
-        return {**asdict(self), **changed}
+        return {**asdict(self), **changed, "model": model_tree(self.model)}
 
     def to_tree(self) -> dict[str, Any]:
         """The configuration by section, as `config.toml` holds it."""

@@ -18,9 +18,9 @@ from typing import Any
 from hpo.config.definition import Budget, StudyDefinition, check_name
 from hpo.config.errors import InputError
 from hpo.config.ranges import Categorical, IntRange, Value
-from hpo.config.space import LEAF_DEFAULTS, Params, SearchSpace
+from hpo.config.space import Params, SearchSpace
 from hpo.config.strategies import NonePruner, RandomSampler
-from hpo.config.trial import Direction
+from hpo.config.trial import Direction, TrainingConfig
 
 SUFFIX = "@confirm"
 SEED = "training.seed"
@@ -271,7 +271,7 @@ def _with_seeds(space: SearchSpace) -> SearchSpace:
     """
     match space.tunables.get(SEED):
         case None:
-            highest = space.constants.get(SEED, LEAF_DEFAULTS[SEED])
+            highest = space.constants.get(SEED, TrainingConfig().seed)
         case Categorical() as leaf:
             highest = max(int(choice) for choice in leaf.choices)
         case leaf:

@@ -9,9 +9,8 @@ import pytest
 import torch
 from torch import nn
 
-from hpo.config.trial import LOSSES, OptimizerName, TrainingConfig, TrialConfig
+from hpo.config.trial import LOSSES, Activation, OptimizerName, TrainingConfig, TrialConfig
 from hpo.training.batches import BatchLoader, TrainingData
-from hpo.training.families.mlp import Activation
 from hpo.training.families.mlp.network import MLP
 from hpo.training.single import train
 from tests.support.paths import ROOT
