@@ -199,7 +199,7 @@ def test_an_installed_family_is_known_everywhere(site):
             {"own": "own_d:ModelConfig"},
             CONFIG,
             "the model family own (own_d:ModelConfig of the package own-package) must have the "
-            'default family = "own", but got null',
+            'default family = "own", but got "mlp"',
         ),
         ({"own": "own_e:dataclass"}, CONFIG, "the model family own (own_e:dataclass of the "),
         (
