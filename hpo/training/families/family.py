@@ -38,7 +38,7 @@ class Passes(Protocol):
 
         Args:
             x: (rows, n_inputs) float32.
-            y: (rows,) targets.
+            y: (rows,) targets; of several smoothed classes (rows, n_outputs) probabilities.
             step: of the run; dropout depends on it.
         """
 
@@ -96,7 +96,7 @@ class PackedNetworks(Protocol):
 
         Args:
             x: (slots, rows, n_inputs).
-            y: (slots, rows) targets.
+            y: (slots, rows) targets; of several smoothed classes (slots, rows, n_outputs).
             weights: of the rows, (slots, rows, 1).
             steps: of each run, (slots,); dropout depends on them.
             drop: applies a layer's mask.
