@@ -100,8 +100,7 @@ def as_frame(table: Any, where: str = "the table") -> pl.DataFrame:
     if isinstance(table, pl.DataFrame):
         check_names(table.columns, where)
         return table
-    # lazy frames of polars have columns and no length
-    is_frame = hasattr(table, "columns") and hasattr(table, "__len__")
+    is_frame = hasattr(table, "__len__") and hasattr(table, "columns")  # no lazy frame
     if not isinstance(table, Mapping) and not is_frame:
         given = type(table).__name__
         raise DataError(f"{where}: must be a DataFrame or a dict of columns, but is a {given}")
