@@ -81,6 +81,7 @@ class TestDelete:
         assert hpo("gc").code == 0
         assert store.list("") == ["store-id"]
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(("answer", "code", "left"), [("y", 0, []), ("n", 1, ["study"])])
     def test_asks_on_a_terminal(
         self, storage: Storage, store: ArtifactStore, answer: str, code: int, left: list[str]

@@ -187,6 +187,7 @@ def test_what_failed_trials_say_is_shown_as_it_is_and_commands_no_terminal(
             assert text in shown
 
 
+@pytest.mark.slow
 def test_whoever_watches_sees_it_end_and_may_leave_before(study: Study, tmp_path: Path) -> None:
     storage = f"sqlite:///{tmp_path}/hpo.db"
     command = [sys.executable, "-m", "hpo", "status", "study", "--watch", "--json"]

@@ -71,6 +71,7 @@ def test_digits_need_no_file() -> None:
     assert dataset.part("train").y.unique().tolist() == list(range(10))
 
 
+@pytest.mark.slow
 def test_a_large_table_is_ready_in_seconds(tmp_path: Path) -> None:
     """100,000 rows of 22 numbers and 8 texts, in processor time."""
     random = np.random.default_rng(0)

@@ -130,7 +130,7 @@ def test_a_place_that_cannot_hold_a_store_is_said_so(tmp_path: Path) -> None:
         ArtifactStore(str(tmp_path / "file" / "store"))
 
 
-@pytest.fixture(params=["local", "memory", "s3"])
+@pytest.fixture(params=["local", "memory", pytest.param("s3", marks=pytest.mark.slow)])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> ArtifactStore:
     if request.param == "s3":
         return ArtifactStore(f"{request.getfixturevalue('s3').bucket()}/some/folder")

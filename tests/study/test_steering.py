@@ -251,6 +251,7 @@ def killed_at_the_end(process: subprocess.Popen[str]) -> Iterator[None]:
         process.kill()
 
 
+@pytest.mark.slow
 def test_a_worker_does_within_seconds_what_is_ordered(setting: Setting) -> None:
     study = setting.study
     command = [sys.executable, "-m", "hpo.worker", study.name]

@@ -113,6 +113,7 @@ def test_a_smaller_budget_is_exact(storage: Storage) -> None:
     assert study.progress().reason == "all 7 trials of its budget are finished"
 
 
+@pytest.mark.slow
 @every_database
 def test_workers_that_compete_draw_each_point_once(storage: Storage) -> None:
     space = {"model": {"depth": {"type": "int", "low": 1, "high": 40}}}

@@ -140,6 +140,7 @@ def test_seconds_go_on():
     assert 1000 < finished.result.seconds < 1100
 
 
+@pytest.mark.slow
 def test_another_process_goes_on(tmp_path: Path):
     config, data = toy_config(model={"dropout": 0.2}, max_epochs=3), toy_data()
     trainer = begin(config, data, CPU)

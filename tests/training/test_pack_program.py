@@ -161,6 +161,7 @@ def test_memory_is_given_back_where_others_would_find_little(monkeypatch, n_free
     assert len(emptied) == n_times
 
 
+@pytest.mark.slow
 def test_kernels_take_nothing_from_the_processor_and_serve_packs_of_any_size():
     given = []
 

@@ -115,6 +115,7 @@ def test_one_layer_and_many(depth):
     compare(toy_config(model={"depth": depth}), toy_data())
 
 
+@pytest.mark.slow
 def test_it_needs_torch_and_the_standard_library_alone():
     """A process in which every other package is out of reach, and so are hpo's other rooms, but
     for a few modules of plain values that need the standard library alone. Tests of training, which

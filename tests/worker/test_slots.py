@@ -148,7 +148,7 @@ def test_params_are_drawn_while_others_train(
     assert study.progress().counts == {"WAITING": 4}
 
 
-@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+@pytest.mark.parametrize("kind", ["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
 def test_two_workers_keep_the_budget_exactly(
     make_study: Make,
     store: ArtifactStore,
@@ -212,6 +212,7 @@ Worker(
 """
 
 
+@pytest.mark.slow
 def test_all_trials_of_a_killed_worker_go_on_from_their_checkpoints(
     make_study: Make, store: ArtifactStore
 ) -> None:
