@@ -43,9 +43,16 @@ class Range:
 
 @dataclass(frozen=True, kw_only=True)
 class PreprocessingConfig:
-    """How numeric columns are scaled; fitted on the training part only."""
+    """How columns enter the network; fitted on the training part only.
+
+    Attributes:
+        numeric: how numbers are scaled.
+        max_one_hot: a column with more categories enters as a code, for which the network learns
+            an embedding; one with fewer enters one-hot.
+    """
 
     numeric: Numeric = "quantile"
+    max_one_hot: Annotated[int, Range(ge=0, le=65536)] = 65536
 
     __pydantic_config__ = STRICT
 

@@ -14,7 +14,7 @@ from functools import cache
 import torch
 from torch import nn
 
-from hpo.config.trial import Numeric
+from hpo.config.trial import PreprocessingConfig
 from hpo.data.schema import PERIODS, TableSchema
 
 MAX_QUANTILES = 1000
@@ -35,8 +35,10 @@ class Preprocessor(nn.Module):
 
     Its features are the scaled numbers and dates, 0 where missing; then for each column that had
     gaps in training whether it is missing here; then sine and cosine of the dates' cycles; then
-    the categories one-hot, all zeros for an unseen one. Dates are scaled by mean and standard
-    deviation whatever numbers are, so that later ones than training saw go on in a straight line.
+    the categories one-hot, all zeros for an unseen one; then, for each column of more than
+    `max_one_hot` categories, its code, the number of its categories for an unseen one. Dates are
+    scaled by mean and standard deviation whatever numbers are, so that later ones than training saw
+    go on in a straight line.
     """
 
     knots: torch.Tensor
@@ -49,8 +51,9 @@ class Preprocessor(nn.Module):
     cycling: torch.Tensor
     periods: torch.Tensor
 
-    def __init__(self, schema: TableSchema, numeric: Numeric) -> None:
+    def __init__(self, schema: TableSchema, config: PreprocessingConfig) -> None:
         """Make one that has learned nothing, with buffers of the shapes that it will have."""
+        numeric = config.numeric
         super().__init__()
         self.numeric = numeric
         self.n_numeric, n_numbers = len(schema.numeric), len(schema.numbers)
@@ -66,19 +69,25 @@ class Preprocessor(nn.Module):
         sizes = [len(column.values) for column in schema.categorical]
         self.register_buffer("missing", torch.tensor(gaps, dtype=torch.int64))
         self.register_buffer("sizes", torch.tensor(sizes, dtype=torch.int64))
-        self.register_buffer("offsets", self.sizes.cumsum(0) - self.sizes)
+        coded = [size > config.max_one_hot for size in sizes]
+        n_values = torch.where(torch.tensor(coded, dtype=torch.bool), 0, self.sizes)
+        self.register_buffer("offsets", n_values.cumsum(0) - n_values)
         cycles = [(places[date.name], PERIODS[c]) for date in schema.dates for c in date.cycles]
         cycling = torch.tensor([place for place, _ in cycles], dtype=torch.int64)
         periods = torch.tensor([period for _, period in cycles], dtype=torch.float64)
         self.register_buffer("cycling", cycling, persistent=False)
         self.register_buffer("periods", periods, persistent=False)
-        self.n_categories = sum(sizes)
-        self.n_features = n_numbers + len(gaps) + 2 * len(cycles) + self.n_categories
+        self.one_hot = [place for place, is_code in enumerate(coded) if not is_code]
+        self.coded = [place for place, is_code in enumerate(coded) if is_code]
+        self.n_numbers = n_numbers
+        self.n_categories = int(n_values.sum())
+        self.n_others = len(gaps) + 2 * len(cycles) + self.n_categories
+        self.n_features = n_numbers + self.n_others + len(self.coded)
 
     @classmethod
-    def empty(cls, schema: TableSchema, numeric: Numeric) -> "Preprocessor":
+    def empty(cls, schema: TableSchema, config: PreprocessingConfig) -> "Preprocessor":
         """One to load a saved state into."""
-        return cls(schema, numeric)
+        return cls(schema, config)
 
     def restore(self, state: Mapping[str, torch.Tensor]) -> None:
         """Take over what another one of the same schema learned.
@@ -93,7 +102,11 @@ class Preprocessor(nn.Module):
 
     @classmethod
     def fit(
-        cls, schema: TableSchema, x_num: torch.Tensor, x_cat: torch.Tensor, numeric: Numeric
+        cls,
+        schema: TableSchema,
+        x_num: torch.Tensor,
+        x_cat: torch.Tensor,
+        config: PreprocessingConfig,
     ) -> "Preprocessor":
         """Learn from the training part.
 
@@ -101,10 +114,11 @@ class Preprocessor(nn.Module):
             schema: the table's.
             x_num: (rows, n_numbers) float64, missing is NaN.
             x_cat: (rows, n_categorical) int64 codes.
-            numeric: how numbers are scaled: `quantile` to normal scores, `standard` by mean and
-                standard deviation, `robust` by median and interquartile range, `none` not at all.
+            config: how numbers are scaled: `quantile` to normal scores, `standard` by mean and
+                standard deviation, `robust` by median and interquartile range, `none` not at all;
+                and which categories enter one-hot.
         """
-        made = cls(schema, numeric)
+        made, numeric = cls(schema, config), config.numeric
         fits = {
             "quantile": made._fit_quantile,
             "standard": made._fit_standard,
@@ -140,6 +154,9 @@ class Preprocessor(nn.Module):
         scaled = torch.where(gaps, 0.0, scaled)
         missing = gaps[:, self.missing].to(scaled.dtype)
         features = [scaled, missing, *self._cycles(x_num), self._one_hot(x_cat).to(scaled.dtype)]
+        if self.coded:
+            codes = torch.minimum(x_cat, self.sizes)[:, self.coded]
+            features.append(codes.to(scaled.dtype))
         return torch.cat(features, dim=1)
 
     def _cycles(self, x_num: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -180,6 +197,8 @@ class Preprocessor(nn.Module):
         """(rows, n_categories); an unseen category is written to one more column, cut off here."""
         one_hot = torch.zeros(x_cat.shape[0], self.n_categories + 1, device=x_cat.device)
         columns = torch.where(x_cat < self.sizes, x_cat + self.offsets, self.n_categories)
+        if self.coded:
+            columns = columns[:, self.one_hot]
         return one_hot.scatter(1, columns, 1.0)[:, :-1]
 
     def _fit_quantile(self, index: int, ordered: torch.Tensor) -> None:

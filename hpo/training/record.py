@@ -198,8 +198,8 @@ def _winner(
     """Metrics and weights of the best epoch, by the network that is exported."""
     data = loader.data
     family = family_of(config.model)
-    network = family.build(config.model, data.n_inputs, data.n_outputs, seed=None)
-    network.to_empty(device=loader.device).eval()
+    network = family.build(config.model, data.inputs, data.n_outputs, seed=config.training.seed)
+    network.to(loader.device).eval()
     flatten(config.model, network).values.copy_(best_values)
     logits = torch.cat([network(x) for x in loader.validation_blocks()])
     metrics = evaluate(

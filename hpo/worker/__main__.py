@@ -159,7 +159,7 @@ def _best_slots(studies: list[Study], store: ArtifactStore, device: torch.device
         return 1
     definition, experiment = studies[0].definition, Tables(store)[studies[0]]
     config = definition.trial_config(definition.space.default_params())
-    _, data = experiment.prepared(config.preprocessing.numeric)
+    _, data = experiment.prepared(config.preprocessing)
     n_slots = best_slots(config, data, device)
     log.info("--slots %d, measured on the default trial of %s", n_slots, studies[0].name)
     return n_slots

@@ -135,7 +135,7 @@ class Claims:
         """A claimed trial as it begins, or goes on from its last checkpoint."""
         config = study.definition.trial_config(claim.params)
         with self._stopwatch("prepare"):
-            _, data = self._tables[study].prepared(config.preprocessing.numeric)
+            _, data = self._tables[study].prepared(config.preprocessing)
         job = Job(claim=claim, study=study, run=Run(key=claim.trial_id, config=config, data=data))
         checkpoint = None
         if claim.attempt > 1:

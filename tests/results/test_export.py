@@ -10,7 +10,13 @@ import pytest
 import torch
 
 from hpo.config.errors import InputError
-from hpo.config.trial import DataConfig, ObjectiveConfig, TrainingConfig, TrialConfig
+from hpo.config.trial import (
+    DataConfig,
+    ObjectiveConfig,
+    PreprocessingConfig,
+    TrainingConfig,
+    TrialConfig,
+)
 from hpo.data.sources import as_frame
 from hpo.files.store import ArtifactStore
 from hpo.lifecycle.creation import create_from_file
@@ -48,7 +54,7 @@ def model() -> Model:
         model=MLPConfig(depth=1, width=8),
         training=TrainingConfig(max_epochs=2),
     )
-    result = train(config, experiment.prepared("quantile")[1], "cpu")
+    result = train(config, experiment.prepared(PreprocessingConfig(numeric="quantile"))[1], "cpu")
     return experiment.model(config, result, torch.device("cpu"))
 
 

@@ -83,12 +83,12 @@ def model(
         preprocessing=PreprocessingConfig(numeric=numeric),
         model=MLPConfig(depth=depth, width=16, activation=activation),
     )
-    preprocessor, prepared = made.prepared(numeric)
+    preprocessor, prepared = made.prepared(config.preprocessing)
     return Model(
         config=config,
         schema=schema,
         preprocessor=preprocessor,
-        network=MLP(prepared.n_inputs, prepared.n_outputs, config.model, seed=seed),
+        network=MLP(prepared.inputs, prepared.n_outputs, config.model, seed=seed),
         target_mean=prepared.target_mean,
         target_std=prepared.target_std,
         metrics={metric: 0.5},

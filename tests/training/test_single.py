@@ -28,7 +28,7 @@ FUNCTIONS = {
 def by_torch(config: TrialConfig, data: TrainingData, n_epochs: int) -> dict[str, torch.Tensor]:
     """Train with autograd and torch.optim on the engine's own batches; the weights."""
     training, optimizer = config.training, config.optimizer
-    network = MLP(data.n_inputs, data.n_outputs, config.model, seed=training.seed)
+    network = MLP(data.inputs, data.n_outputs, config.model, seed=training.seed)
     weights = [p for p in network.parameters() if p.ndim == 2]
     biases = [p for p in network.parameters() if p.ndim == 1]
     groups = [
