@@ -155,8 +155,7 @@ class Preprocessor(nn.Module):
         missing = gaps[:, self.missing].to(scaled.dtype)
         features = [scaled, missing, *self._cycles(x_num), self._one_hot(x_cat).to(scaled.dtype)]
         if self.coded:
-            codes = torch.minimum(x_cat, self.sizes)[:, self.coded]
-            features.append(codes.to(scaled.dtype))
+            features.append(x_cat[:, self.coded].to(scaled.dtype))
         return torch.cat(features, dim=1)
 
     def _cycles(self, x_num: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

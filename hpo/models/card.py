@@ -206,8 +206,8 @@ def _configuration(model: Predictor) -> str:
         f"{optimizer.name}, learning rate {optimizer.learning_rate:.3g}, weight decay "
         f"{optimizer.weight_decay:.3g}, batches of "
         f"{training.batch_size}, numbers scaled by `{config.preprocessing.numeric}`, "
-        f"{coded}seed {training.seed}; the best of up to {training.max_epochs} epochs by validation "
-        f"{metric}. `config.toml` has the whole configuration; `hpo train config.toml` "
+        f"{coded}seed {training.seed}; the best of up to {training.max_epochs} epochs by "
+        f"validation {metric}. `config.toml` has the whole configuration; `hpo train config.toml` "
         f"trains it again.\n\n{_data(config)}"
     )
 

@@ -270,6 +270,19 @@ def test_the_cycle_of_the_year_keeps_step_with_leap_years() -> None:
     assert turns.max() - turns.min() < 1.5 / 365
 
 
+def test_large_categories_enter_as_codes_at_the_end() -> None:
+    codes = torch.tensor([[0, 1, 4, 2], [2, 0, 5, 3]])  # 2, 3 and 5 are unseen
+    config = PreprocessingConfig(numeric="none", max_one_hot=2)
+    table = schema(0, 2, sizes=(2, 1, 5, 3))
+    fitted = Preprocessor.fit(table, torch.empty(2, 0), codes, config)
+    assert fitted(torch.empty(2, 0), codes).tolist() == [[1, 0, 0, 4, 2], [0, 0, 1, 5, 3]]
+    again = Preprocessor.empty(table, config)
+    again.restore(fitted.state_dict())
+    everything = PreprocessingConfig(numeric="none", max_one_hot=0)
+    fitted = Preprocessor.fit(table, torch.empty(2, 0), codes, everything)
+    assert fitted(torch.empty(2, 0), codes).tolist() == codes.tolist()
+
+
 def test_the_state_of_another_schema_is_refused() -> None:
     codes = torch.tensor([[0, 1], [1, 2]])
     fitted = Preprocessor.fit(

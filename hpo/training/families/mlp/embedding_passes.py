@@ -28,6 +28,7 @@ SCALE_RATE = 6.0
 aten = torch.ops.aten
 
 Part = TypeVar("Part")
+Other = TypeVar("Other")
 
 
 class EmbeddingParts(NamedTuple, Generic[Part]):
@@ -67,7 +68,7 @@ class EmbeddingParts(NamedTuple, Generic[Part]):
         """The other parameters."""
         return [part for part in self[2:] if part is not None]
 
-    def filled(self, parts: Sequence[Part]) -> "EmbeddingParts[Part]":
+    def filled(self, parts: Sequence[Other]) -> "EmbeddingParts[Other]":
         """The same structure of other parts, given as `weights` and then `others`."""
         left = iter(parts)
         return EmbeddingParts(*[None if part is None else next(left) for part in self])
@@ -231,7 +232,7 @@ class EmbeddingPasses:
             rows = self._rows(x[..., n_plain:], values.categories)
             table = values.categories.reshape(-1, shape.category_size)
             parts.append(functional.embedding(rows, table).flatten(-2))
-        if values.weight is not None:
+        if values.weight is not None and values.bias is not None:
             numbers, entries = self._entries(x[..., : shape.n_numbers], values.frequencies)
             embedded = entries @ values.weight + values.bias
             if shape.is_periodic:
@@ -269,9 +270,8 @@ class EmbeddingPasses:
             own = aten.embedding_dense_backward(own, trace.rows.flatten(), n_rows, -1, False)
             found.categories.copy_(own.view_as(found.categories))
         if trace.entries is not None and trace.embedded is not None:
-            own = gradient[..., end:].unflatten(-1, (shape.size, shape.n_numbers))
-            own = own.movedim(-1, -3).contiguous()
-            self._write_numbers(own, trace, values, found)
+            own = gradient[..., end:].reshape(*gradient.shape[:-1], shape.size, shape.n_numbers)
+            self._write_numbers(own.movedim(-1, -3).contiguous(), trace, values, found)
 
     def _write_numbers(
         self,
@@ -292,9 +292,9 @@ class EmbeddingPasses:
         found.weight.copy_(entries.mT @ gradient)
         found.bias.copy_(gradient.sum(-2, keepdim=True))
         if found.frequencies is not None:
-            cosine, sine = entries.unflatten(-1, (-1, 2)).unbind(-1)
-            of_cosine, of_sine = (gradient @ values.weight.mT).unflatten(-1, (-1, 2)).unbind(-1)
-            angles = of_sine * cosine - of_cosine * sine
+            of_entries = gradient @ values.weight.mT
+            angles = of_entries[..., 1::2] * entries[..., ::2]
+            angles = angles - of_entries[..., ::2] * entries[..., 1::2]
             found.frequencies.copy_(2 * math.pi * (angles * numbers).sum(-2, keepdim=True))
 
     def _entries(

@@ -107,14 +107,13 @@ class PackLayout:
         inner = between[: config.depth - 1]
         width = slice(config.width)
         own, padded = self.shapes[slot], self.embedding(buffers)
-        parts = own.shapes.filled(
-            [
-                view[(slot, *map(slice, shape))]
-                for view, shape in zip(
-                    [*padded.weights, *padded.others],
-                    [*own.shapes.weights, *own.shapes.others],
-                    strict=True,
-                )
+        pairs = zip(padded, own.shapes, strict=True)
+        parts = EmbeddingParts[torch.Tensor](
+            *[
+                view[slot][tuple(slice(size) for size in shape)]
+                if view is not None and shape
+                else None
+                for view, shape in pairs
             ]
         )
         return [
