@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 import torch
 
-from hpo.config.trial import Numeric, Task
+from hpo.config.trial import DataConfig, Numeric, Task
 from hpo.models.ensemble import Ensemble, EnsembleMember
 from hpo.models.model import Model, Predictor
 from hpo.models.onnx import described_inputs, to_onnx
@@ -73,7 +73,8 @@ def test_every_file_holds_the_embeddings(
 
 
 def test_members_with_other_columns_do_not_share_features(tmp_path: Path) -> None:
-    made = experiment("binary")
+    data = DataConfig(source="t.csv", target="target", task="binary", drop=("always",))
+    made = models.experiment_on(models.table("binary"), data)
     parts = [trained(model(made, max_one_hot=n, embedding="periodic")) for n in (0, 65536)]
     members = [
         EnsembleMember(number=number, weight=0.5, model=part) for number, part in enumerate(parts)

@@ -240,8 +240,8 @@ def similar(model: dict[str, Any]) -> st.SearchStrategy[MLPConfig]:
 EMBEDDED = [
     {"embedding": "piecewise_linear", "embedding_size": 3, "n_bins": 7},
     {"embedding": "piecewise_linear", "embedding_size": 4, "n_bins": 8, "scale": True},
-    {"embedding": "periodic", "embedding_size": 4, "n_frequencies": 5, "dropout": 0.2},
-    {"embedding": "periodic", "embedding_size": 3, "n_frequencies": 6, "scale": True},
+    {"embedding": "periodic", "embedding_size": 4, "n_frequencies": 7, "dropout": 0.2},
+    {"embedding": "periodic", "embedding_size": 3, "n_frequencies": 8, "scale": True},
     {"scale": True},
     {},
 ]
