@@ -1,7 +1,7 @@
 """Hyperparameter search for PyTorch MLPs on tables.
 
-The names below are loaded when they are first used, so that `import hpo.training` needs nothing but
-torch, and `hpo --help` not even that.
+The names below are imported on first use, so that `import hpo.training` needs only torch, and
+`hpo --help` does not import torch.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,7 @@ __all__ = ["StudyResults", "__version__", "load_model", "load_study", "run"]
 
 
 def __getattr__(name: str) -> Any:
-    """Load the front door when somebody knocks."""
+    """Import the Python API on first use."""
     if name in __all__:
         from hpo import api
 

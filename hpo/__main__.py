@@ -1,4 +1,4 @@
-"""`python -m hpo` is `hpo`."""
+"""`python -m hpo` is the `hpo` command."""
 
 from hpo.cli import main
 

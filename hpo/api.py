@@ -1,4 +1,4 @@
-"""The front door for Python: `hpo.run`, `hpo.load_study`, `hpo.load_model`."""
+"""The Python API: `hpo.run`, `hpo.load_study`, `hpo.load_model`."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from hpo.config.errors import HpoError, InputError
 from hpo.config.parsing import parse_duration
 from hpo.files.store import ArtifactStore
 from hpo.launch.local import local_slots, slots_argument
-from hpo.launch.search import local_crew, search
+from hpo.launch.search import search_locally
 from hpo.lifecycle.confirming import conclude, prepare
 from hpo.lifecycle.creation import create_from_file
 from hpo.models.loading import load_model
@@ -19,34 +19,30 @@ from hpo.results.export import export
 from hpo.results.leaderboard_table import to_table
 from hpo.results.stored import stored_model
 from hpo.storage.engine import open_storage
+from hpo.study.artifacts import StudyArtifacts
 from hpo.study.catalog import open_study
 from hpo.study.confirmation import Confirmation
 from hpo.study.leaderboard import leaderboard, why_empty
 from hpo.study.status import StudyStatus
-from hpo.study.study import Study
-from hpo.worker.supervisor import Slot
 
 __all__ = ["StudyResults", "load_model", "load_study", "run"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class StudyResults:
-    """A study, opened to look at and to take models from."""
-
-    study: Study
-    store: ArtifactStore
+class StudyResults(StudyArtifacts):
+    """A study's status, leaderboard and models."""
 
     @property
     def status(self) -> StudyStatus:
-        """Budget, trials by state, best value and workers, as they are now."""
+        """The current budget, trials by state, best value and workers."""
         return self.study.progress()
 
     def leaderboard(self) -> polars.DataFrame:
-        """The COMPLETE trials, best first, with a column a metric and a param."""
+        """Return the COMPLETE trials, best first, with one column for each metric and param."""
         return to_table(leaderboard(self.study))
 
     def best_model(self) -> Model:
-        """The model of the leaderboard's first trial.
+        """Load the model of the leaderboard's first trial.
 
         Raises:
             HpoError: no trial is COMPLETE yet.
@@ -64,22 +60,21 @@ class StudyResults:
         ensemble: int | None = None,
         torch_program: bool = False,
     ) -> list[Path]:
-        """Write the folders of the best trials, or of those named; return them.
+        """Export trials as self-contained folders, and return the folders.
 
         Args:
             out: the folder to write into.
-            top: how many of the best.
-            trials: numbers of trials to export instead.
-            ensemble: make one of so many members too; its folder is the last.
-            torch_program: whether each folder gets a `model.pt2` of `torch.export`.
+            top: number of trials to export, best first.
+            trials: numbers of the trials to export instead.
+            ensemble: also export an ensemble of at most this many members, as the last folder.
+            torch_program: also write a `model.pt2` of `torch.export` into each folder.
 
         Raises:
-            InputError: there is no such COMPLETE trial, or `out` cannot be written.
-            ExportError: a file would not predict as the model does.
+            InputError: a trial does not exist or is not COMPLETE, or `out` cannot be written.
+            ExportError: an exported file does not predict as the trained model does.
         """
         return export(
-            self.study,
-            self.store,
+            self,
             Path(out),
             top=top,
             numbers=trials,
@@ -97,27 +92,27 @@ class StudyResults:
         per_gpu: int = 1,
         slots: int | str = 1,
     ) -> Confirmation:
-        """Train the leading configurations and the default again over seeds, as `hpo confirm`.
+        """Train the leading configurations and the default again over seeds, as `hpo confirm` does.
 
-        Leaderboard and export prefer the winner from then on.
+        The leaderboard and exports then prefer the winner.
 
         Args:
-            top: leading configurations, besides the default.
-            seeds: with which each is trained.
-            workers: as for `run`, like the others.
-            gpus: likewise.
-            per_gpu: likewise.
-            slots: likewise.
+            top: number of leading configurations, besides the default.
+            seeds: number of trainings of each configuration.
+            workers: as in `run`.
+            gpus: as in `run`.
+            per_gpu: as in `run`.
+            slots: as in `run`.
 
         Raises:
-            InputError: an argument is wrong.
+            InputError: an argument is invalid.
             HpoError: there is nothing to confirm yet, or the workers failed.
         """
         arguments = slots_argument(str(slots))
         places = local_slots(gpus=gpus, per_gpu=per_gpu, workers=str(workers))
-        again = prepare(self.study, self.store, top=top, seeds=seeds)
-        _work(again, self.store, places, arguments)
-        return conclude(self.study, again)
+        again = prepare(self, top=top, seeds=seeds)
+        search_locally(again, places, arguments)
+        return conclude(self.study, again.study)
 
 
 def run(
@@ -132,57 +127,53 @@ def run(
     storage: str = "sqlite:///hpo.db",
     artifacts: str = "hpo-artifacts",
 ) -> StudyResults:
-    """Create the study of a file, or reopen it, and search until its budget is used up.
+    """Create the study of a study file, or reopen it, and search until its budget is used up.
 
     Args:
-        study_file: a TOML study file.
-        n_trials: overrides the file's budget.
-        timeout: likewise: seconds, or such as "30m".
-        workers: worker processes; "auto" is one a GPU slot, or one a core.
-        gpus: "auto", "none", or positions such as "0,1".
-        per_gpu: workers that share each GPU.
-        slots: trials that each worker trains at once, as one program; "auto" measures and chooses.
-            With 1, a trial can be repeated to the bit.
-        storage: where the study is kept.
-        artifacts: where its table and weights are kept.
+        study_file: path of the TOML study file.
+        n_trials: overrides `budget.n_trials` of the file.
+        timeout: overrides `budget.timeout` of the file: seconds, or a text such as "30m".
+        workers: number of worker processes; "auto" starts one for each GPU slot, or without a GPU
+            one for each core.
+        gpus: "auto", "none", or indices such as "0,1".
+        per_gpu: number of workers that share each GPU.
+        slots: number of trials that each worker trains at once, as one program; "auto" measures
+            and chooses. With 1, trials are reproducible to the bit.
+        storage: URL of the storage.
+        artifacts: URL of the artifact store, for the table and the weights.
 
     Raises:
-        InputError: the file, its table or an argument is wrong.
-        HpoError: the workers failed; their log says why.
+        InputError: the file, its table or an argument is invalid.
+        HpoError: the workers failed; their log gives the reason.
     """
     arguments = slots_argument(str(slots))
     places = local_slots(gpus=gpus, per_gpu=per_gpu, workers=str(workers))
-    study, store = create_from_file(
+    created = create_from_file(
         Path(study_file), storage, artifacts, n_trials=n_trials, timeout=_seconds(timeout)
     )
-    _work(study, store, places, arguments)
-    return StudyResults(study=study, store=store)
+    results = StudyResults(study=created.study, store=created.store)
+    del created  # its table is not needed: the workers are other processes
+    search_locally(results, places, arguments)
+    return results
 
 
 def load_study(
     name: str, *, storage: str = "sqlite:///hpo.db", artifacts: str = "hpo-artifacts"
 ) -> StudyResults:
-    """Open a study that exists.
+    """Open an existing study.
+
+    Args:
+        name: the study's name.
+        storage: URL of its storage.
+        artifacts: URL of its artifact store.
 
     Raises:
-        StorageError: there is no such storage.
-        StudyNotFoundError: it holds no study of that name.
+        StorageError: the storage does not exist.
+        StudyNotFoundError: the storage has no study of this name.
+        InputError: the study was created with another artifact store.
     """
     study = open_study(open_storage(storage, create=False), name)
     return StudyResults(study=study, store=ArtifactStore(artifacts, create=False))
-
-
-def _work(study: Study, store: ArtifactStore, places: Sequence[Slot], arguments: list[str]) -> None:
-    """Let workers on this machine finish a study.
-
-    Raises:
-        InputError: the storage has no connections for so many.
-        HpoError: they failed.
-    """
-    study.storage.check_room(len(places))
-    crew = local_crew(study, store, places, arguments)
-    if code := search(study, store, crew, lambda status: None):
-        raise HpoError(f"the workers of study {study.name} ended with code {code}")
 
 
 def _seconds(timeout: str | float | None) -> float | None:

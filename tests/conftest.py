@@ -1,23 +1,24 @@
-"""Databases for tests: a SQLite file each, a schema each in a real PostgreSQL, a database each in a
-real MariaDB; and an S3 server. The header of a run names what the machine lacks.
+"""Fixtures for databases and object stores.
+
+Tests run on SQLite. Those of `tests/storage`, and those marked `every_database`, run on PostgreSQL
+and MariaDB too: one server for each pytest process, and a fresh schema or database for each test.
+The header of a run names what the machine lacks.
 """
 
 import os
 import signal
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from hpo.storage.engine import Storage, open_storage
 from tests.support import machine, servers
 from tests.support.paths import ROOT
-from tests.support.started import Started, started
 
 MARIADB_OPTIONS = (
-    "--default-time-zone=+09:00",  # as far as it tells, it is in Tokyo
+    "--default-time-zone=+09:00",  # tests must not depend on the server's time zone
     "--innodb-flush-log-at-trx-commit=0",
     "--innodb-buffer-pool-size=32M",
     "--innodb-log-file-size=16M",
@@ -25,7 +26,7 @@ MARIADB_OPTIONS = (
 
 
 def pytest_configure() -> None:
-    """Let tests and their processes be free of what this process was started with."""
+    """Isolate tests from the environment, and let their processes import `tests`."""
     for name in [name for name in os.environ if name.startswith("HPO_")]:
         del os.environ[name]
     os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
@@ -37,77 +38,47 @@ def pytest_report_header() -> list[str]:
     return machine.report()
 
 
-@contextmanager
-def quick_postgresql_server() -> Iterator[servers.PostgresqlServer]:
-    """A PostgreSQL server whose data need not outlive the tests."""
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[servers.PostgresqlServer]:
+    """The PostgreSQL server of this pytest process."""
     with servers.postgresql_server() as server:
         server.set(fsync="off")
         yield server
 
 
-@pytest.fixture(scope="session")
-def started_postgresql() -> Iterator[Started[servers.PostgresqlServer]]:
-    """This test process's own, once a test wants it."""
-    with started("PostgreSQL", quick_postgresql_server()) as server:
-        yield server
-
-
-@pytest.fixture
-def postgresql(started_postgresql: Started[servers.PostgresqlServer]) -> servers.PostgresqlServer:
-    """A PostgreSQL server of this test process's own."""
-    return started_postgresql.get()
-
-
-@pytest.fixture
-def postgresql_server(postgresql: servers.PostgresqlServer) -> str:
-    """The URL of its first database."""
-    return postgresql.url
-
-
 @pytest.fixture
 def postgresql_url(postgresql: servers.PostgresqlServer) -> str:
-    """A fresh schema in it."""
+    """URL of a fresh schema in PostgreSQL."""
     return postgresql.database()
 
 
 @pytest.fixture(scope="session")
-def started_mariadb() -> Iterator[Started[servers.MariadbServer]]:
-    """This test process's own, once a test wants it."""
+def mariadb() -> Iterator[servers.MariadbServer]:
+    """The MariaDB server of this pytest process."""
     machine.MARIADB.or_skip()
-    with started("MariaDB", servers.mariadb_server(*MARIADB_OPTIONS)) as server:
+    with servers.mariadb_server(*MARIADB_OPTIONS) as server:
+        assert server is not None
         yield server
 
 
 @pytest.fixture
-def mariadb(started_mariadb: Started[servers.MariadbServer]) -> servers.MariadbServer:
-    """A MariaDB server of this test process's own."""
-    return started_mariadb.get()
-
-
-@pytest.fixture
 def mariadb_url(mariadb: servers.MariadbServer) -> Iterator[str]:
-    """A fresh database in it."""
+    """URL of a fresh database in MariaDB."""
     url = mariadb.database()
     yield url
     mariadb.drop(url)
 
 
 @pytest.fixture(scope="session")
-def started_s3() -> Iterator[Started[servers.S3Server]]:
-    """This test process's own, once a test wants it."""
-    with started("the S3 server", servers.s3_server()) as server:
+def s3_server() -> Iterator[servers.S3Server]:
+    """The S3 server of this pytest process."""
+    with servers.s3_server() as server:
         yield server
 
 
 @pytest.fixture
-def s3_server(started_s3: Started[servers.S3Server]) -> servers.S3Server:
-    """An S3 server of this test process's own."""
-    return started_s3.get()
-
-
-@pytest.fixture
 def s3(s3_server: servers.S3Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[servers.S3Server]:
-    """It, as the environment names it; it is up again afterwards."""
+    """The S3 server, named by the environment, and running again after the test."""
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", s3_server.url)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "a-secret-that-no-text-holds")
@@ -120,35 +91,40 @@ def s3(s3_server: servers.S3Server, monkeypatch: pytest.MonkeyPatch) -> Iterator
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty cache, this machine's as far as a test and its processes know."""
+    """An empty cache of remote files for the test and its processes."""
     monkeypatch.setenv("HPO_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache"
 
 
 @pytest.fixture
 def no_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Try again at once what may pass."""
+    """Retry transient errors at once."""
     monkeypatch.setattr("hpo.files.remote.FIRST_SECONDS", 0.01)
 
 
-@pytest.fixture(params=["sqlite", "postgresql", "mariadb"])
-def storage_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """A fresh database of each kind."""
-    if request.param == "sqlite":
+@pytest.fixture
+def database(request: pytest.FixtureRequest) -> str:
+    """The kind of database: SQLite, unless `every_database` names another."""
+    return str(getattr(request, "param", "sqlite"))
+
+
+@pytest.fixture
+def storage_url(database: str, request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """URL of a fresh database."""
+    if database == "sqlite":
         return f"sqlite:///{tmp_path}/hpo.db"
-    url: Any = request.getfixturevalue(f"{request.param}_url")
-    return str(url)
+    return str(request.getfixturevalue(f"{database}_url"))
 
 
 @pytest.fixture
 def storage(storage_url: str) -> Iterator[Storage]:
-    """A new storage in it."""
+    """A new storage."""
     with closing(open_storage(storage_url)) as opened:
         yield opened
 
 
 @pytest.fixture
 def rival(storage: Storage) -> Iterator[Storage]:
-    """The same database, seen by another process."""
+    """The same storage as another process opens it."""
     with closing(open_storage(storage.url)) as opened:
         yield opened

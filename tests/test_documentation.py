@@ -11,9 +11,9 @@ import pytest
 
 import hpo
 from hpo.config.definition import Budget, StudyData, StudyDefinition, StudyFile
-from hpo.config.ranges import LEAF_KINDS
+from hpo.config.ranges import Leaf
 from hpo.config.space import LEAF_TYPES, SECTIONS, SearchSpace
-from hpo.config.strategies import PRUNERS, SAMPLERS
+from hpo.config.strategies import Pruner, Sampler
 from hpo.config.trial import LOSSES, METRICS, Numeric, OptimizerName, Precision, SplitConfig
 from hpo.sklearn import MLPSearchClassifier, MLPSearchRegressor
 from hpo.training.families.mlp import Activation
@@ -38,19 +38,21 @@ A_STUDY: dict[str, Any] = {
     "data": {"source": "any.csv", "target": "y"},
     "objective": {"metric": "log_loss"},
 }
+TAGGED = [
+    (union.__metadata__[0].discriminator, kind)
+    for union in (Sampler, Pruner, Leaf)
+    for kind in get_args(union.__origin__)
+]
 KEYS = {
     *StudyFile.model_fields,
     *(field.name for field in fields(StudyData)),
     *(field.name for field in fields(SplitConfig)),
     *Budget.model_fields,
-    *(key for kind in (*SAMPLERS.values(), *PRUNERS.values()) for key in kind.model_fields),
-    *(key for kind in LEAF_KINDS.values() for key in kind.model_fields),
+    *(key for _, kind in TAGGED for key in kind.model_fields),
     *(path.split(".")[1] for path in LEAF_TYPES),
 }
 WORDS = {
-    *SAMPLERS,
-    *PRUNERS,
-    *LEAF_KINDS,
+    *(word for tag, kind in TAGGED for word in get_args(kind.model_fields[tag].annotation)),
     *METRICS,
     *(loss for losses in LOSSES.values() for loss in losses),
     *(

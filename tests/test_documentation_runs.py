@@ -92,9 +92,8 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (home / f"studies/{name}.toml").write_text(STUDY.format(name=name))
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(home)
-        study, store = create_from_file(
-            Path("studies/adult.toml"), "sqlite:///hpo.db", "hpo-artifacts"
-        )
+        created = create_from_file(Path("studies/adult.toml"), "sqlite:///hpo.db", "hpo-artifacts")
+        study, store = created.study, created.store
         with closing(study.storage):
             quota = Quota.limited(N_TRIALS)
             worker = make_worker(study, store, SingleTrainer(torch.device("cpu")), quota=quota)

@@ -20,8 +20,8 @@ from hpo.data.table import Table
 from hpo.models.ensemble import Ensemble
 from hpo.models.model import Model
 from hpo.storage.engine import open_storage
-from hpo.study.catalog import STUDY_FORMAT, find
-from hpo.study.study import DEFINITION, FORMAT, NOTES
+from hpo.study.catalog import find
+from hpo.study.row import STUDY_FORMAT
 from tests.earlier_versions.studies.make_format_1 import write_study
 from tests.support.command_line import hpo
 from tests.support.paths import EARLIER_VERSIONS
@@ -200,11 +200,11 @@ n_trials = 1
 """
 
 
-def kept(url: str, name: str) -> tuple[object, object, str]:
+def kept(url: str, name: str) -> tuple[int | None, tuple[str, ...], str | None]:
     """What of a study its table's reading hangs on: format, notes, definition."""
     with closing(open_storage(url, create=False)) as storage:
-        attrs = find(storage, name).attrs
-        return attrs.get(FORMAT), attrs.get(NOTES), attrs[DEFINITION]
+        row = find(storage, name)
+        return row.format, row.notes, row.definition
 
 
 def test_copies_and_upgrades_keep_formats_and_notes(inside: Path) -> None:
@@ -215,7 +215,7 @@ def test_copies_and_upgrades_keep_formats_and_notes(inside: Path) -> None:
     before = {name: kept(here, name) for name in ("noted", *NAMES)}
     assert before["noted"][0] == STUDY_FORMAT
     assert 'the positive class is "churned"' in str(before["noted"][1])
-    assert before["binary"][:2] == (1, None)
+    assert before["binary"][:2] == (1, ())
     assert "nothing to do" in done("storage", "upgrade", "--storage", here)
     done("storage", "copy", here, "sqlite:///copy.db", "--to-artifacts", "copies")
     done("storage", "copy", here, "sqlite:///there.db")
@@ -235,7 +235,7 @@ def test_a_study_of_this_format_is_too_new_for_the_first(
     write_study("binary")
     Path("noted.toml").write_text(NOTED)
     done("create", "noted.toml")
-    monkeypatch.setattr("hpo.study.catalog.STUDY_FORMAT", 1)
+    monkeypatch.setattr("hpo.study.row.STUDY_FORMAT", 1)
     assert "was made by hpo" in (refused := hpo("status", "noted")).err
     assert refused.code == 2
     assert hpo("status", "binary").code == 0

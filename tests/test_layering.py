@@ -25,17 +25,17 @@ FLOORS = [
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms.split()}
 
 STRANGERS = {
-    "config": "torch optuna polars sqlalchemy signal",
-    "files": "sqlalchemy optuna torch polars signal",
-    "data": "sqlalchemy optuna signal",
-    "training": "sqlalchemy optuna polars pydantic signal",
+    "config": "torch optuna polars signal",
+    "files": "optuna torch polars signal",
+    "data": "optuna signal",
+    "training": "optuna polars pydantic signal",
     "storage": "torch polars",
     "study": "torch polars",
-    "models": "sqlalchemy optuna signal",
-    "worker": "optuna sqlalchemy",
+    "models": "optuna signal",
+    "worker": "optuna",
     "lifecycle": "optuna",
     "dashboard": "torch",
-    "sklearn": "sqlalchemy signal",
+    "sklearn": "signal",
 }
 """Packages that a room has nothing to do with."""
 
@@ -150,6 +150,10 @@ def test_optuna_stays_where_studies_are_kept_and_shown():
 def test_a_model_family_is_reached_by_its_interface():
     family = "hpo.training.families.mlp"
     assert all(f"{module}.".startswith(f"{family}.") for module in importers(family))
+
+
+def test_sql_stays_in_the_storage():
+    assert {room(module) for module in importers("sqlalchemy")} == {"storage"}
 
 
 def test_optunas_private_tables_are_known_in_one_place():

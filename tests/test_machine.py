@@ -1,25 +1,15 @@
 """What is said of what a machine lacks, before and in place of tests."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import pytest
 
 from tests.support import machine
 from tests.support.paths import ROOT
-from tests.support.started import Started, started
 
 CHECK = ROOT / ".ci/run"
 
 
 def need(**fields) -> machine.Need:
     return machine.Need(**{"name": "Postman", "tests": "some", "packages": {}, **fields})
-
-
-@contextmanager
-def no_server() -> Iterator[None]:
-    raise OSError("no letters")
-    yield
 
 
 def test_what_is_missing_is_named_with_its_packages(monkeypatch):
@@ -45,13 +35,3 @@ def test_the_whole_check_installs_what_tests_look_for():
         for package, programs in each.packages.items()
     }
     assert wanted == {line for line in lines if line.startswith("want ")}
-
-
-def test_a_server_that_does_not_start_fails_one_test_by_what_it_said():
-    with started("Postman", no_server()) as server:
-        with pytest.raises(pytest.fail.Exception, match=r"Postman did not start: .*no letters"):
-            server.get()
-        for _ in range(2):
-            with pytest.raises(pytest.skip.Exception, match="as the error of an earlier test says"):
-                server.get()
-    assert Started("Postman", 1, "").get() == 1

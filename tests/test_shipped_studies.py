@@ -8,7 +8,7 @@ import polars
 import pytest
 from sklearn import metrics
 
-from tests.support.command_line import run_process
+from tests.support.command_line import hpo, run_process
 from tests.support.paths import ROOT
 
 N_TRIALS = 3
@@ -41,11 +41,11 @@ def searched(study: str, space: str, folder: Path) -> Path:
 
 
 def predicted(model: Path, table: polars.DataFrame) -> polars.DataFrame:
-    """What `hpo predict` says of the rows."""
-    table.write_csv(model.parent / "rows.csv")
-    out = model.parent / "predictions.parquet"
-    done = run_process("predict", model, "rows.csv", "--out", out, cwd=model.parent)
-    assert done.returncode == 0, done.stderr
+    """Predictions of `hpo predict`."""
+    rows, out = model.parent / "rows.csv", model.parent / "predictions.parquet"
+    table.write_csv(rows)
+    done = hpo("predict", model, rows, "--out", out)
+    assert done.code == 0, done.err
     return polars.read_parquet(out)
 
 

@@ -18,6 +18,7 @@ from hpo.data.notes import prediction_notes
 from hpo.lifecycle.creation import create_from_file
 from hpo.lifecycle.draft import draft
 from hpo.results.export import export
+from hpo.study.artifacts import StudyArtifacts
 from hpo.training.single import SingleTrainer
 from tests.support.workers import make_worker
 
@@ -81,11 +82,12 @@ def from_file_to_predictions(folder: Path, n_columns: int) -> None:
     folder.mkdir()
     write_table(folder, n_columns)
     draft("table.csv", "y", folder)
-    study, store = create_from_file(
+    created = create_from_file(
         folder / "study.toml", f"sqlite:///{folder}/hpo.db", f"{folder}/store"
     )
+    study, store = created.study, created.store
     make_worker(study, store, SingleTrainer("cpu"), slots=1).work(threading.Event())
-    (exported,) = export(study, store, folder / "out")
+    (exported,) = export(StudyArtifacts(study=study, store=store), folder / "out")
     rows = polars.read_csv(folder / "table.csv", infer_schema=False)
     model = hpo.load_model(exported)
     model.predict(rows)
@@ -150,7 +152,8 @@ def test_an_export_encodes_the_table_the_held_rows_and_the_awkward_ones(
 ) -> None:
     write_table(tmp_path, 16)
     places = f"sqlite:///{tmp_path}/hpo.db", f"{tmp_path}/store"
-    study, store = create_from_file(tmp_path / "study.toml", *places)
+    created = create_from_file(tmp_path / "study.toml", *places)
+    study, store = created.study, created.store
     make_worker(study, store, SingleTrainer("cpu"), slots=1).work(threading.Event())
     encode, heights = hpo.data.schema.TableSchema.encode, []
 
@@ -159,7 +162,7 @@ def test_an_export_encodes_the_table_the_held_rows_and_the_awkward_ones(
         return encode(self, frame, *where)
 
     monkeypatch.setattr(hpo.data.schema.TableSchema, "encode", counting)
-    export(study, store, tmp_path / "out")
+    export(StudyArtifacts(study=study, store=store), tmp_path / "out")
     assert len(heights) == 3
     assert heights[0] == N_ROWS
     assert heights[1] < N_ROWS < heights[2]

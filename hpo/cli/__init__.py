@@ -1,10 +1,10 @@
-"""What a person types and sees.
+"""The command line `hpo`.
 
-Flags say where and how many, files say what. Data go to standard output, progress and logs to
-standard error. Exit codes: 0 done, 1 failed while working, 2 the input was wrong, 75 a worker gave
-its trials back at a signal, 130 interrupted.
+Options say where studies are and how many workers run; files say what to search. Commands print
+data to standard output, progress and logs to standard error. Exit codes: 0 success, 1 failure,
+2 invalid input, 75 a worker gave its trials back after a signal, 130 interrupted.
 
-The commands import what they need when they run: `hpo --help` loads neither torch nor optuna.
+Commands import what they need when they run: `hpo --help` loads neither torch nor optuna.
 """
 
 import sys
@@ -14,19 +14,17 @@ from typing import Annotated, NoReturn
 import typer
 
 from hpo.cli import (
-    confirm,
     housekeeping,
     inspect,
     launch,
     launch_ray,
     models,
-    report,
     search,
     setup,
     steering,
     storage,
-    workers,
 )
+from hpo.cli.output import say
 from hpo.config.errors import HpoError, printable
 from hpo.config.version import __version__
 
@@ -57,28 +55,48 @@ def options(version: Version = False) -> None:
     """Hyperparameter search for PyTorch MLPs on tables."""
 
 
-for module in (
-    search,
-    confirm,
-    launch,
-    launch_ray,
-    steering,
-    inspect,
-    models,
-    report,
-    housekeeping,
-    setup,
-    storage,
-    workers,
+for command in (  # in the order of `hpo --help`
+    search.run,
+    search.create,
+    search.worker,
+    steering.enqueue,
+    steering.reap,
+    search.confirm,
+    steering.pause,
+    steering.resume,
+    steering.stop,
+    steering.prune,
+    steering.retry,
+    steering.quarantine,
+    steering.extend,
+    inspect.studies,
+    inspect.status,
+    inspect.leaderboard,
+    inspect.trial,
+    inspect.logs,
+    models.export,
+    models.predict,
+    models.train,
+    models.report,
+    housekeeping.delete,
+    housekeeping.gc,
+    setup.init,
+    setup.schema,
+    setup.doctor,
+    setup.dashboard,
+    inspect.workers,
 ):
-    module.register(app)
+    app.command()(command)
+launch.commands.command("ray")(launch_ray.launch_ray)
+app.add_typer(launch.commands, name="launch")
+app.add_typer(storage.commands, name="storage")
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """Run the command line; an `HpoError` is one sentence and its exit code, no traceback."""
+    """Run the command line; print an `HpoError` as one line without a traceback."""
     try:
         app(arguments)
         sys.exit(0)
     except HpoError as error:
-        print(f"hpo: {printable(str(error))}", file=sys.stderr)
+        say(f"hpo: {printable(str(error))}")
         sys.exit(error.exit_code)

@@ -1,6 +1,5 @@
-"""Commands that tidy up: delete, gc."""
+"""Commands that delete: delete, gc."""
 
-import json
 import sys
 from collections import Counter
 from typing import TYPE_CHECKING, Annotated
@@ -12,39 +11,37 @@ from hpo.cli.options import (
     DEFAULT_STORAGE,
     ArtifactsUrl,
     AsJson,
+    DryRun,
     StorageUrl,
     StudyName,
 )
+from hpo.cli.output import print_json, say
 from hpo.config.errors import ArtifactError, HpoError, InputError
 
 if TYPE_CHECKING:
     from hpo.lifecycle.housekeeping import Swept
 
 
-def register(app: typer.Typer) -> None:
-    """Add this module's commands."""
-    app.command()(delete)
-    app.command()(gc)
-
-
 def delete(
     name: StudyName,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
     force: Annotated[
-        bool, typer.Option("--force", help="Even while workers hold trials; they drop them.")
+        bool,
+        typer.Option("--force", help="Delete even if workers hold trials; the workers drop them."),
     ] = False,
     keep_artifacts: Annotated[
         bool,
         typer.Option(
-            "--keep-artifacts", help="Leave the files, for hpo gc: where their store is away."
+            "--keep-artifacts",
+            help="Leave the artifacts to hpo gc, for example if their store is out of reach.",
         ),
     ] = False,
     storage: StorageUrl = DEFAULT_STORAGE,
     artifacts: ArtifactsUrl = DEFAULT_ARTIFACTS,
 ) -> None:
-    """Delete a study: its trials, its weights, and its table where no other study uses it.
+    """Delete a study: its trials, its weights, and its table if no other study uses it.
 
-    The study by which hpo confirm confirmed it goes as well.
+    The study of its confirmation (hpo confirm) is deleted too.
 
     Example:
         hpo delete california-housing --yes
@@ -64,30 +61,28 @@ def delete(
     try:
         store = None if keep_artifacts else ArtifactStore(artifacts, create=False)
     except ArtifactError as error:
-        raise ArtifactError(f"{error}; or leave the files by --keep-artifacts") from None
+        raise ArtifactError(f"{error}; or leave the artifacts with --keep-artifacts") from None
     for gone, swept in delete_with_confirmation(opened, store, name, force=force):
         print(f"deleted {gone.row.name}: {gone.n_trials} trials, {_total(swept)}")
 
 
 def gc(
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only say what would be removed.")
-    ] = False,
+    dry_run: DryRun = False,
     unknown: Annotated[
         bool,
         typer.Option(
             "--unknown",
-            help="Also remove the files of studies that this storage never held. They are left "
-            "otherwise, because the studies of other storages may share the artifact store.",
+            help="Also delete the artifacts of studies that this storage never held. By default "
+            "they are left, because other storages may use the same artifact store.",
         ),
     ] = False,
     as_json: AsJson = False,
     storage: StorageUrl = DEFAULT_STORAGE,
     artifacts: ArtifactsUrl = DEFAULT_ARTIFACTS,
 ) -> None:
-    """Remove artifacts that no trial names: other attempts, old checkpoints, deleted studies.
+    """Delete unused artifacts: old checkpoints, superseded attempts, files of deleted studies.
 
-    Trials that are running or waiting keep all they have, failed ones their logs.
+    All files of running and waiting trials are kept, and the logs of failed trials.
 
     Example:
         hpo gc --dry-run
@@ -100,7 +95,15 @@ def gc(
     store = ArtifactStore(artifacts, create=False)
     swept = collect(opened, store, unknown=unknown, dry_run=dry_run)
     if as_json:
-        print(json.dumps(_document(swept, dry_run=dry_run), indent=2, ensure_ascii=False))
+        print_json(
+            {
+                "dry_run": dry_run,
+                "n_files": len(swept.files),
+                "n_bytes": swept.n_bytes,
+                "files": [vars(file) for file in swept.files],
+                "unknown": dict(swept.unknown),
+            }
+        )
         return
     counts = Counter(file.kind for file in swept.files)
     for kind, n_files in sorted(counts.items()):
@@ -108,35 +111,20 @@ def gc(
     print(f"{'would remove' if dry_run else 'removed'} {_total(swept)}")
     if swept.unknown:
         named = ", ".join(sorted(name or uuid for uuid, name in swept.unknown.items()))
-        print(f"left the files of studies that this storage never held: {named}", file=sys.stderr)
+        say(f"left the files of studies that this storage never held: {named}")
 
 
 def _ask(question: str) -> None:
-    """Let a person say yes, or end the command."""
+    """Ask for confirmation; raise an error unless the answer is yes."""
     if not sys.stdin.isatty():
-        raise InputError("hpo delete asks before it deletes: pass --yes where nobody can answer")
+        raise InputError("hpo delete asks for confirmation: pass --yes where nobody can answer")
     print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
     if sys.stdin.readline().strip().lower() not in ("y", "yes"):
         raise HpoError("nothing was deleted")
 
 
-def _document(swept: "Swept", *, dry_run: bool) -> dict[str, object]:
-    """What was removed, as scripts read it."""
-    return {
-        "dry_run": dry_run,
-        "n_files": len(swept.files),
-        "n_bytes": swept.n_bytes,
-        "files": [vars(file) for file in swept.files],
-        "unknown": dict(swept.unknown),
-    }
-
-
 def _total(swept: "Swept") -> str:
     """`3 files, 1.2 MB`."""
-    size, unit = float(swept.n_bytes), "bytes"
-    for larger in ("kB", "MB", "GB", "TB"):
-        if size < 1000:
-            break
-        size, unit = size / 1000, larger
-    shown = f"{size:.0f}" if unit == "bytes" else f"{size:.1f}"
-    return f"{len(swept.files)} files, {shown} {unit}"
+    from rich.filesize import decimal
+
+    return f"{len(swept.files)} files, {decimal(swept.n_bytes)}"

@@ -1,9 +1,7 @@
-"""Commands that look: studies, status, leaderboard, trial, logs."""
+"""Commands that show: studies, status, leaderboard, trial, logs, workers."""
 
-import json
-import sys
-from contextlib import suppress
-from typing import TYPE_CHECKING, Annotated, Any
+from contextlib import nullcontext, suppress
+from typing import Annotated
 
 import typer
 
@@ -15,20 +13,10 @@ from hpo.cli.options import (
     StorageUrl,
     StudyName,
     TrialNumber,
-    opened,
+    load_artifacts,
+    load_study,
 )
-
-if TYPE_CHECKING:
-    from hpo.study.study import Study
-
-
-def register(app: typer.Typer) -> None:
-    """Add this module's commands."""
-    app.command()(studies)
-    app.command()(status)
-    app.command()(leaderboard)
-    app.command()(trial)
-    app.command()(logs)
+from hpo.cli.output import print_json, say
 
 
 def studies(as_json: AsJson = False, storage: StorageUrl = DEFAULT_STORAGE) -> None:
@@ -40,18 +28,18 @@ def studies(as_json: AsJson = False, storage: StorageUrl = DEFAULT_STORAGE) -> N
     from hpo.cli.show import print_studies, status_json
     from hpo.storage.engine import open_storage
     from hpo.study.catalog import list_studies, study_rows
-    from hpo.study.fleet import priorities
 
-    looked_at = open_storage(storage, create=False)
-    found, ranks = list_studies(looked_at), priorities(looked_at)
+    opened = open_storage(storage, create=False)
+    found, rows = list_studies(opened), study_rows(opened)
+    ranks = {row.name: row.priority for row in rows}
     if as_json:
         documents = [status_json(status) for status in found]
-        _print_json([{**each, "priority": ranks.get(each["name"], 0)} for each in documents])
+        print_json([{**each, "priority": ranks.get(each["name"], 0)} for each in documents])
     else:
         print_studies(found, ranks)
-    for row in study_rows(looked_at):
+    for row in rows:
         if row.uuid is not None and row.obstacle is not None:
-            print(f"hpo: {row.obstacle}", file=sys.stderr)
+            say(f"hpo: {row.obstacle}")
 
 
 def status(
@@ -61,47 +49,39 @@ def status(
         bool,
         typer.Option(
             "--watch",
-            help="Look on until it is finished, or Ctrl-C; with --json a document a line.",
+            help="Keep watching until the study is finished, or until Ctrl-C. With --json, print "
+            "one document for each update.",
         ),
     ] = False,
     storage: StorageUrl = DEFAULT_STORAGE,
 ) -> None:
-    """Show how far a study is, and who works for it.
+    """Show a study's progress and its workers.
 
     Example:
         hpo status california-housing --watch
     """
+    from hpo.cli.live import JsonView, follow
+    from hpo.cli.live import watch as watch_study
     from hpo.cli.show import print_status, status_json
-    from hpo.storage.trend import Trend
+    from hpo.storage.best import OptimizationHistory
 
-    study = opened(name, storage)
+    study = load_study(name, storage)
     if watch:
-        with suppress(KeyboardInterrupt):
-            _watch(study, as_json)
+        shown = nullcontext(JsonView()) if as_json else watch_study(study)
+        with suppress(KeyboardInterrupt), shown as view:
+            follow(study, view)
         return
-    progress = study.progress(Trend())
+    progress = study.progress(OptimizationHistory())
     if as_json:
-        _print_json(status_json(progress))
+        print_json(status_json(progress))
     else:
         print_status(progress)
 
 
-def _watch(study: "Study", as_json: bool) -> None:
-    from hpo.cli.live import JsonView, follow, watch
-
-    if as_json:
-        follow(study, JsonView())
-        return
-    with watch(study) as view:
-        follow(study, view)
-
-
 def leaderboard(
     name: StudyName,
-    every_state: Annotated[
-        bool, typer.Option("--all", help="Trials of every state, not the finished ones alone.")
-    ] = False,
-    top: Annotated[int | None, typer.Option("--top", min=1, help="Only the first so many.")] = None,
+    every_state: Annotated[bool, typer.Option("--all", help="Show trials in every state.")] = False,
+    top: Annotated[int | None, typer.Option("--top", min=1, help="Trials to show.")] = None,
     as_json: AsJson = False,
     storage: StorageUrl = DEFAULT_STORAGE,
 ) -> None:
@@ -113,10 +93,10 @@ def leaderboard(
     from hpo.cli.show import print_leaderboard
     from hpo.study.leaderboard import leaderboard as ranked
 
-    study = opened(name, storage)
+    study = load_study(name, storage)
     rows = ranked(study, every_state=every_state)[:top]
     if as_json:
-        _print_json([row.to_json() for row in rows])
+        print_json([row.to_json() for row in rows])
     else:
         print_leaderboard(study, rows)
 
@@ -127,7 +107,7 @@ def trial(
     as_json: AsJson = False,
     storage: StorageUrl = DEFAULT_STORAGE,
 ) -> None:
-    """Show one trial: its params, its learning curve, what came of it.
+    """Show a trial's params, metrics and learning curve.
 
     Example:
         hpo trial california-housing 17
@@ -135,10 +115,10 @@ def trial(
     from hpo.cli.show import print_trial
     from hpo.study.leaderboard import find_row, learning_curve
 
-    study = opened(name, storage)
+    study = load_study(name, storage)
     row, curve = find_row(study, number), learning_curve(study, number)
     if as_json:
-        _print_json({**row.to_json(), "intermediate_values": curve})
+        print_json({**row.to_json(), "intermediate_values": curve})
     else:
         print_trial(study, row, curve)
 
@@ -147,25 +127,39 @@ def logs(
     name: StudyName,
     number: TrialNumber,
     attempt: Annotated[
-        int | None, typer.Option("--attempt", min=1, help="Of this attempt alone.")
+        int | None, typer.Option("--attempt", min=1, help="Only this attempt's log.")
     ] = None,
     storage: StorageUrl = DEFAULT_STORAGE,
     artifacts: ArtifactsUrl = DEFAULT_ARTIFACTS,
 ) -> None:
-    """Print what workers logged of a trial that failed or was taken up more than once.
+    """Print the logs of a trial that failed or had several attempts.
 
     Example:
         hpo logs california-housing 17
     """
-    from hpo.files.store import ArtifactStore
     from hpo.results.logs import read_logs
 
-    study = opened(name, storage)
-    store = ArtifactStore(artifacts, create=False)
-    for each, text in read_logs(study, store, number, attempt).items():
-        print(f"attempt {each}:", file=sys.stderr)
+    loaded = load_artifacts(name, storage, artifacts)
+    for each, text in read_logs(loaded, number, attempt).items():
+        say(f"attempt {each}:")
         print(text, end="" if text.endswith("\n") else "\n", flush=True)
 
 
-def _print_json(document: Any) -> None:
-    print(json.dumps(document, indent=2, ensure_ascii=False, default=str))
+def workers(as_json: AsJson = False, storage: StorageUrl = DEFAULT_STORAGE) -> None:
+    """List the workers that hold trials, on all machines.
+
+    Example:
+        hpo workers --storage postgresql://me@db/hpo
+    """
+    from hpo.cli.show import print_workers, worker_json
+    from hpo.storage.engine import open_storage
+    from hpo.storage.progress import read_workers
+
+    with open_storage(storage, create=False).read() as connection:
+        found = read_workers(connection)
+    if as_json:
+        print_json([worker_json(row) for row in found])
+    elif found:
+        print_workers(found)
+    else:
+        say("No worker holds a trial. Workers that wait for a trial are not listed.")

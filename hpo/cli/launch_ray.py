@@ -1,51 +1,41 @@
-"""The command `launch ray`: the same workers on a Ray cluster."""
+"""The command `launch ray`: workers on a Ray cluster."""
 
-import sys
 import time
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hpo.cli.launch import CpusPerWorker, check_shared, commands
+from hpo.cli.launch import CpusPerWorker, check_shared, open_studies_to_launch
 from hpo.cli.options import (
     DEFAULT_ARTIFACTS,
     DEFAULT_STORAGE,
     ArtifactsUrl,
-    CheckpointInterval,
-    HangTimeout,
-    Lease,
-    Slots,
-    StorageTimeout,
     StorageUrl,
-    worker_arguments,
+    StudyNames,
+    WorkerOptions,
+    expand_options,
 )
+from hpo.cli.output import say
 from hpo.cli.search import interrupt_at_sigterm
 from hpo.config.errors import InputError
 
 if TYPE_CHECKING:
     from types import ModuleType
 
-    from hpo.files.store import ArtifactStore
     from hpo.launch.ray_pool import PoolSpec
-    from hpo.study.study import Study
+    from hpo.study.artifacts import StudyArtifacts
 
 
-def register(app: typer.Typer) -> None:
-    """Add this module's command to `hpo launch`."""
-    commands.command("ray")(launch_ray)
-
-
+@expand_options
 def launch_ray(
-    names: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="[NAME...]", help="Studies to work for; without, every open one."),
-    ] = None,
+    names: StudyNames = None,
+    *,
     workers: Annotated[
         str,
         typer.Option(
             "--workers",
             metavar="N|auto",
-            help="How many; auto: as many as the cluster has room for, more when it grows.",
+            help="Number of workers; auto: as many as fit, more when the cluster grows.",
         ),
     ] = "auto",
     gpus_per_worker: Annotated[
@@ -55,7 +45,7 @@ def launch_ray(
             min=0,
             max=1,
             metavar="1|0.5|0",
-            help="The part of a GPU for each worker; 0 for workers on processors.",
+            help="Share of a GPU for each worker; 0 for workers on CPUs.",
         ),
     ] = 1.0,
     cpus_per_worker: CpusPerWorker = 1,
@@ -65,90 +55,81 @@ def launch_ray(
             "--address",
             envvar="RAY_ADDRESS",
             metavar="HOST:PORT",
-            help="The cluster's head; by default this machine is part of the cluster.",
+            help="Head of the cluster; by default the cluster that this machine is part of.",
         ),
     ] = None,
     detach: Annotated[
-        bool, typer.Option("--detach", help="Return, and leave the workers running.")
+        bool, typer.Option("--detach", help="Return and leave the workers running.")
     ] = False,
     stop: Annotated[
         bool,
         typer.Option(
-            "--stop", help="End the workers that --detach left running; they hand trials back."
+            "--stop", help="End the workers that --detach left running; they give trials back."
         ),
     ] = False,
-    slots: Slots = "1",
-    lease: Lease = "60s",
-    checkpoint_interval: CheckpointInterval = "60s",
-    storage_timeout: StorageTimeout = "10m",
-    hang_timeout: HangTimeout = "10m",
+    worker: WorkerOptions,
     storage: StorageUrl = DEFAULT_STORAGE,
     artifacts: ArtifactsUrl = DEFAULT_ARTIFACTS,
 ) -> None:
-    """Keep workers on a Ray cluster, each on a device of its own, whatever dies there.
+    """Run workers on a Ray cluster, and restart those that die.
 
-    Progress is shown as by hpo run; Ctrl-C lets the workers hand their trials back. When the
-    cluster is lost, the same command on another one goes on.
+    The command shows progress like hpo run. On Ctrl-C, the workers give their trials back. If the
+    cluster is lost, the same command on another cluster continues.
 
     Example:
         hpo launch ray adult --workers 8 --gpus-per-worker 0.5 --storage postgresql://me@db/hpo
     """
     ray_pool = _ray()
-    from hpo.launch.ray_cluster import connect, disconnect
-    from hpo.launch.remote import nothing_left, open_shared
+    import ray
+
+    from hpo.launch.local import parse_n_workers
+    from hpo.launch.ray_actor import WorkerSpec
+    from hpo.launch.ray_cluster import connect
+    from hpo.study.artifacts import StudyArtifacts
 
     key = " ".join(["hpo launch ray", *(names or [])])
     if stop:
         connect(address)
         _stop_running(ray_pool, key)
         return
-    arguments = worker_arguments(
-        slots,
-        lease=lease,
-        checkpoint_interval=checkpoint_interval,
-        storage_timeout=storage_timeout,
-        hang_timeout=hang_timeout,
-    )
-    n_workers = _count(workers)
+    arguments, n_workers = worker.arguments(), parse_n_workers(workers)
     check_shared(storage, artifacts)
-    opened, store, studies = open_shared(names or [], storage, artifacts)
-    if (why := nothing_left(studies)) is not None:
-        _say(f"hpo: {why}")
-        return
-    opened.check_room(n_workers or 1)
-    seating = ray_pool.Seating(
+    environment, store, studies = open_studies_to_launch(
+        names or [], storage, artifacts, n_workers or 1
+    )
+    each = WorkerSpec(
         arguments=[*(names or []), *arguments],
-        urls={"HPO_STORAGE": opened.url, "HPO_ARTIFACTS": store.url},
+        environment=environment,
         gpus=gpus_per_worker,
         cpus=cpus_per_worker,
     )
-    spec = ray_pool.PoolSpec(key=key, seating=seating, n_workers=n_workers, is_finite=bool(names))
+    spec = ray_pool.PoolSpec(key=key, worker=each, n_workers=n_workers, is_finite=bool(names))
     connect(address)
     try:
-        n_seats, n_places = ray_pool.check_room(spec)
-        if n_places < n_seats:
-            _say(
-                f"hpo: the cluster has room for {n_places} of {n_seats} workers with "
-                f"{seating.wanted} each; the others wait until it grows"
+        n_wanted, n_places = ray_pool.check_capacity(spec)
+        if n_places < n_wanted:
+            say(
+                f"hpo: the cluster has room for {n_places} of {n_wanted} workers with "
+                f"{each.resources} each; the others wait until it grows"
             )
         if detach:
-            ray_pool.leave_running(spec)
-            _say("the workers are left running: hpo workers lists them, --stop ends them")
+            ray_pool.start_detached(spec)
+            say("the workers keep running: hpo workers lists them, --stop ends them")
             return
-        code = _attend(spec, n_seats, studies, store, address)
+        shown = [StudyArtifacts(study=study, store=store) for study in studies]
+        code = _attend(spec, n_wanted, shown, address)
     finally:
-        disconnect()
+        ray.shutdown()
     raise typer.Exit(code)
 
 
 def _attend(
     spec: "PoolSpec",
-    n_seats: int,
-    studies: "list[Study]",
-    store: "ArtifactStore",
+    n_workers: int,
+    studies: "list[StudyArtifacts]",
     address: str | None,
 ) -> int:
-    """Keep the pool until it has nothing left to do, and show how far its study is."""
+    """Keep the pool alive until no work is left; show the progress of a single study."""
     from hpo.cli.live import watch
     from hpo.launch.ray_cluster import Head
     from hpo.launch.ray_pool import RayWorkerPool
@@ -158,23 +139,25 @@ def _attend(
     head = Head(address)
     try:
         if len(studies) == 1:
-            with watch(studies[0], n_seats, where="on Ray") as view:
-                pool = RayWorkerPool(spec=spec, on_line=view.log, head_answers=head.answers)
-                return search(studies[0], store, pool, view.update)
-        with RayWorkerPool(spec=spec, head_answers=head.answers) as pool:
+            with watch(studies[0].study, n_workers, where="on Ray") as view:
+                pool = RayWorkerPool(
+                    spec=spec, on_line=view.log, is_head_responding=head.is_responding
+                )
+                return search(studies[0], pool, view.update)
+        with RayWorkerPool(spec=spec, is_head_responding=head.is_responding) as pool:
             while pool.n_alive():
                 time.sleep(1.0)
         return pool.exit_code()
     except KeyboardInterrupt:
-        _say("Interrupted. What is finished is kept; the same command goes on.")
+        say("Interrupted. Run the same command again to continue.")
         return 130
 
 
 def _ray() -> "ModuleType":
-    """What needs Ray, which is an extra.
+    """Import the module that needs Ray.
 
     Raises:
-        InputError: it is not installed.
+        InputError: Ray is not installed.
     """
     try:
         from hpo.launch import ray_pool
@@ -186,22 +169,9 @@ def _ray() -> "ModuleType":
 
 
 def _stop_running(ray_pool: "ModuleType", key: str) -> None:
-    others = [each for each in ray_pool.left_running() if each != key]
-    n_ended = ray_pool.stop_running(key, lambda status: _say(*status.lines))
+    others = [each for each in ray_pool.list_detached() if each != key]
+    n_ended = ray_pool.stop_detached(key, lambda status: say(*status.lines))
     if n_ended or not others:
-        _say(f"ended {n_ended} workers")
+        say(f"ended {n_ended} workers")
     else:
-        _say(f"no workers of {key} were left running here, but of {', '.join(others)}")
-
-
-def _count(workers: str) -> int | None:
-    if workers == "auto":
-        return None
-    if not workers.isdecimal() or int(workers) < 1:
-        raise InputError(f"--workers must be auto or a number from 1, but got {workers}")
-    return int(workers)
-
-
-def _say(*lines: str) -> None:
-    for line in lines:
-        print(line, file=sys.stderr, flush=True)
+        say(f"no workers of {key} were left running here, but of {', '.join(others)}")

@@ -1,4 +1,4 @@
-"""Watching a study: a panel that stays in its place in a terminal, plain lines elsewhere."""
+"""Live views of a study: a panel in a terminal, plain lines elsewhere."""
 
 import json
 import time
@@ -12,42 +12,42 @@ from rich.live import Live
 from hpo.cli.panel import StatusPanel
 from hpo.cli.show import count_text, duration, status_json, time_left
 from hpo.config.errors import StorageUnavailableError
-from hpo.storage.trend import Trend
+from hpo.storage.best import OptimizationHistory
 from hpo.study.status import StudyStatus
 from hpo.study.study import Study
 
-LOOK_SECONDS = 1.0
+POLL_SECONDS = 1.0
 PLAIN_SECONDS = 10.0
-"""How often a plain view says where the study is."""
+"""Time between two status lines of a plain view."""
 LOG_LINES = 8
-"""Lines of a terminal that are left to what workers log."""
+"""Lines of the terminal that are left for the logs of workers."""
 
 
 class ProgressView(Protocol):
-    """What a search shows itself in."""
+    """A view of a running search."""
 
     def update(self, status: StudyStatus) -> None:
-        """Show a newer status."""
+        """Show the current status."""
 
     def log(self, line: str) -> None:
-        """Show a line that a worker wrote."""
+        """Show a line that a worker logged."""
 
 
 @contextmanager
 def watch(
     study: Study, n_workers: int | None = None, where: str = "here"
 ) -> Iterator[ProgressView]:
-    """A view of the kind that suits the terminal or pipe.
+    """Open the view that suits the output: a terminal or not.
 
     Args:
-        study: what is watched.
-        n_workers: of the search that shows itself, on standard error beside what they log; None
-            for whoever only looks on, on standard output.
-        where: these workers are.
+        study: the study to watch.
+        n_workers: number of workers of the command's own search, shown on standard error beside
+            their logs; None to only watch, on standard output.
+        where: where the workers run.
     """
     console = Console(stderr=n_workers is not None)
     if not console.is_terminal:
-        yield PlainView(console, study, tells_failures=n_workers is None)
+        yield PlainView(console, study, prints_failures=n_workers is None)
         return
     title = f"{study.name}, {study.definition.metric_label} {study.definition.direction}d"
     if n_workers is not None:
@@ -57,62 +57,62 @@ def watch(
 
 
 def follow(study: Study, view: ProgressView) -> None:
-    """Show a study as it goes on, until it is finished and its workers are gone.
+    """Show a study's progress until it is finished and its workers have ended.
 
     Raises:
-        StudyNotFoundError: it was deleted.
+        StudyNotFoundError: the study was deleted.
     """
-    trend, is_away = Trend(), False
+    trend, is_away = OptimizationHistory(), False
     while True:
         try:
             status = study.progress(trend)
         except StorageUnavailableError as error:
             if not is_away:
-                view.log(f"{error}; looking again until it is back")
+                view.log(f"{error}; retrying until it is back")
             is_away = True
         else:
             is_away = False
             view.update(status)
             if status.is_finished and not status.worker_rows:
                 return
-        time.sleep(LOOK_SECONDS)
+        time.sleep(POLL_SECONDS)
 
 
 class Panel:
-    """A few lines that stay at the bottom while the workers' lines scroll by above."""
+    """A panel at the bottom of the terminal; the logs of workers scroll above it."""
 
     def __init__(self, live: Live, title: str, spare: int) -> None:
-        """Draw into `live`, under a title, and leave `spare` lines to others."""
+        """Draw into `live` under a title, and leave `spare` lines free."""
         self._live = live
         self._title = title
         self._spare = spare
 
     def update(self, status: StudyStatus) -> None:
-        """Redraw."""
+        """Redraw the panel."""
         self._live.update(StatusPanel(status, self._title, self._spare), refresh=True)
 
     def log(self, line: str) -> None:
-        """Print above the panel."""
+        """Print a line above the panel."""
         self._live.console.print(line, style="dim", highlight=False, markup=False)
 
 
 class PlainView:
-    """Lines for logs and pipes: the workers' own, and now and then where the study is."""
+    """Lines for logs and pipes: the workers' logs, and the study's status from time to time."""
 
-    def __init__(self, console: Console, study: Study, *, tells_failures: bool) -> None:
-        """Print to `console`; workers that log there tell of their failures themselves."""
+    def __init__(self, console: Console, study: Study, *, prints_failures: bool) -> None:
+        """Print to `console`; failures only if no workers log there."""
         self._console = console
         self._metric = study.definition.metric_label
-        self._tells_failures = tells_failures
+        self._prints_failures = prints_failures
         self._reported: set[int] = set()
         self._next = 0.0
         self._state = ""
 
     def update(self, status: StudyStatus) -> None:
-        """Print a line when the last is some seconds old, or the study's state another."""
+        """Print a status line every `PLAIN_SECONDS`, and when the study's state changes."""
         is_new = status.state != self._state and status.state not in ("running", "waiting")
-        if self._tells_failures:
-            self._tell_failures(status)
+        if self._prints_failures:
+            self._print_failures(status)
         if time.monotonic() < self._next and not is_new:
             return
         self._state = status.state
@@ -135,7 +135,7 @@ class PlainView:
         """Print a line."""
         self._console.print(line, soft_wrap=True, highlight=False, markup=False)
 
-    def _tell_failures(self, status: StudyStatus) -> None:
+    def _print_failures(self, status: StudyStatus) -> None:
         for failure in reversed(status.failures):
             if failure.number not in self._reported:
                 self._reported.add(failure.number)
@@ -143,11 +143,11 @@ class PlainView:
 
 
 class JsonView:
-    """A JSON document a line, for scripts."""
+    """One JSON document a line, for scripts."""
 
     def update(self, status: StudyStatus) -> None:
-        """Print it."""
+        """Print the status as one line."""
         print(json.dumps(status_json(status), ensure_ascii=False, default=str), flush=True)
 
     def log(self, line: str) -> None:
-        """Leave it out."""
+        """Print nothing."""

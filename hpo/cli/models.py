@@ -1,4 +1,4 @@
-"""Commands that deal in models: export, predict, train."""
+"""Commands for models and results: export, predict, train, report."""
 
 import sys
 from pathlib import Path
@@ -12,61 +12,53 @@ from hpo.cli.options import (
     ArtifactsUrl,
     StorageUrl,
     StudyName,
-    opened,
+    TableSource,
+    load_artifacts,
 )
+from hpo.cli.output import print_json, say
 from hpo.config.errors import InputError
+from hpo.files.durable import replacing, writing
 
-ModelDir = Annotated[Path, typer.Argument(metavar="MODEL_DIR", help="An exported trial's folder.")]
-
-
-def register(app: typer.Typer) -> None:
-    """Add this module's commands."""
-    app.command()(export)
-    app.command()(predict)
-    app.command()(train)
+ModelDir = Annotated[Path, typer.Argument(metavar="MODEL_DIR", help="Folder of an exported model.")]
 
 
 def export(
     name: StudyName,
-    out: Annotated[Path, typer.Option("--out", help="The folder to write into.")],
-    top: Annotated[int, typer.Option("--top", min=1, help="How many configurations.")] = 1,
+    out: Annotated[Path, typer.Option("--out", help="Folder to export to.")],
+    top: Annotated[int, typer.Option("--top", min=1, help="Configurations to export.")] = 1,
     trial: Annotated[
-        list[int] | None, typer.Option("--trial", help="This trial instead; may be repeated.")
+        list[int] | None, typer.Option("--trial", help="Trial to export instead; may be repeated.")
     ] = None,
     ensemble: Annotated[
         int | None,
         typer.Option(
             "--ensemble",
             metavar="K",
-            help="Also an ensemble of up to K members, chosen by validation from all trials.",
+            help="Also export an ensemble of up to K members, selected on the validation part.",
         ),
     ] = None,
     torch_export: Annotated[
-        bool, typer.Option("--torch-export", help="Also model.pt2, a program of torch.export.")
+        bool, typer.Option("--torch-export", help="Also write model.pt2, a torch.export program.")
     ] = False,
     storage: StorageUrl = DEFAULT_STORAGE,
     artifacts: ArtifactsUrl = DEFAULT_ARTIFACTS,
 ) -> None:
-    """Write the winners' folders: weights with preprocessing, configuration, metrics, model card.
+    """Export the best trials: weights with preprocessing, configuration, metrics, model card.
 
-    Each has the model twice: model.safetensors for hpo, and model.onnx, which
-    takes raw columns and needs onnxruntime alone. Before a folder appears both
-    are run on held-out and on awkward rows (missing values, unseen categories,
-    extreme numbers), and must predict as the trained model does.
+    Each folder has the model in two formats: model.safetensors for hpo, and
+    model.onnx, which takes raw columns and needs only onnxruntime. Both are
+    first checked to predict as the trained model does, on held-out rows and on
+    difficult ones (missing values, unseen categories, extreme numbers).
 
     Examples:
         hpo export california-housing --top 3 --out winners
         hpo export california-housing --ensemble 8 --out winners
         hpo export california-housing --trial 17 --torch-export --out winners
     """
-    from hpo.files.store import ArtifactStore
     from hpo.results.export import export as write
 
-    study = opened(name, storage)
-    store = ArtifactStore(artifacts, create=False)
     folders = write(
-        study,
-        store,
+        load_artifacts(name, storage, artifacts),
         out,
         top=top,
         numbers=trial or (),
@@ -78,20 +70,19 @@ def export(
 
 
 def predict(
-    model_dir: ModelDir,
-    table: Annotated[str, typer.Argument(metavar="TABLE", help="CSV, TSV or Parquet, or a URL.")],
+    model_dir: Annotated[Path, typer.Argument(help="Folder of an exported model.")],
+    table: TableSource,
     out: Annotated[
         Path | None, typer.Option("--out", help="CSV or Parquet file; by default CSV to stdout.")
     ] = None,
 ) -> None:
-    """Predict on raw rows, in any column order, row for row.
+    """Predict each row of a table of raw values, whose columns may be in any order.
 
     Example:
         hpo predict winners/trial-00017 rows.csv --out predictions.csv
     """
     from hpo.data.notes import prediction_notes
     from hpo.data.sources import read_raw, write_parquet
-    from hpo.files.durable import replacing
     from hpo.models.loading import load_model
 
     if out is not None and out.suffix not in (".csv", ".parquet"):
@@ -100,8 +91,8 @@ def predict(
     raw = read_raw(table, Path(), may_be_empty=True)
     predictions = model.predict(raw.frame, raw.where)
     for note in (*raw.notes, *prediction_notes(model.schema, raw.frame)):
-        _log(f"{raw.where}: {note}")
-    try:
+        say(f"{raw.where}: {note}")
+    with writing(str(out or "standard output")):
         if out is None:
             sys.stdout.write(predictions.write_csv())
             return
@@ -111,40 +102,55 @@ def predict(
                 predictions.write_csv(file)
             else:
                 write_parquet(predictions, file)
-    except OSError as error:
-        raise InputError(f"{out}: cannot be written ({error.strerror or error})") from None
 
 
 def train(
     config: Annotated[Path, typer.Argument(metavar="CONFIG.toml", help="A trial's configuration.")],
-    seed: Annotated[int | None, typer.Option("--seed", min=0, help="Instead of its own.")] = None,
+    seed: Annotated[int | None, typer.Option("--seed", min=0, help="Overrides its seed.")] = None,
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:1.")] = "auto",
     out: Annotated[Path | None, typer.Option("--out", help="Folder for the trained model.")] = None,
 ) -> None:
-    """Train one configuration, without a database; print its metrics as JSON.
+    """Train one configuration without a storage, and print its metrics as JSON.
 
-    On the same kind of device, with the same torch, it repeats the trial bit for bit; one that was
-    trained among others (--slots) but for rounding.
+    On the same kind of device with the same torch version, the result equals the trial's to the
+    bit, or up to rounding if the trial was trained together with others (--slots).
 
     Example:
         hpo train winners/trial-00017/config.toml --seed 1 --out again
     """
-    import json
-
     from hpo.launch.single import train_config
     from hpo.models.folder import check_replaceable, write_model
     from hpo.models.proof import N_HELD
 
     if out is not None:
         check_replaceable(out)
-    done = train_config(config, seed=seed, device=device, log=_log)
+    done = train_config(config, seed=seed, device=device, log=say)
     if out is not None:
         note = f"Trained from {config.name} by `hpo train`."
         held = done.experiment.held_rows(N_HELD)
         write_model(out, done.model, done.metrics, out.name, note, held=held)
-        _log(str(out))
-    print(json.dumps(done.metrics, indent=2))
+        say(str(out))
+    print_json(done.metrics)
 
 
-def _log(line: str) -> None:
-    print(line, file=sys.stderr)
+def report(
+    name: StudyName,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="File to write; by default NAME.html.")
+    ] = None,
+    top: Annotated[int, typer.Option("--top", min=1, help="Rows of the leaderboard.")] = 10,
+    storage: StorageUrl = DEFAULT_STORAGE,
+    artifacts: ArtifactsUrl = DEFAULT_ARTIFACTS,
+) -> None:
+    """Write a study's report as one HTML file that opens offline.
+
+    It compares the best trial with the default configuration and with gradient boosting and a
+    linear model of scikit-learn, fitted on the same split.
+
+    Example:
+        hpo report california-housing --out report.html
+    """
+    from hpo.results.report.writing import write_report
+
+    loaded = load_artifacts(name, storage, artifacts)
+    print(write_report(loaded, out or Path(f"{name}.html"), top=top))

@@ -1,7 +1,6 @@
-"""A study at one moment, in a few lines that fit a terminal of any size.
+"""A study's status as a panel that fits a terminal of any size.
 
-No line is wrapped, and there are no more of them than the terminal has room for: what does not fit
-is clipped, and the workers that are left out are counted.
+Lines are clipped, not wrapped. If there are more workers than lines, the rest are counted.
 """
 
 from collections.abc import Iterable, Sequence
@@ -9,14 +8,23 @@ from textwrap import wrap
 
 from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderResult
+from rich.table import Table
 from rich.text import Text
 
-from hpo.cli.show import count_text, duration, params_text, ranges, sparkline, time_left
+from hpo.cli.show import (
+    count_text,
+    duration,
+    params_text,
+    ranges,
+    sparkline,
+    time_left,
+    used_limits,
+)
 from hpo.config.errors import printable
-from hpo.study.status import StudyStatus, WorkerRow
+from hpo.storage.progress import WorkerRow
+from hpo.study.status import StudyStatus
 
 MIN_BAR, MAX_BAR = 8, 30
-GAP = "  "
 MAX_NAME = 24
 MAX_DEVICE = 20
 PARAM_LINES = 2
@@ -25,26 +33,27 @@ STYLES = {"paused": "yellow", "stopped": "yellow", "waiting": "yellow", "finishe
 
 
 class StatusPanel:
-    """Draws a status, at the size that the terminal has then."""
+    """Draws a study's status at the current size of the terminal."""
 
     def __init__(self, status: StudyStatus, title: str, spare: int) -> None:
-        """Draw `status` under a title, and leave `spare` lines of the terminal to others."""
+        """Draw `status` under a title, and leave `spare` lines of the terminal free."""
         self._status = status
         self._title = title
         self._spare = spare
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """The lines."""
+        """Yield the lines of the panel."""
         width, height = options.max_width, max(console.height - self._spare, 6)
         head = [*_progress(self._status, self._title, width), *_best(self._status, width)]
         foot = list(_trouble(self._status))
-        workers = _workers(self._status.worker_rows, width, height - len(head) - len(foot))
-        for line in [*head[: max(height - len(foot), 4)], *workers, *foot]:
-            yield _clipped(line, width)
+        workers = _workers(self._status.worker_rows, height - len(head) - len(foot))
+        yield from (_clipped(line, width) for line in head[: max(height - len(foot), 4)])
+        yield from workers
+        yield from (_clipped(line, width) for line in foot)
 
 
 def _progress(status: StudyStatus, title: str, width: int) -> Iterable[Text]:
-    """What is done of the budget."""
+    """The used part of the budget."""
     state = (status.state, STYLES.get(status.state, "bold"))
     reason = f" ({status.reason})" if status.reason else ""
     yield Text.assemble((title, "bold"), ": ", state, reason)
@@ -57,22 +66,12 @@ def _progress(status: StudyStatus, title: str, width: int) -> Iterable[Text]:
     n_pruned = status.counts.get("PRUNED", 0)
     share = f"; {n_pruned / n_ended:.0%} pruned" if n_ended else ""
     yield Text(count_text(status.counts) + share)
-    limits = [
-        f"{what} {duration(used)} of {duration(limit)}"
-        for what, used, limit in (
-            ("time", status.busy_seconds, status.budget.timeout),
-            ("device-time", status.device_seconds, status.budget.device_time),
-        )
-        if limit is not None
-    ]
-    if (patience := status.budget.no_improvement) is not None:
-        limits.append(f"{status.n_since_best} of {patience} trials since the best one")
-    if limits:
-        yield Text(", ".join(limits))
+    if limits := used_limits(status):
+        yield Text(", ".join(f"{what} {used}" for what, used in limits.items()))
 
 
 def _best(status: StudyStatus, width: int) -> Iterable[Text]:
-    """The best trial, and how the best value came down, or up, to it."""
+    """The best trial, and the curve of the best value so far."""
     if status.best is None:
         return
     text = f"best {status.best.value:.5g} (trial {status.best.number}) "
@@ -85,49 +84,44 @@ def _best(status: StudyStatus, width: int) -> Iterable[Text]:
         yield Text(f"  {line}")
 
 
-def _workers(rows: Sequence[WorkerRow], width: int, n_lines: int) -> Iterable[Text]:
-    """The workers that hold trials, as many as there is room for."""
+def _workers(rows: Sequence[WorkerRow], n_lines: int) -> Iterable[Table | Text]:
+    """The workers that hold trials, as many as fit."""
     if not rows or n_lines < 2:
         return
     shown = rows if len(rows) <= n_lines - 1 else rows[: n_lines - 2]
-    names = [_name(row.worker.host, row.worker.pid) for row in shown]
-    devices = [row.worker.device for row in shown]
-    held = [_held(row.trials) for row in shown]
-    seen = [f"{duration(row.silent_seconds)} ago" for row in shown]
-    columns = [["worker", *names], ["device", *devices], ["trials", *held], ["seen", *seen]]
-    widths = [max(map(cell_len, column)) for column in columns]
-    widths[:2] = min(widths[0], MAX_NAME), min(widths[1], MAX_DEVICE)
-    widths[2] = max(0, width - sum(widths[:2]) - widths[3] - 3 * len(GAP))
-    for index, line in enumerate(zip(*columns, strict=True)):
-        cells = [_cell(text, room) for text, room in zip(line, widths, strict=True)]
-        yield Text(GAP.join(cells), "" if index else "dim")
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    table.add_column("worker", no_wrap=True, max_width=MAX_NAME)
+    table.add_column("device", no_wrap=True, max_width=MAX_DEVICE)
+    table.add_column("trials")
+    table.add_column("seen", no_wrap=True)
+    for row in shown:
+        name, device = _name(row.worker.host, row.worker.pid), Text(printable(row.worker.device))
+        held = Text(_held(row.trials), no_wrap=True, overflow="ellipsis")
+        table.add_row(Text(printable(name)), device, held, f"{duration(row.silent_seconds)} ago")
+    yield table
     if len(shown) < len(rows):
         yield Text(f"and {len(rows) - len(shown)} more workers", "dim")
 
 
 def _trouble(status: StudyStatus) -> Iterable[Text]:
-    """Trials that failed, and those whose workers are silent."""
+    """Failed trials, and trials whose workers are silent."""
     for failure in status.failures[:MAX_FAILURES]:
         yield Text.assemble((f"trial {failure.number} FAIL: ", "red"), printable(failure.reason))
     if status.silent:
-        text = f"no sign of life of trials {ranges(status.silent)}: "
-        yield Text.assemble((text, "red"), f"workers take them over, or hpo reap {status.name}")
+        text = f"no heartbeat of trials {ranges(status.silent)}: "
+        yield Text.assemble(
+            (text, "red"), f"other workers take them over, or hpo reap {status.name}"
+        )
 
 
 def _name(host: str, pid: int) -> str:
-    """A worker's name; its process id stays in sight."""
+    """Host and process id; a long host name is shortened."""
     room = MAX_NAME - len(f":{pid}")
     return f"{host if len(host) <= room else host[: room - 1] + '…'}:{pid}"
 
 
 def _held(trials: Sequence[int]) -> str:
     return ranges(trials) if len(trials) < 4 else f"{len(trials)}: {ranges(trials)}"
-
-
-def _cell(text: str, width: int) -> str:
-    cell = Text(printable(text))
-    cell.truncate(width, overflow="ellipsis", pad=True)
-    return cell.plain
 
 
 def _clipped(line: Text, width: int) -> Text:

@@ -1,11 +1,10 @@
-"""Commands that search: run, create, worker, enqueue, reap."""
+"""Commands that search: run, create, worker, confirm."""
 
 import signal
 import sys
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -15,94 +14,71 @@ from hpo.cli.options import (
     DEFAULT_ARTIFACTS,
     DEFAULT_STORAGE,
     ArtifactsUrl,
-    CheckpointInterval,
-    Gpus,
-    HangTimeout,
-    Lease,
+    AsJson,
+    LocalOptions,
     NTrials,
-    PerGpu,
-    Priority,
-    Slots,
-    StorageTimeout,
     StorageUrl,
     StudyFile,
     StudyName,
+    StudyNames,
     Timeout,
-    Workers,
-    opened,
+    WorkerOptions,
+    expand_options,
+    load_artifacts,
     seconds,
-    worker_arguments,
 )
-from hpo.config.errors import InputError
+from hpo.cli.output import print_json, say
+from hpo.config.errors import HpoError
+from hpo.files.durable import writing
 
 if TYPE_CHECKING:
     from types import FrameType
 
-    from hpo.files.store import ArtifactStore
-    from hpo.study.study import Study
+    from hpo.study.artifacts import StudyArtifacts
     from hpo.worker.supervisor import Slot
 
 
-def register(app: typer.Typer) -> None:
-    """Add this module's commands."""
-    app.command()(run)
-    app.command()(create)
-    app.command()(worker)
-    app.command()(enqueue)
-    app.command()(reap)
-
-
+@expand_options
 def run(
     study_file: StudyFile,
+    *,
     n_trials: NTrials = None,
     timeout: Timeout = None,
-    workers: Workers = "auto",
-    gpus: Gpus = "auto",
-    per_gpu: PerGpu = 1,
-    slots: Slots = "1",
-    lease: Lease = "60s",
-    checkpoint_interval: CheckpointInterval = "60s",
-    storage_timeout: StorageTimeout = "10m",
-    hang_timeout: HangTimeout = "10m",
-    top: Annotated[int, typer.Option("--top", min=1, help="How many winners to export.")] = 3,
+    local: LocalOptions,
+    worker: WorkerOptions,
+    top: Annotated[int, typer.Option("--top", min=1, help="Configurations to export.")] = 3,
     out: Annotated[
-        Path | None,
-        typer.Option("--out", help="Folder for the winners; by default winners/NAME."),
+        Path | None, typer.Option("--out", help="Folder to export to; by default winners/NAME.")
     ] = None,
     storage: StorageUrl = DEFAULT_STORAGE,
     artifacts: ArtifactsUrl = DEFAULT_ARTIFACTS,
 ) -> None:
-    """Create a study, search with this machine's workers, and export the winners.
+    """Create a study, search with workers on this machine, and export the best trials.
 
-    Run it again to go on where it ended; raise --n-trials to search further.
+    Run the command again to continue an interrupted search, or with a larger --n-trials to extend
+    it.
 
     Example:
         hpo run studies/california_housing.toml --n-trials 40 --timeout 10m
     """
     from hpo.cli.show import print_leaderboard
-    from hpo.launch.local import local_slots
     from hpo.results.export import export
     from hpo.study.leaderboard import leaderboard
 
-    arguments = worker_arguments(
-        slots,
-        lease=lease,
-        checkpoint_interval=checkpoint_interval,
-        storage_timeout=storage_timeout,
-        hang_timeout=hang_timeout,
-    )
-    places = local_slots(gpus=gpus, per_gpu=per_gpu, workers=workers)
-    study, store = _create(study_file, storage, artifacts, n_trials, timeout)
-    study.storage.check_room(len(places))
+    arguments, slots = worker.arguments(), local.slots()
+    created = _create(study_file, storage, artifacts, n_trials, timeout)
+    study = created.study
+    study.storage.check_room(len(slots))
     print(study.name)
-    winners = _writable(out or Path("winners") / study.name)
+    winners = out or Path("winners") / study.name
+    with writing(f"--out {winners}"):  # before the search, not after it
+        winners.mkdir(parents=True, exist_ok=True)
     if (status := study.progress()).state == "finished":
-        ways = "" if status.n_points is not None else "; hpo extend raises its budget"
-        print(f"{study.name} is finished: {status.reason}{ways}", file=sys.stderr)
-    search_here(study, store, places, arguments)
-    if study.progress().state == "stopped":
-        print(f"{study.name} is stopped: hpo resume {study.name} opens it", file=sys.stderr)
-    folders = export(study, store, winners, top=top)
+        say(status.why_closed)
+    search_here(created, slots, arguments)
+    if (status := study.progress()).state == "stopped":
+        say(status.why_closed)
+    folders = export(created, winners, top=top)
     print_leaderboard(study, leaderboard(study)[:10])
     for folder in folders:
         print(folder)
@@ -112,41 +88,41 @@ def create(
     study_file: StudyFile,
     n_trials: NTrials = None,
     timeout: Timeout = None,
-    priority: Priority = None,
+    priority: Annotated[
+        int | None,
+        typer.Option(
+            "--priority",
+            metavar="N",
+            help="Workers without a study name serve higher priorities first, and studies of "
+            "equal priority in turn. A new study has priority 0.",
+        ),
+    ] = None,
     storage: StorageUrl = DEFAULT_STORAGE,
     artifacts: ArtifactsUrl = DEFAULT_ARTIFACTS,
 ) -> None:
     """Create a study, or reopen it, without searching.
 
-    Creating it again is harmless; a raised budget extends it.
+    Creating an existing study again is safe; a larger budget extends it.
 
     Example:
         hpo create studies/adult.toml --storage postgresql://me@db/hpo --artifacts s3://bucket/hpo
     """
-    from hpo.study.fleet import prioritize
+    from hpo.study.steering import prioritize
 
-    study, _ = _create(study_file, storage, artifacts, n_trials, timeout)
+    study = _create(study_file, storage, artifacts, n_trials, timeout).study
     if priority is not None:
         prioritize(study, priority)
     print(study.name)
 
 
+@expand_options
 def worker(
-    names: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="[NAME...]", help="Studies to work for; without, every open one."),
-    ] = None,
-    workers: Workers = "auto",
-    gpus: Gpus = "auto",
-    per_gpu: PerGpu = 1,
-    slots: Slots = "1",
-    lease: Lease = "60s",
-    checkpoint_interval: CheckpointInterval = "60s",
-    storage_timeout: StorageTimeout = "10m",
-    hang_timeout: HangTimeout = "10m",
+    local: LocalOptions,
+    worker: WorkerOptions,
+    names: StudyNames = None,
     n_trials: Annotated[
         int | None,
-        typer.Option("--n-trials", min=1, help="Trials that this command may claim in all."),
+        typer.Option("--n-trials", min=1, help="Maximum number of trials that this command runs."),
     ] = None,
     timeout: Annotated[
         str | None,
@@ -154,46 +130,39 @@ def worker(
     ] = None,
     storage: StorageUrl = DEFAULT_STORAGE,
     artifacts: ArtifactsUrl = DEFAULT_ARTIFACTS,
-) -> NoReturn:
-    """Work for studies: start it in any terminal, on any machine that reaches the storage.
+) -> None:
+    """Run workers for studies, on any machine that reaches the storage.
 
-    At SIGTERM or Ctrl-C it keeps its trials where they are, gives them back and ends with code 75
-    within seconds; a second one ends it at once.
+    On SIGTERM or Ctrl-C, the workers checkpoint their trials, give them back and end with exit code
+    75 within seconds. A second signal ends them at once.
 
     Example:
         hpo worker california-housing --gpus 0,1 --storage postgresql://me@db/hpo
     """
     from hpo.files.store import ArtifactStore
-    from hpo.launch.burial import bury_worker
-    from hpo.launch.local import local_slots
+    from hpo.launch.workers import create_supervisor
     from hpo.storage.engine import open_storage
     from hpo.worker.quota import Quota
-    from hpo.worker.supervisor import EXIT_RELEASED, Supervisor
+    from hpo.worker.supervisor import EXIT_RELEASED
 
-    arguments = worker_arguments(
-        slots,
-        lease=lease,
-        checkpoint_interval=checkpoint_interval,
-        storage_timeout=storage_timeout,
-        hang_timeout=hang_timeout,
-    )
+    arguments = worker.arguments()
     if timeout is not None:
         deadline = time.time() + seconds("--timeout", timeout)
-        arguments += ["--deadline", str(deadline)]  # of this command, however often a worker dies
+        arguments += ["--deadline", str(deadline)]  # also of workers that are restarted
     interrupt_at_sigterm()
     code = EXIT_RELEASED
     with suppress(KeyboardInterrupt):
-        patience = seconds("--storage-timeout", storage_timeout)
+        patience = seconds("--storage-timeout", worker.storage_timeout)
         opened_storage = open_storage(storage, create=False, patience=patience)
         store = ArtifactStore(artifacts, create=False)
-        places = local_slots(gpus=gpus, per_gpu=per_gpu, workers=workers)
-        opened_storage.check_room(len(places))
-        supervisor = Supervisor(
-            arguments=[*(names or []), *arguments],
-            environment={"HPO_STORAGE": opened_storage.url, "HPO_ARTIFACTS": store.url},
-            slots=places,
-            quota=Quota() if n_trials is None else Quota.limited(n_trials),
-            on_death=partial(bury_worker, opened_storage, store),
+        slots = local.slots()
+        opened_storage.check_room(len(slots))
+        supervisor = create_supervisor(
+            opened_storage,
+            store,
+            slots,
+            [*(names or []), *arguments],
+            quota=None if n_trials is None else Quota.limited(n_trials),
         )
         with suppress(KeyboardInterrupt), supervisor:
             supervisor.wait()
@@ -201,106 +170,102 @@ def worker(
     sys.exit(code)
 
 
-def enqueue(
+@expand_options
+def confirm(
     name: StudyName,
-    params: Annotated[
-        list[str], typer.Argument(metavar="KEY=VALUE...", help="Params to fix; others are sampled.")
-    ],
+    *,
+    top: Annotated[
+        int, typer.Option("--top", help="Leading configurations, besides the default.")
+    ] = 5,
+    seeds: Annotated[int, typer.Option("--seeds", help="Trainings of each configuration.")] = 5,
+    local: LocalOptions,
+    worker: WorkerOptions,
+    as_json: AsJson = False,
     storage: StorageUrl = DEFAULT_STORAGE,
+    artifacts: ArtifactsUrl = DEFAULT_ARTIFACTS,
 ) -> None:
-    """Queue a trial with params of your own choice.
+    """Train the leading configurations and the default again over several seeds.
 
-    A number that may also be 0 (`or_zero`) is turned off by 0 and on by any other value.
-
-    Example:
-        hpo enqueue california-housing model.depth=4 optimizer.name=adamw
-    """
-    study = opened(name, storage)
-    given = dict(_parse_param(text) for text in params)
-    number = study.enqueue(study.definition.space.switched(given))
-    print(number)
-
-
-def reap(name: StudyName, storage: StorageUrl = DEFAULT_STORAGE) -> None:
-    """Take back the trials of dead workers, where no worker is left to do so.
-
-    Looks twice, a part of a lease apart: a worker that was only cut off shows a sign of life in
-    between. Prints the numbers of the trials that wait again.
+    The trainings use new seeds and no pruning. They are trials of the study NAME@confirm; other
+    machines help with hpo worker NAME@confirm. The configuration with the best mean on validation
+    wins. The leaderboard and exports then prefer it, with its original weights. Run the command
+    again to continue, or with a larger --top or --seeds to add trainings.
 
     Example:
-        hpo reap california-housing
+        hpo confirm california-housing --top 5 --seeds 5
     """
-    for number in opened(name, storage).reaper.reap_patiently():
-        print(number)
+    from hpo.cli.show import print_confirmation
+    from hpo.lifecycle.confirming import conclude, prepare
+    from hpo.study.leaderboard import find_row
+
+    arguments, slots = worker.arguments(), local.slots()
+    loaded = load_artifacts(name, storage, artifacts)
+    study = loaded.study
+    study.storage.check_room(len(slots))
+    again = prepare(loaded, top=top, seeds=seeds)
+    search_here(again, slots, arguments)
+    found = conclude(study, again.study)
+    if as_json:
+        print_json(found.to_json())
+    else:
+        print_confirmation(found, study.definition.metric_label)
+    if found.winner is None:
+        raise HpoError(found.verdict)
+    print(found.verdict, file=sys.stderr if as_json else sys.stdout)
+    if found.winner.number == 0 and (state := find_row(study, 0).state) != "COMPLETE":
+        say(
+            f"The winner is {state} in the search and has no weights there: "
+            f"hpo export {again.study.name} --trial 0 exports the model of one seed."
+        )
 
 
 def search_here(
-    study: "Study", store: "ArtifactStore", places: "Sequence[Slot]", arguments: Sequence[str]
+    artifacts: "StudyArtifacts", slots: "Sequence[Slot]", arguments: Sequence[str]
 ) -> None:
-    """Search with this machine's workers in a live view; end the command where that fails.
+    """Search with workers on this machine and a live view; end the command if that fails.
 
     Args:
-        study: what is searched.
-        store: where its weights are.
-        places: the workers', one each.
-        arguments: further ones of each worker.
+        artifacts: of the study to search.
+        slots: one for each worker.
+        arguments: further arguments of each worker.
     """
     from hpo.cli.live import watch
-    from hpo.launch.search import local_crew, search
+    from hpo.launch.search import search
+    from hpo.launch.workers import create_supervisor
 
     interrupt_at_sigterm()
-    with watch(study, len(places)) as view:
-        crew = local_crew(study, store, places, arguments, view.log)
+    study = artifacts.study
+    with watch(study, len(slots)) as view:
+        workers = create_supervisor(
+            study.storage, artifacts.store, slots, [study.name, *arguments], on_line=view.log
+        )
         try:
-            code = search(study, store, crew, view.update)
+            code = search(artifacts, workers, view.update)
         except KeyboardInterrupt:
-            view.log("Interrupted. What is finished is kept; the same command goes on.")
+            view.log("Interrupted. Run the same command again to continue.")
             raise typer.Exit(130) from None
     if code != 0:
         raise typer.Exit(code)
 
 
-def _create(
-    study_file: Path, storage: str, artifacts: str, n_trials: int | None, timeout: str | None
-) -> "tuple[Study, ArtifactStore]":
-    from hpo.lifecycle.creation import create_from_file
-
-    limit = None if timeout is None else seconds("--timeout", timeout)
-    study, store = create_from_file(
-        study_file, storage, artifacts, n_trials=n_trials, timeout=limit
-    )
-    for note in study.notes:
-        print(f"note: {note}", file=sys.stderr)
-    return study, store
-
-
-def _parse_param(text: str) -> tuple[str, bool | int | float | str]:
-    """`key=value`, the value as TOML reads it, or else as plain text."""
-    import tomllib
-
-    name, equals, value = text.partition("=")
-    if not equals:
-        raise InputError(f"params read KEY=VALUE, such as model.depth=3, but got {text}")
-    try:
-        parsed = tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
-        parsed = value
-    return name, parsed
-
-
-def _writable(folder: Path) -> Path:
-    """Make the folder that the winners will be written into, rather than find out afterwards."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"--out {folder}: cannot be written ({error.strerror})") from None
-    return folder
-
-
 def interrupt_at_sigterm() -> None:
-    """Let a SIGTERM end the command as Ctrl-C does."""
+    """Treat a SIGTERM as Ctrl-C."""
 
     def interrupt(number: int, frame: "FrameType | None") -> NoReturn:
         raise KeyboardInterrupt
 
     signal.signal(signal.SIGTERM, interrupt)
+
+
+def _create(
+    study_file: Path, storage: str, artifacts: str, n_trials: int | None, timeout: str | None
+) -> "StudyArtifacts":
+    """Create a study and print its notes; the table does not stay in memory."""
+    from hpo.lifecycle.creation import create_from_file
+    from hpo.study.artifacts import StudyArtifacts
+
+    limit = None if timeout is None else seconds("--timeout", timeout)
+    created = create_from_file(study_file, storage, artifacts, n_trials=n_trials, timeout=limit)
+    for note in created.study.notes:
+        say(f"note: {note}")
+    return StudyArtifacts(study=created.study, store=created.store)

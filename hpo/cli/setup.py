@@ -1,6 +1,6 @@
 """Commands around a search: init, schema, doctor, dashboard."""
 
-import json
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -12,26 +12,21 @@ from hpo.cli.options import (
     ArtifactsUrl,
     AsJson,
     StorageUrl,
+    TableSource,
 )
+from hpo.cli.output import print_json
 from hpo.config.errors import InputError
-
-
-def register(app: typer.Typer) -> None:
-    """Add this module's commands."""
-    app.command()(init)
-    app.command()(schema)
-    app.command()(doctor)
-    app.command()(dashboard)
+from hpo.files.durable import writing
 
 
 def init(
-    table: Annotated[str, typer.Argument(metavar="TABLE", help="CSV, TSV or Parquet, or a URL.")],
-    target: Annotated[str, typer.Option("--target", metavar="COLUMN", help="What to predict.")],
+    table: TableSource,
+    target: Annotated[str, typer.Option("--target", metavar="COLUMN", help="Column to predict.")],
     out: Annotated[
-        Path | None, typer.Option("--out", help="The file to write; by default to stdout.")
+        Path | None, typer.Option("--out", help="File to write; by default stdout.")
     ] = None,
 ) -> None:
-    """Write a study file for a table, from what the table holds.
+    """Draft a study file from a table.
 
     Example:
         hpo init houses.csv --target price --out houses.toml
@@ -43,42 +38,39 @@ def init(
     if out is None:
         print(text, end="")
         return
-    try:
-        with out.open("x", encoding="utf-8") as file:
-            file.write(text)
-    except FileExistsError:
-        raise InputError(f"{out}: exists already; name another file by --out") from None
-    except OSError as error:
-        raise InputError(f"{out}: cannot be written ({error.strerror})") from None
+    if out.exists():
+        raise InputError(f"{out}: exists already; name another file with --out")
+    with writing(str(out)), out.open("x", encoding="utf-8") as file:
+        file.write(text)
     print(out)
 
 
 def schema(
     search_space: Annotated[
-        bool, typer.Option("--search-space", help="That of search-space files.")
+        bool, typer.Option("--search-space", help="Print the schema of search-space files.")
     ] = False,
 ) -> None:
-    """Print the JSON Schema of study files, which editors complete and check them by.
+    """Print the JSON Schema of study files, for completion and checks in editors.
 
     Example:
         hpo schema > study.schema.json
     """
     from hpo.config.json_schema import search_space_schema, study_schema
 
-    print(json.dumps(search_space_schema() if search_space else study_schema(), indent=2))
+    print_json(search_space_schema() if search_space else study_schema())
 
 
 def doctor(
     as_json: AsJson = False,
     workers: Annotated[
-        int, typer.Option("--workers", min=1, help="Workers that the storage is to have room for.")
+        int, typer.Option("--workers", min=1, help="Workers to have storage connections for.")
     ] = 1,
     storage: StorageUrl = DEFAULT_STORAGE,
     artifacts: ArtifactsUrl = DEFAULT_ARTIFACTS,
 ) -> None:
-    """Say what this machine can do, and what is wrong with the setup.
+    """Check this machine, the storage and the artifact store.
 
-    Ends with code 1 when something is.
+    The exit code is 1 if a check fails.
 
     Example:
         hpo doctor --storage postgresql://me@db/hpo --workers 64
@@ -87,7 +79,7 @@ def doctor(
 
     findings = examine(storage, artifacts, workers)
     if as_json:
-        print(json.dumps([{**vars(finding)} for finding in findings], indent=2))
+        print_json([vars(finding) for finding in findings])
     else:
         width = max(len(finding.what) for finding in findings)
         for finding in findings:
@@ -99,40 +91,44 @@ def doctor(
 
 def dashboard(
     host: Annotated[
-        str, typer.Option("--host", help="Address to listen on; beyond loopback needs a password.")
+        str,
+        typer.Option("--host", help="Address to listen on; other than loopback, set a password."),
     ] = "127.0.0.1",
     port: Annotated[
-        int, typer.Option("--port", min=0, max=65535, help="0 picks a free one.")
+        int, typer.Option("--port", min=0, max=65535, help="Port; 0 picks a free one.")
     ] = 8080,
     password_file: Annotated[
         Path | None,
         typer.Option(
-            "--password-file", metavar="FILE", help="The password; else HPO_DASHBOARD_PASSWORD."
+            "--password-file",
+            metavar="FILE",
+            help="File with the password; by default the password is HPO_DASHBOARD_PASSWORD.",
         ),
     ] = None,
     tls_cert: Annotated[
-        Path | None, typer.Option("--tls-cert", metavar="FILE", help="A PEM certificate, for TLS.")
+        Path | None, typer.Option("--tls-cert", metavar="FILE", help="PEM certificate for TLS.")
     ] = None,
     tls_key: Annotated[
-        Path | None, typer.Option("--tls-key", metavar="FILE", help="Its private key.")
+        Path | None, typer.Option("--tls-key", metavar="FILE", help="Private key of --tls-cert.")
     ] = None,
-    read_only: Annotated[bool, typer.Option("--read-only", help="Refuse every change.")] = False,
+    read_only: Annotated[bool, typer.Option("--read-only", help="Refuse all changes.")] = False,
     allow_host: Annotated[
         list[str] | None,
-        typer.Option("--allow-host", metavar="NAME", help="A name by which a proxy calls it."),
+        typer.Option(
+            "--allow-host", metavar="NAME", help="Host name that a proxy uses; may be repeated."
+        ),
     ] = None,
     storage: StorageUrl = DEFAULT_STORAGE,
     artifacts: ArtifactsUrl = DEFAULT_ARTIFACTS,
 ) -> None:
-    """Serve optuna-dashboard for the storage, on this machine alone unless told otherwise.
+    """Serve optuna-dashboard for the storage; by default only to this machine.
 
     Example:
         hpo dashboard --host 0.0.0.0 --password-file password.txt --tls-cert c.pem --tls-key k.pem
     """
-    import os
-
-    from hpo.dashboard.password import read_password
-    from hpo.dashboard.server import ServerSettings, serve
+    from hpo.dashboard.application import ServerSettings
+    from hpo.dashboard.login import read_password
+    from hpo.dashboard.server import serve
     from hpo.files.store import ArtifactStore
 
     settings = ServerSettings(
@@ -150,11 +146,8 @@ def dashboard(
 
 
 def _relative(table: str, base: Path) -> str:
-    """The table's path as a study file in `base` names it."""
-    path = Path(table)
-    if not path.exists():
+    """The table's path relative to the study file's folder if it is below it, else absolute."""
+    if not Path(table).exists():
         return table
-    try:
-        return str(path.resolve().relative_to(base.resolve()))
-    except ValueError:
-        return str(path.resolve())
+    path, folder = Path(table).resolve(), base.resolve()
+    return str(path.relative_to(folder) if path.is_relative_to(folder) else path)

@@ -1,4 +1,4 @@
-"""How studies and trials look in a terminal."""
+"""Studies, trials and workers as tables in a terminal."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hpo.config.errors import printable
+from hpo.storage.progress import WorkerRow
 from hpo.study.confirmation import Confirmation
 from hpo.study.leaderboard import Row
 from hpo.study.status import StudyStatus
@@ -21,7 +22,7 @@ ORDER = ("COMPLETE", "PRUNED", "FAIL", "RUNNING", "WAITING")
 
 
 def print_studies(found: list[StudyStatus], priorities: Mapping[str, int]) -> None:
-    """A line a study."""
+    """Print one line for each study."""
     table = _table("study", "state", "priority", "trials", "best", "started, UTC")
     for status in found:
         best = "" if status.best is None else f"{status.best.value:.5g}"
@@ -37,20 +38,13 @@ def print_studies(found: list[StudyStatus], priorities: Mapping[str, int]) -> No
 
 
 def print_status(status: StudyStatus) -> None:
-    """A study's budget, trials, best params and workers."""
+    """Print a study's budget, trials, best params and workers."""
     table = PlainTable(box=None, show_header=False, padding=(0, 2, 0, 0))
     table.add_row("study", status.name)
     table.add_row("state", f"{status.state}: {status.reason}" if status.reason else status.state)
     table.add_row("trials", f"{count_text(status.counts)}, of {status.budget.n_trials}")
-    budget = status.budget
-    for what, used, limit in (
-        ("time", status.busy_seconds, budget.timeout),
-        ("device-time", status.device_seconds, budget.device_time),
-    ):
-        if limit is not None:
-            table.add_row(what, f"{duration(used)} of {duration(limit)}")
-    if budget.no_improvement is not None:
-        table.add_row("since the best", f"{status.n_since_best} of {budget.no_improvement} trials")
+    for what, used in used_limits(status).items():
+        table.add_row(what, used)
     if status.best is not None:
         drawn = sparkline(list(status.curve)) if status.curve else ""
         text = f"{status.metric_label} {status.best.value:.5g} (trial {status.best.number})"
@@ -65,61 +59,52 @@ def print_status(status: StudyStatus) -> None:
     for failure in status.failures:
         table.add_row("failed", f"trial {failure.number}: {failure.reason}")
     if status.silent:
-        text = f"{ranges(status.silent)}: no sign of life; workers take them over"
-        table.add_row("silent trials", f"{text}, or: hpo reap {status.name}")
+        text = f"{ranges(status.silent)}: no heartbeat; other workers take them over"
+        table.add_row("silent trials", f"{text}, or hpo reap {status.name}")
     for note in status.notes:
         table.add_row("note", note)
     _print(table)
 
 
 def print_leaderboard(study: Study, rows: list[Row]) -> None:
-    """Trials by their objective, the default configuration marked."""
-    if any(row.confirmed for row in rows):
-        _print_confirmed(study, rows)
-        return
-    metric = study.definition.metric_label
-    table = _table("", "trial", metric, "state", "epochs", "params")
-    for rank, row in enumerate(rows, start=1):
-        value = "" if row.value is None else f"{row.value:.5g}"
-        epochs = str(row.user_attrs.get("n_epochs", ""))
-        params = params_text(row.params)
-        table.add_row(str(rank), _number(row.number), value, row.state.lower(), epochs, params)
+    """Print trials, best first, with the means over seeds of confirmed trials."""
+    is_confirmed = any(row.confirmed for row in rows)
+    columns = {
+        "": [str(rank) for rank in range(1, len(rows) + 1)],
+        "trial": [_number(row.number) for row in rows],
+        study.definition.metric_label: [
+            "" if row.value is None else f"{row.value:.5g}" for row in rows
+        ],
+    }
+    if is_confirmed:
+        columns["confirmed"] = [
+            "" if row.confirmed is None else row.confirmed.text() for row in rows
+        ]
+    if not is_confirmed or {row.state for row in rows} != {"COMPLETE"}:
+        columns["state"] = [row.state.lower() for row in rows]
+    if not is_confirmed:  # else left out to make room for the params
+        columns["epochs"] = [str(row.user_attrs.get("n_epochs", "")) for row in rows]
+    columns["params"] = [params_text(row.params) for row in rows]
+    table = _table(*columns)
+    for cells in zip(*columns.values(), strict=True):
+        table.add_row(*cells)
+    if is_confirmed:
+        table.caption = (
+            "Confirmed: mean over seeds and its 95 % interval. The others were trained once; "
+            f"after further search, run hpo confirm {study.name} again."
+        )
     _print(table)
-    _print_early(rows)
-
-
-def _print_confirmed(study: Study, rows: list[Row]) -> None:
-    """The leaderboard with means over seeds; states where they differ, to leave room for params."""
-    states = {row.state for row in rows} != {"COMPLETE"}
-    metric = study.definition.metric_label
-    table = _table("", "trial", metric, "confirmed", *(["state"] if states else []), "params")
-    for rank, row in enumerate(rows, start=1):
-        value = "" if row.value is None else f"{row.value:.5g}"
-        mean = "" if row.confirmed is None else row.confirmed.text()
-        state = [row.state.lower()] if states else []
-        params = params_text(row.params)
-        table.add_row(str(rank), _number(row.number), value, mean, *state, params)
-    table.caption = (
-        "Confirmed: mean over seeds and its 95 % interval. The others were trained once; "
-        f"after further search, run hpo confirm {study.name} again."
-    )
-    _print(table)
-    _print_early(rows)
-
-
-def _print_early(rows: list[Row]) -> None:
-    """Which trials the study's time cut short."""
     for row in rows:
         if row.early:
             Console().print(f"Trial {row.number}: {row.early}.", highlight=False, markup=False)
 
 
 def print_confirmation(found: Confirmation, metric: str) -> None:
-    """Configurations by their means over seeds, each beside the default in pairs.
+    """Print configurations by their means over seeds, with paired differences to the default.
 
     Args:
         found: the confirmation.
-        metric: what its metric is called.
+        metric: label of its metric.
     """
     n_seeds = len(found.seeds)
     table = _table("", "trial", f"{metric}, {n_seeds} seeds", "sd", "to default", "better")
@@ -138,7 +123,7 @@ def print_confirmation(found: Confirmation, metric: str) -> None:
 
 
 def print_trial(study: Study, row: Row, curve: dict[int, float]) -> None:
-    """One trial: params, metrics, learning curve, what the worker recorded."""
+    """Print a trial's params, metrics, learning curve and other recorded values."""
     table = PlainTable(box=None, show_header=False, padding=(0, 2, 0, 0))
     table.add_row("trial", f"{row.number} of {study.name}")
     table.add_row("state", row.state)
@@ -154,8 +139,32 @@ def print_trial(study: Study, row: Row, curve: dict[int, float]) -> None:
     _print(table)
 
 
+def worker_json(row: WorkerRow) -> dict[str, Any]:
+    """The JSON document of a worker."""
+    tree = asdict(row)
+    worker = tree.pop("worker")
+    del worker["nonce"]
+    return {**worker, **tree}
+
+
+def print_workers(found: Sequence[WorkerRow]) -> None:
+    """Print one line for each worker."""
+    table = _table("host", "process", "device", "study", "trials", "seen")
+    for row in found:
+        worker, seen = row.worker, f"{duration(row.silent_seconds)} ago"
+        table.add_row(
+            worker.host,
+            str(worker.pid),
+            worker.device if worker.share == 1 else f"{worker.share:.3g} of {worker.device}",
+            row.study,
+            ", ".join(map(str, row.trials)),
+            f"{seen}, silent" if row.is_silent else seen,
+        )
+    _print(table)
+
+
 def params_text(params: dict[str, Any]) -> str:
-    """Params in one line, by their last name; `x.on` switches show as x = 0 when off."""
+    """Params in one line without their section; a switch `x.on` that is off is x=0."""
     shown = []
     for name, value in params.items():
         short = "optimizer" if name == "optimizer.name" else name.removesuffix(".on").split(".")[-1]
@@ -167,7 +176,7 @@ def params_text(params: dict[str, Any]) -> str:
 
 
 def status_json(status: StudyStatus) -> dict[str, Any]:
-    """A study's status as scripts read it."""
+    """A study's status as a JSON document."""
     return {
         "name": status.name,
         "state": status.state,
@@ -194,7 +203,7 @@ def status_json(status: StudyStatus) -> dict[str, Any]:
 
 
 def count_text(counts: dict[str, int]) -> str:
-    """`12 complete, 3 pruned`: the states that occur, in the order of a trial's life."""
+    """`12 complete, 3 pruned`: the number of trials in each state."""
     present = [(state, counts[state]) for state in ORDER if counts.get(state)]
     return ", ".join(f"{n} {state.lower()}" for state, n in present) or "none yet"
 
@@ -210,14 +219,26 @@ def duration(seconds: float) -> str:
 
 
 def ranges(numbers: Sequence[int]) -> str:
-    """Numbers in their order, neighbours in a row as `4-7`."""
+    """Ascending numbers; consecutive ones as `4-7`."""
     rows = groupby(enumerate(numbers), key=lambda pair: pair[1] - pair[0])
     runs = [[number for _, number in run] for _, run in rows]
     return ", ".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs)
 
 
+def used_limits(status: StudyStatus) -> dict[str, str]:
+    """What is used of the limits in the budget, besides the number of trials."""
+    budget, used = status.budget, {}
+    if budget.timeout is not None:
+        used["time"] = f"{duration(status.busy_seconds)} of {duration(budget.timeout)}"
+    if budget.device_time is not None:
+        used["device-time"] = f"{duration(status.device_seconds)} of {duration(budget.device_time)}"
+    if budget.no_improvement is not None:
+        used["since the best"] = f"{status.n_since_best} of {budget.no_improvement} trials"
+    return used
+
+
 def time_left(status: StudyStatus) -> float | None:
-    """Seconds until trials or time are used up at the present pace; None while nothing tells."""
+    """Seconds until the budget is used up at the current rate; None if that is unknown."""
     budget, share = status.budget, sum(worker.share for worker in status.workers)
     bounds = []
     if status.is_finished or not share:
@@ -232,7 +253,7 @@ def time_left(status: StudyStatus) -> float | None:
 
 
 def sparkline(values: list[float], width: int = 40) -> str:
-    """A curve in block characters, `width` at most, from its first value to its last."""
+    """A curve in at most `width` block characters, from its first value to its last."""
     n_shown = min(width, len(values))
     step = (len(values) - 1) / max(1, n_shown - 1)
     picked = [values[round(index * step)] for index in range(n_shown)]
@@ -242,17 +263,19 @@ def sparkline(values: list[float], width: int = 40) -> str:
 
 
 class PlainTable(Table):
-    """Takes cells as they are: no brackets in them are markup, and nothing commands a terminal."""
+    """A table that shows cells verbatim, without markup and control characters."""
 
     def add_row(self, *cells: str) -> None:  # type: ignore[override]
-        """A row of texts."""
+        """Add a row of texts."""
         super().add_row(*(Text(printable(cell)) for cell in cells))
 
 
 def _table(*columns: str) -> Table:
     table = PlainTable(box=box.SIMPLE_HEAD, pad_edge=False)
     for column in columns:
-        table.add_column(Text(column), no_wrap=column != "params")
+        table.add_column(
+            Text(column), no_wrap=column not in ("device", "study", "trials", "params")
+        )
     return table
 
 

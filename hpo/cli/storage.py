@@ -1,4 +1,4 @@
-"""Commands about a storage as a whole."""
+"""Commands for a whole storage: storage upgrade, storage copy."""
 
 from typing import Annotated
 
@@ -6,41 +6,36 @@ import typer
 
 from hpo.cli.options import DEFAULT_ARTIFACTS, DEFAULT_STORAGE, ArtifactsUrl, StorageUrl
 
-commands = typer.Typer(help="Look after a storage as a whole.", no_args_is_help=True)
-
-
-def register(app: typer.Typer) -> None:
-    """Add this module's commands, all of them behind `hpo storage`."""
-    app.add_typer(commands, name="storage")
+commands = typer.Typer(help="Upgrade a storage, or copy its studies.", no_args_is_help=True)
 
 
 @commands.command()
 def upgrade(storage: StorageUrl = DEFAULT_STORAGE) -> None:
-    """Bring a storage that an older hpo made up to date; its studies stay as they are.
+    """Upgrade a storage of an older hpo; its studies stay as they are.
 
-    Stop its workers first: those of the older hpo do not know the new tables.
+    Stop its workers first: the older hpo does not know the new tables.
 
     Example:
         hpo storage upgrade --storage postgresql://me@db/hpo
     """
-    from hpo.storage.upgrade import upgrade as bring_up_to_date
+    from hpo.storage.upgrade import upgrade as upgrade_tables
 
-    for line in bring_up_to_date(storage) or ["nothing to do: it is up to date"]:
+    for line in upgrade_tables(storage) or ["nothing to do: it is up to date"]:
         print(line)
 
 
 @commands.command()
 def copy(
     source: Annotated[
-        str, typer.Argument(metavar="FROM", help="URL of the storage in which the studies are.")
+        str, typer.Argument(metavar="FROM", help="URL of the storage with the studies.")
     ],
     target: Annotated[
-        str, typer.Argument(metavar="TO", help="URL of the storage in which they go on.")
+        str, typer.Argument(metavar="TO", help="URL of the storage to move or copy them to.")
     ],
     study: Annotated[
         list[str] | None,
         typer.Option(
-            "--study", metavar="NAME", help="This study and its confirmation; may be repeated."
+            "--study", metavar="NAME", help="Only this study and its confirmation; may be repeated."
         ),
     ] = None,
     artifacts: ArtifactsUrl = DEFAULT_ARTIFACTS,
@@ -49,14 +44,14 @@ def copy(
         typer.Option(
             "--to-artifacts",
             metavar="URL",
-            help="Copy the artifacts, from --artifacts to this store: the copies are studies of "
-            "their own. Without it the studies move, and their artifacts stay where they are.",
+            help="Copy the artifacts from --artifacts to this store; the copies are separate "
+            "studies. By default the studies move, and their artifacts stay where they are.",
         ),
     ] = None,
 ) -> None:
-    """Let studies go on in another storage, of whatever kind.
+    """Move studies to another storage of any kind, or copy them with their artifacts.
 
-    A living worker is in the way; a trial that a dead one left running waits there.
+    Stop the studies' workers first. A running trial of a dead worker waits in the new storage.
 
     Example:
         hpo storage copy sqlite:///hpo.db postgresql://me@db/hpo --study california-housing
@@ -68,7 +63,7 @@ def copy(
 
     opened = open_storage(source, create=False)
     for name in study or ():
-        find(opened, name)  # before anything is made
+        find(opened, name)  # before the target is created
     stores = None
     if to_artifacts is not None:
         kept = ArtifactStore(artifacts, create=False)

@@ -1,4 +1,4 @@
-"""Pure values: trials, search spaces, study definitions, and the errors that name what is wrong.
+"""Pure values: trial configurations, search spaces, study definitions, and the errors of hpo.
 
-Needs the standard library and pydantic alone. Does not know: torch, Optuna, polars, SQL.
+Needs only the standard library and pydantic. Does not know: torch, Optuna, polars, SQL.
 """

@@ -1,8 +1,8 @@
-"""Study definitions: what a study file says, checked, merged with its search space, and stored.
+"""Study definitions: study files, validated and merged with their search space.
 
-A definition is the whole of what a study searches: its stored JSON is all that a worker needs to
-know. Two definitions are the same study when their identities agree: everything but the budget and
-the path of a table that was copied, whose content stands in by its fingerprint.
+A worker needs nothing but the stored JSON of the definition. Two definitions are the same study if
+their identities are equal. The identity excludes the budget, and the path of a table that is copied
+to the artifact store; the fingerprint identifies its content.
 """
 
 import hashlib
@@ -17,10 +17,10 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, WithJsonSchema
 
 from hpo.config.errors import BudgetError, DefinitionError, nearest
-from hpo.config.parsing import Duration, format_value, read_toml, validate, validate_kind
+from hpo.config.parsing import Duration, format_value, read_toml, validate
 from hpo.config.ranges import Categorical
 from hpo.config.space import SECTIONS, Params, SearchSpace
-from hpo.config.strategies import PRUNERS, SAMPLERS, Positive, Pruner, Sampler, Section
+from hpo.config.strategies import MedianPruner, Positive, Pruner, Sampler, Section, TpeSampler
 from hpo.config.trial import (
     LOSSES,
     METRICS,
@@ -35,36 +35,38 @@ from hpo.config.trial import (
 )
 from hpo.config.urls import hide_passwords, passwords
 
-NAME = r"[A-Za-z0-9][A-Za-z0-9._@-]{0,99}"
+_NAME = r"[A-Za-z0-9][A-Za-z0-9._@-]{0,99}"
 
 
 def check_name(name: str) -> str:
-    """A study's name stands in commands, addresses and folders.
+    """Accept a study name that is valid in commands, URLs and paths.
 
     Raises:
-        ValueError: it holds other characters.
+        ValueError: the name contains other characters.
     """
-    if not re.fullmatch(NAME, name):
+    if not re.fullmatch(_NAME, name):
         allowed = "1 to 100 letters, digits or . _ @ -, the first a letter or digit"
         raise ValueError(f"must be {allowed}, but got {format_value(name)}")
     return name
 
 
 Name = Annotated[
-    str, AfterValidator(check_name), WithJsonSchema({"type": "string", "pattern": f"^{NAME}$"})
+    str, AfterValidator(check_name), WithJsonSchema({"type": "string", "pattern": f"^{_NAME}$"})
 ]
 
 
 class Budget(Section):
-    """When a study is done, over all its workers together.
+    """The limits of a study over all its workers.
 
     Attributes:
-        n_trials: trials ever created.
-        timeout: seconds in which at least one worker was at work.
-        device_time: seconds of work, added up over the workers, each by its share of a device.
-        no_improvement: trials that ended since the best one did; then no further one is created.
-        max_attempts: workers that a trial may cost; then it is failed. Those that handed it back
-            at a signal do not count.
+        n_trials: the number of trials to create.
+        timeout: seconds during which at least one worker is at work.
+        device_time: seconds of work summed over the workers, each weighted by its share of a
+            device.
+        no_improvement: the number of trials finished since the best one after which no trial is
+            created.
+        max_attempts: the number of workers that a trial may lose before it fails. Workers that
+            return the trial at a signal do not count.
     """
 
     n_trials: Positive = 100
@@ -75,17 +77,17 @@ class Budget(Section):
 
     @property
     def is_timed(self) -> bool:
-        """Whether it limits the time."""
+        """Whether the time is limited."""
         return self.timeout is not None or self.device_time is not None
 
     def is_out_of_time(self, busy_seconds: float, device_seconds: float) -> bool:
-        """Whether no further trial may run after so much work."""
+        """Whether the time is used up."""
         return self.time_over(busy_seconds, device_seconds) is not None
 
     def time_over(
         self, busy_seconds: float, device_seconds: float
     ) -> Literal["timeout", "device_time"] | None:
-        """The key whose time is used up; None while there is time."""
+        """The key of the time limit that is used up, if any."""
         if self.timeout is not None and busy_seconds >= self.timeout:
             return "timeout"
         if self.device_time is not None and device_seconds >= self.device_time:
@@ -93,10 +95,10 @@ class Budget(Section):
         return None
 
     def check_raised(self, name: str, budget: "Budget") -> None:
-        """Make sure that another budget for a study of that name is no lower.
+        """Make sure that a new budget for the named study is not lower.
 
         Raises:
-            BudgetError: it is, in one of its keys.
+            BudgetError: a key of the new budget is lower.
         """
         for key in Budget.model_fields:
             before, after = getattr(self, key), getattr(budget, key)
@@ -105,37 +107,37 @@ class Budget(Section):
                 raise BudgetError(f"study {name} has {has}, which cannot be lowered to {after:g}")
 
 
-class StudyFile(Section):
-    """The top level of a study file; its sections are checked one by one."""
-
-    name: Name
-    search_space: str | dict[str, Any]
-    data: dict[str, Any]
-    objective: dict[str, Any]
-    training: dict[str, Any] = Field(default_factory=dict)
-    sampler: dict[str, Any] = Field(default_factory=lambda: {"name": "tpe"})
-    pruner: dict[str, Any] = Field(default_factory=lambda: {"name": "median"})
-    budget: dict[str, Any] = Field(default_factory=dict)
-
-
 @dataclass(frozen=True, kw_only=True)
 class StudyData(DataConfig):
-    """What a study says of its table.
+    """The section `[data]` of a study file.
 
     Attributes:
-        copy: whether it is copied into the artifact store; otherwise workers read it where it is.
+        copy: whether the table is copied to the artifact store; otherwise workers read the source.
     """
 
     copy: bool = True
 
     def for_trials(self) -> DataConfig:
-        """The same without `copy`: a trial reads its table at the source."""
+        """The same section of a trial config, which has no `copy`."""
         return DataConfig(**{part.name: getattr(self, part.name) for part in fields(DataConfig)})
+
+
+class StudyFile(Section):
+    """A study file; its search space is checked by `SearchSpace.from_tree`."""
+
+    name: Name
+    search_space: str | dict[str, Any]
+    data: StudyData
+    objective: ObjectiveConfig
+    training: TrainingConfig = Field(default_factory=TrainingConfig)
+    sampler: Sampler = TpeSampler()
+    pruner: Pruner = MedianPruner()
+    budget: Budget = Field(default_factory=Budget)
 
 
 @dataclass(frozen=True, kw_only=True)
 class StudyDefinition:
-    """A checked study file with its search space merged in."""
+    """A validated study file, merged with its search space."""
 
     name: str
     space: SearchSpace
@@ -147,36 +149,29 @@ class StudyDefinition:
 
     @classmethod
     def from_tree(cls, tree: Mapping[str, Any], where: str, folder: Path) -> "StudyDefinition":
-        """Check what a study file holds.
+        """Validate the content of a study file.
 
         Args:
             tree: the parsed file.
-            where: the file's name, for messages.
-            folder: its folder, from which a named search space is looked for.
+            where: the file's name, which opens each message.
+            folder: the file's folder, where a named search space is looked for.
 
         Raises:
-            DefinitionError: with file, dotted key, value and what is allowed.
+            DefinitionError: the content is invalid.
         """
-        file: StudyFile = validate(StudyFile, tree, where)
-        training: TrainingConfig = validate(TrainingConfig, file.training, where, ("training",))
-        if isinstance(file.search_space, str):
-            space = load_search_space(file.search_space, where, folder)
+        sections = dict(validate(StudyFile, tree, where))
+        training, search_space = sections.pop("training"), sections.pop("search_space")
+        if isinstance(search_space, str):
+            space = load_search_space(search_space, where, folder)
         else:
-            space = SearchSpace.from_tree(file.search_space, f"{where}: search_space")
-        constants = {f"training.{name}": getattr(training, name) for name in file.training}
-        definition = cls(
-            name=file.name,
-            space=space.fixed(constants),
-            data=validate(StudyData, file.data, where, ("data",)),
-            objective=validate(ObjectiveConfig, file.objective, where, ("objective",)),
-            sampler=validate_kind(SAMPLERS, "name", file.sampler, where, "sampler"),
-            pruner=validate_kind(PRUNERS, "name", file.pruner, where, "pruner"),
-            budget=validate(Budget, file.budget, where, ("budget",)),
-        )
+            space = SearchSpace.from_tree(search_space, f"{where}: search_space")
+        given = tree.get("training", {})
+        constants = {f"training.{name}": getattr(training, name) for name in given}
+        definition = cls(space=space.fixed(constants), **sections)
         if not definition.space.tunables:
             raise DefinitionError(f"{where}: search_space: has no tunable leaf: nothing to search")
         definition._check_source(where)
-        definition._check_split(where, file.data)
+        definition._check_split(where, tree["data"])
         definition._check_columns(where)
         if definition.data.task != "auto":
             definition.check_task(where)
@@ -184,10 +179,10 @@ class StudyDefinition:
 
     @classmethod
     def from_json(cls, text: str) -> "StudyDefinition":
-        """Read a definition back from a storage.
+        """Read a stored definition.
 
         Raises:
-            DefinitionError: it is damaged.
+            DefinitionError: the definition is damaged.
         """
         try:
             tree = json.loads(text)
@@ -196,15 +191,15 @@ class StudyDefinition:
         return cls.from_tree(tree, "stored definition", Path())
 
     def to_json(self) -> str:
-        """Canonical JSON: the same definition, the same text."""
+        """Canonical JSON: equal definitions give equal texts."""
         return json.dumps(self.to_tree(), sort_keys=True, separators=(",", ":"))
 
     def to_tree(self) -> dict[str, Any]:
-        """What a study file would say, the search space inline and nothing left to defaults."""
+        """The content of a study file with the search space inline and all defaults filled in."""
         return {
             "name": self.name,
             "search_space": self.space.to_tree(),
-            "data": _data_tree(self.data),
+            "data": data_tree(self.data),
             "objective": asdict(self.objective),
             "sampler": self.sampler.model_dump(),
             "pruner": self.pruner.model_dump(),
@@ -212,7 +207,7 @@ class StudyDefinition:
         }
 
     def identity(self) -> dict[str, Any]:
-        """The part of the definition that makes it this study and no other."""
+        """The part of the definition that identifies the study."""
         tree = self.to_tree()
         del tree["budget"]
         if self.data.copy:
@@ -226,12 +221,12 @@ class StudyDefinition:
 
     @property
     def metric_label(self) -> str:
-        """The objective's metric, with the class that it is of, if it is of one."""
+        """The label of the objective's metric; see `hpo.config.trial.metric_label`."""
         return metric_label(self.objective.metric, self.data.positive)
 
     @property
     def direction(self) -> Direction:
-        """Which way the objective's metric gets better."""
+        """The direction of the objective's metric."""
         return METRICS[self.objective.metric].direction
 
     def resolved(
@@ -243,10 +238,10 @@ class StudyDefinition:
         where: str,
         positive: str | float | None = None,
     ) -> "StudyDefinition":
-        """The definition with what only the table could tell.
+        """The definition with the values that depend on the table.
 
         Raises:
-            DefinitionError: the metric or the loss is not defined for the table's task.
+            DefinitionError: the metric or a loss is not defined for the task.
         """
         data = replace(
             self.data, source=source, task=task, fingerprint=fingerprint, positive=positive
@@ -256,10 +251,10 @@ class StudyDefinition:
         return definition
 
     def check_task(self, where: str) -> None:
-        """Accept a metric and losses that are defined for the task.
+        """Make sure that the metric and the losses are defined for the task.
 
         Raises:
-            DefinitionError: naming those that are.
+            DefinitionError: one is not; the message names those that are.
         """
         task, metric = self.data.task, self.objective.metric
         if task not in METRICS[metric].tasks:
@@ -277,10 +272,10 @@ class StudyDefinition:
                 )
 
     def trial_config(self, params: Params) -> TrialConfig:
-        """The complete configuration of a trial with these params.
+        """The complete configuration of a trial with the given params.
 
         Raises:
-            DefinitionError: naming a value that its leaf does not allow.
+            DefinitionError: a value is not allowed.
         """
         sections: dict[str, Any] = {
             name: validate(SECTIONS[name], values, f"study {self.name}", (name,))
@@ -295,7 +290,7 @@ class StudyDefinition:
         return (self.space.constants.get("training.loss", "auto"),)
 
     def _check_source(self, where: str) -> None:
-        """What is written down for every worker must hold no password."""
+        """Refuse a password in a source that is stored for all workers."""
         if not self.data.copy and passwords(self.data.source):
             raise DefinitionError(
                 f"{where}: data.source: with copy = false it must hold no password, "
@@ -306,9 +301,7 @@ class StudyDefinition:
         split = self.data.split
         shares = sorted(set(tree.get("split", {})) - {"column"})
         if split.column is not None and shares:
-            raise DefinitionError(
-                f"{where}: data.split: column decides alone, without {', '.join(shares)}"
-            )
+            raise DefinitionError(f"{where}: data.split: column excludes {', '.join(shares)}")
         if split.val + split.test >= 1:
             raise DefinitionError(
                 f"{where}: data.split: val + test must stay below 1, "
@@ -316,7 +309,7 @@ class StudyDefinition:
             )
 
     def _check_columns(self, where: str) -> None:
-        """Each column has one role at most."""
+        """Make sure that each column has at most one role."""
         data = self.data
         roles = {"target": data.target}
         if data.split.column is not None:
@@ -334,27 +327,27 @@ class StudyDefinition:
 
 
 def load_definition(path: Path) -> StudyDefinition:
-    """Read and check a study file.
+    """Read and validate a study file.
 
     Raises:
-        DefinitionError: with file, dotted key, value and what is allowed.
+        DefinitionError: the file cannot be read or is invalid.
     """
     return StudyDefinition.from_tree(read_toml(path), str(path), path.parent)
 
 
 def load_search_space(name: str, where: str, folder: Path) -> SearchSpace:
-    """Find a search space by path, or by name beside the study's folder or among the shipped ones.
+    """Load a search space by path, or by name beside the study's folder or among the shipped ones.
 
     Raises:
-        DefinitionError: nothing of that name; the message lists the names there are.
+        DefinitionError: there is none of that name; the message lists the known names.
     """
     if name.endswith(".toml"):
         return SearchSpace.from_tree(read_toml(folder / name), str(folder / name))
     package = Path(__file__).parent.parent
     folders = [
         folder / "../search_spaces",
-        package / "search_spaces",  # an installed copy
-        package.parent / "search_spaces",  # a checkout
+        package / "search_spaces",  # an installed package
+        package.parent / "search_spaces",  # a source checkout
     ]
     known = {path.stem: path for place in reversed(folders) for path in place.glob("*.toml")}
     if name in known:
@@ -366,7 +359,7 @@ def load_search_space(name: str, where: str, folder: Path) -> SearchSpace:
 
 
 def difference(stored: StudyDefinition, given: StudyDefinition) -> list[str]:
-    """What sets two definitions apart, one `dotted.key: stored -> given` a line."""
+    """The differences between two definitions, one line `dotted.key: stored -> given` per key."""
     before, after = _flat(stored.identity()), _flat(given.identity())
     keys = [
         key for key in sorted(before.keys() | after.keys()) if before.get(key) != after.get(key)
@@ -378,14 +371,6 @@ def _changed(key: str, before: Any, after: Any) -> str:
     if key == "data.fingerprint":
         return f"the table's content has changed: SHA-256 {before[:16]}… -> {after[:16]}…"
     return f"{key}: {format_value(before)} -> {format_value(after)}"
-
-
-def _data_tree(data: StudyData) -> dict[str, Any]:
-    """As a file says it, lists as lists; `copy` as ever, and as earlier versions read it."""
-    tree: dict[str, Any] = json.loads(json.dumps(data_tree(data)))
-    if data.copy:
-        del tree["copy"]
-    return tree
 
 
 def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

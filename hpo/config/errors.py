@@ -1,57 +1,60 @@
-"""Every error that `hpo` raises on purpose.
+"""The exceptions of hpo.
 
     HpoError                    exit 1: failed while working
-    ├── InputError              exit 2: what the user gave is wrong
+    ├── InputError              exit 2: invalid user input
     │   ├── DefinitionError     a study, search-space or trial file
     │   ├── DataError           a table, its columns or its split
-    │   │   └── AmbiguousCellsError  cells that read in two ways; a key decides
-    │   ├── StudyConflictError  the name is taken by another definition
-    │   ├── StudyNotFoundError  no study of that name in the storage
-    │   ├── StudyBusyError      workers are at a study that is to be deleted or copied
-    │   └── BudgetError         a trial that the study's budget has no room for
-    ├── StorageError            the database refused
-    │   └── StorageUnavailableError  it is out of reach now; trying again can help
+    │   │   └── AmbiguousCellsError  cells that can be read in two ways; a key decides
+    │   ├── StudyConflictError  another study of the same name exists
+    │   ├── StudyNotFoundError  the storage has no study of that name
+    │   ├── StudyBusyError      workers hold trials of a study to be deleted or copied
+    │   └── BudgetError         the study's budget has no room for a trial
+    ├── StorageError            the database failed
+    │   └── StorageUnavailableError  the database is unreachable; a retry can help
     ├── ArtifactError           an artifact is missing, damaged or cannot be written
-    ├── ExportError             an exported file would not predict as the model does
+    ├── ExportError             an exported file would predict differently than the model
     └── LeaseLostError          the trial belongs to another worker now
 
-The command line catches `HpoError` alone and prints its one sentence; anything else is a bug and
-keeps its traceback.
+The command line catches `HpoError` and prints its message; any other exception is a bug and keeps
+its traceback.
 """
 
 import difflib
 import re
 from collections.abc import Iterable
 
-CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
 class HpoError(Exception):
-    """Root of the tree; `exit_code` is what the command line ends with."""
+    """The base class; `exit_code` is the exit code of the command line."""
 
     exit_code = 1
 
 
 class InputError(HpoError):
-    """What the user gave is wrong; nothing was changed."""
+    """The user's input is invalid; nothing was changed."""
 
     exit_code = 2
 
 
 class DefinitionError(InputError):
-    """A study, search-space or trial file: names file, dotted key, value and what is allowed."""
+    """A study, search-space or trial file is invalid.
+
+    The message names the file, the dotted key, the value and the allowed values.
+    """
 
 
 class DataError(InputError):
-    """A table that cannot be trained on, and why."""
+    """A table is not suited for training; the message says why."""
 
 
 class AmbiguousCellsError(DataError):
-    """Cells that read in two ways.
+    """Cells can be read in two ways.
 
     Attributes:
-        key: of `[data]`, which decides.
-        options: its values that fit.
+        key: the key of `[data]` that decides.
+        options: its two fitting values.
     """
 
     def __init__(self, message: str, key: str, options: tuple[str, str]) -> None:
@@ -61,15 +64,15 @@ class AmbiguousCellsError(DataError):
 
 
 class StudyConflictError(InputError):
-    """A study of this name exists with a different definition; the message shows the difference."""
+    """A study of this name has another definition; the message shows the difference."""
 
 
 class StudyNotFoundError(InputError):
-    """The storage holds no study of this name."""
+    """The storage has no study of this name."""
 
 
 class StudyBusyError(InputError):
-    """Workers hold trials of a study that is to be deleted or copied; the message names them."""
+    """Workers hold trials of a study to be deleted or copied; the message names them."""
 
 
 class BudgetError(InputError):
@@ -77,11 +80,11 @@ class BudgetError(InputError):
 
 
 class StorageError(HpoError):
-    """The database refused, or is out of reach. The message never holds a password."""
+    """The database failed or is unreachable. The message never contains a password."""
 
 
 class StorageUnavailableError(StorageError):
-    """The database is out of reach now, and trying again can help."""
+    """The database is unreachable; a retry can help."""
 
 
 class ArtifactError(HpoError):
@@ -89,24 +92,24 @@ class ArtifactError(HpoError):
 
 
 class ExportError(HpoError):
-    """An exported file would not predict as the model does; the message says where, how far."""
+    """An exported file would predict differently than the model; the message says how."""
 
 
 class LeaseLostError(HpoError):
-    """The trial's lease is held by somebody else now: abandon it quietly."""
+    """Another worker holds the trial's lease: abandon the trial quietly."""
 
 
 def first_line(error: Exception) -> str:
-    """What an error says before it goes into detail; its type where it says nothing."""
+    """The first line of an error's message, or its type if the message is empty."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 def printable(text: str) -> str:
-    """Text whose control characters, by which it would command a terminal, are written out."""
-    return CONTROL.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
+    """Escape control characters, which a terminal would interpret."""
+    return _CONTROL.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """` (did you mean "x"?)` for the closest known word, or an empty string."""
+    """` (did you mean "x"?)` for the closest known word; empty if none is close."""
     match = difflib.get_close_matches(word, list(known), n=1)
     return f' (did you mean "{match[0]}"?)' if match else ""

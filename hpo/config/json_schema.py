@@ -1,28 +1,26 @@
-"""JSON Schema of study files and search spaces, which editors complete and check TOML by.
+"""JSON Schemas of study files and search spaces, for completion and validation in editors.
 
-Everything is read off the types that `hpo.config.definition` and `hpo.config.space` check by, so
-that the two cannot drift apart. Rules between keys (`low` below `high`, a metric that suits the
-task) are beyond a schema and stay with those modules.
+The schemas are generated from the types that `hpo.config.definition` and `hpo.config.space`
+validate with. Rules between keys (`low` below `high`, a metric that suits the task) are not part of
+a schema.
 """
 
 from dataclasses import fields
 from typing import Annotated, Any, get_origin
 
-from pydantic import ConfigDict, Field, TypeAdapter, create_model
+from pydantic import ConfigDict, TypeAdapter, create_model
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
-from hpo.config.definition import Budget, StudyData, StudyFile
+from hpo.config.definition import StudyFile
 from hpo.config.ranges import Categorical, FloatRange, IntRange
 from hpo.config.space import SECTIONS
-from hpo.config.strategies import Pruner, Sampler
-from hpo.config.trial import ObjectiveConfig, TrainingConfig
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
 class _TomlSchema(GenerateJsonSchema):
-    """Without what TOML does not have (null) and what says nothing new (titles of fields)."""
+    """Omits null, which TOML lacks, and the titles of fields, which repeat their names."""
 
     def field_title_should_be_set(self, schema: Any) -> bool:
         return False
@@ -46,12 +44,6 @@ def study_schema() -> dict[str, Any]:
         __base__=StudyFile,
         __doc__="A study file: what to search, on which table, by which metric, for how long.",
         search_space=str | _space(),
-        data=StudyData,
-        objective=ObjectiveConfig,
-        training=(TrainingConfig, {}),
-        sampler=Annotated[Sampler, Field(discriminator="name", default={"name": "tpe"})],
-        pruner=Annotated[Pruner, Field(discriminator="name", default={"name": "median"})],
-        budget=(Budget, {}),
     )
     return TypeAdapter(model).json_schema(schema_generator=_TomlSchema)
 
@@ -62,8 +54,10 @@ def search_space_schema() -> dict[str, Any]:
 
 
 def _space() -> Any:
-    """A model of the trial config's sections in which every leaf may be tunable."""
-    sections: dict[str, Any] = {name: (_section(name, kind), {}) for name, kind in SECTIONS.items()}
+    """A model of the trial config's sections in which each leaf may be tunable."""
+    sections: dict[str, Any] = {
+        name: (_section(name, config), {}) for name, config in SECTIONS.items()
+    }
     return create_model(
         "SearchSpace",
         __config__=ConfigDict(extra="forbid"),
@@ -72,23 +66,21 @@ def _space() -> Any:
     )
 
 
-def _section(name: str, kind: Any) -> Any:
+def _section(name: str, config: Any) -> Any:
     leaves: dict[str, Any] = {
-        field.name: (field.type | _ranges(field.type), field.default) for field in fields(kind)
+        field.name: (field.type | _ranges(field.type), field.default) for field in fields(config)
     }
     return create_model(
         f"Tunable{name.capitalize()}Config",
         __config__=ConfigDict(extra="forbid"),
-        __doc__=kind.__doc__,
+        __doc__=config.__doc__,
         **leaves,
     )
 
 
 def _ranges(leaf: Any) -> Any:
-    """The kinds of range that suit a leaf's type."""
-    match leaf.__origin__ if get_origin(leaf) is Annotated else leaf:
-        case kind if kind is float:
-            return FloatRange | IntRange | Categorical
-        case kind if kind is int:
-            return IntRange | Categorical
-    return Categorical
+    """The types of range that suit the type of a leaf."""
+    value_type = leaf.__origin__ if get_origin(leaf) is Annotated else leaf
+    if value_type is float:
+        return FloatRange | IntRange | Categorical
+    return IntRange | Categorical if value_type is int else Categorical

@@ -1,7 +1,7 @@
-"""TOML files into validated values, with errors a person can act on.
+"""Parse TOML files into validated values.
 
-Owns the wording of every complaint about a file: file, dotted key, what is allowed, the value, and
-the nearest match for a misspelt key.
+Owns the wording of all errors about a file, which name the file, the dotted key, the allowed
+values, the given value, and the closest match for a misspelled key.
 """
 
 import dataclasses
@@ -9,10 +9,11 @@ import datetime
 import json
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import pydantic
 from pydantic import BeforeValidator, TypeAdapter, ValidationError, WithJsonSchema
@@ -21,12 +22,11 @@ from pydantic_core import ErrorDetails
 from hpo.config.errors import DefinitionError, InputError, nearest
 from hpo.config.families import DEFAULT_FAMILY, ModelConfig, config_type
 
-T = TypeVar("T")
 Key = tuple[str | int, ...]
-SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
-MAX_DEPTH = 16
-CENTURY = 36525 * 86400.0
-KINDS = {
+_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
+_MAX_DEPTH = 16
+_CENTURY = 36525 * 86400.0
+_EXPECTED = {
     "bool_type": "true or false",
     "int_type": "a whole number",
     "int_from_float": "a whole number",
@@ -40,26 +40,27 @@ KINDS = {
     "dataclass_type": "a table",
     "too_short": "an array with at least one value",
 }
-BOUNDS = {
+_BOUNDS = {
     "greater_than": "above",
     "greater_than_equal": "at least",
     "less_than": "below",
     "less_than_equal": "at most",
 }
-"""pydantic's error types, in words that fit "must be ..."; there is a test that none is missing."""
+"""pydantic's error types, in words that fit "must be ..."; a test checks that none is missing."""
 
 
 @cache
-def adapter(kind: Any) -> TypeAdapter[Any]:
-    """The pydantic validator of a type, built once."""
-    return TypeAdapter(kind)
+def _adapter(type_: Any) -> TypeAdapter[Any]:
+    """The pydantic validator of a type."""
+    return TypeAdapter(type_)
 
 
 def read_toml(path: Path) -> dict[str, Any]:
     """Parse a TOML file.
 
     Raises:
-        DefinitionError: the file is missing, unreadable, not TOML, or more than a setting holds.
+        DefinitionError: the file is missing, unreadable or not TOML, or holds a date or time, a
+            number beyond 64 bits, or too many nested tables.
     """
     try:
         tree = tomllib.loads(path.read_text(encoding="utf-8-sig"))
@@ -69,73 +70,55 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise DefinitionError(f"{path}: cannot be read ({error.strerror})") from None
     except UnicodeDecodeError:
         raise DefinitionError(f"{path}: is not a text file in UTF-8") from None
-    except (ValueError, RecursionError) as error:  # also numbers of thousands of digits
+    except (
+        ValueError,
+        RecursionError,
+    ) as error:  # ValueError also for numbers of thousands of digits
         raise DefinitionError(f"{path}: is not valid TOML: {error}") from None
     for key, problem in _oddities(tree):
         raise DefinitionError(f"{path}: {dotted(key)}: {problem}")
     return tree
 
 
-def validate(kind: Any, tree: Any, where: str, prefix: tuple[str, ...] = ()) -> Any:
-    """Build a `kind` from plain values, strictly: "3" is no number, 1 is no boolean.
+def validate(type_: Any, tree: Any, where: str, prefix: tuple[str, ...] = ()) -> Any:
+    """Build a value of a type from plain values, strictly: "3" is no number, 1 is no boolean.
 
     Args:
-        kind: a pydantic model, a dataclass or any annotated type.
-        tree: what a TOML file held.
+        type_: a pydantic model, a dataclass or any annotated type.
+        tree: plain values, as from a TOML file.
         where: the file's name, which opens each message.
-        prefix: dotted key at which `tree` stands in that file.
+        prefix: the key of `tree` in that file.
 
     Raises:
-        DefinitionError: with one line per problem.
+        DefinitionError: the values are invalid; the message has one line per problem.
     """
     try:
-        # By way of JSON: in strict mode pydantic takes a table for a dataclass from JSON alone.
+        # Via JSON: in strict mode, pydantic converts tables to dataclasses only from JSON.
         text = json.dumps(tree, default=str)
-        return adapter(kind).validate_json(text, strict=True)
+        return _adapter(type_).validate_json(text, strict=True)
     except ValidationError as error:
-        lines = complaints(kind, tree, error.errors(), where, prefix)
+        lines = _complaints(type_, tree, error.errors(), where, prefix)
         raise DefinitionError("\n".join(lines)) from None
 
 
-def parse_json(kind: Any, text: str | bytes, where: str) -> Any:
-    """Build a `kind` from JSON that a program wrote, or a stranger, strictly.
+def parse_json(type_: Any, text: str | bytes, where: str) -> Any:
+    """Build a value of a type from untrusted JSON, strictly.
 
     Raises:
-        InputError: it is not JSON, or not of the kind; names the first problem.
+        InputError: the text is not JSON or is invalid; the message names the first problem.
     """
     try:
-        return adapter(kind).validate_json(text, strict=True)
+        return _adapter(type_).validate_json(text, strict=True)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         place = ": ".join(filter(None, (where, dotted(first["loc"]))))
         raise InputError(f"{place}: {first['msg'].lower()}") from None
 
 
-def validate_kind(kinds: Mapping[str, type[T]], tag: str, tree: Any, where: str, prefix: str) -> T:
-    """Build the kind of value that the table's own key `tag` names, such as `name = "tpe"`.
-
-    Raises:
-        DefinitionError: it is no table, names no kind, or does not suit the kind it names.
-    """
-    listed = "one of " + ", ".join(f'"{kind}"' for kind in kinds)
-    if not isinstance(tree, Mapping):
-        raise DefinitionError(f"{where}: {prefix}: must be a table, but got {format_value(tree)}")
-    if tag not in tree:
-        raise DefinitionError(f"{where}: {prefix}.{tag}: is required: {listed}")
-    name = tree[tag]
-    if not isinstance(name, str) or name not in kinds:
-        hint = nearest(str(name), kinds)
-        raise DefinitionError(
-            f"{where}: {prefix}.{tag}: must be {listed}, but got {format_value(name)}{hint}"
-        )
-    value: T = validate(kinds[name], dict(tree), where, (prefix,))
-    return value
-
-
-def complaints(
-    kind: Any, tree: Any, details: list[ErrorDetails], where: str, prefix: tuple[str, ...]
+def _complaints(
+    type_: Any, tree: Any, details: list[ErrorDetails], where: str, prefix: tuple[str, ...]
 ) -> list[str]:
-    """One line a key: pydantic reports each branch of a union by itself."""
+    """One line per key: pydantic reports each branch of a union separately."""
     found: dict[Key, list[ErrorDetails]] = {}
     for detail in details:
         found.setdefault(_key(tree, detail), []).append(detail)
@@ -143,42 +126,48 @@ def complaints(
     for key, errors in found.items():
         if not any(other[: len(key)] == key and other != key for other in found):
             opening = ": ".join(filter(None, (where, dotted((*prefix, *key)))))
-            lines.append(f"{opening}: {complaint(kind, key, errors)}")
+            lines.append(f"{opening}: {_complaint(type_, key, errors)}")
     return lines
 
 
-def complaint(kind: Any, key: Key, errors: list[ErrorDetails]) -> str:
-    """What is allowed at a key, and what was found there instead."""
+def _complaint(type_: Any, key: Key, errors: list[ErrorDetails]) -> str:
+    """The allowed values at a key, and the value found there."""
     first = errors[0]
+    value = first["input"]
     match first["type"]:
         case "extra_forbidden" | "unexpected_keyword_argument":
-            known = keys_at(kind, key[:-1])
+            known = sorted(_members(type_, first["loc"][:-1]))
             listed = f"; known keys are {', '.join(known)}" if known else ""
             return f"unknown key{nearest(str(key[-1]), known)}{listed}"
         case "missing" | "missing_argument":
             return "is required"
+        case "union_tag_not_found":
+            tags = (format_value(tag) for tag in _members(type_, first["loc"]))
+            return f"is required: one of {', '.join(tags)}"
+        case "union_tag_invalid":
+            value = value[key[-1]]
         case "value_error":
             return str(first["ctx"]["error"])
-    allowed = list(dict.fromkeys(option for error in errors for option in expected(error)))
+    allowed = list(dict.fromkeys(option for error in errors for option in _expected(error)))
     listed = " or ".join(filter(None, (", ".join(allowed[:-1]), allowed[-1])))
     choices = [option.strip('"') for option in allowed if option.startswith('"')]
-    hint = nearest(str(first["input"]), choices)
-    return f"must be {listed}, but got {format_value(first['input'])}{hint}"
+    return f"must be {listed}, but got {format_value(value)}{nearest(str(value), choices)}"
 
 
-def expected(error: ErrorDetails) -> list[str]:
-    """What one pydantic error says is allowed, in words that fit "must be ..."."""
+def _expected(error: ErrorDetails) -> list[str]:
+    """The values that a pydantic error allows, in words that fit "must be ..."."""
     context = error.get("ctx", {})
-    if error["type"] == "literal_error":
-        choices = re.findall("""'[^']*'|"[^"]*\"""", context["expected"])  # as Python writes them
+    if error["type"] in ("literal_error", "union_tag_invalid"):
+        listed = context.get("expected") or context["expected_tags"]
+        choices = re.findall("""'[^']*'|"[^"]*\"""", listed)  # as Python writes them
         return [f'"{choice[1:-1]}"' for choice in choices]
-    if error["type"] in BOUNDS:
-        return [f"{BOUNDS[error['type']]} {limit:.12g}" for limit in context.values()]
-    return [KINDS[error["type"]]]
+    if error["type"] in _BOUNDS:
+        return [f"{_BOUNDS[error['type']]} {limit:.12g}" for limit in context.values()]
+    return [_EXPECTED[error["type"]]]
 
 
 def dotted(key: Key) -> str:
-    """A key as TOML writes it, with the place in an array in brackets."""
+    """A key as TOML writes it, with array indices in brackets."""
     text = ""
     for part in key:
         if isinstance(part, int):
@@ -189,19 +178,23 @@ def dotted(key: Key) -> str:
 
 
 def _key(tree: Any, detail: ErrorDetails) -> Key:
-    """Where in the tree an error is: its location without the names of union branches."""
+    """The key of an error: its location without the names of union branches."""
     key: list[str | int] = []
     for part in detail["loc"]:
         if isinstance(part, int) or (isinstance(tree, Mapping) and part in tree):
             tree = tree[part]
             key.append(part)
-    missing = detail["type"] in ("missing", "missing_argument")
-    return (*key, detail["loc"][-1]) if missing else tuple(key)
+    match detail["type"]:
+        case "missing" | "missing_argument":
+            key.append(detail["loc"][-1])
+        case "union_tag_not_found" | "union_tag_invalid":
+            key.append(detail["ctx"]["discriminator"].strip("'"))
+    return tuple(key)
 
 
 def _oddities(tree: Any, key: Key = ()) -> Iterator[tuple[Key, str]]:
-    """What TOML can say and no setting is, nor JSON or SQL can hold, each with what to do."""
-    if len(key) > MAX_DEPTH:
+    """Values that are valid TOML but never valid settings, each with its message."""
+    if len(key) > _MAX_DEPTH:
         yield key, "is nested too deeply"
     elif isinstance(tree, dict | list):
         for part, node in tree.items() if isinstance(tree, dict) else enumerate(tree):
@@ -212,37 +205,44 @@ def _oddities(tree: Any, key: Key = ()) -> Iterator[tuple[Key, str]]:
         yield key, f"must be a whole number of at most 64 bits, but got one of {tree.bit_length()}"
 
 
-def keys_at(kind: Any, location: Key) -> list[str]:
-    """The keys allowed where an unknown one was found, as far as the types tell."""
-    for part in location:
-        if isinstance(part, str):
-            kind = annotations(kind).get(part)
-    return sorted(annotations(kind))
+def _members(type_: Any, location: Key) -> Mapping[str, Any]:
+    """Types by key of a model or dataclass, or by tag of a union, at a location in a type.
 
-
-def annotations(kind: Any) -> Mapping[str, Any]:
-    """Field names and types of a pydantic model or dataclass; empty for other types."""
-    if kind is ModelConfig:
-        kind = config_type(DEFAULT_FAMILY)
-    if isinstance(kind, type) and issubclass(kind, pydantic.BaseModel):
-        return {name: field.annotation for name, field in kind.model_fields.items()}
-    if isinstance(kind, type) and dataclasses.is_dataclass(kind):
-        return {field.name: field.type for field in dataclasses.fields(kind)}
+    Empty for other types.
+    """
+    if location:
+        return _members(_members(type_, ()).get(str(location[0])), location[1:])
+    if type_ is ModelConfig:
+        type_ = config_type(DEFAULT_FAMILY)
+    if get_origin(type_) is Annotated:
+        return _members(get_args(type_)[0], ())
+    if get_origin(type_) in (Union, UnionType):
+        return {
+            tag: member
+            for member in get_args(type_)
+            for field in _members(member, ()).values()
+            if get_origin(field) is Literal
+            for tag in get_args(field)
+        }
+    if isinstance(type_, type) and issubclass(type_, pydantic.BaseModel):
+        return {name: field.annotation for name, field in type_.model_fields.items()}
+    if dataclasses.is_dataclass(type_):
+        return {field.name: field.type for field in dataclasses.fields(type_)}
     return {}
 
 
 def parse_duration(text: str | float) -> float:
-    """Seconds of "90s", "30m", "2h" or "1d"; a plain number is seconds.
+    """Convert "90s", "30m", "2h", "1d" or a number of seconds to seconds.
 
     Raises:
-        ValueError: it reads as no positive duration of at most a century.
+        ValueError: the text is not a positive duration of at most a century.
     """
     seconds = 0.0
     if isinstance(text, int | float) and not isinstance(text, bool):
-        seconds = float(min(text, 2 * CENTURY))
+        seconds = float(min(text, 2 * _CENTURY))
     elif match := re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhd]?)", str(text).strip()):
-        seconds = float(match[1]) * SECONDS[match[2]]
-    if not 0 < seconds <= CENTURY:
+        seconds = float(match[1]) * _SECONDS[match[2]]
+    if not 0 < seconds <= _CENTURY:
         raise ValueError(
             f'must be a duration such as "90s", "30m" or "2h", but got {format_value(text)}'
         )
@@ -256,8 +256,14 @@ Duration = Annotated[
 ]
 
 
+def format_list(words: Sequence[str], most: int) -> str:
+    """The first words separated by commas, and how many more there are."""
+    more = len(words) - most
+    return ", ".join(words[:most]) + (f" and {more:,} more" if more > 0 else "")
+
+
 def format_value(value: object) -> str:
-    """Format a value as TOML would write it, shortened."""
+    """A value as TOML writes it, shortened to 80 characters."""
     text = json.dumps(value, default=str, ensure_ascii=False)
     if not text.isprintable():
         text = json.dumps(value, default=str)

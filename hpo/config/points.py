@@ -1,44 +1,66 @@
-"""The points of a finite search space, numbered from 0 on.
+"""The points of a finite search space, numbered from 0.
 
-A space is finite where every tunable leaf has choices or steps. A point is chosen leaf by leaf, by
-an option of each: a value, or that it is turned off; a leaf that does not exist beside the options
-before it has one. The number counts the points that come before by the order of the options, so
-that there is no gap, and none of them is listed: a space may have more than memory holds.
+A space is finite if all tunable leaves have choices or steps. A point takes one option of each
+leaf: a value, or off. A leaf that does not exist, given the options before it, has one option.
+Points are numbered in the order of the options, without gaps and without a list of all points,
+which may exceed the memory.
 """
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from hpo.config.errors import InputError
 from hpo.config.ranges import Leaf, Value
 from hpo.config.space import Params, SearchSpace
 
-Given = frozenset[tuple[str, Value]]
-"""Of the params chosen so far those on which it hangs whether another leaf exists."""
+_Given = frozenset[tuple[str, Value]]
+"""The params chosen so far on which the existence of another leaf depends."""
+
+MAX_GRID = 100_000
+
+
+def grid(space: SearchSpace) -> "Points":
+    """The points that the grid sampler tries.
+
+    Raises:
+        InputError: a range has no step, or the grid holds more than `MAX_GRID` points.
+    """
+    for name, leaf in space.tunables.items():
+        if not leaf.grid():
+            raise InputError(f"the grid sampler needs steps: give {name} a step or choices")
+    points = Points(space)
+    if points.n > MAX_GRID:
+        raise InputError(f"the grid holds more than {MAX_GRID} points: use another sampler")
+    return points
 
 
 class Points:
-    """Every point of a finite space.
+    """The points of a finite space.
 
     Attributes:
-        n: how many there are.
+        n: the number of points.
     """
 
     def __init__(self, space: SearchSpace) -> None:
-        """Count them."""
+        """Count the points of a space."""
         self._space = space
         self._leaves = list(space.tunables.items())
-        self._runs: dict[tuple[int, Given], list[tuple[int, Given, int]]] = {}
+        self._runs: dict[tuple[int, _Given], list[tuple[int, _Given, int]]] = {}
         self.n = self._count(0, frozenset())
+
+    def __iter__(self) -> Iterator[Params]:
+        """The params of every point, by number."""
+        return (self.params(number) for number in range(self.n))
 
     @classmethod
     def of(cls, space: SearchSpace) -> "Points | None":
-        """The points of a space; None where they are without end."""
+        """The points of a space; None if it is not finite."""
         is_finite = all(leaf.n_values is not None for leaf in space.tunables.values())
         return cls(space) if is_finite else None
 
     def number(self, params: Mapping[str, Any]) -> int | None:
-        """The number of a point; None where params are missing, or outside their range."""
-        found, given = 0, Given()
+        """The number of a point; None if params are missing or outside their range."""
+        found, given = 0, _Given()
         for at, (path, leaf) in enumerate(self._leaves):
             option = self._option(path, leaf, given, params)
             if option is None:
@@ -55,7 +77,7 @@ class Points:
     def params(self, number: int) -> Params:
         """The params of a point."""
         params: Params = {}
-        given = Given()
+        given = _Given()
         for at, (path, leaf) in enumerate(self._leaves):
             before, option = given, 0
             for n, after, n_points in self._split(at, given):
@@ -73,8 +95,10 @@ class Points:
                     params[path] = leaf.value(option - leaf.or_zero)
         return params
 
-    def _option(self, path: str, leaf: Leaf, given: Given, params: Mapping[str, Any]) -> int | None:
-        """Which option of a leaf params take; None where they do not say."""
+    def _option(
+        self, path: str, leaf: Leaf, given: _Given, params: Mapping[str, Any]
+    ) -> int | None:
+        """The index of the option that params take of a leaf; None if they do not define it."""
         if not self._space.is_active(leaf, dict(given)):
             return 0
         if leaf.or_zero and params.get(f"{path}.on") is False:
@@ -84,25 +108,25 @@ class Points:
             return None
         return leaf.place(params[path]) + leaf.or_zero
 
-    def _count(self, at: int, given: Given) -> int:
-        """How many points there are from a leaf on."""
+    def _count(self, at: int, given: _Given) -> int:
+        """The number of points over a leaf and all following leaves."""
         if at == len(self._leaves):
             return 1
         return sum(n * n_points for n, _, n_points in self._split(at, given))
 
-    def _split(self, at: int, given: Given) -> list[tuple[int, Given, int]]:
-        """Runs of a leaf's options after which the same leaves exist.
+    def _split(self, at: int, given: _Given) -> list[tuple[int, _Given, int]]:
+        """Group consecutive options of a leaf after which the same leaves exist.
 
         Returns:
-            For each run how many options it has, what is given after one of them, and how many
-            points there are then.
+            For each group, the number of options, the params given after each of them, and the
+            number of points for each of them.
         """
         if (at, given) not in self._runs:
             runs = self._options(at, given)
             self._runs[at, given] = [(n, after, self._count(at + 1, after)) for n, after in runs]
         return self._runs[at, given]
 
-    def _options(self, at: int, given: Given) -> Iterator[tuple[int, Given]]:
+    def _options(self, at: int, given: _Given) -> Iterator[tuple[int, _Given]]:
         path, leaf = self._leaves[at]
         if not self._space.is_active(leaf, dict(given)):
             yield 1, given
@@ -121,7 +145,7 @@ class Points:
             yield n_values - n_before, given
 
     def _named(self, path: str) -> Iterator[Value]:
-        """Values of a leaf on which the existence of others hangs."""
+        """The values of a leaf on which the existence of other leaves depends."""
         leaf = self._space.tunables[path]
         for other in self._space.tunables.values():
             wanted = other.when.get(path, [])

@@ -1,47 +1,76 @@
-"""Ranges: how one leaf of a search space may be chosen.
-
-Owns what a range admits, its middle, its values in steps, and what must hold of its numbers.
-"""
+"""Ranges: the values that a tunable leaf of a search space may take."""
 
 import math
+from abc import abstractmethod
 from decimal import Decimal
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from hpo.config.parsing import format_value
 
 Value = bool | int | float | str
-MAX_STEPS = 1_000_000
+_MAX_STEPS = 1_000_000
 
 
 class Tunable(BaseModel):
-    """What every tunable leaf may say beside its range."""
+    """A tunable leaf of a search space, and the condition on which it exists."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     when: dict[str, Value | list[Value]] = Field(default_factory=dict)
 
 
-class FloatRange(Tunable):
-    """A real number in [low, high], on a log scale or in steps when asked."""
+class _NumberRange(Tunable):
+    """A number in [low, high], on a log scale or in steps if asked."""
+
+    low: float
+    high: float
+    log: bool = False
+    step: float | None = None
+    or_zero: bool = False
+    default: float | None = None
+
+    @abstractmethod
+    def admits(self, value: Value) -> bool:
+        """Whether a trial may have this value."""
+
+    def allowed(self) -> str:
+        """The range in words."""
+        steps = f" in steps of {self.step:.12g}" if self.step else ""
+        zero = " or 0" if self.or_zero else ""
+        return f"from {self.low:.12g} to {self.high:.12g}{steps}{zero}"
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        low, high, step = self.low, self.high, self.step
+        if low > high:
+            raise ValueError(f"low must not exceed high, but got low = {low}, high = {high}")
+        if self.log and low <= 0:
+            raise ValueError(f"log needs low above 0, but got low = {low}")
+        if self.log and step is not None:
+            raise ValueError("log and step exclude each other")
+        if step is not None:
+            _check_step(low, high, step)
+        if self.or_zero and low < 0:
+            raise ValueError(f"or_zero needs low of 0 or more, but got low = {low}")
+        is_off = self.or_zero and self.default == 0
+        if self.default is not None and not self.admits(self.default) and not is_off:
+            raise ValueError(f"default must be {self.allowed()}, but got {self.default}")
+        return self
+
+
+class FloatRange(_NumberRange):
+    """A real number in [low, high], on a log scale or in steps if asked."""
 
     type: Literal["float"]
     low: Annotated[float, Field(allow_inf_nan=False)]
     high: Annotated[float, Field(allow_inf_nan=False)]
-    log: bool = False
     step: Annotated[float | None, Field(gt=0, allow_inf_nan=False)] = None
-    or_zero: bool = False
-    default: float | None = None
-
-    @model_validator(mode="after")
-    def _check(self) -> "FloatRange":
-        check_range(self)
-        return self
 
     def middle(self) -> float:
-        """The default of a range that names none: its middle, geometric when `log`."""
-        if self.log:  # its rounding may leave a range of one value
+        """The middle of the range, geometric if `log`, which is the default value."""
+        if self.log:  # rounding may leave a range of one value
             middle = math.exp((math.log(self.low) + math.log(self.high)) / 2)
             return min(max(middle, self.low), self.high)
         if self.step is None:
@@ -50,22 +79,22 @@ class FloatRange(Tunable):
         return values[(len(values) - 1) // 2]
 
     def grid(self) -> list[float]:
-        """Its values in steps, counted in decimal; empty where they are without end."""
+        """All values, computed in decimal arithmetic; empty if the range has no steps."""
         return [self.value(place) for place in range(self.n_values or 0)]
 
     @property
     def n_values(self) -> int | None:
-        """How many values it has; None where they are without end."""
+        """The number of values; None if the range has no steps."""
         if self.low == self.high:
             return 1
         return None if self.step is None else round((self.high - self.low) / self.step) + 1
 
     def value(self, place: int) -> float:
-        """The value at a place, counted from 0."""
+        """The value at an index from 0."""
         return float(Decimal(str(self.low)) + place * Decimal(str(self.step or 0)))
 
     def place(self, value: Value) -> int:
-        """The place of a value."""
+        """The index of a value."""
         assert not isinstance(value, str)
         return round((value - self.low) / self.step) if self.step else 0
 
@@ -76,50 +105,38 @@ class FloatRange(Tunable):
         n = (value - self.low) / self.step if self.step else 0.0
         return self.low <= value <= self.high and abs(n - round(n)) < 1e-8
 
-    def allowed(self) -> str:
-        """The range in words."""
-        steps = f" in steps of {self.step:g}" if self.step else ""
-        return f"from {self.low:g} to {self.high:g}{steps}" + (" or 0" if self.or_zero else "")
 
-
-class IntRange(Tunable):
-    """A whole number in [low, high], on a log scale or in steps when asked."""
+class IntRange(_NumberRange):
+    """A whole number in [low, high], on a log scale or in steps if asked."""
 
     type: Literal["int"]
     low: int
     high: int
-    log: bool = False
     step: Annotated[int | None, Field(gt=0)] = None
-    or_zero: bool = False
     default: int | None = None
 
-    @model_validator(mode="after")
-    def _check(self) -> "IntRange":
-        check_range(self)
-        return self
-
     def middle(self) -> int:
-        """The default of a range that names none: its middle, geometric when `log`."""
+        """The middle of the range, geometric if `log`, which is the default value."""
         if self.log:
             return round(math.sqrt(self.low * self.high))
         step = self.step or 1
         return self.low + (self.high - self.low) // (2 * step) * step
 
     def grid(self) -> list[int]:
-        """Its values; empty where it is on a log scale."""
+        """All values; empty on a log scale."""
         return [] if self.log else list(range(self.low, self.high + 1, self.step or 1))
 
     @property
     def n_values(self) -> int:
-        """How many values it has."""
+        """The number of values."""
         return (self.high - self.low) // (self.step or 1) + 1
 
     def value(self, place: int) -> int:
-        """The value at a place, counted from 0."""
+        """The value at an index from 0."""
         return self.low + place * (self.step or 1)
 
     def place(self, value: Value) -> int:
-        """The place of a value."""
+        """The index of a value."""
         assert isinstance(value, int)
         return (value - self.low) // (self.step or 1)
 
@@ -129,14 +146,9 @@ class IntRange(Tunable):
             return False
         return self.low <= value <= self.high and (value - self.low) % (self.step or 1) == 0
 
-    def allowed(self) -> str:
-        """The range in words."""
-        steps = f" in steps of {self.step}" if self.step else ""
-        return f"from {self.low} to {self.high}{steps}" + (" or 0" if self.or_zero else "")
-
 
 class Categorical(Tunable):
-    """One of some values."""
+    """One of several values."""
 
     type: Literal["categorical"]
     choices: Annotated[tuple[Value, ...], Field(min_length=1)]
@@ -144,7 +156,7 @@ class Categorical(Tunable):
 
     @property
     def or_zero(self) -> bool:
-        """A choice that may be 0 simply lists it."""
+        """Always false: the choices themselves may include 0."""
         return False
 
     @model_validator(mode="after")
@@ -158,24 +170,24 @@ class Categorical(Tunable):
         return self
 
     def middle(self) -> Value:
-        """The default of choices that name none: the first."""
+        """The first choice, which is the default value."""
         return self.choices[0]
 
     def grid(self) -> list[Value]:
-        """Its values."""
+        """All values."""
         return list(self.choices)
 
     @property
     def n_values(self) -> int:
-        """How many values it has."""
+        """The number of values."""
         return len(self.choices)
 
     def value(self, place: int) -> Value:
-        """The value at a place, counted from 0."""
+        """The value at an index from 0."""
         return self.choices[place]
 
     def place(self, value: Value) -> int:
-        """The place of a value."""
+        """The index of a value."""
         return self.choices.index(value)
 
     def admits(self, value: Value) -> bool:
@@ -187,44 +199,14 @@ class Categorical(Tunable):
         return "one of " + ", ".join(format_value(choice) for choice in self.choices)
 
 
-Leaf = FloatRange | IntRange | Categorical
-LEAF_KINDS: dict[str, type[Leaf]] = {
-    "float": FloatRange,
-    "int": IntRange,
-    "categorical": Categorical,
-}
+Leaf = Annotated[FloatRange | IntRange | Categorical, Field(discriminator="type")]
 SWITCH = Categorical(type="categorical", choices=(False, True))
 
 
-def check_range(leaf: FloatRange | IntRange) -> None:
-    """What must hold of the numbers of a range.
-
-    Raises:
-        ValueError: in words that `hpo.config.parsing` prefixes with file and key.
-    """
-    if leaf.low > leaf.high:
-        raise ValueError(f"low must not exceed high, but got low = {leaf.low}, high = {leaf.high}")
-    if leaf.log and leaf.low <= 0:
-        raise ValueError(f"log needs low above 0, but got low = {leaf.low}")
-    if leaf.log and leaf.step is not None:
-        raise ValueError("log and step exclude each other")
-    if leaf.step is not None:
-        check_step(leaf.low, leaf.high, leaf.step)
-    if leaf.or_zero and leaf.low < 0:
-        raise ValueError(f"or_zero needs low of 0 or more, but got low = {leaf.low}")
-    off = leaf.or_zero and leaf.default == 0
-    if leaf.default is not None and not leaf.admits(leaf.default) and not off:
-        raise ValueError(f"default must be {leaf.allowed()}, but got {leaf.default}")
-
-
-def check_step(low: float, high: float, step: float) -> None:
-    """Accept a step that leads from low to high; in decimal, as Optuna counts.
-
-    Raises:
-        ValueError: naming the highest value that can be reached, or that there are too many.
-    """
-    if (high - low) / step > MAX_STEPS:
-        raise ValueError(f"step makes more than {MAX_STEPS} values of the range, but got {step}")
+def _check_step(low: float, high: float, step: float) -> None:
+    """Accept a step that leads from low to high, in decimal arithmetic as in Optuna."""
+    if (high - low) / step > _MAX_STEPS:
+        raise ValueError(f"step makes more than {_MAX_STEPS} values of the range, but got {step}")
     below, above, stride = (Decimal(str(number)) for number in (low, high, step))
     if (rest := (above - below) % stride) != 0:
         raise ValueError(f"step {step} from {low} reaches {above - rest}, but not high = {high}")

@@ -1,27 +1,25 @@
-"""Search spaces: a trial config in which some leaves are tunable.
+"""Search spaces: trial configurations in which some leaves are tunable.
 
 A space is a tree of the sections `preprocessing`, `model`, `optimizer` and `training`. A leaf is
-either a constant or a table that says how to choose it:
+either a constant or a table that defines its values:
 
     { type = "float", low = 1e-4, high = 1e-2, log = true }   also step = 0.1, default = 1e-3
     { type = "int", low = 64, high = 512, step = 64 }         also log = true
     { type = "categorical", choices = ["relu", "tanh"] }
 
-`or_zero = true` lets a number be exactly 0 as well: a second param `x.on` says whether it is used.
-`when = { "optimizer.name" = "sgd" }` makes a leaf exist only while another has one of some values;
-without it the leaf keeps its default. A param's name is the leaf's dotted path.
+`or_zero = true` also allows exactly 0: a second param `x.on` switches the leaf on and off.
+`when = { "optimizer.name" = "sgd" }` makes a leaf exist only if another leaf has one of the given
+values; otherwise the leaf keeps its default. A param's name is the leaf's dotted path.
 """
 
-import itertools
-import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
 from hpo.config.errors import DefinitionError, InputError, nearest
 from hpo.config.families import DEFAULT_FAMILY, config_type
-from hpo.config.parsing import dotted, format_value, validate, validate_kind
-from hpo.config.ranges import LEAF_KINDS, SWITCH, Categorical, FloatRange, Leaf, Tunable, Value
+from hpo.config.parsing import dotted, format_value, validate
+from hpo.config.ranges import SWITCH, Categorical, FloatRange, Leaf, Tunable, Value
 from hpo.config.trial import OptimizerConfig, PreprocessingConfig, TrainingConfig
 
 Params = dict[str, Value]
@@ -43,22 +41,21 @@ LEAF_DEFAULTS: dict[str, Value] = {
     for section, kind in SECTIONS.items()
     for field in fields(kind)
 }
-MAX_GRID = 100_000
 
 
 @dataclass(frozen=True, kw_only=True)
 class SearchSpace:
-    """Constant and tunable leaves by dotted path, in an order that puts conditions first."""
+    """Constant and tunable leaves by dotted path; each leaf follows those that its `when` names."""
 
     constants: dict[str, Value]
     tunables: dict[str, Leaf]
 
     @classmethod
     def from_tree(cls, tree: Mapping[str, Any], where: str) -> "SearchSpace":
-        """Check a tree of sections, as a TOML file or a study's inline table holds it.
+        """Validate a tree of sections from a TOML file or an inline table.
 
         Raises:
-            DefinitionError: naming `where`, the dotted key, the value and what is allowed.
+            DefinitionError: the tree is invalid; the message begins with `where`.
         """
         constants: dict[str, Value] = {}
         tunables: dict[str, Leaf] = {}
@@ -71,7 +68,7 @@ class SearchSpace:
         return cls(constants=constants, tunables=space._conditions_first(where))
 
     def to_tree(self) -> dict[str, Any]:
-        """The tree that `from_tree` takes, with plain values only."""
+        """The tree of plain values that `from_tree` accepts."""
         tree: dict[str, Any] = {}
         for path, value in self.constants.items():
             section, name = path.split(".")
@@ -88,7 +85,7 @@ class SearchSpace:
         return SearchSpace(constants={**self.constants, **constants}, tunables=tunables)
 
     def params(self) -> dict[str, Leaf]:
-        """Every param a trial may have, by name, the `x.on` switches included."""
+        """All params that a trial may have, by name, including the `x.on` switches."""
         found: dict[str, Leaf] = {}
         for path, leaf in self.tunables.items():
             if leaf.or_zero:
@@ -97,13 +94,13 @@ class SearchSpace:
         return found
 
     def walk(self, choose: Chooser) -> Params:
-        """Choose every param that is active given the choices before it.
+        """Choose all params that exist, given the params chosen before.
 
         Args:
             choose: called with a param's name and range; returns its value.
 
         Returns:
-            The params in the order they were chosen.
+            The params in the order of the choices.
         """
         params: Params = {}
         for path, leaf in self.tunables.items():
@@ -117,39 +114,17 @@ class SearchSpace:
         return params
 
     def is_active(self, leaf: Tunable, params: Mapping[str, Value]) -> bool:
-        """Whether a leaf exists beside the params of those before it."""
+        """Whether a leaf exists, given the params chosen before."""
         return all(
             self._value(path, params) in _listed(wanted) for path, wanted in leaf.when.items()
         )
 
     def default_params(self) -> Params:
-        """The params of the default configuration, which is every study's trial 0."""
+        """The params of the default configuration, which is trial 0 of a study."""
         return self.walk(self._default)
 
-    def grid(self) -> Iterator[Params]:
-        """Every point of a space whose ranges are all finite, each once.
-
-        Raises:
-            InputError: a range has no step, or the grid holds more than `MAX_GRID` points.
-        """
-        axes: dict[str, Sequence[Value]] = {
-            name: leaf.grid() for name, leaf in self.params().items()
-        }
-        for name, values in axes.items():
-            if not values:
-                raise InputError(f"the grid sampler needs steps: give {name} a step or choices")
-        if math.prod(len(values) for values in axes.values()) > MAX_GRID:
-            raise InputError(f"the grid holds more than {MAX_GRID} points: use another sampler")
-        seen = set()
-        for point in itertools.product(*axes.values()):
-            chosen = dict(zip(axes, point, strict=True))
-            params = self.walk(lambda name, _, chosen=chosen: chosen[name])  # type: ignore[misc]
-            if (key := tuple(params.items())) not in seen:
-                seen.add(key)
-                yield params
-
     def resolve(self, params: Mapping[str, Value]) -> dict[str, dict[str, Value]]:
-        """The trial config's sections for these params, every leaf filled in."""
+        """The sections of the trial config for the given params, with all leaves."""
         values = {**LEAF_DEFAULTS, **self.constants}
         for path, leaf in self.tunables.items():
             if path in params:
@@ -163,10 +138,10 @@ class SearchSpace:
         return tree
 
     def check_params(self, params: Mapping[str, Value]) -> None:
-        """Accept some or all params of one trial.
+        """Validate some or all params of a trial.
 
         Raises:
-            InputError: an unknown name or a value outside its range.
+            InputError: a name is unknown or a value is outside its range.
         """
         known = self.params()
         for name, value in params.items():
@@ -179,11 +154,11 @@ class SearchSpace:
                 )
 
     def check_active(self, params: Mapping[str, Value]) -> None:
-        """Accept params of one trial that all have a place in it, whatever is drawn beside them.
+        """Make sure that given params exist in a trial, whatever values its other params get.
 
         Raises:
-            InputError: one is turned off, or another param that its `when` names has, or may get,
-                a value with which it does not exist.
+            InputError: a param is turned off, or a leaf that its `when` names has, or may get, a
+                value with which the param does not exist.
         """
         for name in params:
             path = name.removesuffix(".on")
@@ -200,7 +175,7 @@ class SearchSpace:
                     )
 
     def _is_sure(self, path: str, allowed: Sequence[Value], params: Mapping[str, Value]) -> bool:
-        """Whether a leaf has one of some values in every trial with these params."""
+        """Whether a leaf has one of the allowed values in every trial with these params."""
         value = self._value(path, params)
         leaf = self.tunables.get(path)
         if value is None and isinstance(leaf, Categorical) and not leaf.when:
@@ -208,7 +183,7 @@ class SearchSpace:
         return value in allowed
 
     def switched(self, params: Mapping[str, Value]) -> Params:
-        """Params as a person says them: `x = 0` turns an `or_zero` leaf off, another value on."""
+        """Add switches to params: `x = 0` turns an `or_zero` leaf off, other values on."""
         found: Params = {}
         for name, value in params.items():
             leaf = self.tunables.get(name)
@@ -232,14 +207,14 @@ class SearchSpace:
         return leaf.middle() if leaf.default is None else leaf.default
 
     def _conditions_first(self, where: str) -> dict[str, Leaf]:
-        """Order the tunables so that each comes after those its `when` names."""
+        """Order the tunables so that each follows those that its `when` names."""
         ordered: dict[str, Leaf] = {}
         pending = dict(self.tunables)
         while pending:
             ready = [path for path, leaf in pending.items() if not set(leaf.when) & set(pending)]
             if not ready:
                 circle = ", ".join(pending)
-                raise DefinitionError(f"{where}: when: {circle} wait for each other")
+                raise DefinitionError(f"{where}: when: {circle} depend on each other")
             for path in ready:
                 ordered[path] = pending.pop(path)
         return ordered
@@ -267,8 +242,8 @@ def _leaves(tree: Mapping[str, Any], where: str) -> Iterator[tuple[str, Any]]:
 
 
 def _tunable(path: str, node: Mapping[str, Any], where: str) -> Leaf:
-    """Parse one tunable leaf and check that every value it can take suits the leaf."""
-    leaf: Leaf = validate_kind(LEAF_KINDS, "type", node, where, path)
+    """Validate a tunable leaf, and its values against the type of the leaf."""
+    leaf: Leaf = validate(Leaf, node, where, (path,))
     if isinstance(leaf, Categorical):
         choices = _suited(path, leaf.choices, where, (path, "choices"))
         leaf = leaf.model_copy(update={"choices": choices})
@@ -281,7 +256,7 @@ def _tunable(path: str, node: Mapping[str, Any], where: str) -> Leaf:
         if other not in LEAF_TYPES or other == path:
             hint = nearest(other, LEAF_TYPES)
             raise DefinitionError(
-                f"{where}: {path}.when: {format_value(other)} is no other leaf{hint}"
+                f"{where}: {path}.when: {format_value(other)} is not another leaf{hint}"
             )
         if wanted == []:
             raise DefinitionError(f"{where}: {path}.when.{other}: must hold a value, but got []")
@@ -292,7 +267,7 @@ def _tunable(path: str, node: Mapping[str, Any], where: str) -> Leaf:
 def _suited(
     path: str, values: Iterable[Value], where: str, key: tuple[str, ...]
 ) -> tuple[Value, ...]:
-    """The values as the leaf's own type has them: 0 is 0.0 where it is a real number."""
+    """Convert values to the type of a leaf: 0 becomes 0.0 for a real number."""
     return tuple(validate(LEAF_TYPES[path], value, where, key) for value in values)
 
 

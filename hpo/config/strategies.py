@@ -1,6 +1,6 @@
-"""Settings of the samplers that propose params, and of the pruners that end hopeless trials.
+"""Settings of samplers, which propose params, and of pruners, which stop unpromising trials.
 
-Keys are Optuna's words.
+The keys are those of Optuna.
 """
 
 from typing import Annotated, Literal
@@ -13,13 +13,13 @@ Seed = Annotated[int, Field(ge=0, lt=2**31)]
 
 
 class Section(BaseModel):
-    """A table of a study file: no other keys, no change once read."""
+    """A table of a study file: immutable, without other keys."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Strategy(Section):
-    """A table that says by its own `name` what it is."""
+    """A table whose key `name` selects the sampler or pruner."""
 
     model_config = ConfigDict(json_schema_extra={"required": ["name"]})
 
@@ -40,7 +40,7 @@ class RandomSampler(Strategy):
 
 
 class QmcSampler(Strategy):
-    """A scrambled Sobol sequence: random search that covers the space evenly."""
+    """A scrambled Sobol sequence, which covers the space more evenly than random draws."""
 
     name: Literal["qmc"] = "qmc"
     seed: Seed = 0
@@ -55,14 +55,14 @@ class GpSampler(Strategy):
 
 
 class GridSampler(Strategy):
-    """Every point of a space whose ranges all have steps, in a shuffled order."""
+    """All points of a space of choices and steps, in random order."""
 
     name: Literal["grid"] = "grid"
     seed: Seed = 0
 
 
 class MedianPruner(Strategy):
-    """Ends a trial whose best value so far is worse than the median of finished trials' there."""
+    """Stops a trial whose best value so far is worse than the median of finished trials."""
 
     name: Literal["median"] = "median"
     n_startup_trials: Count = 5
@@ -71,7 +71,7 @@ class MedianPruner(Strategy):
 
 
 class PercentilePruner(Strategy):
-    """As median, with another share of the finished trials to keep up with."""
+    """Stops a trial whose best value so far is worse than a percentile of finished trials."""
 
     name: Literal["percentile"] = "percentile"
     percentile: Annotated[float, Field(ge=0, le=100)] = 25.0
@@ -98,7 +98,7 @@ class HyperbandPruner(Strategy):
 
 
 class PatientPruner(Strategy):
-    """Ends a trial that has not improved over a number of epochs."""
+    """Stops a trial that has not improved for `patience` epochs."""
 
     name: Literal["patient"] = "patient"
     patience: Count = 8
@@ -106,32 +106,20 @@ class PatientPruner(Strategy):
 
 
 class NonePruner(Strategy):
-    """Lets every trial run until its own patience ends it."""
+    """Stops no trial; each runs until its own `training.patience` ends it."""
 
     name: Literal["none"] = "none"
 
 
-Sampler = TpeSampler | RandomSampler | QmcSampler | GpSampler | GridSampler
-Pruner = (
+Sampler = Annotated[
+    TpeSampler | RandomSampler | QmcSampler | GpSampler | GridSampler, Field(discriminator="name")
+]
+Pruner = Annotated[
     MedianPruner
     | PercentilePruner
     | SuccessiveHalvingPruner
     | HyperbandPruner
     | PatientPruner
-    | NonePruner
-)
-SAMPLERS: dict[str, type[Sampler]] = {
-    "tpe": TpeSampler,
-    "random": RandomSampler,
-    "qmc": QmcSampler,
-    "gp": GpSampler,
-    "grid": GridSampler,
-}
-PRUNERS: dict[str, type[Pruner]] = {
-    "median": MedianPruner,
-    "percentile": PercentilePruner,
-    "successive_halving": SuccessiveHalvingPruner,
-    "hyperband": HyperbandPruner,
-    "patient": PatientPruner,
-    "none": NonePruner,
-}
+    | NonePruner,
+    Field(discriminator="name"),
+]

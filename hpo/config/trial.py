@@ -1,11 +1,11 @@
-"""The values that describe one trial: its configuration, its measurements, its result.
+"""The configuration, the measurements and the environment of a trial.
 
-A `TrialConfig` is complete: with the data at hand it can be run again with no database. These are
-plain dataclasses, so that the training rooms need nothing but torch and the standard library; the
-`Range` marks are read by pydantic where files are parsed (`hpo.config.parsing`) and by nobody
-else.
+A `TrialConfig` is complete: together with the table, it reproduces a trial without a database. All
+values are plain dataclasses, so that `hpo.training` needs only torch and the standard library.
+Only `hpo.config.parsing` reads the `Range` annotations, through pydantic.
 """
 
+import json
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
@@ -25,7 +25,7 @@ STRICT = {"extra": "forbid"}  # pydantic: an unknown key is an error
 
 @dataclass(frozen=True, kw_only=True)
 class Range:
-    """Allowed interval of a number; pydantic reads it through the hook below."""
+    """The allowed interval of a number, which pydantic reads through the hook below."""
 
     ge: float | None = None
     gt: float | None = None
@@ -43,12 +43,12 @@ class Range:
 
 @dataclass(frozen=True, kw_only=True)
 class PreprocessingConfig:
-    """How columns enter the network; fitted on the training part only.
+    """The preprocessing of columns, fitted to the training part.
 
     Attributes:
-        numeric: how numbers are scaled.
-        max_one_hot: a column with more categories enters as a code, for which the network learns
-            an embedding; one with fewer enters one-hot.
+        numeric: the scaling of numbers.
+        max_one_hot: a column with more categories enters the network as a code, for which the
+            network learns an embedding. Other columns are one-hot.
     """
 
     numeric: Numeric = "quantile"
@@ -59,10 +59,10 @@ class PreprocessingConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class OptimizerConfig:
-    """Optimizer and its rates; `weight_decay` and `l1` act on weight matrices only.
+    """The optimizer and its rates; `weight_decay` and `l1` apply only to weight matrices.
 
-    `weight_decay` is added to the gradient as an L2 term by sgd, adam and rmsprop, and is decoupled
-    from it in adamw (Loshchilov & Hutter 2019). `momentum` belongs to sgd; 0 is plain descent.
+    sgd, adam and rmsprop add `weight_decay` to the gradient as an L2 term; adamw decouples it
+    (Loshchilov & Hutter 2019). Only sgd uses `momentum`; 0 is plain gradient descent.
     """
 
     name: OptimizerName = "adamw"
@@ -76,10 +76,10 @@ class OptimizerConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingConfig:
-    """The loop: epochs are full passes over the training part; `gradient_clip = 0` does not clip.
+    """The training loop; an epoch is a full pass, and `gradient_clip = 0` disables clipping.
 
-    Training stops after `patience` epochs without a better validation metric, or an equal one with
-    a lower validation loss, and the best epoch's weights are kept.
+    Training stops after `patience` epochs without a better validation metric, or an equal metric
+    with a lower validation loss, and keeps the weights of the best epoch.
     """
 
     batch_size: Annotated[int, Range(ge=1, le=1_000_000)] = 256
@@ -95,9 +95,9 @@ class TrainingConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class SplitConfig:
-    """Which rows train, validate and test: a column that says so, or seeded shares of the rows.
+    """The split into training, validation and test rows: by a column, or by seeded shares.
 
-    `test = 0` leaves no test part, for those who keep test rows elsewhere.
+    `test = 0` makes no test part, for users who keep test rows elsewhere.
     """
 
     column: str | None = None
@@ -108,40 +108,34 @@ class SplitConfig:
     __pydantic_config__ = STRICT
 
 
-LEFT_TO_THE_TABLE = (
-    "dates",
-    "positive",
-    "separator",
-    "decimal",
-    "thousands",
-    "missing",
-    "date_order",
-    "max_categories",
+_OMITTED_AT_DEFAULT = (
+    *("copy", "dates", "positive", "separator", "decimal", "thousands", "missing"),
+    *("date_order", "max_categories"),
 )
-"""Keys of `DataConfig` that stand in a file only where they say something."""
+"""Keys of `[data]` that are not written where they have their default value."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class DataConfig:
-    """Where the table is and what its columns mean.
+    """The table and the meaning of its columns.
 
-    `task = "auto"` and `fingerprint = ""` are what a file may leave open; a study's stored
-    definition has both filled in. Paths are relative to the file that names them.
+    A file may omit `task` and `fingerprint`; a stored definition contains both. Paths are relative
+    to the file that contains them.
 
     Attributes:
-        drop: columns that are left out.
-        numeric: columns that are numbers, whatever their cells look like.
-        categorical: columns that are categories, such as codes written as numbers.
-        dates: columns that are dates, such as 20240203.
-        positive: the class that f1 is of in a binary task; the rarer one where it is not named.
-        separator: between the cells of a text file; else what the file shows.
-        decimal: the decimal mark of numbers in text; else what the table shows.
-        thousands: what parts groups of digits; "" where nothing does.
-        missing: words that are missing values in a text file, in place of the usual ones. An empty
-            cell always is.
-        date_order: which comes first in dates such as 03/02/2024; else what the table shows.
-        max_categories: so many of a column's categories, the most frequent in training, are told
-            apart; others count as unseen.
+        drop: columns to ignore.
+        numeric: columns of numbers, whatever their cells look like.
+        categorical: columns of categories, for example codes written as numbers.
+        dates: columns of dates, for example 20240203.
+        positive: the positive class of a binary task, for f1; by default the rarer class.
+        separator: the cell separator of a text file; by default detected from the file.
+        decimal: the decimal mark of numbers in text; by default detected from the table.
+        thousands: the thousands separator, "" for none; by default detected from the table.
+        missing: words that mean a missing value in a text file, instead of the usual ones. An
+            empty cell is always missing.
+        date_order: the order of dates such as 03/02/2024; by default detected from the table.
+        max_categories: the number of categories to encode per column, the most frequent in
+            training; others count as unseen.
     """
 
     source: str
@@ -165,10 +159,10 @@ class DataConfig:
 
 
 def data_tree(data: DataConfig) -> dict[str, Any]:
-    """As a file says it: without what it leaves to the table, the split by a column or shares."""
-    tree = asdict(data)
+    """`[data]` as a file holds it: arrays as lists, and the split by a column or by shares."""
+    tree: dict[str, Any] = json.loads(json.dumps(asdict(data)))
     for part in fields(data):
-        if part.name in LEFT_TO_THE_TABLE and getattr(data, part.name) == part.default:
+        if part.name in _OMITTED_AT_DEFAULT and getattr(data, part.name) == part.default:
             del tree[part.name]
     if data.split.column is None:
         del tree["split"]["column"]
@@ -178,7 +172,7 @@ def data_tree(data: DataConfig) -> dict[str, Any]:
 
 
 class Direction(StrEnum):
-    """Which way a metric gets better; equal to the word that Optuna and JSON use."""
+    """The direction in which a metric improves; equal to the string that Optuna uses."""
 
     MINIMIZE = "minimize"
     MAXIMIZE = "maximize"
@@ -190,7 +184,7 @@ class Direction(StrEnum):
 
     @property
     def preferred(self) -> str:
-        """A word for people: which values are better."""
+        """A word for the better values."""
         return "lower" if self is Direction.MINIMIZE else "higher"
 
     def is_better(self, value: float, other: float) -> bool:
@@ -198,7 +192,7 @@ class Direction(StrEnum):
         return self.sign * value < self.sign * other
 
     def best(self, values: Iterable[float]) -> float:
-        """The best value; there must be one."""
+        """The best of at least one value."""
         return min(values, key=lambda value: self.sign * value)
 
     def best_first(self, values: Iterable[float]) -> list[float]:
@@ -208,9 +202,12 @@ class Direction(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Metric:
-    """A metric's direction, the tasks it is defined for, and whether it is of the positive class.
+    """A metric.
 
-    The last is so in a binary task alone.
+    Attributes:
+        direction: the direction in which it improves.
+        tasks: the tasks for which it is defined.
+        of_positive: whether it depends on the positive class in a binary task.
     """
 
     direction: Direction
@@ -237,21 +234,21 @@ TIE_BREAKS: dict[Task, MetricName] = {
     "multiclass": "log_loss",
     "regression": "rmse",
 }
-"""The loss as a metric: of two equals in the objective the one with the lower loss is better."""
+"""The loss as a metric: with equal objectives, the trial with the lower loss is better."""
 
 
-LONGEST_CLASS = 30
-"""Characters of a class in a metric's name."""
+_LONGEST_CLASS = 30
+"""Maximum number of characters of a class in the label of a metric."""
 
 
 def metric_label(name: str, positive: object = None) -> str:
-    """A metric's name for people, in a line, with the class that it is of, if it is of one."""
+    """A metric's name for people, on one line, with the positive class if it depends on it."""
     if positive is None or not METRICS[name].of_positive:
         return name
     said = " ".join(str(positive).split())
-    if not said.isprintable():  # it might command a terminal
+    if not said.isprintable():  # a terminal might interpret it
         said = said.encode("unicode_escape").decode()
-    return f"{name} of {said if len(said) <= LONGEST_CLASS else said[: LONGEST_CLASS - 1] + '…'}"
+    return f"{name} of {said if len(said) <= _LONGEST_CLASS else said[: _LONGEST_CLASS - 1] + '…'}"
 
 
 LOSSES: dict[Task, tuple[Loss, ...]] = {
@@ -259,18 +256,18 @@ LOSSES: dict[Task, tuple[Loss, ...]] = {
     "multiclass": ("cross_entropy",),
     "regression": ("mse", "mae", "huber"),
 }
-"""Losses a task admits; the first is what `auto` means."""
+"""The losses of each task; the first is the default (`auto`)."""
 
 
 def tie_break(metrics: Mapping[str, float]) -> float:
-    """The loss among a trial's validation metrics, by `TIE_BREAKS`; infinite where unknown."""
+    """The loss among a trial's validation metrics, see `TIE_BREAKS`; infinite if unknown."""
     found = (metrics[name] for name in TIE_BREAKS.values() if name in metrics)
     return next((loss for loss in found if not math.isnan(loss)), math.inf)
 
 
 @dataclass(frozen=True, kw_only=True)
 class ObjectiveConfig:
-    """The validation metric that is searched, pruned, stopped and ranked by."""
+    """The validation metric for search, pruning, early stopping and ranking."""
 
     metric: MetricName
 
@@ -279,7 +276,7 @@ class ObjectiveConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class TrialConfig:
-    """Everything that one training run depends on; what `config.toml` of an export holds."""
+    """Everything that one training run depends on: the `config.toml` that `hpo train` takes."""
 
     data: DataConfig
     objective: ObjectiveConfig
@@ -290,10 +287,21 @@ class TrialConfig:
 
     __pydantic_config__ = STRICT
 
+    def to_tree(self) -> dict[str, Any]:
+        """The configuration by section, as `config.toml` holds it."""
+        return {**asdict(self), "data": data_tree(self.data)}
+
+    def to_toml(self, note: str) -> str:
+        """The text of `config.toml`; the note is its first line."""
+        import tomli_w  # here: training needs torch and the standard library alone
+
+        text = tomli_w.dumps(self.to_tree())
+        return f"# {note}\n# `hpo train config.toml` trains it again.\n\n{text}"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Measurement:
-    """What one finished epoch (`step`, from 1) measured on the validation part."""
+    """The validation metric of a finished epoch; `step` counts from 1."""
 
     step: int
     value: float
@@ -301,9 +309,9 @@ class Measurement:
 
 @dataclass(frozen=True, kw_only=True)
 class Environment:
-    """What a bit-for-bit repetition depends on besides the configuration; kept with each trial.
+    """The environment of a trial, on which exact reproduction depends, too.
 
-    `precision` is what `auto` was resolved to.
+    `precision` is the resolved one, never `auto`.
     """
 
     device: str

@@ -1,46 +1,44 @@
 """The files of a trial: its configuration, its learning curve and its weights.
 
-The first two are made when somebody asks for them, from what the storage holds; the weights come
-from the artifact store, checked against their digest.
+The configuration and the curve are generated from the storage on each request. The weights come
+from the artifact store, which checks their digest.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from optuna.trial import FrozenTrial
 
-from hpo.config.trial_file import config_toml
 from hpo.config.urls import hide_passwords
 from hpo.dashboard.curve import curve_svg
 from hpo.files.store import ArtifactStore
 from hpo.study.study import Study
 
-DownloadKind = Literal["config", "curve", "weights"]
-NAMES: dict[DownloadKind, tuple[str, str]] = {
+FileKind = Literal["config", "curve", "weights"]
+_NAMES: dict[FileKind, tuple[str, str]] = {
     "config": ("config.toml", "application/toml"),
     "curve": ("learning-curve.svg", "image/svg+xml"),
     "weights": ("model.safetensors", "application/octet-stream"),
 }
-"""What is left of a file's name behind its trial's, and its type."""
+"""File name, without the trial's prefix, and media type."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class File:
-    """A file that a trial has.
+    """A file of a trial.
 
     Attributes:
-        id: unique in its storage; hexadecimal, as optuna-dashboard wants it.
-        name: as it is saved.
+        id: unique in the storage; hexadecimal digits and dashes, as optuna-dashboard requires.
+        name: name to save the file under.
     """
 
     id: str
-    kind: DownloadKind
+    kind: FileKind
     name: str
     media_type: str
 
     def to_json(self) -> dict[str, Any]:
-        """As optuna-dashboard reads it."""
+        """Return the description that optuna-dashboard reads."""
         return {
             "artifact_id": self.id,
             "filename": self.name,
@@ -49,34 +47,33 @@ class File:
         }
 
 
-def files_of(trial: FrozenTrial, *, has_weights: bool) -> list[File]:
-    """The files that a trial has now; weights only where their store is at hand."""
+def list_files(trial: FrozenTrial, *, has_weights: bool) -> list[File]:
+    """List the files that a trial has now; weights only if their store is available."""
+    exists = {
+        "config": bool(trial.params),
+        "curve": bool(trial.intermediate_values),
+        "weights": has_weights and {"artifact", "sha256"} <= trial.user_attrs.keys(),
+    }
     return [
         File(
-            id=f"{at}-{trial._trial_id:x}",
+            id=f"{index}-{trial._trial_id:x}",
             kind=kind,
             name=f"trial-{trial.number:05d}-{name}",
             media_type=media_type,
         )
-        for at, (kind, (name, media_type)) in enumerate(NAMES.items())
-        if kind in _kinds(trial, has_weights)
+        for index, (kind, (name, media_type)) in enumerate(_NAMES.items())
+        if exists[kind]
     ]
 
 
-def content(
-    study: Study, trial: FrozenTrial, kind: DownloadKind, store: ArtifactStore | None
+def file_content(
+    study: Study, trial: FrozenTrial, kind: FileKind, store: ArtifactStore | None
 ) -> bytes:
-    """What a file of a trial holds.
-
-    Args:
-        study: the trial's.
-        trial: one that has such a file.
-        kind: which of its files.
-        store: the study's, where weights are asked for.
+    """Return the content of a trial's file; weights require the artifact store.
 
     Raises:
-        DefinitionError: its params make no configuration.
-        ArtifactError: its weights are missing, damaged or out of reach.
+        DefinitionError: the trial's params are not valid.
+        ArtifactError: the weights are missing or damaged, or the store cannot be reached.
     """
     title = f"trial {trial.number} of study {study.name}"
     if kind == "config":
@@ -86,18 +83,9 @@ def content(
             precision=trial.user_attrs.get("precision", config.training.precision),
         )
         data = replace(config.data, source=hide_passwords(config.data.source))
-        return config_toml(replace(config, data=data, training=training), title).encode()
+        return replace(config, data=data, training=training).to_toml(title).encode()
     if kind == "curve":
         curve, metric = trial.intermediate_values, study.definition.metric_label
         return curve_svg(curve, metric, study.definition.direction, title).encode()
-    assert store is not None, "without a store no weights are offered"
+    assert store is not None, "weights are not listed without a store"
     return store.get(trial.user_attrs["artifact"], trial.user_attrs["sha256"])
-
-
-def _kinds(trial: FrozenTrial, has_weights: bool) -> Iterator[DownloadKind]:
-    if trial.params:
-        yield "config"
-    if trial.intermediate_values:
-        yield "curve"
-    if has_weights and {"artifact", "sha256"} <= trial.user_attrs.keys():
-        yield "weights"

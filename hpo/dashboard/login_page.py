@@ -1,38 +1,36 @@
-"""The login page: one field, one button, no script."""
+"""The login page: one field, one button, no scripts."""
 
 from html import escape
+from wsgiref.types import StartResponse
 
-from hpo.dashboard.answers import Header, Start, respond
+from hpo.dashboard.responses import Header, respond
 
-RULES: Header = (
+_POLICY: Header = (
     "Content-Security-Policy",
     "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; base-uri 'none'; "
     "frame-ancestors 'none'",
 )
-PAGE = """<!DOCTYPE html>
+_PAGE = """<!DOCTYPE html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>Log in - hpo dashboard</title>
 <style>
-:root {{ color-scheme: light dark; --ink: #212121; --paper: #fff; --ground: #f5f5f5;
-  --line: #767676; --main: #1565c0; --on-main: #fff; --wrong: #b71c1c; }}
-@media (prefers-color-scheme: dark) {{ :root {{ --ink: #fff; --paper: #1e1e1e; --ground: #121212;
-  --line: #9e9e9e; --main: #90caf9; --on-main: #121212; --wrong: #ff8a80; }} }}
+:root {{ color-scheme: light dark; --main: light-dark(#1565c0, #90caf9); }}
 * {{ box-sizing: border-box; }}
 body {{ margin: 0; min-height: 100vh; display: grid; place-items: center; padding: 16px;
-  background: var(--ground); color: var(--ink); font: 16px/1.5 Roboto, system-ui, sans-serif; }}
-main {{ width: 100%; max-width: 360px; padding: 32px; border-radius: 4px; background: var(--paper);
-  box-shadow: 0 1px 4px rgba(0, 0, 0, .3); }}
+  background: light-dark(#f5f5f5, #121212); font: 16px/1.5 Roboto, system-ui, sans-serif; }}
+main {{ width: 100%; max-width: 360px; padding: 32px; border-radius: 4px;
+  background: light-dark(#fff, #1e1e1e); box-shadow: 0 1px 4px rgba(0, 0, 0, .3); }}
 h1 {{ margin: 0 0 24px; font-size: 24px; font-weight: 500; }}
 label {{ display: block; margin-bottom: 4px; }}
 input, button {{ width: 100%; padding: 12px; border-radius: 4px; font: inherit; }}
-input {{ border: 1px solid var(--line); background: transparent; color: inherit; }}
-button {{ margin-top: 16px; border: 0; background: var(--main); color: var(--on-main);
+input {{ border: 1px solid light-dark(#767676, #9e9e9e); background: transparent; }}
+button {{ margin-top: 16px; border: 0; background: var(--main); color: light-dark(#fff, #121212);
   font-weight: 500; cursor: pointer; }}
 :focus-visible {{ outline: 3px solid var(--main); outline-offset: 2px; }}
-.wrong {{ margin: 0 0 16px; color: var(--wrong); }}
+.wrong {{ margin: 0 0 16px; color: light-dark(#b71c1c, #ff8a80); }}
 </style>
 </head>
 <body>
@@ -51,17 +49,19 @@ button {{ margin-top: 16px; border: 0; background: var(--main); color: var(--on-
 """
 
 
-def page(start: Start, status: str, target: str, wrong: str = "", *headers: Header) -> list[bytes]:
-    """Show the login.
+def send_login_page(
+    start: StartResponse, status: str, target: str, wrong: str = "", *headers: Header
+) -> list[bytes]:
+    """Send the login page.
 
     Args:
-        start: WSGI's.
-        status: of the answer.
-        target: where to go after it.
-        wrong: what went wrong at the last try.
-        headers: others.
+        start: WSGI's `start_response`.
+        status: HTTP status.
+        target: path of the page to open after the login.
+        wrong: what was wrong with the last attempt; empty at the first.
+        headers: further headers.
     """
-    said = f'<p class="wrong" id="wrong" role="alert">{escape(wrong)}</p>\n' if wrong else ""
+    alert = f'<p class="wrong" id="wrong" role="alert">{escape(wrong)}</p>\n' if wrong else ""
     described = ' aria-describedby="wrong" aria-invalid="true"' if wrong else ""
-    body = PAGE.format(wrong=said, target=escape(target), described=described).encode()
-    return respond(start, status, body, "text/html; charset=utf-8", RULES, *headers)
+    body = _PAGE.format(wrong=alert, target=escape(target), described=described).encode()
+    return respond(start, status, body, "text/html; charset=utf-8", _POLICY, *headers)

@@ -1,6 +1,6 @@
-"""The note on a study's page: how far it is, by which budget, on which data, what it searches.
+"""The note on a study's page: its progress, budget, data and definition, in Markdown.
 
-Markdown, as optuna-dashboard shows it. Passwords in the source's URL are left out.
+Passwords in the URL of the data are hidden.
 """
 
 from collections.abc import Iterator
@@ -13,35 +13,35 @@ from hpo.config.definition import StudyDefinition
 from hpo.config.errors import HpoError
 from hpo.config.urls import hide_passwords
 from hpo.storage.engine import Storage
-from hpo.study.catalog import StudyRow
+from hpo.study.row import StudyRow
 from hpo.study.status import StudyStatus
 from hpo.study.study import Study
 
-FENCE = "~~~~~~"
-"""Around the definition: its texts hold no such line, for TOML would have to quote it."""
+_FENCE = "~~~~~~"
+"""Encloses the definition; no line of TOML begins like this."""
 
 
-def note(storage: Storage, row: StudyRow) -> str:
-    """Write the note on a study that hpo made, or why there is none, in a sentence."""
+def study_note(storage: Storage, row: StudyRow) -> str:
+    """Return the note on a study of hpo, or the reason why the study cannot be read."""
     if row.obstacle is not None:
         return row.obstacle
     try:
-        study = Study(storage, row.id, row.attrs)
+        study = Study(storage, row)
         status = study.progress()
     except HpoError as error:
         return str(error)
     lines = "\n".join(f"| {what} | {text} |" for what, text in _rows(study, status))
     return (
         f"| | |\n|---|---|\n{lines}\n\n"
-        "What it searches is below. A note of your own takes the place of this one, until you "
+        "The definition of the study is below. A note of your own replaces this one until you "
         "empty it.\n\n"
-        f"{FENCE}toml\n{definition_toml(study.definition)}{FENCE}\n"
+        f"{_FENCE}toml\n{_definition_toml(study.definition)}{_FENCE}\n"
     )
 
 
-def definition_toml(definition: StudyDefinition) -> str:
-    """A definition as its study file would say it, without passwords."""
-    tree: dict[str, Any] = _pruned(definition.to_tree())
+def _definition_toml(definition: StudyDefinition) -> str:
+    """Return a definition as a study file, with passwords hidden and the search space last."""
+    tree: dict[str, Any] = _without_none(definition.to_tree())
     tree["data"]["source"] = hide_passwords(definition.data.source)
     space = tree.pop("search_space")
     return tomli_w.dumps({**tree, "search_space": space})
@@ -76,8 +76,8 @@ def _time(seconds: float) -> str:
     return str(timedelta(seconds=round(seconds)))
 
 
-def _pruned(tree: Any) -> Any:
-    """Without what is None, which TOML cannot say."""
+def _without_none(tree: Any) -> Any:
+    """Drop keys whose value is None, which TOML cannot express."""
     if not isinstance(tree, dict):
         return tree
-    return {key: _pruned(value) for key, value in tree.items() if value is not None}
+    return {key: _without_none(value) for key, value in tree.items() if value is not None}

@@ -1,7 +1,7 @@
-"""The storage as the dashboard shows it: with a note on each study, and files of each trial.
+"""The storage that optuna-dashboard reads: Optuna's, with a note on each study and trials' files.
 
-Both are made when they are read and written nowhere: they are as fresh as the page, and race with
-no worker. A note that a person wrote is shown in place of ours; who empties it gets ours back.
+Notes and files are generated when they are read. They are never stored, so they are up to date and
+do not conflict with workers. A user's own note replaces the generated note until it is emptied.
 """
 
 import json
@@ -11,102 +11,116 @@ from typing import Any
 from optuna.study._frozen import FrozenStudy
 from optuna.trial import FrozenTrial
 
-from hpo.dashboard.files import File, files_of
-from hpo.dashboard.notes import note
+from hpo.dashboard.files import File, file_content, list_files
+from hpo.dashboard.notes import study_note
 from hpo.files.store import ArtifactStore
+from hpo.storage.cached_storage import CachedStorage
 from hpo.storage.engine import Storage
-from hpo.storage.pages import Pages
-from hpo.study.catalog import StudyRow, study_row
-from hpo.study.study import DEFINITION
+from hpo.study.row import StudyRow
+from hpo.study.study import Study
 
-NOTE_VERSION, NOTE_PARTS = "dashboard:note_ver", "dashboard:note_str:"
-FILES = "artifacts:"
-METRICS = "study:metric_names"
-"""System attributes by which optuna-dashboard keeps a study's note, finds a trial's files and names
-the axes.
-"""
+# System attributes that optuna-dashboard reads.
+_NOTE_VERSION, _NOTE_PARTS = "dashboard:note_ver", "dashboard:note_str:"
+_FILES = "artifacts:"
+_METRIC_NAMES = "study:metric_names"
 
 
-class DashboardStorage(Pages):
-    """What optuna-dashboard reads; what it writes goes to the storage as it is."""
+class DashboardStorage(CachedStorage):
+    """Storage for optuna-dashboard; writes go to the wrapped storage unchanged."""
 
     def __init__(self, storage: Storage, store: ArtifactStore | None) -> None:
-        """Look at a storage; trials whose weights are in the store offer them."""
+        """Wrap a storage; trials whose weights are in the artifact store offer them."""
         super().__init__(storage.plain)
         self.storage = storage
         self.store = store
         self._rows: dict[int, StudyRow] = {}
 
     def row(self, study_id: int) -> StudyRow:
-        """A study's row, as it is now.
+        """Return a study's current row.
 
         Raises:
-            KeyError: there is no such study; it says what Optuna's storage does.
+            KeyError: the study does not exist.
         """
         with self.storage.errors():
             attrs = self._backend.get_study_system_attrs(study_id)
             name = self._backend.get_study_name_from_id(study_id)
-        return study_row(self.storage, study_id, name, attrs)
+        return StudyRow.parse(study_id, name, self.storage.safe_url, attrs)
 
     def get_all_studies(self) -> list[FrozenStudy]:
-        """Every study, with its note."""
+        """Return all studies, with their notes."""
         with self.storage.errors():
             studies = self._backend.get_all_studies()
         for study in studies:
-            row = study_row(self.storage, study._study_id, study.study_name, study.system_attrs)
-            study.system_attrs = self._noted(row)
+            about = study._study_id, study.study_name, self.storage.safe_url, study.system_attrs
+            study.system_attrs = self._with_note(StudyRow.parse(*about))
         return studies
 
     def get_study_system_attrs(self, study_id: int) -> dict[str, Any]:
-        """Those of a study, its note among them."""
-        return self._noted(self.row(study_id))
+        """Return a study's system attributes, with its note."""
+        return self._with_note(self.row(study_id))
 
     def trials_by_id(self, study_id: int) -> dict[int, FrozenTrial]:
-        """The study's trials by their ids, with their files."""
+        """Return a study's trials by id, with their files."""
         self._rows[study_id] = self.row(study_id)
         with self.storage.errors():
             return super().trials_by_id(study_id)
 
-    def dressed(self, study_id: int, trial: FrozenTrial) -> FrozenTrial:
-        """A trial with its files among its system attributes, and each metric by itself."""
-        for file in self.files(self._rows[study_id], trial):
-            trial.system_attrs[FILES + file.id] = json.dumps(file.to_json())
+    def decorate(self, study_id: int, trial: FrozenTrial) -> FrozenTrial:
+        """Add a trial's files to its system attributes, and each metric to its user attributes."""
+        for file in self._files(self._rows[study_id], trial):
+            trial.system_attrs[_FILES + file.id] = json.dumps(file.to_json())
         if isinstance(metrics := trial.user_attrs.get("metrics"), dict):
             del trial.user_attrs["metrics"]
             trial.user_attrs.update({f"metrics.{name}": value for name, value in metrics.items()})
         return trial
 
-    def files(self, row: StudyRow, trial: FrozenTrial) -> list[File]:
-        """The files of a trial of a study; none where this hpo cannot open it."""
+    def read_file(self, study_id: int, trial_id: int, file_id: str) -> tuple[File, bytes] | None:
+        """Return a file of a trial and its content; None if it does not exist.
+
+        Raises:
+            HpoError: the content cannot be read.
+        """
+        try:
+            row, trial = self.row(study_id), self.trials_by_id(study_id)[trial_id]
+        except KeyError:
+            return None
+        for file in self._files(row, trial):
+            if file.id == file_id:
+                study = Study(self.storage, row)
+                return file, file_content(study, trial, file.kind, self.store)
+        return None
+
+    def _files(self, row: StudyRow, trial: FrozenTrial) -> list[File]:
+        """List a trial's files; empty if this version of hpo cannot open the study."""
         if row.obstacle is not None:
             return []
-        return files_of(trial, has_weights=self.store is not None and self.store.id == row.store_id)
+        has_weights = self.store is not None and self.store.id == row.artifact_store_id
+        return list_files(trial, has_weights=has_weights)
 
-    def _noted(self, row: StudyRow) -> dict[str, Any]:
-        if row.uuid is None:  # another program's
-            return dict(row.attrs)
+    def _with_note(self, row: StudyRow) -> dict[str, Any]:
         attrs = dict(row.attrs)
+        if row.uuid is None:  # another program's study
+            return attrs
         if row.obstacle is None:
-            attrs[METRICS] = [json.loads(attrs[DEFINITION])["objective"]["metric"]]
-        return _Noted(attrs, lambda: note(self.storage, row))
+            attrs[_METRIC_NAMES] = [row.metric]
+        if any(text for key, text in attrs.items() if key.startswith(_NOTE_PARTS)):
+            return attrs  # the user's own note
+        return _AttrsWithNote(attrs, lambda: study_note(self.storage, row))
 
 
-class _Noted(dict[str, Any]):
-    """System attributes whose note is written when somebody looks through all of them.
+class _AttrsWithNote(dict[str, Any]):
+    """System attributes whose note is generated when all items are read.
 
-    Lists of studies ask for single ones, and then no note is written.
+    A page with a list of studies reads single items only, and generates no notes.
     """
 
-    def __init__(self, attrs: Mapping[str, Any], write: Callable[[], str]) -> None:
+    def __init__(self, attrs: Mapping[str, Any], generate: Callable[[], str]) -> None:
         super().__init__(attrs)
-        is_persons = any(text for key, text in attrs.items() if key.startswith(NOTE_PARTS))
-        self._write = None if is_persons else write
-        if not is_persons:
-            self.setdefault(NOTE_VERSION, 0)
+        self._generate = generate
+        self.setdefault(_NOTE_VERSION, 0)
 
     def items(self) -> ItemsView[str, Any]:  # type: ignore[override]
-        """All of them, with the note."""
-        if self._write is not None:
-            write, self._write = self._write, None
-            self[f"{NOTE_PARTS}0"] = write()
+        """Return all items, with the note."""
+        if not self.get(f"{_NOTE_PARTS}0"):  # a note that was emptied is stored as ""
+            self[f"{_NOTE_PARTS}0"] = self._generate()
         return super().items()

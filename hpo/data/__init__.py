@@ -1,4 +1,4 @@
-"""Tables in, tensors out: reads cells, decides kinds, splits rows, encodes and scales them.
+"""Tables in, tensors out: reads cells, infers the schema, splits rows, encodes and scales them.
 
 Does not know: SQL, Optuna, networks.
 """

@@ -1,4 +1,4 @@
-"""Cells that two readers take for different values: decided by other columns, or refused."""
+"""Resolve cells that two readers read as different values: by other columns, or by an error."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -11,13 +11,13 @@ from hpo.config.trial import DataConfig
 from hpo.data.plain import GROUP
 from hpo.data.reader import TEXTS, Reader, time_text
 
-FRACTION = r"^[+-]?[0-9]*\.[0-9]+$"
-POINT = r"[0-9]\.|\.[0-9]"
+_FRACTION = r"^[+-]?[0-9]*\.[0-9]+$"
+_POINT = r"[0-9]\.|\.[0-9]"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Example:
-    """A cell as it stands, and its row, from 1."""
+    """The text of a cell, and its row, from 1."""
 
     cell: str
     row: int
@@ -25,13 +25,13 @@ class Example:
 
 @dataclass(frozen=True, kw_only=True)
 class Choice:
-    """A reader, and what else might be meant.
+    """The reader of a column, and a rival that fits as well.
 
     Attributes:
-        reader: the first that fits.
-        rival: one that reads the same cells as other values.
-        evidence: the decimal mark or order of dates that this column shows beyond doubt; else "".
-        example: the first cell that the two read differently.
+        reader: the preferred reader.
+        rival: another reader, which reads some cells as other values.
+        evidence: the decimal mark or date order that this column proves; otherwise "".
+        example: the first cell that reader and rival read differently.
     """
 
     reader: Reader
@@ -40,65 +40,58 @@ class Choice:
     example: Example | None = None
 
 
-def settle(
+def resolve_ambiguities(
     choices: Mapping[str, Choice], columns: Mapping[str, pl.Series], data: DataConfig, where: str
 ) -> dict[str, Reader]:
-    """The readers of a table's columns, each in the light of the others.
+    """Decide the reader of each column, given the other columns.
 
     Args:
-        choices: each column's own, by name.
+        choices: the choice for each column, by name.
         columns: their cells.
-        data: what the study says; columns that it drops are never refused.
+        data: the study's `[data]`; columns that it drops are never refused.
         where: the table's name, which opens each message.
 
     Raises:
-        AmbiguousCellsError: a column is left with two; names a cell, what each makes of it, and the
-            key.
+        AmbiguousCellsError: two readers remain for a column; the message names a cell, both values,
+            and the key that decides.
     """
-    decimals = _decimals(choices, columns, data)
-    orders = {choice.evidence for choice in choices.values()} & {"dmy", "mdy"}
-    dropped = frozenset(data.drop)
-    readers = {
-        name: choice.reader if name in dropped else _decide(choice, name, decimals, orders, where)
+    dropped = set(data.drop)
+    choices = {
+        name: replace(choice, rival=None) if name in dropped else choice
         for name, choice in choices.items()
     }
-    return readers | _of_decimal_commas(readers, columns, data)
-
-
-def _decimals(
-    choices: Mapping[str, Choice], columns: Mapping[str, pl.Series], data: DataConfig
-) -> set[str]:
-    """Decimal marks that columns show, or the one that the study says."""
-    if data.decimal is not None:
-        return {data.decimal}
-    shown_marks = {choice.evidence for choice in choices.values()} & {".", ","}
-    dropped = frozenset(data.drop)
+    evidence = {choice.evidence for choice in choices.values()}
+    orders, decimals = evidence & {"dmy", "mdy"}, evidence & {".", ","}
     is_in_doubt = any(
-        choice.rival is not None and choice.reader.kind == "number" and name not in dropped
-        for name, choice in choices.items()
+        choice.rival is not None and choice.reader.kind == "number" for choice in choices.values()
     )
-    if is_in_doubt and any(_has_fractions(column) for column in columns.values()):
-        return {".", *shown_marks}
-    return shown_marks
+    if data.decimal is not None:
+        decimals = {data.decimal}
+    elif is_in_doubt and any(_has_fractions(column) for column in columns.values()):
+        decimals.add(".")
+    readers = {
+        name: _decide(choice, name, decimals, orders, where) for name, choice in choices.items()
+    }
+    kept = {name: column for name, column in columns.items() if name not in dropped}
+    return readers | _of_decimal_commas(readers, kept, data.target)
 
 
 def _has_fractions(column: pl.Series) -> bool:
-    """Whether cells of text are plain numbers with points that can part no thousands."""
+    """Whether text cells are numbers with a decimal point that is no thousands separator."""
     if column.dtype not in TEXTS:
         return False
     cells = column.cast(pl.String).str.strip_chars()
-    return bool((cells.str.contains(FRACTION) & ~cells.str.contains(GROUP)).any())
+    return bool((cells.str.contains(_FRACTION) & ~cells.str.contains(GROUP)).any())
 
 
 def _of_decimal_commas(
-    readers: Mapping[str, Reader], columns: Mapping[str, pl.Series], data: DataConfig
+    readers: Mapping[str, Reader], columns: Mapping[str, pl.Series], target: str
 ) -> dict[str, Reader]:
-    """Readers of whole numbers in a table of decimal commas, whose 1.200 to come is no 1.2."""
-    dropped = frozenset(data.drop)
+    """Readers of integers in a table with decimal commas, where a later 1.200 is not 1.2."""
     formats = {
-        name: reader.written
-        for name, reader in readers.items()
-        if reader.kind == "number" and columns[name].dtype in TEXTS and name not in dropped
+        name: readers[name].written
+        for name, column in columns.items()
+        if readers[name].kind == "number" and column.dtype in TEXTS
     }
     commas = [written for written in formats.values() if written.decimal == ","]
     others = {
@@ -106,22 +99,20 @@ def _of_decimal_commas(
         for name, written in formats.items()
         if written.decimal == "."
     }
-    if not commas or any(cells.str.contains(POINT).any() for cells in others.values()):
+    if not commas or any(cells.str.contains(_POINT).any() for cells in others.values()):
         return {}
     thousands = {written.thousands for written in commas if written.thousands}
     usual = thousands.pop() if len(thousands) == 1 else ""
     as_others = {
         name: replace(formats[name], decimal=",", thousands=formats[name].thousands or usual)
         for name, cells in others.items()
-        if name != data.target
-        and formats[name].thousands != ","
-        and cells.str.contains("[0-9]").any()
+        if name != target and formats[name].thousands != "," and cells.str.contains("[0-9]").any()
     }
     return {name: replace(readers[name], written=written) for name, written in as_others.items()}
 
 
 def _decide(choice: Choice, name: str, decimals: set[str], orders: set[str], where: str) -> Reader:
-    """The reader of a column, as far as the decimals and orders of its table leave one."""
+    """The reader of a column that agrees with the decimal marks and date orders of its table."""
     if choice.rival is None:
         return choice.reader
     both = (choice.reader, choice.rival)
@@ -131,7 +122,7 @@ def _decide(choice: Choice, name: str, decimals: set[str], orders: set[str], whe
     elif choice.reader.written.is_plain:
         if "," not in decimals:
             return choice.reader
-        # A point among decimal commas may part thousands, or not.
+        # Beside decimal commas, a point may be a thousands separator.
         key = "thousands"
         options = (choice.reader.written.thousands, choice.rival.written.thousands)
         fitting = []
@@ -152,6 +143,6 @@ def _decide(choice: Choice, name: str, decimals: set[str], orders: set[str], whe
 
 
 def _as_read(reader: Reader, cell: str) -> str:
-    """A cell as a reader takes it, for messages."""
-    values = reader.attempt(pl.Series([cell]), ())[0]
+    """The value that a reader reads from a cell, for messages."""
+    values = reader.try_read(pl.Series([cell]), ())[0]
     return time_text(values)[0] if reader.kind == "date" else f"{values[0]:.12g}"

@@ -1,4 +1,4 @@
-"""Parse cells of text as numbers or times of a given format; a cell that does not fit is null."""
+"""Parse text cells as numbers or times of a given format; a cell that does not fit is null."""
 
 import re
 from dataclasses import dataclass
@@ -7,48 +7,45 @@ from functools import cache
 import numpy as np
 import polars as pl
 
-CURRENCIES = r"[$€£¥₹₽₩₺₴₪]|R\$|kr|zł|USD|EUR|GBP|CHF|JPY|CNY|INR|AUD|CAD|NZD|SEK|NOK|DKK|PLN|CZK"
-SPACES = "[\u00a0\u202f\u2009]"  # no-break and thin ones, which stand between digits
-DRESSED = (
-    rf"^(\()?\s*([+\-])?\s*({CURRENCIES})?\s*([+\-])?\s*"
-    rf"([0-9.,](?:[0-9.,' ]*[0-9.,])?(?:[eE][+\-]?[0-9]+)?)\s*(%|{CURRENCIES})?\s*(\))?$"
+_CURRENCIES = r"[$€£¥₹₽₩₺₴₪]|R\$|kr|zł|USD|EUR|GBP|CHF|JPY|CNY|INR|AUD|CAD|NZD|SEK|NOK|DKK|PLN|CZK"
+_SPACES = "[\u00a0\u202f\u2009]"  # no-break and thin spaces between digits
+_NUMBER = (
+    rf"^(\()?\s*([+\-])?\s*({_CURRENCIES})?\s*([+\-])?\s*"
+    rf"([0-9.,](?:[0-9.,' ]*[0-9.,])?(?:[eE][+\-]?[0-9]+)?)\s*(%|{_CURRENCIES})?\s*(\))?$"
 )
 """A number as people write it: bracket, sign, currency, sign, digits, percent or currency."""
 
 DAY_MICROSECONDS = 86_400_000_000
-MONTHS = (
+_MONTHS = (
     *("january", "february", "march", "april", "may", "june", "july", "august", "september"),
     *("october", "november", "december"),
 )
-MONTH_NUMBERS = {"": "1", "sept": "9"} | {
-    name[:n]: str(number) for number, name in enumerate(MONTHS, 1) for n in (3, len(name))
+_MONTH_NUMBERS = {"": "1", "sept": "9"} | {
+    name[:n]: str(number) for number, name in enumerate(_MONTHS, 1) for n in (3, len(name))
 }
-CLOCK = (
+_CLOCK = (
     r"([0-9]{1,2}):([0-9]{2})(?::([0-9]{2})(?:[.,]([0-9]{1,9}))?)?\s*(?:([AaPp])\.?[Mm]\.?)?"
     r"\s*(Z|z|UTC|[+\-][0-9]{2}(?::?[0-9]{2})?)?"
 )
-PATTERNS = {
+_CLOCK_IF_ANY = rf"(?:,?[T ]\s*{_CLOCK})?$"
+_NUMERIC_DAY = r"^([0-9]{1,2})[-/.]([0-9]{1,2})[-/.]([0-9]{4})"
+_SHORT_DAY = r"^([0-9]{1,2})/([0-9]{1,2})/([0-9]{2})"
+_PATTERNS = {
     "ymd": (
-        rf"^([0-9]{{4}})[-/.]([0-9]{{1,2}})(?:[-/.]([0-9]{{1,2}})(?:[T ]\s*{CLOCK})?)?$",
+        rf"^([0-9]{{4}})[-/.]([0-9]{{1,2}})(?:[-/.]([0-9]{{1,2}})(?:[T ]\s*{_CLOCK})?)?$",
         "ymd",
     ),
-    "dmy": (rf"^([0-9]{{1,2}})[-/.]([0-9]{{1,2}})[-/.]([0-9]{{4}})(?:,?[T ]\s*{CLOCK})?$", "dmy"),
-    "mdy": (rf"^([0-9]{{1,2}})[-/.]([0-9]{{1,2}})[-/.]([0-9]{{4}})(?:,?[T ]\s*{CLOCK})?$", "mdy"),
-    "dmy2": (rf"^([0-9]{{1,2}})/([0-9]{{1,2}})/([0-9]{{2}})(?:,?[T ]\s*{CLOCK})?$", "dmy"),
-    "mdy2": (rf"^([0-9]{{1,2}})/([0-9]{{1,2}})/([0-9]{{2}})(?:,?[T ]\s*{CLOCK})?$", "mdy"),
-    "dotted": (rf"^([0-9]{{1,2}})\.([0-9]{{1,2}})\.([0-9]{{4}})(?:,?[T ]\s*{CLOCK})?$", "dmy"),
-    "named": (
-        rf"^([0-9]{{1,2}})\.?[ \-]([A-Za-z]{{3,9}})\.?,?[ \-]([0-9]{{4}})(?:,?[T ]\s*{CLOCK})?$",
-        "dmy",
-    ),
-    "american": (
-        rf"^([A-Za-z]{{3,9}})\.? ([0-9]{{1,2}}),? ([0-9]{{4}})(?:,?[T ]\s*{CLOCK})?$",
-        "mdy",
-    ),
-    "compact": (rf"^([0-9]{{4}})([0-9]{{2}})([0-9]{{2}})(?:[T ]?{CLOCK})?$", "ymd"),
-    "time": (rf"^()()(){CLOCK}$", "ymd"),
+    "dmy": (_NUMERIC_DAY + _CLOCK_IF_ANY, "dmy"),
+    "mdy": (_NUMERIC_DAY + _CLOCK_IF_ANY, "mdy"),
+    "dmy2": (_SHORT_DAY + _CLOCK_IF_ANY, "dmy"),
+    "mdy2": (_SHORT_DAY + _CLOCK_IF_ANY, "mdy"),
+    "dotted": (r"^([0-9]{1,2})\.([0-9]{1,2})\.([0-9]{4})" + _CLOCK_IF_ANY, "dmy"),
+    "named": (r"^([0-9]{1,2})\.?[ \-]([A-Za-z]{3,9})\.?,?[ \-]([0-9]{4})" + _CLOCK_IF_ANY, "dmy"),
+    "american": (r"^([A-Za-z]{3,9})\.? ([0-9]{1,2}),? ([0-9]{4})" + _CLOCK_IF_ANY, "mdy"),
+    "compact": (rf"^([0-9]{{4}})([0-9]{{2}})([0-9]{{2}})(?:[T ]?{_CLOCK})?$", "ymd"),
+    "time": (rf"^()()(){_CLOCK}$", "ymd"),
 }
-"""Spellings of a time, by the order of its parts."""
+"""Patterns of times, and the order of their first three groups."""
 
 READINGS = {
     "ymd": ("ymd", "named", "american", "dotted"),
@@ -57,21 +54,21 @@ READINGS = {
     "compact": ("compact", "ymd", "named", "american", "dotted"),
     "time": ("time",),
 }
-"""What else a column of an order may hold: spellings that read in one way only."""
+"""The patterns that a column of an order may hold; beside its own only unambiguous ones."""
 
-FURTHEST_ZONE = 14  # hours from UTC
-CENTURY_TURN = 69  # two digits of a year from here on are of the twentieth century, as in POSIX
+_FURTHEST_ZONE = 14  # hours from UTC
+_CENTURY_TURN = 69  # two-digit years from here on are 19xx, as in POSIX
 
 
 @dataclass(frozen=True, kw_only=True)
 class NumberFormat:
-    """How a column writes its numbers.
+    """The format of the numbers in a column.
 
     Attributes:
-        decimal: between whole and fraction.
-        thousands: between groups of three digits; "" where there is nothing.
-        percent: whether cells end in %; they are then read as hundredths.
-        currency: what may stand before or after a number.
+        decimal: the decimal mark.
+        thousands: the thousands separator, "" if there is none.
+        percent: whether cells end in % and mean hundredths.
+        currency: the currency that may precede or follow a number.
     """
 
     decimal: str = "."
@@ -81,11 +78,11 @@ class NumberFormat:
 
     @property
     def is_plain(self) -> bool:
-        """Whether it is that of programs."""
+        """Whether it is the format that programs write."""
         return self == PLAIN
 
     def example(self) -> str:
-        """A thousand and a half, as it would be written."""
+        """The number 1000.5 in this format."""
         number = f"1{self.thousands}000{self.decimal}5"
         return f"{self.currency}{number}{'%' if self.percent else ''}"
 
@@ -94,29 +91,29 @@ PLAIN = NumberFormat()
 
 
 def parse_numbers(text: pl.Series, written: NumberFormat) -> pl.Series:
-    """Float64 numbers of trimmed cells; null where a cell is no number of this format."""
+    """Parse trimmed cells as Float64; null where a cell is not a number of this format."""
     if written.is_plain:
         numbers = text.cast(pl.Float64, strict=False).fill_nan(None)
         if numbers.null_count() == text.null_count():
             return numbers
-        return numbers.fill_null(dressed_numbers(undressed(text), written))
-    return dressed_numbers(undressed(text), written)
+        return numbers.fill_null(parse_number_parts(split_number(text), written))
+    return parse_number_parts(split_number(text), written)
 
 
-def undressed(text: pl.Series) -> pl.DataFrame:
-    """The parts of cells that are written as people do; null where one is no such number."""
+def split_number(text: pl.Series) -> pl.DataFrame:
+    """Split numbers as people write them into parts; null where a cell is no such number."""
     names = ("open", "sign", "before", "inner", "digits", "after", "close")
     plain = (
-        text.str.replace_all(SPACES, " ")
+        text.str.replace_all(_SPACES, " ")
         .str.replace_all("\u2019", "'")
         .str.replace_all("\u2212", "-")
     )
-    groups = plain.str.extract_groups(DRESSED)
+    groups = plain.str.extract_groups(_NUMBER)
     return groups.struct.rename_fields(list(names)).struct.unnest()
 
 
-def dressed_numbers(parts: pl.DataFrame, written: NumberFormat) -> pl.Series:
-    """`parse_numbers` of what `undressed` gave."""
+def parse_number_parts(parts: pl.DataFrame, written: NumberFormat) -> pl.Series:
+    """Parse the parts that `split_number` returns, like `parse_numbers`."""
     digits = pl.col("digits")
     bare = (
         digits.str.replace_all(written.thousands, "", literal=True) if written.thousands else digits
@@ -151,13 +148,13 @@ def _digits(decimal: str, thousands: str) -> str:
 
 
 def parse_times(text: pl.Series, order: str) -> pl.Series:
-    """Microseconds since 1970 UTC, Int64, of trimmed cells; null where a cell is no time.
+    """Parse trimmed cells as Int64 microseconds since 1970 UTC; null where a cell is no time.
 
-    Times without a zone are taken for UTC. Those of the order "time" count from midnight.
+    Times without a zone are UTC. Times of the order "time" count from midnight.
 
     Args:
         text: the cells.
-        order: one of `READINGS`.
+        order: a key of `READINGS`.
     """
     found = np.zeros(len(text), dtype=np.int64)
     is_time = np.zeros(len(text), dtype=bool)
@@ -165,19 +162,19 @@ def parse_times(text: pl.Series, order: str) -> pl.Series:
     for spelling in READINGS[order]:
         if not len(rest):
             break
-        pattern, parts = PATTERNS[spelling]
+        pattern, parts = _PATTERNS[spelling]
         cells = text[rest]
         fits = cells.str.contains(pattern).to_numpy()
         if not fits.any():
             continue
         found[rest[fits]], is_time[rest[fits]] = _times(cells.filter(fits), pattern, parts)
-        rest = rest[~fits]  # a cell has one spelling at most
+        rest = rest[~fits]  # a cell matches at most one pattern
     gone = pl.Series(found).set(~pl.Series(is_time, dtype=pl.Boolean), None)
     return gone.rename(text.name)
 
 
 def _times(cells: pl.Series, pattern: str, order: str) -> tuple[np.ndarray, np.ndarray]:
-    """Microseconds of cells of a pattern, its first three groups in an order; and which are any."""
+    """Microseconds of cells that match a pattern, and whether each is a valid time."""
     rows = cells.str.extract_groups(pattern).struct.unnest()
     days, is_day = _days(rows, order)
     clock, is_clock = _clock(rows)
@@ -189,12 +186,12 @@ def _whole(column: pl.Series, default: int) -> np.ndarray:
 
 
 def _days(rows: pl.DataFrame, order: str) -> tuple[np.ndarray, np.ndarray]:
-    """Days since 1970, and whether there is such a day (Hinnant, "chrono-compatible dates")."""
+    """Days since 1970, and whether each day is valid (Hinnant, "chrono-compatible dates")."""
     year, month, day = (rows.to_series(order.index(part)) for part in "ymd")
-    named = month.str.to_lowercase().replace(MONTH_NUMBERS)
+    named = month.str.to_lowercase().replace(_MONTH_NUMBERS)
     y, m, d = _whole(year, 1970), _whole(named, 0), _whole(day, 1)
     is_short = (year.str.len_chars() == 2).to_numpy()
-    y = np.where(is_short, y + np.where(y < CENTURY_TURN, 2000, 1900), y)
+    y = np.where(is_short, y + np.where(y < _CENTURY_TURN, 2000, 1900), y)
     leap = (y % 4 == 0) & ((y % 100 != 0) | (y % 400 == 0))
     lengths = np.array([31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31])
     is_month = (m >= 1) & (m <= 12)
@@ -209,7 +206,7 @@ def _days(rows: pl.DataFrame, order: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _clock(rows: pl.DataFrame) -> tuple[np.ndarray, np.ndarray]:
-    """Microseconds of the day less the zone's, and whether there is such a time."""
+    """Microseconds since midnight UTC, and whether each time is valid."""
     hour, minute, second = (_whole(rows.to_series(at), 0) for at in (3, 4, 5))
     fraction = _whole(rows.to_series(6).fill_null("0").str.pad_end(6, "0").str.slice(0, 6), 0)
     half = rows.to_series(7).fill_null("").str.to_lowercase().to_numpy()
@@ -219,7 +216,7 @@ def _clock(rows: pl.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     zone = rows.to_series(8).fill_null("Z").str.replace("Z|z|UTC", "+00:00").str.replace(":", "")
     sign = np.where(zone.str.starts_with("-").to_numpy(), -1, 1)
     hours, minutes = _whole(zone.str.slice(1, 2), 0), _whole(zone.str.slice(3, 2), 0)
-    valid &= (hours <= FURTHEST_ZONE) & (minutes < 60)
+    valid &= (hours <= _FURTHEST_ZONE) & (minutes < 60)
     offset = hours * 60 + minutes
     seconds = hour * 3600 + (minute - sign * offset) * 60 + second
     return seconds * 1_000_000 + fraction, valid

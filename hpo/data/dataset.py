@@ -1,4 +1,4 @@
-"""A table as tensors, split into its parts."""
+"""Tables as tensors, split into parts."""
 
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
@@ -19,7 +19,7 @@ from hpo.data.target import resolve_task
 
 
 class Part(NamedTuple):
-    """The encoded rows of a part, and their targets; float64 in a regression."""
+    """The encoded rows of a part, and their targets; float64 for a regression."""
 
     x_num: torch.Tensor
     x_cat: torch.Tensor
@@ -28,7 +28,7 @@ class Part(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Dataset:
-    """Every row, encoded: shapes as `TableSchema.encode` and `encode_target` give them."""
+    """All encoded rows; shapes as in `TableSchema.encode` and `TableSchema.encode_target`."""
 
     schema: TableSchema
     split: Split
@@ -42,10 +42,10 @@ class Dataset:
         return Part(self.x_num[rows], self.x_cat[rows], self.y[rows])
 
     def check_metric(self, metric: MetricName, where: str) -> None:
-        """Make sure that a metric can be computed on the validation part.
+        """Make sure that a metric is defined on the validation part.
 
         Raises:
-            DataError: it cannot; names what the part lacks.
+            DataError: the metric is not defined; the message says why.
         """
         y = self.y[self.split.val]
         present = set(y.tolist())
@@ -61,26 +61,26 @@ class Dataset:
             )
 
     def _needed(self, metric: MetricName) -> set[int]:
-        """The classes without which a metric is not defined."""
+        """The classes that a metric needs rows of."""
         if metric == "roc_auc":
             return set(range(len(self.schema.classes)))
         return {1} if metric == "f1" and self.schema.task == "binary" else set()
 
 
 def load_dataset(table: Table, data: DataConfig) -> Dataset:
-    """Check a typed table against what the study says of it, split and encode it.
+    """Check a typed table against a study's `[data]`, split and encode it.
 
     Raises:
-        DataError: it cannot be trained on, and why.
+        DataError: the table is not suited for training; the message says why.
     """
-    if table.format == 1:  # texts as they were cleaned then, after they were stored
+    if table.format == 1:  # format 1 cleaned texts after it stored them
         texts = [text_of_format_1(column) for column in table.frame if column.dtype == pl.String]
         table = replace(table, frame=table.frame.with_columns(texts))
     task = resolve_task(table, data)
     split = split_rows(table, data, task)
-    schema, dropped, kept = infer_schema(table, data, task, split.train)
+    schema, dropped, truncated = infer_schema(table, data, task, split.train)
     if table.format > 1:
-        notes = notes_on(table, data, split, schema, dropped, kept)
+        notes = notes_on(table, data, split, schema, dropped, truncated)
         schema = replace(schema, notes=notes)
     encoded = schema.encode(table.frame, data.source)
     y = schema.encode_target(table.frame)

@@ -1,4 +1,4 @@
-"""Cells that may mean something else than what was read, a sentence each."""
+"""Notes on cells whose value is doubtful."""
 
 from collections.abc import Iterable
 
@@ -10,35 +10,35 @@ from hpo.data.cells import DAY_MICROSECONDS, parse_times
 from hpo.data.reader import Reader
 from hpo.data.table import Table
 
-HALF = 0.5
-"""A text column of which so many cells are numbers, or begin with digits, is worth a word."""
+_HALF = 0.5
+"""Minimum share of numbers, or of texts that begin with a digit, in a doubtful text column."""
 
-MANY = 20
-"""Fewer different texts are categories that a person may well have meant."""
+_MANY = 20
+"""Up to this many distinct texts are taken for intended categories."""
 
-COMPACT = (19_000_101, 21_001_231)
-"""Whole numbers between these may be dates such as 20240203."""
+_COMPACT = (19_000_101, 21_001_231)
+"""Integers in this interval may be dates such as 20240203."""
 
-PLACEHOLDERS = tuple(sign * (10**n - 1) for sign in (1, -1) for n in range(2, 10))
-"""Numbers that are written where there is none: 99, -999 and so on."""
+_PLACEHOLDERS = tuple(sign * (10**n - 1) for sign in (1, -1) for n in range(2, 10))
+"""Numbers that often mean a missing value: 99, -999 and so on."""
 
-USUAL_DAYS = (-62_092, 84_006)
-"""Days since 1970 from 1800 to 2200; beyond lie dates that stand for none."""
+_USUAL_DAYS = (-62_092, 84_006)
+"""The years 1800 to 2200 in days since 1970; dates beyond often mean a missing value."""
 
-MIN_SUMMED = 5
+_MIN_SUMMED = 5
 """The last of fewer numbers may be the sum of the others by chance."""
 
-ROUNDED = 1e-4
-"""By so much of itself a sum may differ from that of numbers as they are written."""
+_ROUNDED = 1e-4
+"""Maximum relative difference between a total and the sum of rounded numbers."""
 
 
 def doubts(table: Table, data: DataConfig, readers: dict[str, Reader]) -> Iterable[str]:
-    """What may have been meant otherwise.
+    """Notes on doubtful cells.
 
     Args:
         table: the typed table.
-        data: what the study says of it; what it says is beyond doubt.
-        readers: of the columns that are looked at.
+        data: the study's `[data]`; what it declares is not doubted.
+        readers: the readers of the columns to check.
     """
     yield from _total(table, readers)
     for name, reader in readers.items():
@@ -58,7 +58,7 @@ def doubts(table: Table, data: DataConfig, readers: dict[str, Reader]) -> Iterab
 
 
 def _total(table: Table, readers: Iterable[str]) -> Iterable[str]:
-    """A last row of sums."""
+    """A last row that holds the sums of the others."""
     for name in readers:
         column = table.frame[name]
         if column.dtype.is_numeric() and _ends_in_sum(column.cast(pl.Float64)):
@@ -71,14 +71,14 @@ def _total(table: Table, readers: Iterable[str]) -> Iterable[str]:
 
 def _ends_in_sum(numbers: pl.Series) -> bool:
     last, others = numbers[-1], numbers[:-1].drop_nulls()
-    if last is None or int((others != 0).sum()) < MIN_SUMMED:
+    if last is None or int((others != 0).sum()) < _MIN_SUMMED:
         return False
     is_apart = (others.abs() < abs(last)).all()
-    return is_apart and bool(abs(last - others.sum()) <= ROUNDED * abs(last))
+    return is_apart and bool(abs(last - others.sum()) <= _ROUNDED * abs(last))
 
 
 def _spelled_alike(column: pl.Series) -> Iterable[str]:
-    """Texts that differ in capitals or in the width of spaces alone."""
+    """Texts that differ only in case or in spaces."""
     texts = column.drop_nulls().unique().sort()
     folded = texts.str.to_lowercase().str.replace_all(r"\s+", " ")
     if folded.n_unique() == len(folded):
@@ -86,34 +86,34 @@ def _spelled_alike(column: pl.Series) -> Iterable[str]:
     first, second = texts.filter(folded == folded.filter(folded.is_duplicated())[0])[:2]
     yield (
         f"column {format_value(column.name)}: {format_value(first)} and {format_value(second)} "
-        "differ in capitals or spaces alone, and are different categories"
+        "differ in case or spaces alone, and are different categories"
     )
 
 
 def _texts(column: pl.Series, reader: Reader) -> Iterable[str]:
-    """Texts of which many are numbers, or begin with digits, or are beyond float64."""
+    """Texts that are integers beyond float64, or many of which are numbers or begin with digits."""
     where = f"column {format_value(column.name)}"
     if reader.whole:
         yield (
-            f"{where}: holds whole numbers beyond 2^53, so it is read as text; "
-            "data.numeric reads it as numbers all the same"
+            f"{where}: holds integers beyond 2^53, so it is read as text; "
+            "data.numeric reads it as numbers"
         )
         return
     is_number = column.cast(pl.Float64, strict=False).is_not_null()
     n = int(is_number.sum())
-    if HALF * len(column) <= n < len(column):
+    if _HALF * len(column) <= n < len(column):
         word = column.filter(~is_number)[0]
         yield (
-            f"{where}: {n / len(column):.0%} of its cells are numbers, others are "
-            f"such as {format_value(word)}: read as categories; data.numeric reads it as numbers"
+            f"{where}: {n / len(column):.0%} of its cells are numbers, but not "
+            f"{format_value(word)}: read as categories; data.numeric reads it as numbers"
         )
         return
     begins = column.str.contains(r"^[^\w]*[0-9]")
-    if int(begins.sum()) >= HALF * len(column) and column.n_unique() > MANY:
+    if int(begins.sum()) >= _HALF * len(column) and column.n_unique() > _MANY:
         yield (
             f"{where}: its texts begin with digits, such as "
-            f"{format_value(column.filter(begins)[0])}, but are no numbers or dates "
-            "as they stand: read as categories"
+            f"{format_value(column.filter(begins)[0])}, but are not "
+            "numbers or dates: read as categories"
         )
 
 
@@ -121,11 +121,11 @@ def _numbers(column: pl.Series) -> Iterable[str]:
     where = f"column {format_value(column.name)}"
     if _may_be_dates(column):
         yield (
-            f"{where}: its whole numbers, such as {column[0]}, may be dates: read as numbers; "
+            f"{where}: its integers, such as {column[0]}, may be dates: read as numbers; "
             "data.dates reads them as dates"
         )
     for value in _apart(column):
-        if value in PLACEHOLDERS:
+        if value in _PLACEHOLDERS:
             yield _far(where, f"{value:.0f}", int((column == value).sum()), "numbers")
 
 
@@ -133,14 +133,14 @@ def _may_be_dates(column: pl.Series) -> bool:
     if not column.dtype.is_integer() or column.is_empty():
         return False
     low, high = column.min(), column.max()
-    if low < COMPACT[0] or high > COMPACT[1]:  # type: ignore[operator]
+    if low < _COMPACT[0] or high > _COMPACT[1]:  # type: ignore[operator]
         return False
     values = column.unique().cast(pl.String)
     return len(values) > 1 and parse_times(values, "compact").null_count() == 0
 
 
 def _far_dates(column: pl.Series) -> Iterable[str]:
-    first, last = (day * DAY_MICROSECONDS for day in USUAL_DAYS)
+    first, last = (day * DAY_MICROSECONDS for day in _USUAL_DAYS)
     times = column.cast(pl.Int64)
     for value in _apart(times):
         if not first <= value <= last:
@@ -150,7 +150,7 @@ def _far_dates(column: pl.Series) -> Iterable[str]:
 
 
 def _apart(column: pl.Series) -> Iterable[float]:
-    """The least and the greatest value, where it lies further off than all others are wide."""
+    """The minimum and maximum if farther from the other values than those are from each other."""
     ends = column.unique().sort()
     if len(ends) < 3 or not ends.dtype.is_numeric():
         return
@@ -164,6 +164,6 @@ def _apart(column: pl.Series) -> Iterable[float]:
 def _far(where: str, value: str, n: int, what: str) -> str:
     rows = "1 row" if n == 1 else f"{n:,} rows"
     return (
-        f"{where}: {value} stands in {rows}, far from all other {what}: where it says that a value "
-        "is missing, leave the cell empty"
+        f"{where}: {value} occurs in {rows}, far from all other {what}: if it means a missing "
+        "value, leave the cell empty"
     )

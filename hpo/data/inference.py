@@ -1,4 +1,4 @@
-"""A table's schema, learned from its training part: a category is known when training saw it."""
+"""Infer the schema of a table from its training part, which alone defines the categories."""
 
 from itertools import combinations
 
@@ -10,42 +10,42 @@ from hpo.config.errors import DataError
 from hpo.config.parsing import format_value
 from hpo.config.trial import DataConfig, Task
 from hpo.data.cells import DAY_MICROSECONDS
-from hpo.data.notes import Dropped, Kept
+from hpo.data.notes import DroppedColumn, TruncatedColumn
 from hpo.data.reader import USUAL, Kind, Reader, is_usable
 from hpo.data.schema import PERIODS, Categories, Cycle, DateColumn, TableSchema
 from hpo.data.table import Table
 from hpo.data.target import label_type, no_column, ordered_classes, target_column, text_of
 
 FEW_ROWS = 20
-"""In fewer rows, distinct texts and numbers that count may well be chance."""
+"""In fewer rows, all texts may be distinct by chance."""
 
 NAMELESS = ("", "Unnamed: 0", "__index_level_0__")
-"""What programs call the column of row numbers that they wrote without a name."""
+"""Names that programs give to an unnamed column of row numbers."""
 
-LOST = 1e-5
-"""Share of a column's standard deviation beyond which float32's rounding is a loss."""
+_LOST = 1e-5
+"""Maximum rounding error of float32, relative to a column's standard deviation."""
 
 
 def infer_schema(
     table: Table, data: DataConfig, task: Task, train: torch.Tensor
-) -> tuple[TableSchema, list[Dropped], list[Kept]]:
-    """Learn the schema of a table.
+) -> tuple[TableSchema, list[DroppedColumn], list[TruncatedColumn]]:
+    """Infer the schema of a table.
 
     Args:
         table: the typed table.
-        data: what the study says of its columns.
-        task: the target's.
+        data: the study's `[data]`.
+        task: the task of the target.
         train: indices of the training rows, int64.
 
     Returns:
-        The schema, without notes; the columns that are left out, each with its reason; and the text
-        columns of which not all categories are told apart.
+        The schema, without notes; the columns dropped by default; and the text columns with more
+        than `data.max_categories` categories.
 
     Raises:
-        DataError: the table has no such columns, or none to learn from.
+        DataError: a column that the study names is missing, or there is none to learn from.
     """
     names, dropped = _features(table, data)
-    frame = table.frame[names][train.numpy()]  # `select` would take * and ^a$ for patterns
+    frame = table.frame[names][train.numpy()]  # `select` would expand * and ^a$
     columns = {column.name: column for column in frame.get_columns()}
     kinds = {name: _kind(table, data, name) for name in names}
     numeric = [name for name in names if kinds[name] == "number"]
@@ -84,8 +84,8 @@ def infer_schema(
         missing=table.missing,
         format=table.format,
     )
-    kept = [
-        Kept(
+    truncated = [
+        TruncatedColumn(
             name=name,
             n_categories=counts.height,
             n_kept=limit,
@@ -94,32 +94,32 @@ def infer_schema(
         for name, counts in categories.items()
         if counts.height > limit
     ]
-    return schema, dropped, kept
+    return schema, dropped, truncated
 
 
 def is_double(column: pl.Series) -> bool:
-    """Whether float32 would lose digits that tell a column's values apart."""
+    """Whether float32 cannot represent the differences between a column's values."""
     values = column.cast(pl.Float64).to_numpy()
     if column.null_count():
         values = values[~np.isnan(values)]
     if not len(values):
         return False
-    with np.errstate(over="ignore"):  # of numbers in a column that is checked later
+    with np.errstate(over="ignore"):  # large numbers are refused later
         lost = np.abs(values - values.astype("f4").astype("f8")).max()
-    return bool(lost > LOST * values.std())
+    return bool(lost > _LOST * values.std())
 
 
 def identifier(column: pl.Series) -> str:
-    """Why a typed text column tells no rows of other tables; empty where it may."""
+    """Why a typed text column is an identifier; empty if it is not."""
     if column.dtype != pl.String or len(column) < FEW_ROWS:
         return ""
     if column.null_count() == 0 and column.n_unique() == len(column):
-        return "has another text in every row, as an identifier has"
+        return "has a different text in every row, like an identifier"
     return ""
 
 
 def numbers_the_rows(column: pl.Series) -> bool:
-    """Whether whole numbers count the rows from 0 or 1, in any order."""
+    """Whether the values are the row numbers from 0 or 1, in any order."""
     if not column.dtype.is_integer() or column.null_count() or len(column) < 2:
         return False
     low, high = column.min(), column.max()
@@ -127,8 +127,8 @@ def numbers_the_rows(column: pl.Series) -> bool:
     return is_range and column.n_unique() == len(column)
 
 
-def _features(table: Table, data: DataConfig) -> tuple[list[str], list[Dropped]]:
-    """Names of the feature columns, in the table's order, and of those left out unasked."""
+def _features(table: Table, data: DataConfig) -> tuple[list[str], list[DroppedColumn]]:
+    """Names of the feature columns in the table's order, and the columns dropped by default."""
     frame = table.frame
     given = set(frame.columns)
     for key in ("drop", "numeric", "categorical", "dates"):
@@ -159,22 +159,22 @@ def _features(table: Table, data: DataConfig) -> tuple[list[str], list[Dropped]]
             if name in named:
                 continue
             if why := identifier(column):
-                dropped.append(Dropped(name=name, why=why, key="categorical"))
+                dropped.append(DroppedColumn(name=name, why=why, key="categorical"))
             elif name == first and first in NAMELESS and numbers_the_rows(column):
-                why = "has no name and numbers the rows"
-                dropped.append(Dropped(name=name, why=why, key="numeric"))
+                why = "has no name and holds row numbers"
+                dropped.append(DroppedColumn(name=name, why=why, key="numeric"))
     gone = {each.name for each in dropped}
     if len(gone) == len(features):
         each = dropped[0]
         raise DataError(
             f'{data.source}: has no feature column to learn from: "{each.name}" {each.why}; '
-            f"name it in data.{each.key} to take it all the same"
+            f"name it in data.{each.key} to use it"
         )
     return [column.name for column in features if column.name not in gone], dropped
 
 
 def _kind(table: Table, data: DataConfig, name: str) -> Kind:
-    """What a feature column holds; in a table of format 1 the study says so besides its type."""
+    """The kind of a feature column; in table format 1 the study may declare another."""
     kind = table.readers[name].kind
     if table.format == 1 and name in (*data.numeric, *data.categorical):
         kind = "category" if name in data.categorical else "number"
@@ -182,19 +182,19 @@ def _kind(table: Table, data: DataConfig, name: str) -> Kind:
 
 
 def _telling(table: Table, names: list[str]) -> dict[str, Reader]:
-    """Readers that say more than their column's kind."""
+    """Readers that are not the usual one of their kind."""
     readers = {name: table.readers[name] for name in names}
     return {name: reader for name, reader in readers.items() if reader not in USUAL}
 
 
 def _counted(text: pl.Series) -> pl.DataFrame:
-    """The values of a text column, the most frequent first."""
+    """The values of a text column and their counts, the most frequent first."""
     counts = text.rename("value").value_counts()
     return counts.sort(["count", "value"], descending=[True, False])
 
 
 def _cycles(column: pl.Series, reader: Reader) -> tuple[Cycle, ...]:
-    """The cycles that the times of a column go through at least twice."""
+    """The cycles that a column of times spans at least twice."""
     times = column.drop_nulls().cast(pl.Int64)
     if reader.order == "time":
         return ("day",)

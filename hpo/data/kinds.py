@@ -1,19 +1,19 @@
-"""Which kind of values each column of a table holds, and how its cells are to be read.
+"""Choose the reader of each column: whether it holds numbers, dates or categories.
 
-Decided once, from all cells of the table that a study is created on. What two readings fit equally
-well is refused with both, never guessed.
+Readers are chosen once, from all cells of the table that a study is created on. A column whose
+cells can be read in two ways is refused with both readings; nothing is guessed.
 """
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 
 import polars as pl
 
 from hpo.config.errors import DataError
 from hpo.config.parsing import format_value
 from hpo.config.trial import DataConfig
-from hpo.data.ambiguity import Choice, Example, settle
-from hpo.data.cells import NumberFormat, dressed_numbers, parse_times, undressed
+from hpo.data.ambiguity import Choice, resolve_ambiguities
+from hpo.data.cells import NumberFormat, parse_number_parts, parse_times, split_number
 from hpo.data.plain import CODE, GROUP, plain_readers
 from hpo.data.reader import (
     EXACT,
@@ -24,51 +24,51 @@ from hpo.data.reader import (
     Reader,
     is_usable,
     nan_as_null,
-    present,
-    typed_text,
 )
-from hpo.data.tally import N_SAMPLE, Tally
+from hpo.data.text_column import N_SAMPLE, TextColumn
 
-N_CODES = 3
-"""So many words of letters with digits, such as V45, make a column of numbers one of codes."""
+_CATEGORY = Reader(kind="category")
 
-FEW = 3
-"""So many different numbers may have three digits after their points by chance."""
+_LIKELY = 0.4
+"""Minimum share of numbers or dates in a sample before a whole column is tried as such. At least
+half of the cells of such a column are numbers or dates."""
 
-LIKELY = 0.4
-"""A whole column of text is tried as numbers or dates if this share of a sample is. In a column of
-either, half of all cells are at least."""
+_N_CODES = 3
+"""Minimum number of words of letters and digits (V45) that make a column of numbers codes."""
 
-SHORTEST_DAY = len("2024-2-3")
-DOTTED = r"^[0-9]{1,2}\.[0-9]{1,2}\.[0-9]{4}"
-"""Dates that are written so have the day first."""
+_FEW = 3
+"""Up to this many different numbers may have three digits after the point by chance."""
 
-FORMATS = tuple(
-    NumberFormat(decimal=decimal, thousands=thousands)
-    for decimal, thousands in (
-        (".", ""),
-        (".", ","),
-        (",", ""),
-        (",", "."),
-        (".", " "),
-        (",", " "),
-        (".", "'"),
-        (",", "'"),
-    )
+_SHORTEST_DAY = len("2024-2-3")
+_DOTTED = r"^[0-9]{1,2}\.[0-9]{1,2}\.[0-9]{4}"
+"""Dates written with dots have the day first."""
+
+_WHOLE = r"^[+-]?(0|[1-9][0-9]*)(\.0*)?$"
+
+_MARKS = (
+    (".", ""),
+    (".", ","),
+    (",", ""),
+    (",", "."),
+    (".", " "),
+    (",", " "),
+    (".", "'"),
+    (",", "'"),
 )
-"""In the order of preference, where several read the same cells as the same numbers."""
+"""Decimal mark and thousands separator. The first pair wins if several give the same numbers."""
 
 
 def choose_readers(frame: pl.DataFrame, data: DataConfig, where: str) -> dict[str, Reader]:
-    """A reader for each column that holds numbers, text or times.
+    """Choose a reader for each column of numbers, text or times.
 
     Args:
         frame: cells as text, or typed values.
-        data: what the study says of its columns.
+        data: the study's `[data]`.
         where: the table's name, which opens each message.
 
     Raises:
-        DataError: a column's cells can be read in two ways; names both and the key that decides.
+        DataError: a column's cells can be read in two ways; the message names both and the key that
+            decides.
     """
     if data.target in data.drop:
         raise DataError(f"{where}: data.drop names the target {format_value(data.target)}")
@@ -84,17 +84,22 @@ def choose_readers(frame: pl.DataFrame, data: DataConfig, where: str) -> dict[st
         name: plain[name] if name in plain else chooser.choose(column)
         for name, column in columns.items()
     }
-    return settle(choices, columns, data, where)
+    return resolve_ambiguities(choices, columns, data, where)
+
+
+def missing_words(data: DataConfig) -> tuple[str, ...]:
+    """Words that mean a missing value in a text file."""
+    return MISSING if data.missing is None else tuple(dict.fromkeys(("", *data.missing)))
 
 
 class _Chooser:
-    """Chooses readers column by column."""
+    """Chooses a reader for one column at a time."""
 
     def __init__(self, data: DataConfig, where: str) -> None:
         self._data = data
         self._missing = missing_words(data)
         self._where = where
-        self._kinds: dict[str | None, Kind] = {
+        self._declared: dict[str | None, Kind] = {
             **dict.fromkeys(data.dates, "date"),
             **dict.fromkeys((*data.categorical, data.split.column), "category"),
             **dict.fromkeys(data.numeric, "number"),
@@ -102,78 +107,174 @@ class _Chooser:
         }
 
     def plain(self, columns: Sequence[pl.Series]) -> dict[str, Choice]:
-        """What `choose` would give for columns that are plain, as most are in a wide table."""
+        """The same as `choose` for the plain columns, which are most columns of a wide table."""
         data = self._data
         if data.decimal == "," or data.thousands or data.date_order is not None:
             return {}
-        settled = {*self._kinds, data.target}
+        settled = {*self._declared, data.target}
         texts = [c for c in columns if c.dtype == pl.String and c.name not in settled]
         readers = plain_readers(texts, self._missing)
         return {name: Choice(reader=reader) for name, reader in readers.items()}
 
     def choose(self, column: pl.Series) -> Choice:
-        name, data = column.name, self._data
-        forced = self._kinds.get(name)
-        if column.dtype in TEXTS:
-            return self._choose_text(column, forced)
-        if forced == "date" and column.dtype.is_numeric():
-            found = self._choose_text(typed_text(nan_as_null(column)), forced)
-            return Choice(reader=replace(found.reader, order="compact"))
-        self._check_forced(column, forced)
-        if forced == "category":
-            return Choice(reader=_category(typed=column))
-        if column.dtype.is_temporal() and column.dtype != pl.Duration:
-            order = "time" if column.dtype == pl.Time else "ymd"
-            is_label = name == data.target and data.task in ("binary", "multiclass")
-            kind: Kind = "category" if is_label else "date"
-            return Choice(reader=Reader(kind=kind, order=order))
-        if forced != "number" and _is_beyond_float64(column):
-            return Choice(reader=Reader(kind="category", whole=True))
-        return Choice(reader=Reader(boolean=column.dtype == pl.Boolean))
+        kind = self._declared.get(column.name)
+        if column.dtype in TEXTS or (kind == "date" and column.dtype.is_numeric()):
+            return self._choose_text(TextColumn(column, self._missing, kind))
+        return Choice(reader=self._typed_reader(column, kind))
 
-    def _check_forced(self, column: pl.Series, forced: Kind | None) -> None:
-        """Refuse typed values of another kind than the study says."""
+    def _is_label(self, name: str) -> bool:
+        return name == self._data.target and self._data.task in ("binary", "multiclass")
+
+    def _typed_reader(self, column: pl.Series, kind: Kind | None) -> Reader:
+        """The reader of typed values.
+
+        Raises:
+            DataError: the study declares another kind.
+        """
         name, is_time = column.name, column.dtype.is_temporal() and column.dtype != pl.Duration
-        key, said = ("dates", "dates") if forced == "date" else ("numeric", "numbers")
-        is_wrong = is_time if forced == "number" else forced == "date" and not is_time
+        key, said = ("dates", "dates") if kind == "date" else ("numeric", "numbers")
+        is_wrong = is_time if kind == "number" else kind == "date" and not is_time
         if is_wrong and name in getattr(self._data, key) and column.dtype != pl.Null:
             raise DataError(
                 f"{self._where}: column {format_value(name)} must hold {said}, as data.{key} says, "
                 f"but holds {column.dtype}"
             )
+        if kind == "category":
+            return _typed_category(column)
+        if is_time:
+            order = "time" if column.dtype == pl.Time else "ymd"
+            return Reader(kind="category" if self._is_label(name) else "date", order=order)
+        if kind != "number" and _is_beyond_float64(column):
+            return Reader(kind="category", whole=True)
+        return Reader(boolean=column.dtype == pl.Boolean)
 
-    def _choose_text(self, column: pl.Series, forced: Kind | None) -> Choice:
-        name, data = column.name, self._data
-        cells = present(column, self._missing)
-        known = cells.drop_nulls()
-        if name == data.target and data.task in ("binary", "multiclass"):
+    def _choose_text(self, column: TextColumn) -> Choice:
+        """The choice of the first rule that applies."""
+        for rule in (self._settled, self._program_numbers, self._numbers, self._dates):
+            if (choice := rule(column)) is not None:
+                return choice
+        if column.kind is not None:
+            raise self._unread(column)
+        return Choice(reader=_CATEGORY)
+
+    def _settled(self, column: TextColumn) -> Choice | None:
+        """Labels, declared categories, empty columns, and columns of true and false."""
+        known, kind = column.known, column.kind
+        if self._is_label(column.name):
             return Choice(reader=_label_reader(known))
-        if forced == "category":
-            return Choice(reader=_category(text=known))
+        if kind == "category":
+            return Choice(reader=_text_category(known))
         if known.is_empty():
-            return Choice(reader=Reader(kind=forced or "number", order="ymd" * (forced == "date")))
-        if forced != "date" and _are_truths(known):
-            is_label = name == data.target and forced is None
-            return Choice(reader=Reader(kind="category") if is_label else Reader(boolean=True))
-        if forced != "date":
-            plain = nan_as_null(known.cast(pl.Float64, strict=False))
-            if plain.null_count() == 0:
-                return self._plain(cells, known, plain, forced)
-        tally = Tally(cells)
-        found: Choice | None = None
-        if forced != "date":
-            found = self._numbers(tally, forced)
-        if found is None and forced != "number":
-            found = self._dates(tally, forced)
-        if found is None and forced is not None:
-            raise self._unread(cells, forced)
-        return found or Choice(reader=_category())
+            order = "compact" if column.is_typed else "ymd"
+            return Choice(reader=Reader(kind=kind or "number", order=order * (kind == "date")))
+        if kind != "date" and _are_truths(known):
+            is_target = column.name == self._data.target and kind is None
+            return Choice(reader=_CATEGORY if is_target else Reader(boolean=True))
+        return None
 
-    def _unread(self, cells: pl.Series, forced: Kind) -> DataError:
-        """No cell of a column is of the kind that the study gives it."""
-        data, name = self._data, cells.name
+    def _program_numbers(self, column: TextColumn) -> Choice | None:
+        """Numbers as programs write them, unless they are codes."""
+        known, kind = column.known, column.kind
+        if kind == "date":
+            return None
+        numbers = nan_as_null(known.cast(pl.Float64, strict=False))
+        if numbers.null_count():
+            return None
+        if kind is None and known.str.contains(CODE).any():
+            return Choice(reader=_CATEGORY)
+        if kind is None and _has_long_integers(known, numbers):
+            return Choice(reader=Reader(kind="category", whole=True))
+        usual = Choice(reader=Reader())
+        if self._data.thousands == "":
+            return usual
+        if self._data.decimal == "," or self._data.thousands == ".":
+            return self._numbers(column) or usual
+        is_group = known.str.contains(GROUP)
+        is_whole = ~known.str.contains(".", literal=True)
+        if not is_group.any() or not (is_group | is_whole).all():
+            return usual
+        # Programs write 5.000 beside 1.234, people write 950.
+        is_small = numbers.filter(is_whole).abs() < 1000
+        by_hand = len(is_small) and is_small.all() and known.filter(is_group).n_unique() > _FEW
+        return Choice(
+            reader=Reader(),
+            rival=Reader(written=NumberFormat(decimal=",", thousands=".")),
+            example=column.first(column.distinct.str.contains(GROUP)),
+            evidence="," if by_hand else "",
+        )
+
+    def _numbers(self, column: TextColumn) -> Choice | None:
+        """Numbers as people write them, if nearly all cells are such numbers."""
+        data, kind = self._data, column.kind
+        if kind == "date":
+            return None
+        if kind is None:
+            n_likely = split_number(column.sample)["digits"].count()
+            if n_likely < _LIKELY * len(column.sample):
+                return None
+        parts = split_number(column.distinct)
+        affixes = _percent_or_currency(parts, column)
+        allowed = [
+            replace(affixes, decimal=decimal, thousands=thousands)
+            for decimal, thousands in _MARKS
+            if data.decimal in (None, decimal)
+            and (data.thousands is None or thousands in ("", data.thousands))
+            and decimal != data.thousands
+        ]
+        read = {written: parse_number_parts(parts, written) for written in allowed}
+        counts = {written: column.count(values.is_not_null()) for written, values in read.items()}
+        best = max(counts.values())
+        if best == 0 or (kind is None and not _are_numbers(column, parts, best)):
+            return None
+        first, *others = [written for written in allowed if counts[written] == best]
+        for other in others:
+            differs = (read[first] != read[other]).fill_null(value=False)
+            if differs.any():
+                rival = Reader(written=other)
+                example = column.first(differs)
+                return Choice(reader=Reader(written=first), rival=rival, example=example)
+        marked = column.distinct.str.contains(first.decimal, literal=True)
+        # Points between thousands show that commas are decimal, and the other way round.
+        shows = first.thousands in (".", ",") or (marked & read[first].is_not_null()).any()
+        return Choice(reader=Reader(written=first), evidence=first.decimal if shows else "")
+
+    def _dates(self, column: TextColumn) -> Choice | None:
+        """Dates or times, if nearly all cells are such."""
+        kind, wanted = column.kind, self._data.date_order
+        if kind == "number":
+            return None
+        orders = ["ymd", "dmy", "mdy", "time"]
+        if wanted is not None:
+            orders = list(dict.fromkeys(("ymd", wanted, "time")))
+        if column.is_typed:
+            orders = ["compact"]
+        elif kind == "date":
+            orders.append("compact")
+        else:
+            orders = _likely(orders, column.sample)
+        read = {order: parse_times(column.distinct, order) for order in orders}
+        counts = {order: column.count(values.is_not_null()) for order, values in read.items()}
+        best = max(counts.values(), default=0)
+        if best == 0 or (kind is None and not column.is_nearly_all(best)):
+            return None
+        first, *others = [order for order in orders if counts[order] == best]
+        if wanted in others and not read[wanted].equals(read[first]):
+            first, others = wanted, []
+        if first == "ymd" and column.distinct.str.contains(_DOTTED).any():
+            first, others = "dmy", []  # so that a note mentions it
+        reader = Reader(kind="date", order=first)
+        if first == "dmy" and "mdy" in others:
+            differs = (read["dmy"] != read["mdy"]).fill_null(value=False)
+            if differs.any():
+                rival = Reader(kind="date", order="mdy")
+                return Choice(reader=reader, rival=rival, example=column.first(differs))
+        return Choice(reader=reader, evidence=first if first in ("dmy", "mdy") else "")
+
+    def _unread(self, column: TextColumn) -> DataError:
+        """The error for a column without a cell of the kind that the study declares."""
+        data, name = self._data, column.name
         what, key, marks = "dates", "dates", ["date_order"]
-        if forced == "number":
+        if column.kind == "number":
             what, marks = "numbers", ["decimal", "thousands"]
             key = "numeric" if name in data.numeric else "task"
         given = {mark: getattr(data, mark) for mark in marks}
@@ -183,181 +284,82 @@ class _Chooser:
             if sign is not None
         ]
         by = f" with {' and '.join(said)}" if said else ""
-        row = int(cells.is_not_null().arg_true()[0])
+        first = column.first(column.distinct.is_not_null())
         return DataError(
             f'{self._where}: column "{name}" must hold {what}, as data.{key} says, but row '
-            f"{row + 1:,} holds {format_value(cells[row])} and no other reads as one{by}"
+            f"{first.row:,} holds {format_value(first.cell)} and no other reads as one{by}"
         )
 
-    def _plain(
-        self, cells: pl.Series, known: pl.Series, plain: pl.Series, forced: Kind | None
-    ) -> Choice:
-        """Numbers as programs write them, unless they are codes."""
-        if forced is None and known.str.contains(CODE).any():
-            return Choice(reader=_category())
-        if forced is None and _has_long_integers(known, plain):
-            return Choice(reader=Reader(kind="category", whole=True))
-        if self._data.thousands == "":
-            return Choice(reader=Reader())
-        if self._data.decimal == "," or self._data.thousands == ".":
-            found = self._numbers(Tally(cells), forced)
-            return found or Choice(reader=Reader())
-        is_group = known.str.contains(GROUP)
-        is_whole = ~known.str.contains(".", literal=True)
-        if is_group.any() and (is_group | is_whole).all():
-            grouped = Reader(written=NumberFormat(decimal=",", thousands="."))
-            example = _example(cells, known.filter(is_group)[0])
-            # Programs write 5.000 beside 1.234, people 950.
-            is_small = plain.filter(is_whole).abs() < 1000
-            by_hand = len(is_small) and is_small.all() and known.filter(is_group).n_unique() > FEW
-            evidence = "," if by_hand else ""
-            return Choice(reader=Reader(), rival=grouped, example=example, evidence=evidence)
-        return Choice(reader=Reader())
 
-    def _numbers(self, tally: Tally, forced: Kind | None) -> Choice | None:
-        """A reader of numbers, if nearly all cells are."""
-        data = self._data
-        if forced is None:
-            n_likely = undressed(tally.sample)["digits"].count()
-            if n_likely < LIKELY * len(tally.sample):
-                return None
-        parts = undressed(tally.values)
-        dress = _dress(parts, tally)
-        allowed = [
-            replace(written, percent=dress.percent, currency=dress.currency)
-            for written in FORMATS
-            if data.decimal in (None, written.decimal)
-            and (data.thousands is None or written.thousands in ("", data.thousands))
-            and written.decimal != data.thousands
-        ]
-        read = {written: dressed_numbers(parts, written) for written in allowed}
-        shares = {written: tally.count(values.is_not_null()) for written, values in read.items()}
-        best = max(shares.values())
-        if best == 0 or (forced is None and not self._are_numbers(tally, parts, best)):
-            return None
-        first, *others = [written for written in allowed if shares[written] == best]
-        marked = tally.values.str.contains(first.decimal, literal=True)
-        for other in others:
-            differs = (read[first] != read[other]).fill_null(value=False)
-            if differs.any():
-                example = tally.first(differs)
-                rival = Reader(written=other)
-                return Choice(reader=Reader(written=first), rival=rival, example=example)
-        # Points that part thousands show that commas are decimal, and the other way round.
-        shows = first.thousands in (".", ",") or (marked & read[first].is_not_null()).any()
-        return Choice(reader=Reader(written=first), evidence=first.decimal if shows else "")
-
-    def _are_numbers(self, tally: Tally, parts: pl.DataFrame, n_read: int) -> bool:
-        if not tally.is_nearly_all(n_read):
-            return False
-        words = tally.values
-        if words.str.contains(r"^[+-]?0[0-9]+$").any():
-            return False
-        is_code = words.str.contains(r"^[\w./-]*([A-Za-z][\w./-]*[0-9]|[0-9][\w./-]*[A-Za-z])")
-        is_code &= parts.to_series(4).is_null()
-        is_repeated = len(words) * 4 <= tally.n
-        return not (is_repeated and int(is_code.sum()) >= N_CODES)
-
-    def _dates(self, tally: Tally, forced: Kind | None) -> Choice | None:
-        """A reader of dates or times, if nearly all cells are."""
-        orders = ["ymd", "dmy", "mdy", "time"]
-        if self._data.date_order is not None:
-            orders = list(dict.fromkeys(("ymd", self._data.date_order, "time")))
-        if forced == "date":
-            orders.append("compact")
-        else:
-            orders = _likely(orders, tally.sample)
-        read = {order: parse_times(tally.values, order) for order in orders}
-        shares = {order: tally.count(values.is_not_null()) for order, values in read.items()}
-        best = max(shares.values(), default=0)
-        if best == 0 or (forced is None and not tally.is_nearly_all(best)):
-            return None
-        first, *others = [order for order in orders if shares[order] == best]
-        if self._data.date_order in others and not read[self._data.date_order].equals(read[first]):
-            first, others = self._data.date_order, []
-        if first == "ymd" and tally.values.str.contains(DOTTED).any():
-            first, others = "dmy", []  # so that it is said
-        reader = Reader(kind="date", order=first)
-        if first == "dmy" and "mdy" in others:
-            differs = (read["dmy"] != read["mdy"]).fill_null(value=False)
-            if differs.any():
-                rival = Reader(kind="date", order="mdy")
-                return Choice(reader=reader, rival=rival, example=tally.first(differs))
-        return Choice(reader=reader, evidence=first if first in ("dmy", "mdy") else "")
+def _are_numbers(column: TextColumn, parts: pl.DataFrame, n_read: int) -> bool:
+    """Whether a column of this many readable numbers holds numbers, and no codes."""
+    if not column.is_nearly_all(n_read):
+        return False
+    words = column.distinct
+    if words.str.contains(r"^[+-]?0[0-9]+$").any():
+        return False
+    is_code = words.str.contains(r"^[\w./-]*([A-Za-z][\w./-]*[0-9]|[0-9][\w./-]*[A-Za-z])")
+    is_code &= parts["digits"].is_null()
+    is_repeated = len(words) * 4 <= len(column.known)
+    return not (is_repeated and int(is_code.sum()) >= _N_CODES)
 
 
 def _likely(orders: list[str], sample: pl.Series) -> list[str]:
-    """The orders in which most cells of a sample are times."""
+    """The orders in which many cells of a sample are times."""
     if not sample.str.contains(r"[0-9][0-9]").any():
         return []
     return [
         order
         for order in orders
-        if len(sample) - parse_times(sample, order).null_count() >= LIKELY * len(sample)
+        if len(sample) - parse_times(sample, order).null_count() >= _LIKELY * len(sample)
     ]
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Dress:
-    percent: bool
-    currency: str
-
-
-def _dress(parts: pl.DataFrame, tally: Tally) -> _Dress:
-    """Whether most numbers are percentages, and their most frequent currency."""
+def _percent_or_currency(parts: pl.DataFrame, column: TextColumn) -> NumberFormat:
+    """Percent if most numbers are percentages, else the most frequent currency."""
     before, after = parts["before"], parts["after"]
     is_percent = (after == "%").fill_null(value=False)
-    n_numbers = tally.count(parts["digits"].is_not_null())
+    if 2 * column.count(is_percent) > column.count(parts["digits"].is_not_null()):
+        return NumberFormat(percent=True)
     marks = before.fill_null(after)
     named = {mark for mark in marks.drop_nulls().unique() if mark != "%"}
-    counts = {mark: tally.count((marks == mark).fill_null(value=False)) for mark in sorted(named)}
-    percent = 2 * tally.count(is_percent) > n_numbers
-    currency = max(counts, key=lambda mark: counts[mark]) if counts and not percent else ""
-    return _Dress(percent=percent, currency=currency)
+    counts = {mark: column.count((marks == mark).fill_null(value=False)) for mark in sorted(named)}
+    return NumberFormat(currency=max(counts, key=lambda mark: counts[mark]) if counts else "")
 
 
-def _example(cells: pl.Series, cell: str) -> Example:
-    row = (cells == cell).arg_max()
-    return Example(cell=cell, row=0 if row is None else row + 1)
+def _typed_category(column: pl.Series) -> Reader:
+    """The reader of typed values that are declared to be categories."""
+    if column.dtype in (pl.Date, pl.Datetime):
+        return Reader(kind="category", order="ymd")
+    is_whole = column.dtype.is_integer()
+    if column.dtype.is_float():
+        known = nan_as_null(column).drop_nulls()
+        is_whole = bool((known == known.floor()).all())
+    return Reader(kind="category", whole=is_whole)
 
 
-def missing_words(data: DataConfig) -> tuple[str, ...]:
-    """Words that are missing values in a text file."""
-    return MISSING if data.missing is None else tuple(dict.fromkeys(("", *data.missing)))
-
-
-def _category(*, text: pl.Series | None = None, typed: pl.Series | None = None) -> Reader:
-    """A reader of categories; of declared ones it is looked whether they are whole or dates."""
-    if typed is not None:
-        is_time = typed.dtype in (pl.Date, pl.Datetime)
-        is_whole = typed.dtype.is_integer() or (
-            typed.dtype.is_float() and _all(nan_as_null(typed), lambda x: x == x.floor())
-        )
-        return Reader(kind="category", whole=is_whole, order="ymd" if is_time else "")
-    if text is None or text.is_empty():
-        return Reader(kind="category")
-    if _all(text, lambda cells: cells.str.contains(r"^[+-]?(0|[1-9][0-9]*)(\.0*)?$")):
+def _text_category(known: pl.Series) -> Reader:
+    """The reader of text that is declared to be categories: words, whole numbers or dates."""
+    if known.is_empty():
+        return _CATEGORY
+    if known.str.contains(_WHOLE).all():
         return Reader(kind="category", whole=True)
-    if text.str.len_chars().min() < SHORTEST_DAY:  # type: ignore[operator]
-        return Reader(kind="category")  # 2024.1 and 2024.10 are no months, but versions
-    if parse_times(text.head(N_SAMPLE), "ymd").null_count() == 0:
-        is_time = parse_times(text, "ymd").null_count() == 0
+    if known.str.len_chars().min() < _SHORTEST_DAY:  # type: ignore[operator]
+        return _CATEGORY  # 2024.1 and 2024.10 are versions, not months
+    if parse_times(known.head(N_SAMPLE), "ymd").null_count() == 0:
+        is_time = parse_times(known, "ymd").null_count() == 0
         return Reader(kind="category", order="ymd" if is_time else "")
-    return Reader(kind="category")
+    return _CATEGORY
 
 
 def _label_reader(known: pl.Series) -> Reader:
-    """A reader of class labels: numbers where that loses nothing of how they are written."""
+    """The reader of class labels: numbers if distinct labels stay distinct as numbers."""
     numbers = known.cast(pl.Float64, strict=False).fill_nan(None)
     is_number = numbers.null_count() == 0 and not known.str.contains(CODE).any()
     if known.is_empty() or not is_number or _has_long_integers(known, numbers):
-        return Reader(kind="category")
-    is_told_apart = numbers.n_unique() == known.n_unique() or _are_whole(known)
-    return Reader(kind="number" if is_told_apart else "category")
-
-
-def _are_whole(cells: pl.Series) -> bool:
-    return bool(cells.str.contains(r"^[+-]?[0-9]+(\.0*)?$").all())
+        return _CATEGORY
+    is_distinct = numbers.n_unique() == known.n_unique() or known.str.contains(_WHOLE).all()
+    return Reader() if is_distinct else _CATEGORY
 
 
 def _has_long_integers(cells: pl.Series, numbers: pl.Series) -> bool:
@@ -367,18 +369,15 @@ def _has_long_integers(cells: pl.Series, numbers: pl.Series) -> bool:
 
 
 def _is_beyond_float64(column: pl.Series) -> bool:
-    if not column.dtype.is_integer() or column.is_empty():
+    """Whether some integers are not exact in float64."""
+    if not column.dtype.is_integer():
         return False
-    ends: Iterable[int | None] = (column.min(), column.max())  # type: ignore[assignment]
+    ends: tuple[int | None, int | None] = (column.min(), column.max())  # type: ignore[assignment]
     return any(end is not None and abs(end) > EXACT for end in ends)
 
 
 def _are_truths(known: pl.Series) -> bool:
-    """Whether all cells say true or false."""
+    """Whether all cells are true or false."""
     if known[0].lower() not in TRUTHS:
         return False
     return bool(known.str.to_lowercase().is_in(list(TRUTHS)).all())
-
-
-def _all(column: pl.Series, holds: Callable[[pl.Series], pl.Series]) -> bool:
-    return bool(holds(column.drop_nulls()).all())

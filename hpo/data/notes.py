@@ -1,4 +1,4 @@
-"""What was taken otherwise than a person might expect of a table, a sentence each."""
+"""Notes: sentences on what a person might not expect in the reading of a table."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -7,33 +7,33 @@ from typing import Literal
 import numpy as np
 import polars as pl
 
-from hpo.config.parsing import format_value
+from hpo.config.parsing import format_list, format_value
 from hpo.config.trial import DataConfig
 from hpo.data.doubts import doubts
-from hpo.data.reader import Reader, attempt_numbers
+from hpo.data.reader import Reader, try_read_numbers
 from hpo.data.schema import TableSchema
 from hpo.data.split import Split
 from hpo.data.table import Table, odd_cells
 from hpo.data.target import text_of
 
-MAX_WORDS = 3
-"""Odd cells of a column that are listed."""
+_MAX_WORDS = 3
+"""Maximum number of odd cells listed for a column."""
 
-MAX_COLUMNS = 5
-"""Columns that are listed where several are alike."""
+_MAX_COLUMNS = 5
+"""Maximum number of columns or classes listed in a note."""
 
-MIN_REPEATS = 2.0
-"""So many rows a value, on average, make a column that may name groups."""
+_MIN_REPEATS = 2.0
+"""Minimum mean number of rows per value in a column that may name groups."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Dropped:
-    """A column that is left out unasked.
+class DroppedColumn:
+    """A feature column that is dropped although the study does not say so.
 
     Attributes:
-        name: the column's.
-        why: it is left out.
-        key: of `[data]`, by which the study takes it all the same.
+        name: the column's name.
+        why: the reason.
+        key: the key of `[data]` that keeps the column.
     """
 
     name: str
@@ -42,13 +42,14 @@ class Dropped:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Kept:
-    """A text column of which only the most frequent categories are told apart.
+class TruncatedColumn:
+    """A text column with more categories than `data.max_categories`.
 
     Attributes:
-        n_categories: that training saw.
-        n_kept: that are told apart.
-        share: of the training rows that hold one of those.
+        name: the column's name.
+        n_categories: the number of categories in the training part.
+        n_kept: the number of most frequent categories that are encoded.
+        share: the share of training rows with an encoded category.
     """
 
     name: str
@@ -62,15 +63,15 @@ def notes_on(
     data: DataConfig,
     split: Split,
     schema: TableSchema,
-    dropped: Sequence[Dropped],
-    kept: Sequence[Kept],
+    dropped: Sequence[DroppedColumn],
+    truncated: Sequence[TruncatedColumn],
 ) -> tuple[str, ...]:
-    """Every note on a table that is trained on."""
+    """All notes on a table to train on."""
     return (
         *reading_notes(table, data),
         *_dropped(dropped),
-        *_kept(kept),
-        *_positive(table, data, schema),
+        *_truncated(truncated),
+        *filter(None, [positive_note(table, data, schema)]),
         *_absent(table, split, schema),
         *_repeated(table, split, schema),
         *_groups(table, data, schema),
@@ -78,7 +79,7 @@ def notes_on(
 
 
 def reading_notes(table: Table, data: DataConfig) -> list[str]:
-    """How the cells of a table were read, where a person might not expect it."""
+    """Notes on how the cells of a table are read."""
     dropped = set(data.drop)
     readers = {name: reader for name, reader in table.readers.items() if name not in dropped}
     return [
@@ -91,10 +92,10 @@ def reading_notes(table: Table, data: DataConfig) -> list[str]:
 
 
 def prediction_notes(schema: TableSchema, frame: pl.DataFrame) -> list[str]:
-    """What rows hold that counts as missing or as unseen, where that is no missing value.
+    """Notes on cells to predict from that unexpectedly count as missing or as unseen.
 
     Args:
-        schema: that they were encoded by.
+        schema: the model's schema.
         frame: the raw rows.
     """
     return [*_odd_numbers(schema, frame), *_unseen(schema, frame)]
@@ -103,7 +104,7 @@ def prediction_notes(schema: TableSchema, frame: pl.DataFrame) -> list[str]:
 def _odd_numbers(schema: TableSchema, frame: pl.DataFrame) -> Iterable[str]:
     columns = [frame[name] for name in schema.numbers]
     readers = [schema.reader(name) for name in schema.numbers]
-    read, places = attempt_numbers(columns, readers, schema.missing)
+    read, places = try_read_numbers(columns, readers, schema.missing)
     n_missing = dict(zip(schema.numbers, np.isnan(read).sum(axis=0).tolist(), strict=True))
     said = {*schema.numeric_missing, *(columns[place].name for place in places)}
     gaps = [name for name, n in n_missing.items() if n and name not in said]
@@ -112,18 +113,18 @@ def _odd_numbers(schema: TableSchema, frame: pl.DataFrame) -> Iterable[str]:
         cells = "1 cell is" if n == 1 else f"{n:,} cells are"
         yield (
             f"{_columns(gaps)}: {cells} missing, where training had every value: "
-            "the model takes the middle of those"
+            "the model uses the middle of the training values"
         )
     for place in places:
         column, reader = columns[place], readers[place]
-        if odd := odd_cells(*reader.attempt(column, schema.missing)):
+        if odd := odd_cells(*reader.try_read(column, schema.missing)):
             yield odd_note(column.name, replace(reader, odd=odd))
 
 
 def _unseen(schema: TableSchema, frame: pl.DataFrame) -> Iterable[str]:
     for column in schema.categorical:
         cells = frame[column.name]
-        is_unseen = schema.codes(column, cells, schema.reader(column.name)) == len(column.values)
+        is_unseen = schema.codes(column, cells) == len(column.values)
         if not is_unseen.any():
             continue
         text = text_of(cells).str.strip_chars()
@@ -138,18 +139,20 @@ def _unseen(schema: TableSchema, frame: pl.DataFrame) -> Iterable[str]:
 
 
 def odd_note(name: str, reader: Reader) -> str:
-    """Which cells among numbers or dates count as missing."""
+    """The note on cells among numbers or dates that count as missing."""
     what = "number" if reader.kind == "number" else "date"
     n = sum(odd.count for odd in reader.odd)
     listed = ", ".join(
         f"{format_value(odd.word)} in row {odd.row:,}"
         if odd.count == 1
         else f"{format_value(odd.word)} in {odd.count:,} rows, first in row {odd.row:,}"
-        for odd in reader.odd[:MAX_WORDS]
+        for odd in reader.odd[:_MAX_WORDS]
     )
-    more = len(reader.odd) - MAX_WORDS
+    more = len(reader.odd) - _MAX_WORDS
     rest = f" and {more} other words" if more > 1 else " and 1 other word" if more == 1 else ""
-    cells = f"1 cell is no {what} and counts" if n == 1 else f"{n:,} cells are no {what}s and count"
+    cells = (
+        f"1 cell is not a {what} and counts" if n == 1 else f"{n:,} cells are not {what}s and count"
+    )
     return f"column {format_value(name)}: {cells} as missing: {listed}{rest}"
 
 
@@ -159,17 +162,14 @@ def _formats(readers: dict[str, Reader]) -> Iterable[str]:
         written = reader.written
         if reader.kind != "number" or written.is_plain:
             continue
-        signs = (
-            [f"{format_value(written.decimal)} as the decimal mark"]
-            if written.decimal != "."
-            else []
-        )
-        signs += (
-            [f"{format_value(written.thousands)} between thousands"] if written.thousands else []
-        )
-        signs += [f"the currency {written.currency}"] if written.currency else []
-        signs += ["% as hundredths"] if written.percent else []
-        by_format.setdefault(" and ".join(signs), []).append(name)
+        signs = {
+            f"{format_value(written.decimal)} as the decimal mark": written.decimal != ".",
+            f"{format_value(written.thousands)} between thousands": written.thousands,
+            f"the currency {written.currency}": written.currency,
+            "% as hundredths": written.percent,
+        }
+        how = " and ".join(sign for sign, holds in signs.items() if holds)
+        by_format.setdefault(how, []).append(name)
     for how, names in by_format.items():
         yield f"{_columns(names)}: numbers are read with {how}"
 
@@ -187,37 +187,38 @@ def _date_orders(readers: dict[str, Reader]) -> Iterable[str]:
         yield f"{_columns(clocks)}: read as times of day"
 
 
-def _dropped(dropped: Sequence[Dropped]) -> Iterable[str]:
+def _dropped(dropped: Sequence[DroppedColumn]) -> Iterable[str]:
     by_reason: dict[tuple[str, str], list[str]] = {}
     for each in dropped:
         by_reason.setdefault((each.why, each.key), []).append(each.name)
     for (why, key), names in by_reason.items():
         it, them = ("each", "them") if len(names) > 1 else ("it", "it")
-        yield f"{_columns(names)}: left out, since {it} {why}; data.{key} would take {them}"
+        yield f"{_columns(names)}: dropped, because {it} {why}; data.{key} keeps {them}"
 
 
-def _kept(kept: Sequence[Kept]) -> Iterable[str]:
-    for each in kept:
+def _truncated(truncated: Sequence[TruncatedColumn]) -> Iterable[str]:
+    for each in truncated:
         yield (
-            f"column {format_value(each.name)}: of {each.n_categories:,} categories the "
-            f"{each.n_kept:,} most frequent are told apart, {each.share:.0%} of the training "
+            f"column {format_value(each.name)}: of {each.n_categories:,} categories, the "
+            f"{each.n_kept:,} most frequent are encoded, {each.share:.0%} of the training "
             "rows; the others count as unseen (data.max_categories)"
         )
 
 
-def _positive(table: Table, data: DataConfig, schema: TableSchema) -> Iterable[str]:
+def positive_note(table: Table, data: DataConfig, schema: TableSchema) -> str | None:
+    """The note on a positive class that the study does not name; None where it names it."""
     if schema.positive is None or data.positive is not None or table.format == 1:
-        return
+        return None
     text = text_of(table.frame[schema.target])
     share = int((text == schema.positive).sum()) / len(text)
-    yield (
+    return (
         f"the positive class is {format_value(schema.positive)}, with {share:.1%} of the rows; "
         "data.positive names another"
     )
 
 
 def _absent(table: Table, split: Split, schema: TableSchema) -> Iterable[str]:
-    """Classes that a part has no row of."""
+    """Classes without a row in the validation or test part."""
     if not schema.classes:
         return
     text = text_of(table.frame[schema.target])
@@ -225,25 +226,23 @@ def _absent(table: Table, split: Split, schema: TableSchema) -> Iterable[str]:
         rows = getattr(split, part).numpy()
         present = set(text[rows].unique())
         if len(rows) and (absent := [label for label in schema.classes if label not in present]):
-            listed = ", ".join(format_value(label) for label in absent[:MAX_COLUMNS])
-            rest = f" and {len(absent) - MAX_COLUMNS} more" if len(absent) > MAX_COLUMNS else ""
-            yield f"the {said} part has no row of {listed}{rest}: its metrics leave them out"
+            listed = format_list([format_value(label) for label in absent], _MAX_COLUMNS)
+            yield f"the {said} part has no row of {listed}: its metrics leave them out"
 
 
 def _repeated(table: Table, split: Split, schema: TableSchema) -> Iterable[str]:
-    """Rows of the validation or test part that training sees, too: features and target."""
+    """Validation or test rows that equal a training row in all features and the target."""
     hashes = table.frame[[*schema.columns, schema.target]].hash_rows()
     known = hashes[split.train.numpy()].unique()
     for part, said in (("val", "validation"), ("test", "test")):
         rows = getattr(split, part).numpy()
         n = int(hashes[rows].is_in(known.implode()).sum()) if len(rows) else 0
         if n:
-            stand = "stands" if n == 1 else "stand"
-            yield f"{n:,} of the {len(rows):,} {said} rows {stand} in the training part, too"
+            yield f"{n:,} of the {len(rows):,} {said} rows also occur in the training part"
 
 
 def _groups(table: Table, data: DataConfig, schema: TableSchema) -> Iterable[str]:
-    """Columns whose rows share a label wherever a value repeats."""
+    """Columns in which all rows with the same value have the same label."""
     if not schema.classes:
         return
     frame, target = table.frame, schema.target
@@ -255,7 +254,7 @@ def _groups(table: Table, data: DataConfig, schema: TableSchema) -> Iterable[str
         if name in settled or not is_exact:
             continue
         n_values = column.n_unique()
-        if n_values <= 4 * len(schema.classes) or len(column) < MIN_REPEATS * n_values:
+        if n_values <= 4 * len(schema.classes) or len(column) < _MIN_REPEATS * n_values:
             continue
         pairs = pl.DataFrame([column.alias("value"), labels.alias("label")]).n_unique()
         if pairs == n_values:
@@ -267,7 +266,5 @@ def _groups(table: Table, data: DataConfig, schema: TableSchema) -> Iterable[str
 
 
 def _columns(names: Sequence[str]) -> str:
-    listed = ", ".join(format_value(name) for name in names[:MAX_COLUMNS])
-    if len(names) > MAX_COLUMNS:
-        return f"columns {listed} and {len(names) - MAX_COLUMNS:,} more"
+    listed = format_list([format_value(name) for name in names], _MAX_COLUMNS)
     return f"columns {listed}" if len(names) > 1 else f"column {listed}"

@@ -1,10 +1,9 @@
-"""Scaling and one-hot encoding as a torch module, fitted on the training part alone.
+"""Scaling and one-hot encoding as a torch module, fitted on the training part.
 
-All that it learned lies in buffers, so that it is saved and exported with the network. It sees
-tensors only: missing numbers as NaN, categories as codes. Numbers are centred, and by mean or
-quartiles scaled, in float64: what is cast to float32 has lost no digit that tells rows apart.
-Running it takes gathers, comparisons and arithmetic, which every runtime of exported models has;
-`hpo.models.onnx` does the same in ONNX.
+The fitted values are buffers, so they are saved and exported with the network. Inputs are tensors:
+missing numbers are NaN, categories are codes. Numbers are centered and scaled in float64 before the
+cast to float32, so that rows stay distinct. The module uses only gathers, comparisons and
+arithmetic; `hpo.models.onnx` implements the same in ONNX.
 """
 
 import math
@@ -19,26 +18,25 @@ from hpo.data.schema import PERIODS, TableSchema
 
 MAX_QUANTILES = 1000
 N_TAIL = 8
-"""Knots by which the first and the last step between quantiles are refined."""
+"""Number of extra knots in the first and in the last step between quantiles."""
 
 NOISE = 1e-5
-"""Standard deviation, relative to the column's, of the noise that parts equal values where
-quantiles are fitted, so that a value that many rows share comes to the middle of their scores."""
+"""Standard deviation, relative to the column's, of the noise added before quantiles are fitted. It
+separates equal values, so that a frequent value gets the middle of its scores."""
 
-TINY = 1e-30  # in place of the distance of knots that coincide
+TINY = 1e-30  # minimum distance between knots
 
-CLIP = 5.199337582605575  # the normal score of 1 - 1e-7, where scikit-learn clips
+CLIP = 5.199337582605575  # normal score of 1 - 1e-7, where scikit-learn clips
 
 
 class Preprocessor(nn.Module):
-    """Numbers and category codes to the network's input.
+    """Converts numbers and category codes to the input features of the network.
 
-    Its features are the scaled numbers and dates, 0 where missing; then for each column that had
-    gaps in training whether it is missing here; then sine and cosine of the dates' cycles; then
-    the categories one-hot, all zeros for an unseen one; then, for each column of more than
-    `max_one_hot` categories, its code, the number of its categories for an unseen one. Dates are
-    scaled by mean and standard deviation whatever numbers are, so that later ones than training saw
-    go on in a straight line.
+    The features are, in this order: the scaled numbers and dates, 0 where missing; a missing
+    indicator for each column of `TableSchema.numeric_missing`; sine and cosine of the cycles of
+    dates; one-hot categories, all zeros for an unseen one; the code of each column with more than
+    `max_one_hot` categories, which is their number for an unseen one. Dates are always scaled by
+    mean and standard deviation, so that they extrapolate linearly.
     """
 
     knots: torch.Tensor
@@ -52,7 +50,7 @@ class Preprocessor(nn.Module):
     periods: torch.Tensor
 
     def __init__(self, schema: TableSchema, config: PreprocessingConfig) -> None:
-        """Make one that has learned nothing, with buffers of the shapes that it will have."""
+        """Create an unfitted module, whose buffers have their final shapes."""
         numeric = config.numeric
         super().__init__()
         self.numeric = numeric
@@ -84,21 +82,16 @@ class Preprocessor(nn.Module):
         self.n_others = len(gaps) + 2 * len(cycles) + self.n_categories
         self.n_features = n_numbers + self.n_others + len(self.coded)
 
-    @classmethod
-    def empty(cls, schema: TableSchema, config: PreprocessingConfig) -> "Preprocessor":
-        """One to load a saved state into."""
-        return cls(schema, config)
-
     def restore(self, state: Mapping[str, torch.Tensor]) -> None:
-        """Take over what another one of the same schema learned.
+        """Load the state of a fitted module of the same schema.
 
         Raises:
-            RuntimeError: it is of another schema.
+            RuntimeError: the state belongs to another schema.
         """
         own = {name: getattr(self, name).clone() for name in ("missing", "sizes", "offsets")}
         self.load_state_dict(state)
         if not all(torch.equal(getattr(self, name), known) for name, known in own.items()):
-            raise RuntimeError("where columns are, the schema says otherwise")
+            raise RuntimeError("the state contradicts the schema")
 
     @classmethod
     def fit(
@@ -108,15 +101,15 @@ class Preprocessor(nn.Module):
         x_cat: torch.Tensor,
         config: PreprocessingConfig,
     ) -> "Preprocessor":
-        """Learn from the training part.
+        """Fit to the training part.
 
         Args:
-            schema: the table's.
+            schema: the schema of the table.
             x_num: (rows, n_numbers) float64, missing is NaN.
             x_cat: (rows, n_categorical) int64 codes.
-            config: how numbers are scaled: `quantile` to normal scores, `standard` by mean and
-                standard deviation, `robust` by median and interquartile range, `none` not at all;
-                and which categories enter one-hot.
+            config: the scaling of numbers: `quantile` to normal scores, `standard` by mean and
+                standard deviation, `robust` by median and interquartile range, or `none`; and the
+                largest number of one-hot categories.
         """
         made, numeric = cls(schema, config), config.numeric
         fits = {
@@ -174,9 +167,9 @@ class Preprocessor(nn.Module):
         return start + share * (end - start)
 
     def _search(self, x: torch.Tensor) -> torch.Tensor:
-        """How many of its column's knots lie below each value, by binary search.
+        """The number of the column's knots below each value, by binary search.
 
-        Above the last knot it may be more than there are.
+        Beyond the last knot, the result may exceed the number of knots.
         """
         n_knots = self.knots.shape[1]
         found = torch.zeros_like(x, dtype=torch.int64)
@@ -193,7 +186,7 @@ class Preprocessor(nn.Module):
         return self.knots.t().gather(0, index)
 
     def _one_hot(self, x_cat: torch.Tensor) -> torch.Tensor:
-        """(rows, n_categories); an unseen category is written to one more column, cut off here."""
+        """One-hot categories, (rows, n_categories); a last column of unseen ones is cut off."""
         one_hot = torch.zeros(x_cat.shape[0], self.n_categories + 1, device=x_cat.device)
         columns = torch.where(x_cat < self.sizes, x_cat + self.offsets, self.n_categories)
         if self.coded:
@@ -204,7 +197,7 @@ class Preprocessor(nn.Module):
         generator = torch.Generator().manual_seed(index)
         noise = torch.randn(len(ordered), generator=generator, dtype=torch.float64)
         spread = ordered.std(correction=0) if ordered[0] < ordered[-1] else 1.0
-        # Centred: in float32 a year and its neighbour leave no room for the noise between them.
+        # Centered, because float32 years are too coarse for the noise.
         median = ordered[len(ordered) // 2]
         noisy = (ordered - median + noise * NOISE * spread).sort().values
         n_even = self.knots.shape[1] - 2 * N_TAIL
@@ -213,7 +206,7 @@ class Preprocessor(nn.Module):
 
     def _fit_standard(self, index: int, ordered: torch.Tensor) -> None:
         self.center[index] = ordered.mean()
-        # By its ends: rounding may leave a constant column a tiny deviation.
+        # Rounding may give a constant column a tiny deviation, so its ends are compared.
         self.scale[index] = ordered.std(correction=0) if ordered[0] < ordered[-1] else 1.0
 
     def _fit_robust(self, index: int, ordered: torch.Tensor) -> None:
@@ -224,12 +217,12 @@ class Preprocessor(nn.Module):
 
 
 def n_quantiles(n_rows: int) -> int:
-    """Quantiles for a column of so many training rows (Gorishniy et al. 2021)."""
+    """The number of quantiles for a number of training rows (Gorishniy et al. 2021)."""
     return max(min(n_rows // 30, MAX_QUANTILES), 10)
 
 
 def _quantiles(ordered: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
-    """Linearly interpolated; `torch.quantile` would take no more than 2**24 values."""
+    """Quantiles by linear interpolation; `torch.quantile` is limited to 2**24 values."""
     at = positions * (len(ordered) - 1)
     low = at.floor().long()
     high = (low + 1).clamp(max=len(ordered) - 1)
@@ -243,10 +236,10 @@ def _even(n_quantiles: int) -> torch.Tensor:
 
 @cache
 def _positions(n_quantiles: int) -> torch.Tensor:
-    """Cumulative probabilities of the knots: even, the outermost step halved again and again.
+    """Cumulative probabilities of the knots: evenly spaced, the outermost steps halved repeatedly.
 
-    scikit-learn takes the normal score of a probability that is linear between quantiles. Normal
-    scores bend hard at the ends, so that a straight line needs more knots there.
+    scikit-learn interpolates probabilities and then takes the normal score. This module
+    interpolates normal scores, which are strongly curved at the ends and need more knots there.
     """
     even = _even(n_quantiles)
     tail = even[1] * 0.5 ** torch.arange(N_TAIL, 0, -1, dtype=torch.float64)

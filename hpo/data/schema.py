@@ -1,6 +1,6 @@
-"""The schema of a table: what columns mean, how cells are read, and their encoding as tensors.
+"""The schema of a table: the columns, their readers, and their encoding as tensors.
 
-Owns strings: behind `encode` there are only numbers.
+Strings end here: `encode` returns only numbers.
 """
 
 import json
@@ -15,18 +15,18 @@ import polars as pl
 import torch
 
 from hpo.config.errors import DataError, InputError
-from hpo.config.parsing import format_value, parse_json
+from hpo.config.parsing import format_list, format_value, parse_json
 from hpo.config.trial import Task
 from hpo.data.cells import DAY_MICROSECONDS
 from hpo.data.reader import EXACT, MISSING, Reader, check_usable, read_numbers, read_texts
 from hpo.data.target import LabelType, labels_in, text_of
 
 FORMAT = 2
-"""Raise by one when a schema written today would be misread by yesterday's code; `from_json` then
-reads both, and a schema of the earlier number is kept under `tests/`.
+"""Version of the schema. Increase it when older code would misread a new schema; `from_json` keeps
+reading all versions, and a schema of the old version is kept under `tests/`.
 
-1: numbers in float32, texts as hpo's first readers cleaned them, the second of two classes
-positive, labels given back as text. 2: readers, dates, labels in their own type.
+1: float32 numbers, texts cleaned as in table format 1, the second of two classes positive, labels
+returned as text. 2: readers, dates, labels in their own type.
 """
 
 Cycle = Literal["day", "week", "year"]
@@ -35,25 +35,21 @@ PERIODS: dict[Cycle, float] = {
     "week": 7.0 * DAY_MICROSECONDS,
     "year": 365.2425 * DAY_MICROSECONDS,
 }
-"""Microseconds of each cycle; the year is the mean one of the Gregorian calendar."""
+"""Cycle lengths in microseconds; the year is the mean Gregorian year."""
 
-OF_FORMAT_1 = (
-    "target",
-    "task",
-    "numeric",
-    "numeric_missing",
-    "categorical",
-    "classes",
-    "n_train",
+_KEYS_OF_FORMAT_1 = (
+    *("target", "task", "numeric", "numeric_missing", "categorical", "classes", "n_train"),
 )
 
 
 class Encoded(NamedTuple):
     """Rows as tensors.
 
-    `x_num` is (rows, n_numbers) float64 with NaN for missing: numeric columns, then dates in
-    microseconds since 1970 UTC. `x_cat` is (rows, n_categorical) int64: a value's place among its
-    column's categories, or their number when training has not seen it.
+    Attributes:
+        x_num: (rows, n_numbers) float64, NaN where missing: numeric columns, then dates in
+            microseconds since 1970 UTC.
+        x_cat: (rows, n_categorical) int64: the index of the category in its column; the number of
+            categories for an unseen one.
     """
 
     x_num: torch.Tensor
@@ -62,7 +58,7 @@ class Encoded(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Categories:
-    """A text column and the values that training saw; a missing value is the text ""."""
+    """A text column and its values in the training part; "" is a missing value."""
 
     name: str
     values: tuple[str, ...]
@@ -70,7 +66,7 @@ class Categories:
 
 @dataclass(frozen=True, kw_only=True)
 class DateColumn:
-    """A column of dates or times, and the cycles of which training saw at least two."""
+    """A column of dates or times, and the cycles that occur at least twice in training."""
 
     name: str
     cycles: tuple[Cycle, ...] = ()
@@ -78,24 +74,24 @@ class DateColumn:
 
 @dataclass(frozen=True, kw_only=True)
 class TableSchema:
-    """What training and prediction must agree on.
+    """The columns and encoding that training and prediction share.
 
     Attributes:
-        target: the column that is predicted.
-        task: what kind of prediction.
-        numeric: columns of numbers.
-        numeric_missing: those of them, and of `dates`, with missing values in training.
-        categorical: columns of text, and those that the study says are such.
-        classes: labels as text in the order of the network's outputs. Of two, the second is the
-            positive one. Empty in a regression.
-        n_train: rows of the training part.
-        dates: columns of dates and times.
-        double: numeric columns, and perhaps the target, whose digits float32 would lose.
-        labels: the type in which labels are given back.
-        readers: how cells are read, by column, where a column's kind does not say all.
-        missing: words that are missing values in text.
-        notes: sentences on what was taken otherwise than a person might expect.
-        format: of the reading and the tensors; see `FORMAT`.
+        target: the target column.
+        task: the prediction task.
+        numeric: the numeric columns.
+        numeric_missing: the columns of `numeric` and `dates` with missing values in training.
+        categorical: the categorical columns.
+        classes: class labels as text in the order of the network's outputs; of two classes, the
+            second is the positive one. Empty for a regression.
+        n_train: the number of training rows.
+        dates: the columns of dates and times.
+        double: the numeric columns, and possibly the target, that float32 cannot represent.
+        labels: the type of the predicted labels.
+        readers: readers by column, where they are not the usual one of their kind.
+        missing: words that mean a missing value in text.
+        notes: sentences on what a person might not expect in the reading of the table.
+        format: the version of the schema; see `FORMAT`.
     """
 
     target: str
@@ -120,32 +116,32 @@ class TableSchema:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """Every feature column: those of `x_num`, then those of `x_cat`."""
+        """The feature columns: those of `x_num`, then those of `x_cat`."""
         return (*self.numbers, *(column.name for column in self.categorical))
 
     @property
     def exact(self) -> frozenset[str]:
-        """The columns that float32 would take digits from: those of `double`, and dates."""
+        """The columns that float32 cannot represent: those of `double`, and dates."""
         return frozenset((*self.double, *(column.name for column in self.dates)))
 
     @property
     def positive(self) -> str | None:
-        """The class that f1 is of in a binary task."""
+        """The positive class of a binary task."""
         return self.classes[1] if self.task == "binary" else None
 
     def reader(self, name: str) -> Reader:
-        """How the cells of a feature column are read."""
+        """The reader of a feature column."""
         return self._all_readers[name]
 
     def encode(self, frame: pl.DataFrame, where: str = "the table") -> Encoded:
-        """Encode rows, their columns in any order; others and the target are ignored.
+        """Encode the feature columns of a table, which may be in any order.
 
         Args:
             frame: raw or typed cells.
             where: the table's name, which opens each message.
 
         Raises:
-            DataError: a column is missing, or holds what it must not.
+            DataError: a column is missing or holds values of another kind.
         """
         given = self._given(frame, where)
         readers = self._all_readers
@@ -159,18 +155,19 @@ class TableSchema:
         for column in cells:
             check_usable(column, where)
         texts = read_texts(cells, [readers[column.name] for column in cells])
-        each = zip(self.categorical, cells, texts, strict=True)
-        codes = [self._codes(*column) for column in each]
+        x_cat = np.empty((frame.height, len(cells)), dtype=np.int64)
+        for index, each in enumerate(zip(self.categorical, cells, texts, strict=True)):
+            x_cat[:, index] = self._codes(*each)
         x_num = torch.from_numpy(numbers.reshape(frame.height, len(self.numbers)))
         exact = self.exact
         single = [place for place, name in enumerate(self.numbers) if name not in exact]
         x_num[:, single] = x_num[:, single].float().double()  # as `model.onnx` takes them
-        return Encoded(x_num, _stack(codes, frame.height, "i8"))
+        return Encoded(x_num, torch.from_numpy(x_cat))
 
     def encode_target(self, frame: pl.DataFrame) -> torch.Tensor:
-        """The target of typed rows, (rows,): float64 numbers, float32 0 and 1, or int64 classes.
+        """Encode the target of typed rows, (rows,): float64 numbers, float32 0 and 1, or int64.
 
-        Labels must be among `classes`, as those of the table that the schema was learned from are.
+        All labels must be among `classes`.
         """
         column = frame[self.target]
         if self.task == "regression":
@@ -180,12 +177,12 @@ class TableSchema:
         classes = torch.from_numpy(codes.to_numpy().copy())
         return classes.float() if self.task == "binary" else classes
 
-    def codes(self, column: Categories, cells: pl.Series, reader: Reader) -> np.ndarray:
-        """The codes of a text column's cells, int64."""
-        return self._codes(column, cells, *read_texts([cells], [reader]))
+    def codes(self, column: Categories, cells: pl.Series) -> np.ndarray:
+        """The category codes of a column's cells, (rows,) int64."""
+        return self._codes(column, cells, *read_texts([cells], [self.reader(column.name)]))
 
     def _codes(self, column: Categories, cells: pl.Series, text: pl.Series) -> np.ndarray:
-        """Likewise, of cells and what they read as."""
+        """The category codes of cells, given also as text."""
         words = self.spellings(column)
         codes = text.replace_strict(
             list(words), list(words.values()), default=len(column.values), return_dtype=pl.Int64
@@ -198,7 +195,7 @@ class TableSchema:
         return codes.to_numpy()
 
     def spellings(self, column: Categories) -> dict[str, int]:
-        """Every text that means a category, and its code."""
+        """All spellings of the categories, and their codes."""
         reader = self.reader(column.name)
         words = {value: code for code, value in enumerate(column.values)}
         for value, code in list(words.items()):
@@ -212,14 +209,14 @@ class TableSchema:
         return words
 
     def label_values(self) -> pl.Series:
-        """The classes in the target's own type."""
+        """The class labels in the type of the target."""
         return labels_in(self.classes, self.labels)
 
     def to_json(self) -> str:
-        """The schema as text."""
+        """The schema as JSON."""
         tree = asdict(self)
         if self.format == 1:
-            tree = {"format": 1, **{key: tree[key] for key in OF_FORMAT_1}}
+            tree = {"format": 1, **{key: tree[key] for key in _KEYS_OF_FORMAT_1}}
         else:
             defaults = asdict(Reader())
             tree["readers"] = {
@@ -230,10 +227,10 @@ class TableSchema:
 
     @classmethod
     def from_json(cls, text: str, where: str = "the schema") -> "TableSchema":
-        """Read what `to_json` wrote.
+        """Read the text that `to_json` returns.
 
         Raises:
-            InputError: it is none, or of another format.
+            InputError: the text is not a schema, or of an unknown format.
         """
         tree: dict[str, Any] = parse_json(dict[str, Any], text, where)
         if (version := tree.get("format")) not in (1, FORMAT):
@@ -249,7 +246,7 @@ class TableSchema:
 
     @cached_property
     def _all_readers(self) -> Mapping[str, Reader]:
-        """Those of all feature columns."""
+        """The readers of all feature columns."""
         legacy = self.format == 1
         number, date = Reader(legacy=legacy), Reader(kind="date", order="ymd")
         category = Reader(kind="category", legacy=legacy)
@@ -261,17 +258,15 @@ class TableSchema:
         }
 
     def _given(self, frame: pl.DataFrame, where: str) -> dict[str, pl.Series]:
-        """The columns of a frame by name, all that are wanted among them."""
+        """The columns of a frame by name; all feature columns must be among them."""
         given = {column.name: column for column in frame.get_columns()}
         if missing := [name for name in self.columns if name not in given]:
-            listed = ", ".join(missing[:20]) + (
-                f" and {len(missing) - 20} more" * (len(missing) > 20)
-            )
-            raise DataError(f"{where}: lacks what was trained on: {listed}")
+            listed = format_list(missing, 20)
+            raise DataError(f"{where}: lacks columns of the training table: {listed}")
         return given
 
     def _is_sound(self) -> bool:
-        """Whether a table can have this schema."""
+        """Whether the parts of the schema agree with each other."""
         n_classes = {"regression": 0, "binary": 2}.get(self.task, max(2, len(self.classes)))
         listed = (self.columns, self.classes, *(column.values for column in self.categorical))
         return (
@@ -290,7 +285,7 @@ class TableSchema:
 
 
 def _codes_by_value(column: Categories, cells: pl.Series) -> pl.Series:
-    """Codes of typed values by value: 1.1 is the category 1.10, if no other is 1.1."""
+    """Codes of typed values by value: 1.1 is the category 1.10 if no other category is 1.1."""
     n = len(column.values)
     if cells.dtype == pl.Boolean:
         names = pl.Series(column.values, dtype=pl.String).str.to_lowercase()
@@ -311,8 +306,3 @@ def _codes_by_value(column: Categories, cells: pl.Series) -> pl.Series:
     return values.replace_strict(
         list(known), list(known.values()), default=n, return_dtype=pl.Int64
     )
-
-
-def _stack(columns: list[np.ndarray], height: int, kind: str) -> torch.Tensor:
-    stacked = np.stack(columns, axis=1) if columns else np.empty((height, 0))
-    return torch.from_numpy(stacked.astype(kind))

@@ -1,7 +1,7 @@
-"""Raw tables from files, URLs, built-in sets and frames in memory.
+"""Raw tables from files, URLs, built-in data sets and frames in memory.
 
-A raw table's cells are what its source holds: text from CSV and TSV, typed values from everything
-else. What they mean is decided in `hpo.data.kinds` and read by `hpo.data.reader`.
+The cells of a raw table are text if they come from CSV or TSV, and typed values otherwise.
+`hpo.data.kinds` chooses their readers.
 """
 
 import gzip
@@ -26,19 +26,19 @@ from hpo.data.delimited import check_names, parse
 from hpo.data.values import column_of
 from hpo.files.remote import downloaded
 
-SEPARATORS = {".csv": ",", ".tsv": "\t"}
-BUILT_IN = ("breast_cancer", "diabetes", "digits", "iris", "wine")
+_SEPARATORS = {".csv": ",", ".tsv": "\t"}
+_BUILT_IN = ("breast_cancer", "diabetes", "digits", "iris", "wine")
 
 
 @dataclass(frozen=True, kw_only=True)
 class RawTable:
-    """Cells as they stand.
+    """A table before its cells are read.
 
     Attributes:
-        frame: a column each; text, or typed values.
-        is_text: whether it comes from a text file, in which words may stand for missing values.
-        where: its name in messages.
-        notes: on what is odd about the file, a sentence each.
+        frame: the cells, as text or typed values.
+        is_text: whether the cells come from a text file, where words may mean a missing value.
+        where: the table's name in messages.
+        notes: sentences on oddities of the file.
     """
 
     frame: pl.DataFrame
@@ -53,14 +53,14 @@ def read_raw(
     """Read a table.
 
     Args:
-        source: a CSV, TSV or Parquet file, the first two gzipped or not; an fsspec URL of one;
-            `sklearn:NAME`; or `openml:NAME` or `openml:ID`.
+        source: a CSV, TSV, .csv.gz, .tsv.gz or Parquet file; an fsspec URL of such a file;
+            `sklearn:NAME`; `openml:NAME` or `openml:ID`.
         base: the folder that a relative path starts from.
-        separator: between the cells of a text file; found from the file where it is None.
-        may_be_empty: whether a table without rows will do.
+        separator: the cell separator of a text file; None detects it from the file.
+        may_be_empty: whether a table without rows is accepted.
 
     Raises:
-        DataError: it is missing, unreadable, empty, or of a kind unknown here.
+        DataError: the table is missing, unreadable, empty, or of an unknown file type.
     """
     if "\0" in source:
         raise DataError(f"{format_value(source)}: no such file")
@@ -73,7 +73,7 @@ def read_raw(
     elif "://" in source:
         raw = _from_url(source, where, separator)
     else:
-        raw = _from_file(Path(source), _kind(source, where), where, separator)
+        raw = _from_file(Path(source), _file_type(source, where), where, separator)
     check_names(raw.frame.columns, where)
     if raw.frame.is_empty() and not may_be_empty:
         raise DataError(f"{where}: holds no rows")
@@ -81,28 +81,28 @@ def read_raw(
 
 
 def absolute_source(source: str, base: Path) -> str:
-    """The source as it can be named from anywhere."""
+    """The source with an absolute path."""
     if source.startswith(("sklearn:", "openml:")) or "://" in source:
         return source
     return str((base / Path(source).expanduser()).resolve())
 
 
 def as_frame(table: Any, where: str = "the table") -> pl.DataFrame:
-    """Any table in memory as a polars frame, its values as they are.
+    """Convert a table in memory to a polars frame with unchanged values.
 
     Args:
         table: a polars or pandas DataFrame, or a dict of columns.
-        where: its name, which opens each message.
+        where: the table's name, which opens each message.
 
     Raises:
-        DataError: it is no table, or its columns do not fit together.
+        DataError: the value is not a table, or its columns differ in length.
     """
     if isinstance(table, pl.DataFrame):
         check_names(table.columns, where)
         return table
     if not isinstance(table, Mapping) and not _has_columns(table):
-        kind = type(table).__name__
-        raise DataError(f"{where}: must be a DataFrame or a dict of columns, but is a {kind}")
+        given = type(table).__name__
+        raise DataError(f"{where}: must be a DataFrame or a dict of columns, but is a {given}")
     names = [str(name) for name in table]
     check_names(names, where)
     columns = {str(name): column_of(str(name), table[name], where) for name in table}
@@ -112,21 +112,21 @@ def as_frame(table: Any, where: str = "the table") -> pl.DataFrame:
 
 
 def write_parquet(
-    frame: pl.DataFrame, file: Path | BinaryIO, about: dict[str, str] | None = None
+    frame: pl.DataFrame, file: Path | BinaryIO, metadata: dict[str, str] | None = None
 ) -> None:
     """Write a table as Parquet.
 
     Args:
-        frame: what is written.
-        file: where to.
-        about: texts that go into the file with it.
+        frame: the table.
+        file: the path or an open file.
+        metadata: texts to store in the file's metadata.
 
     Raises:
         OSError: the file cannot be written.
     """
     try:
-        frame.write_parquet(file, metadata=about)
-    except pl.exceptions.PolarsError as error:  # so it says that a disk is full
+        frame.write_parquet(file, metadata=metadata)
+    except pl.exceptions.PolarsError as error:  # for example, of a full disk
         found = re.search(r"os error (\d+)", str(error))
         if found is None:
             raise
@@ -136,40 +136,41 @@ def write_parquet(
 def _from_url(source: str, where: str, separator: str | None) -> RawTable:
     try:
         path = urlsplit(source).path
-    except ValueError:  # a bracket, which only an address of IPv6 may have
-        raise DataError(f"{where}: is no URL: a [ or ] before its path must be quoted") from None
-    kind = _kind(path, where)
+    except ValueError:  # a bracket outside of an IPv6 address
+        raise DataError(f"{where}: is not a URL: a [ or ] before its path must be quoted") from None
+    file_type = _file_type(path, where)
     with ExitStack() as stack:
         try:
             file = stack.enter_context(downloaded(source))
         except FileNotFoundError:
             raise DataError(f"{where}: no such file") from None
-        except Exception as error:  # each of fsspec's file systems has exceptions of its own
+        except Exception as error:  # fsspec's file systems raise their own exceptions
             raise DataError(f"{where}: cannot be read: {describe_error(error, source)}") from None
-        _check_no_page(file, where)
-        return _from_file(file, kind, where, separator)
+        _refuse_web_page(file, where)
+        return _from_file(file, file_type, where, separator)
 
 
-def _check_no_page(path: Path, where: str) -> None:
-    """Refuse a web page, such as one to log in on, that a server gives in place of a table."""
+def _refuse_web_page(path: Path, where: str) -> None:
+    """Refuse a web page, such as a login page, that a server returns in place of a table."""
     with path.open("rb") as file:
         start = file.read(200).lstrip().lower()
     if start.startswith((b"<!doctype html", b"<html")):
-        raise DataError(f"{where}: is no table but a web page, such as one to log in on")
+        raise DataError(f"{where}: is not a table but a web page, such as a login page")
 
 
-def _kind(path: str, where: str) -> tuple[str, bool]:
-    """What kind of file it is by the end of its name, and whether it is gzipped."""
+def _file_type(path: str, where: str) -> tuple[str, bool]:
+    """The suffix of a file name without .gz, and whether the file is gzipped."""
     name = path.lower()
     suffix = Path(name.removesuffix(".gz")).suffix
-    if suffix not in SEPARATORS and not name.endswith(".parquet"):
+    if suffix not in _SEPARATORS and not name.endswith(".parquet"):
         raise DataError(f"{where}: must end in .csv, .tsv, .csv.gz, .tsv.gz or .parquet")
     return suffix, name.endswith(".gz")
 
 
-def _from_file(path: Path, kind: tuple[str, bool], where: str, separator: str | None) -> RawTable:
-    """The table in a file."""
-    suffix, is_zipped = kind
+def _from_file(
+    path: Path, file_type: tuple[str, bool], where: str, separator: str | None
+) -> RawTable:
+    suffix, is_zipped = file_type
     try:
         if suffix == ".parquet":
             return RawTable(frame=read_parquet(path, where), is_text=False, where=where)
@@ -183,7 +184,7 @@ def _from_file(path: Path, kind: tuple[str, bool], where: str, separator: str | 
             content = gzip.decompress(content)
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{where}: cannot be parsed: {first_line(error)}") from None
-    frame, notes = parse(content, where, separator, SEPARATORS[suffix])
+    frame, notes = parse(content, where, separator, _SEPARATORS[suffix])
     return RawTable(frame=frame, is_text=True, where=where, notes=notes)
 
 
@@ -191,10 +192,10 @@ def read_parquet(path: Path, where: str) -> pl.DataFrame:
     """Read a Parquet file.
 
     Raises:
-        DataError: it is none, or only a part of one.
-        OSError: it cannot be read.
+        DataError: the file is not Parquet, or is incomplete.
+        OSError: the file cannot be read.
     """
-    with path.open("rb") as file:  # what is wrong with the path itself is an OSError of Python's
+    with path.open("rb") as file:  # raises Python's OSError if the path is wrong
         try:
             return pl.read_parquet(file)
         except (pl.exceptions.PolarsError, OSError) as error:
@@ -203,9 +204,9 @@ def read_parquet(path: Path, where: str) -> pl.DataFrame:
 
 def _from_sklearn(source: str) -> pl.DataFrame:
     name = source.removeprefix("sklearn:")
-    if name not in BUILT_IN:
-        listed = ", ".join(f"sklearn:{known}" for known in BUILT_IN)
-        raise DataError(f"{source}: must be one of {listed}{nearest(name, BUILT_IN)}")
+    if name not in _BUILT_IN:
+        listed = ", ".join(f"sklearn:{known}" for known in _BUILT_IN)
+        raise DataError(f"{source}: must be one of {listed}{nearest(name, _BUILT_IN)}")
     from sklearn import datasets
 
     bunch = getattr(datasets, f"load_{name}")()
@@ -217,17 +218,17 @@ def _from_sklearn(source: str) -> pl.DataFrame:
 
 
 def _from_openml(source: str) -> pl.DataFrame:
-    """A data set of OpenML, its default target a column like the others."""
+    """A data set of OpenML, with its default target as an ordinary column."""
     from sklearn.datasets import fetch_openml
 
     name = source.removeprefix("openml:")
     which = {"data_id": int(name)} if name.isdecimal() else {"name": name}
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of each further try, and of versions; errors remain
-            # Without pandas: values as one array of numbers, nominal ones as codes of their labels.
+            warnings.simplefilter("ignore")  # of retries and versions; errors are raised
+            # Without pandas, values are one numeric array with nominal values as codes.
             bunch = fetch_openml(**which, target_column=None, as_frame=False, parser="liac-arff")
-    except Exception as error:  # scikit-learn lets pass whatever the network raised
+    except Exception as error:  # scikit-learn passes on any network error
         raise DataError(f"{source}: cannot be fetched: {error}") from None
     if not isinstance(bunch.data, np.ndarray):
         raise DataError(f"{source}: must be a table, but is stored as a sparse matrix")
@@ -246,5 +247,5 @@ def _labelled(codes: np.ndarray, labels: list[str] | None) -> pl.Series:
 
 
 def _has_columns(table: Any) -> bool:
-    """Whether it is a DataFrame at hand; polars' lazy ones have no length."""
+    """Whether a value is a DataFrame; lazy frames of polars have no length."""
     return hasattr(table, "__len__") and hasattr(table, "columns")

@@ -1,4 +1,4 @@
-"""Which rows train, validate and test."""
+"""Split the rows of a table into training, validation and test parts."""
 
 from dataclasses import dataclass
 
@@ -17,7 +17,7 @@ PARTS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "t
 
 @dataclass(frozen=True, kw_only=True)
 class Split:
-    """Row indices of the three parts, int64, ascending; the test part may be empty."""
+    """Row indices of the parts, int64, ascending; the test part may be empty."""
 
     train: torch.Tensor
     val: torch.Tensor
@@ -25,11 +25,11 @@ class Split:
 
 
 def split_rows(table: Table, data: DataConfig, task: Task) -> Split:
-    """Split by the study's column, or by seeded shares, stratified where there are classes.
+    """Split by the study's split column, or by seeded shares, stratified by class.
 
     Raises:
-        DataError: the column is missing or says something else; a part is empty; a class is absent
-            from training.
+        DataError: the split column is missing or holds another word; a part is empty; a class has
+            no training row.
     """
     frame = table.frame
     if data.split.column is None:
@@ -75,7 +75,7 @@ def _by_column(frame: pl.DataFrame, name: str, source: str) -> Split:
 
 
 def _by_shares(target: pl.Series, config: SplitConfig, task: Task) -> Split:
-    """Shuffle the rows of each class and deal them out, class after class; the first one trains."""
+    """Shuffle the rows of each class and divide them by share; the first of each class trains."""
     generator = torch.Generator().manual_seed(config.seed)
     if task == "regression":
         groups = [torch.arange(len(target))]
@@ -90,7 +90,7 @@ def _by_shares(target: pl.Series, config: SplitConfig, task: Task) -> Split:
 
 
 def _deal(rows: torch.Tensor, share: float) -> tuple[torch.Tensor, torch.Tensor]:
-    """A share of the rows, evenly spaced so that each stretch gives its own, and the others."""
+    """Take a share of the rows, evenly spaced, and return them and the others."""
     due = (torch.arange(len(rows) + 1, dtype=torch.float64) * share + 0.5).floor()
     taken = due[1:] > due[:-1]
     return rows[taken], rows[~taken]

@@ -1,8 +1,7 @@
-"""Typed tables: each column of one kind, and how later cells of it are read.
+"""Typed tables: columns of one kind each, and their readers for later cells.
 
-A typed column is numbers (Int64, Float64, or Boolean), text (String) or times (Datetime in UTC); a
-missing value is null. Of a column that holds anything else, such as lists, only its name and its
-kind are kept.
+A typed column holds numbers (Int64, Float64 or Boolean), text (String) or times (Datetime in UTC);
+a missing value is null. A column of other values, such as lists, is kept without its values.
 """
 
 import hashlib
@@ -28,18 +27,18 @@ from hpo.data.reader import (
     Reader,
     check_finite,
     is_usable,
-    trimmed,
-    without,
+    non_missing_text,
+    words_as_null,
 )
 from hpo.data.sources import RawTable, read_parquet, read_raw, write_parquet
 
-ABOUT = "hpo"
-"""Under this key a stored table says how its columns are read; one without it is of format 1."""
+_METADATA_KEY = "hpo"
+"""The key of a stored table's metadata, which holds the readers. Format 1 has no metadata."""
 
-FORMAT = 2
-"""Of a typed table. 1 had numbers and text alone, without readers; both are read."""
+_FORMAT = 2
+"""Version of a typed table. Version 1 has numbers and text without readers; both are read."""
 
-NAME_AS_MISSING = "; name it in data.missing to count it as missing"
+_NAME_AS_MISSING = "; name it in data.missing to count it as missing"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,24 +46,24 @@ class Table:
     """A typed table.
 
     Attributes:
-        frame: its columns.
-        readers: how the cells of a column are read, by name; of usable columns only.
-        missing: words that are missing values in a text file.
-        format: of the reading; see `FORMAT`.
-        notes: on what is odd about its file, a sentence each.
+        frame: the columns.
+        readers: the readers of the usable columns, by name.
+        missing: words that mean a missing value in a text file.
+        format: the version of the table, 1 or 2.
+        notes: sentences on oddities of the file.
     """
 
     frame: pl.DataFrame
     readers: Mapping[str, Reader]
     missing: tuple[str, ...] = ()
-    format: int = FORMAT
+    format: int = _FORMAT
     notes: tuple[str, ...] = ()
 
     def fingerprint(self) -> str:
-        """SHA-256 of the content: names, kinds and values, in their order, in hex.
+        """SHA-256 of the names, kinds and values of the columns in their order, in hex.
 
-        The same values give the same fingerprint whatever file they came from; 1 and 1.0 are the
-        same. Readers that later cells depend on, such as of decimal commas, are part of it.
+        It does not depend on the file format; 1 and 1.0 are the same. It includes readers that
+        change the values of later cells, for example of decimal commas.
         """
         digest = hashlib.sha256(f"{self.frame.height}".encode())
         for column in self.frame.get_columns():
@@ -74,7 +73,7 @@ class Table:
         return digest.hexdigest()
 
     def write(self, file: Path | BinaryIO) -> None:
-        """Write it as Parquet.
+        """Write the table as Parquet.
 
         Raises:
             OSError: the file cannot be written.
@@ -87,30 +86,30 @@ class Table:
             "readers": readers,
             "notes": self.notes,
         }
-        told = None if self.format == 1 else {ABOUT: json.dumps(about)}
-        write_parquet(self.frame, file, told)
+        metadata = None if self.format == 1 else {_METADATA_KEY: json.dumps(about)}
+        write_parquet(self.frame, file, metadata)
 
     @classmethod
     def read(cls, path: Path) -> "Table":
-        """What `write` wrote, now or in an earlier version.
+        """Read a file that `write` of this or an earlier version wrote.
 
         Raises:
-            DataError: it is no such file, or only a part of one.
-            OSError: it cannot be read.
+            DataError: the file is not such a table, or is incomplete.
+            OSError: the file cannot be read.
         """
         frame = read_parquet(path, str(path))
-        told = pl.read_parquet_metadata(path).get(ABOUT)
-        if told is None:
+        metadata = pl.read_parquet_metadata(path).get(_METADATA_KEY)
+        if metadata is None:
             return cls.of_format_1(frame)
         try:
-            about: _About = parse_json(_About, told, str(path))
+            about: _About = parse_json(_About, metadata, str(path))
         except InputError as error:
             raise DataError(str(error)) from None
         return cls(frame=frame, readers=about.readers, missing=about.missing, notes=about.notes)
 
     @classmethod
     def of_format_1(cls, frame: pl.DataFrame) -> "Table":
-        """A table of numbers and text, as they were typed before columns had readers."""
+        """A table of format 1: numbers and text, before columns had readers."""
         readers = {
             column.name: Reader(
                 kind="category" if column.dtype == pl.String else "number", legacy=True
@@ -121,17 +120,16 @@ class Table:
         return cls(frame=frame, readers=readers, format=1)
 
     def _reading(self) -> dict[str, Any]:
-        """What the readers say that is not seen in the values, by column."""
+        """Properties of the readers that the typed values do not show, by column."""
         if self.format == 1:
             return {}
-        telling = {name: reader for name, reader in self.readers.items() if reader not in USUAL}
-        trees = {name: _unusual(reader) for name, reader in telling.items()}
-        return {name: tree for name, tree in trees.items() if tree}
+        unusual = {n: _unusual(r) for n, r in self.readers.items() if r not in USUAL}
+        return {name: tree for name, tree in unusual.items() if tree}
 
 
 @dataclass(frozen=True, kw_only=True)
 class _About:
-    """What a stored table says of itself."""
+    """The metadata of a stored table."""
 
     format: int
     missing: tuple[str, ...] = ()
@@ -140,20 +138,20 @@ class _About:
 
 
 def read_table(data: DataConfig, base: Path) -> Table:
-    """Read the table that a study names, and decide how its cells are read.
+    """Read the table of a study, and choose the readers of its columns.
 
     Args:
-        data: where it is, and what is said of its columns.
-        base: the folder that a relative path starts from.
+        data: the study's `[data]`.
+        base: the folder that relative paths start from.
 
     Raises:
-        DataError: it cannot be read, or its cells can be read in two ways.
+        DataError: the table cannot be read, or its cells can be read in two ways.
     """
     return typed_table(read_raw(data.source, base, separator=data.separator), data)
 
 
 def typed_table(raw: RawTable, data: DataConfig) -> Table:
-    """Decide how the cells of a raw table are read, and read them.
+    """Choose the readers of a raw table, and read its cells.
 
     Raises:
         DataError: a column's cells can be read in two ways, or a number is infinite.
@@ -167,14 +165,16 @@ def typed_table(raw: RawTable, data: DataConfig) -> Table:
         reader = readers[some[0].name]
         read = _typed(block, reader, missing, is_text=raw.is_text)
         for column, (values, odd) in zip(some, read, strict=True):
-            if column.name == data.target and column.dtype in TEXTS:  # for when it is refused
-                odd = odd_cells(values, trimmed(column))
+            if (
+                column.name == data.target and column.dtype in TEXTS
+            ):  # for the error on a missing target
+                odd = odd_cells(values, non_missing_text(column, ()))
             typed[column.name] = values.rename(column.name)
             readers[column.name] = replace(reader, odd=odd) if odd else reader
     dropped = set(data.drop)
     for column in given:
         if typed[column.name].dtype == pl.Float64 and column.name not in dropped:
-            hint = NAME_AS_MISSING if raw.is_text else ""
+            hint = _NAME_AS_MISSING if raw.is_text else ""
             check_finite(typed[column.name], column, raw.where, hint)
     columns = {
         column.name: typed[column.name] if column.name in typed else column.clear(len(column))
@@ -187,10 +187,10 @@ def typed_table(raw: RawTable, data: DataConfig) -> Table:
 def _typed(
     block: Block, reader: Reader, missing: tuple[str, ...], *, is_text: bool
 ) -> Iterable[tuple[pl.Series, tuple[Odd, ...]]]:
-    """The canonical values of columns in their own type, and their odd cells."""
-    values, cells = reader.attempt(block.cells, missing)
+    """The typed values and the odd cells of each column of a block."""
+    values, cells = reader.try_read(block.cells, missing)
     if reader.kind == "category":
-        text = without(values, missing) if is_text else values
+        text = words_as_null(values, missing) if is_text else values
         return [(part, ()) for part in block.parts(text)]
     odd = [odd_cells(*pair) for pair in zip(block.parts(values), block.parts(cells), strict=True)]
     if reader.kind == "date":
@@ -201,7 +201,7 @@ def _typed(
 
 
 def _as_whole(block: Block, numbers: pl.Series, cells: pl.Series) -> list[pl.Series]:
-    """Columns of numbers, Int64 where they were written as whole ones."""
+    """The columns of a block of numbers, as Int64 if all their cells are integers."""
     parts = block.parts(numbers)
     if cells.dtype not in TEXTS and not cells.dtype.is_integer():
         return parts
@@ -214,7 +214,7 @@ def _as_whole(block: Block, numbers: pl.Series, cells: pl.Series) -> list[pl.Ser
 
 
 def odd_cells(values: pl.Series, cells: pl.Series) -> tuple[Odd, ...]:
-    """Cells of text that were read as no value, the most frequent first."""
+    """Text cells without a value, the most frequent first."""
     if values.null_count() == cells.null_count() or cells.dtype != pl.String:
         return ()
     rows = (values.is_null() & cells.is_not_null()).arg_true()
@@ -225,7 +225,7 @@ def odd_cells(values: pl.Series, cells: pl.Series) -> tuple[Odd, ...]:
 
 
 def _unusual(reader: Reader) -> dict[str, Any]:
-    """The keys in which a reader is no default, apart from what typed values show."""
+    """The properties of a reader without those that are default or that typed values show."""
     tree, defaults = asdict(reader), asdict(Reader())
     seen = {"kind", "whole", *(["order"] if reader.order == "ymd" else [])}
     return {key: value for key, value in tree.items() if key not in seen and value != defaults[key]}

@@ -1,19 +1,19 @@
-"""The target column: its task, its classes, and which of two is the positive one."""
+"""The target column: its task, its classes, and the positive class."""
 
 from typing import Literal
 
 import polars as pl
 
 from hpo.config.errors import DataError, nearest
-from hpo.config.parsing import format_value
+from hpo.config.parsing import format_list, format_value
 from hpo.config.trial import DataConfig, Task
 from hpo.data.reader import check_usable, typed_text
 from hpo.data.table import Table
 
 MAX_CLASSES = 20
-"""Whole numbers of at most so many values are taken for classes when the task is `auto`."""
+"""Maximum number of distinct integers that are taken for classes if the task is `auto`."""
 
-MAX_LISTED = 20
+_MAX_LISTED = 20
 
 LabelType = Literal["text", "integer", "number", "boolean"]
 LABEL_TYPES: dict[LabelType, type[pl.DataType]] = {
@@ -22,18 +22,18 @@ LABEL_TYPES: dict[LabelType, type[pl.DataType]] = {
     "number": pl.Float64,
     "boolean": pl.Boolean,
 }
-"""In which labels are given back."""
+"""The polars type of labels."""
 
 
 def resolve_task(table: Table, data: DataConfig) -> Task:
-    """The task of a target column: as the study says, or by its values.
+    """The task that the study sets, or that the values of the target suggest.
 
-    Text is classes, and so are at most `MAX_CLASSES` different whole numbers (1.0 is one); two are
-    binary. Other numbers are a regression.
+    Text and up to `MAX_CLASSES` distinct integers (1.0 is one) are classes; two classes are a
+    binary task. Other numbers are a regression.
 
     Raises:
-        DataError: there is no such column, it has gaps, never changes, or does not suit the task;
-            or the study names a positive class of a task that has none.
+        DataError: the target column is missing, has missing values, is constant, or does not suit
+            the task; or the study names a positive class for another than a binary task.
     """
     task = _task(target_column(table, data), data)
     if data.positive is not None and task != "binary":
@@ -53,7 +53,7 @@ def _task(column: pl.Series, data: DataConfig) -> Task:
         raise DataError(
             f"{where} holds {n_classes:,} different texts in "
             f"{len(column):,} rows, such as {format_value(column[0])}: they are neither classes "
-            "nor, as they stand, numbers"
+            "nor numbers"
         )
     if data.task == "binary" and n_classes != 2:
         raise DataError(f"{where} must have 2 classes, as data.task says, but has {n_classes:,}")
@@ -63,10 +63,10 @@ def _task(column: pl.Series, data: DataConfig) -> Task:
 
 
 def target_column(table: Table, data: DataConfig) -> pl.Series:
-    """The target, every cell of which holds a value.
+    """The target column, which has no missing values.
 
     Raises:
-        DataError: there is no such column, it holds lists or dates, or a value is missing.
+        DataError: the column is missing, holds lists or dates, or has missing values.
     """
     frame, name = table.frame, data.target
     if name not in frame.columns:
@@ -86,24 +86,24 @@ def target_column(table: Table, data: DataConfig) -> pl.Series:
         raise DataError(
             f'{data.source}: target "{name}" is missing in {n_missing:,} of {len(column):,} rows, '
             f"first in row {first:,}{holds}: remove such rows, or list in data.missing the words "
-            f"that are missing values; now {words or 'only an empty cell is'}"
+            f"that mean a missing value; now {words or 'only an empty cell does'}"
         )
     return column
 
 
 def class_labels(column: pl.Series) -> tuple[str, ...]:
-    """The labels of a target column as text: numbers by value, text by alphabet."""
+    """The distinct labels as text, sorted by number or alphabetically."""
     return tuple(text_of(column.unique().sort()).unique(maintain_order=True))
 
 
 def ordered_classes(column: pl.Series, task: Task, data: DataConfig) -> tuple[str, ...]:
-    """Labels in the order of the network's outputs; of two, the second is the positive one.
+    """The class labels in the order of the network's outputs; of two, the second is positive.
 
-    That is the one that the study names, or else the rarer. Of equally frequent ones it is the
-    greater number or the later in the alphabet.
+    The positive class is the one that the study names, or the rarer one, or the last one of
+    `class_labels` if both are equally frequent.
 
     Raises:
-        DataError: the study names a class that is none.
+        DataError: the study names a class that does not exist.
     """
     labels = class_labels(column)
     if task != "binary":
@@ -124,35 +124,31 @@ def ordered_classes(column: pl.Series, task: Task, data: DataConfig) -> tuple[st
 
 
 def label_type(column: pl.Series) -> LabelType:
-    """In which type the labels of a target column stand."""
-    for name, kind in LABEL_TYPES.items():
-        if column.dtype == kind:
+    """The type of the labels of a target column."""
+    for name, dtype in LABEL_TYPES.items():
+        if column.dtype == dtype:
             return name
     raise AssertionError(column.dtype)
 
 
-def labels_in(labels: tuple[str, ...], kind: LabelType) -> pl.Series:
-    """Labels in their own type."""
+def labels_in(labels: tuple[str, ...], dtype: LabelType) -> pl.Series:
+    """Convert text labels to their type."""
     texts = pl.Series(labels, dtype=pl.String)
-    return texts == "true" if kind == "boolean" else texts.cast(LABEL_TYPES[kind])
+    return texts == "true" if dtype == "boolean" else texts.cast(LABEL_TYPES[dtype])
 
 
 def text_of(column: pl.Series) -> pl.Series:
-    """Typed values as text: 1 for 1.0, and a missing value is ""."""
+    """Typed values as text: 1 for 1.0, "" for a missing value."""
     text = column if column.dtype == pl.String else typed_text(column)
     return text.fill_null("")
 
 
 def no_column(table: Table, data: DataConfig, key: str, name: str) -> str:
-    """What to say of a column that a key names and the table lacks."""
+    """The message for a column that a key names and the table lacks."""
     columns = table.frame.columns
-    hint = nearest(name, columns)
-    listed = ", ".join(columns[:MAX_LISTED])
-    more = len(columns) - MAX_LISTED
-    rest = f" and {more} more" if more > 0 else ""
     return (
-        f'{data.source}: has no column "{name}", which data.{key} names{hint}; '
-        f"its columns are {listed}{rest}"
+        f'{data.source}: has no column "{name}", which data.{key} names{nearest(name, columns)}; '
+        f"its columns are {format_list(columns, _MAX_LISTED)}"
     )
 
 

@@ -1,4 +1,4 @@
-"""Files: written whole or not at all, fetched from URLs, cached, kept in the artifact store.
+"""Files: atomic writes, downloads from URLs, a local cache, and the artifact store.
 
 Does not know: SQL, Optuna, torch, polars.
 """

@@ -1,86 +1,89 @@
-"""A cache of this machine's: files from afar, each fetched once however many processes want it.
+"""Local cache of remote files: each is fetched once, even if many processes want it.
 
-A file is looked at whenever it is read, by a function that knows what it must hold; one that is
-damaged is fetched again. Whoever fetches holds a lock on the draft, which ends with its process,
-and the draft of a killed one is written anew or swept away. Where the folder cannot be used, files
-are read without it. What was not used for a month goes when something else comes; the folder may be
-emptied at any time.
+The caller's reader checks a file at each read, and a damaged file is fetched again. A process holds
+a lock while it fetches. If the cache folder cannot be used, files are read without it. Files that
+were not used for a month are deleted. The folder may be emptied at any time.
 """
 
-import fcntl
 import logging
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
+
+from filelock import FileLock
 
 from hpo.config.errors import HpoError
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 
-KEEP_SECONDS = 30 * 86400.0
-WAIT_SECONDS = 600.0
-"""How long to wait for the process that fetches a file: it may be stopped."""
-POLL_SECONDS = 0.1
-DRAFT = ".draft"
+_KEEP_SECONDS = 30 * 86400.0
+_DRAFT_SECONDS = 3600.0
+"""A draft that was not written to for this long was left by a killed process."""
+_WAIT_SECONDS = 600.0
+"""How long to wait for another process that fetches the same file: it may be suspended."""
+_DRAFT, _LOCK = ".draft", ".lock"
 
 _unusable: set[Path] = set()
 
 
 def cache_folder() -> Path:
-    """Where the cache is: HPO_CACHE, or hpo in the user's folder for caches."""
+    """Folder of the cache: HPO_CACHE, or `hpo` in the user's cache folder."""
     if own := os.environ.get("HPO_CACHE"):
         return Path(own).expanduser().absolute()
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser().absolute() / "hpo"
 
 
 def cached(kind: str, name: str, fetch: Callable[[Path], object], read: Callable[[Path], T]) -> T:
-    """Read a file by way of the cache.
+    """Read a file through the cache.
 
     Args:
-        kind: the folder in the cache.
-        name: the file's, by which its content is known.
-        fetch: writes it to a path; raises an OSError where that cannot be written.
-        read: makes of it what is wanted; raises an HpoError if it is not what it must be.
+        kind: subfolder of the cache.
+        name: of the file; identifies its content.
+        fetch: writes the file to a path; raises an OSError if the path cannot be written.
+        read: reads the file at a path; raises an HpoError if its content is wrong.
 
     Raises:
-        HpoError: of `fetch`, or of `read` about a file that was just fetched.
+        HpoError: from `fetch`, or from `read` for a file that was just fetched.
     """
     folder = cache_folder() / kind
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        return _through(folder / name, fetch, read)
+        return _read_through(folder / name, fetch, read)
     except OSError as error:
         if folder not in _unusable:
             _unusable.add(folder)
             why = error.strerror or error
             log.warning("cache %s cannot be used: %s; going on without it", folder, why)
-    with tempfile.TemporaryDirectory(prefix="hpo-") as place:
-        file = Path(place, name)
+    with tempfile.TemporaryDirectory(prefix="hpo-") as temporary:
+        file = Path(temporary, name)
         fetch(file)
         return read(file)
 
 
-def _through(entry: Path, fetch: Callable[[Path], object], read: Callable[[Path], T]) -> T:
-    if found := _found(entry, read):
+def _read_through(entry: Path, fetch: Callable[[Path], object], read: Callable[[Path], T]) -> T:
+    if found := _read_entry(entry, read):
         return found[0]
-    draft = entry.with_name(f".{entry.name}{DRAFT}")
-    with _locked(draft):
-        if found := _found(entry, read):  # fetched meanwhile
+    draft = entry.with_name(f".{entry.name}{_DRAFT}")
+    with FileLock(entry.with_name(f".{entry.name}{_LOCK}"), timeout=_WAIT_SECONDS):
+        if found := _read_entry(entry, read):  # another process has fetched it
             return found[0]
-        fetch(draft)
-        value = read(draft)
-        draft.replace(entry)
+        try:
+            fetch(draft)
+            value = read(draft)
+            draft.replace(entry)
+        finally:
+            draft.unlink(missing_ok=True)
     _sweep(entry.parent)
     return value
 
 
-def _found(entry: Path, read: Callable[[Path], T]) -> list[T]:
-    """What an entry holds; nothing where it is not there, or damaged."""
+def _read_entry(entry: Path, read: Callable[[Path], T]) -> list[T]:
+    """Content of an entry; empty if it is missing or damaged."""
     try:
         value = read(entry)
     except FileNotFoundError:
@@ -88,68 +91,16 @@ def _found(entry: Path, read: Callable[[Path], T]) -> list[T]:
     except HpoError as error:
         log.warning("cache: %s is damaged and fetched again: %s", entry, error)
         return []
-    with suppress(OSError):  # a folder that can be read alone serves as well
+    with suppress(OSError):  # a read-only folder is usable too
         os.utime(entry)
     return [value]
 
 
-@contextmanager
-def _locked(draft: Path) -> Iterator[None]:
-    """Hold a draft's lock; the draft is gone afterwards, unless it was given another name.
-
-    Raises:
-        OSError: the folder cannot be written, or another process held the lock for too long.
-    """
-    deadline = time.monotonic() + WAIT_SECONDS
-    while (handle := _lock(draft)) is None:
-        if time.monotonic() > deadline:
-            raise TimeoutError(0, f"another process has been fetching for {WAIT_SECONDS:.0f} s")
-        time.sleep(POLL_SECONDS)
-    try:
-        yield
-    finally:
-        if _is_at(draft, handle):
-            draft.unlink()
-        os.close(handle)
-
-
-def _lock(draft: Path) -> int | None:
-    """A draft, opened and locked; None while another process holds it."""
-    handle = os.open(draft, os.O_RDWR | os.O_CREAT, 0o666)
-    try:
-        with suppress(BlockingIOError):
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # Whoever held it before may have deleted it, or given it its name.
-            if _is_at(draft, handle):
-                return handle
-    except OSError:
-        os.close(handle)
-        raise
-    os.close(handle)
-    return None
-
-
-def _is_at(path: Path, handle: int) -> bool:
-    """Whether a path still leads to an open file."""
-    try:
-        return os.path.samestat(os.fstat(handle), os.stat(path))
-    except FileNotFoundError:
-        return False
-
-
 def _sweep(folder: Path) -> None:
-    """Delete what was not used for long, and what killed processes left."""
-    latest = time.time() - KEEP_SECONDS
+    """Delete unused files, and drafts that killed processes left."""
+    now = time.time()
     with suppress(OSError):
         for path in folder.iterdir():
-            if path.name.endswith(DRAFT):
-                _clear(path)
-            elif path.stat().st_mtime < latest:
+            limit = _DRAFT_SECONDS if path.suffix == _DRAFT else _KEEP_SECONDS
+            if path.suffix != _LOCK and now - path.stat().st_mtime > limit:
                 path.unlink()
-
-
-def _clear(draft: Path) -> None:
-    """Delete a draft that nobody is writing."""
-    if (handle := _lock(draft)) is not None:
-        draft.unlink()
-        os.close(handle)

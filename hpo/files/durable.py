@@ -1,4 +1,7 @@
-"""Files of a local folder: there whole or not at all, and still there after a loss of power."""
+"""Atomic and durable writes to a local folder: a file is complete or absent, and survives a crash.
+
+A write is durable once it survives a power loss: the file and its folder are flushed to the disk.
+"""
 
 import os
 import shutil
@@ -8,17 +11,28 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-MAX_TRIES = 100
-"""How often a folder that vanishes, because it was empty for a moment, is made again."""
+from hpo.config.errors import InputError
+
+_MAX_TRIES = 100
+"""How often to create a folder that another process deletes because it is empty."""
+
+
+@contextmanager
+def writing(what: str) -> Iterator[None]:
+    """Turn an `OSError` in the block into an `InputError`: `what` cannot be written."""
+    try:
+        yield
+    except OSError as error:
+        raise InputError(f"{what}: cannot be written ({error.strerror or error})") from None
 
 
 @contextmanager
 def replacing(target: Path, root: Path) -> Iterator[BinaryIO]:
-    """A new file beside a target that takes its place when it was written; flushed to the disk.
+    """Write a new file beside `target`, flush it to the disk, and move it to `target`.
 
     Args:
         target: the file to write.
-        root: folders below it are made, it is not.
+        root: existing folder; folders below it are created as needed.
 
     Raises:
         OSError: the file cannot be written; nothing is left of it.
@@ -37,7 +51,7 @@ def replacing(target: Path, root: Path) -> Iterator[BinaryIO]:
 
 
 def make_folder(folder: Path, root: Path) -> None:
-    """Make a folder and those above it as far as a root, which is there, durably."""
+    """Create a folder and its parents below an existing root, durably."""
     missing = []
     while folder != root and not folder.exists():
         missing.append(folder)
@@ -48,7 +62,7 @@ def make_folder(folder: Path, root: Path) -> None:
 
 
 def flush(folder: Path) -> None:
-    """Make what was made, renamed or deleted in a folder outlast a loss of power."""
+    """Flush a folder to the disk, so that created, renamed and deleted entries are durable."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -57,35 +71,35 @@ def flush(folder: Path) -> None:
 
 
 def files_below(folder: Path) -> Iterator[Path]:
-    """The files below a folder; what vanishes meanwhile is passed over."""
+    """All files below a folder. Folders that vanish meanwhile are skipped."""
 
-    def note(error: OSError) -> None:
+    def check(error: OSError) -> None:
         if not isinstance(error, FileNotFoundError | NotADirectoryError):
             raise error
 
-    for parent, _, names in os.walk(folder, onerror=note):
+    for parent, _, names in os.walk(folder, onerror=check):
         yield from (Path(parent, name) for name in names)
 
 
 def delete_folder(folder: Path) -> None:
-    """Delete a folder with all that is in it."""
+    """Delete a folder and everything in it."""
     while folder.exists():
-        with suppress(FileNotFoundError):  # another process deletes there too
+        with suppress(FileNotFoundError):  # another process deletes it too
             shutil.rmtree(folder)
 
 
 def delete_empty(folder: Path, root: Path) -> None:
-    """Delete a folder with nothing in it, and those above it that become empty by that."""
-    with suppress(OSError):  # something is in it
+    """Delete a folder if it is empty, then its parents below the root that become empty."""
+    with suppress(OSError):  # not empty
         while folder != root:
             folder.rmdir()
             folder = folder.parent
 
 
 def _open_new(path: Path, root: Path) -> BinaryIO:
-    """Open a new file; its folder is made, again when it vanishes because it was empty."""
-    for _ in range(MAX_TRIES):
-        with suppress(FileNotFoundError, FileExistsError):  # the latter where it came and went
+    """Create a file and its folder, again if another process deletes the empty folder."""
+    for _ in range(_MAX_TRIES):
+        with suppress(FileNotFoundError, FileExistsError):  # the latter if it came and went
             make_folder(path.parent, root)
             return path.open("xb")
     make_folder(path.parent, root)

@@ -1,4 +1,4 @@
-"""Where workers run: this machine, Ray, Slurm or Kubernetes.
+"""Starts workers: on this machine, on Ray, on Slurm or on Kubernetes.
 
 Does not know: how a trial is trained.
 """

@@ -1,166 +1,153 @@
-"""What this machine can do, and what is wrong with the setup."""
+"""Checks of this machine, the storage and the artifact store, for `hpo doctor`."""
 
 import os
 import platform
 import shutil
 import time
 import uuid
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 
 import torch
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError
 
 from hpo.config.errors import HpoError
 from hpo.config.version import __version__
 from hpo.files.store import ArtifactStore
-from hpo.storage.condition import Condition, read_condition
+from hpo.storage import dialects
 from hpo.storage.engine import open_storage
+from hpo.storage.server import ServerInfo, read_server_info
 from hpo.study.catalog import list_studies
 from hpo.training.precision import resolve_precision
 
-FREE_BYTES = 2**30
-CLOCK_SECONDS = 5.0
-"""How far a machine's clock may be from the database's."""
+_MIN_FREE_BYTES = 2**30
+_MAX_CLOCK_SECONDS = 5.0
+"""Maximum difference between this machine's clock and the database's."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at."""
+    """Result of a check.
+
+    Attributes:
+        what: the thing that was checked.
+        detail: what was found.
+        ok: whether it is as it should be.
+    """
 
     what: str
-    ok: bool
     detail: str
+    ok: bool = True
 
 
 def examine(storage: str, artifacts: str, n_workers: int = 1) -> list[Finding]:
-    """Look at the software, the devices, the storage and the artifact store.
+    """Check the software, the devices, the storage and the artifact store.
 
     Args:
-        storage: URL of where studies are kept.
-        artifacts: URL of where their tables and weights are kept.
-        n_workers: workers that are to be started, on whatever machines.
+        storage: URL of the storage.
+        artifacts: URL of the artifact store.
+        n_workers: number of workers to be started, on all machines.
     """
     return [
-        Finding(what="hpo", ok=True, detail=f"{__version__}, Python {platform.python_version()}"),
-        Finding(what="torch", ok=True, detail=torch.__version__),
-        _cores(),
-        *_gpus(),
+        Finding("hpo", f"{__version__}, Python {platform.python_version()}"),
+        Finding("torch", torch.__version__),
+        *_devices(),
         *_storage(storage, n_workers),
         _artifacts(artifacts),
     ]
 
 
-def _cores() -> Finding:
+def _devices() -> Iterator[Finding]:
     n_cores = len(os.sched_getaffinity(0))
     precision = resolve_precision("auto", 384, torch.device("cpu"))
-    return Finding(what="processor", ok=True, detail=f"{n_cores} cores, trains in {precision}")
-
-
-def _gpus() -> list[Finding]:
-    if not torch.cuda.is_available():
-        return [Finding(what="GPU", ok=True, detail="none that torch can use")]
-    found = []
-    for index in range(torch.cuda.device_count()):
+    yield Finding("processor", f"{n_cores} cores, trains in {precision}")
+    n_gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if not n_gpus:
+        yield Finding("GPU", "none that torch can use")
+    for index in range(n_gpus):
         properties = torch.cuda.get_device_properties(index)
-        detail = f"{properties.name}, {properties.total_memory / 2**30:.0f} GiB"
-        found.append(Finding(what=f"GPU {index}", ok=True, detail=detail))
-    return found
+        memory = f"{properties.total_memory / 2**30:.0f} GiB"
+        yield Finding(f"GPU {index}", f"{properties.name}, {memory}")
 
 
 def _storage(url: str, n_workers: int) -> list[Finding]:
-    """Open the storage, unless it is a SQLite file that no study has made yet."""
+    """Check the storage; a SQLite file that does not exist yet is fine."""
     try:
         with closing(open_storage(url, create=False)) as opened:
             detail = f"{opened.safe_url}, {len(list_studies(opened))} studies"
-            condition = read_condition(opened)
+            server = read_server_info(opened)
     except HpoError as error:
-        return [Finding(what="storage", ok=_is_future_file(url), detail=str(error))]
+        return [Finding("storage", str(error), _is_future_file(url))]
+    zone = f"the database's {server.time_zone}, " if server.time_zone else ""
+    here = f"here {time.strftime('%Z')}; the tables hold UTC in any case"
     return [
-        Finding(what="storage", ok=True, detail=detail),
-        _tables(condition),
-        _clock(condition),
-        _time_zone(condition),
-        _connections(condition, n_workers),
+        Finding("storage", detail),
+        Finding("tables", f"version {server.version}, Optuna's {server.optuna_version}"),
+        _clock(server),
+        Finding("time zone", zone + here),
+        _connections(server, n_workers),
     ]
 
 
-def _tables(condition: Condition) -> Finding:
-    """Others than those this hpo knows do not open."""
-    detail = f"version {condition.version}, Optuna's {condition.optuna_version}"
-    return Finding(what="tables", ok=True, detail=detail)
-
-
-def _clock(condition: Condition) -> Finding:
-    """Leases go by the database's clock; logs, deadlines and people by each machine's own."""
-    ahead = condition.ahead_seconds
+def _clock(server: ServerInfo) -> Finding:
+    """Compare the database's clock, which times leases, with this machine's, which times logs."""
+    ahead = server.ahead_seconds
     if ahead is None:
-        return Finding(what="clock", ok=True, detail="SQLite goes by this machine's")
+        return Finding("clock", "SQLite uses this machine's")
+    ok = abs(ahead) <= _MAX_CLOCK_SECONDS + server.off_by_seconds
     detail = (
         f"the database's is {abs(ahead):.1f} s {'ahead of' if ahead > 0 else 'behind'} this "
-        f"machine's, to within {condition.off_by_seconds:.1f} s"
+        f"machine's, to within {server.off_by_seconds:.1f} s"
     )
-    ok = abs(ahead) <= CLOCK_SECONDS + condition.off_by_seconds
-    if not ok:
-        detail += ": have both set by NTP"
-    return Finding(what="clock", ok=ok, detail=detail)
+    return Finding("clock", detail if ok else f"{detail}: synchronize both by NTP", ok)
 
 
-def _time_zone(condition: Condition) -> Finding:
-    """No zone is wrong; whoever reads the tables by other tools wants to know which is meant."""
-    here = f"here {time.strftime('%Z')}; the tables hold UTC whatever they are"
-    there = "" if condition.time_zone is None else f"the database's {condition.time_zone}, "
-    return Finding(what="time zone", ok=True, detail=there + here)
-
-
-def _connections(condition: Condition, n_workers: int) -> Finding:
-    """Each worker keeps one, and opens a second for moments."""
-    left = condition.connections_left
-    if condition.is_pooled:
-        detail = "a pooler stands before the server: its own limit counts, two for each worker"
-        return Finding(what="connections", ok=True, detail=detail)
+def _connections(server: ServerInfo, n_workers: int) -> Finding:
+    """Check the free connections; a worker keeps one, and sometimes opens a second briefly."""
+    left = server.connections_left
+    if server.is_pooled:
+        detail = "a pooler is in front of the server: its own limit counts, two for each worker"
+        return Finding("connections", detail)
     if left is None:
-        return Finding(what="connections", ok=True, detail="SQLite does not limit them")
+        return Finding("connections", "SQLite does not limit them")
     detail = f"{left} left, and each worker keeps one"
     if left < n_workers:
-        detail += f": too few for {n_workers}; raise max_connections, or put a pooler before it"
-    return Finding(what="connections", ok=left >= n_workers, detail=detail)
+        detail += f": too few for {n_workers}; raise max_connections, or use a pooler"
+    return Finding("connections", detail, left >= n_workers)
 
 
 def _is_future_file(url: str) -> bool:
-    """Whether the URL names a SQLite file that is not there, in a folder that can hold it."""
+    """Whether a URL names a SQLite file that can be created."""
     try:
-        parsed = make_url(url)
-    except (ArgumentError, ValueError):
+        parsed = dialects.parse(url)
+    except HpoError:
         return False
-    path = parsed.database or ""
-    return parsed.drivername == "sqlite" and _is_free(path)
+    return parsed.get_backend_name() == "sqlite" and _can_create(parsed.database or "")
 
 
 def _artifacts(url: str) -> Finding:
-    """Write a file, read it back and delete it; on a local disk, look at the room that is left.
+    """Write, read and delete a file in the store, and check the free space of a local disk.
 
-    A folder that no study has made yet is left for one to make.
+    A folder that does not exist yet is not created.
     """
-    if "://" not in url and _is_free(url):
+    if "://" not in url and _can_create(url):
         detail = f"{os.path.abspath(url)}: does not exist yet; hpo create or hpo run makes it"
-        return Finding(what="artifacts", ok=True, detail=detail)
+        return Finding("artifacts", detail)
     try:
         store = ArtifactStore(url)
-        name = f"doctor-{uuid.uuid4()}"  # others may look at the same time
+        name = f"doctor-{uuid.uuid4()}"  # others may check at the same time
         store.get(name, store.put(name, name.encode()))
         store.delete(name)
     except HpoError as error:
-        return Finding(what="artifacts", ok=False, detail=str(error))
+        return Finding("artifacts", str(error), ok=False)
     if not os.path.isdir(store.url):
-        return Finding(what="artifacts", ok=True, detail=store.safe_url)
+        return Finding("artifacts", store.safe_url)
     free = shutil.disk_usage(store.url).free
     detail = f"{store.safe_url}, {free / 2**30:.1f} GiB free"
-    return Finding(what="artifacts", ok=free > FREE_BYTES, detail=detail)
+    return Finding("artifacts", detail, free > _MIN_FREE_BYTES)
 
 
-def _is_free(path: str) -> bool:
-    """Whether nothing is at a path, in a folder that can hold it."""
+def _can_create(path: str) -> bool:
+    """Whether a path does not exist, in a folder that this user can write to."""
     folder = os.path.dirname(os.path.abspath(path))
     return not os.path.exists(path) and os.path.isdir(folder) and os.access(folder, os.W_OK)

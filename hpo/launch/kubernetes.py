@@ -1,10 +1,10 @@
-"""Workers on Kubernetes, as manifests: an Indexed Job, or a Ray cluster that grows and shrinks.
+"""Manifests for workers on Kubernetes: an Indexed Job, or an autoscaling Ray cluster.
 
-The manifests name a Secret, and hold none: HPO_STORAGE and HPO_ARTIFACTS are its keys.
+The manifests refer to a Secret with the keys HPO_STORAGE and HPO_ARTIFACTS, and hold no URLs.
 
-What becomes of a pod follows a worker's exit code: 0 the study is finished; 75 it handed its trials
-back, and another takes its place at no charge; 2 the input was wrong, and would be for all;
-anything else counts against its index.
+A Job acts on the exit code of a worker. 0: the study is finished. 75: the worker released its
+trials, and its pod is replaced without counting as a failure. 2: the input is wrong, and the Job
+fails. Any other code counts as a failure of the worker's index.
 """
 
 import hashlib
@@ -18,59 +18,62 @@ import yaml
 from hpo.config.errors import InputError
 from hpo.worker.supervisor import EXIT_RELEASED
 
-BACKOFF_LIMIT = 10
-"""Failures of one worker after which its place stays empty; the others go on."""
-GRACE_SECONDS = 60
-"""Between SIGTERM and the end of a pod; workers hand their trials back within 20."""
-IDLE_SECONDS = 120
-"""After which the Ray cluster gives an idle pod back."""
-LABEL = r"[a-z0-9](?:[-a-z0-9]*[a-z0-9])?"
-QUANTITY = r"\d+(?:\.\d+)?(?:m|k|[KMGTPE]i?)?"
-LONGEST_NAME = 41
-"""Of 63 letters, what a Job's pods leave beside their numbers, and KubeRay beside its suffixes."""
+_BACKOFF_LIMIT = 10
+"""Failures of one worker after which it is not replaced; the others go on."""
+_GRACE_SECONDS = 60
+"""Time between SIGTERM and the end of a pod; workers need up to 20 s to release their trials."""
+_IDLE_SECONDS = 120
+"""Time after which the Ray cluster removes an idle pod."""
+_LABEL = r"[a-z0-9](?:[-a-z0-9]*[a-z0-9])?"
+_QUANTITY = r"\d+(?:\.\d+)?(?:m|k|[KMGTPE]i?)?"
+_MAX_NAME = 41
+"""Of 63 characters; a Job's pods append their numbers, and KubeRay appends its suffixes."""
 
-Manifest = dict[str, Any]
+_NOTES = """\
+# Workers of hpo for {studies}. They read the URLs of the storage and the artifacts from a Secret.
+# Make it from a file with lines HPO_STORAGE=... and HPO_ARTIFACTS=..., which every pod must reach,
+# and the credentials of an object store, for example AWS_ACCESS_KEY_ID=...:
+#   kubectl create secret generic {secret}{namespace} --from-env-file=FILE
+"""
+_RAY_NOTES = """\
+# A cluster for KubeRay (1.6 or newer); the image needs hpo[ray]. Start workers in it by
+#   kubectl exec{namespace} service/{name}-head-svc -c head -- \\
+#     {command}
+"""
+
+_Manifest = dict[str, Any]
 
 
-class Quoting(yaml.SafeDumper):  # type: ignore[misc]
-    """Quotes what other readers of YAML take for a number or a truth, such as `1e5` and `y`."""
+class _QuotingDumper(yaml.SafeDumper):  # type: ignore[misc]
+    """Quotes strings that other YAML parsers read as numbers or booleans, such as `1e5` and `y`."""
 
 
-Quoting.add_representer(
+_QuotingDumper.add_representer(
     str,
     lambda dumper, text: dumper.represent_scalar(
         "tag:yaml.org,2002:str", text, style=None if re.match(r"(--)?[A-Za-z]\w", text) else "'"
     ),
 )
 
-NOTES = """\
-# Workers of hpo for {studies}. They read the storage's and the artifacts' URLs from a Secret, made
-# from a file of lines, HPO_STORAGE=... and HPO_ARTIFACTS=..., which every pod must reach, and what
-# an object store wants, such as AWS_ACCESS_KEY_ID=...:
-#   kubectl create secret generic {secret}{namespace} --from-env-file=FILE
-"""
-RAY_NOTES = """\
-# A cluster for KubeRay (1.6 or newer); the image needs hpo[ray]. Workers are started in it by
-#   kubectl exec{namespace} service/{name}-head-svc -c head -- \\
-#     {command}
-"""
-
 
 @dataclass(frozen=True, kw_only=True)
 class Pods:
-    """Pods of workers, one in each.
+    """Pods with one worker each.
 
     Attributes:
-        names: the studies.
-        n_workers: pods at most.
-        image: a container image with `hpo` on its PATH.
-        gpus: of each worker.
+        names: names of the studies.
+        n_workers: maximum number of pods.
+        image: container image with `hpo` on its PATH.
+        gpus: GPUs of each worker.
         cpus: processor cores of each worker.
-        memory: of each worker, such as `8Gi`.
-        namespace: None leaves it to kubectl.
-        secret: the Secret that holds HPO_STORAGE and HPO_ARTIFACTS.
-        volumes: claim and folder of each volume that holds artifacts.
+        memory: memory of each worker (`8Gi`).
+        namespace: namespace; None for kubectl's default.
+        secret: name of the Secret that holds HPO_STORAGE and HPO_ARTIFACTS.
+        volumes: claim and mount path of each volume that holds artifacts.
         arguments: options of `hpo worker`.
+
+    Raises:
+        InputError: Kubernetes would refuse a value.
     """
 
     names: Sequence[str]
@@ -85,90 +88,113 @@ class Pods:
     arguments: Sequence[str]
 
     def __post_init__(self) -> None:
-        """Refuse what Kubernetes would, while it is still clear what was typed."""
+        """Check the values."""
         claims = [claim for claim, _ in self.volumes]
         for option, text in [("--secret", self.secret), *(("--volume", claim) for claim in claims)]:
-            if not re.fullmatch(rf"{LABEL}(?:\.{LABEL})*", text) or len(text) > 253:
-                raise InputError(f"{option} must be a name of small letters, but got {text!r}")
-        if self.namespace is not None and not re.fullmatch(LABEL, self.namespace):
-            raise InputError(f"--namespace must be of small letters, but got {self.namespace!r}")
-        if not re.fullmatch(QUANTITY, self.memory):
+            if not re.fullmatch(rf"{_LABEL}(?:\.{_LABEL})*", text) or len(text) > 253:
+                raise InputError(f"{option} must be a name in lowercase letters, but got {text!r}")
+        if self.namespace is not None and not re.fullmatch(_LABEL, self.namespace):
+            raise InputError(
+                f"--namespace must be in lowercase letters, but got {self.namespace!r}"
+            )
+        if not re.fullmatch(_QUANTITY, self.memory):
             raise InputError(f"--memory must be a quantity such as 8Gi, but got {self.memory!r}")
         if not re.fullmatch(r"[^\s'\"]+", self.image):
             raise InputError(f"--image must name a container image, but got {self.image!r}")
 
     @property
     def name(self) -> str:
-        """The first study's name as Kubernetes takes names; a digest stands for what it lost."""
+        """The first study's name as a Kubernetes label; a digest replaces what does not fit."""
         plain = f"hpo-{self.names[0]}"
         label = re.sub(r"[^a-z0-9]+", "-", plain.lower()).strip("-")
-        if label == plain and len(label) <= LONGEST_NAME:
+        if label == plain and len(label) <= _MAX_NAME:
             return label
         digest = hashlib.sha256(plain.encode()).hexdigest()[:6]
-        return f"{label[: LONGEST_NAME - 7].rstrip('-')}-{digest}"
+        return f"{label[: _MAX_NAME - 7].rstrip('-')}-{digest}"
 
     def job(self) -> str:
-        """An Indexed Job, as YAML."""
-        worker = ["hpo", "worker", *self.names, "--workers", "1"]
-        worker += ["--gpus", "auto" if self.gpus else "none", *self.arguments]
-        container = self._container("worker", self._resources(self.gpus))
-        container["command"] = worker
-        template = self._template(container)
+        """Return an Indexed Job as YAML."""
+        template = self._template("worker", self.gpus)
         template["spec"]["automountServiceAccountToken"] = False
-        return self._printed(
-            NOTES,
-            {
-                "apiVersion": "batch/v1",
-                "kind": "Job",
-                "metadata": self._metadata(),
-                "spec": {
-                    "completionMode": "Indexed",
-                    "completions": self.n_workers,
-                    "parallelism": self.n_workers,
-                    "backoffLimitPerIndex": BACKOFF_LIMIT,
-                    "podReplacementPolicy": "Failed",  # not while the old one hands its trials back
-                    "podFailurePolicy": {"rules": _failure_rules()},
-                    "template": template,
-                },
+        command = ["hpo", "worker", *self.names, "--workers", "1"]
+        command += ["--gpus", "auto" if self.gpus else "none", *self.arguments]
+        template["spec"]["containers"][0]["command"] = command
+        code = {"containerName": "worker", "operator": "In"}
+        disruption = {"type": "DisruptionTarget", "status": "True"}
+        spec = {
+            "completionMode": "Indexed",
+            "completions": self.n_workers,
+            "parallelism": self.n_workers,
+            "backoffLimitPerIndex": _BACKOFF_LIMIT,
+            "podReplacementPolicy": "Failed",  # after the old pod has released its trials
+            "podFailurePolicy": {
+                "rules": [  # the first that matches applies
+                    {"action": "FailJob", "onExitCodes": {**code, "values": [2]}},
+                    {"action": "Ignore", "onExitCodes": {**code, "values": [EXIT_RELEASED]}},
+                    {"action": "Ignore", "onPodConditions": [disruption]},
+                ]
             },
-        )
+            "template": template,
+        }
+        return self._to_yaml(_NOTES, "batch/v1", "Job", spec)
 
     def ray_cluster(self) -> str:
-        """A KubeRay cluster whose workers come and go with the demand, as YAML."""
-        head = self._container("head", self._resources(0))
-        worker = self._container("worker", self._resources(self.gpus))
-        return self._printed(
-            NOTES + RAY_NOTES,
-            {
-                "apiVersion": "ray.io/v1",
-                "kind": "RayCluster",
-                "metadata": self._metadata(),
-                "spec": {
-                    "authOptions": {"mode": "token"},
-                    "enableInTreeAutoscaling": True,
-                    "autoscalerOptions": {
-                        "upscalingMode": "Default",
-                        "idleTimeoutSeconds": IDLE_SECONDS,
-                    },
-                    "headGroupSpec": {
-                        "rayStartParams": {"num-cpus": "0"},  # workers go elsewhere
-                        "template": self._template(head),
-                    },
-                    "workerGroupSpecs": [
-                        {
-                            "groupName": "workers",
-                            "replicas": 0,
-                            "minReplicas": 0,
-                            "maxReplicas": self.n_workers,
-                            "rayStartParams": {"num-cpus": str(self.cpus)},
-                            "template": self._template(worker),
-                        }
-                    ],
-                },
+        """Return a KubeRay cluster that grows and shrinks with the demand, as YAML."""
+        workers = {
+            "groupName": "workers",
+            "replicas": 0,
+            "minReplicas": 0,
+            "maxReplicas": self.n_workers,
+            "rayStartParams": {"num-cpus": str(self.cpus)},
+            "template": self._template("worker", self.gpus),
+        }
+        spec = {
+            "authOptions": {"mode": "token"},
+            "enableInTreeAutoscaling": True,
+            "autoscalerOptions": {"upscalingMode": "Default", "idleTimeoutSeconds": _IDLE_SECONDS},
+            "headGroupSpec": {
+                "rayStartParams": {"num-cpus": "0"},  # the head runs no workers
+                "template": self._template("head", 0),
             },
-        )
+            "workerGroupSpecs": [workers],
+        }
+        return self._to_yaml(_NOTES + _RAY_NOTES, "ray.io/v1", "RayCluster", spec)
 
-    def _printed(self, notes: str, manifest: Manifest) -> str:
+    def _template(self, container_name: str, gpus: int) -> _Manifest:
+        """Return the template of a pod with one container."""
+        requests = {"cpu": str(self.cpus), "memory": self.memory}
+        gpu_limit = {"nvidia.com/gpu": gpus} if gpus else {}
+        container: _Manifest = {
+            "name": container_name,
+            "image": self.image,
+            "env": [  # in addition to envFrom: a pod without these keys does not start
+                {"name": key, "valueFrom": {"secretKeyRef": {"name": self.secret, "key": key}}}
+                for key in ("HPO_STORAGE", "HPO_ARTIFACTS")
+            ],
+            "envFrom": [{"secretRef": {"name": self.secret}}],
+            "resources": {"requests": requests, "limits": {"memory": self.memory, **gpu_limit}},
+        }
+        spec: _Manifest = {
+            "restartPolicy": "Never",
+            "terminationGracePeriodSeconds": _GRACE_SECONDS,
+            "containers": [container],
+        }
+        if self.volumes:  # numbered: a claim's name may have dots, a volume's may not
+            spec["volumes"] = [
+                {"name": f"volume-{index}", "persistentVolumeClaim": {"claimName": claim}}
+                for index, (claim, _) in enumerate(self.volumes)
+            ]
+            container["volumeMounts"] = [
+                {"name": f"volume-{index}", "mountPath": path}
+                for index, (_, path) in enumerate(self.volumes)
+            ]
+        return {"metadata": {"labels": self._labels()}, "spec": spec}
+
+    def _labels(self) -> dict[str, str]:
+        return {"app.kubernetes.io/name": "hpo", "app.kubernetes.io/instance": self.name}
+
+    def _to_yaml(self, notes: str, api_version: str, kind: str, spec: _Manifest) -> str:
+        """Return a manifest as YAML below its notes."""
         launch = ["hpo", "launch", "ray", *self.names, "--workers", str(self.n_workers)]
         launch += ["--gpus-per-worker", str(self.gpus), "--cpus-per-worker", str(self.cpus)]
         launch += [*self.arguments, "--detach"]
@@ -179,78 +205,21 @@ class Pods:
             namespace="" if self.namespace is None else f" --namespace {self.namespace}",
             command=" ".join(launch),
         )
-        text: str = yaml.dump(manifest, Dumper=Quoting, sort_keys=False, width=100)
-        return comment + text
-
-    def _metadata(self) -> Manifest:
-        metadata: Manifest = {"name": self.name, "labels": self._labels()}
+        metadata: _Manifest = {"name": self.name, "labels": self._labels()}
         if self.namespace is not None:
             metadata["namespace"] = self.namespace
-        return metadata
-
-    def _labels(self) -> dict[str, str]:
-        return {"app.kubernetes.io/name": "hpo", "app.kubernetes.io/instance": self.name}
-
-    def _template(self, container: Manifest) -> Manifest:
-        spec: Manifest = {
-            "restartPolicy": "Never",
-            "terminationGracePeriodSeconds": GRACE_SECONDS,
-            "containers": [container],
-        }
-        if self.volumes:
-            spec["volumes"] = [
-                {"name": name, "persistentVolumeClaim": {"claimName": claim}}
-                for name, (claim, _) in self._named_volumes()
-            ]
-        return {"metadata": {"labels": self._labels()}, "spec": spec}
-
-    def _container(self, name: str, resources: Manifest) -> Manifest:
-        container: Manifest = {
-            "name": name,
-            "image": self.image,
-            "env": [self._secret("HPO_STORAGE"), self._secret("HPO_ARTIFACTS")],
-            "envFrom": [{"secretRef": {"name": self.secret}}],
-            "resources": resources,
-        }
-        if self.volumes:
-            container["volumeMounts"] = [
-                {"name": name, "mountPath": folder} for name, (_, folder) in self._named_volumes()
-            ]
-        return container
-
-    def _named_volumes(self) -> list[tuple[str, tuple[str, str]]]:
-        """By numbers: a claim's own name may have dots, which a volume's has not."""
-        return [(f"volume-{index}", volume) for index, volume in enumerate(self.volumes)]
-
-    def _secret(self, name: str) -> Manifest:
-        reference = {"name": self.secret, "key": name}
-        return {"name": name, "valueFrom": {"secretKeyRef": reference}}
-
-    def _resources(self, gpus: int) -> Manifest:
-        """Of memory no more than was asked for; of processors what is free."""
-        limits: Manifest = {"memory": self.memory}
-        if gpus:
-            limits["nvidia.com/gpu"] = gpus
-        return {"requests": {"cpu": str(self.cpus), "memory": self.memory}, "limits": limits}
+        manifest = {"apiVersion": api_version, "kind": kind, "metadata": metadata, "spec": spec}
+        text: str = yaml.dump(manifest, Dumper=_QuotingDumper, sort_keys=False, width=100)
+        return comment + text
 
 
 def parse_volume(text: str) -> tuple[str, str]:
-    """A volume's claim and the folder it is mounted at, of `CLAIM:/FOLDER`.
+    """Parse CLAIM:/FOLDER into the volume's claim and its mount path.
 
     Raises:
-        InputError: it reads otherwise.
+        InputError: it has another form.
     """
     claim, colon, folder = text.partition(":")
     if not colon or not folder.startswith("/"):
         raise InputError(f"--volume reads CLAIM:/FOLDER, but got {text!r}")
     return claim, folder
-
-
-def _failure_rules() -> list[Manifest]:
-    """The first that fits counts."""
-    ours = {"containerName": "worker", "operator": "In"}
-    return [
-        {"action": "FailJob", "onExitCodes": {**ours, "values": [2]}},
-        {"action": "Ignore", "onExitCodes": {**ours, "values": [EXIT_RELEASED]}},
-        {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
-    ]

@@ -1,7 +1,7 @@
-"""The Ray cluster that this process is connected to, from its beginning to its loss.
+"""Connection to a Ray cluster: joining it, and noticing that its head is gone.
 
-Ray itself is patient with a head that does not answer: for a quarter of an hour where it is to be
-joined, and once it is lost Ray ends the process after a minute, in the middle of whatever it does.
+Ray itself waits a quarter of an hour for a head that it should join. When it loses the head, it
+ends the process after a minute, in the middle of whatever the process does.
 """
 
 import os
@@ -15,22 +15,22 @@ from ray.exceptions import RayError
 from hpo.config.errors import HpoError
 
 NAMESPACE = "hpo"
-KNOCK_SECONDS = 10.0
+_CONNECT_SECONDS = 10.0
 LOST_SECONDS = 45.0
-"""Silence of a head after which the cluster is taken for lost; Ray's own limit is 60."""
+"""A head that does not respond for this long is taken for lost; Ray's own limit is 60."""
 
 
 def connect(address: str | None) -> None:
-    """Join a cluster: the one at an address, or the one of this machine.
+    """Join the cluster at an address, or the cluster of this machine.
 
     Raises:
-        HpoError: there is none, or it is not one to join.
+        HpoError: there is no cluster, or it cannot be joined.
     """
     where = address or "this machine"
-    if address is not None and "://" not in address and not _answers(address, KNOCK_SECONDS):
-        raise _absent(where, "nothing listens there")
-    os.environ.setdefault("RAY_gcs_server_port_wait_time_s", "1")  # one try, which takes 40 s
+    os.environ.setdefault("RAY_gcs_server_port_wait_time_s", "1")  # one attempt, of about 40 s
     try:
+        if address and "://" not in address and not _is_listening(address, _CONNECT_SECONDS):
+            raise ConnectionError("nothing listens there")
         ray.init(
             address=address or "auto",
             namespace=NAMESPACE,
@@ -38,56 +38,47 @@ def connect(address: str | None) -> None:
             logging_level="ERROR",
         )
     except (ConnectionError, ValueError) as error:
-        raise _absent(where, " ".join(str(error).split())) from None
-    except (RuntimeError, RayError) as error:  # of another version, or it asks for a token
-        said = " ".join(str(error).split())
-        raise HpoError(f"the Ray cluster at {where} cannot be joined: {said}") from None
-
-
-def disconnect() -> None:
-    """Leave the cluster."""
-    ray.shutdown()
+        raise HpoError(
+            f"no Ray cluster answers at {where} ({' '.join(str(error).split())}): start one by "
+            "`ray start --head`, or name its address by --address"
+        ) from None
+    except (RuntimeError, RayError) as error:  # another version, or a token is required
+        reason = " ".join(str(error).split())
+        raise HpoError(f"the Ray cluster at {where} cannot be joined: {reason}") from None
 
 
 class Head:
-    """The head of the cluster, looked at now and then."""
+    """The head of the cluster that this process is connected to."""
 
     def __init__(self, address: str | None) -> None:
-        """Know where it is; Ray's own client (`ray://`) looks after its connection itself."""
+        """Find the head's address; Ray's own client (`ray://`) checks its connection itself."""
         is_client = address is not None and "://" in address
         self._address: str = "" if is_client else ray.get_runtime_context().gcs_address
         self._seen_at = time.monotonic()
 
-    def answers(self) -> bool:
-        """Whether it answers now.
+    def is_responding(self) -> bool:
+        """Check whether the head responds now.
 
         Raises:
-            HpoError: it has not for so long that the cluster is lost.
+            HpoError: it has not responded for `LOST_SECONDS`.
         """
-        if _answers(self._address, 1.0):
+        if _is_listening(self._address, 1.0):
             self._seen_at = time.monotonic()
             return True
         if time.monotonic() - self._seen_at < LOST_SECONDS:
             return False
         raise HpoError(
-            f"the Ray cluster at {self._address} is lost, its head is silent: launch again on "
-            "another, the study goes on"
+            f"the Ray cluster at {self._address} is lost, its head does not respond: launch again "
+            "on another cluster, and the study goes on"
         )
 
 
-def _answers(address: str, patience: float) -> bool:
-    """Whether somebody listens at HOST:PORT; of what is no such address Ray says so itself."""
+def _is_listening(address: str, timeout: float) -> bool:
+    """Check whether a server listens at HOST:PORT; other addresses are left to Ray."""
     host, _, port = address.rpartition(":")
     if not port.isdecimal():
         return True
     with suppress(OSError, OverflowError):
-        socket.create_connection((host.strip("[]"), int(port)), patience).close()
+        socket.create_connection((host.strip("[]"), int(port)), timeout).close()
         return True
     return False
-
-
-def _absent(where: str, why: str) -> HpoError:
-    return HpoError(
-        f"no Ray cluster answers at {where} ({why}): start one by `ray start --head`, or name its "
-        "address by --address"
-    )

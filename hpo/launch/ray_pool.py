@@ -1,71 +1,65 @@
-"""Workers on a Ray cluster: seats that Ray places, one a worker, watched and made up for.
+"""A pool of workers on a Ray cluster, one actor each, which Ray places and the pool polls.
 
-A seat is an actor: Ray gives it a device of its own, and starts it again, elsewhere if need be,
-when its process or its node dies. How many seats there are follows the cluster where nobody fixed
-their number. All that is worth keeping is in the study's storage: when a whole cluster is lost,
-the same pool on another goes on.
+Ray gives each actor its device, and restarts it, on another node if need be, when its process or
+its node dies. Unless the number of workers is fixed, it follows the size of the cluster. All state
+is in the study's storage: if the cluster is lost, the same pool on another cluster goes on.
 """
 
-import os
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from types import TracebackType
 from typing import Any
 
 import ray
 from ray.exceptions import ActorUnavailableError, RayActorError
 
 from hpo.config.errors import InputError, first_line
+from hpo.launch.ray_actor import ActorStatus, WorkerActor, WorkerSpec
 from hpo.launch.ray_cluster import NAMESPACE
-from hpo.launch.seat import Seat, SeatStatus
-from hpo.launch.seat import Seating as Seating
-from hpo.worker.supervisor import EXIT_RELEASED, GRACE_SECONDS
+from hpo.worker.supervisor import EXIT_RELEASED, GRACE_SECONDS, to_stderr
 
-LOOK_SECONDS = 1.0
-MAX_DEATHS = 10
-"""Ends in a row of a seat that never answered, after which its place is left empty."""
-ANSWER_SECONDS = 5.0
+_POLL_SECONDS = 1.0
+_MAX_DEATHS = 10
+"""Deaths in a row of an actor without a status between them, after which the pool gives it up."""
+_STATUS_SECONDS = 5.0
 WAIT_SECONDS = 15.0
-"""After so long it is said that a seat still has no place."""
-OUTLIVED = {"env_vars": {"RAY_kill_child_processes_on_worker_exit": "0"}}
-"""Ray would kill a seat's worker together with the seat, before it hands its trials back."""
-
-
-class RaySeat(Seat):
-    """A seat in the process of an actor."""
-
-    def __init__(self, seating: Seating) -> None:
-        """Take the device that Ray chose; without a share of one Ray hides none."""
-        gpu = os.environ.get("CUDA_VISIBLE_DEVICES", "") if seating.gpus else ""
-        super().__init__(seating, gpu)
+"""Time after which workers that wait for resources are reported."""
+_RUNTIME_ENV = {"env_vars": {"RAY_kill_child_processes_on_worker_exit": "0"}}
+"""Otherwise Ray would kill a worker together with its actor, before it releases its trials."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PoolSpec:
-    """What workers to keep on a cluster.
+    """A pool of workers on a cluster.
 
     Attributes:
-        key: names the pool on its cluster, and in messages.
-        n_workers: how many; None for as many as there is room for.
-        is_finite: whether workers that find nothing left to do end the pool.
+        key: name of the pool on its cluster, and in messages.
+        worker: specification of each worker.
+        n_workers: number of workers; None follows the size of the cluster.
+        is_finite: whether the pool ends when its workers find no more work.
     """
 
     key: str
-    seating: Seating
+    worker: WorkerSpec
     n_workers: int | None
     is_finite: bool
 
 
 @dataclass(kw_only=True)
-class SeatRecord:
-    """What the pool knows of a seat; `last` is None while its actor does not answer."""
+class ActorRecord:
+    """State of an actor.
+
+    Attributes:
+        last: its last status; None while the actor does not respond.
+        pending: reference to the status that was requested from Ray.
+        code: exit code of the worker, if it ended by itself.
+        n_deaths: deaths in a row without a status between them.
+    """
 
     actor: Any
-    last: SeatStatus | None = None
-    asked: Any = None
+    last: ActorStatus | None = None
+    pending: Any = None
     code: int | None = None
     n_deaths: int = 0
 
@@ -75,204 +69,196 @@ class RayWorkerPool:
     """Workers on the cluster that this process is connected to.
 
     Attributes:
-        is_detached: whether the seats outlive this process; they then have names.
-        on_line: takes what workers log, and what becomes of their seats.
-        head_answers: whether the cluster can place seats now; raises when it is lost.
+        spec: the pool.
+        is_detached: whether the actors are named and outlive this process.
+        on_line: called with each line that workers log, and with messages about their actors.
+        is_head_responding: whether the cluster can place actors now; raises when it is lost.
+        records: the actors by the number of their worker.
     """
 
     spec: PoolSpec
     is_detached: bool = False
-    on_line: Callable[[str], None] = lambda line: print(line, file=sys.stderr, flush=True)
-    head_answers: Callable[[], bool] = lambda: True
-    seats: dict[int, SeatRecord] = field(default_factory=dict)
+    on_line: Callable[[str], None] = to_stderr
+    is_head_responding: Callable[[], bool] = lambda: True
+    records: dict[int, ActorRecord] = field(default_factory=dict)
     _all_placed_at: float = field(default_factory=time.monotonic)
-    _is_told: bool = False
+    _is_wait_reported: bool = False
 
     def __enter__(self) -> "RayWorkerPool":
-        """Place the first seats."""
-        self._place()
+        """Create the first actors."""
+        self._create_missing()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Leave no seat behind."""
-        stop([seat.actor for seat in self.seats.values()], self._relay)
+    def __exit__(self, *error: object) -> None:
+        """Stop all actors."""
+        _stop([record.actor for record in self.records.values()], self._relay)
 
     def n_alive(self) -> int:
-        """Make up for what died; how many seats have work, or wait to be placed."""
-        is_there = self.head_answers()
-        if is_there:
-            self._place()
+        """Replace dead actors, and return how many work or wait to be placed."""
+        if is_responding := self.is_head_responding():
+            self._create_missing()
         self._poll()
-        if is_there:
-            self._drop_surplus()
-        self._tell_who_waits()
+        if is_responding:
+            self._remove_surplus()
+        self._report_waiting()
+        active = self._active()
         if self._is_done():
-            return sum(seat.last is not None for seat in self._at_work())
-        return len(self._at_work()) or (not self.seats)
+            return sum(record.last is not None for record in active)
+        return len(active) or (not self.records)
 
     def exit_code(self) -> int:
-        """The most serious of the workers' codes: 2 wrong input, 1 failed, 75 released, 0 done."""
-        codes = {EXIT_RELEASED if p.code is None else p.code for p in self.seats.values()}
-        for code in (2, 1, 0):
-            if code in codes:
-                return code
-        return EXIT_RELEASED
+        """Return the most serious of the workers' codes.
 
-    def _at_work(self) -> list[SeatRecord]:
-        return [seat for seat in self.seats.values() if seat.code is None]
+        From the most serious: 2 wrong input, 1 failed, 0 done, 75 released.
+        """
+        codes = {record.code for record in self.records.values()}
+        return next((code for code in (2, 1, 0) if code in codes), EXIT_RELEASED)
+
+    def _active(self) -> list[ActorRecord]:
+        return [record for record in self.records.values() if record.code is None]
 
     def _is_done(self) -> bool:
-        """Whether a worker found that nothing is left to do: no further seat is needed."""
-        return self.spec.is_finite and any(seat.code == 0 for seat in self.seats.values())
+        """Whether a worker found no more work, so that no further actor is needed."""
+        return self.spec.is_finite and any(record.code == 0 for record in self.records.values())
 
     def _n_wanted(self) -> int:
         if self.spec.n_workers is not None:
             return self.spec.n_workers
-        return room(ray.nodes(), self.spec.seating)
+        return capacity(ray.nodes(), self.spec.worker)
 
-    def _place(self) -> None:
-        if self._is_done():
-            return
-        for index in range(self._n_wanted()):
-            if index not in self.seats:
-                self.seats[index] = SeatRecord(actor=self._make_actor(index))
+    def _create_missing(self) -> None:
+        if not self._is_done():
+            for index in range(self._n_wanted()):
+                if index not in self.records:
+                    self.records[index] = ActorRecord(actor=self._create_actor(index))
 
-    def _make_actor(self, index: int) -> Any:
-        seating = self.spec.seating
+    def _create_actor(self, index: int) -> Any:
+        worker = self.spec.worker
         options: dict[str, Any] = {
-            "num_gpus": seating.gpus,
-            "num_cpus": seating.cpus,
+            "num_gpus": worker.gpus,
+            "num_cpus": worker.cpus,
             "max_restarts": -1,
-            "max_concurrency": 2,  # it is looked at while it stops
-            "runtime_env": OUTLIVED,
+            "max_concurrency": 2,  # it can return its status while it stops
+            "runtime_env": _RUNTIME_ENV,
         }
         if self.is_detached:
             options |= {"name": f"{self.spec.key}:{index}", "namespace": NAMESPACE}
             options |= {"lifetime": "detached", "get_if_exists": True}
-        return ray.remote(RaySeat).options(**options).remote(seating)
+        return ray.remote(WorkerActor).options(**options).remote(worker)
 
     def _poll(self) -> None:
-        asked = {}
-        for index, seat in self.seats.items():
-            if seat.code is None:
-                seat.asked = seat.asked or seat.actor.status.remote()
-                asked[seat.asked] = index
-        if not asked:
+        pending = {}
+        for index, record in self.records.items():
+            if record.code is None:
+                record.pending = record.pending or record.actor.status.remote()
+                pending[record.pending] = index
+        if not pending:
             return
-        ready, _ = ray.wait(list(asked), num_returns=len(asked), timeout=LOOK_SECONDS)
+        ready, _ = ray.wait(list(pending), num_returns=len(pending), timeout=_POLL_SECONDS)
         for ref in ready:
-            self._hear(asked[ref], ref)
+            self._receive(pending[ref], ref)
 
-    def _hear(self, index: int, ref: Any) -> None:
-        """Take a seat's answer, or learn that it is away or dead."""
-        seat = self.seats[index]
-        seat.asked = None
+    def _receive(self, index: int, ref: Any) -> None:
+        """Take an actor's status, or find that it is unavailable or dead."""
+        record = self.records[index]
+        record.pending = None
         try:
-            status: SeatStatus = ray.get(ref)
+            status: ActorStatus = ray.get(ref)
         except ActorUnavailableError:
-            self._miss(index, "looks for another")
-        except RayActorError as error:  # dead for good: it was killed, or could not start
-            self._miss(index, "makes another")
-            seat.n_deaths += 1
-            if seat.n_deaths < MAX_DEATHS:
-                seat.actor = self._make_actor(index)
+            self._mark_lost(index, "Ray restarts it")
+        except RayActorError as error:  # Ray does not restart it: it was killed or cannot start
+            self._mark_lost(index, "the pool replaces it")
+            record.n_deaths += 1
+            if record.n_deaths < _MAX_DEATHS:
+                record.actor = self._create_actor(index)
                 return
-            seat.code = 1
-            self.on_line(f"worker {index} is given up: {first_line(error)}")
+            record.code = 1
+            self.on_line(f"worker {index} failed {_MAX_DEATHS} times: {first_line(error)}")
         else:
-            self._welcome(index, status)
+            if record.last is None or record.last.pid != status.pid:
+                gpu = f", GPU {status.gpu}" if status.gpu else ""
+                self.on_line(f"worker {index} runs on {status.host}{gpu}")
+            record.last, record.code, record.n_deaths = status, status.code, 0
+            self._relay(status)
 
-    def _miss(self, index: int, then: str) -> None:
-        if self.seats[index].last is not None:
-            self.on_line(f"worker {index} lost its place, Ray {then}")
-        self.seats[index].last = None
+    def _mark_lost(self, index: int, then: str) -> None:
+        if self.records[index].last is not None:
+            self.on_line(f"worker {index} lost its process; {then}")
+        self.records[index].last = None
 
-    def _welcome(self, index: int, status: SeatStatus) -> None:
-        seat = self.seats[index]
-        if seat.last is None or seat.last.pid != status.pid:
-            gpu = f", GPU {status.gpu}" if status.gpu else ""
-            self.on_line(f"worker {index} has a place on {status.host}{gpu}")
-        seat.last, seat.code, seat.n_deaths = status, status.code, 0
-        self._relay(status)
-
-    def _relay(self, status: SeatStatus) -> None:
+    def _relay(self, status: ActorStatus) -> None:
         for line in status.lines:
             self.on_line(line)
 
-    def _tell_who_waits(self) -> None:
-        """Say once that seats have had no place for a while."""
-        at_work, now = self._at_work(), time.monotonic()
-        if self._is_done() or all(seat.last is not None for seat in at_work):
-            self._all_placed_at, self._is_told = now, False
-        elif not self._is_told and now - self._all_placed_at >= WAIT_SECONDS:
-            self._is_told = True
-            n_waiting = sum(seat.last is None for seat in at_work)
-            text = f"{n_waiting} of {len(at_work)} workers wait for a place"
-            self.on_line(f"{text} with {self.spec.seating.wanted} on the cluster")
+    def _report_waiting(self) -> None:
+        """Report once that workers have waited for resources for a while."""
+        active, now = self._active(), time.monotonic()
+        n_waiting = sum(record.last is None for record in active)
+        if self._is_done() or not n_waiting:
+            self._all_placed_at, self._is_wait_reported = now, False
+        elif not self._is_wait_reported and now - self._all_placed_at >= WAIT_SECONDS:
+            self._is_wait_reported = True
+            self.on_line(
+                f"{n_waiting} of {len(active)} workers wait for {self.spec.worker.resources} each "
+                "on the cluster"
+            )
 
-    def _drop_surplus(self) -> None:
-        """Take back seats that the cluster has no room for any more, lest they wait for it."""
-        surplus = len(self.seats) - self._n_wanted()
-        for index in sorted(self.seats, reverse=True):
-            seat = self.seats[index]
-            if surplus > 0 and self.spec.n_workers is None and seat.last is None:
-                ray.kill(seat.actor, no_restart=True)
-                del self.seats[index]
-                surplus -= 1
+    def _remove_surplus(self) -> None:
+        """Remove waiting actors that the cluster no longer has room for."""
+        surplus = len(self.records) - self._n_wanted()
+        if self.spec.n_workers is None and surplus > 0:
+            waiting = [index for index, record in self.records.items() if record.last is None]
+            for index in sorted(waiting, reverse=True)[:surplus]:
+                ray.kill(self.records.pop(index).actor, no_restart=True)
 
 
 class DetachedPool:
-    """A pool that nobody waits for, in an actor of its own."""
+    """An actor that keeps a pool after its launcher has exited."""
 
     def __init__(self, spec: PoolSpec) -> None:
-        """Keep the pool until it has nothing left to do."""
+        """Keep the pool until it has no more work."""
         with RayWorkerPool(spec=spec, is_detached=True) as pool:
             while pool.n_alive():
-                time.sleep(LOOK_SECONDS)
+                time.sleep(_POLL_SECONDS)
         ray.kill(ray.get_runtime_context().current_actor, no_restart=True)
 
 
-def room(nodes: Sequence[Mapping[str, Any]], seating: Seating) -> int:
-    """How many seats the nodes of a cluster have room for, were nothing else there."""
-    n_seats = 0
+def capacity(nodes: Sequence[Mapping[str, Any]], worker: WorkerSpec) -> int:
+    """Return how many workers the nodes of a cluster could hold if they were idle."""
+    n_workers = 0
     for node in nodes:
         if node["Alive"]:
             has = node["Resources"]
-            by_cpu = int(has.get("CPU", 0) // seating.cpus)
-            per_gpu = int(1 / seating.gpus + 1e-9) if seating.gpus else 0
-            by_gpu = int(has.get("GPU", 0)) * per_gpu if seating.gpus else by_cpu
-            n_seats += min(by_cpu, by_gpu)
-    return n_seats
+            by_cpu = int(has.get("CPU", 0) // worker.cpus)
+            per_gpu = int(1 / worker.gpus + 1e-9) if worker.gpus else 0
+            by_gpu = int(has.get("GPU", 0)) * per_gpu if worker.gpus else by_cpu
+            n_workers += min(by_cpu, by_gpu)
+    return n_workers
 
 
-def check_room(spec: PoolSpec) -> tuple[int, int]:
-    """See that a pool that follows the cluster has a place to begin with.
+def check_capacity(spec: PoolSpec) -> tuple[int, int]:
+    """Check that the cluster can hold a worker, if the pool follows its size.
 
     Returns:
-        How many seats it wants, and for how many the cluster has room, were nothing else there.
+        The number of workers that the pool wants, and the number that the cluster could hold.
 
     Raises:
-        InputError: no node has room for a single worker.
+        InputError: no node can hold a worker.
     """
-    n_places = room(ray.nodes(), spec.seating)
+    n_places = capacity(ray.nodes(), spec.worker)
     if spec.n_workers is None and not n_places:
         raise InputError(
-            f"no node of the cluster has {spec.seating.wanted} for a worker: change "
+            f"no node of the cluster has {spec.worker.resources} for a worker: change "
             "--gpus-per-worker or --cpus-per-worker, or say by --workers N how many to wait for"
         )
     return n_places if spec.n_workers is None else spec.n_workers, n_places
 
 
-def leave_running(spec: PoolSpec) -> None:
+def start_detached(spec: PoolSpec) -> None:
     """Start a pool that outlives this process.
 
     Raises:
-        InputError: it is there already.
+        InputError: the pool exists already.
     """
     options = {"name": spec.key, "namespace": NAMESPACE, "lifetime": "detached"}
     try:
@@ -284,46 +270,46 @@ def leave_running(spec: PoolSpec) -> None:
         ) from None
 
 
-def left_running() -> list[str]:
-    """The keys of the pools that were left running here."""
-    names = ray.util.list_named_actors()  # theirs, and of their seats
+def list_detached() -> list[str]:
+    """Return the keys of the detached pools on the cluster."""
+    names = ray.util.list_named_actors()  # pools, and their workers as KEY:NUMBER
     return sorted({name.partition(":")[0] for name in names})
 
 
-def stop_running(key: str, on_status: Callable[[SeatStatus], None]) -> int:
-    """End a pool that was left running: its trials are handed back; how many seats it had."""
+def stop_detached(key: str, on_status: Callable[[ActorStatus], None]) -> int:
+    """Stop a detached pool, and return the number of its workers; they release their trials."""
     with suppress(ValueError):
         ray.kill(ray.get_actor(key, namespace=NAMESPACE), no_restart=True)
-    names = [name for name in ray.util.list_named_actors() if name.startswith(f"{key}:")]
-    found = []
-    for name in names:
-        with suppress(ValueError):  # gone a moment ago
-            found.append(ray.get_actor(name, namespace=NAMESPACE))
-    stop(found, on_status)
-    return len(found)
+    actors = []
+    for name in ray.util.list_named_actors():
+        if name.startswith(f"{key}:"):
+            with suppress(ValueError):  # it ended in the meantime
+                actors.append(ray.get_actor(name, namespace=NAMESPACE))
+    _stop(actors, on_status)
+    return len(actors)
 
 
-def stop(actors: Sequence[Any], on_status: Callable[[SeatStatus], None]) -> None:
-    """Let seats' workers hand their trials back; then end the seats, by force what is left.
+def _stop(actors: Sequence[Any], on_status: Callable[[ActorStatus], None]) -> None:
+    """Let the workers release their trials, then kill the actors.
 
-    A seat that does not answer has no place, and nothing to hand back.
+    An actor that does not respond has no worker, and nothing to release.
     """
     try:
         stops = {actor.status.remote(): actor.stop.remote() for actor in actors}
-        placed = _hear_all(list(stops), ANSWER_SECONDS, on_status)
-        _hear_all([stops[ref] for ref in placed], GRACE_SECONDS + 5, on_status)
+        placed = _receive_all(list(stops), _STATUS_SECONDS, on_status)
+        _receive_all([stops[ref] for ref in placed], GRACE_SECONDS + 5, on_status)
     finally:
         for actor in actors:
             ray.kill(actor, no_restart=True)
 
 
-def _hear_all(
-    refs: list[Any], patience: float, on_status: Callable[[SeatStatus], None]
+def _receive_all(
+    refs: list[Any], timeout: float, on_status: Callable[[ActorStatus], None]
 ) -> list[Any]:
-    """Take the answers that come in time; which of them did."""
+    """Pass on the statuses that arrive in time, and return their references."""
     if not refs:
         return []
-    ready, _ = ray.wait(refs, num_returns=len(refs), timeout=patience)
+    ready, _ = ray.wait(refs, num_returns=len(refs), timeout=timeout)
     for ref in ready:
         with suppress(RayActorError):
             on_status(ray.get(ref))

@@ -1,4 +1,4 @@
-"""What workers on several machines need: a storage and an artifact store that all of them reach."""
+"""Checks before workers start on several machines: all must reach the storage and the artifacts."""
 
 from collections.abc import Sequence
 
@@ -12,44 +12,44 @@ from hpo.study.study import Study
 
 
 def check_storage(url: str) -> None:
-    """Refuse a storage that the workers of several machines cannot share.
+    """Check that workers on several machines can share a storage.
 
     Raises:
-        InputError: it is a SQLite file, or no storage's URL.
+        InputError: it is a SQLite file, or not a URL of a storage.
     """
     parsed = dialects.parse(url)
     if parsed.get_backend_name() == "sqlite":
         raise InputError(
             f"storage {dialects.safe(parsed)}: SQLite serves the workers of one machine; for "
             "several use PostgreSQL (postgresql://USER:PASSWORD@HOST/DATABASE) or MariaDB or MySQL "
-            "(mariadb://USER:PASSWORD@HOST/DATABASE), to which hpo storage copy takes studies over"
+            "(mariadb://USER:PASSWORD@HOST/DATABASE), and copy studies there by hpo storage copy"
         )
 
 
 def artifacts_warning(url: str) -> str | None:
-    """What to see to where artifacts are in a folder, in a sentence; None where they are not."""
+    """Return a warning if artifacts are in a folder, which other machines may not see."""
     if is_remote(url):
         return None
-    return f"artifacts {url}: a folder; every machine must see the same one there, as on NFS"
+    return f"artifacts {url}: a folder; every machine must see the same folder there, as on NFS"
 
 
 def storage_warning(url: str) -> str | None:
-    """What to see to where a storage's host is every machine itself, in a sentence."""
+    """Return a warning if the storage's host is localhost, a different server on each machine."""
     parsed = dialects.parse(url)
     if parsed.host not in (None, "", "localhost", "127.0.0.1", "::1"):
         return None
-    return f"storage {dialects.safe(parsed)}: names this machine; others would look on themselves"
+    return f"storage {dialects.safe(parsed)}: names this machine; other machines cannot reach it"
 
 
-def open_shared(
+def open_studies(
     names: Sequence[str], storage: str, artifacts: str
 ) -> tuple[Storage, ArtifactStore, list[Study]]:
-    """Open what workers elsewhere will, so that what is wrong is said at once.
+    """Open the studies that workers elsewhere will open, to report errors before they start.
 
     Raises:
-        StudyNotFoundError: there is no such study.
-        InputError: the artifact store is another one.
-        StorageError: the storage is not there, or out of reach.
+        StudyNotFoundError: a study does not exist.
+        InputError: a study belongs to another artifact store.
+        StorageError: the storage does not exist or cannot be reached.
     """
     opened = open_storage(storage, create=False)
     store = ArtifactStore(artifacts, create=False)
@@ -59,14 +59,7 @@ def open_shared(
     return opened, store, studies
 
 
-def nothing_left(studies: Sequence[Study]) -> str | None:
-    """Why there is nothing to do, in a sentence; None where a study is left, or none was named."""
-    found = [study.progress() for study in studies]
-    if not found or not all(status.is_finished for status in found):
-        return None
-    return "nothing to do: " + ", ".join(
-        f"{status.name} is stopped, hpo resume {status.name} opens it again"
-        if status.state == "stopped"
-        else f"{status.name} is finished, hpo extend {status.name} lets it search further"
-        for status in found
-    )
+def why_nothing_to_do(studies: Sequence[Study]) -> str:
+    """Say why no study has work for workers; empty if one has, or if none was named."""
+    reasons = [study.progress().why_closed for study in studies]
+    return "nothing to do: " + "; ".join(reasons) if reasons and all(reasons) else ""

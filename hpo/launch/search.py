@@ -1,96 +1,92 @@
-"""A search on this machine: workers in its slots, watched until the study is finished.
-
-Owns the waiting: it looks at the study, takes back what dead workers left, hands what it sees to an
-observer, and stops the workers cleanly however it ends.
-"""
+"""Search on this machine: run worker processes until the study is finished."""
 
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, suppress
-from functools import partial
 from typing import Protocol
 
-from hpo.config.errors import ArtifactError, StorageUnavailableError
-from hpo.files.store import ArtifactStore
-from hpo.launch.burial import bury_worker
+from hpo.config.errors import ArtifactError, HpoError, StorageUnavailableError
+from hpo.launch.workers import create_supervisor
 from hpo.lifecycle.housekeeping import sweep
-from hpo.storage.trend import Trend
+from hpo.storage.best import OptimizationHistory
+from hpo.study.artifacts import StudyArtifacts
 from hpo.study.status import StudyStatus
-from hpo.study.study import Study
-from hpo.worker.supervisor import Slot, Supervisor, to_stderr
+from hpo.worker.supervisor import Slot, to_stderr
 
-LOOK_SECONDS = 1.0
+_POLL_SECONDS = 1.0
 
 
 class WorkerPool(AbstractContextManager["WorkerPool"], Protocol):
-    """Workers that somebody keeps alive: started by `with`, stopped at its end."""
+    """Workers that are kept alive: `with` starts them and stops them at its end."""
 
     def n_alive(self) -> int:
-        """Start dead workers again; how many are at work."""
+        """Restart dead workers, and return how many are at work."""
 
     def exit_code(self) -> int:
-        """The most serious of the workers' exit codes."""
+        """Return the most serious of the workers' exit codes."""
 
 
-def local_crew(
-    study: Study,
-    store: ArtifactStore,
-    places: Sequence[Slot],
-    arguments: Sequence[str],
+def search_locally(
+    artifacts: StudyArtifacts,
+    slots: Sequence[Slot],
+    arguments: Sequence[str] = (),
     on_line: Callable[[str], None] = to_stderr,
-) -> Supervisor:
-    """A study's workers on this machine, not yet started.
+) -> None:
+    """Search a study with worker processes on this machine until it is finished.
 
     Args:
-        study: what they work for.
-        store: where its weights are.
-        places: the workers', one each.
-        arguments: further ones of each worker.
-        on_line: called with each line that they log.
+        artifacts: of the study to search.
+        slots: a worker runs in each.
+        arguments: options of each worker.
+        on_line: called with each line that a worker logs.
+
+    Raises:
+        InputError: the storage has too few connections for the workers.
+        HpoError: the workers failed.
     """
-    return Supervisor(
-        arguments=[study.name, *arguments],
-        # By the environment: command lines are public, passwords are not.
-        environment={"HPO_STORAGE": study.storage.url, "HPO_ARTIFACTS": store.url},
-        slots=places,
-        on_line=on_line,
-        on_death=partial(bury_worker, study.storage, store),
+    study = artifacts.study
+    study.storage.check_room(len(slots))
+    workers = create_supervisor(
+        study.storage, artifacts.store, slots, [study.name, *arguments], on_line=on_line
     )
+    if code := search(artifacts, workers):
+        raise HpoError(f"the workers of study {study.name} ended with code {code}")
 
 
 def search(
-    study: Study,
-    store: ArtifactStore,
-    supervisor: WorkerPool,
-    observe: Callable[[StudyStatus], None],
+    artifacts: StudyArtifacts,
+    pool: WorkerPool,
+    observe: Callable[[StudyStatus], None] = lambda status: None,
 ) -> int:
-    """Run a pool's workers until none is left; sweep up what killed ones left behind.
+    """Run a pool of workers until none is left, and delete files that killed workers left behind.
 
     Args:
-        study: what they work for.
-        store: where its weights are.
-        supervisor: the workers, not yet started.
+        artifacts: of the study to search.
+        pool: the workers, not yet started.
         observe: called with the study's status once a second, and once at the end.
 
     Returns:
-        0 when the study is finished, whatever became of single workers; otherwise their exit code.
-        A KeyboardInterrupt passes through after they were stopped.
+        0 if the study is finished, even if some workers failed; otherwise the pool's exit code.
+
+    Raises:
+        KeyboardInterrupt: after the workers were stopped.
     """
+    study = artifacts.study
     if study.progress().is_finished:
         return 0
-    trend = Trend()
+    trend = OptimizationHistory()
     try:
-        with supervisor:
-            while supervisor.n_alive():
-                with suppress(StorageUnavailableError):  # the workers say so, and ride it out
+        with pool:
+            while pool.n_alive():
+                with suppress(StorageUnavailableError):  # the workers log it and retry
                     study.reaper.reap()
                     observe(study.progress(trend))
-                time.sleep(LOOK_SECONDS)
+                time.sleep(_POLL_SECONDS)
     finally:
         with suppress(StorageUnavailableError):
             observe(study.progress(trend))
     if not study.progress().is_finished:
-        return supervisor.exit_code()
-    with suppress(ArtifactError):  # `hpo gc` removes what stays
-        sweep(study, store)
+        return pool.exit_code()
+    with suppress(ArtifactError):  # `hpo gc` deletes what remains
+        sweep(artifacts)
     return 0

@@ -1,4 +1,4 @@
-"""One trial without a study: `hpo train`."""
+"""Training of one configuration without a study, for `hpo train`."""
 
 import os
 from collections.abc import Callable
@@ -13,18 +13,18 @@ from hpo.config.parsing import read_toml, validate
 from hpo.config.trial import TrialConfig, metric_label
 from hpo.data.format_1 import read_recorded
 from hpo.data.target import resolve_task
-from hpo.launch.local import REPEATABLE
+from hpo.launch.local import REPRODUCIBLE
 from hpo.models.experiment import Experiment
 from hpo.models.model import Model
 from hpo.training.single import SingleTrainer
 from hpo.training.trainer import Failed, Finished, Progress, Run
 
-SLICE_SECONDS = 1.0
+_SLICE_SECONDS = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainedModel:
-    """A model, its validation and test metrics, and the table that it was trained on."""
+    """A model, its validation and test metrics, and the experiment with its table."""
 
     model: Model
     metrics: dict[str, dict[str, float]]
@@ -38,24 +38,24 @@ def train_config(
 
     Args:
         path: a trial's `config.toml`, or one written by hand.
-        seed: instead of the configuration's own.
-        device: a torch device, or `auto` for a GPU where there is one.
-        log: takes a line an epoch.
+        seed: replaces the configuration's seed.
+        device: a torch device, or `auto` for a GPU if there is one.
+        log: called with a line for each epoch.
 
     Raises:
-        DefinitionError: the file is wrong.
-        DataError: the table is not the one the configuration names, or cannot be trained on.
+        DefinitionError: the file is invalid.
+        DataError: the table is not the one in the configuration, or cannot be trained on.
         HpoError: the training failed or diverged.
     """
-    torch.set_num_threads(1)  # as a worker: the same number of threads, the same bits
-    os.environ.update(REPEATABLE)
+    torch.set_num_threads(1)  # as in worker processes, for bitwise equal results
+    os.environ.update(REPRODUCIBLE)
     trainer = SingleTrainer(choose_device(device))
     config, experiment = _load(path, seed)
     _, data = experiment.prepared(config.preprocessing)
     metric = metric_label(config.objective.metric, experiment.dataset.schema.positive)
     trainer.admit(Run(key=0, config=config, data=data))
     while True:
-        for event in trainer.advance(SLICE_SECONDS):
+        for event in trainer.advance(_SLICE_SECONDS):
             match event:
                 case Progress():
                     for measured in event.measurements:
@@ -72,26 +72,26 @@ def train_config(
 
 
 def choose_device(name: str) -> torch.device:
-    """The torch device of that name; `auto` is a GPU where there is one.
+    """Return the torch device of a name; `auto` is a GPU if there is one.
 
     Raises:
-        InputError: there is no such device here.
+        InputError: this machine has no such device.
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     with suppress(RuntimeError, AssertionError):
         device = torch.empty(0, device=name).device
-        if device.type in ("cpu", "cuda"):  # what training knows of torch's
+        if device.type in ("cpu", "cuda"):  # others are not supported
             return device
     raise InputError(f"device must be auto, cpu or a GPU of this machine, but got {name}")
 
 
 def _load(path: Path, seed: int | None) -> tuple[TrialConfig, Experiment]:
-    """The configuration, complete, and its table."""
+    """Return the complete configuration, and the experiment with its table."""
     config: TrialConfig = validate(TrialConfig, read_toml(path), str(path))
     table = read_recorded(config.data, path.parent)
     data = replace(config.data, task=resolve_task(table, config.data))
-    if not data.fingerprint:  # written by hand: this table is the one that is meant
+    if not data.fingerprint:  # a file that was written by hand
         data = replace(data, fingerprint=table.fingerprint())
     training = config.training if seed is None else replace(config.training, seed=seed)
     return replace(config, data=data, training=training), Experiment(table, data)

@@ -1,12 +1,13 @@
-"""Workers on Slurm: an array of jobs, each of which runs one `hpo worker`.
+"""Workers on Slurm: a job array whose tasks each run one `hpo worker`.
 
-The script holds no URL of a storage or an artifact store, which may hold passwords: they travel in
-the environment that sbatch takes along, which Slurm keeps where only root and its own user read.
+The script holds no URL of a storage or an artifact store, because URLs may hold passwords. They
+are in the environment that sbatch passes on, which Slurm keeps readable only for root and its own
+user.
 
-The worker is a step (`srun`), since Slurm gives notice to steps alone; it hands its trials back and
-ends with code 75, and the script asks Slurm for another turn. Where Slurm itself ends the job, the
-script hears SIGTERM too, and asks for nothing: a cancelled job would come back to life, and
-one that is preempted or requeued comes back anyway.
+The worker is a step (`srun`), because Slurm sends its notice to steps only. The worker releases its
+trials and exits with code 75, and the script then requeues the job. If Slurm itself ends the job,
+the script receives SIGTERM as well and does not requeue: a cancelled job would come back, and a
+preempted or requeued job comes back anyway.
 """
 
 import os
@@ -16,32 +17,29 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from hpo.config.errors import InputError
 from hpo.config.parsing import parse_duration
 from hpo.worker.supervisor import EXIT_RELEASED
 
-TIME = re.compile(
-    r"(?:(?P<days>\d+)-(?P<hours>\d+)(?::(?P<minutes>\d+)(?::(?P<seconds>\d+))?)?"
-    r"|(?:(?P<h>\d+):)?(?P<m>\d+):(?P<s>\d+)|(?P<only>\d+))"
-)
-"""A time limit as Slurm reads it: D-H[:M[:S]], [H:]M:S, or minutes."""
-WORD = re.compile(r"[^\s'\"\\#;&|<>$`]+")
-SETTLED_BY_US = re.compile(r"--(array|requeue|no-requeue|signal|export|ntasks|open-mode)\b|-[an]")
+_TIME = re.compile(r"(?:(\d+)-)?(\d+)(?::(\d+))?(?::(\d+))?")
+_WORD = re.compile(r"[^\s'\"\\#;&|<>$`]+")
+_OWN_OPTIONS = re.compile(r"--(array|requeue|no-requeue|signal|export|ntasks|open-mode)\b|-[an]")
 
-SCRIPT = """\
+_SCRIPT = """\
 #!/bin/bash
-# {n_workers} worker(s) of hpo for {names}. Each hands its trials back when its time is nearly up or
+# {n_workers} worker(s) of hpo for {names}. Each releases its trials when its time is nearly up or
 # it is preempted, and is requeued; it ends when the study is finished.
 {directives}
 
-# The storage and the artifacts, maybe with passwords, come with the environment of sbatch.
+# The URLs of the storage and the artifacts, which may hold passwords, come from the environment.
 : "${{HPO_STORAGE:?is missing: submit by hpo launch slurm}}"
 : "${{HPO_ARTIFACTS:?is missing: submit by hpo launch slurm}}"
 {setup}
 ended_by_slurm=
-trap 'ended_by_slurm=yes' TERM  # cancelled, requeued or preempted; the worker hears it too
+trap 'ended_by_slurm=yes' TERM  # cancelled, requeued or preempted; the worker receives it too
 
 srun --ntasks=1 --cpus-per-task={cpus} \\
     {command}
@@ -55,19 +53,19 @@ exit "$code"
 
 @dataclass(frozen=True, kw_only=True)
 class SlurmArray:
-    """What is asked of Slurm.
+    """A job array.
 
     Attributes:
-        names: the studies.
-        n_workers: members of the array, one worker each.
-        partition: None leaves it to Slurm.
-        time: the limit of one turn, as Slurm reads it or as `4h`.
-        gres: such as `gpu:1`; None for workers without a GPU.
-        cpus: processor cores for each worker.
-        notice: seconds before the end of a turn at which workers hand their trials back.
-        output: the log of a member, with Slurm's patterns.
-        setup: lines of shell that come before the worker, such as `module load cuda`.
-        options: further options of sbatch, such as `--account=lab`.
+        names: names of the studies.
+        n_workers: number of tasks, one worker each.
+        partition: partition; None for Slurm's default.
+        time: time limit of one run of a task, in Slurm's notation or as a duration (`4h`).
+        gres: generic resources of each worker (`gpu:1`); None for workers without a GPU.
+        cpus: processor cores of each worker.
+        notice: seconds before the time limit at which workers release their trials.
+        output: log file of a task, with Slurm's patterns.
+        setup: shell commands to run before the worker (`module load cuda`).
+        options: further options of sbatch (`--account=lab`).
         arguments: options of `hpo worker`.
     """
 
@@ -84,21 +82,24 @@ class SlurmArray:
     arguments: Sequence[str]
 
     def script(self, python: str = sys.executable) -> str:
-        """The batch script.
+        """Return the batch script.
 
         Args:
             python: the interpreter that runs `hpo` on every node.
 
         Raises:
-            InputError: a value that Slurm would misread, or a turn no longer than the notice.
+            InputError: Slurm would misread a value, or the time limit is not above the notice.
         """
-        return SCRIPT.format(
+        has_gpu = any("gpu" in text for text in (self.gres or "", *self.options))
+        worker = [python, "-P", "-m", "hpo", "worker", *self.names, "--workers", "1"]
+        worker += ["--gpus", "auto" if has_gpu else "none", *self.arguments]
+        return _SCRIPT.format(
             n_workers=self.n_workers,
             names=", ".join(self.names),
             directives="\n".join(f"#SBATCH {option}" for option in self._directives()),
             setup="".join(f"{line}\n" for line in self.setup),
             cpus=self.cpus,
-            command=shlex.join([python, "-P", "-m", "hpo", "worker", *self._worker()]),
+            command=shlex.join(worker),
             released=EXIT_RELEASED,
         )
 
@@ -108,11 +109,17 @@ class SlurmArray:
             raise InputError(
                 f"--time must be longer than the --notice of {self.notice:g} s, but got {self.time}"
             )
-        asked = {"partition": self.partition, "gres": self.gres, "output": self.output}
-        given = {name: text for name, text in asked.items() if text is not None}
+        texts = {"partition": self.partition, "gres": self.gres, "output": self.output}
+        given = {name: text for name, text in texts.items() if text is not None}
         for name, text in given.items():
-            if not WORD.fullmatch(text):
+            if not _WORD.fullmatch(text):
                 raise InputError(f"--{name} must be one word without quotes, but got {text!r}")
+        for option in self.options:
+            if not re.fullmatch(r"--?[A-Za-z][^\n]*", option):
+                example = "must be an option such as --account=lab"
+                raise InputError(f"--sbatch {example}, but got {option!r}")
+            if _OWN_OPTIONS.match(option):
+                raise InputError(f"--sbatch {option}: hpo sets this option itself")
         return [
             f"--job-name=hpo-{self.names[0]}",
             f"--array=0-{self.n_workers - 1}",
@@ -124,46 +131,43 @@ class SlurmArray:
             "--open-mode=append",
             f"--signal=TERM@{round(self.notice)}",
             "--export=ALL",
-            *(_checked(option) for option in self.options),
+            *self.options,
         ]
-
-    def _worker(self) -> list[str]:
-        """What `hpo worker` is given: one worker, and a GPU only where Slurm was asked for one."""
-        has_gpu = any("gpu" in text for text in (self.gres or "", *self.options))
-        gpus = "auto" if has_gpu else "none"
-        return [*self.names, "--workers", "1", "--gpus", gpus, *self.arguments]
 
 
 def time_limit(text: str) -> tuple[str, float | None]:
-    """A time limit as Slurm reads it, and in seconds; None for one without an end.
+    """Parse a time limit: D-H[:M[:S]], [H:]M:S, minutes, or a duration with a unit (`4h`).
+
+    Returns:
+        The limit in Slurm's notation, and in seconds; None for no limit.
 
     Raises:
-        InputError: it is none.
+        InputError: it is not a time limit.
     """
     if text.upper() in ("UNLIMITED", "INFINITE"):
         return text, None
-    if match := TIME.fullmatch(text):
-        part = {name: int(value or 0) for name, value in match.groupdict().items()}
-        hours = 24 * part["days"] + part["hours"] + part["h"]
-        minutes = part["minutes"] + part["m"] + part["only"]
-        seconds: float = 3600 * hours + 60 * minutes + part["seconds"] + part["s"]
-        if seconds > 0:
-            return text, seconds
-    with_unit = re.fullmatch(r".*[smhd]", text.strip())
-    try:
-        seconds = parse_duration(text) if with_unit else 0.0
-    except ValueError:
-        seconds = 0.0
+    limit, seconds = text, 0.0
+    if match := _TIME.fullmatch(text):
+        days, *parts = match.groups()
+        fields = [int(part) for part in parts if part is not None]
+        # without days, one field is minutes and two are minutes and seconds
+        units = (3600, 60, 1) if days or len(fields) == 3 else (60, 1)
+        seconds = 86_400 * int(days or 0)
+        seconds += sum(unit * field for unit, field in zip(units, fields, strict=False))
+    elif text.strip().endswith(("s", "m", "h", "d")):
+        with suppress(ValueError):
+            seconds = parse_duration(text)
+        minutes, rest = divmod(round(seconds), 60)
+        limit = f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}"
     if seconds < 1:
         raise InputError(
             f"--time must be a limit such as 4h, 4:00:00 or 1-12:00:00, but got {text}"
         )
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}", seconds
+    return limit, seconds
 
 
 def find_sbatch() -> str:
-    """Where sbatch is.
+    """Return the path of sbatch.
 
     Raises:
         InputError: it is not on the PATH.
@@ -177,18 +181,18 @@ def find_sbatch() -> str:
 
 
 def submit(sbatch: str, script: str, environment: Mapping[str, str]) -> str:
-    """Hand a script to sbatch.
+    """Submit a script.
 
     Args:
-        sbatch: where it is.
-        script: as `SlurmArray.script` gives it.
-        environment: what the job sees beside this process's own.
+        sbatch: path of sbatch.
+        script: the batch script.
+        environment: environment variables of the job, in addition to those of this process.
 
     Returns:
-        The job's number.
+        The id of the job.
 
     Raises:
-        InputError: it refuses.
+        InputError: sbatch refuses the job.
     """
     own = {name: value for name, value in os.environ.items() if name != "SBATCH_EXPORT"}
     done = subprocess.run(
@@ -200,15 +204,6 @@ def submit(sbatch: str, script: str, environment: Mapping[str, str]) -> str:
         check=False,
     )
     if done.returncode != 0:
-        said = " ".join(done.stderr.split()) or f"exit code {done.returncode}"
-        raise InputError(f"sbatch refused the job: {said}")
+        reason = " ".join(done.stderr.split()) or f"exit code {done.returncode}"
+        raise InputError(f"sbatch refused the job: {reason}")
     return done.stdout.strip().partition(";")[0]
-
-
-def _checked(option: str) -> str:
-    """A further option of sbatch."""
-    if not re.fullmatch(r"--?[A-Za-z][^\n]*", option):
-        raise InputError(f"--sbatch must be an option such as --account=lab, but got {option!r}")
-    if SETTLED_BY_US.match(option):
-        raise InputError(f"--sbatch {option}: hpo sets this option itself")
-    return option

@@ -1,4 +1,4 @@
-"""A study together with its files: drafted, created, confirmed, copied, removed.
+"""Operations on a study and its artifacts: draft, create, confirm, copy, delete.
 
 Does not know: workers, Optuna.
 """

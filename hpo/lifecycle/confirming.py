@@ -1,8 +1,11 @@
-"""What `hpo confirm` trains and concludes; any worker of the study trains in between."""
+"""`hpo confirm`: queue the trainings of a confirmation, and compare their results.
+
+The trainings themselves are trials of the study `NAME@confirm`, which any worker can run.
+"""
 
 from hpo.config.errors import HpoError, InputError
-from hpo.files.store import ArtifactStore
-from hpo.lifecycle.housekeeping import sign
+from hpo.lifecycle.housekeeping import write_owner
+from hpo.study.artifacts import StudyArtifacts
 from hpo.study.confirmation import (
     DEFAULT,
     MAX_SEEDS,
@@ -23,36 +26,35 @@ from hpo.study.retraining import (
 from hpo.study.study import Study
 
 
-def prepare(study: Study, store: ArtifactStore, *, top: int, seeds: int) -> Study:
-    """Queue the trainings that are missing, in the study `NAME@confirm`.
+def prepare(artifacts: StudyArtifacts, *, top: int, seeds: int) -> StudyArtifacts:
+    """Queue the missing trainings in the study `NAME@confirm`.
 
     Args:
-        study: whose leaders are confirmed.
-        store: its artifact store.
-        top: leading configurations, besides the default.
-        seeds: with which each is trained.
+        artifacts: of the study to confirm.
+        top: number of leading configurations, besides the default.
+        seeds: number of trainings of each configuration.
 
     Returns:
-        The study that workers are to finish.
+        The confirming study, for workers to finish.
 
     Raises:
-        InputError: a number that is not allowed, or the artifact store is another one.
+        InputError: `top` or `seeds` is out of range.
         HpoError: there is nothing to confirm yet.
     """
     if not 1 <= top <= MAX_TOP:
         raise InputError(f"--top must be from 1 to {MAX_TOP}, but got {top}")
     if not 2 <= seeds <= MAX_SEEDS:
         raise InputError(f"--seeds must be from 2 to {MAX_SEEDS}, but got {seeds}")
-    study.check_store(store.id)
+    study, store = artifacts.study, artifacts.store
     found = list(_searched(study))
     again = open_confirming(study)
-    sign(store, again)
+    write_owner(store, again)
     queue_missing(again, study.name, trainings(again.definition, found[: 1 + top], seeds))
-    return again
+    return StudyArtifacts(study=again, store=store)
 
 
 def conclude(study: Study, again: Study) -> Confirmation:
-    """Compare what was trained, and keep the outcome with the study if there is a winner."""
+    """Compare the trainings in `again`; store the outcome with `study` if there is a winner."""
     trained = read_trainings(again)
     found = {
         number: trained[own].values for own, number in _searched(study).items() if own in trained
@@ -65,13 +67,13 @@ def conclude(study: Study, again: Study) -> Confirmation:
 
 
 def _searched(study: Study) -> dict[Configuration, int]:
-    """The numbers of configurations: the default's, then those of COMPLETE trials, best first.
+    """Trial numbers by configuration: the default first, then the COMPLETE trials, best first.
 
-    The order is that of the search alone, whatever was confirmed before. Of several trials with one
-    configuration it is the best one's number.
+    Earlier confirmations do not affect the order. If several trials share a configuration, the
+    number is that of the best one.
 
     Raises:
-        HpoError: there is no COMPLETE trial, or none but the default's.
+        HpoError: no trial is COMPLETE, or only trials of the default configuration are.
     """
     rows = [
         row for row in ranked(study.trials(), study.definition.direction) if row.state == "COMPLETE"
@@ -83,7 +85,7 @@ def _searched(study: Study) -> dict[Configuration, int]:
         found.setdefault(configuration(row.params), row.number)
     if len(found) == 1:
         raise HpoError(
-            f"study {study.name} has no COMPLETE trial but those of the default configuration: "
+            f"study {study.name} has COMPLETE trials of the default configuration only: "
             "there is nothing to compare it with yet"
         )
     return found

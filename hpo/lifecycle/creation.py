@@ -1,8 +1,8 @@
-"""From a definition to a study: its table read, checked and stored where every worker finds it."""
+"""Study creation: read, check and store a study's table, then create the study's row."""
 
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -11,14 +11,26 @@ from hpo.config.parsing import validate
 from hpo.config.urls import hide_passwords
 from hpo.data.dataset import load_dataset
 from hpo.data.format_1 import table_of_format_1
+from hpo.data.notes import positive_note
 from hpo.data.sources import absolute_source, read_raw
 from hpo.data.table import Table, typed_table
 from hpo.files.store import ArtifactStore
-from hpo.lifecycle.housekeeping import sign
-from hpo.models.experiment import keep_table
+from hpo.lifecycle.housekeeping import write_owner
+from hpo.models.experiment import Experiment, keep_table
 from hpo.storage.engine import open_storage
+from hpo.study.artifacts import StudyArtifacts
 from hpo.study.catalog import create_study, stored_format
-from hpo.study.study import Study
+
+
+@dataclass(frozen=True, kw_only=True)
+class CreatedStudy(StudyArtifacts):
+    """A study that was created or reopened.
+
+    Attributes:
+        experiment: the study's table and dataset, for a worker in this process.
+    """
+
+    experiment: Experiment
 
 
 def create_from_file(
@@ -28,32 +40,33 @@ def create_from_file(
     *,
     n_trials: int | None = None,
     timeout: float | None = None,
-) -> tuple[Study, ArtifactStore]:
-    """Create the study that a file describes, or reopen it.
+) -> CreatedStudy:
+    """Create the study of a study file, or reopen it.
 
-    File and table are checked before anything is made. Unless the file says `copy = false`, the
-    typed table is copied into the artifact store, where the workers read it: what becomes of the
-    source later does not touch the study. A password in the source's URL is written down nowhere.
+    The file and the table are checked before anything is written. Unless the file says
+    `copy = false`, the typed table is copied into the artifact store, from which workers read it;
+    later changes of the source do not affect the study. Passwords in the source's URL are not
+    stored.
 
     Args:
         path: the study file.
-        storage: URL of where the study is kept.
-        artifacts: URL of where its table and its weights are kept.
-        n_trials: a budget that overrides the file's.
-        timeout: likewise, in seconds.
+        storage: URL of the storage.
+        artifacts: URL of the artifact store.
+        n_trials: overrides `budget.n_trials` of the file.
+        timeout: overrides `budget.timeout` of the file, in seconds.
 
     Raises:
-        DefinitionError: the file is wrong.
-        DataError: its table cannot be trained on.
-        StudyConflictError: the name is taken by another definition.
+        DefinitionError: the file is invalid.
+        DataError: the table cannot be used for training.
+        StudyConflictError: a study of this name has another definition.
     """
     definition = _with_budget(load_definition(path), n_trials, timeout)
     raw = read_raw(definition.data.source, path.parent, separator=definition.data.separator)
     table = typed_table(raw, definition.data)
     source = hide_passwords(absolute_source(definition.data.source, path.parent))
     definition = replace(definition, data=replace(definition.data, source=source))
-    then = partial(table_of_format_1, raw)
-    return create(definition, table, storage, artifacts, where=str(path), then=then)
+    legacy = partial(table_of_format_1, raw)
+    return create(definition, table, storage, artifacts, where=str(path), legacy=legacy)
 
 
 def create(
@@ -63,38 +76,39 @@ def create(
     artifacts: str,
     *,
     where: str,
-    then: Callable[[], Table] | None = None,
-) -> tuple[Study, ArtifactStore]:
-    """Create the study of a definition and its table, or reopen it; see `create_from_file`.
+    legacy: Callable[[], Table] | None = None,
+) -> CreatedStudy:
+    """Create the study of a definition and a typed table, or reopen it; see `create_from_file`.
 
     Args:
-        definition: its source is what the study will say of the table's origin.
+        definition: the definition; its `data.source` is stored as the table's origin.
         table: the typed table.
-        storage: URL of where the study is kept.
-        artifacts: URL of where its table and its weights are kept.
-        where: the definition's name, for messages.
-        then: gives the table as it was typed for studies of the first format, which it reopens.
+        storage: URL of the storage.
+        artifacts: URL of the artifact store.
+        where: name of the definition in messages.
+        legacy: returns the table as format 1 typed it, to reopen a study of that format.
     """
-    complete, notes = _complete(definition, table, where)
-    opened = open_storage(storage)
+    complete, experiment, notes = _complete(definition, table, where)
     with ExitStack() as undo:
+        opened = open_storage(storage)
         undo.callback(opened.close)
         store = ArtifactStore(artifacts)
-        if then is not None and stored_format(opened, definition.name) == 1:
-            table = then()
-            complete, notes = _complete(definition, table, where)
+        if legacy is not None and stored_format(opened, definition.name) == 1:
+            table = legacy()
+            complete, experiment, notes = _complete(definition, table, where)
         keep_table(store, table, complete.data)
         study = create_study(opened, complete, store.id, notes)
-        sign(store, study)
-        keep_table(store, table, complete.data)  # it was unused, and may have gone just before
+        write_owner(store, study)
+        # Deleting another study may have removed the same table before this study's row existed.
+        keep_table(store, table, complete.data)
         undo.pop_all()
-    return study, store
+    return CreatedStudy(study=study, store=store, experiment=experiment)
 
 
 def _complete(
     definition: StudyDefinition, table: Table, where: str
-) -> tuple[StudyDefinition, tuple[str, ...]]:
-    """The definition with what its table tells, and the notes on that."""
+) -> tuple[StudyDefinition, Experiment, tuple[str, ...]]:
+    """Add to a definition what its table tells; return it with the experiment and the notes."""
     data = definition.data
     dataset = load_dataset(table, data)
     schema = dataset.schema
@@ -106,7 +120,11 @@ def _complete(
         fingerprint=table.fingerprint(),
         where=where,
     )
-    return complete, schema.notes
+    # The stored definition names the positive class: models carry no note that it was a guess.
+    guess = positive_note(table, data, schema)
+    named = replace(schema, notes=tuple(note for note in schema.notes if note != guess))
+    experiment = Experiment(table, complete.data, replace(dataset, schema=named))
+    return complete, experiment, schema.notes
 
 
 def _with_budget(

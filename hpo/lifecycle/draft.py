@@ -1,6 +1,6 @@
-"""A first study file for a table, written from what the table holds.
+"""`hpo init`: draft a study file from a table.
 
-Every guess stands beside its reason in a comment, so that a person can overrule it.
+A comment beside each guess gives its reason, so that users can correct it.
 """
 
 import re
@@ -26,31 +26,31 @@ from hpo.data.split import PARTS
 from hpo.data.table import Table, read_table
 from hpo.data.target import MAX_CLASSES, class_labels, ordered_classes, resolve_task, text_of
 
-SPLIT_NAMES = ("split", "fold", "subset", "partition")
-RARE = 0.2
-"""Below this share of the rarer class, accuracy says little."""
+_SPLIT_NAMES = ("split", "fold", "subset", "partition")
+_RARE = 0.2
+"""If the rarer class has a smaller share of the rows, accuracy is a poor metric."""
 
-BATCH_SIZES = {1_000: 32, 10_000: 128, 100_000: 256}
-"""Rows of the table up to which a batch size suits; `LARGE_BATCH` beyond."""
+_BATCH_SIZES = {1_000: 32, 10_000: 128, 100_000: 256}
+"""Batch sizes by the maximum number of rows; larger tables use `_LARGE_BATCH`."""
 
-LARGE_BATCH = 1024
-MAX_STEP = 100
-"""By so much, on average, a number that names the rows may grow from one to the next."""
+_LARGE_BATCH = 1024
+_MAX_STEP = 100
+"""Maximum mean difference between consecutive row identifiers."""
 
-SMALL_TABLE = 2_000
-"""Rows below which small networks do."""
+_SMALL_TABLE = 2_000
+"""Tables with fewer rows get the search space of small networks."""
 
 
 def draft(table_source: str, target: str, base: Path) -> str:
-    """Write the study file of a table.
+    """Draft the study file of a table.
 
     Args:
-        table_source: as `data.source` will name it.
+        table_source: path or URL of the table, as `data.source` takes it.
         target: the column to predict.
-        base: the folder that the file will stand in.
+        base: the folder that the study file will be in.
 
     Returns:
-        The text of a study file that loads as it is.
+        The text of a valid study file.
 
     Raises:
         DataError: the table cannot be read, or the target cannot be predicted.
@@ -64,8 +64,8 @@ def draft(table_source: str, target: str, base: Path) -> str:
         dropped = {name: why for name, why in dropped.items() if not is_usable(frame[name])}
     features = [name for name in features if name not in dropped]
     lines = [
-        f"# Drawn up from a table of {frame.height:,} rows and {frame.width:,} columns.",
-        "# What was guessed says why; change what you know better.",
+        f"# Drafted from a table of {frame.height:,} rows and {frame.width:,} columns.",
+        "# Comments give the reason of each guess. Change what does not fit.",
         f"name = {_toml(_name(table_source))}",
         _space_line(frame.height),
         "",
@@ -85,7 +85,7 @@ def draft(table_source: str, target: str, base: Path) -> str:
         "",
         "[training]",
         "max_epochs = 200",
-        "patience = 16  # epochs without a better validation metric until a trial ends",
+        "patience = 16  # stop a trial after this many epochs without a better validation metric",
         f"batch_size = {suited_batch_size(frame.height)}",
         "",
         "[sampler]",
@@ -103,13 +103,13 @@ def draft(table_source: str, target: str, base: Path) -> str:
 
 
 def _read(data: DataConfig, base: Path) -> tuple[Table, DataConfig, list[str]]:
-    """The table, what had to be said of it to read it, and the lines that say so in the file."""
+    """Read the table; return it with the settings it needs and their lines in the study file."""
     lines: list[str] = []
     while True:
         try:
             table = read_table(data, base)
             resolve_task(table, data)
-        except AmbiguousCellsError as error:  # to be decided by a person before it is used
+        except AmbiguousCellsError as error:  # the user must choose
             first, second = error.options
             lines += [f"# {error}", f'# {error.key} = "{first}"  # or "{second}"']
             change: dict[str, Any] = {error.key: first}
@@ -118,16 +118,19 @@ def _read(data: DataConfig, base: Path) -> tuple[Table, DataConfig, list[str]]:
             if (words := _class_word(data, base)) is None:
                 raise
             data = replace(data, missing=words)
-            why = "the usual words for a missing value, but for one that is a class"
+            why = "the usual words for a missing value, except one that is a class"
             lines.append(f"missing = {_array(words)}  # {why}")
         else:
             return table, data, lines
 
 
 def _class_word(data: DataConfig, base: Path) -> tuple[str, ...] | None:
-    """The usual missing words but for one that is plainly a class of the target, if one is.
+    """The usual words for missing values, without one that is clearly a class of the target.
 
-    It is when it is at least half as frequent as the rarest of the other classes.
+    A word is a class if it is at least half as frequent as the rarest of the other classes.
+
+    Returns:
+        The other words, or None if not exactly one word is a class.
     """
     if data.missing is not None:
         return None
@@ -146,33 +149,33 @@ def _class_word(data: DataConfig, base: Path) -> tuple[str, ...] | None:
 def _notes(
     table: Table, data: DataConfig, task: Task, split: str | None, dropped: Iterable[str]
 ) -> Sequence[str]:
-    """The notes of a study of this file; where it can be none, why not."""
+    """The notes on a study of this file; if it cannot be created, they end with the reason."""
     own = replace(data, drop=tuple(dropped), split=SplitConfig(column=split))
-    if task == "binary":  # the file names it, so that it is no news
+    if task == "binary":  # the file names the positive class: no note on it
         own = replace(own, positive=ordered_classes(table.frame[data.target], task, data)[1])
     try:
         return load_dataset(table, own).schema.notes
-    except DataError as error:  # to be mended before it is used
+    except DataError as error:  # the user must fix it
         return [*reading_notes(table, own), str(error)]
 
 
 def _space_line(n_rows: int) -> str:
-    name, other = ("mlp_small", "mlp") if n_rows < SMALL_TABLE else ("mlp", "mlp_small")
+    name, other = ("mlp_small", "mlp") if n_rows < _SMALL_TABLE else ("mlp", "mlp_small")
     return f"search_space = {_toml(name)}  # or {_toml(other)}, a path, or an inline table"
 
 
 def _split_column(frame: pl.DataFrame, target: str) -> str | None:
-    """The column that says which rows train, validate and test, if there is one."""
+    """The column that assigns rows to the training, validation and test parts, if there is one."""
     for name in frame.columns:
-        if name.lower() in SPLIT_NAMES and name != target and is_usable(frame[name]):
-            said = set(text_of(frame[name]))
-            if said <= set(PARTS) and {PARTS[value] for value in said} == set(PARTS.values()):
+        if name.lower() in _SPLIT_NAMES and name != target and is_usable(frame[name]):
+            values = set(text_of(frame[name]))
+            if values <= set(PARTS) and {PARTS[value] for value in values} == set(PARTS.values()):
                 return name
     return None
 
 
 def _useless(column: pl.Series) -> str:
-    """Why a column is proposed for `drop`; empty where it is not."""
+    """Why a column is proposed for `data.drop`; empty if it is not."""
     if not is_usable(column):
         return f"holds {column.dtype}, neither numbers nor text"
     if column.n_unique() == 1:
@@ -182,14 +185,14 @@ def _useless(column: pl.Series) -> str:
     is_whole = column.dtype.is_integer() and column.null_count() == 0
     if len(column) >= FEW_ROWS and is_whole and column.is_sorted() and column.is_unique().all():
         span = int(column[-1]) - int(column[0])
-        if span <= MAX_STEP * len(column):  # times in milliseconds grow faster
+        if span <= _MAX_STEP * len(column):  # timestamps in milliseconds have larger steps
             return "grows from row to row, as an identifier does"
     return identifier(column)
 
 
 def _split_lines(frame: pl.DataFrame, split: str | None) -> list[str]:
     if split is None:
-        note = "shares of the rows, drawn by the seed"
+        note = "fractions of the rows, drawn by the seed"
         return [f"split = {{ val = 0.15, test = 0.15, seed = 0 }}  # {note}"]
     counts = frame[split].value_counts(sort=True).rows()
     note = ", ".join(f"{count:,} {value}" for value, count in counts)
@@ -206,7 +209,11 @@ def _positive_lines(target: pl.Series, task: Task, data: DataConfig) -> list[str
         return []
     other, positive = ordered_classes(target, task, data)
     share = int((text_of(target) == positive).sum()) / len(target)
-    why = f"the rarer class, {share:.1%} of the rows" if share < 0.5 else "the classes are level"
+    why = (
+        f"the rarer class, {share:.1%} of the rows"
+        if share < 0.5
+        else "the classes are equally frequent"
+    )
     return [f"positive = {_toml(positive)}  # {why}; the other is {_toml(other)}"]
 
 
@@ -225,7 +232,7 @@ def _feature_lines(table: Table, names: list[str]) -> list[str]:
     for column in text:
         n_values = column.drop_nulls().n_unique()
         lines.append(f"#   {format_value(column.name)}: {n_values:,} categories{_missing(column)}")
-    lines.append("# Name a column here to have it taken otherwise:")
+    lines.append("# List a column here to read it as another kind:")
     return [*lines, "numeric = []", "categorical = []"]
 
 
@@ -234,7 +241,7 @@ def _missing(column: pl.Series) -> str:
 
 
 def _why(target: pl.Series, task: Task) -> str:
-    """What in the target's values led to the task."""
+    """The property of the target's values that determines the task."""
     if task == "regression":
         numbers = target.to_numpy()
         return f"numbers from {numbers.min():g} to {numbers.max():g}"
@@ -252,19 +259,19 @@ def _metric_lines(target: pl.Series, task: Task) -> list[str]:
     if task == "binary":
         share = min(target.value_counts()["count"].to_list()) / len(target)
         note = f"; the rarer class has {share:.0%} of the rows"
-        metric = "roc_auc" if share < RARE else metric
+        metric = "roc_auc" if share < _RARE else metric
     others = [name for name, known in METRICS.items() if task in known.tasks and name != metric]
     return [f"metric = {_toml(metric)}  # or {', '.join(others)}{note}"]
 
 
 def suited_batch_size(n_rows: int) -> int:
-    """The batch size that suits a table of so many rows."""
-    suited = (size for limit, size in BATCH_SIZES.items() if n_rows <= limit)
-    return next(suited, LARGE_BATCH)
+    """Batch size for a table with this number of rows."""
+    suited = (size for limit, size in _BATCH_SIZES.items() if n_rows <= limit)
+    return next(suited, _LARGE_BATCH)
 
 
 def _name(source: str) -> str:
-    """A study's name from that of its table: letters, digits and dashes."""
+    """A study name made from the table's file name: letters, digits and dashes."""
     stem = PurePosixPath(urlsplit(source).path).name.split(".")[0]
     plain = unicodedata.normalize("NFKD", stem).encode("ascii", "ignore").decode()
     return re.sub(r"[^A-Za-z0-9]+", "-", plain).strip("-").lower()[:100] or "study"

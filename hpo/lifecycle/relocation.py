@@ -1,11 +1,11 @@
-"""A study that goes on in another storage.
+"""Move or copy studies to another storage.
 
-Where its artifacts stay in their store, the study moves: two storages that gave out the same trials
-would write over each other's files. In the source it then says where it went; no worker finds work
-in it, and its artifacts are left to the target. Where the artifacts are copied to another store,
-the copy is a study of its own, with an uuid of its own, and both go on.
+If the artifacts stay in their store, the study moves: two storages that create the same trials
+would overwrite each other's files. The source keeps a note of where the study went, gives no more
+trials to workers and leaves the artifacts to the target. If the artifacts are copied to another
+store, the copy becomes a new study with its own UUID, and both studies continue.
 
-A move that breaks off, by whatever, is made good by running it again.
+A move that was interrupted is completed by running it again.
 """
 
 import hashlib
@@ -16,31 +16,29 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeVar
+from typing import TypeVar
 
-import sqlalchemy as sa
-from sqlalchemy.engine import Connection
-
-from hpo.config.errors import ArtifactError, HpoError, InputError
+from hpo.config.errors import ArtifactError, HpoError, InputError, StudyConflictError
 from hpo.files.store import ArtifactStore, study_path, table_path
-from hpo.lifecycle.housekeeping import sign
-from hpo.storage import attributes, copying, ledger
-from hpo.storage.engine import Storage
+from hpo.lifecycle.housekeeping import write_owner
+from hpo.storage import copying, ledger
+from hpo.storage.engine import Connection, Storage
 from hpo.storage.inventory import TrialFiles, read_inventory
 from hpo.storage.removal import deleted
-from hpo.study.catalog import StudyRow, check_unused, find, lock_unused, open_study, study_rows
+from hpo.study.catalog import check_unused, find, lock, open_study, study_rows
 from hpo.study.retraining import find_confirming
-from hpo.study.study import DEFINITION, MOVED, STORE, UUID, Study
+from hpo.study.row import StudyRow, copied_attrs, mark_moved, moved_attrs, unmark_moved
+from hpo.study.study import Study
 
-DIGEST_IN_NAME = re.compile(r"-([0-9a-f]{32})\.\w+$")
-LATER = "and copy it then"
+_DIGEST_IN_NAME = re.compile(r"-([0-9a-f]{32})\.\w+$")
+_THEN = "then copy it"
 
-Arrived = TypeVar("Arrived")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Stores:
-    """From which artifact store to which other one."""
+    """The artifact stores to copy from and to."""
 
     source: ArtifactStore
     target: ArtifactStore
@@ -48,10 +46,12 @@ class Stores:
 
 @dataclass(frozen=True, kw_only=True)
 class Relocated:
-    """A study that arrived.
+    """A study that was moved or copied.
 
     Attributes:
-        n_files: artifacts that were copied; 0 where they stay in their store.
+        name: the study's name.
+        n_trials: number of its trials.
+        n_files: number of copied artifacts; 0 if the artifacts stay in their store.
     """
 
     name: str
@@ -62,27 +62,28 @@ class Relocated:
 def copy_studies(
     source: Storage, target: Storage, names: Sequence[str] = (), stores: Stores | None = None
 ) -> list[Relocated]:
-    """Move studies to another storage, or copy them with their artifacts.
+    """Move studies to another storage, or copy them together with their artifacts.
 
-    All of them are looked at before the first is touched; each arrives whole or not at all.
+    All studies are checked before the first is changed. Each study is moved or copied completely or
+    not at all.
 
     Args:
-        source: where they are.
-        target: where they go on.
-        names: of some of them, with which the studies go that confirm them; without, every study
-            that this hpo can open.
-        stores: copy the artifacts, too; without, the studies move and their artifacts stay.
+        source: the storage that holds the studies.
+        target: the storage to move or copy them to.
+        names: studies to move or copy, each with the study that confirms it; by default every
+            study that this version of hpo can open.
+        stores: copy the artifacts too; None moves the studies and leaves the artifacts.
 
     Raises:
-        InputError: there is no such study, the target has one of its name, it was deleted there,
-            or an artifact store is another one. Nothing was changed.
-        StudyBusyError: a worker holds a trial of it.
+        InputError: a study does not exist, the target has a study of its name, it was deleted from
+            the target, or its artifacts are in another store. Nothing was changed.
+        StudyBusyError: a worker holds a trial of a study.
         ArtifactError: an artifact is missing or damaged, or cannot be written.
     """
     if stores is not None and stores.source.id == stores.target.id:
         raise InputError(
             f"--to-artifacts must be another store than --artifacts, but both are "
-            f"{stores.target.safe_url}: without --to-artifacts the artifacts stay where they are"
+            f"{stores.target.safe_url}: omit --to-artifacts to leave the artifacts where they are"
         )
     taken = {row.name for row in study_rows(target)}
     if names:
@@ -99,10 +100,10 @@ def copy_studies(
 def _named(
     source: Storage, target: Storage, names: Sequence[str], taken: set[str], stores: Stores | None
 ) -> list[StudyRow]:
-    """The rows of some studies and of those that confirm them, each once.
+    """The rows of the named studies and of the studies that confirm them, each once.
 
-    A copy that breaks off leaves the confirming one, which can be named. A move begins with it, so
-    that the same command goes on with the other.
+    A move starts with the confirming study: after an interruption, the same command continues with
+    the other. A copy ends with it: after an interruption, it can be copied by its own name.
     """
     rows: dict[int, StudyRow] = {}
     for name in names:
@@ -115,17 +116,16 @@ def _named(
 
 
 def _is_to_go(row: StudyRow, target: Storage, taken: set[str], stores: Stores | None) -> bool:
-    """Whether this hpo can open the study, or its move to this target broke off."""
+    """Whether this hpo can open the study, or its move to this target was interrupted."""
     if row.obstacle is None:
         return True
-    goes_there = MOVED in row.attrs and row.attrs[MOVED]["to"] == target.safe_url
-    return goes_there and stores is None and row.name not in taken
+    return row.moved_to == target.safe_url and stores is None and row.name not in taken
 
 
 def _check(
     row: StudyRow, source: Storage, target: Storage, taken: set[str], stores: Stores | None
 ) -> None:
-    """Refuse what cannot be relocated; changes nothing."""
+    """Check that a study can be moved or copied."""
     if not _is_to_go(row, target, taken, stores):
         raise InputError(str(row.obstacle))
     if row.name in taken:
@@ -134,31 +134,31 @@ def _check(
         row.check_store(stores.source.id)
     else:
         with target.read() as connection:
-            if row.uuid in deleted(connection, row.attrs[STORE]):
+            if row.uuid in deleted(connection, str(row.artifact_store_id)):
                 raise InputError(
                     f"study {row.name} was deleted from {target.safe_url}, "
                     "and its artifacts with it"
                 )
     with source.read() as connection:
-        check_unused(connection, row, LATER)
+        check_unused(connection, row, _THEN)
 
 
 def _move(row: StudyRow, source: Storage, target: Storage) -> Relocated:
-    if MOVED not in row.attrs:
-        source.write(lambda connection: _send_off(connection, row, source, target))
+    if row.moved_to is None:
+        source.write(lambda connection: _mark_moved(connection, row, target))
         row = find(source, row.name)
-    attrs = {DEFINITION: row.attrs[MOVED]["definition"], MOVED: None}
+    attrs = moved_attrs(row)
 
     def write(connection: Connection) -> int:
-        with copying.snapshot(source) as reading:
+        with copying.repeatable_read(source) as reading:
             return copying.copy_study(reading, connection, row.id, attrs, lambda key, text: text)
 
     try:
-        n_trials = _arrive(target, row.name, write)
+        n_trials = _write_to(target, row.name, write)
     except BaseException:
-        with suppress(HpoError):  # out of reach: the same command goes on with it later
+        with suppress(HpoError):  # storage out of reach: the same command continues later
             if row.uuid not in {other.uuid for other in study_rows(target)}:
-                source.write(lambda connection: _call_back(connection, row))
+                source.write(lambda connection: _unmark_moved(connection, row))
         raise
     return Relocated(name=row.name, n_trials=n_trials, n_files=0)
 
@@ -166,43 +166,43 @@ def _move(row: StudyRow, source: Storage, target: Storage) -> Relocated:
 def _copy(
     study: Study, row: StudyRow, source: Storage, target: Storage, stores: Stores
 ) -> Relocated:
-    """Copy artifacts, then rows: what a trial of the copy names is there.
+    """Copy the artifacts, then the rows, so that every file that a copied row names exists.
 
-    No file is copied within the transaction: it would hold up the target's other writers, and a
-    server cuts one in which nothing happens for long.
+    Files are copied outside of the transaction, which would otherwise block the target's other
+    writers and could be ended by the server for being idle.
     """
     copy_uuid = str(uuid.uuid4())
     files = _Files(stores, study.uuid, copy_uuid)
     if study.definition.data.copy:
         files.copy_table(study.definition.data.fingerprint)
     files.copy_all(study.inventory())
-    attrs = {UUID: copy_uuid, STORE: stores.target.id}
+    attrs = copied_attrs(copy_uuid, stores.target.id)
 
     def rewrite(key: str, text: str) -> str:
-        return json.dumps(files.place(json.loads(text))) if key == "artifact" else text
+        return json.dumps(files.copy_path(json.loads(text))) if key == "artifact" else text
 
     def write(connection: Connection) -> int | None:
-        with copying.snapshot(source) as reading:
+        with copying.repeatable_read(source) as reading:
             if not files.has_named(read_inventory(reading, row.id)):
                 return None
             return copying.copy_study(reading, connection, row.id, attrs, rewrite)
 
-    while (n_trials := _arrive(target, row.name, write)) is None:
-        files.copy_named(study.inventory())  # of trials that finished since
-    sign(stores.target, open_study(target, row.name))
+    while (n_trials := _write_to(target, row.name, write)) is None:
+        files.copy_named(study.inventory())  # trials have finished since
+    write_owner(stores.target, open_study(target, row.name))
     return Relocated(name=row.name, n_trials=n_trials, n_files=len(files.copied))
 
 
 class _Files:
-    """Copies one study's files, each once, verified where its digest is known."""
+    """Copies the files of one study, each once, and verifies the digests that are known."""
 
     def __init__(self, stores: Stores, study_uuid: str, copy_uuid: str) -> None:
         self._stores = stores
         self._from, self._to = study_path(study_uuid, ""), study_path(copy_uuid, "")
         self.copied: set[str] = set()
 
-    def place(self, path: str) -> str:
-        """Where the copy of a file is."""
+    def copy_path(self, path: str) -> str:
+        """Path of a file's copy."""
         return self._to + path.removeprefix(self._from)
 
     def copy_table(self, fingerprint: str) -> None:
@@ -211,54 +211,50 @@ class _Files:
             self._stores.target.put_by(path, partial(self._stores.source.fetch, path))
 
     def copy_all(self, inventory: dict[int, TrialFiles]) -> None:
-        """All files of the study; those that trials name must be there."""
+        """Copy all files of the study; those that trials name must exist."""
         self.copy_named(inventory)
         for path in self._stores.source.list(self._from):
             self._copy(path, None)
 
     def copy_named(self, inventory: dict[int, TrialFiles]) -> None:
-        """The files that trials name."""
+        """Copy the files that trials name."""
         for trial in inventory.values():
             if trial.artifact is not None:
                 self._copy(trial.artifact, trial.sha256)
 
     def has_named(self, inventory: dict[int, TrialFiles]) -> bool:
-        """Whether all files that trials name were copied."""
+        """Whether all files that trials name are copied."""
         return {trial.artifact for trial in inventory.values()} - {None} <= self.copied
 
     def _copy(self, path: str, digest: str | None) -> None:
         if path in self.copied:
             return
         data = self._stores.source.get(path, digest)
-        named = DIGEST_IN_NAME.search(path)
+        named = _DIGEST_IN_NAME.search(path)
         if named and not hashlib.sha256(data).hexdigest().startswith(named[1]):
             raise ArtifactError(
                 f"artifact {path} in {self._stores.source.safe_url} is damaged: "
                 "its SHA-256 is not the one in its name"
             )
-        self._stores.target.put(self.place(path), data)
+        self._stores.target.put(self.copy_path(path), data)
         self.copied.add(path)
 
 
-def _send_off(connection: Connection, row: StudyRow, source: Storage, target: Storage) -> None:
-    """Leave the study in the source as one that has moved, with nothing to do in it."""
-    lock_unused(connection, row, source.safe_url, LATER)
+def _mark_moved(connection: Connection, row: StudyRow, target: Storage) -> None:
+    """Mark the study in the source as moved, so that workers find no trials in it."""
+    lock(connection, row)
+    check_unused(connection, row, _THEN)
     copying.freeze(connection, row.id)
-    attrs = attributes.read_study(connection, row.id, (DEFINITION,))
-    moved: dict[str, Any] = {"to": target.safe_url, "definition": attrs.get(DEFINITION)}
-    attributes.set_study(connection, row.id, MOVED, moved)
-    attributes.drop_study(connection, row.id, DEFINITION)
+    mark_moved(connection, row.id, target.safe_url)
 
 
-def _call_back(connection: Connection, row: StudyRow) -> None:
-    if not ledger.lock_study(connection, row.id):
-        return
-    attributes.set_study(connection, row.id, DEFINITION, row.attrs[MOVED]["definition"])
-    attributes.drop_study(connection, row.id, MOVED)
+def _unmark_moved(connection: Connection, row: StudyRow) -> None:
+    if ledger.lock_study(connection, row.id):
+        unmark_moved(connection, row)
 
 
-def _arrive(target: Storage, name: str, write: Callable[[Connection], Arrived]) -> Arrived:
+def _write_to(target: Storage, name: str, write: Callable[[Connection], T]) -> T:
     try:
         return target.write(write)
-    except sa.exc.IntegrityError:
+    except StudyConflictError:
         raise InputError(f"{target.safe_url} has a study {name} already") from None

@@ -66,7 +66,7 @@ def model_card(
         proof: the comparison of the exported files.
         alone: metrics of an ensemble's best member.
     """
-    from hpo.models.onnx import input_names  # takes a moment to import
+    from hpo.models.onnx import input_names  # slow to import
 
     config, inputs = model.parts[0][1].config, input_names(model.schema)
     parts = [

@@ -10,7 +10,7 @@ from hpo.data.schema import TableSchema
 
 
 def onnx_example(schema: TableSchema, inputs: dict[str, str], folder: str) -> str:
-    """The code.
+    """Write the example.
 
     Args:
         schema: the model's.

@@ -43,13 +43,21 @@ class Experiment:
         table: the typed table.
     """
 
-    def __init__(self, table: Table, data: DataConfig) -> None:
+    def __init__(self, table: Table, data: DataConfig, dataset: Dataset | None = None) -> None:
         """Take a typed table.
+
+        Args:
+            table: the typed table.
+            data: what the study says of the table.
+            dataset: the table's dataset, if the caller has built it and taken the fingerprint in
+                `data` from the same table; otherwise it is built on first use.
 
         Raises:
             DataError: the table's fingerprint is not that of `data`.
         """
-        if (found := table.fingerprint()) != data.fingerprint:
+        if dataset is not None:
+            self.dataset = dataset
+        elif (found := table.fingerprint()) != data.fingerprint:
             raise DataError(
                 f"{data.source}: the table's content has changed since the study was created: "
                 f"its fingerprint is {found[:16]}… where {data.fingerprint[:16]}… was recorded"
@@ -147,10 +155,10 @@ def load_experiment(store: ArtifactStore, data: StudyData) -> Experiment:
     if not data.copy:
         return _from_source(data)
     path = table_path(data.fingerprint)
-    if (near := store.near(path)) is None:
+    if (file := store.local_path(path)) is None:
         return _cached(data, partial(store.fetch, path))
     try:
-        return _read(data, near)
+        return _read(data, file)
     except OSError as error:
         what = f"artifact {path} cannot be read from {store.safe_url}"
         raise ArtifactError(f"{what}: {error.strerror or error}") from None

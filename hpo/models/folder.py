@@ -14,7 +14,6 @@ import polars
 import tomli_w
 
 from hpo.config.errors import ExportError, InputError
-from hpo.config.trial_file import config_toml, config_tree
 from hpo.config.version import __version__
 from hpo.models.card import model_card
 from hpo.models.content import ENSEMBLE, MODEL
@@ -87,15 +86,15 @@ def check_replaceable(folder: Path) -> None:
     except OSError as error:
         raise InputError(f"{folder}: cannot be written ({error.strerror})") from None
     if not folder.name or (names and "model.safetensors" not in names):
-        raise InputError(f"{folder}: exists and is no exported model, so that it is not replaced")
+        raise InputError(f"{folder}: exists and is no exported model, so it is not replaced")
 
 
 def _config_text(model: Predictor, note: str) -> str:
     """The configuration as a file for `hpo train`; for an ensemble, a list of them."""
     if not isinstance(model, Ensemble):
-        return config_toml(model.parts[0][1].config, note)
+        return model.parts[0][1].config.to_toml(note)
     members = [
-        {"trial": member.number, "weight": member.weight, **config_tree(member.model.config)}
+        {"trial": member.number, "weight": member.weight, **member.model.config.to_tree()}
         for member in model.members
     ]
     text = tomli_w.dumps({"members": members})

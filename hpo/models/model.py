@@ -190,7 +190,7 @@ class Model(Predictor):
         config: TrialConfig = header_value(header, "config", TrialConfig, where)
         mean, std = header_value(header, "target", tuple[float, float], where)
         try:
-            preprocessor = Preprocessor.empty(schema, config.preprocessing)
+            preprocessor = Preprocessor(schema, config.preprocessing)
             preprocessor.restore(strip_prefix("preprocessor.", tensors))
             n_outputs = count_outputs(schema.task, len(schema.classes))
             weights = strip_prefix("network.", tensors)

@@ -1,4 +1,4 @@
-"""What comes out of a study: exported winners, ensembles, reports and logs.
+"""What a study yields: exported models, ensembles, reports and logs.
 
 Does not know: workers.
 """

@@ -1,9 +1,9 @@
-"""Which of a study's models predict best together, by the validation part.
+"""Ensemble selection: the trials whose models predict best together on the validation part.
 
 Greedy forward selection with replacement (Caruana et al. 2004, "Ensemble selection from libraries
-of models"): begin with the best model, add again and again whichever makes the ensemble best, and
-keep the ensemble that was the best on the way; of two that are level by the metric the one with the
-lower loss is better. A model that is added twice weighs twice.
+of models"): start with the best model, repeatedly add the model that improves the ensemble most,
+and return the best ensemble found on the way. Ties in the metric are broken by the lower loss. A
+model that is added twice has twice the weight.
 """
 
 from collections import Counter
@@ -19,33 +19,34 @@ from hpo.files.store import ArtifactStore
 from hpo.models.ensemble import Ensemble, EnsembleMember, as_logits, exact_outputs
 from hpo.models.experiment import Experiment
 from hpo.results.stored import stored_model
+from hpo.study.artifacts import StudyArtifacts
 from hpo.study.leaderboard import Row
 from hpo.study.study import Study
 from hpo.training.metrics import measure
 
 Score = tuple[float, float]
-"""The metric and the loss, each with the sign by which greater is better."""
+"""The metric and the loss, with signs such that greater is better."""
 
 
 def choose_ensemble(
-    study: Study, store: ArtifactStore, experiment: Experiment, rows: Sequence[Row], size: int
+    artifacts: StudyArtifacts, experiment: Experiment, rows: Sequence[Row], size: int
 ) -> Ensemble:
-    """The ensemble of at most `size` members, repeated ones counted.
+    """Choose an ensemble by the study's metric on the validation part.
 
     Args:
-        study: whose metric decides.
-        store: where the weights are.
+        artifacts: of the study.
         experiment: the study's table.
-        rows: its COMPLETE trials; those without weights are passed over.
-        size: at least 1.
+        rows: COMPLETE trials of the study; those without stored weights are skipped.
+        size: maximum number of members, at least 1; a repeated member counts each time.
 
     Raises:
-        HpoError: no trial has weights.
+        HpoError: no trial has stored weights.
         ArtifactError: weights are damaged.
     """
+    study, store = artifacts.study, artifacts.store
     kept = {row.number: row for row in sorted(rows, key=lambda r: r.number) if _is_kept(store, row)}
     if not kept:
-        raise HpoError(f"study {study.name} has no COMPLETE trial whose weights are there")
+        raise HpoError(f"study {study.name} has no COMPLETE trial whose weights are stored")
     part = experiment.dataset.part("val")
     outputs = [
         exact_outputs(stored_model(store, row), part.x_num, part.x_cat) for row in kept.values()
@@ -60,25 +61,28 @@ def choose_ensemble(
     )
     made = Ensemble(schema=members[0].model.schema, metrics={}, members=members)
     if any(member.model.schema != made.schema for member in members):
-        raise HpoError(f"study {study.name}: its trials were trained on tables of other schemas")
+        raise HpoError(f"study {study.name}: its trials were trained with different table schemas")
     return replace(made, metrics=experiment.validation_metrics(made))
 
 
 def select(
     outputs: Sequence[torch.Tensor], score: Callable[[torch.Tensor], Score], size: int
 ) -> list[int]:
-    """The places of the members, in the order of their choice, with repetition.
+    """Select the members of an ensemble.
 
     Args:
-        outputs: each candidate's predictions on the validation part; of equals the first is taken.
-        score: of predictions; greater is better.
-        size: at least 1.
+        outputs: each candidate's predictions on the validation part; the first wins a tie.
+        score: rates predictions; greater is better.
+        size: maximum number of members, at least 1.
+
+    Returns:
+        Indices into `outputs` in the order of selection, with repetitions.
     """
     chosen: list[int] = []
     total = torch.zeros_like(outputs[0])
     best, best_size = (float("-inf"), float("-inf")), 1
     for n in range(1, size + 1):
-        scores = [_rank(score((total + output) / n)) for output in outputs]
+        scores = [_without_nan(score((total + output) / n)) for output in outputs]
         place = max(range(len(outputs)), key=scores.__getitem__)
         chosen.append(place)
         total = total + outputs[place]
@@ -87,13 +91,13 @@ def select(
     return chosen[:best_size]
 
 
-def _rank(score: Score) -> Score:
+def _without_nan(score: Score) -> Score:
     value, loss = (float("-inf") if isnan(each) else each for each in score)
     return value, loss
 
 
 def _score(study: Study, experiment: Experiment) -> Callable[[torch.Tensor], Score]:
-    """The study's metric and the loss of predictions on the validation part."""
+    """A function that scores predictions on the validation part."""
     metric = study.definition.objective.metric
     sign = study.definition.direction.sign
     schema, y = experiment.dataset.schema, experiment.dataset.part("val").y

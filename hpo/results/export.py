@@ -1,27 +1,27 @@
-"""Export: the winners of a study as folders that stand alone.
+"""Export: the best trials of a study as self-contained folders.
 
-Test metrics are computed here and nowhere else, once a trial or ensemble: they are kept beside the
-trial's weights and read from there the next time.
+Test metrics are first computed here or in a report. They are then kept beside the trial's weights.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from hpo.config.errors import HpoError, InputError
-from hpo.files.store import ArtifactStore
+from hpo.files.durable import writing
 from hpo.models.experiment import Experiment, load_experiment
 from hpo.models.folder import write_model
 from hpo.models.proof import N_HELD
 from hpo.results.ensemble import choose_ensemble
 from hpo.results.leaderboard_table import to_table
 from hpo.results.stored import ensemble_test_metrics, stored_model, test_metrics
+from hpo.study.artifacts import StudyArtifacts
 from hpo.study.leaderboard import Row, distinct, find_row, leaderboard, why_empty
 from hpo.study.study import Study
 
 
 def export(
-    study: Study,
-    store: ArtifactStore,
+    artifacts: StudyArtifacts,
     out: Path,
     *,
     top: int = 1,
@@ -29,77 +29,74 @@ def export(
     ensemble: int | None = None,
     torch_program: bool = False,
 ) -> list[Path]:
-    """Write the leaderboard and the folders of the best trials, or of those named.
+    """Write `leaderboard.csv` and a folder for each exported trial.
 
     Args:
-        study: where the trials are.
-        store: where their weights are.
-        out: the folder to write into; made when missing, folders of the same trials replaced.
-        top: how many configurations, the best trial of each.
-        numbers: trials to export instead.
-        ensemble: make one of so many members too, chosen from the best of each configuration.
-        torch_program: whether each folder gets a `model.pt2`.
+        artifacts: of the study.
+        out: the folder to write into. It is created if missing; folders of the same trials are
+            replaced.
+        top: number of configurations to export, each by its best trial.
+        numbers: numbers of the trials to export instead.
+        ensemble: also export an ensemble of at most this many members, chosen from the best trial
+            of each configuration.
+        torch_program: also write a `model.pt2` into each folder.
 
     Returns:
-        The trials' folders, best first or as named, and the ensemble's.
+        The trials' folders, best first or in the order of `numbers`, then the ensemble's.
 
     Raises:
-        InputError: there is no such COMPLETE trial, `out` cannot be written, or `store` is not the
-            study's.
+        InputError: a trial does not exist or is not COMPLETE, or `out` cannot be written.
         ArtifactError: weights are missing or damaged.
-        ExportError: a file would not predict as the model does.
+        ExportError: an exported file does not predict as the trained model does.
     """
     if ensemble is not None and ensemble < 1:
         raise InputError(f"ensemble must be at least 1, but got {ensemble}")
-    study.check_store(store.id)
+    study = artifacts.study
     if not (ranked := leaderboard(study)):
         raise HpoError(why_empty(study))
     best = distinct(ranked, study.definition.space)
     rows = [_complete(study, number) for number in numbers] or best[:top]
-    experiment = load_experiment(store, study.definition.data)
-    writer = _Writer(study, store, experiment, torch_program=torch_program)
-    try:
+    writer = _Writer(
+        study=study,
+        store=artifacts.store,
+        experiment=load_experiment(artifacts.store, study.definition.data),
+        torch_program=torch_program,
+    )
+    with writing(str(out)):
         out.mkdir(parents=True, exist_ok=True)
         folders = [writer.write_trial(row, out) for row in rows]
         if ensemble is not None:
             folders.append(writer.write_ensemble(best, ensemble, out))
         to_table(ranked).write_csv(out / "leaderboard.csv")
-    except OSError as error:
-        raise InputError(f"{out}: cannot be written ({error.strerror or error})") from None
     return folders
 
 
-class _Writer:
-    """Writes folders of one study."""
+@dataclass(frozen=True, kw_only=True)
+class _Writer(StudyArtifacts):
+    """Writes the folders of one study's trials."""
 
-    def __init__(
-        self, study: Study, store: ArtifactStore, experiment: Experiment, *, torch_program: bool
-    ) -> None:
-        self._study = study
-        self._store = store
-        self._experiment = experiment
-        self._torch_program = torch_program
+    experiment: Experiment
+    torch_program: bool
 
     def write_trial(self, row: Row, out: Path) -> Path:
-        study = self._study
-        model = stored_model(self._store, row)
+        model = stored_model(self.store, row)
         write_model(
             folder := out / f"trial-{row.number:05d}",
             model,
             {
                 "validation": model.metrics,
-                "test": test_metrics(study, self._store, self._experiment, row, model),
+                "test": test_metrics(self, self.experiment, row, model),
             },
-            f"{study.name}, trial {row.number}",
-            _note(study, row),
-            held=self._experiment.held_rows(N_HELD),
-            torch_program=self._torch_program,
+            f"{self.study.name}, trial {row.number}",
+            _note(self.study, row),
+            held=self.experiment.held_rows(N_HELD),
+            torch_program=self.torch_program,
         )
         return folder
 
     def write_ensemble(self, candidates: list[Row], size: int, out: Path) -> Path:
-        study, store, experiment = self._study, self._store, self._experiment
-        made = choose_ensemble(study, store, experiment, candidates, size)
+        study, experiment = self.study, self.experiment
+        made = choose_ensemble(self, experiment, candidates, size)
         by_number = {row.number: row for row in candidates}
         rows = [by_number[member.number] for member in made.members]
         best = made.members[0].model
@@ -108,16 +105,16 @@ class _Writer:
             made,
             {
                 "validation": made.metrics,
-                "test": ensemble_test_metrics(study, store, experiment, rows, made),
+                "test": ensemble_test_metrics(self, experiment, rows, made),
             },
             f"{study.name}, ensemble",
             f"Of {len(candidates)} COMPLETE trials of study {study.name} ({study.uuid}).",
             held=experiment.held_rows(N_HELD),
             alone={
                 "validation": experiment.validation_metrics(best),
-                "test": test_metrics(study, store, experiment, rows[0], best),
+                "test": test_metrics(self, experiment, rows[0], best),
             },
-            torch_program=self._torch_program,
+            torch_program=self.torch_program,
         )
         return folder
 
@@ -133,7 +130,7 @@ def _complete(study: Study, number: int) -> Row:
 
 
 def _note(study: Study, row: Row) -> str:
-    """Where a model comes from, and what its configuration gives with other seeds."""
+    """Where a model comes from, and its configuration's mean over seeds if it was confirmed."""
     note = f"Trial {row.number} of study {study.name} ({study.uuid})."
     if row.early:
         note += f" {row.early[0].upper()}{row.early[1:]}."

@@ -1,4 +1,4 @@
-"""The leaderboard as a table."""
+"""The leaderboard as a polars DataFrame."""
 
 import polars
 
@@ -6,9 +6,9 @@ from hpo.study.leaderboard import Row
 
 
 def to_table(rows: list[Row]) -> polars.DataFrame:
-    """Rows with a column each for the value, the metrics and the params.
+    """Make a table of leaderboard rows, with one column for each metric and param.
 
-    Where trials were confirmed, their means and intervals have columns as well.
+    If any trial was confirmed, three more columns hold the mean over seeds and its interval.
     """
     is_confirmed = any(row.confirmed for row in rows)
     return polars.DataFrame(
@@ -30,9 +30,5 @@ def to_table(rows: list[Row]) -> polars.DataFrame:
 
 
 def _interval(row: Row) -> dict[str, float | None]:
-    found = row.confirmed
-    return {
-        "confirmed": None if found is None else found.mean,
-        "confirmed_low": None if found is None else found.low,
-        "confirmed_high": None if found is None else found.high,
-    }
+    fields = {"confirmed": "mean", "confirmed_low": "low", "confirmed_high": "high"}
+    return {key: getattr(row.confirmed, field, None) for key, field in fields.items()}

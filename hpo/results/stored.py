@@ -1,4 +1,4 @@
-"""What is kept in the artifact store of finished trials: weights, and test metrics once read."""
+"""Models of finished trials in the artifact store, and their test metrics."""
 
 import hashlib
 import json
@@ -8,12 +8,12 @@ from hpo.files.store import ArtifactStore, trial_path
 from hpo.models.ensemble import Ensemble
 from hpo.models.experiment import Experiment
 from hpo.models.model import Model, Predictor
+from hpo.study.artifacts import StudyArtifacts
 from hpo.study.leaderboard import Row
-from hpo.study.study import Study
 
 
 def stored_model(store: ArtifactStore, row: Row) -> Model:
-    """A COMPLETE trial's model.
+    """Load the model of a COMPLETE trial.
 
     Raises:
         ArtifactError: its weights are missing or damaged.
@@ -23,46 +23,37 @@ def stored_model(store: ArtifactStore, row: Row) -> Model:
 
 
 def test_metrics(
-    study: Study, store: ArtifactStore, experiment: Experiment, row: Row, model: Model
+    artifacts: StudyArtifacts, experiment: Experiment, row: Row, model: Model
 ) -> dict[str, float]:
-    """The test metrics of a trial: read if they were ever computed, computed and kept if not."""
-    return _once(study, store, experiment, row, model, "test_metrics.json")
+    """Return a trial's test metrics, which are computed once and kept beside its weights."""
+    return _computed_once(artifacts, experiment, row, model, "test_metrics.json")
 
 
 def ensemble_test_metrics(
-    study: Study,
-    store: ArtifactStore,
-    experiment: Experiment,
-    rows: Sequence[Row],
-    ensemble: Ensemble,
+    artifacts: StudyArtifacts, experiment: Experiment, rows: Sequence[Row], ensemble: Ensemble
 ) -> dict[str, float]:
-    """Likewise of an ensemble, kept beside its first member's weights.
+    """Return an ensemble's test metrics, which are kept beside its first member's weights.
 
     Args:
-        study: where the trials are.
-        store: where they are kept.
+        artifacts: of the study.
         experiment: the study's table.
-        rows: of the ensemble's members, in their order.
-        ensemble: whose metrics are wanted.
+        rows: the members' trials, in the order of the members.
+        ensemble: the ensemble.
     """
-    made_of = [
+    members = [
         [row.user_attrs["sha256"], member.weight]
         for row, member in zip(rows, ensemble.members, strict=True)
     ]
-    name = hashlib.sha256(json.dumps(made_of).encode()).hexdigest()[:16]
+    name = hashlib.sha256(json.dumps(members).encode()).hexdigest()[:16]
     file = f"ensemble_{name}_test_metrics.json"
-    return _once(study, store, experiment, rows[0], ensemble, file)
+    return _computed_once(artifacts, experiment, rows[0], ensemble, file)
 
 
-def _once(
-    study: Study,
-    store: ArtifactStore,
-    experiment: Experiment,
-    row: Row,
-    model: Predictor,
-    file: str,
+def _computed_once(
+    artifacts: StudyArtifacts, experiment: Experiment, row: Row, model: Predictor, file: str
 ) -> dict[str, float]:
-    path = trial_path(study.uuid, row.number, row.user_attrs["attempt"], file)
+    store = artifacts.store
+    path = trial_path(artifacts.study.uuid, row.number, row.user_attrs["attempt"], file)
     if not store.exists(path):
         store.put(path, json.dumps(experiment.test_metrics(model)).encode())
     metrics: dict[str, float] = json.loads(store.get(path, digest=None))

@@ -1,9 +1,10 @@
-"""Estimators in scikit-learn's terms: `fit` searches, and what predicts is the winner.
+"""Scikit-learn estimators: `fit` searches, and the best trial's model predicts.
 
-A fit is a study like any other. Without `storage` it lives in a temporary folder and leaves nothing
-behind. All rows that it is given train or validate: who uses scikit-learn keeps test rows apart.
+Each fit is a study. Without `storage`, the study is in a temporary folder, which is deleted at the
+end. All rows given to `fit` are used for training or validation; scikit-learn users hold out test
+rows themselves.
 
-Does not know: how a search is carried out, how tables are encoded.
+Does not know: how a search runs, how tables are encoded.
 """
 
 from hpo.sklearn.estimators import MLPSearchClassifier, MLPSearchRegressor

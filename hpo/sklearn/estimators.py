@@ -1,4 +1,4 @@
-"""The estimators: from parameters to a study, and from its winner to predictions."""
+"""The estimators: they search with a study, and predict with the best trial's model."""
 
 import secrets
 from collections.abc import Iterator, Sequence
@@ -22,23 +22,21 @@ from hpo.config.errors import AmbiguousCellsError, HpoError, InputError
 from hpo.config.trial import MetricName, Task
 from hpo.data.sources import RawTable, as_frame
 from hpo.data.table import typed_table
-from hpo.files.store import ArtifactStore
-from hpo.lifecycle.creation import create
+from hpo.lifecycle.creation import CreatedStudy, create
 from hpo.lifecycle.draft import suited_batch_size
 from hpo.models.model import Model
 from hpo.results.leaderboard_table import to_table
 from hpo.results.stored import stored_model
-from hpo.sklearn.rows import Array, as_table, chosen, free_name, label_texts
-from hpo.sklearn.work import carry_out, plan
+from hpo.sklearn.rows import Array, as_table, column_names, free_name, label_texts
+from hpo.sklearn.work import plan, run_search
 from hpo.study.leaderboard import leaderboard
-from hpo.study.study import Study
 
 MIN_ROWS = 2
-"""One to train and one to validate."""
+"""One row for training and one for validation."""
 
 
 class _MLPSearch(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
-    """What the estimators have in common."""
+    """The base class of the estimators."""
 
     _default_metric: MetricName
 
@@ -78,22 +76,24 @@ class _MLPSearch(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
         self.study_name = study_name
 
     def fit(self, X: Any, y: Any) -> Self:
-        """Search, and keep the winner.
+        """Search, and keep the best trial's model.
 
-        Rows cannot be weighted.
+        Sample weights are not supported.
 
         Args:
-            X: (rows, features) a pandas or polars DataFrame or an array, with text and missing
-                values as they come.
+            X: (rows, features) pandas or polars DataFrame or array. It may hold text and missing
+                values.
             y: (rows,) labels or numbers.
 
         Raises:
-            ValueError: a parameter, the rows or the target cannot be used, and why.
-            HpoError: the search failed, or was over before any trial.
+            ValueError: a parameter, `X` or `y` is invalid.
+            HpoError: the search failed, or ended without a COMPLETE trial.
         """
         with _value_errors():
             table = as_table(X, MIN_ROWS)
-            validate_data(self, X, y, skip_check_array=True)  # its features' number and names
+            validate_data(
+                self, X, y, skip_check_array=True
+            )  # sets the number and names of the features
             target = self._check_target(y)
             check_consistent_length(X, target)
             self._search(table, target)
@@ -101,15 +101,15 @@ class _MLPSearch(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
         return self
 
     def _check_target(self, y: Any) -> Array:
-        """What is to be predicted, (rows,), nothing missing."""
+        """Validate the target; returns (rows,) values, none missing."""
         raise NotImplementedError
 
     def _task(self) -> Task:
-        """What kind of prediction, after `_check_target`."""
+        """The task; call `_check_target` before."""
         raise NotImplementedError
 
     def _predicted(self, X: Any) -> polars.DataFrame:
-        """What the winner says of rows."""
+        """The model's predictions."""
         check_is_fitted(self, "model_")
         with _value_errors():
             table = as_table(X, 1)
@@ -125,20 +125,21 @@ class _MLPSearch(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
         typed = typed_table(raw, definition.data)
         with ExitStack() as stack:
             storage, artifacts = self._places(stack)
-            study, store = create(definition, typed, storage, artifacts, where=type(self).__name__)
-            stack.callback(study.storage.close)
-            carry_out(study, store, workplace)
-            self._take(study, store)
+            created = create(definition, typed, storage, artifacts, where=type(self).__name__)
+            stack.callback(created.study.storage.close)
+            run_search(created, workplace)
+            self._set_results(created)
 
-    def _take(self, study: Study, store: ArtifactStore) -> None:
-        """Learn from a study that is over."""
+    def _set_results(self, created: CreatedStudy) -> None:
+        """Set the fitted attributes from a finished study."""
+        study = created.study
         if not (rows := leaderboard(study)):
             counts = ", ".join(f"{n} {state}" for state, n in study.progress().counts.items())
             raise HpoError(
                 f"study {study.name} is over without a COMPLETE trial ({counts}): "
                 "allow it more trials or more time"
             )
-        self.model_ = stored_model(store, rows[0])
+        self.model_ = stored_model(created.store, rows[0])
         self.best_params_, self.best_score_ = rows[0].params, rows[0].value
         self.leaderboard_ = to_table(rows)
         self.study_ = optuna.create_study(
@@ -163,7 +164,7 @@ class _MLPSearch(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
                 "target": free_name(table.columns),
                 "task": self._task(),
                 "split": {"val": self._val(table.height), "test": 0, "seed": seed},
-                "categorical": chosen(self.categorical, table.columns),
+                "categorical": column_names(self.categorical, table.columns),
             },
             "objective": {"metric": self.metric or self._default_metric},
             "training": _given(training),
@@ -178,88 +179,89 @@ class _MLPSearch(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
         return replace(definition, space=space.fixed({"training.batch_size": size}))
 
     def _val(self, n_rows: int) -> float:
-        """The share of the rows that validate: R² has no value on a single one."""
+        """The validation share, raised to two rows: R² is undefined on a single row."""
         return max(self.val, 2 / n_rows) if 0 < self.val < 1 and n_rows > 4 else self.val
 
     def _places(self, stack: ExitStack) -> tuple[str, str]:
-        """Where storage and artifacts are; temporary ones last as long as the stack."""
+        """URLs of storage and artifact store; temporary ones are deleted with the stack."""
         if self.storage is not None:
             return self.storage, self.artifacts or "hpo-artifacts"
         if self.artifacts is not None:
-            raise InputError("artifacts needs a storage: without one, nothing is kept")
+            raise InputError("artifacts needs storage: without storage, the study is temporary")
         folder = stack.enter_context(TemporaryDirectory(prefix="hpo-"))
         return f"sqlite:///{folder}/hpo.db", f"{folder}/artifacts"
 
     def __getstate__(self) -> dict[str, Any]:
-        """The model as its file's bytes; the study stays behind."""
+        """Pickle the model as the bytes of its file; leave out the study."""
         state = {key: value for key, value in super().__getstate__().items() if key != "study_"}
         if "model_" in state:
             state["model_"] = self.model_.to_bytes()
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Read the model back, which runs no code."""
+        """Load the model from the bytes of its file, which runs no code."""
         if "model_" in state:
             state = {**state, "model_": Model.from_bytes(state["model_"], "the pickled model")}
         super().__setstate__(state)
 
     def __sklearn_tags__(self) -> Any:
-        """What rows may hold."""
+        """Declare what `X` may hold."""
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = tags.input_tags.string = tags.input_tags.categorical = True
         return tags
 
 
 class MLPSearchClassifier(ClassifierMixin, _MLPSearch):  # type: ignore[misc]
-    """An MLP for classes, found by a hyperparameter search.
+    """MLP classifier with hyperparameter search.
 
     Args:
-        n_trials: configurations to try; the first is the search space's default.
-        timeout: when to stop at the latest: seconds, or such as "30m".
-        search_space: the name of one that comes with hpo, the path of a TOML file, or its content
-            as a dict.
-        metric: by which trials are ranked on the validation rows: accuracy (which None means),
-            balanced_accuracy, f1, roc_auc or log_loss.
-        val: the share of the rows that validate, at least two of them; the others train.
-        categorical: columns of numbers that are categories, by name or by place. Columns of text
-            always are.
-        max_epochs: of each trial. None: what the search space says, or 200.
-        patience: epochs without a better validation metric that end a trial. None: what the search
-            space says, or 16.
-        batch_size: None: what the search space says, or 32 to 1024 by the number of rows.
-        workers: 1 searches in this process, with one thread. More are worker processes, which
-            share the GPUs where there are any; then a search cannot be repeated exactly.
-        device: "auto" (a GPU where there is one), "cpu", "cuda" or such as "cuda:1".
-        random_state: the seed of everything: an int, None for another one at each fit, or a
-            RandomState.
-        storage: URL of the database that keeps the study, such as "sqlite:///hpo.db". None: a
-            temporary one. A password in it shows wherever the estimator is printed or pickled.
-        artifacts: where a study that is kept has its weights. None: "hpo-artifacts".
-        study_name: None: a new name at each fit. A study of that name in the storage, if it is of
-            the same rows and parameters, is gone on with.
+        n_trials: number of trials; the first is the search space's default configuration.
+        timeout: time limit of the search: seconds, or a text such as "30m".
+        search_space: name of a search space of hpo, path of a TOML file, or its content as a dict.
+        metric: validation metric that ranks trials: accuracy, balanced_accuracy, f1, roc_auc or
+            log_loss. None means accuracy.
+        val: fraction of the rows used for validation, at least two rows; the others are used for
+            training.
+        categorical: numeric columns to treat as categories, by name or index. Text columns always
+            are categories.
+        max_epochs: maximum epochs of each trial. None: as in the search space, or 200.
+        patience: stop a trial after this many epochs without a better validation metric. None: as
+            in the search space, or 16.
+        batch_size: None: as in the search space, or 32 to 1024 by the number of rows.
+        workers: 1 searches in this process, with one thread. More start worker processes, which
+            share the GPUs if there are any; then a search is not exactly reproducible.
+        device: "auto" (a GPU if there is one), "cpu", "cuda", or an index such as "cuda:1".
+        random_state: seed of the whole search: an int, a RandomState, or None for a new seed in
+            each fit.
+        storage: URL of the database that stores the study, such as "sqlite:///hpo.db". None: a
+            temporary database. A password in the URL is visible where the estimator is printed or
+            pickled.
+        artifacts: URL of the artifact store of a stored study. None: "hpo-artifacts".
+        study_name: name of the study. None: a new name in each fit. A stored study of this name
+            with the same rows and parameters is continued.
 
     Attributes:
-        model_: the winner; it predicts on DataFrames, as what `hpo.load_model` returns.
-        best_params_: its params.
-        best_score_: its validation metric.
-        leaderboard_: the COMPLETE trials, best first, a polars DataFrame.
-        study_: the search as an Optuna study in memory. A pickled estimator goes without.
+        model_: the best trial's model, as `hpo.load_model` returns it; predicts on DataFrames.
+        best_params_: params of the best trial.
+        best_score_: validation metric of the best trial.
+        leaderboard_: the COMPLETE trials, best first, as a polars DataFrame.
+        study_: the search as an Optuna study in memory; not pickled.
         classes_: the labels.
-        notes_: what was taken otherwise than you might expect, a sentence each.
-        n_features_in_: the number of columns.
-        feature_names_in_: their names, where all are text.
+        notes_: sentences on how hpo read the data where you might not expect it.
+        n_features_in_: number of columns.
+        feature_names_in_: names of the columns, if all are strings.
     """
 
     _default_metric = "accuracy"
 
     def predict(self, X: Any) -> Array:
-        """The likeliest label of each row."""
+        """Predict the most likely label of each row; returns (rows,) labels."""
         likeliest = self.predict_proba(X).argmax(axis=1)
         labels: Array = self.classes_[likeliest]
         return labels
 
     def predict_proba(self, X: Any) -> Array:
-        """(rows, classes) probabilities, in the order of `classes_`."""
+        """Predict (rows, classes) probabilities, in the order of `classes_`."""
         found = self._predicted(X)
         columns = found.select(f"probability_{text}" for text in label_texts(self.classes_))
         return columns.to_numpy().astype(np.float64)
@@ -271,7 +273,7 @@ class MLPSearchClassifier(ClassifierMixin, _MLPSearch):  # type: ignore[misc]
             raise InputError("y must hold a label in every row, but some are None")
         check_classification_targets(target)
         self.classes_ = np.unique(target)
-        label_texts(self.classes_)  # refuses those that the model could not tell apart
+        label_texts(self.classes_)  # rejects labels that the model could not tell apart
         return target
 
     def _task(self) -> Task:
@@ -279,16 +281,16 @@ class MLPSearchClassifier(ClassifierMixin, _MLPSearch):  # type: ignore[misc]
 
 
 class MLPSearchRegressor(RegressorMixin, _MLPSearch):  # type: ignore[misc]
-    """An MLP for numbers, found by a hyperparameter search.
+    """MLP regressor with hyperparameter search.
 
-    Parameters and attributes are those of `MLPSearchClassifier`, without `classes_`; `metric` is
-    r2 (which None means), rmse or mae.
+    Parameters and attributes are those of `MLPSearchClassifier`, without `classes_`. `metric` is
+    r2, rmse or mae; None means r2.
     """
 
     _default_metric = "r2"
 
     def predict(self, X: Any) -> Array:
-        """A number for each row."""
+        """Predict (rows,) numbers."""
         return self._predicted(X)["prediction"].to_numpy().astype(np.float64)
 
     def _check_target(self, y: Any) -> Array:
@@ -302,7 +304,7 @@ class MLPSearchRegressor(RegressorMixin, _MLPSearch):  # type: ignore[misc]
 
 @contextmanager
 def _value_errors() -> Iterator[None]:
-    """What hpo says of wrong input, as scikit-learn would."""
+    """Raise errors in the input as ValueError, as scikit-learn does."""
     try:
         yield
     except AmbiguousCellsError as error:

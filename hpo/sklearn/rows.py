@@ -1,4 +1,4 @@
-"""What scikit-learn's users call X and y, as tables of raw cells."""
+"""Conversion of `X` and `y` to tables of raw cells."""
 
 import sys
 from collections.abc import Sequence
@@ -20,16 +20,15 @@ Array = NDArray[Any]
 
 
 def as_table(X: Any, min_rows: int) -> polars.DataFrame:
-    """Rows as a table of raw cells.
+    """Convert `X` to a table of raw cells.
 
     Args:
-        X: a DataFrame, or what scikit-learn takes for an array; its columns become x0, x1 and so
-            on.
-        min_rows: so many must be there.
+        X: DataFrame or array-like; the columns of an array are named x0, x1 and so on.
+        min_rows: minimum number of rows.
 
     Raises:
-        ValueError: rows or columns are missing, or the array is not of two dimensions.
-        TypeError: it is sparse.
+        ValueError: there are too few rows or columns, or the array is not two-dimensional.
+        TypeError: the array is sparse.
         DataError: a column holds neither numbers nor text.
     """
     frame = as_frame(_from_frame(X, min_rows) if _is_frame(X) else _from_array(X, min_rows), "X")
@@ -43,7 +42,7 @@ def _is_frame(X: Any) -> bool:
 
 
 def _from_frame(X: Any, min_rows: int) -> Any:
-    shape = np.broadcast_to(0.0, X.shape)  # of no size, for scikit-learn's words on its shape
+    shape = np.broadcast_to(0.0, X.shape)  # takes no memory; scikit-learn checks its shape
     check_array(shape, ensure_min_samples=min_rows, ensure_all_finite=False)
     return X
 
@@ -56,49 +55,49 @@ def _from_array(X: Any, min_rows: int) -> Any:
     if array.dtype.kind in "OSU":
         return {name: _cells(column) for name, column in zip(names, array.T, strict=True)}
     if array.dtype.kind == "f":
-        array = array.astype(np.float64)  # polars does not know every width
+        array = array.astype(np.float64)  # polars does not support every width
     return polars.DataFrame(array, schema=names, orient="row")
 
 
 def _cells(column: Array) -> list[Any]:
-    """Python's own values; pandas' NA, which an array may hold, is None."""
+    """Convert to Python values; pandas' NA becomes None."""
     missing = getattr(sys.modules.get("pandas"), "NA", None)
     return [None if value is missing else value for value in column.tolist()]
 
 
 def label_texts(classes: Array) -> list[str]:
-    """Labels as the model has them.
+    """Return labels as the text that the model stores.
 
     Raises:
-        InputError: it cannot tell two of them apart, or takes one for a missing value.
+        InputError: two labels have the same text, or a label is read as a missing value.
     """
     raw = RawTable(frame=as_frame({"y": classes}), is_text=False, where="y")
     data = DataConfig(source="y", target="y", task="multiclass")
     typed = typed_table(raw, data).frame["y"]
     if typed.has_nulls():
         label = classes[int(typed.is_null().arg_true()[0])]
-        raise InputError(f"y must hold labels, but {label!r} stands for a missing value")
+        raise InputError(f"y must hold labels, but {label!r} is read as a missing value")
     texts = text_of(typed)
     if texts.n_unique() < len(classes):
         first, second = classes[(texts == texts.filter(texts.is_duplicated())[0]).to_numpy()][:2]
-        raise InputError(f"y must hold labels that differ, but got {first!r} and {second!r}")
+        raise InputError(f"y must hold distinct labels, but got {first!r} and {second!r}")
     return texts.to_list()
 
 
 def free_name(taken: Sequence[str]) -> str:
-    """A name for the target that no column has."""
+    """Return a name for the target that no column has."""
     name = "target"
     while name in taken:
         name += "_"
     return name
 
 
-def chosen(columns: Sequence[str | int], names: Sequence[str]) -> list[str]:
-    """Columns by name, whether they were given so or by place."""
+def column_names(columns: Sequence[str | int], names: Sequence[str]) -> list[str]:
+    """Return the names of columns that are given by name or index."""
     if isinstance(columns, str):
         raise InputError(f"categorical must be a list of columns, but got {columns!r}")
     known: dict[str | int, str] = {**dict(enumerate(names)), **{name: name for name in names}}
     if unknown := [column for column in columns if column not in known]:
-        listed = f"columns of X by name, or by place from 0 to {len(names) - 1}"
+        listed = f"columns of X by name, or by index from 0 to {len(names) - 1}"
         raise InputError(f"categorical must list {listed}, but got {unknown[0]!r}")
     return [known[column] for column in columns]

@@ -1,71 +1,60 @@
-"""Where the search of a fit is carried out: in this process, or by worker processes."""
+"""Where the search of a `fit` runs: in this process, or in worker processes."""
 
 import logging
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 
-from hpo.config.errors import HpoError, InputError
-from hpo.files.store import ArtifactStore
-from hpo.launch.inside import search_inside
+from hpo.config.errors import InputError
+from hpo.launch.in_process import search_in_process
 from hpo.launch.local import local_slots
-from hpo.launch.search import local_crew, search
+from hpo.launch.search import search_locally
 from hpo.launch.single import choose_device
-from hpo.study.study import Study
+from hpo.lifecycle.creation import CreatedStudy
 from hpo.worker.supervisor import Slot
 
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Workplace:
-    """A device, and the slots of worker processes; without slots the search stays in this one."""
-
-    device: torch.device
-    slots: Sequence[Slot] = ()
+Workplace = torch.device | Sequence[Slot]
+"""The device of a search in this process, or the slots of worker processes."""
 
 
 def plan(workers: Any, device: str) -> Workplace:
-    """Decide where to work.
+    """Decide where to train.
 
     Args:
-        workers: how many; one needs no process of its own.
+        workers: number of workers; a single one runs in this process.
         device: as `choose_device` takes it.
 
     Raises:
-        InputError: there is no such device, or no such number of workers.
+        InputError: the device does not exist, or `workers` is not a positive integer.
     """
     if not isinstance(workers, int | np.integer) or workers < 1:
         raise InputError(f"workers must be a number from 1, but got {workers!r}")
     chosen = choose_device(device)
     if workers == 1:
-        return Workplace(device=chosen)
+        return chosen
     gpus, n_gpus = "none", 1
-    if chosen.type == "cuda" and device == "cuda:" + str(chosen.index):
+    if chosen.type == "cuda" and device == f"cuda:{chosen.index}":
         gpus = str(chosen.index)
     elif chosen.type == "cuda":
         gpus, n_gpus = "auto", torch.cuda.device_count()
     per_gpu = math.ceil(int(workers) / n_gpus)
-    return Workplace(
-        device=chosen, slots=local_slots(gpus=gpus, per_gpu=per_gpu, workers=str(workers))
-    )
+    return local_slots(gpus=gpus, per_gpu=per_gpu, workers=str(workers))
 
 
-def carry_out(study: Study, store: ArtifactStore, place: Workplace) -> None:
-    """Work for a study until it is finished.
+def run_search(created: CreatedStudy, place: Workplace) -> None:
+    """Run workers until a study is finished.
 
     Raises:
-        InputError: the storage has no connections for so many workers.
+        InputError: the storage does not accept enough connections.
         HpoError: the workers failed.
     """
-    if not place.slots:
-        search_inside(study, store, place.device)
-        return
-    study.storage.check_room(len(place.slots))
-    crew = local_crew(study, store, place.slots, [], log.info)
-    if code := search(study, store, crew, lambda status: None):
-        raise HpoError(f"the workers of study {study.name} ended with code {code}")
+    if isinstance(place, torch.device):
+        search_in_process(created, place)
+    else:
+        search_locally(created, place, on_line=log.info)

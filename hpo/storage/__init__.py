@@ -1,4 +1,10 @@
-"""All SQL: Optuna's tables and our own beside them, read through Optuna, written in transactions.
+"""All SQL: Optuna's tables, and hpo's own tables beside them.
 
-Does not know: torch, polars, files.
+To open: `engine`, with `dialects`, `failures`, `schema`, `upgrade` and `server`.
+To write, in transactions: `ledger` (states of trials), `leases`, `attributes`, `interventions` (by
+hand), `copying` and `removal` of studies, with `rows` for statements of many rows.
+To read: `progress`, `best`, `inventory` and `trials`; for Optuna, `reader` (with `snapshot`) and
+`cached_storage`.
+
+Does not know: torch, polars, files, what a study's attributes mean.
 """

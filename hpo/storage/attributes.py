@@ -1,6 +1,7 @@
-"""Attributes of studies and trials: Optuna's rows of a key and a JSON value.
+"""Attributes of studies and trials: Optuna's tables of keys and JSON values.
 
-Functions take a connection inside a transaction; none commits.
+The keys of a study's attributes belong to `hpo.study.row`, except for the revision, which queries
+here compare. All functions take a connection inside a transaction; none commits.
 """
 
 import json
@@ -11,14 +12,39 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from hpo.storage.rows import upsert, write_rows
-from hpo.storage.schema import STUDY_ATTRS
+from hpo.storage.schema import STUDIES, STUDY_ATTRS, TRIAL_USER_ATTRS, TRIALS
+
+_REVISION = "hpo:revision"
+"""System attribute of a study: how often finished trials were changed."""
+REASON = "reason"
+"""User attribute of a trial: why it was pruned, failed, or ended early."""
 
 
 def read_study(connection: Connection, study_id: int, keys: Sequence[str]) -> dict[str, Any]:
-    """Some system attributes of a study, those that there are."""
+    """The system attributes of a study among `keys`; missing ones are left out."""
     own = (STUDY_ATTRS.c.study_id == study_id) & STUDY_ATTRS.c.key.in_(keys)
     rows = connection.execute(sa.select(STUDY_ATTRS.c.key, STUDY_ATTRS.c.value_json).where(own))
     return {key: json.loads(text) for key, text in rows}
+
+
+def read_studies(
+    connection: Connection, keys: Sequence[str]
+) -> list[tuple[int, str, dict[str, Any]]]:
+    """The id, name and system attributes among `keys` of every study, oldest study first."""
+    own = (STUDY_ATTRS.c.study_id == STUDIES.c.study_id) & STUDY_ATTRS.c.key.in_(keys)
+    query = (
+        sa.select(
+            STUDIES.c.study_id, STUDIES.c.study_name, STUDY_ATTRS.c.key, STUDY_ATTRS.c.value_json
+        )
+        .outerjoin(STUDY_ATTRS, own)
+        .order_by(STUDIES.c.study_id)
+    )
+    found: dict[int, tuple[str, dict[str, Any]]] = {}
+    for study_id, name, key, text in connection.execute(query):
+        _, attrs = found.setdefault(study_id, (name, {}))
+        if key is not None:
+            attrs[key] = json.loads(text)
+    return [(study_id, name, attrs) for study_id, (name, attrs) in found.items()]
 
 
 def set_study(connection: Connection, study_id: int, key: str, value: Any) -> None:
@@ -28,13 +54,30 @@ def set_study(connection: Connection, study_id: int, key: str, value: Any) -> No
 
 
 def drop_study(connection: Connection, study_id: int, key: str) -> None:
-    """Delete a system attribute of a study, if it has one of that name."""
+    """Delete a system attribute of a study, if it exists."""
     own = (STUDY_ATTRS.c.study_id == study_id) & (STUDY_ATTRS.c.key == key)
     connection.execute(sa.delete(STUDY_ATTRS).where(own))
 
 
+def read_revision(connection: Connection, study_id: int) -> int:
+    """How often finished trials of a study were changed."""
+    return int(read_study(connection, study_id, [_REVISION]).get(_REVISION, 0))
+
+
+def raise_revision(connection: Connection, study_id: int) -> None:
+    """Make every process that caches the study's finished trials read them again."""
+    revision = read_revision(connection, study_id) + 1
+    set_study(connection, study_id, _REVISION, revision)
+
+
+def of_trial(key: str) -> sa.ColumnElement[bool]:
+    """The ON clause that joins a trial with its user attribute `key`."""
+    attrs = TRIAL_USER_ATTRS.c
+    return (attrs.trial_id == TRIALS.c.trial_id) & (attrs.key == key)
+
+
 def read_trial(connection: Connection, table: sa.Table, trial_id: int) -> dict[str, Any]:
-    """The user or system attributes of a trial."""
+    """The user or system attributes of a trial, depending on `table`."""
     rows = connection.execute(
         sa.select(table.c.key, table.c.value_json).where(table.c.trial_id == trial_id)
     )
@@ -44,7 +87,7 @@ def read_trial(connection: Connection, table: sa.Table, trial_id: int) -> dict[s
 def write_trials(
     connection: Connection, table: sa.Table, attrs: Mapping[int, Mapping[str, Any]]
 ) -> None:
-    """Write user or system attributes by trial id, over those of the same name."""
+    """Write user or system attributes by trial id, replacing existing values."""
     rows = [
         {"trial_id": trial_id, "key": key, "value_json": json.dumps(value)}
         for trial_id, own in attrs.items()

@@ -1,8 +1,8 @@
-"""A study's rows, copied from one storage to another.
+"""Copying of a study's rows from one storage to another.
 
-Everything that Optuna and we keep of a study goes along: numbers, params, values, intermediate
-values, attributes, states, times and our clock. Ids are the target's own. Leases stay behind, so
-that a RUNNING trial waits in the copy.
+The copy holds everything that Optuna and hpo keep of a study: numbers, params, values, intermediate
+values, attributes, states, times and the clock. The target assigns new ids. Leases are not copied,
+so that a RUNNING trial waits in the copy.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,39 +13,32 @@ import sqlalchemy as sa
 from optuna.trial import TrialState
 from sqlalchemy.engine import Connection
 
-from hpo.storage import attributes, leases
+from hpo.storage import attributes, leases, ledger
 from hpo.storage.engine import Storage
 from hpo.storage.schema import (
     CLOCKS,
-    DIRECTIONS,
     LEASES,
-    REPORTS,
+    OF_A_STUDY,
+    OF_A_TRIAL,
     STUDIES,
-    STUDY_ATTRS,
-    STUDY_USER_ATTRS,
-    TRIAL_PARAMS,
-    TRIAL_SYSTEM_ATTRS,
     TRIAL_USER_ATTRS,
-    TRIAL_VALUES,
     TRIALS,
 )
 
-OF_A_TRIAL = (TRIAL_PARAMS, TRIAL_VALUES, TRIAL_USER_ATTRS, TRIAL_SYSTEM_ATTRS, REPORTS)
-OF_A_STUDY = (DIRECTIONS, STUDY_ATTRS, STUDY_USER_ATTRS)
-N_TRIALS = 100
-"""Trials that are read at once."""
-N_ROWS = 5000
-"""Rows that one statement writes."""
-RUNNING = TrialState.RUNNING
-WAITS: dict[str, Any] = {"state": TrialState.WAITING, "datetime_start": None}
+_N_TRIALS = 100
+"""Number of trials to read at once."""
+_N_ROWS = 5000
+"""Number of rows that one statement writes."""
+_RUNNING = TrialState.RUNNING
+_WAITING: dict[str, Any] = {"state": TrialState.WAITING, "datetime_start": None}
 
-Values = dict[str, Any]
+_Values = dict[str, Any]
 Rewrite = Callable[[str, str], str]
 
 
 @contextmanager
-def snapshot(storage: Storage) -> Iterator[Connection]:
-    """A connection on which all that is read is of one moment."""
+def repeatable_read(storage: Storage) -> Iterator[Connection]:
+    """A connection whose queries all see the storage at one moment."""
     with storage.read() as connection:
         if connection.dialect.name == "sqlite":
             connection.exec_driver_sql("BEGIN")
@@ -61,26 +54,24 @@ def copy_study(
     attrs: Mapping[str, Any],
     rewrite: Rewrite,
 ) -> int:
-    """Copy a study's rows within a transaction of the target's.
+    """Copy a study's rows within a transaction of the target.
 
     Args:
-        source: a snapshot, from which is read.
-        target: in a transaction that writes.
-        study_id: the study's in the source.
-        attrs: system attributes that the copy gets besides, or instead of, the study's; those
-            that are None it does not get.
-        rewrite: gives the value, as JSON, of a trial's user attribute in the copy, from its key
-            and its value.
+        source: connection of `repeatable_read`.
+        target: connection in a transaction that writes.
+        study_id: id of the study in the source.
+        attrs: system attributes that replace those of the study; None drops one.
+        rewrite: maps the key and the JSON value of a trial's user attribute to the JSON value in
+            the copy.
 
     Returns:
-        How many trials were copied; an IntegrityError says that the target has a study of that
-        name.
+        The number of trials.
+
+    Raises:
+        StudyConflictError: the target has a study of this name.
     """
     named = sa.select(STUDIES.c.study_name).where(STUDIES.c.study_id == study_id)
-    row = {"study_name": source.execute(named).scalar_one()}
-    key = target.execute(sa.insert(STUDIES).values(row)).inserted_primary_key
-    assert key is not None
-    copy_id = int(key[0])
+    copy_id = ledger.insert_study(target, source.execute(named).scalar_one())
     for table in OF_A_STUDY:
         _write(target, table, _read(source, table, "study_id", {study_id: copy_id}))
     for name, value in attrs.items():
@@ -93,15 +84,15 @@ def copy_study(
 
 
 def freeze(connection: Connection, study_id: int) -> None:
-    """Take every trial back from whoever holds it; the caller holds the study's lock."""
+    """End all leases and make running trials wait; the caller holds the study's lock."""
     leases.tick(connection, study_id)
     connection.execute(sa.delete(LEASES).where(LEASES.c.study_id == study_id))
-    running = (TRIALS.c.study_id == study_id) & (TRIALS.c.state == RUNNING)
-    connection.execute(sa.update(TRIALS).where(running).values(WAITS))
+    running = (TRIALS.c.study_id == study_id) & (TRIALS.c.state == _RUNNING)
+    connection.execute(sa.update(TRIALS).where(running).values(_WAITING))
 
 
 def _copy_clock(source: Connection, target: Connection, study_id: int, copy_id: int) -> None:
-    """The time that the study was worked on; the target's clock goes on from now."""
+    """Copy the study's clock, which runs on from now in the target."""
     for table in (CLOCKS, LEASES):  # SQLite reuses ids
         target.execute(sa.delete(table).where(table.c.study_id == copy_id))
     for row in _read(source, CLOCKS, "study_id", {study_id: copy_id}):
@@ -114,8 +105,8 @@ def _copy_trials(
 ) -> int:
     own = sa.select(TRIALS.c.trial_id, TRIALS.c.number).where(TRIALS.c.study_id == study_id)
     found = source.execute(own.order_by(TRIALS.c.number)).all()
-    for first in range(0, len(found), N_TRIALS):
-        batch = {row.trial_id: row.number for row in found[first : first + N_TRIALS]}
+    for first in range(0, len(found), _N_TRIALS):
+        batch = {row.trial_id: row.number for row in found[first : first + _N_TRIALS]}
         rows = _read(source, TRIALS, "trial_id", batch)
         _write(target, TRIALS, [_released(row, copy_id) for row in rows])
         made = sa.select(TRIALS.c.number, TRIALS.c.trial_id).where(
@@ -131,8 +122,8 @@ def _copy_trials(
     return len(found)
 
 
-def _read(source: Connection, table: sa.Table, owner: str, ids: Mapping[int, int]) -> list[Values]:
-    """The rows of some owners in their order: without keys of their own, under the new owners."""
+def _read(source: Connection, table: sa.Table, owner: str, ids: Mapping[int, int]) -> list[_Values]:
+    """The rows of some owners in order, without primary keys and with the owners' new ids."""
     own = sa.select(table).where(table.c[owner].in_(list(ids))).order_by(*table.primary_key)
     keys = {column.key for column in table.primary_key}
     return [
@@ -141,13 +132,13 @@ def _read(source: Connection, table: sa.Table, owner: str, ids: Mapping[int, int
     ]
 
 
-def _write(target: Connection, table: sa.Table, rows: Sequence[Values]) -> None:
-    for first in range(0, len(rows), N_ROWS):
-        target.execute(sa.insert(table), rows[first : first + N_ROWS])
+def _write(target: Connection, table: sa.Table, rows: Sequence[_Values]) -> None:
+    for first in range(0, len(rows), _N_ROWS):
+        target.execute(sa.insert(table), rows[first : first + _N_ROWS])
 
 
-def _released(trial: Values, study_id: int) -> Values:
-    """A trial's row for another study, under no lease."""
-    row = {**trial, "study_id": study_id, **(WAITS if trial["state"] == RUNNING else {})}
-    del row["trial_id"]  # the target gives it its own
+def _released(trial: _Values, study_id: int) -> _Values:
+    """A trial's row for another study, without a lease."""
+    row = {**trial, "study_id": study_id, **(_WAITING if trial["state"] == _RUNNING else {})}
+    del row["trial_id"]  # the target assigns a new id
     return row

@@ -1,9 +1,11 @@
-"""What each kind of database needs: its URL, its connections, its session, its creation lock.
+"""What each kind of database needs: URL, connections, session settings, creation lock.
 
-SQLite: write-ahead logging, and a locking engine, whose transactions begin by taking the write lock
-(`BEGIN IMMEDIATE`; `SELECT ... FOR UPDATE` is ignored there, and two workers would claim one
-trial). PostgreSQL by psycopg 3, MariaDB and MySQL by PyMySQL: two connections a process, looked at
-before use; the server ends the transaction of a worker that is stopped or cut off, so that it holds
+SQLite uses write-ahead logging. Writes use a locking engine, whose transactions begin by taking the
+write lock (`BEGIN IMMEDIATE`): SQLite ignores `SELECT ... FOR UPDATE`, and two workers would claim
+the same trial.
+
+PostgreSQL uses psycopg 3; MariaDB and MySQL use PyMySQL. A process keeps two connections, which are
+tested before use. The server ends idle transactions, so that a stopped or disconnected worker holds
 no lock for long.
 """
 
@@ -39,32 +41,32 @@ DRIVERS = {
     "mariadb": "mysql+pymysql",  # Optuna knows MariaDB by this name
     "mariadb+pymysql": "mysql+pymysql",
 }
-"""What a URL may begin with, and the driver it stands for."""
+"""Drivers by the scheme of a URL."""
 
-POOL: dict[str, Any] = {
+_POOL: dict[str, Any] = {
     "pool_size": 1,
     "max_overflow": 1,  # for the thread that renews leases
     "pool_pre_ping": True,
     "pool_recycle": 1800,
 }
-LOOKS_MS = 8  # SQLite looks for its lock after 1, 2 and 5 ms; then it would take ever longer
-PRAGMAS = ("journal_mode = WAL", "synchronous = NORMAL", "foreign_keys = ON")
-POSTGRESQL_SESSION = (
+_BUSY_MS = 8  # SQLite retries its lock after 1, 2 and 5 ms, and then at growing intervals
+_PRAGMAS = ("journal_mode = WAL", "synchronous = NORMAL", "foreign_keys = ON")
+_POSTGRESQL_SESSION = (
     "SET idle_in_transaction_session_timeout = '10s'",
     "SET tcp_keepalives_idle = 30",
     "SET tcp_keepalives_interval = 10",
     "SET tcp_keepalives_count = 3",
 )
-MYSQL_SESSION = (
+_MYSQL_SESSION = (
     "SET time_zone = '+00:00'",
     "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
     "SET SESSION innodb_lock_wait_timeout = 10",
 )
-MARIADB_LETS_GO = "SET SESSION idle_transaction_timeout = 10"
-MYSQL_LETS_GO = "SET SESSION wait_timeout = 60"  # MySQL has no such limit for transactions alone
-UNKNOWN_VARIABLE = 1193
+_MARIADB_TIMEOUT = "SET SESSION idle_transaction_timeout = 10"
+_MYSQL_TIMEOUT = "SET SESSION wait_timeout = 60"  # MySQL has no timeout for idle transactions
+_UNKNOWN_VARIABLE = 1193
 
-CONNECTIONS_LEFT = {
+_CONNECTIONS_LEFT = {
     "postgresql": (
         "SELECT current_setting('max_connections')::int"
         " - current_setting('superuser_reserved_connections')::int"
@@ -73,18 +75,18 @@ CONNECTIONS_LEFT = {
     "mysql": "SELECT @@max_connections - count(*) FROM information_schema.processlist",
 }
 
-CREATION_LOCK = 7_305_804_401  # any number, as long as everybody takes the same
-CREATION_SECONDS = 60
+_CREATION_LOCK = 7_305_804_401  # an arbitrary number that all processes share
+_CREATION_SECONDS = 60
 
 
 @dataclass(frozen=True, kw_only=True)
 class Dialect:
-    """How to connect.
+    """How to connect to a kind of database.
 
     Attributes:
-        connect: what the driver is told.
-        pool: how connections are kept.
-        set_up: called with every new connection of the driver.
+        connect: arguments of the driver.
+        pool: arguments of the connection pool.
+        set_up: called with each new connection of the driver.
     """
 
     connect: dict[str, Any]
@@ -93,26 +95,26 @@ class Dialect:
 
 
 def _set_up_sqlite(connection: sqlite3.Connection, record: object) -> None:
-    for pragma in PRAGMAS:
+    for pragma in _PRAGMAS:
         connection.execute(f"PRAGMA {pragma}")
 
 
 def _set_up_postgresql(connection: Any, record: object) -> None:
-    for statement in POSTGRESQL_SESSION:
+    for statement in _POSTGRESQL_SESSION:
         connection.execute(statement)
     connection.commit()
 
 
 def _set_up_mysql(connection: Any, record: object) -> None:
     with connection.cursor() as cursor:
-        for statement in MYSQL_SESSION:
+        for statement in _MYSQL_SESSION:
             cursor.execute(statement)
         try:
-            cursor.execute(MARIADB_LETS_GO)
+            cursor.execute(_MARIADB_TIMEOUT)
         except connection.OperationalError as error:
-            if error.args[0] != UNKNOWN_VARIABLE:
+            if error.args[0] != _UNKNOWN_VARIABLE:
                 raise
-            cursor.execute(MYSQL_LETS_GO)
+            cursor.execute(_MYSQL_TIMEOUT)
 
 
 DIALECTS = {
@@ -123,39 +125,39 @@ DIALECTS = {
     ),
     "postgresql": Dialect(
         connect={
-            "prepare_threshold": None,  # transaction poolers know no prepared statements
+            "prepare_threshold": None,  # transaction poolers support no prepared statements
             "connect_timeout": 10,
             "keepalives_idle": 30,
             "keepalives_interval": 10,
             "keepalives_count": 3,
             "tcp_user_timeout": 15_000,
         },
-        pool=POOL,
+        pool=_POOL,
         set_up=_set_up_postgresql,
     ),
     "mysql": Dialect(
-        # longer than any lock is waited for
+        # longer than any lock timeout
         connect={"connect_timeout": 10, "read_timeout": 20, "write_timeout": 20},
-        pool=POOL,
+        pool=_POOL,
         set_up=_set_up_mysql,
     ),
 }
 
 
 def parse(url: str) -> URL:
-    """The URL with its driver, and a SQLite file's whole path.
+    """Parse a storage URL, adding the driver and the absolute path of a SQLite file.
 
     Raises:
-        InputError: it is none, or of a kind unknown here.
+        InputError: the URL is invalid, or of an unsupported database.
     """
     try:
         parsed = make_url(url)
-    except (sa.exc.ArgumentError, ValueError):  # a port that is no number is a ValueError
+    except (sa.exc.ArgumentError, ValueError):  # ValueError: a bad port
         raise InputError(f"--storage must be a URL such as {EXAMPLES}") from None
     kind = parsed.drivername
     if parsed.password is not None and "@" in f"{parsed.host}{parsed.database}":
         raise InputError(
-            "--storage must hold its password quoted: an @ in it is %40, a % is %25, a / is %2F"
+            "--storage must quote special characters of the password: @ is %40, % is %25, / is %2F"
         )
     if kind not in DRIVERS:
         raise InputError(
@@ -172,7 +174,7 @@ def parse(url: str) -> URL:
 
 
 def safe(parsed: URL) -> str:
-    """The URL as it may be shown: without a password, in its query neither."""
+    """The URL without passwords, for messages."""
     hidden = {key: "..." for key in parsed.query if "pass" in key.lower()}
     return parsed.update_query_dict(hidden).render_as_string(hide_password=True)
 
@@ -183,17 +185,17 @@ def of(parsed: URL) -> Dialect:
 
 
 def connections_left(connection: Connection) -> int | None:
-    """How many more connections the server takes; None where its limit does not count."""
-    query = CONNECTIONS_LEFT.get(connection.dialect.name)
+    """Number of further connections to the server; None if it has no limit that counts."""
+    query = _CONNECTIONS_LEFT.get(connection.dialect.name)
     if query is None or is_pooled(connection):
         return None
     return int(connection.execute(sa.text(query)).scalar_one())
 
 
 def is_pooled(connection: Connection) -> bool:
-    """Whether a pooler such as pgbouncer shares the server's connections among its clients.
+    """Whether a connection pooler such as pgbouncer is between this process and the server.
 
-    It tells each of them a process that is none of the server's.
+    A pooler reports a process id that is not the server's.
     """
     if connection.dialect.name != "postgresql":
         return False
@@ -202,34 +204,34 @@ def is_pooled(connection: Connection) -> bool:
 
 
 def read_only_engine(parsed: URL) -> Engine:
-    """An engine that changes nothing, not even SQLite's journal, and keeps no connection."""
+    """An engine without a pool that changes nothing, not even SQLite's journal mode."""
     return sa.create_engine(parsed, connect_args=of(parsed).connect, poolclass=sa.pool.NullPool)
 
 
 def locking_engine(parsed: URL, **pool: Any) -> Engine:
-    """An engine whose transactions take SQLite's write lock at once."""
+    """An engine whose transactions begin by taking SQLite's write lock."""
     engine = sa.create_engine(parsed, connect_args=of(parsed).connect, **pool)
     event.listen(engine, "connect", of(parsed).set_up)
     if parsed.drivername == "sqlite":
-        event.listen(engine, "connect", _leave_transactions_to_us)
+        event.listen(engine, "connect", _disable_implicit_begin)
         event.listen(engine, "begin", _begin_immediate)
     return engine
 
 
-def _leave_transactions_to_us(connection: sqlite3.Connection, record: object) -> None:
+def _disable_implicit_begin(connection: sqlite3.Connection, record: object) -> None:
     connection.isolation_level = None
 
 
 def _begin_immediate(connection: Connection) -> None:
-    """Take the write lock, looking for it every few milliseconds.
+    """Take the write lock, retrying every few milliseconds.
 
-    Who waits long is made by SQLite to look ten times a second only, and would hardly ever meet the
-    moment in which a process that writes again and again does not hold it.
+    SQLite itself soon retries only ten times a second, and would hardly ever find the lock free
+    while another process writes continuously.
     """
     driver: Any = connection.connection.driver_connection
     seconds = DIALECTS["sqlite"].connect["timeout"]
     give_up = time.monotonic() + seconds
-    driver.execute(f"PRAGMA busy_timeout = {LOOKS_MS}")
+    driver.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
     try:
         while True:
             try:
@@ -246,9 +248,9 @@ def _begin_immediate(connection: Connection) -> None:
 
 @contextmanager
 def shared_lock(parsed: URL) -> Iterator[None]:
-    """Keep those off who make the tables; on a server they do not mind being watched.
+    """Keep SQLite's tables from being created meanwhile; servers need no such lock.
 
-    SQLite's journal can be switched only while nobody else is looking.
+    SQLite can switch its journal mode only while no other connection reads.
     """
     if parsed.drivername != "sqlite":
         yield
@@ -259,7 +261,7 @@ def shared_lock(parsed: URL) -> Iterator[None]:
 
 @contextmanager
 def creation_lock(parsed: URL) -> Iterator[None]:
-    """Let one process at a time make or change the tables."""
+    """Let one process at a time create or change the tables."""
     if parsed.drivername == "sqlite":
         with _file_lock(parsed, fcntl.LOCK_EX):
             yield
@@ -273,36 +275,36 @@ def creation_lock(parsed: URL) -> Iterator[None]:
 
 
 def lock_file(parsed: URL) -> Path:
-    """The file beside SQLite's own that is locked in its place."""
+    """The lock file next to a SQLite file."""
     return Path(f"{parsed.database}.lock")
 
 
 @contextmanager
 def _file_lock(parsed: URL, kind: int) -> Iterator[None]:
-    """A file of ours, for locks on SQLite's own would be lost when it is closed."""
+    """Lock a separate file: closing SQLite's own file would release SQLite's locks."""
     with lock_file(parsed).open("w") as file:
         fcntl.flock(file, kind)
         yield
 
 
 def _lock_postgresql(holder: Connection) -> None:
-    """Take the lock for as long as a transaction lasts.
+    """Take the lock until the transaction ends.
 
-    Behind a pooler no session is one's own, and who waits in a transaction keeps a connection from
-    the one that makes the tables.
+    A pooler may share sessions, so that the lock cannot belong to one. Waiting inside a transaction
+    could keep the last connection from the process that creates the tables.
     """
     while True:
         holder.execute(sa.text("SET LOCAL idle_in_transaction_session_timeout = 0"))
-        if holder.scalar(sa.select(sa.func.pg_try_advisory_xact_lock(CREATION_LOCK))):
+        if holder.scalar(sa.select(sa.func.pg_try_advisory_xact_lock(_CREATION_LOCK))):
             return
         holder.rollback()
         time.sleep(random.uniform(0.02, 0.1))
 
 
 def _lock_mysql(holder: Connection, database: str) -> None:
-    """A server's locks are for all of its databases, and their names 64 letters at most."""
+    """Named locks span all databases of a server, and their names have up to 64 characters."""
     name = "hpo:" + hashlib.sha256(database.encode()).hexdigest()[:40]
-    if not holder.execute(sa.select(sa.func.get_lock(name, CREATION_SECONDS))).scalar():
+    if not holder.execute(sa.select(sa.func.get_lock(name, _CREATION_SECONDS))).scalar():
         raise StorageUnavailableError(
-            f"another process is making its tables for {CREATION_SECONDS} s already"
+            f"another process has been creating its tables for {_CREATION_SECONDS} s"
         )

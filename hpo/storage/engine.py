@@ -1,10 +1,10 @@
-"""Storages: opened, their tables made where they are missing, read and written.
+"""Opening, reading and writing of storages; missing tables are created.
 
-One engine reads and waits for nobody; on SQLite another one writes, which takes the write lock at
-once. The tables are made under a lock, so that many processes may open a new storage at once; where
-they are all there, a process opens it over one connection at a time.
+Reads wait for no writer. On SQLite, writes use an engine of their own, whose transactions take the
+write lock at once. Tables are created under a lock, so that many processes can open a new storage
+at the same time.
 
-Owns passwords: no message that leaves this room holds one.
+No message of this package contains a password.
 """
 
 import errno
@@ -21,22 +21,27 @@ from typing import TypeVar
 import optuna
 import sqlalchemy as sa
 from sqlalchemy import event
-from sqlalchemy.engine import URL, Connection, Engine
+from sqlalchemy.engine import URL, Engine
 
 from hpo.config.errors import InputError, StorageError, StorageUnavailableError
 from hpo.storage import dialects, schema
-from hpo.storage.failures import is_in_the_way, translate
+from hpo.storage.failures import is_conflict, translate
 from hpo.storage.reader import StudyReader
 
+Connection = sa.Connection
+"""A connection inside a transaction, for the functions of this package.
+
+Other packages pass it on and do not use SQLAlchemy themselves.
+"""
 Result = TypeVar("Result")
 
-log = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
-MAX_TRIES = 5
-PASSING = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EAGAIN, errno.EMFILE, errno.ENFILE}
-"""What the folder of a SQLite file says that may be over at the next try."""
-LONGEST_PAUSE = 5.0
-"""Seconds between two tries to open a storage that is out of reach."""
+_MAX_TRIES = 5
+_TRANSIENT = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EAGAIN, errno.EMFILE, errno.ENFILE}
+"""Errors of the file system that a retry may not meet again."""
+_MAX_PAUSE = 5.0
+"""Maximum number of seconds between two attempts to open a storage."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,10 +49,10 @@ class Storage:
     """An open storage.
 
     Attributes:
-        url: with its password; for the environment of worker processes, never for a message.
-        safe_url: without.
-        reader: Optuna's storage as samplers and pruners read it.
-        plain: Optuna's own storage over it, for other tools of Optuna's, such as its dashboard.
+        url: URL with its password, for the environment of worker processes; never for a message.
+        safe_url: URL without password.
+        reader: Optuna's storage for samplers and pruners.
+        plain: Optuna's own storage on the same tables, for other Optuna programs.
     """
 
     url: str = field(repr=False)
@@ -58,60 +63,60 @@ class Storage:
     _writes: Engine
 
     def write(self, work: Callable[[Connection], Result]) -> Result:
-        """Do some work in one write transaction.
+        """Run some work in one write transaction and return its result.
 
         Args:
-            work: the statements; called again from its start when another transaction got in the
-                way, which PostgreSQL may say at any statement.
+            work: executes the statements; called again if the transaction conflicts with another
+                one, which PostgreSQL may report at any statement.
 
         Raises:
-            StorageError: the database refused it.
-            StorageUnavailableError: it is out of reach; nothing was written, or, where it went
-                away at the very end, all of it.
+            StorageError: the database refused a statement.
+            StorageUnavailableError: the database cannot be reached. Nothing was written, or
+                everything if the connection was lost during the commit.
         """
-        for attempt in range(MAX_TRIES):
+        for attempt in range(_MAX_TRIES):
             try:
                 with self.errors(), self._writes.begin() as connection:
                     return work(connection)
             except StorageError as error:
-                if not is_in_the_way(error.__cause__) or attempt == MAX_TRIES - 1:
+                if not is_conflict(error.__cause__) or attempt == _MAX_TRIES - 1:
                     raise
                 time.sleep(random.uniform(0, 0.05 * 2**attempt))
         raise AssertionError("unreachable")
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """A connection to read with, which waits for no writer.
+        """A connection for reading that waits for no writer.
 
         Raises:
-            StorageUnavailableError: the database is out of reach.
+            StorageUnavailableError: the database cannot be reached.
         """
         with self.errors(), self._reads.connect() as connection:
             yield connection
 
     def check_room(self, n_workers: int) -> None:
-        """Accept as many workers as the server has connections for; each keeps one.
+        """Check that the server has a connection left for each of `n_workers` workers.
 
         Raises:
-            InputError: there are too few.
+            InputError: there are too few connections.
         """
         with self.read() as connection:
             left = dialects.connections_left(connection)
         if left is not None and left < n_workers:
             raise InputError(
-                f"storage {self.safe_url}: takes {left} more connections, and {n_workers} workers "
+                f"storage {self.safe_url}: has {left} connections left, and {n_workers} workers "
                 "need one each: start fewer, or raise max_connections"
             )
 
     def close(self) -> None:
-        """Close its connections."""
+        """Close all connections."""
         self.reader.close()
         self._reads.dispose()
         self._writes.dispose()
 
     @contextmanager
     def errors(self) -> Iterator[None]:
-        """Let what databases raise out as a StorageError of one sentence, integrity apart."""
+        """Translate database errors into StorageError; an IntegrityError is a bug and passes."""
         try:
             yield
         except sa.exc.IntegrityError:
@@ -123,17 +128,17 @@ class Storage:
 
 
 def open_storage(url: str, *, create: bool = True, patience: float = 0.0) -> Storage:
-    """Open a storage, and make its tables where they are missing.
+    """Open a storage and create its tables if they are missing.
 
     Args:
         url: sqlite:///FILE, or postgresql:// or mariadb://USER:PASSWORD@HOST/DATABASE.
-        create: whether a SQLite file that is not there may be made.
-        patience: seconds for which a database out of reach is tried again.
+        create: whether to create a missing SQLite file.
+        patience: seconds during which to retry if the database cannot be reached.
 
     Raises:
-        InputError: the URL is none, or of a kind unknown here.
-        StorageError: its tables are of another version, or the database refused.
-        StorageUnavailableError: the database is out of reach.
+        InputError: the URL is invalid, or of an unsupported database.
+        StorageError: the tables have another version, or the database refused a statement.
+        StorageUnavailableError: the database cannot be reached.
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     parsed = dialects.parse(url)
@@ -146,15 +151,15 @@ def open_storage(url: str, *, create: bool = True, patience: float = 0.0) -> Sto
             if left <= 0:
                 raise
             if attempt == 0:
-                log.warning("%s; trying again for up to %.0f s", error, left)
-            time.sleep(min(left, random.uniform(0.0, min(LONGEST_PAUSE, 0.2 * 2**attempt))))
+                _log.warning("%s; trying again for up to %.0f s", error, left)
+            time.sleep(min(left, random.uniform(0.0, min(_MAX_PAUSE, 0.2 * 2**attempt))))
     raise AssertionError("unreachable")
 
 
 def _open(parsed: URL, *, create: bool) -> Storage:
     safe = dialects.safe(parsed)
     check_file(parsed, safe, create=create)
-    with said_of(safe):
+    with naming_storage(safe):
         backend = _open_tables(parsed)
     is_sqlite = parsed.drivername == "sqlite"
     return Storage(
@@ -168,12 +173,12 @@ def _open(parsed: URL, *, create: bool) -> Storage:
 
 
 @contextmanager
-def said_of(safe_url: str) -> Iterator[None]:
-    """What goes wrong with a storage's tables, in a sentence that names it."""
+def naming_storage(safe_url: str) -> Iterator[None]:
+    """Turn errors with a storage's tables into a StorageError that names the storage."""
     try:
         yield
     except OSError as error:
-        kind = StorageUnavailableError if error.errno in PASSING else StorageError
+        kind = StorageUnavailableError if error.errno in _TRANSIENT else StorageError
         raise kind(f"storage {safe_url}: cannot be written ({error.strerror})") from None
     except StorageError as error:
         raise type(error)(f"storage {safe_url}: {error}") from None
@@ -184,7 +189,7 @@ def said_of(safe_url: str) -> Iterator[None]:
 
 
 def check_file(parsed: URL, safe: str, *, create: bool) -> None:
-    """See that a SQLite file is there and is one, or may be made."""
+    """Check that a SQLite file exists and is one, or may be created."""
     if parsed.drivername != "sqlite":
         return
     path = Path(parsed.database or "")
@@ -192,19 +197,19 @@ def check_file(parsed: URL, safe: str, *, create: bool) -> None:
         raise StorageError(f"storage {safe}: the folder {path.parent} does not exist")
     if not create and not path.exists():
         raise StorageError(f"storage {safe}: does not exist yet; hpo create or hpo run makes it")
-    if path.exists() and not dialects.lock_file(parsed).exists():  # none beside another's file
-        with said_of(safe), dialects.read_only_engine(parsed).connect() as connection:
+    if path.exists() and not dialects.lock_file(parsed).exists():  # maybe not a file of hpo
+        with naming_storage(safe), dialects.read_only_engine(parsed).connect() as connection:
             connection.exec_driver_sql("PRAGMA schema_version")
 
 
 def _open_tables(parsed: URL) -> optuna.storages.RDBStorage:
-    """Optuna's storage over tables that are all there; they are made under a lock."""
+    """Optuna's storage; missing tables are created under a lock."""
     with dialects.shared_lock(parsed):
         is_complete = _has_tables(parsed)
     if not is_complete:
         with dialects.creation_lock(parsed):
-            if not _has_tables(parsed):  # another process was first
-                _make_tables(parsed)
+            if not _has_tables(parsed):  # another process may have been first
+                _create_tables(parsed)
     return _open_optuna(parsed)
 
 
@@ -220,10 +225,10 @@ def _has_tables(parsed: URL) -> bool:
     return found is not None
 
 
-def _make_tables(parsed: URL) -> None:
+def _create_tables(parsed: URL) -> None:
     engine = dialects.locking_engine(parsed, poolclass=sa.pool.NullPool)
     with engine.connect():
-        pass  # SQLite's journal is switched before anybody else looks
+        pass  # switches SQLite's journal before any other process reads
     backend = connect_optuna(parsed, create=True)
     backend.remove_session()
     backend.engine.dispose()
@@ -244,24 +249,24 @@ def _open_optuna(parsed: URL) -> optuna.storages.RDBStorage:
 
 
 def connect_optuna(parsed: URL, *, create: bool = False) -> optuna.storages.RDBStorage:
-    """Optuna's own storage, whatever its version, on connections that are set up as ours are."""
+    """Optuna's own storage of any version, with connections that are set up like hpo's."""
     url = parsed.render_as_string(hide_password=False)
     dialect = dialects.of(parsed)
     backend = optuna.storages.RDBStorage(
-        # Optuna calls str.format on it; SQLAlchemy 2.1 escapes braces, 2.0 leaves them
+        # Optuna calls str.format on the URL; SQLAlchemy 2.1 escapes braces, 2.0 does not
         url.replace("{", "{{").replace("}", "}}"),
         engine_kwargs={"connect_args": dialect.connect, **dialect.pool},
-        skip_compatibility_check=True,  # it would leave its connection open
+        skip_compatibility_check=True,  # the check would leave its connection open
         skip_table_creation=not create,
     )
-    with backend.engine.connect() as connection:  # the one it made before it could be told
+    with backend.engine.connect() as connection:  # opened before the listener was added
         dialect.set_up(connection.connection.dbapi_connection, None)
     event.listen(backend.engine, "connect", dialect.set_up)
     return backend
 
 
 def older(what: str, found: int | str, needed: int | str, parsed: URL) -> StorageError:
-    """Tables that can be brought up to date."""
+    """The error for tables that can be upgraded."""
     return StorageError(
         f"its tables are of {what} {found}, and this hpo needs {what} {needed}: "
         f"hpo storage upgrade --storage {dialects.safe(parsed)} brings them up to date"
@@ -269,7 +274,7 @@ def older(what: str, found: int | str, needed: int | str, parsed: URL) -> Storag
 
 
 def newer(what: str, found: int | str, needed: int | str) -> StorageError:
-    """Tables that this hpo does not know."""
+    """The error for tables of a newer version than this hpo supports."""
     return StorageError(
         f"its tables are of {what} {found}, and this hpo knows {what} {needed}: use a newer hpo"
     )

@@ -1,10 +1,9 @@
-"""What databases raise, in our words: out of reach for now, or refused for good.
+"""Translation of database errors into `StorageError` and `StorageUnavailableError`.
 
-An outage is what may be over when the same thing is tried again: a server that is down, starting
-or full, a connection that broke, a lock that was not had in time, a full disk. Everything else,
-such as a missing table, comes back however often it is tried.
+An outage is an error that a retry may not meet again: a server that is down, starting or full, a
+broken connection, a lock timeout, a full disk. Other errors, such as a missing table, persist.
 
-Owns the sentences: one line, and no password in it.
+Messages have one line and contain no password.
 """
 
 import sqlite3
@@ -15,12 +14,12 @@ from optuna.exceptions import StorageInternalError
 from hpo.config.errors import StorageError, StorageUnavailableError
 
 Code = str | int
-"""PostgreSQL's five characters, MySQL's number from 1000 up, SQLite's below 256."""
+"""PostgreSQL's five characters, MySQL's numbers from 1000, SQLite's numbers below 256."""
 
 DRIVERS = {"sqlite3", "psycopg", "pymysql"}
 
-IN_THE_WAY: set[Code] = {"40001", "40P01", 1020, 1213}
-"""A transaction met another: PostgreSQL's and MySQL's codes."""
+CONFLICTS: set[Code] = {"40001", "40P01", 1020, 1213}
+"""PostgreSQL's and MySQL's codes of transactions that conflict with another one."""
 
 OUTAGES: set[Code] = {
     sqlite3.SQLITE_BUSY,
@@ -33,67 +32,67 @@ OUTAGES: set[Code] = {
     *(1021, 1114),  # MySQL: disk full, table full
     *(1040, 1203, 1226),  # too many connections
     *(1042, 1043, 1053, 1158, 1159, 1160, 1161, 1184, 1927, 3169, 4031),  # connection lost
-    *(2002, 2003, 2006, 2013, 2055),  # the same, found by the client
-    1047,  # a cluster's node that is not ready
-    *(1290, 1792, 1836),  # read-only since another server took over
-    *(1205, 1969, 3024),  # waited too long
-    *("25P03", "25006", "55P03"),  # PostgreSQL: idle too long, read-only, waited too long
+    *(2002, 2003, 2006, 2013, 2055),  # connection lost, as noticed by the client
+    1047,  # a cluster node that is not ready
+    *(1290, 1792, 1836),  # read-only after a failover
+    *(1205, 1969, 3024),  # timeout
+    *("25P03", "25006", "55P03"),  # PostgreSQL: idle timeout, read-only, lock timeout
 }
 OUTAGE_CLASSES = ("08", "53", "57", "58")
-"""How PostgreSQL's other codes begin: connections, resources, operators, the system."""
+"""Prefixes of PostgreSQL's other outage codes: connection, resources, operator, system."""
 
 REFUSED = ("does not exist", "authentication failed", "pg_hba.conf", "no password supplied")
-"""What PostgreSQL, which gives no code then, says of a connection that it will always refuse."""
+"""Phrases of connection errors that persist; PostgreSQL gives no code for them."""
 
 
 def translate(error: BaseException, safe_url: str) -> StorageError | None:
-    """The error to raise instead of a database's, or of Optuna's around it; None for any other."""
+    """The error to raise instead of a database's or Optuna's; None for any other error."""
     found = _unwrap(error)
     if not (isinstance(found, sa.exc.SQLAlchemyError | StorageInternalError) or _driver(found)):
         return None
     kind = StorageUnavailableError if _is_outage(found) else StorageError
-    return kind(f"storage {safe_url}: {_said(found)}")
+    return kind(f"storage {safe_url}: {_message(found)}")
 
 
-def is_in_the_way(error: BaseException | None) -> bool:
-    """Whether a transaction failed only because of another, and may be tried again at once."""
-    return error is not None and _code(_drivers_own(_unwrap(error))) in IN_THE_WAY
+def is_conflict(error: BaseException | None) -> bool:
+    """Whether a transaction failed because of a concurrent one and can be retried at once."""
+    return error is not None and _code(_driver_error(_unwrap(error))) in CONFLICTS
 
 
 def _unwrap(error: BaseException) -> BaseException:
-    """What Optuna's error hides."""
+    """The cause of an Optuna error, or the error itself."""
     is_optunas = isinstance(error, StorageInternalError)
     return error.__cause__ if is_optunas and error.__cause__ is not None else error
 
 
-def _drivers_own(error: BaseException) -> BaseException:
-    """What the driver raised, out of what SQLAlchemy made of it."""
+def _driver_error(error: BaseException) -> BaseException:
+    """The driver's error within an SQLAlchemy error."""
     return getattr(error, "orig", None) or error
 
 
 def _driver(error: BaseException) -> str | None:
-    """The driver that raises errors of this kind."""
+    """Name of the driver that defines the error's class; None if no driver does."""
     homes = (kind.__module__.split(".")[0] for kind in type(error).__mro__)
     return next((home for home in homes if home in DRIVERS), None)
 
 
 def _is_outage(error: BaseException) -> bool:
     if isinstance(error, sa.exc.TimeoutError | sa.exc.PendingRollbackError):
-        return True  # no connection was free; the connection broke at an earlier statement
+        return True  # no free connection; the connection broke at an earlier statement
     if isinstance(error, sa.exc.DBAPIError) and error.connection_invalidated:
         return True
-    error = _drivers_own(error)
+    error = _driver_error(error)
     code = _code(error)
     if code is not None:
         is_class = isinstance(code, str) and code.startswith(OUTAGE_CLASSES)
-        return is_class or code in OUTAGES | IN_THE_WAY
-    names = {kind.__name__ for kind in type(error).__mro__}  # a timeout has a class of its own
+        return is_class or code in OUTAGES | CONFLICTS
+    names = {kind.__name__ for kind in type(error).__mro__}  # timeouts are subclasses
     is_connection = not names.isdisjoint(("OperationalError", "InterfaceError"))
     return is_connection and not any(words in str(error) for words in REFUSED)
 
 
 def _code(error: BaseException) -> Code | None:
-    """What the database calls its error; None where it says nothing but a sentence."""
+    """The database's error code; None if there is only a message."""
     match _driver(error):
         case "sqlite3":
             code: int | None = getattr(error, "sqlite_errorcode", None)
@@ -102,15 +101,15 @@ def _code(error: BaseException) -> Code | None:
             sqlstate: str | None = getattr(error, "sqlstate", None)
             return sqlstate
         case "pymysql" if error.args and isinstance(error.args[0], int):
-            return error.args[0] or None  # 0: the connection is closed
+            return error.args[0] or None  # 0 means that the connection is closed
     return None
 
 
-def _said(error: BaseException) -> str:
-    """What the driver said, in one line; drivers repeat no password, and neither do we."""
-    error = _drivers_own(error)
-    said = str(error)
+def _message(error: BaseException) -> str:
+    """The first line of the driver's message; drivers do not repeat passwords."""
+    error = _driver_error(error)
+    text = str(error)
     if _driver(error) == "pymysql" and error.args:  # a code and a text
-        said = str(error.args[-1]) or "the connection is closed"
-    lines = said.strip().splitlines()
+        text = str(error.args[-1]) or "the connection is closed"
+    lines = text.strip().splitlines()
     return lines[0] if lines else type(error).__name__

@@ -1,10 +1,7 @@
-"""What a study's trials name in the artifact store, in two queries that lock nothing.
-
-A function takes a connection inside a transaction and writes nothing.
-"""
+"""The artifacts that a study's trials name, in two queries that take no lock."""
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
@@ -16,24 +13,24 @@ from hpo.storage.schema import TRIAL_USER_ATTRS, TRIALS
 
 @dataclass(frozen=True, kw_only=True)
 class TrialFiles:
-    """What one trial says of its files.
+    """The state of a trial and the artifact that it names.
 
     Attributes:
-        is_final: whether it ended: COMPLETE, PRUNED or FAIL.
-        artifact: path of its weights; None where there are none.
-        sha256: their digest.
+        is_final: whether the trial is COMPLETE, PRUNED or FAIL.
+        artifact: path of the weights in the artifact store; None if there are none.
+        sha256: digest of the weights.
     """
 
     state: str
     is_final: bool
-    artifact: str | None = field(default=None)
-    sha256: str | None = field(default=None)
+    artifact: str | None = None
+    sha256: str | None = None
 
 
 def read_inventory(connection: Connection, study_id: int) -> dict[int, TrialFiles]:
     """A study's trials by number.
 
-    States are read first: a trial that was seen to be final has all of its attributes.
+    States are read first, so that a final trial is seen with all of its attributes.
     """
     own = TRIALS.c.study_id == study_id
     states = sa.select(TRIALS.c.number, TRIALS.c.state).where(own)

@@ -1,9 +1,9 @@
-"""Leases: who may write a trial, for how long, and how long a study was worked on.
+"""Leases: which worker may write a trial and for how long; and the clock of each study.
 
-A lease is a row with a secret token. Whoever writes a trial touches its lease by the token first:
-no row touched means that the lease was taken away. The database's time decides when one runs out.
+A lease is a row with a secret token. A worker touches its lease by the token before it writes a
+trial; if no row matches, the lease was lost. The database's time decides when a lease expires.
 
-Functions take a connection inside a transaction; none commits.
+All functions take a connection inside a transaction; none commits.
 """
 
 import time
@@ -14,25 +14,25 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from hpo.config.errors import LeaseLostError
 from hpo.storage.rows import upsert, write_rows
 from hpo.storage.schema import CLOCKS, LEASES, TRIALS, WORKERS
 
-CLOCK = {
+_CLOCK = {
     "postgresql": "CAST(extract(epoch FROM clock_timestamp()) * 1000 AS bigint)",
     "mysql": "TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(3)) DIV 1000",
 }
-"""The time in ms since 1970, in UTC whatever the session's time zone."""
+"""Milliseconds since 1970 in UTC, regardless of the session's time zone."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class WorkerId:
-    """What a storage shows of a worker.
+    """The identity of a worker process.
 
     Attributes:
-        device: the model of its GPU, or of its processor.
-        share: the part of the device that is this worker's.
-        nonce: tells it from others of the same process id, in other containers or at other times.
+        device: model of the GPU or of the processor.
+        share: fraction of the device that this worker uses.
+        nonce: tells apart workers of the same host and process id, in other containers or at other
+            times.
     """
 
     host: str
@@ -43,41 +43,32 @@ class WorkerId:
 
     @property
     def key(self) -> str:
-        """A name for it that no other worker has."""
+        """A unique name."""
         return worker_key(self.host, self.pid, self.nonce)
 
 
 def worker_key(host: str, pid: int, nonce: str) -> str:
-    """The name under which a storage knows a worker."""
+    """The unique name under which a storage keeps a worker."""
     return f"{host[:40]}:{pid}" + (f":{nonce}" if nonce else "")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Clock:
-    """How long a study was worked on.
+    """How long workers have worked on a study.
 
     Attributes:
-        busy_ms: time in which at least one lease was alive.
-        device_ms: time of the workers that held one, added up, each by its share of a device.
+        busy_seconds: time during which at least one lease was live.
+        device_seconds: device time: the time during which each worker held a lease, times its share
+            of a device, summed over workers.
     """
 
-    busy_ms: int
-    device_ms: int
-
-    @property
-    def busy_seconds(self) -> float:
-        """`busy_ms` as budgets count."""
-        return self.busy_ms / 1000
-
-    @property
-    def device_seconds(self) -> float:
-        """`device_ms` likewise."""
-        return self.device_ms / 1000
+    busy_seconds: float
+    device_seconds: float
 
 
 @dataclass(frozen=True, kw_only=True)
 class Lease:
-    """The right to write a trial; `attempt` counts from 1 how often it was claimed."""
+    """The right to write a trial; `attempt` counts the trial's claims from 1."""
 
     trial_id: int
     number: int
@@ -86,12 +77,12 @@ class Lease:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sighting:
-    """A lease as a look at the table found it.
+class LeaseRow:
+    """A lease as its row was read.
 
     Attributes:
-        beat: changes whenever its holder writes.
-        wait_ms: how long the beat must stay as it is until the lease is taken away.
+        beat: a counter that every write of the holder raises.
+        wait_ms: how long the beat must stay unchanged before the lease is taken away.
     """
 
     trial_id: int
@@ -103,13 +94,13 @@ class Sighting:
 
 
 def now(connection: Connection) -> sa.ColumnElement[int]:
-    """The database's time in ms since 1970, as a part of a statement.
+    """The database's time in ms since 1970, as an SQL expression.
 
-    SQLite has none of its own: there it is this process's clock.
+    SQLite has no clock of its own and gets this process's time.
     """
     if connection.dialect.name == "sqlite":
         return sa.literal(time.time_ns() // 1_000_000, sa.BigInteger)
-    return sa.literal_column(f"({CLOCK[connection.dialect.name]})", sa.BigInteger)
+    return sa.literal_column(f"({_CLOCK[connection.dialect.name]})", sa.BigInteger)
 
 
 def grant(
@@ -119,8 +110,8 @@ def grant(
     worker: WorkerId,
     lease_seconds: float,
 ) -> None:
-    """Put trials that have no lease under these."""
-    _sign_on(connection, worker)
+    """Insert the leases of a worker on trials that have none."""
+    _write_worker(connection, worker)
     lease_ms = round(lease_seconds * 1000)
     expires_ms = connection.execute(sa.select(now(connection) + lease_ms)).scalar_one()
     about = {
@@ -138,54 +129,44 @@ def grant(
 def touch(
     connection: Connection, leases: Collection[Lease], lease_seconds: float | None = None
 ) -> set[int]:
-    """Touch leases by one statement, and renew them when `lease_seconds` says for how long.
+    """Touch leases with one statement, and renew them for `lease_seconds` if given.
 
     Returns:
-        Ids of the trials whose lease is still held; the others belong to somebody else.
+        Ids of the trials whose lease is still held.
     """
     values: dict[str, Any] = {"beat": LEASES.c.beat + 1}
     if lease_seconds is not None:
         values["expires_ms"] = now(connection) + round(lease_seconds * 1000)
-    ids, tokens = [lease.trial_id for lease in leases], [lease.token for lease in leases]
-    own = LEASES.c.trial_id.in_(ids) & LEASES.c.token.in_(tokens)
-    touched = connection.execute(sa.update(LEASES).where(own).values(values))
-    return set(ids) if touched.rowcount == len(ids) else still_held(connection, leases)
+    touched = connection.execute(sa.update(LEASES).where(_own(leases)).values(values))
+    if touched.rowcount < len(leases):
+        return still_held(connection, leases)
+    return {lease.trial_id for lease in leases}
 
 
 def still_held(connection: Connection, leases: Collection[Lease]) -> set[int]:
-    """Ids of the trials whose lease is as these say; touches none."""
-    ids, tokens = [lease.trial_id for lease in leases], [lease.token for lease in leases]
-    own = LEASES.c.trial_id.in_(ids) & LEASES.c.token.in_(tokens)
-    return set(connection.execute(sa.select(LEASES.c.trial_id).where(own)).scalars())
+    """Ids of the trials whose lease is still held; writes nothing."""
+    query = sa.select(LEASES.c.trial_id).where(_own(leases))
+    return set(connection.execute(query).scalars())
 
 
 def has_run_out(connection: Connection, leases: Collection[Lease]) -> bool:
-    """Whether one of these is there that was not renewed in time."""
+    """Whether any of these leases has expired."""
     ids = [lease.trial_id for lease in leases]
     over = LEASES.c.trial_id.in_(ids) & (LEASES.c.expires_ms < now(connection))
     query = sa.select(LEASES.c.trial_id).where(over).limit(1)
     return connection.execute(query).one_or_none() is not None
 
 
-def fence(connection: Connection, lease: Lease) -> None:
-    """Touch the one lease that the following writes rest on.
+def expired(connection: Connection, study_id: int) -> list[LeaseRow]:
+    """A study's expired leases, each with the time to wait before it is taken away.
 
-    Raises:
-        LeaseLostError: it is another worker's now.
+    A server has one clock, and a live worker beats at least every third of a lease. On SQLite each
+    process uses its own clock. A lease that expired long ago, or expires later than possible, may
+    belong to a live worker with a wrong clock: it gets a whole lease to show a beat. If a worker's
+    clock is off by exactly one lease, its lease looks expired before every beat: two beats must be
+    missing.
     """
-    if not touch(connection, [lease]):
-        raise LeaseLostError(f"trial {lease.number} belongs to another worker now")
-
-
-def expired(connection: Connection, study_id: int) -> list[Sighting]:
-    """The study's leases that have run out, or seem to.
-
-    A server has one clock: whoever is alive beats within a third of a lease. On SQLite each process
-    goes by its own, and a lease that is long over, or ends later than it can, may be one of a
-    worker whose clock is wrong, and alive: it has a whole lease to show a beat. One whose clock is
-    wrong by just a lease seems to be late before every beat: two of them must be missing.
-    """
-    query = _sightings(connection, study_id)
+    query = _select_leases(connection, study_id)
     if connection.dialect.name != "sqlite":
         query = query.where(LEASES.c.expires_ms < now(connection))
     found = []
@@ -198,24 +179,24 @@ def expired(connection: Connection, study_id: int) -> list[Sighting]:
         else:
             wait_ms = 2 * third if left < 0 else None
         if wait_ms is not None:
-            found.append(replace(_sighting(row), wait_ms=wait_ms))
+            found.append(replace(_lease_row(row), wait_ms=wait_ms))
     return found
 
 
-def held_by(connection: Connection, study_id: int, worker: str) -> list[Sighting]:
-    """The study's leases that a worker holds, by its key."""
-    query = _sightings(connection, study_id).where(LEASES.c.worker_id == worker)
-    return [_sighting(row) for row in connection.execute(query)]
+def held_by(connection: Connection, study_id: int, worker: str) -> list[LeaseRow]:
+    """The leases of a study that the worker with this key holds."""
+    query = _select_leases(connection, study_id).where(LEASES.c.worker_id == worker)
+    return [_lease_row(row) for row in connection.execute(query)]
 
 
 def studies_of(connection: Connection, worker: str) -> list[int]:
-    """Ids of the studies of which a worker holds trials."""
+    """Ids of the studies whose trials the worker with this key holds."""
     query = sa.select(LEASES.c.study_id).where(LEASES.c.worker_id == worker).distinct()
     return list(connection.execute(query).scalars())
 
 
-def is_still(connection: Connection, seen: Sighting) -> bool:
-    """Whether a lease is as it was seen, and lock it so: its holder's next write waits."""
+def is_still(connection: Connection, seen: LeaseRow) -> bool:
+    """Lock a lease and return whether it is unchanged; its holder's next write waits."""
     still = (LEASES.c.token == seen.token) & (LEASES.c.beat == seen.beat)
     own = LEASES.c.trial_id == seen.trial_id
     query = sa.select(LEASES.c.trial_id).where(own & still).with_for_update()
@@ -223,26 +204,31 @@ def is_still(connection: Connection, seen: Sighting) -> bool:
 
 
 def tick(connection: Connection, study_id: int) -> Clock:
-    """Bring the study's clock up to now, and say what it shows; called before leases change.
+    """Bring the study's clock up to date and return it; call this before leases change.
 
-    The clock runs while a lease is alive, up to the moment when the last one runs out. To renew one
-    that is alive changes nothing of it.
+    The clock runs while any lease is live, until the last one expires. Renewing a live lease does
+    not change it.
     """
     row = connection.execute(_clock(connection, study_id).with_for_update()).one_or_none()
     if row is None:  # the study was deleted
-        return Clock(busy_ms=0, device_ms=0)
-    clock = _advanced(connection, row)
-    values = {**vars(clock), "seen_ms": max(row.now_ms, row.seen_ms)}
+        return Clock(busy_seconds=0, device_seconds=0)
+    busy_ms, device_ms = _advanced(connection, row)
+    values = {
+        "busy_ms": busy_ms,
+        "device_ms": device_ms,
+        "seen_ms": max(row.now_ms, row.seen_ms),
+    }
     connection.execute(sa.update(CLOCKS).where(CLOCKS.c.study_id == study_id).values(values))
-    return clock
+    return Clock(busy_seconds=busy_ms / 1000, device_seconds=device_ms / 1000)
 
 
 def read_clock(connection: Connection, study_id: int) -> Clock:
-    """What the study's clock shows now; writes nothing."""
+    """The study's clock as of now; writes nothing."""
     row = connection.execute(_clock(connection, study_id)).one_or_none()
     if row is None:  # the study was deleted
-        return Clock(busy_ms=0, device_ms=0)
-    return _advanced(connection, row)
+        return Clock(busy_seconds=0, device_seconds=0)
+    busy_ms, device_ms = _advanced(connection, row)
+    return Clock(busy_seconds=busy_ms / 1000, device_seconds=device_ms / 1000)
 
 
 def end(connection: Connection, trial_ids: Collection[int]) -> None:
@@ -250,8 +236,12 @@ def end(connection: Connection, trial_ids: Collection[int]) -> None:
     connection.execute(sa.delete(LEASES).where(LEASES.c.trial_id.in_(trial_ids)))
 
 
-def _sign_on(connection: Connection, worker: WorkerId) -> None:
-    """Make a worker known."""
+def _own(leases: Collection[Lease]) -> sa.ColumnElement[bool]:
+    ids, tokens = [lease.trial_id for lease in leases], [lease.token for lease in leases]
+    return LEASES.c.trial_id.in_(ids) & LEASES.c.token.in_(tokens)
+
+
+def _write_worker(connection: Connection, worker: WorkerId) -> None:
     about = {
         "host": worker.host,
         "pid": worker.pid,
@@ -262,7 +252,7 @@ def _sign_on(connection: Connection, worker: WorkerId) -> None:
     connection.execute(insert.values(worker_id=worker.key, **about))
 
 
-def _sightings(connection: Connection, study_id: int) -> sa.Select[Any]:
+def _select_leases(connection: Connection, study_id: int) -> sa.Select[Any]:
     return (
         sa.select(LEASES, TRIALS.c.number, now(connection).label("now_ms"))
         .join(TRIALS, TRIALS.c.trial_id == LEASES.c.trial_id)
@@ -271,8 +261,8 @@ def _sightings(connection: Connection, study_id: int) -> sa.Select[Any]:
     )
 
 
-def _sighting(row: sa.Row[Any]) -> Sighting:
-    return Sighting(
+def _lease_row(row: sa.Row[Any]) -> LeaseRow:
+    return LeaseRow(
         trial_id=row.trial_id,
         number=row.number,
         token=row.token,
@@ -286,8 +276,8 @@ def _clock(connection: Connection, study_id: int) -> sa.Select[Any]:
     return query.where(CLOCKS.c.study_id == study_id)
 
 
-def _advanced(connection: Connection, row: sa.Row[Any]) -> Clock:
-    """A clock's row brought up to now."""
+def _advanced(connection: Connection, row: sa.Row[Any]) -> tuple[int, int]:
+    """`busy_ms` and `device_ms` of a clock, advanced to now."""
     until = sa.func.max(LEASES.c.expires_ms)
     span = sa.case((until > row.now_ms, row.now_ms), else_=until) - row.seen_ms
     workers = (
@@ -299,6 +289,4 @@ def _advanced(connection: Connection, row: sa.Row[Any]) -> Clock:
     )
     spent = (sa.func.max(workers.c.span), sa.func.sum(workers.c.span * workers.c.share))
     busy, device = connection.execute(sa.select(*spent).where(workers.c.span > 0)).one()
-    return Clock(
-        busy_ms=row.busy_ms + int(busy or 0), device_ms=row.device_ms + round(device or 0.0)
-    )
+    return row.busy_ms + int(busy or 0), row.device_ms + round(device or 0.0)

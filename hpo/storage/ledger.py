@@ -1,12 +1,12 @@
 """The ledger: every change of a study's and a trial's state.
 
-A trial is RUNNING under a lease, and whoever writes it touches the lease first. A trial keeps its
-number for life: what was released, or taken back from a dead worker, goes from RUNNING to WAITING
-in place, with its params, its intermediate values and a note of the attempt that ended. The budget
-counts rows under the study's lock, in the transaction that makes one.
+A trial is RUNNING under a lease, and its worker touches the lease before it writes. A trial keeps
+its number for life: a trial that was released, or taken back from a dead worker, goes from RUNNING
+to WAITING in place, with its params, its intermediate values and a record of the attempt. The
+budget counts rows under the study's lock, in the transaction that adds one.
 
-Functions take a connection inside a transaction; none commits. Within a transaction rows are locked
-in this order: study, clock, leases, trials.
+All functions take a connection inside a transaction; none commits. A transaction locks rows in this
+order: study, clock, leases, trials.
 """
 
 import json
@@ -23,6 +23,7 @@ from optuna.study import StudyDirection
 from optuna.trial import TrialState
 from sqlalchemy.engine import Connection
 
+from hpo.config.errors import StudyConflictError
 from hpo.config.trial import Direction, Measurement
 from hpo.storage import attributes, leases
 from hpo.storage.leases import Lease, WorkerId
@@ -42,20 +43,20 @@ from hpo.storage.schema import (
     TRIALS,
 )
 
-UTC_CLOCK = {
+_UTC_CLOCK = {
     "postgresql": "(clock_timestamp() AT TIME ZONE 'UTC')",
     "mysql": "UTC_TIMESTAMP(6)",
 }
 FIXED_PARAMS = "fixed_params"
-"""Optuna's name for the params that an enqueued trial comes with."""
+"""Optuna's system attribute for the params of an enqueued trial."""
 EARLIER = "earlier_attempts"
-"""User attribute: who held a trial before, and how each of these attempts ended."""
+"""User attribute: worker, device and end of each earlier attempt."""
 FORGIVEN = "forgiven"
-"""Marks those of them that came before the trial was retried by hand."""
-N_EARLIER = 20
-"""Attempts that are remembered; before them only those that cost a worker."""
+"""Marks the attempts before a retry by hand."""
+_N_EARLIER = 20
+"""Number of latest attempts to record; of the attempts before them, only losses are kept."""
 RELEASED = "released"
-"""How an attempt ended whose worker handed the trial back; everything else is a loss."""
+"""How an attempt ends if the worker gives the trial back. Any other end is a lost worker."""
 FinalState = Literal["COMPLETE", "PRUNED", "FAIL"]
 
 
@@ -64,8 +65,8 @@ class Outcome:
     """How a trial ended.
 
     Attributes:
-        value: the objective at its best epoch; None where nothing was measured.
-        user_attrs: what else to keep of it; plain JSON.
+        value: the objective at the best epoch; None if nothing was measured.
+        user_attrs: further results as plain JSON.
     """
 
     state: FinalState
@@ -76,8 +77,12 @@ class Outcome:
 def create_study(
     connection: Connection, name: str, direction: Direction, attrs: Mapping[str, Any]
 ) -> int:
-    """Make a study with its system attributes; an IntegrityError says that the name is taken."""
-    study_id = _insert(connection, STUDIES, study_name=name)
+    """Create a study with its system attributes; return its id.
+
+    Raises:
+        StudyConflictError: the name is taken.
+    """
+    study_id = insert_study(connection, name)
     objective = {"objective": 0, "direction": StudyDirection[direction.name]}
     connection.execute(sa.insert(DIRECTIONS).values(study_id=study_id, **objective))
     for key, value in attrs.items():
@@ -88,26 +93,35 @@ def create_study(
     return study_id
 
 
+def insert_study(connection: Connection, name: str) -> int:
+    """Insert the row of a study; return its id.
+
+    Raises:
+        StudyConflictError: the name is taken.
+    """
+    try:
+        return _insert(connection, STUDIES, study_name=name)
+    except sa.exc.IntegrityError:
+        raise StudyConflictError(f"there is a study {name} already") from None
+
+
 def lock_study(connection: Connection, study_id: int) -> bool:
-    """Wait for the study's lock, which Optuna takes as well; whether there still is a study."""
+    """Wait for the study's lock, which Optuna takes as well; return whether the study exists."""
     query = sa.select(STUDIES.c.study_id).where(STUDIES.c.study_id == study_id).with_for_update()
     return connection.execute(query).one_or_none() is not None
 
 
 def count_trials(connection: Connection, study_id: int) -> int:
-    """Trials ever created, of every state."""
+    """Number of trials of every state."""
     query = sa.select(sa.func.count()).where(TRIALS.c.study_id == study_id)
     return int(connection.execute(query).scalar_one())
 
 
 def has_completed(connection: Connection, study_id: int) -> bool:
-    """Whether a trial came to its own end; one that the study's time cut short has a reason."""
-    reason = (TRIAL_USER_ATTRS.c.trial_id == TRIALS.c.trial_id) & (
-        TRIAL_USER_ATTRS.c.key == "reason"
-    )
+    """Whether a COMPLETE trial was trained to its end; one that ran out of time has a reason."""
     query = (
         sa.select(TRIALS.c.trial_id)
-        .join(TRIAL_USER_ATTRS, reason, isouter=True)
+        .join(TRIAL_USER_ATTRS, attributes.of_trial(attributes.REASON), isouter=True)
         .where(TRIALS.c.study_id == study_id, TRIALS.c.state == TrialState.COMPLETE)
         .where(TRIAL_USER_ATTRS.c.key.is_(None))
         .limit(1)
@@ -120,25 +134,29 @@ def add_trial(
     study_id: int,
     number: int,
     fixed_params: Mapping[str, Any],
-) -> None:
-    """Create a WAITING trial with the next number; the caller holds the study's lock."""
+) -> int:
+    """Create a WAITING trial with the next number; return its id.
+
+    The caller holds the study's lock.
+    """
     values = {"study_id": study_id, "number": number, "state": TrialState.WAITING}
     trial_id = _insert(connection, TRIALS, **values)
     if fixed_params:
         attrs = {trial_id: {FIXED_PARAMS: dict(fixed_params)}}
         attributes.write_trials(connection, TRIAL_SYSTEM_ATTRS, attrs)
+    return trial_id
 
 
 def enqueue(
     connection: Connection, study_id: int, first: Sequence[Mapping[str, Any]], n_trials: int
 ) -> None:
-    """Create those of a study's first trials that are not there yet; the caller holds its lock.
+    """Create the missing ones of a study's first trials; the caller holds the study's lock.
 
     Args:
         connection: in a transaction.
-        study_id: whose trials.
-        first: their params.
-        n_trials: the budget, of which a person's own trials may have taken a part.
+        study_id: id of the study.
+        first: params of the first trials.
+        n_trials: the budget. Trials that a person enqueued count as well.
     """
     n_there = count_trials(connection, study_id)
     if n_there >= n_trials:
@@ -157,20 +175,20 @@ def claim(
     lease_seconds: float,
     n: int,
 ) -> list[Lease]:
-    """Take the oldest waiting trials, and create further ones as far as the budget has room.
+    """Claim the oldest waiting trials, and new trials within the budget, for a worker.
 
-    The caller holds the study's lock. What an earlier attempt measured stays until `rewind`.
+    The caller holds the study's lock. Reports of an earlier attempt stay until `rewind`.
 
     Args:
         connection: in a transaction.
-        study_id: whose trials.
+        study_id: id of the study.
         n_trials: the budget.
-        worker: who claims them.
-        lease_seconds: for which they stay the worker's without a renewal.
-        n: how many are wanted.
+        worker: the worker that claims the trials.
+        lease_seconds: time after which a lease expires unless it is renewed.
+        n: number of trials to claim at most.
 
     Returns:
-        As many as there are, in the order of their numbers.
+        Leases on the trials, by number.
     """
     found = _waiting(connection, study_id, n)
     attempts = _attempts(connection, list(found))
@@ -191,7 +209,7 @@ def claim(
 
 
 def write_params(connection: Connection, params: Mapping[int, Sequence[DrawnParam]]) -> None:
-    """Write trials' params by trial id, each trial's in their order."""
+    """Write the params of trials by trial id, in the order in which they were drawn."""
     rows = [
         {
             "trial_id": trial_id,
@@ -206,7 +224,7 @@ def write_params(connection: Connection, params: Mapping[int, Sequence[DrawnPara
 
 
 def write_reports(connection: Connection, reports: Mapping[int, Sequence[Measurement]]) -> None:
-    """Write intermediate values by trial id; a step that is there already is replaced."""
+    """Write intermediate values by trial id; a value of the same step is replaced."""
     rows = [
         {
             "trial_id": trial_id,
@@ -222,22 +240,22 @@ def write_reports(connection: Connection, reports: Mapping[int, Sequence[Measure
 
 
 def rewind(connection: Connection, trial_id: int, measurements: Sequence[Measurement]) -> None:
-    """Leave a trial the intermediate values that an attempt begins with, and no others.
+    """Set a trial's intermediate values to those that an attempt resumes from.
 
-    A trial that begins anew loses what pruners noted of it as well.
+    A trial that starts from scratch also loses the system attributes that pruners wrote.
     """
     last = measurements[-1].step if measurements else 0
     beyond = (REPORTS.c.trial_id == trial_id) & (REPORTS.c.step > last)
     connection.execute(sa.delete(REPORTS).where(beyond))
     write_reports(connection, {trial_id: measurements})
     if not measurements:
-        noted = TRIAL_SYSTEM_ATTRS.c.key != FIXED_PARAMS
+        by_pruner = TRIAL_SYSTEM_ATTRS.c.key != FIXED_PARAMS
         own = TRIAL_SYSTEM_ATTRS.c.trial_id == trial_id
-        connection.execute(sa.delete(TRIAL_SYSTEM_ATTRS).where(own & noted))
+        connection.execute(sa.delete(TRIAL_SYSTEM_ATTRS).where(own & by_pruner))
 
 
 def finish(connection: Connection, endings: Mapping[int, Outcome]) -> None:
-    """End trials and their leases, by trial id."""
+    """Finish trials, by trial id, and end their leases."""
     for state in {ending.state for ending in endings.values()}:
         ids = [own for own, ending in endings.items() if ending.state == state]
         _end(connection, ids, TrialState[state])
@@ -252,7 +270,7 @@ def finish(connection: Connection, endings: Mapping[int, Outcome]) -> None:
 
 
 def has_ended(connection: Connection, lease: Lease, state: FinalState) -> bool:
-    """Whether a trial was ended so, by this very attempt: its lease is gone because it was told."""
+    """Whether the attempt of this lease finished the trial in this state."""
     own = (TRIALS.c.trial_id == lease.trial_id) & (TRIALS.c.state == TrialState[state])
     is_there = connection.execute(sa.select(TRIALS.c.trial_id).where(own)).one_or_none()
     attempts = _attempts(connection, [lease.trial_id])
@@ -260,28 +278,28 @@ def has_ended(connection: Connection, lease: Lease, state: FinalState) -> bool:
 
 
 def give_back(connection: Connection, trial_id: int, how: str, max_attempts: int) -> int:
-    """Return a trial to the study, and end its lease; fail it if it has cost too many workers.
+    """End a trial's attempt and lease: the trial waits again, or fails if it lost too many workers.
 
     Args:
         connection: in a transaction.
-        trial_id: a RUNNING trial.
-        how: the attempt ended, in a few words.
-        max_attempts: workers that the trial may cost; those that released it do not count.
+        trial_id: id of a RUNNING trial.
+        how: how the attempt ended, in a few words.
+        max_attempts: number of lost workers at which the trial fails.
 
     Returns:
-        The attempt that ended.
+        The number of the attempt that ended.
     """
     leases.end(connection, [trial_id])
     attrs = attributes.read_trial(connection, TRIAL_USER_ATTRS, trial_id)
     attempt = {"worker": attrs["worker"], "device": attrs["device"], "ended": how}
     before = attrs.get(EARLIER, [])
-    losses = [ended for ended in before[:-N_EARLIER] if _is_loss(ended)]
-    earlier = [*losses, *before[-N_EARLIER:], attempt]  # MySQL holds 64 KiB of them
+    losses = [ended for ended in before[:-_N_EARLIER] if _is_loss(ended)]
+    earlier = [*losses, *before[-_N_EARLIER:], attempt]  # MySQL limits a value to 64 KiB
     attributes.write_trials(connection, TRIAL_USER_ATTRS, {trial_id: {EARLIER: earlier}})
     n_lost = sum(_is_loss(attempt) for attempt in earlier)
     if how != RELEASED and n_lost >= max_attempts:
         _end(connection, [trial_id], TrialState.FAIL)
-        reason = {"reason": f"cost {n_lost} workers, the last one {how}"}
+        reason = {attributes.REASON: f"cost {n_lost} workers, the last one {how}"}
         attributes.write_trials(connection, TRIAL_USER_ATTRS, {trial_id: reason})
     else:
         waiting = {"state": TrialState.WAITING, "datetime_start": None}
@@ -290,12 +308,12 @@ def give_back(connection: Connection, trial_id: int, how: str, max_attempts: int
 
 
 def n_chances(connection: Connection, trial_id: int, max_attempts: int) -> float:
-    """Workers that a trial may yet cost; without end where it has cost none so far.
+    """Number of workers that a trial can still lose before it fails; infinite before a first loss.
 
     Args:
         connection: in a transaction.
-        trial_id: of a trial that was claimed before.
-        max_attempts: workers that it may cost in all.
+        trial_id: id of a trial that was claimed before.
+        max_attempts: number of lost workers at which the trial fails.
     """
     attrs = attributes.read_trial(connection, TRIAL_USER_ATTRS, trial_id)
     n_lost = sum(_is_loss(attempt) for attempt in attrs.get(EARLIER, []))
@@ -303,26 +321,25 @@ def n_chances(connection: Connection, trial_id: int, max_attempts: int) -> float
 
 
 def _is_loss(attempt: Mapping[str, Any]) -> bool:
-    """Whether an attempt counts as one that cost a worker; before a retry by hand none does."""
+    """Whether an attempt counts as a lost worker; attempts before a retry by hand do not."""
     return attempt["ended"] != RELEASED and not attempt.get(FORGIVEN, False)
 
 
 def _end(connection: Connection, trial_ids: Sequence[int], state: TrialState) -> None:
-    """End trials and their leases."""
     done = {"state": state, "datetime_complete": _utc(connection)}
     connection.execute(sa.update(TRIALS).where(TRIALS.c.trial_id.in_(trial_ids)).values(done))
     leases.end(connection, trial_ids)
 
 
 def _insert(connection: Connection, table: sa.Table, **values: Any) -> int:
-    """Insert a row; the id that the database gave it."""
+    """Insert a row; return its id."""
     key = connection.execute(sa.insert(table).values(values)).inserted_primary_key
     assert key is not None
     return int(key[0])
 
 
 def _waiting(connection: Connection, study_id: int, n: int) -> dict[int, int]:
-    """Numbers of the oldest waiting trials, by id."""
+    """Numbers of up to `n` of the oldest waiting trials, by id."""
     waiting = (
         sa.select(TRIALS.c.trial_id, TRIALS.c.number)
         .where(TRIALS.c.study_id == study_id, TRIALS.c.state == TrialState.WAITING)
@@ -333,7 +350,7 @@ def _waiting(connection: Connection, study_id: int, n: int) -> dict[int, int]:
 
 
 def _create(connection: Connection, study_id: int, n_trials: int, n: int) -> dict[int, int]:
-    """Create up to `n` trials within a budget of `n_trials`; their numbers by id."""
+    """Create up to `n` trials within a budget of `n_trials`; return their numbers by id."""
     first = count_trials(connection, study_id) if n > 0 else n_trials
     numbers = range(first, min(n_trials, first + n))
     if not numbers:
@@ -349,7 +366,7 @@ def _create(connection: Connection, study_id: int, n_trials: int, n: int) -> dic
 
 
 def _fixed_params(connection: Connection, study_id: int) -> list[dict[str, Any]]:
-    """The params with which trials of a study were queued."""
+    """The fixed params of a study's enqueued trials."""
     query = (
         sa.select(TRIAL_SYSTEM_ATTRS.c.value_json)
         .join(TRIALS, TRIALS.c.trial_id == TRIAL_SYSTEM_ATTRS.c.trial_id)
@@ -359,7 +376,7 @@ def _fixed_params(connection: Connection, study_id: int) -> list[dict[str, Any]]
 
 
 def _attempts(connection: Connection, trial_ids: Sequence[int]) -> dict[int, int]:
-    """How often trials were claimed before, by id; those that never were are left out."""
+    """Number of attempts by trial id; trials that were never claimed are left out."""
     if not trial_ids:
         return {}
     own = TRIAL_USER_ATTRS.c.trial_id.in_(trial_ids) & (TRIAL_USER_ATTRS.c.key == "attempt")
@@ -370,7 +387,7 @@ def _attempts(connection: Connection, trial_ids: Sequence[int]) -> dict[int, int
 
 
 def _utc(connection: Connection) -> sa.ColumnElement[datetime]:
-    """The database's time, in UTC and without a zone, as Optuna stores it."""
-    if (clock := UTC_CLOCK.get(connection.dialect.name)) is not None:
+    """The database's time in UTC without a time zone, as Optuna stores it."""
+    if (clock := _UTC_CLOCK.get(connection.dialect.name)) is not None:
         return sa.literal_column(clock, sa.DateTime)
     return sa.literal(datetime.now(UTC).replace(tzinfo=None), sa.DateTime)

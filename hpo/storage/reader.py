@@ -1,12 +1,12 @@
-"""Optuna's storage as samplers and pruners read it.
+"""Optuna's storage for samplers and pruners: reads are cached, writes are held back.
 
-Optuna's cached storage reads every unfinished trial anew, all of it, whenever it is asked. This one
-looks at the database when it was told that something changed, or when what it has is
-`STALE_SECONDS` old, and then only at what is new: a pruner compares with trials that other workers
-finished up to that long ago, and costs no query.
+Optuna's own cached storage reads every unfinished trial completely on each call. This one queries
+the database only after it was invalidated or when its snapshot is `STALE_SECONDS` old, and then
+reads what is new. A pruner thus compares with trials that other workers finished up to that long
+ago, and needs no query.
 
-What samplers and pruners write of a trial is held back for its worker, who writes it together with
-the rest, under its lease.
+What samplers and pruners write to a trial is held back for the trial's worker, which writes it
+under its lease.
 """
 
 import copy
@@ -23,14 +23,15 @@ from optuna.storages._cached_storage import _CachedStorage
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.engine import Connection
 
-from hpo.storage.snapshot import Snapshot, read_open
+from hpo.storage.snapshot import Snapshot
+from hpo.storage.trials import read_open
 
 STALE_SECONDS = 5.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class DrawnParam:
-    """A param as a sampler drew it: Optuna's internal value, and its distribution."""
+    """A param as a sampler drew it; `value` is Optuna's internal representation."""
 
     name: str
     value: float
@@ -38,31 +39,31 @@ class DrawnParam:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Notes:
-    """What a sampler or a pruner wrote of one trial, in its order."""
+class HeldWrites:
+    """Writes of a sampler or a pruner to one trial, in order."""
 
     params: list[DrawnParam] = field(default_factory=list)
     system_attrs: dict[str, Any] = field(default_factory=dict)
 
 
 class StudyReader(_CachedStorage):
-    """Reads seldom, and lets samplers and pruners write nothing themselves."""
+    """Caches reads and holds back writes."""
 
     def __init__(self, backend: RDBStorage) -> None:
         """Read from the database of Optuna's own storage."""
         super().__init__(backend)
         self._snapshots: dict[int, Snapshot] = {}
         self._read_at: dict[int, float] = {}
-        self._notes: dict[int, Notes] = {}
+        self._held: dict[int, HeldWrites] = {}
         self._drafts: dict[int, FrozenTrial] = {}
         self._drawn: set[int] = set()
         self._reading = threading.Lock()
 
     def snapshot(self, study_id: int) -> Snapshot:
-        """The study's trials, at most `STALE_SECONDS` old.
+        """A study's trials, at most `STALE_SECONDS` old.
 
         Raises:
-            KeyError: the study is gone; it says what Optuna's does.
+            KeyError: the study was deleted; the message is Optuna's.
         """
         with self._reading:
             now = time.monotonic()
@@ -74,10 +75,10 @@ class StudyReader(_CachedStorage):
             return self._snapshots[study_id]
 
     def snapshot_within(self, study_id: int, connection: Connection) -> Snapshot:
-        """The study's trials as a transaction sees them.
+        """A study's trials as a transaction sees them.
 
         Raises:
-            KeyError: the study is gone; it says what Optuna's does.
+            KeyError: the study was deleted; the message is Optuna's.
         """
         with self._reading:
             snapshot = self._snapshots.setdefault(study_id, Snapshot(study_id))
@@ -85,18 +86,18 @@ class StudyReader(_CachedStorage):
             return snapshot
 
     def invalidate(self, study_id: int) -> None:
-        """Look at the database the next time."""
+        """Query the database on the next read."""
         self._read_at.pop(study_id, None)
 
     def forget(self, study_id: int) -> None:
-        """Read all of a study anew: a finished trial was changed, or the id is another study's."""
+        """Drop everything cached of a study: SQLite may have assigned its id again."""
         with self._reading:
             self._read_at.pop(study_id, None)
             self._snapshots.pop(study_id, None)
             self._studies.pop(study_id, None)
 
     def close(self) -> None:
-        """End the session of this thread."""
+        """Close the session of this thread."""
         self._backend.remove_session()
 
     def get_all_trials(
@@ -105,7 +106,7 @@ class StudyReader(_CachedStorage):
         deepcopy: bool = True,
         states: Container[TrialState] | None = None,
     ) -> list[FrozenTrial]:
-        """The trials by number; of unfinished ones state, params and system attributes alone."""
+        """A study's trials by number; unfinished ones lack reports and user attributes."""
         trials = self.snapshot(study_id).trials(states)
         if self._drawn:
             drafts = {own: self._drafts[own] for own in self._drawn}
@@ -113,17 +114,17 @@ class StudyReader(_CachedStorage):
         return copy.deepcopy(trials) if deepcopy else trials
 
     def get_trial(self, trial_id: int) -> FrozenTrial:
-        """A trial that is to be drawn: state, params and system attributes."""
+        """A trial of `drafting`: state, params and system attributes."""
         return self._drafts[trial_id]
 
     @contextmanager
     def drafting(self, study_id: int, trial_ids: Sequence[int]) -> Iterator[None]:
-        """Read some trials of a study that are to be drawn, and the others as they are now.
+        """Read a study's trials for drawing the params of some of them.
 
-        What was drawn of each of them, once it is `held` no more, is there for those after it.
+        A trial that was drawn within `hold_writes` is seen with its params by the next ones.
 
         Raises:
-            KeyError: one of them is gone; it says what Optuna's does.
+            KeyError: a trial was deleted; the message is Optuna's.
         """
         self.invalidate(study_id)
         with self._backend.engine.connect() as connection:
@@ -134,7 +135,7 @@ class StudyReader(_CachedStorage):
             self._drafts, self._drawn = {}, set()
 
     def redraft(self, trial_id: int, params: Sequence[DrawnParam]) -> None:
-        """Have a trial that is to be drawn with these params, and without those drawn before."""
+        """Replace the params that were drawn for a trial of `drafting`."""
         draft = self._drafts[trial_id]
         draft.distributions = {param.name: param.distribution for param in params}
         draft.params = {
@@ -142,13 +143,13 @@ class StudyReader(_CachedStorage):
         }
 
     @contextmanager
-    def held(self, trial_id: int) -> Iterator[Notes]:
-        """Hold back what is written of a trial's params and system attributes meanwhile."""
-        self._notes[trial_id] = Notes()
+    def hold_writes(self, trial_id: int) -> Iterator[HeldWrites]:
+        """Collect writes to a trial's params and system attributes instead of executing them."""
+        self._held[trial_id] = HeldWrites()
         try:
-            yield self._notes[trial_id]
+            yield self._held[trial_id]
         finally:
-            del self._notes[trial_id]
+            del self._held[trial_id]
             if trial_id in self._drafts:
                 self._drawn.add(trial_id)
 
@@ -159,10 +160,10 @@ class StudyReader(_CachedStorage):
         param_value_internal: float,
         distribution: BaseDistribution,
     ) -> None:
-        """Hold it back."""
+        """Hold the write back."""
         drawn = DrawnParam(name=param_name, value=param_value_internal, distribution=distribution)
-        self._notes[trial_id].params.append(drawn)
+        self._held[trial_id].params.append(drawn)
 
     def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
-        """Hold it back."""
-        self._notes[trial_id].system_attrs[key] = value
+        """Hold the write back."""
+        self._held[trial_id].system_attrs[key] = value

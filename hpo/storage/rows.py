@@ -1,7 +1,4 @@
-"""Rows: many of one table written by one statement.
-
-Functions take a connection inside a transaction; none commits.
-"""
+"""Statements that write many rows of a table at once."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,7 +11,7 @@ from sqlalchemy.engine import Connection
 def upsert(
     connection: Connection, table: sa.Table, key: Sequence[str], replaced: Sequence[str]
 ) -> sa.Insert:
-    """An insert that replaces some columns where a row of the same key is there already."""
+    """An INSERT that replaces some columns if a row with the same key exists."""
     if connection.dialect.name == "mysql":
         insert = mysql.insert(table)
         return insert.on_duplicate_key_update({name: insert.inserted[name] for name in replaced})
@@ -27,10 +24,10 @@ def upsert(
 def write_rows(
     connection: Connection, insert: sa.Insert, rows: Sequence[Mapping[str, Any]]
 ) -> None:
-    """Insert rows, all of the same columns, in their order.
+    """Insert rows of the same columns, in order.
 
-    SQLite's driver repeats a statement in no time, and MySQL's makes one of many. PostgreSQL's
-    would send one a row: there they go as an array a column.
+    SQLite's driver repeats a statement quickly, and MySQL's driver joins statements into one.
+    PostgreSQL's driver would send one statement per row, so it gets one array per column.
     """
     if not rows:
         return
@@ -47,5 +44,5 @@ def write_rows(
 
 
 def _array(values: list[Any], kind: sa.types.TypeEngine[Any]) -> list[Any]:
-    """Values of a column as the driver takes them: it refuses to mix 1 and 1.0."""
+    """The values of a column; the driver refuses a mix of int and float."""
     return [float(value) for value in values] if isinstance(kind, sa.Float) else values

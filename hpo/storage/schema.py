@@ -1,7 +1,6 @@
-"""Our tables beside Optuna's, and Optuna's as we write them.
+"""The tables of hpo, and Optuna's tables that hpo reads and writes.
 
-The only room that imports Optuna's private models; a test holds their columns to those that are
-written here.
+Only this module imports Optuna's private models; a test checks their columns.
 """
 
 import math
@@ -12,7 +11,7 @@ from optuna.storages._rdb import models
 from sqlalchemy.engine import Connection
 
 VERSION = 2
-"""Raise by one when the tables below change, and add the step to `upgrade`."""
+"""Raise this by one when a table below changes, and add the step to `upgrade`."""
 
 
 def _table(model: type[models.BaseModel]) -> sa.Table:
@@ -30,6 +29,9 @@ TRIAL_USER_ATTRS = _table(models.TrialUserAttributeModel)
 TRIAL_SYSTEM_ATTRS = _table(models.TrialSystemAttributeModel)
 REPORTS = _table(models.TrialIntermediateValueModel)
 HEARTBEATS = _table(models.TrialHeartbeatModel)
+OF_A_STUDY = (DIRECTIONS, STUDY_ATTRS, STUDY_USER_ATTRS)
+OF_A_TRIAL = (TRIAL_PARAMS, TRIAL_VALUES, TRIAL_USER_ATTRS, TRIAL_SYSTEM_ATTRS, REPORTS)
+"""The tables whose rows belong to a study or to a trial, except for heartbeats."""
 
 _VALUE = models.TrialValueModel.TrialValueType
 _REPORT = models.TrialIntermediateValueModel.TrialIntermediateValueType
@@ -40,17 +42,14 @@ NOT_FINITE_REPORT = {
     _REPORT.INF_NEG: -math.inf,
     _REPORT.NAN: math.nan,
 }
-"""What other tools of Optuna's may have written: the number is NULL then."""
+"""Values that other Optuna programs may have written; the column is NULL for these types."""
 
 OPTUNAS_VERSION = models.VersionInfoModel.__tablename__
 
 NOT_FOUND = models.NOT_FOUND_MSG
-"""What Optuna's KeyError says when a study or a trial is gone."""
+"""Message of Optuna's KeyError for a study or trial that does not exist."""
 
-REVISION = "hpo:revision"
-"""A study's system attribute: it changes when a finished trial does, and all is to be read anew."""
-
-OPEN_TRIALS = "hpo_open_trials"
+_OPEN_TRIALS = "hpo_open_trials"
 
 metadata = sa.MetaData()
 
@@ -60,7 +59,7 @@ VERSIONS = sa.Table(
     sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("version", sa.Integer, nullable=False),
 )
-"""One row; where it is, all tables are."""
+"""One row, written after all tables were created."""
 
 CLOCKS = sa.Table(
     "hpo_clocks",
@@ -75,8 +74,7 @@ CLOCKS = sa.Table(
     sa.Column("device_ms", sa.BigInteger, nullable=False, server_default=sa.text("0")),
     sa.Column("seen_ms", sa.BigInteger, nullable=False),
 )
-"""How long a study's trials were under a live lease, and for how much device-time, counted up to
-the moment `seen_ms`."""
+"""Time during which a study had a live lease, and its device time, both up to `seen_ms`."""
 
 WORKERS = sa.Table(
     "hpo_workers",
@@ -87,7 +85,7 @@ WORKERS = sa.Table(
     sa.Column("device", sa.String(255), nullable=False),
     sa.Column("share", sa.Float(53), nullable=False, server_default=sa.text("1")),
 )
-"""Every worker process that ever claimed a trial; those at work hold a live lease."""
+"""Every worker process that ever claimed a trial."""
 
 LEASES = sa.Table(
     "hpo_leases",
@@ -105,7 +103,7 @@ LEASES = sa.Table(
     sa.Column("lease_ms", sa.BigInteger, nullable=False),
     sa.Column("expires_ms", sa.BigInteger, nullable=False),
 )
-"""Who may write a trial: the holder of its token, until somebody takes the lease away."""
+"""The right to write a trial belongs to the holder of its token."""
 
 DELETED = sa.Table(
     "hpo_deleted",
@@ -113,32 +111,32 @@ DELETED = sa.Table(
     sa.Column("study_uuid", sa.String(64), primary_key=True),
     sa.Column("store_id", sa.String(64), primary_key=True),
 )
-"""Studies that were deleted here, and the artifact store that may still hold files of theirs."""
+"""Deleted studies and the artifact store that may still hold their files."""
 
 
 def read_version(connection: Connection) -> int | None:
-    """The version of our tables; None while they, or Optuna's, are not all there."""
+    """The version of hpo's tables; None if some of them or of Optuna's are missing."""
     if not sa.inspect(connection).has_table(VERSIONS.name):
         return None
     return connection.scalar(sa.select(VERSIONS.c.version))
 
 
 def create(connection: Connection) -> None:
-    """Make our tables, the version last; Optuna's are there already. MySQL rolls none back."""
+    """Create hpo's tables after Optuna's, the version last: MySQL cannot roll back."""
     metadata.create_all(connection)
     fit(connection)
     connection.execute(sa.insert(VERSIONS).values(id=1, version=VERSION))
 
 
 def fit(connection: Connection) -> None:
-    """Make Optuna's table of trials fit for us; its own statements do not notice.
+    """Adapt Optuna's table of trials in ways that Optuna's own statements do not notice.
 
-    Which trials wait or run is asked all the time: an index answers. MySQL's times are of whole
-    seconds otherwise, and say not which of two trials ended first.
+    An index answers the frequent question which trials wait or run. On MySQL, times get
+    microseconds, because whole seconds do not tell which of two trials ended first.
     """
-    if OPEN_TRIALS not in {i["name"] for i in sa.inspect(connection).get_indexes(TRIALS.name)}:
+    if _OPEN_TRIALS not in {i["name"] for i in sa.inspect(connection).get_indexes(TRIALS.name)}:
         columns = "study_id, state, number"
-        connection.execute(sa.text(f"CREATE INDEX {OPEN_TRIALS} ON {TRIALS.name} ({columns})"))
+        connection.execute(sa.text(f"CREATE INDEX {_OPEN_TRIALS} ON {TRIALS.name} ({columns})"))
     if connection.dialect.name == "mysql":
         for column in ("datetime_start", "datetime_complete"):
             precise = f"ALTER TABLE {TRIALS.name} MODIFY {column} DATETIME(6)"

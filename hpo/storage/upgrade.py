@@ -1,8 +1,8 @@
-"""Storages made by an older hpo or Optuna, brought up to date in place.
+"""In-place upgrade of storages that an older hpo or Optuna created.
 
-To change our tables: change them in `schema`, raise `schema.VERSION` by one, and add the step below
-that makes the same of the tables before. A step is one that may be done twice: MySQL keeps what was
-changed before a step was cut off.
+To change hpo's tables: change them in `schema`, raise `schema.VERSION` by one, and add a step to
+`STEPS` that changes existing tables accordingly. A step must be repeatable, because MySQL keeps the
+changes of a step that was interrupted.
 """
 
 from collections.abc import Callable
@@ -12,14 +12,11 @@ from sqlalchemy.engine import URL, Connection
 
 from hpo.config.errors import StorageError
 from hpo.storage import dialects, schema
-from hpo.storage.engine import check_file, connect_optuna, newer, said_of
+from hpo.storage.engine import check_file, connect_optuna, naming_storage, newer
 
 
 def _to_2(connection: Connection) -> None:
-    """Count device time; let workers have a share of a device; find open trials by an index.
-
-    Remember deleted studies.
-    """
+    """Add device time, workers' shares of a device, the index of open trials, deleted studies."""
     schema.DELETED.create(connection, checkfirst=True)
     _add_column(connection, "hpo_clocks", "device_ms", "BIGINT NOT NULL DEFAULT 0")
     _add_column(connection, "hpo_workers", "share", "FLOAT(53) NOT NULL DEFAULT 1")
@@ -27,23 +24,23 @@ def _to_2(connection: Connection) -> None:
 
 
 STEPS: dict[int, Callable[[Connection], None]] = {1: _to_2}
-"""By the version that a step starts from."""
+"""Steps by the version from which they upgrade."""
 
 
 def upgrade(url: str) -> list[str]:
-    """Bring a storage's tables to the present version, its studies as they are.
+    """Upgrade a storage's tables to the current version; studies stay as they are.
 
     Returns:
-        What was done, a line each; nothing when it was up to date.
+        The changes, one line each; empty if the storage was up to date.
 
     Raises:
-        InputError: the URL is none, or of a kind unknown here.
-        StorageError: there is no such storage, or a newer hpo made it.
+        InputError: the URL is invalid, or of an unsupported database.
+        StorageError: the storage does not exist, or a newer hpo created it.
     """
     parsed = dialects.parse(url)
     safe = dialects.safe(parsed)
     check_file(parsed, safe, create=False)
-    with said_of(safe), dialects.creation_lock(parsed):
+    with naming_storage(safe), dialects.creation_lock(parsed):
         with dialects.read_only_engine(parsed).connect() as connection:
             if not sa.inspect(connection).has_table(schema.OPTUNAS_VERSION):
                 raise StorageError("holds no tables yet; hpo create or hpo run makes them")
@@ -69,7 +66,7 @@ def _upgrade_optuna(parsed: URL) -> list[str]:
 
 
 def _upgrade_ours(parsed: URL, found: int | None) -> list[str]:
-    """Take every step in one transaction; MySQL commits each change of a table by itself."""
+    """Run all steps in one transaction; MySQL commits each change of a table by itself."""
     if found is None or found == schema.VERSION:
         return []
     if found not in STEPS:

@@ -1,12 +1,12 @@
-"""Confirmation: a study's leading configurations, trained again over seeds, and what that shows.
+"""Confirmation: the statistics of training a study's leading configurations again over seeds.
 
-A search trains each configuration once, and the first of many is the luckiest as well as a good
-one: its value promises too much, and now and then it is no better than the default configuration.
-So the leaders and the default are trained again, with seeds that the search did not use, and are
-compared by their means. Each seed gives a pair with the default, which has the same order of rows.
+A search trains each configuration once. The best of many values is also the luckiest: it promises
+too much, and its configuration may be no better than the default. Therefore the leaders and the
+default are trained again with seeds that the search did not use, and are compared by their means.
+Each seed pairs a leader with the default, because a seed determines the order of rows.
 
-Intervals are Student's t at 95 %, each for itself: with many leaders or few seeds the best of them
-may still be a lucky one.
+Intervals are Student's t at 95 % without correction for multiple comparisons: with many leaders or
+few seeds, the best of them may still be a lucky one.
 """
 
 import math
@@ -25,26 +25,26 @@ from hpo.config.trial import Direction
 SUFFIX = "@confirm"
 SEED = "training.seed"
 DEFAULT = 0
-"""The number of the trial that has the default configuration."""
-LEVEL = 0.95
+"""Number of the trial with the default configuration."""
+_LEVEL = 0.95
 MAX_TOP = 100
 MAX_SEEDS = 100
-"""The study keeps one range of seeds, so that it can be extended."""
-N_SEEDS = 2**31
-"""Seeds that there are."""
+"""Size of the range of seeds, which stays the same so that a confirmation can be extended."""
+_N_SEEDS = 2**31
+"""Number of possible seeds."""
 
 Configuration = frozenset[tuple[str, Value]]
-"""The params of a trial but for its seed."""
+"""The params of a trial without its seed."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
-    """A mean over seeds; spread and interval need two of them.
+    """A mean over seeds; with a single seed, `sd`, `low` and `high` are None.
 
     Attributes:
-        sd: the standard deviation of the sample.
-        low: the interval's lower end.
-        high: its upper end.
+        sd: standard deviation of the sample.
+        low: lower end of the confidence interval.
+        high: upper end of the confidence interval.
     """
 
     n_seeds: int
@@ -55,7 +55,7 @@ class Estimate:
 
     @classmethod
     def of(cls, values: Sequence[float]) -> "Estimate":
-        """The mean of some values, and Student's interval of it."""
+        """The mean of some values and its Student's t interval."""
         n, mean = len(values), statistics.fmean(values)
         if n < 2:
             return cls(n_seeds=n, mean=mean, sd=None, low=None, high=None)
@@ -64,7 +64,7 @@ class Estimate:
         return cls(n_seeds=n, mean=mean, sd=sd, low=mean - half, high=mean + half)
 
     def text(self, *, sign: str = "") -> str:
-        """`0.4817 ± 0.0028`: to two digits of the interval; `sign = "+"` shows one always."""
+        """`0.4817 ± 0.0028`, with two digits of the interval; `sign="+"` always shows a sign."""
         if self.low is None or self.low == self.mean:
             return f"{self.mean:{sign}.4g}"
         half = self.mean - self.low
@@ -74,16 +74,17 @@ class Estimate:
 
 @dataclass(frozen=True, kw_only=True)
 class ConfirmedConfig:
-    """A configuration, by the number of the trial that the search had of it.
+    """A configuration and its trainings.
 
     Attributes:
-        values: the validation metric by seed, of the trainings that are COMPLETE.
-        is_whole: whether those are all that there should be. One that diverged or failed with some
-            seed is not: the mean of the others flatters it.
-        estimate: of `values`; None where there are none.
-        difference: to the default with the same seed, over the seeds that both have; None for the
+        number: number of the configuration's trial in the search.
+        values: validation metric of the COMPLETE trainings by seed.
+        is_whole: whether every seed has a value. If some diverged or failed, the mean of the others
+            is too favorable.
+        estimate: estimate from `values`; None if there are none.
+        difference: estimate of the difference to the default with the same seed; None for the
             default itself.
-        n_better: seeds with which it is better than the default.
+        n_better: number of seeds with which it is better than the default.
     """
 
     number: int
@@ -93,22 +94,15 @@ class ConfirmedConfig:
     difference: Estimate | None
     n_better: int
 
-    def to_json(self, *, values: bool) -> dict[str, Any]:
-        """As plain JSON, with or without the single values."""
-        tree = asdict(self)
-        if not values:
-            del tree["values"]
-        return tree
-
 
 @dataclass(frozen=True, kw_only=True)
 class Confirmation:
-    """What training again has shown.
+    """The result of a confirmation.
 
     Attributes:
-        study: the name of the study that the trainings are in.
-        seeds: those that the default was to be trained with, and so all others.
-        configs: best mean first; those that are not whole come last.
+        study: name of the study that contains the trainings.
+        seeds: seeds with which every configuration should be trained.
+        configs: configurations, best mean first; incomplete ones come last.
     """
 
     study: str
@@ -119,12 +113,12 @@ class Confirmation:
 
     @property
     def winner(self) -> ConfirmedConfig | None:
-        """The whole configuration with the best mean on validation; None where none is whole."""
+        """The whole configuration with the best validation mean; None if none is whole."""
         return next((each for each in self.configs if each.is_whole), None)
 
     @property
     def is_better_than_default(self) -> bool:
-        """Whether the winner is better beyond noise: its paired interval leaves out 0."""
+        """Whether the winner is significantly better: its paired interval excludes 0."""
         difference = None if self.winner is None else self.winner.difference
         if difference is None or difference.low is None or difference.high is None:
             return False
@@ -159,7 +153,8 @@ class Confirmation:
         )
 
     def to_json(self, *, values: bool = True) -> dict[str, Any]:
-        """As plain JSON, with or without the single values."""
+        """The result as plain JSON, with or without the values by seed."""
+        left_out = () if values else ("values",)
         return {
             "study": self.study,
             "metric": self.metric,
@@ -167,7 +162,10 @@ class Confirmation:
             "seeds": list(self.seeds),
             "winner": None if self.winner is None else self.winner.number,
             "is_better_than_default": self.is_better_than_default,
-            "configurations": [each.to_json(values=values) for each in self.configs],
+            "configurations": [
+                {key: value for key, value in asdict(each).items() if key not in left_out}
+                for each in self.configs
+            ],
         }
 
 
@@ -178,13 +176,13 @@ def confirmed(tree: Mapping[str, Any]) -> dict[int, Estimate]:
 
 
 def confirming(definition: StudyDefinition) -> StudyDefinition:
-    """The study that trains configurations of another one again.
+    """The definition of the study that trains configurations of another study again.
 
-    The same space with a seed to choose, and nothing that would end a trial early. Its trials are
-    queued whole, so that its sampler has nothing to draw.
+    It has the same space with a seed as a param, and nothing ends a trial early. Its trials are
+    enqueued with all params, so that its sampler draws nothing.
 
     Raises:
-        InputError: the other one is such a study itself, or its name is too long.
+        InputError: the other study is a confirmation itself, or its name is too long.
     """
     if definition.name.endswith(SUFFIX):
         raise InputError(f"study {definition.name} is a confirmation: name the study it confirms")
@@ -203,19 +201,19 @@ def confirming(definition: StudyDefinition) -> StudyDefinition:
 
 
 def configuration(params: Mapping[str, Value]) -> Configuration:
-    """What a trial is but for its seed."""
+    """The params of a trial without its seed."""
     return frozenset(item for item in params.items() if item[0] not in (SEED, f"{SEED}.on"))
 
 
 def trainings(
     definition: StudyDefinition, found: Sequence[Configuration], n_seeds: int
 ) -> Iterator[Params]:
-    """The params of all trainings: seed after seed, so that pairs are there early.
+    """The params of all trainings, seed by seed, so that pairs are complete early.
 
     Args:
-        definition: of the confirming study.
+        definition: definition of the confirming study.
         found: the configurations.
-        n_seeds: of each.
+        n_seeds: number of seeds of each configuration.
     """
     leaf = definition.space.tunables[SEED]
     assert isinstance(leaf, IntRange)
@@ -229,12 +227,12 @@ def compare(
     seeds: Sequence[int],
     values: Mapping[int, Mapping[int, float]],
 ) -> Confirmation:
-    """Compare configurations with each other, and each with the default by pairs.
+    """Compare configurations with each other, and pairwise with the default.
 
     Args:
-        definition: of the confirming study.
-        seeds: that each should have been trained with.
-        values: the validation metric by trial number and seed.
+        definition: definition of the confirming study.
+        seeds: seeds with which every configuration should be trained.
+        values: validation metric by trial number and seed.
     """
     direction = definition.direction
 
@@ -265,9 +263,9 @@ def compare(
 
 
 def _with_seeds(space: SearchSpace) -> SearchSpace:
-    """The space with a range of seeds that lie beyond those of the search, where there are such.
+    """The space with a range of seeds above those of the search, if possible.
 
-    With the search's own seed its leaders would be as lucky again.
+    With the seed of the search, its leaders would be lucky again.
     """
     match space.tunables.get(SEED):
         case None:
@@ -277,7 +275,7 @@ def _with_seeds(space: SearchSpace) -> SearchSpace:
         case leaf:
             highest = leaf.high
     first = int(highest) + 1
-    if first + MAX_SEEDS > N_SEEDS:
+    if first + MAX_SEEDS > _N_SEEDS:
         first = 0
     seeds = IntRange(type="int", low=first, high=first + MAX_SEEDS - 1, default=first)
     constants = {path: value for path, value in space.constants.items() if path != SEED}
@@ -286,7 +284,7 @@ def _with_seeds(space: SearchSpace) -> SearchSpace:
 
 
 def _quantile(n_free: int) -> float:
-    """Student's t: how many standard errors an interval reaches to either side."""
-    from scipy.special import stdtrit  # a second's import, for this alone
+    """The quantile of Student's t: half the width of an interval in standard errors."""
+    from scipy.special import stdtrit  # importing it takes a second
 
-    return float(stdtrit(n_free, (1 + LEVEL) / 2))
+    return float(stdtrit(n_free, (1 + _LEVEL) / 2))

@@ -1,12 +1,13 @@
 """The leaderboard: a study's finished trials, best first.
 
-Ranking uses the validation metric alone, and of equals prefers the one with the lower validation
-loss. Trials whose configuration was confirmed (`hpo confirm`) come first, by their mean over
-seeds. The others follow by the one value that the search has of each: a mean of several trainings
-and the luckiest of many single ones are not numbers to be compared, and what was tested goes before
-what was not. The default configuration is confirmed as the yardstick and not as a leader: where
-every confirmed leader is better, it stands among the others, by its mean. A row is what
-`hpo leaderboard --json` prints; scripts hang on its keys.
+Trials are ranked by the validation metric and, among equals, by the lower validation loss.
+
+Trials whose configuration was confirmed (`hpo confirm`) come first, by their mean over seeds; the
+others follow by their single value. The mean of several trainings cannot be compared with the
+luckiest of many single values. The default configuration is confirmed as a baseline only: if every
+confirmed leader is better, it is ranked among the others by its mean.
+
+`hpo leaderboard --json` prints the fields of a row, on which users' scripts depend.
 """
 
 import math
@@ -30,11 +31,11 @@ class Row:
     """One trial.
 
     Attributes:
-        value: the objective at the best epoch; None where nothing was measured.
-        metrics: every validation metric of the task at that epoch; one that has no value on the
-            validation part is missing.
-        user_attrs: what else the worker recorded.
-        confirmed: the objective over seeds, where `hpo confirm` has trained it again.
+        value: the objective at the best epoch; None if nothing was measured.
+        metrics: validation metrics of the task at that epoch; metrics that are undefined on the
+            validation part are left out.
+        user_attrs: further attributes that the worker recorded.
+        confirmed: the objective over seeds, if `hpo confirm` trained the configuration again.
     """
 
     number: int
@@ -47,16 +48,16 @@ class Row:
 
     @property
     def early(self) -> str:
-        """What is to be said of a COMPLETE trial that the study's time cut short; else empty."""
+        """Why a COMPLETE trial ended early, because the study's time was up; else empty."""
         return str(self.user_attrs.get("reason", "")) if self.state == "COMPLETE" else ""
 
     def to_json(self) -> dict[str, Any]:
-        """The row as a plain dict, its keys in their documented order."""
+        """The row as a plain dict with its keys in the documented order."""
         return asdict(self)
 
 
 def leaderboard(study: Study, *, every_state: bool = False) -> list[Row]:
-    """The study's COMPLETE trials, or all of them, best first; those without a value come last."""
+    """The study's COMPLETE trials, or all trials, best first; trials without a value come last."""
     states = None if every_state else (TrialState.COMPLETE,)
     return ranked(study.trials(states), study.definition.direction, read_confirmed(study))
 
@@ -66,12 +67,12 @@ def ranked(
     direction: Direction,
     confirmed: Mapping[int, Estimate] | None = None,
 ) -> list[Row]:
-    """Trials of any state, best first as the leaderboard has them.
+    """Rank trials of any state as the leaderboard does.
 
     Args:
-        trials: in any order.
-        direction: of the objective.
-        confirmed: means over seeds by number; without, the search alone counts.
+        trials: trials in any order.
+        direction: direction of the objective.
+        confirmed: means over seeds by trial number.
     """
     confirmed = confirmed or {}
     sign = direction.sign
@@ -89,7 +90,7 @@ def ranked(
 
 
 def distinct(rows: Iterable[Row], space: SearchSpace) -> list[Row]:
-    """Rows in their order, of each configuration the first; one with another seed is the same."""
+    """The first row of each configuration, in order; the seed is no part of a configuration."""
     found: dict[frozenset[tuple[str, Value]], Row] = {}
     for each in rows:
         tree = space.resolve(each.params)
@@ -102,21 +103,20 @@ def distinct(rows: Iterable[Row], space: SearchSpace) -> list[Row]:
 
 
 def why_empty(study: Study) -> str:
-    """Why a study has no COMPLETE trial, and what can be done, in a sentence."""
+    """Why a study has no COMPLETE trial, and what the user can do, in a sentence."""
     status, text = study.progress(), f"study {study.name} has no COMPLETE trial"
     if (key := status.time_over) is None:
         return f"{text} yet"
     has_epoch = any(trial.intermediate_values for trial in study.trials())
-    what = "came to its end" if has_epoch else "had finished an epoch"
+    what = "was finished" if has_epoch else "had finished an epoch"
     return (
-        f"{text}: budget.{key} = {getattr(status.budget, key):g} s was up before any trial {what}; "
-        f"give it more by hpo extend {study.name} --{key.replace('_', '-')} +10m, and its trials "
-        "go on"
+        f"{text}: budget.{key} = {getattr(status.budget, key):g} s was used up before any trial "
+        f"{what}; hpo extend {study.name} --{key.replace('_', '-')} +10m lets its trials continue"
     )
 
 
 def learning_curve(study: Study, number: int) -> dict[int, float]:
-    """What a trial reported: the validation metric by epoch, from 1."""
+    """The validation metric of a trial by epoch, from 1."""
     return dict(sorted(study.trials()[number].intermediate_values.items()))
 
 
@@ -134,7 +134,7 @@ def find_row(study: Study, number: int) -> Row:
 
 
 def row(trial: FrozenTrial, confirmed: Estimate | None = None) -> Row:
-    """What the leaderboard says of one of Optuna's trials."""
+    """The row of one of Optuna's trials."""
     attrs = dict(trial.user_attrs)
     return Row(
         number=trial.number,

@@ -1,19 +1,17 @@
-"""Optuna's pruners as a study's definition names them, and how they are asked.
+"""Optuna's pruners as a study's definition names them, and how they are called.
 
-A pruner is shown one epoch after the other, as if each had been reported alone: what it decides
-depends on the trial, and not on how often a worker reports. The trial that it sees comes from the
-worker's memory, those that it compares with from the reader's.
+A pruner sees the epochs of a trial one by one, as if each had been reported alone: its decision
+depends on the trial and not on how often a worker reports. The trial comes from the worker's
+memory, the trials to compare with from the reader.
 """
 
 import copy
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy
 import optuna
-from optuna.exceptions import ExperimentalWarning
 from optuna.pruners import BasePruner
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
@@ -25,90 +23,94 @@ from hpo.config.trial import Measurement, TrainingConfig
 from hpo.storage.leases import Lease
 from hpo.storage.reader import StudyReader
 from hpo.storage.snapshot import Snapshot
+from hpo.study.experimental import ignore_experimental
 
-LONGEST = "training.max_epochs"
+_MAX_EPOCHS = "training.max_epochs"
+_COMPARES_RUNNING = (optuna.pruners.SuccessiveHalvingPruner, optuna.pruners.HyperbandPruner)
+"""Pruners that compare with unfinished trials and need their attributes without delay."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PruningDecision:
-    """A report as far as the pruner let the trial go.
+    """The decision of a pruner on the epochs of a report.
 
     Attributes:
-        measurements: those up to the epoch at which it was ended, if it was.
-        system_attrs: what the pruner notes of the trial.
+        measurements: the measurements, up to the epoch of the decision if the trial is pruned.
+        system_attrs: attributes that the pruner sets on the trial.
     """
 
     lease: Lease
     measurements: Sequence[Measurement]
     system_attrs: dict[str, Any]
-    is_hopeless: bool
+    is_pruned: bool
     trial: FrozenTrial
 
 
-class Judge:
-    """Asks a study's pruner about the trials of one worker."""
+class TrialPruner:
+    """Calls a study's pruner for the trials of one worker."""
 
     def __init__(
         self, definition: StudyDefinition, study: optuna.Study, reader: StudyReader
     ) -> None:
-        """Take the study as Optuna sees it, over the reader."""
-        self._pruner = _quick(make_pruner(definition), reader)
+        """Create the pruner; `study` is Optuna's view of the study through the reader."""
+        self._pruner = make_pruner(definition, reader)
         self._study = study
         self._reader = reader
         self._trials: dict[str, FrozenTrial] = {}
 
-    def judge(self, lease: Lease, measurements: Sequence[Measurement]) -> PruningDecision:
-        """Say what becomes of a trial after more epochs; changes nothing."""
+    def decide(self, lease: Lease, measurements: Sequence[Measurement]) -> PruningDecision:
+        """Decide whether to prune a trial after more epochs; changes nothing."""
         trial = _copy(self._trials[lease.token]) if lease.token in self._trials else _frozen(lease)
         if isinstance(self._pruner, _COMPARES_RUNNING):
             self._reader.invalidate(self._study._study_id)
-        with self._reader.held(lease.trial_id) as notes:
-            n_kept, is_hopeless = 0, False
-            while n_kept < len(measurements) and not is_hopeless:
+        with self._reader.hold_writes(lease.trial_id) as held:
+            n_kept, is_pruned = 0, False
+            while n_kept < len(measurements) and not is_pruned:
                 measured = measurements[n_kept]
                 trial.intermediate_values[measured.step] = measured.value
-                is_hopeless = self._pruner.prune(self._study, trial)
-                trial.system_attrs.update(notes.system_attrs)
+                is_pruned = self._pruner.prune(self._study, trial)
+                trial.system_attrs.update(held.system_attrs)
                 n_kept += 1
         return PruningDecision(
             lease=lease,
             measurements=measurements[:n_kept],
-            system_attrs=notes.system_attrs,
-            is_hopeless=is_hopeless,
+            system_attrs=held.system_attrs,
+            is_pruned=is_pruned,
             trial=trial,
         )
 
-    def recall(
+    def resume(
         self, lease: Lease, measurements: Sequence[Measurement], system_attrs: dict[str, Any]
     ) -> None:
-        """Take up a trial that was reported so far by an earlier attempt."""
+        """Start from the reports of an earlier attempt."""
         trial = _frozen(lease)
         trial.intermediate_values = {m.step: m.value for m in measurements}
         trial.system_attrs = system_attrs
         self._trials[lease.token] = trial
 
-    def remember(self, judgement: PruningDecision) -> None:
-        """Take what was judged as reported."""
-        self._trials[judgement.lease.token] = judgement.trial
+    def remember(self, decision: PruningDecision) -> None:
+        """Keep the trial of a decision that was written to the storage."""
+        self._trials[decision.lease.token] = decision.trial
 
     def forget(self, lease: Lease) -> None:
-        """Take the trial as no longer this worker's."""
+        """Drop a trial that this worker no longer holds."""
         self._trials.pop(lease.token, None)
 
 
-class _Columns(BasePruner):
-    """Optuna's percentile pruner over columns.
+class ColumnsPercentilePruner(BasePruner):
+    """Optuna's percentile pruner on columns of reports.
 
-    Optuna's looks up a step in every COMPLETE trial, which takes milliseconds where there are ten
-    thousand; the reader has what they reported at it side by side.
+    Optuna's pruner looks up a step in each COMPLETE trial, which takes milliseconds for 10,000
+    trials. The reader keeps the reports of each step in an array.
     """
 
     def __init__(self, pruner: optuna.pruners.PercentilePruner, reader: StudyReader) -> None:
+        """Decide as `pruner` does, on the columns of `reader`."""
         self._like = pruner
         self._reader = reader
 
     def prune(self, study: optuna.Study, trial: FrozenTrial) -> bool:
-        """Whether the trial's best value is behind the percentile of what others had then."""
+        """Whether the trial's best value is worse than the percentile at its last step."""
         like, step = self._like, trial.last_step
         completed = self._reader.snapshot(study._study_id)
         enough = completed.n_complete >= max(1, like._n_startup_trials)
@@ -126,7 +128,7 @@ class _Columns(BasePruner):
         return bool(numpy.nanmax(own) < limit if is_maximized else numpy.nanmin(own) > limit)
 
     def _limit(self, completed: Snapshot, step: int, is_maximized: bool) -> float | None:
-        """What is to be kept up with at a step; many trials at once ask for the same."""
+        """The percentile of the values reported at a step, cached for other trials."""
         like, reported = self._like, completed.reported(step)
         if len(reported) < like._n_min_trials:
             return None
@@ -142,51 +144,39 @@ class _Columns(BasePruner):
         return limit
 
 
-def _quick(pruner: BasePruner, reader: StudyReader) -> BasePruner:
-    """A pruner that decides the same in less time."""
-    if isinstance(pruner, optuna.pruners.PercentilePruner):
-        return _Columns(pruner, reader)
-    return pruner
-
-
-def make_pruner(definition: StudyDefinition) -> BasePruner:
-    """The study's pruner."""
+def make_pruner(definition: StudyDefinition, reader: StudyReader) -> BasePruner:
+    """The pruner of a study."""
     settings = definition.pruner.model_dump(exclude={"name"})
     match definition.pruner:
         case strategies.MedianPruner():
-            return optuna.pruners.MedianPruner(**settings)
+            return ColumnsPercentilePruner(optuna.pruners.MedianPruner(**settings), reader)
         case strategies.PercentilePruner():
-            return optuna.pruners.PercentilePruner(**settings)
+            return ColumnsPercentilePruner(optuna.pruners.PercentilePruner(**settings), reader)
         case strategies.SuccessiveHalvingPruner():
             return optuna.pruners.SuccessiveHalvingPruner(**settings)
         case strategies.HyperbandPruner():
             return optuna.pruners.HyperbandPruner(max_resource=max_epochs(definition), **settings)
         case strategies.PatientPruner():
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", ExperimentalWarning)
+            with ignore_experimental():
                 return optuna.pruners.PatientPruner(None, **settings)
         case strategies.NonePruner():
             return optuna.pruners.NopPruner()
 
 
 def max_epochs(definition: StudyDefinition) -> int:
-    """The most epochs that a trial of the study can have."""
+    """The maximum number of epochs of any trial of the study."""
     space = definition.space
-    match space.tunables.get(LONGEST):
+    match space.tunables.get(_MAX_EPOCHS):
         case None:
-            return int(space.constants.get(LONGEST, TrainingConfig().max_epochs))
+            return int(space.constants.get(_MAX_EPOCHS, TrainingConfig().max_epochs))
         case IntRange() as leaf:
             return leaf.high
         case leaf:
             return max(int(choice) for choice in leaf.grid())
 
 
-_COMPARES_RUNNING = (optuna.pruners.SuccessiveHalvingPruner, optuna.pruners.HyperbandPruner)
-"""Pruners that look at unfinished trials: what others noted five seconds ago is not enough."""
-
-
 def _copy(trial: FrozenTrial) -> FrozenTrial:
-    """A trial whose reports and notes can be added to; quicker than a deep copy."""
+    """A copy whose reports and system attributes can be changed; faster than a deep copy."""
     own = copy.copy(trial)
     own.intermediate_values = dict(trial.intermediate_values)
     own.system_attrs = dict(trial.system_attrs)

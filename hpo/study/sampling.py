@@ -1,20 +1,18 @@
-"""Optuna's samplers as a study's definition names them, and how they are asked.
+"""Optuna's samplers as a study's definition names them, and how they are called.
 
-A sampler is made anew for each trial, seeded by the study's seed and the trial's number: what a
-trial draws depends on the trials before it, and not on which worker asks. Of several that are drawn
-at once, each sees those before it as running.
+Each trial gets a new sampler, seeded by the study's seed and the trial's number: its params depend
+on the trials before it and not on which worker draws them. If several trials are drawn at once,
+each sees the ones before it as running.
 
-In a finite space no point is drawn twice: a sampler that comes upon those of other trials is asked
-again, and in the end a point that is left is picked at random.
+In a finite space, no point is drawn twice. A sampler that draws the point of another trial is
+called again; after a few times, one of the remaining points is picked at random.
 """
 
 import copy
 import hashlib
 import random
-import warnings
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
-from threading import Lock
 
 import optuna
 from optuna.distributions import (
@@ -23,33 +21,32 @@ from optuna.distributions import (
     FloatDistribution,
     IntDistribution,
 )
-from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import BaseSampler
 from optuna.trial import Trial
-from sqlalchemy.engine import Connection
 
 from hpo.config import strategies
 from hpo.config.definition import StudyDefinition
+from hpo.config.points import grid
 from hpo.config.ranges import Categorical, FloatRange, IntRange, Leaf, Value
 from hpo.config.space import Params
 from hpo.storage import leases, ledger
+from hpo.storage.engine import Connection
 from hpo.storage.leases import Lease
 from hpo.storage.ledger import FIXED_PARAMS
 from hpo.storage.reader import DrawnParam, StudyReader
+from hpo.study.experimental import ignore_experimental
 from hpo.study.tpe import Columns, ColumnsTpeSampler
 from hpo.study.tried import TriedPoints
 
-_QUIET = Lock()  # of one thread at a time: `catch_warnings` changes what all of them warn of
-
-N_DRAWS = 4
-"""How often a sampler is asked for a point that no trial has, before one is picked for it."""
+_N_DRAWS = 4
+"""How often a sampler is called for an untried point before one is picked at random."""
 
 
-class _PointSampler(optuna.samplers.QMCSampler):
-    """Takes the point of the trial's own number.
+class _NumberedQmcSampler(optuna.samplers.QMCSampler):
+    """Takes the point of the quasi-random sequence that has the trial's number.
 
-    Optuna counts points in an attribute of the study, which two workers may read as the same. The
-    points cover the params of the study's first trial; others are drawn for each trial anew.
+    Optuna counts points in an attribute of the study, of which two workers may read the same value.
+    The sequence covers the params of the study's first trial; other params are drawn independently.
     """
 
     def __init__(self, seed: int, number: int) -> None:
@@ -71,8 +68,8 @@ class SampledParams:
     """The params of a trial.
 
     Attributes:
-        written: those that are yet to be written.
-        is_free: whether all of them were drawn; a person may have chosen some.
+        written: the params that are still to be written.
+        is_free: whether all params were drawn, none chosen by a person.
     """
 
     params: Params
@@ -81,10 +78,16 @@ class SampledParams:
 
 
 class ParamSampler:
-    """Asks a study's sampler for the params of trials; in a finite space, for each point once."""
+    """Calls a study's sampler for the params of trials."""
 
     def __init__(self, study: optuna.Study, reader: StudyReader, tried: TriedPoints | None) -> None:
-        """Take the study as Optuna sees it, over the reader; None is a space without end."""
+        """Sample for Optuna's view of a study through the reader.
+
+        Args:
+            study: Optuna's view of the study.
+            reader: its storage.
+            tried: the tried points of a finite space; None if the space is infinite.
+        """
         self._study = study
         self._reader = reader
         self._tried = tried
@@ -93,7 +96,7 @@ class ParamSampler:
     def draw(
         self, definition: StudyDefinition, granted: Sequence[Lease]
     ) -> dict[Lease, SampledParams]:
-        """Choose trials' params by what is known now."""
+        """Draw the params of trials from the current state of the study."""
         with self._reader.drafting(self._study._study_id, [lease.trial_id for lease in granted]):
             if self._tried is None:
                 return {lease: self._draw(definition, lease) for lease in granted}
@@ -112,7 +115,7 @@ class ParamSampler:
         definition: StudyDefinition,
         drawn: Mapping[Lease, SampledParams],
     ) -> dict[Lease, SampledParams]:
-        """Write what was drawn, as far as leases are held, in a transaction; what was written."""
+        """Write drawn params of trials whose lease is held; return those that were written."""
         settled = self._settled(connection, definition, drawn)
         held = leases.touch(connection, drawn.keys())
         kept = {lease: each for lease, each in settled.items() if lease.trial_id in held}
@@ -126,7 +129,7 @@ class ParamSampler:
         definition: StudyDefinition,
         drawn: Mapping[Lease, SampledParams],
     ) -> Mapping[Lease, SampledParams]:
-        """What was drawn, with another point where another worker's trial has it meanwhile."""
+        """Drawn params, with another point where another worker took the same one meanwhile."""
         if self._tried is None or not any(each.is_free for each in drawn.values()):
             return drawn
         if not ledger.lock_study(connection, self._study._study_id):  # deleted
@@ -144,9 +147,9 @@ class ParamSampler:
     def _draw_other(
         self, definition: StudyDefinition, lease: Lease, taken: Set[int | None]
     ) -> SampledParams:
-        """Draw a point that no trial has, by the sampler if it comes upon one soon."""
+        """Draw a point that no trial has, if possible by the sampler."""
         assert self._tried is not None
-        for attempt in range(N_DRAWS):
+        for attempt in range(_N_DRAWS):
             drawn = self._draw(definition, lease, attempt)
             number = self._tried.points.number(drawn.params)
             fixed = self._reader.get_trial(lease.trial_id).system_attrs.get(FIXED_PARAMS, {})
@@ -160,43 +163,42 @@ class ParamSampler:
         return drawn
 
     def _draw(self, definition: StudyDefinition, lease: Lease, attempt: int = 0) -> SampledParams:
-        study = copy.copy(self._study)  # afresh: it keeps lists of trials
+        study = copy.copy(self._study)  # the original caches lists of trials
         study.sampler = make_sampler(definition.sampler, lease.number, self._columns, attempt)
         fixed = self._reader.get_trial(lease.trial_id).system_attrs.get(FIXED_PARAMS)
-        with self._reader.held(lease.trial_id) as notes:
+        with self._reader.hold_writes(lease.trial_id) as held:
             params = draw(definition, Trial(study, lease.trial_id))
         return SampledParams(
-            params=params, written=notes.params, is_free=bool(notes.params and not fixed)
+            params=params, written=held.params, is_free=bool(held.params and not fixed)
         )
 
     def _picked(
         self, definition: StudyDefinition, lease: Lease, taken: Set[int | None]
     ) -> SampledParams | None:
-        """A point that no trial has, at random; None where there is none."""
+        """A random point that no trial has; None if there is none."""
         assert self._tried is not None
-        seed = _seed(definition.sampler.seed, lease.number, N_DRAWS)
+        seed = _seed(definition.sampler.seed, lease.number, _N_DRAWS)
         params = self._tried.pick(seed, [number for number in taken if number is not None])
         if params is None:
             return None
         leaves = definition.space.params()
-        written = [_written(name, leaves[name], value) for name, value in params.items()]
+        written = [_drawn_param(name, leaves[name], value) for name, value in params.items()]
         return SampledParams(params=params, written=written, is_free=True)
 
 
 def make_sampler(
     settings: strategies.Sampler, number: int, columns: Columns | None = None, attempt: int = 0
 ) -> BaseSampler:
-    """The sampler for one trial. A grid's points are enqueued, so it has nothing left to draw.
+    """The sampler for one trial. The points of a grid are enqueued and need no sampler.
 
     Args:
-        settings: the study's.
-        number: the trial's.
-        columns: what TPE knows of the study's trials; shared by those that are drawn in turn.
-        attempt: how often it was drawn before.
+        settings: sampler of the study's definition.
+        number: number of the trial.
+        columns: finished trials for TPE, shared by successive draws.
+        attempt: number of earlier draws for this trial.
     """
     seed = _seed(settings.seed, number, attempt)
-    with _QUIET, warnings.catch_warnings():
-        warnings.simplefilter("ignore", ExperimentalWarning)
+    with ignore_experimental():
         match settings:
             case strategies.TpeSampler():
                 return ColumnsTpeSampler(columns or Columns(), seed, settings.n_startup_trials)
@@ -206,13 +208,13 @@ def make_sampler(
                     n_startup_trials=settings.n_startup_trials,
                 )
             case strategies.QmcSampler() if not attempt:
-                return _PointSampler(settings.seed, number)
+                return _NumberedQmcSampler(settings.seed, number)
             case _:
                 return optuna.samplers.RandomSampler(seed=seed)
 
 
 def draw(definition: StudyDefinition, trial: Trial) -> Params:
-    """Choose every active param of a trial; those it was enqueued with are taken as they are."""
+    """Draw every active param of a trial; params that it was enqueued with are kept."""
 
     def choose(name: str, leaf: Leaf) -> Value:
         match leaf:
@@ -232,27 +234,26 @@ def draw(definition: StudyDefinition, trial: Trial) -> Params:
 def queue(definition: StudyDefinition) -> list[Params]:
     """The params of a study's first trials: its default configuration, or the points of its grid.
 
-    A grid's points are shuffled behind the default configuration; no more of them than the budget
-    has room for.
+    The points of a grid are shuffled, after the default configuration, and cut off at the budget.
     """
     default = definition.space.default_params()
     if not isinstance(definition.sampler, strategies.GridSampler):
         return [default]
-    points = list(definition.space.grid())
+    points = list(grid(definition.space))
     random.Random(definition.sampler.seed).shuffle(points)
     points.sort(key=lambda point: point != default)
     return points[: definition.budget.n_trials]
 
 
-def _written(name: str, leaf: Leaf, value: Value) -> DrawnParam:
-    """A param as it is written when a trial draws it."""
+def _drawn_param(name: str, leaf: Leaf, value: Value) -> DrawnParam:
+    """A param as if a sampler had drawn it."""
     distribution = _distribution(leaf)
     internal = distribution.to_internal_repr(value)
     return DrawnParam(name=name, value=internal, distribution=distribution)
 
 
 def _distribution(leaf: Leaf) -> BaseDistribution:
-    """What `suggest_float` and its like make of a range."""
+    """The distribution that Optuna's `suggest_*` methods create for a range."""
     match leaf:
         case FloatRange():
             return FloatDistribution(leaf.low, leaf.high, leaf.log, leaf.step)

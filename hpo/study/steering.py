@@ -1,138 +1,77 @@
-"""Steering a study while it is searched: rows in its storage, which workers honour within seconds.
+"""Steering: what people order while a study runs; workers obey within seconds (`orders`)."""
 
-There is no coordinator: whoever steers writes, and each worker looks every other second what it is
-to do with the trials that it holds.
-"""
-
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from typing import TypeVar
 
-from sqlalchemy.engine import Connection
-
 from hpo.config.definition import Budget, StudyDefinition
-from hpo.config.errors import BudgetError, InputError, StudyNotFoundError
-from hpo.config.parsing import validate
-from hpo.config.strategies import GridSampler
+from hpo.config.errors import InputError
 from hpo.storage import attributes, interventions, leases, ledger
+from hpo.storage.engine import Connection
 from hpo.storage.interventions import TrialRow
-from hpo.study.settings import STANDING, Standing, raise_by_hand
-from hpo.study.study import Lease, Study
+from hpo.study.budget import BudgetChange, changed_budget, raise_by_hand
+from hpo.study.row import PRIORITY, STANDING, Standing, StudyRow
+from hpo.study.study import Study
 
 Result = TypeVar("Result")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Orders:
-    """What a worker is to do with the trials that it holds of a study.
-
-    Attributes:
-        goes_on: train them; otherwise they are kept and go back to the study.
-        counts_early: end those that have finished an epoch with the best of it instead: the study's
-            time is up, and no trial came to its own end.
-        lost: those that are no longer the worker's.
-    """
-
-    goes_on: bool
-    counts_early: bool
-    lost: frozenset[Lease]
-
-
-@dataclass(frozen=True, kw_only=True)
-class BudgetChange:
-    """A limit of a budget as a person gives it: what it is to be, or what is added to it."""
-
-    amount: float
-    is_added: bool
-
-
-def read_orders(study: Study, held: Collection[Lease]) -> Orders:
-    """Read what a worker is to do with the trials that it holds of a study; writes nothing.
-
-    Raises:
-        StudyNotFoundError: the study was deleted.
-    """
-    with study.storage.read() as connection:
-        settings = study.settings(connection)
-        is_late = settings.budget.is_timed and _is_late(connection, study, settings.budget)
-        counts_early = is_late and not ledger.has_completed(connection, study.id)
-        kept = leases.still_held(connection, held)
-    lost = frozenset(own for own in held if own.trial_id not in kept)
-    goes_on = settings.standing == "open" and not is_late
-    return Orders(goes_on=goes_on, counts_early=counts_early, lost=lost)
-
-
-def _is_late(connection: Connection, study: Study, budget: Budget) -> bool:
-    """Whether a study's time is up; every lease is looked at."""
-    clock = leases.read_clock(connection, study.id)
-    return budget.is_out_of_time(clock.busy_seconds, clock.device_seconds)
-
-
-def was_pruned(study: Study, lease: Lease) -> bool:
-    """Whether a trial that is no longer its worker's was ended, rather than taken by another."""
-    with study.storage.read() as connection:
-        return ledger.has_ended(connection, lease, "PRUNED")
 
 
 def set_standing(study: Study, standing: Standing) -> None:
     """Pause a study, stop it, or open it again.
 
-    Once this has returned, no trial of a study that is not open is claimed.
+    After this returns, no trial is claimed unless the study is open.
 
     Raises:
-        InputError: it is finished: there is nothing to pause or to stop.
+        InputError: the study is finished and cannot be paused or stopped.
     """
-    if standing != "open" and study.progress().is_used_up:
-        raise InputError(
-            f"study {study.name} is finished: hpo extend {study.name} lets it search further"
-        )
+    if standing != "open" and (status := study.progress()).is_used_up:
+        raise InputError(f"study {status.why_closed}")
+    _change(
+        study, lambda connection, row: attributes.set_study(connection, row.id, STANDING, standing)
+    )
 
-    def write(connection: Connection) -> None:
-        if standing == "open":
-            attributes.drop_study(connection, study.id, STANDING)
-        else:
-            attributes.set_study(connection, study.id, STANDING, standing)
 
-    _write(study, write)
+def prioritize(study: Study, priority: int) -> None:
+    """Set a study's priority; workers observe it when they next claim a trial."""
+    study.change(
+        lambda connection, row: attributes.set_study(connection, row.id, PRIORITY, priority)
+    )
 
 
 def prune(study: Study, number: int) -> None:
-    """End a running or waiting trial, with the best that it measured, if it did.
+    """Prune a running or waiting trial; its value is the best that it reported.
 
-    Its worker finds its lease gone and goes on with others.
+    Its worker loses the lease and continues with other trials.
 
     Raises:
         InputError: there is no such trial, or it is finished.
     """
 
-    def write(connection: Connection) -> None:
+    def work(connection: Connection, row: StudyRow) -> None:
         leases.tick(connection, study.id)
         found = _find(connection, study, number)
-        leases.end(connection, [found.id])  # waits for what its worker is writing
+        leases.end(connection, [found.id])  # waits until the worker has written
         found = _find(connection, study, number)
         if found.state not in ("RUNNING", "WAITING"):
             raise InputError(
                 f"trial {number} of study {study.name} is {found.state} already: only a running "
                 "or waiting trial can be pruned"
             )
-        interventions.prune(connection, study.id, found.id, study.definition.direction)
+        interventions.prune(connection, found.id, study.definition.direction)
 
-    _write(study, write)
+    _change(study, work)
 
 
 def retry(study: Study, number: int) -> int:
-    """Run a finished trial again: in place where it failed, or else as a copy beside it.
+    """Run a finished trial again; return the number of the trial that will run.
 
-    A copy raises the study's budget by one.
-
-    Returns:
-        The number of the trial that will run.
+    A failed trial runs again under its number. Other trials are copied, which raises the budget by
+    one trial.
 
     Raises:
         InputError: there is no such trial, or it is not finished.
     """
 
-    def write(connection: Connection) -> tuple[int, StudyDefinition]:
+    def work(connection: Connection, row: StudyRow) -> tuple[int, StudyDefinition]:
         found = _find(connection, study, number)
         if found.state in ("RUNNING", "WAITING"):
             raise InputError(
@@ -143,25 +82,24 @@ def retry(study: Study, number: int) -> int:
             interventions.retry(connection, study.id, found.id)
             return number, study.definition
         again = interventions.repeat(connection, study.id, found.id, number)
-        settings = study.settings(connection)
-        raised = settings.budget.model_copy(update={"n_trials": settings.budget.n_trials + 1})
-        return again, raise_by_hand(connection, study.id, study.definition, settings, raised)
+        raised = row.budget.model_copy(update={"n_trials": row.budget.n_trials + 1})
+        return again, raise_by_hand(connection, row, study.definition, raised)
 
-    runs, study.definition = _write(study, write)
+    runs, study.definition = _change(study, work)
     return runs
 
 
 def quarantine(study: Study, number: int) -> None:
-    """Let a trial that COMPLETE or PRUNED made a guide guide nothing any more.
+    """Exclude a COMPLETE or PRUNED trial from the search.
 
-    It is FAIL then, with what it was in an attribute: no sampler, pruner, leaderboard or budget
-    looks at it, and its weights stay.
+    The trial becomes FAIL, and an attribute keeps what it was. Sampler, pruner, leaderboard and
+    budget ignore it; its weights stay.
 
     Raises:
-        InputError: there is no such trial, or it is neither of the two.
+        InputError: there is no such trial, or it has another state.
     """
 
-    def write(connection: Connection) -> None:
+    def work(connection: Connection, row: StudyRow) -> None:
         found = _find(connection, study, number)
         if found.state not in ("COMPLETE", "PRUNED"):
             is_already = interventions.is_quarantined(connection, found)
@@ -172,71 +110,43 @@ def quarantine(study: Study, number: int) -> None:
             )
         interventions.quarantine(connection, study.id, found)
 
-    _write(study, write)
+    _change(study, work)
 
 
 def restore(study: Study, number: int) -> str:
-    """Put a quarantined trial back as it was; returns its state.
+    """Undo the quarantine of a trial; return its state.
 
     Raises:
         InputError: there is no such trial, or it is not quarantined.
     """
 
-    def write(connection: Connection) -> str:
+    def work(connection: Connection, row: StudyRow) -> str:
         found = _find(connection, study, number)
         if not interventions.is_quarantined(connection, found):
             raise InputError(f"trial {number} of study {study.name} is not quarantined")
         return interventions.restore(connection, study.id, found.id)
 
-    return _write(study, write)
+    return _change(study, work)
 
 
 def extend(study: Study, changes: Mapping[str, BudgetChange]) -> Budget:
-    """Raise limits of a study's budget; returns it as it is then.
+    """Raise limits of a study's budget; return the new budget.
 
     Args:
-        study: whose.
-        changes: by the budget's keys.
+        study: the study.
+        changes: changes by key of the budget.
 
     Raises:
-        BudgetError: a limit would be lowered, or added to where there is none, or the grid has no
-            further point.
+        BudgetError: a limit would be lowered, an amount is added to a limit that is not set, or a
+            grid has too few points.
     """
 
-    def write(connection: Connection) -> StudyDefinition:
-        settings = study.settings(connection)
-        given = {
-            key: _raised(study, key, getattr(settings.budget, key), change)
-            for key, change in changes.items()
-        }
-        tree = {**settings.budget.model_dump(exclude_none=True), **given}
-        budget: Budget = validate(Budget, tree, f"study {study.name}", ("budget",))
-        _check_grid(connection, study, settings.budget, budget)
-        return raise_by_hand(connection, study.id, study.definition, settings, budget)
+    def work(connection: Connection, row: StudyRow) -> StudyDefinition:
+        budget = changed_budget(connection, row, study.definition, changes)
+        return raise_by_hand(connection, row, study.definition, budget)
 
-    study.definition = _write(study, write)
+    study.definition = _change(study, work)
     return study.definition.budget
-
-
-def _raised(study: Study, key: str, before: float | None, change: BudgetChange) -> float:
-    if not change.is_added:
-        return change.amount
-    if before is None:
-        raise BudgetError(f"study {study.name} has no budget.{key} to which it could be added")
-    return before + change.amount
-
-
-def _check_grid(connection: Connection, study: Study, before: Budget, after: Budget) -> None:
-    """Refuse trials for which a grid has no points."""
-    if not isinstance(study.definition.sampler, GridSampler):
-        return
-    n_points = sum(1 for _ in study.definition.space.grid())
-    most = n_points + interventions.count_copies(connection, study.id)
-    if before.n_trials < after.n_trials > most:
-        raise BudgetError(
-            f"study {study.name} searches a grid of {n_points} points: budget.n_trials must be at "
-            f"most {most}, but got {after.n_trials}"
-        )
 
 
 def _find(connection: Connection, study: Study, number: int) -> TrialRow:
@@ -247,15 +157,8 @@ def _find(connection: Connection, study: Study, number: int) -> TrialRow:
     return found
 
 
-def _write(study: Study, work: Callable[[Connection], Result]) -> Result:
-    """Do some work under the study's lock; this process reads the study anew afterwards."""
-
-    def write(connection: Connection) -> Result:
-        if not ledger.lock_study(connection, study.id):
-            raise StudyNotFoundError(f"study {study.name} is no longer in {study.storage.safe_url}")
-        study.settings(connection)  # raises where SQLite gave its id to another
-        return work(connection)
-
-    result = study.storage.write(write)
+def _change(study: Study, work: Callable[[Connection, StudyRow], Result]) -> Result:
+    """As `Study.change`; this process then reads the study's trials again."""
+    result = study.change(work)
     study.storage.reader.invalidate(study.id)
     return result

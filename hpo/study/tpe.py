@@ -1,11 +1,10 @@
-"""Optuna's TPE over columns: it draws the same params in less time.
+"""Optuna's TPE sampler on columns of trials: it draws the same params in less time.
 
-For each part of a search space that comes and goes as a whole, Optuna's sampler walks through every
-finished trial several times, in Python. Here finished trials are kept as columns, which several
-draws share, and a draw sorts them once. What is estimated from them, and drawn from that, is
-Optuna's own code, with the same random numbers.
+For each group of params, Optuna's sampler iterates over all finished trials several times in
+Python. Here, finished trials are kept as columns, which several draws share, and each draw sorts
+them once. Estimation and drawing are Optuna's own code with the same random numbers.
 
-One objective, no constraints.
+Supports one objective without constraints.
 """
 
 import math
@@ -26,15 +25,15 @@ from optuna.trial import FrozenTrial, TrialState
 Floats = NDArray[numpy.float64]
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
 RANK = ("pruned", "step", "score")
-"""Columns by which trials are ranked, best first: COMPLETE ones by value, then PRUNED ones, those
-that came further first."""
+"""Columns that rank trials, best first: COMPLETE trials by value, then PRUNED trials, those with
+more steps first."""
 
 
 class Columns:
-    """A study's COMPLETE and PRUNED trials side by side, by number."""
+    """A study's COMPLETE and PRUNED trials as columns, ordered by number."""
 
     def __init__(self) -> None:
-        """Hold none."""
+        """Start empty."""
         self._clear()
 
     def _clear(self) -> None:
@@ -45,9 +44,9 @@ class Columns:
         self._ranked = numpy.empty(0, dtype=int)
 
     def update(self, study: optuna.Study, finished: Sequence[FrozenTrial]) -> None:
-        """Hold these trials, which are those of the last time and a few more."""
+        """Update to these trials, which usually are the previous ones and a few more."""
         new = [trial for trial in finished if self._known.get(trial._trial_id) is not trial]
-        if len(self._known) + len(new) != len(finished):  # one was changed, or taken up again
+        if len(self._known) + len(new) != len(finished):  # one was changed or retried
             self._clear()
             new = list(finished)
         if not new:
@@ -71,14 +70,14 @@ class Columns:
             self._spaces[names] = min(first, trial, key=lambda trial: trial.number)
 
     def groups(self) -> _SearchSpaceGroup:
-        """The params that come and go together, as Optuna finds them trial by trial."""
+        """The groups of params that are active together, as Optuna finds them."""
         group = _SearchSpaceGroup()
         for trial in sorted(self._spaces.values(), key=lambda trial: trial.number):
             group.add_distributions(trial.distributions)
         return group
 
     def split(self) -> NDArray[numpy.bool_]:
-        """Which of the trials are the good ones."""
+        """A mask of the trials that TPE counts as good."""
         is_below = numpy.zeros(len(self._ranked), dtype=bool)
         is_below[self._ranked[: default_gamma(len(self._ranked))]] = True
         return is_below
@@ -86,7 +85,7 @@ class Columns:
     def observed(
         self, names: Sequence[str], chosen: NDArray[numpy.bool_], running: Sequence[FrozenTrial]
     ) -> dict[str, Floats]:
-        """What chosen and running trials have of some params, those that have all, by number."""
+        """Columns of some params over the chosen and running trials that have all of them."""
         finished = numpy.stack([self._values[name] for name in names])
         is_whole = chosen & ~numpy.isnan(finished).any(axis=0)
         others = [trial for trial in running if trial.params.keys() >= set(names)]
@@ -97,10 +96,10 @@ class Columns:
 
 
 class ColumnsTpeSampler(TPESampler):
-    """Optuna's sampler for one trial, over columns."""
+    """Optuna's TPE sampler for one trial, on columns."""
 
     def __init__(self, columns: Columns, seed: int, n_startup_trials: int) -> None:
-        """Draw by `seed`; at random while fewer trials than that are finished."""
+        """Seed the sampler; it draws at random before `n_startup_trials` are finished."""
         super().__init__(
             seed=seed,
             n_startup_trials=n_startup_trials,
@@ -115,7 +114,7 @@ class ColumnsTpeSampler(TPESampler):
     def infer_relative_search_space(
         self, study: optuna.Study, trial: FrozenTrial
     ) -> dict[str, BaseDistribution]:
-        """The params that finished trials have."""
+        """The params of finished trials."""
         finished = study._get_trials(deepcopy=False, states=FINISHED, use_cache=True)
         self._columns.update(study, finished)
         self._search_space_group = self._columns.groups()
@@ -150,7 +149,7 @@ class ColumnsTpeSampler(TPESampler):
 
 
 def _own(study: optuna.Study, trial: FrozenTrial) -> tuple[float, ...]:
-    """A trial's number, and its place in the ranking."""
+    """A trial's number and its columns of `RANK`."""
     if trial.state == TrialState.PRUNED:
         return (trial.number, 1.0, *_get_pruned_trial_score(trial, study))
     value = trial.values[0]
@@ -158,7 +157,7 @@ def _own(study: optuna.Study, trial: FrozenTrial) -> tuple[float, ...]:
 
 
 def _internal(trial: FrozenTrial, name: str) -> float:
-    """A param as Optuna computes with it; not a number where the trial lacks it."""
+    """A param in Optuna's internal representation; NaN if the trial lacks it."""
     if name not in trial.params:
         return math.nan
     return float(trial.distributions[name].to_internal_repr(trial.params[name]))

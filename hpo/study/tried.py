@@ -1,8 +1,7 @@
-"""Which points of a finite search space a study's trials have, whatever became of them.
+"""The points of a finite search space that a study's trials have, in any state.
 
-A point is tried once: one that failed too is not drawn again, for what fails once mostly fails
-again, and `hpo retry` is there for the rest. What is kept grows with the trials that end: a look
-costs what is new.
+Each point is tried once. A point that failed is not drawn again, because it would probably fail
+again; `hpo retry` runs it again by hand. A refresh costs only as much as is new.
 """
 
 import random
@@ -10,24 +9,24 @@ from bisect import bisect_right
 from collections.abc import Collection
 
 from optuna.trial import FrozenTrial
-from sqlalchemy.engine import Connection
 
 from hpo.config.points import Points
 from hpo.config.space import Params, SearchSpace
+from hpo.storage.engine import Connection
 from hpo.storage.ledger import FIXED_PARAMS
 from hpo.storage.reader import StudyReader
 from hpo.storage.snapshot import Snapshot
 
 
 class TriedPoints:
-    """The points that trials of a study have, as of the last look.
+    """The points that trials of a study have, as of the last refresh.
 
     Attributes:
-        points: of the study's space.
+        points: all points of the study's space.
     """
 
     def __init__(self, points: Points, reader: StudyReader, study_id: int) -> None:
-        """Look at nothing yet."""
+        """Start empty."""
         self.points = points
         self._reader = reader
         self._study_id = study_id
@@ -39,40 +38,40 @@ class TriedPoints:
 
     @classmethod
     def of(cls, space: SearchSpace, reader: StudyReader, study_id: int) -> "TriedPoints | None":
-        """Those of a study; None where its space is not finite."""
+        """The tried points of a study; None if its space is infinite."""
         points = Points.of(space)
         return None if points is None else cls(points, reader, study_id)
 
     def __contains__(self, number: int | None) -> bool:
-        """Whether a trial has the point of that number."""
+        """Whether a trial has the point with this number."""
         return number in self._ended or number in self._open
 
     @property
     def n_left(self) -> int:
-        """Points for which there is no trial, drawn or yet to be."""
+        """Number of points that are left for new trials."""
         n_tried = len(self._ended) + len(self._open - self._ended)
         return max(0, self.points.n - n_tried - self._n_undrawn)
 
     def n_more(self, connection: Connection, n_trials: int, n: int) -> int:
-        """How many of `n` further trials find a point of their own, beside those there are."""
+        """How many of `n` new trials, after `n_trials` existing ones, get an untried point."""
         if n_trials + n <= self.points.n:
             return n
         self.refresh(connection)
         return min(n, self.n_left)
 
     def refresh(self, connection: Connection | None = None) -> None:
-        """Take notice of the trials as a transaction sees them, or as the reader does."""
+        """Read the trials within a transaction or, without one, through the reader."""
         if connection is None:
             self._update(self._reader.snapshot(self._study_id))
         else:
             self._update(self._reader.snapshot_within(self._study_id, connection))
 
     def pick(self, seed: int, taken: Collection[int]) -> Params | None:
-        """One of the points that no trial has, at random; None where there is none.
+        """A random point that no trial has; None if there is none.
 
         Args:
-            seed: decides which.
-            taken: further points that are not to be picked.
+            seed: seed of the choice.
+            taken: further points to exclude.
         """
         tried = sorted({*self._ended, *self._open, *taken})
         n_left = self.points.n - len(tried)
@@ -83,7 +82,7 @@ class TriedPoints:
         return self.points.params(rank + n_before)
 
     def _update(self, snapshot: Snapshot) -> None:
-        if snapshot.ended is not self._log:  # all were read anew
+        if snapshot.ended is not self._log:  # all trials were read again
             self._log, self._n_read = snapshot.ended, 0
             self._ended.clear()
         new = map(self._number, self._log[self._n_read :])

@@ -4,8 +4,6 @@ SGD, Adam, AdamW and RMSprop have PyTorch's semantics and default constants. Wei
 on weights, not on biases. L1 adds its subgradient after clipping, as the L2 term does.
 """
 
-from typing import Protocol
-
 import torch
 from torch.optim.adam import adam
 from torch.optim.sgd import sgd
@@ -19,21 +17,12 @@ EPS = 1e-8
 FADED = 2.0**20  # 0.99**FADED is 0
 
 
-class UpdateRule(Protocol):
-    """An update rule without weight decay.
+class Sgd:
+    """Gradient descent with momentum.
 
     Attributes:
-        memory: the rule's state, by name.
+        memory: its state, by name.
     """
-
-    memory: dict[str, torch.Tensor]
-
-    def update(self, values: torch.Tensor, gradients: torch.Tensor) -> None:
-        """Change `values` in place; both are (n,)."""
-
-
-class Sgd:
-    """Gradient descent with momentum."""
 
     def __init__(self, config: OptimizerConfig, values: torch.Tensor) -> None:
         """Start with a velocity of 0."""
@@ -63,6 +52,9 @@ class Adam:
     AdamW differs in its weight decay only. RMSprop is Adam without a mean of gradients and without
     bias correction: its step counter starts so high that the correction is 1. PyTorch has no fused
     RMSprop.
+
+    Attributes:
+        memory: its state, by name.
     """
 
     def __init__(self, config: OptimizerConfig, values: torch.Tensor) -> None:
@@ -135,7 +127,7 @@ class Optimizer:
         self._parameters = parameters
         self._config = config
         self._clip = gradient_clip
-        self._rule: UpdateRule = RULES[config.name](config, parameters.values)
+        self._rule = RULES[config.name](config, parameters.values)
         self._weights = parameters.values[: parameters.n_weights]
         self._weight_gradients = parameters.gradients[: parameters.n_weights]
 

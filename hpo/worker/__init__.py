@@ -1,4 +1,4 @@
-"""The worker: takes trials from studies, trains them on its device, reports and tells.
+"""Worker: claims trials of studies, trains them on its device, reports and tells them.
 
 Does not know: Optuna, SQL, exports, how it was launched.
 """

@@ -1,13 +1,13 @@
-"""Checkpoints of trials in the artifact store: their file, and which of them to go on from.
+"""Checkpoints of trials in the artifact store: file format, saving, and finding the latest.
 
-The file is safetensors with the counters and measurements in its header, as JSON text; nothing in
-it can run code. Its name holds the step and the beginning of its digest, so that whoever finds it
-can tell without a database how far it goes and whether it is whole:
+A checkpoint is a safetensors file whose header holds the counters and measurements as JSON text;
+loading it runs no code. Its name holds the step and the beginning of its digest. They tell, without
+a database, how far the run had come and whether the file is intact:
 
     studies/<uuid>/trial-00017/checkpoints/000000004200-<32 hex digits>.safetensors
 
 A trial has one checkpoint, and two while a newer one is written. A worker that has lost its lease
-may still write one more: it is of the same run, and whoever takes the trial up may go on from it.
+may still write one more. It belongs to the same run, so another worker may resume from it.
 """
 
 import hashlib
@@ -31,18 +31,18 @@ from hpo.training.checkpoint import Checkpoint
 log = logging.getLogger(__name__)
 
 FORMAT = 2
-"""Raise by one when a file written today would be misread by yesterday's code; keep the reader of
-every earlier number, and a file of it under `tests/`. Format 1 lacks the loss of the best epoch."""
+"""Increase by one when older code would misread a file written now. Keep reading every earlier
+format, and keep a file of each under `tests/`. Format 1 lacks the loss of the best epoch."""
 
 HEADER = "checkpoint"
-NAME = re.compile(r"(?P<step>\d{12})-(?P<digest>[0-9a-f]{32})\.safetensors")
-DRAFT_SECONDS = 600.0
-"""After so long without a write, the draft of a checkpoint is taken for a killed worker's."""
+_NAME = re.compile(r"(?P<step>\d{12})-(?P<digest>[0-9a-f]{32})\.safetensors")
+_DRAFT_SECONDS = 600.0
+"""A draft that was not written to for this long was left by a killed worker."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Header:
-    """What a file holds besides tensors; `best_loss` is None where it is unknown."""
+    """What a file holds besides tensors; `best_loss` is None if unknown."""
 
     format: int
     measurements: tuple[Measurement, ...]
@@ -55,7 +55,7 @@ class _Header:
 
 
 def to_bytes(checkpoint: Checkpoint) -> bytes:
-    """The file's content."""
+    """Encode a checkpoint as a file's content."""
     fields = {key: value for key, value in vars(checkpoint).items() if key != "tensors"}
     fields["best_loss"] = checkpoint.best_loss if math.isfinite(checkpoint.best_loss) else None
     header = json.dumps(asdict(_Header(format=FORMAT, **fields)))
@@ -63,14 +63,14 @@ def to_bytes(checkpoint: Checkpoint) -> bytes:
 
 
 def from_bytes(content: bytes, where: str) -> Checkpoint:
-    """Read what `to_bytes` wrote.
+    """Decode what `to_bytes` encoded.
 
     Args:
         content: of a file.
-        where: the file's name, which opens a complaint.
+        where: name of the file, for error messages.
 
     Raises:
-        ArtifactError: it is no checkpoint of ours, or of a newer format.
+        ArtifactError: the file is not a checkpoint, or its format is newer.
     """
     try:
         tensors = safetensors.torch.load(content)
@@ -95,44 +95,44 @@ def from_bytes(content: bytes, where: str) -> Checkpoint:
 
 
 def save(store: ArtifactStore, study_uuid: str, number: int, checkpoint: Checkpoint) -> str:
-    """Write a trial's checkpoint, durable before its older ones are removed.
+    """Write a trial's checkpoint durably, then remove its older ones.
 
     Returns:
         Its path in the store.
 
     Raises:
-        ArtifactError: it could not be written; the older ones are still there.
+        ArtifactError: it could not be written; the older ones still exist.
     """
     folder, content = checkpoints_path(study_uuid, number), to_bytes(checkpoint)
     digest = hashlib.sha256(content).hexdigest()[:32]
     path = f"{folder}/{checkpoint.n_steps:012d}-{digest}.safetensors"
     store.put(path, content)
     try:
-        for old in [*_older(store, path), *store.drafts(folder, DRAFT_SECONDS)]:
+        for old in [*_older(store, path), *store.drafts(folder, _DRAFT_SECONDS)]:
             store.delete(old)
-    except ArtifactError as error:  # the next one will remove them
+    except ArtifactError as error:  # the next save removes them
         log.warning("older checkpoints of trial %d could not be removed: %s", number, error)
     return path
 
 
 def latest(store: ArtifactStore, study_uuid: str, number: int) -> Checkpoint | None:
-    """A trial's checkpoint with the most steps that can be read; None where there is none.
+    """The readable checkpoint of a trial with the most steps, if there is one.
 
-    One that is damaged is passed over with a warning.
+    Damaged checkpoints are skipped with a warning.
 
     Raises:
-        ArtifactError: the store is out of reach.
+        ArtifactError: the store is unavailable.
     """
     folder = checkpoints_path(study_uuid, number)
     failed: set[str] = set()
-    # Listed anew after each failure: a checkpoint vanishes when a newer one has been written.
+    # List again after each failure: a checkpoint vanishes once a newer one is written.
     while paths := [path for path in _checkpoints(store, folder) if path not in failed]:
         try:
             return _read(store, paths[-1])
         except ArtifactError as error:
             failed.add(paths[-1])
             if store.exists(paths[-1]):
-                log.warning("a checkpoint of trial %d is passed over: %s", number, error)
+                log.warning("skipped a checkpoint of trial %d: %s", number, error)
     return None
 
 
@@ -140,18 +140,18 @@ def remove(store: ArtifactStore, study_uuid: str, number: int) -> None:
     """Delete all checkpoints of a trial.
 
     Raises:
-        ArtifactError: they cannot be deleted, or the store is out of reach.
+        ArtifactError: they cannot be deleted, or the store is unavailable.
     """
     store.delete_tree(checkpoints_path(study_uuid, number))
 
 
 def _checkpoints(store: ArtifactStore, folder: str) -> list[str]:
-    """The paths of a trial's checkpoints, by steps."""
-    return [path for path in store.list(folder) if NAME.fullmatch(posixpath.basename(path))]
+    """Paths of a trial's checkpoints, sorted by step."""
+    return [path for path in store.list(folder) if _NAME.fullmatch(posixpath.basename(path))]
 
 
 def _older(store: ArtifactStore, path: str) -> list[str]:
-    """The other checkpoints of the trial that go no further than this one."""
+    """Other checkpoints of the trial with no more steps than this one."""
     folder, name = posixpath.split(path)
     others = [other for other in _checkpoints(store, folder) if other != path]
     return [other for other in others if posixpath.basename(other)[:12] <= name[:12]]

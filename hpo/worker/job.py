@@ -1,31 +1,35 @@
-"""A job: a trial in a worker's hands, and what of it the storage does not know yet."""
+"""Jobs: a worker's trials, what each has still to report, and how each ended."""
 
 import math
 import time
-from collections import deque
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections import defaultdict, deque
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Literal
 
+import torch
+
 from hpo.config.trial import Measurement
 from hpo.files.store import trial_path
-from hpo.study.study import Claim, FinalState, Outcome, Study
+from hpo.models.experiment import Experiment
+from hpo.storage.ledger import FinalState, Outcome
+from hpo.study.study import Claim, Study
 from hpo.training.record import Result
 from hpo.training.trainer import Run
 
-MAX_LINES = 200
-"""Lines of a trial's log that are kept."""
+_MAX_LINES = 200
+"""Lines kept of a trial's log."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Ending:
-    """How a trial ended, to be told.
+    """How a trial ended; not yet told to the study.
 
     Attributes:
-        state: WAITING where there was no place for it, and it goes back to its study.
-        attrs: what else to keep of it; plain JSON.
-        weights: the model's file, to be made durable before the trial is told.
+        state: final state, or WAITING for a trial that found no slot and goes back to its study.
+        attrs: user attributes of the trial; plain JSON.
+        weights: content of the model file, written before the trial is told.
     """
 
     state: FinalState | Literal["WAITING"]
@@ -35,50 +39,52 @@ class Ending:
 
 @dataclass(kw_only=True, eq=False)
 class Job:
-    """A trial in progress, or at its end.
+    """A trial that a worker has claimed.
 
     Attributes:
-        best: the best that it measured, as far as the pruner let it go.
-        reports: measured, and not yet reported.
-        is_placed: whether the trainer took it.
-        result: of a training that came to its end.
-        ending: set when it is known how the trial ends, until it is told.
-        kept_at: `time.monotonic()` of the last checkpoint, or of the start.
-        is_kept: whether there may be a checkpoint of it in the store.
-        n_chances: workers that it may yet cost; without end where it has cost none so far.
-        lines: the end of its log.
+        experiment: the study's table.
+        best: best measurement that the pruner accepted.
+        reports: measurements that are not yet reported.
+        is_admitted: whether the trainer accepted it.
+        result: of a training that has finished.
+        ending: set once it is known how the trial ends.
+        saved_at: `time.monotonic()` of the last checkpoint, or of the start.
+        has_checkpoint: whether the store may hold a checkpoint of it.
+        n_attempts_left: workers that the trial may still cost; infinite if it has cost none.
+        lines: the last lines of its log.
     """
 
     claim: Claim
     study: Study
+    experiment: Experiment
     run: Run
     best: Measurement | None = None
     reports: list[Measurement] = field(default_factory=list)
-    is_placed: bool = False
+    is_admitted: bool = False
     result: Result | None = None
     ending: Ending | None = None
-    kept_at: float = field(default_factory=time.monotonic)
-    is_kept: bool = False
-    n_chances: float = math.inf
-    lines: deque[str] = field(default_factory=lambda: deque(maxlen=MAX_LINES))
+    saved_at: float = field(default_factory=time.monotonic)
+    has_checkpoint: bool = False
+    n_attempts_left: float = math.inf
+    lines: deque[str] = field(default_factory=lambda: deque(maxlen=_MAX_LINES))
 
     @property
     def is_over(self) -> bool:
-        """Whether there is nothing more to train of it."""
+        """Whether its training has ended."""
         return self.result is not None or self.ending is not None
 
     @property
     def is_training(self) -> bool:
-        """Whether the trainer has it, and it goes on."""
-        return self.is_placed and not self.is_over
+        """Whether the trainer has it and its training goes on."""
+        return self.is_admitted and not self.is_over
 
     @property
     def is_refused(self) -> bool:
-        """Whether there was no place for it, and it goes back to its study."""
+        """Whether it found no slot and goes back to its study."""
         return self.ending is not None and self.ending.state == "WAITING"
 
-    def note(self, measurements: Sequence[Measurement]) -> None:
-        """Remember the best of these and of those before."""
+    def update_best(self, measurements: Sequence[Measurement]) -> None:
+        """Update `best` from further measurements."""
         sign = self.study.definition.direction.sign
         seen = [*([self.best] if self.best else []), *measurements]
         self.best = min(seen, key=lambda each: sign * each.value, default=None)
@@ -88,7 +94,7 @@ class Job:
         self.lines.append(f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} {line}")
 
     def outcome(self, attrs: Mapping[str, Any]) -> Outcome:
-        """What to tell of its end, with further attributes."""
+        """What to tell the study, with additional user attributes."""
         assert self.ending is not None
         assert self.ending.state != "WAITING"
         is_failed = self.ending.state == "FAIL"
@@ -97,5 +103,42 @@ class Job:
         return Outcome(state=self.ending.state, value=value, user_attrs=attrs)
 
     def path(self, name: str) -> str:
-        """Where this attempt keeps a file in the artifact store."""
+        """Path of a file of this attempt in the artifact store."""
         return trial_path(self.study.uuid, self.claim.number, self.claim.attempt, name)
+
+    def complete(
+        self, result: Result, device: torch.device, n_slots: int, *, is_early: bool = False
+    ) -> None:
+        """End the trial with its weights and a configuration that reproduces them.
+
+        Args:
+            result: of its training.
+            device: on which it was trained.
+            n_slots: of its worker.
+            is_early: the study's time is up. The configuration gets the epochs trained so far.
+        """
+        config, training, note = self.run.config, self.run.config.training, {}
+        if is_early:
+            text = f"time was up after epoch {result.n_epochs} of {training.max_epochs}"
+            note = {"reason": f"{text}: the best of them counts"}
+            config = replace(config, training=replace(training, max_epochs=result.n_epochs))
+        model = self.experiment.model(config, result, device)
+        environment = {**asdict(model.environment), "slots": n_slots}
+        attrs = {**_effort(result), **environment, "metrics": result.metrics, **note}
+        self.ending = Ending(state="COMPLETE", attrs=attrs, weights=model.to_bytes())
+
+    def diverge(self, result: Result) -> None:
+        """End a trial whose weights or outputs are no longer finite."""
+        self.ending = Ending(state="PRUNED", attrs={**_effort(result), "reason": result.reason})
+
+
+def _effort(result: Result) -> dict[str, Any]:
+    return {"n_epochs": result.n_epochs, "n_steps": result.n_steps, "seconds": result.seconds}
+
+
+def by_study(jobs: Iterable[Job]) -> dict[Study, list[Job]]:
+    """Group jobs by their study."""
+    groups = defaultdict[Study, list[Job]](list)
+    for job in jobs:
+        groups[job.study].append(job)
+    return groups

@@ -1,64 +1,63 @@
-"""The worker's loop: claim, train, report, save, tell.
+"""Worker loop: claim, train, report, save, tell.
 
-One loop whether the trainer holds one trial or many: hand what happened to the outbox, claim trials
-for free slots, let the trainer advance a slice. With many slots the first two go on in a thread
-beside the slice. What this thread and the training touch has nothing in common: the jobs are the
-thread's while a slice lasts, the trainer is the training's.
+The loop is the same for a trainer with one slot and with many: send what happened, claim trials for
+free slots, train for a slice. With many slots, sending and claiming run in a second thread beside
+the slice. The two threads share no state: during a slice the jobs belong to the second thread and
+the trainer belongs to the first.
 
-Now and then a checkpoint of each trial goes to the artifact store, and whoever takes the trial up
-again goes on from there. A signal is looked for between slices; trials in progress are then kept
-and go back to their study. A trial for which the trainer has no memory beside the others goes back
-as well, and the worker makes do with fewer slots.
+A checkpoint of each trial is written to the artifact store at an interval, and whoever takes up the
+trial resumes from it. Signals are handled between slices: running trials are checkpointed and go
+back to their study. A trial that finds no memory beside the others also goes back, and the worker
+continues with fewer slots.
 """
 
 import logging
 import math
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
-from hpo.config.errors import HpoError, StudyNotFoundError
+from hpo.config.errors import ArtifactError, HpoError, StorageUnavailableError, StudyNotFoundError
 from hpo.files.store import ArtifactStore
-from hpo.study.steering import Orders, read_orders
-from hpo.study.study import RELEASED, Study, WorkerId
+from hpo.models.experiment import Experiment
+from hpo.storage.leases import WorkerId
+from hpo.storage.ledger import RELEASED
+from hpo.study.orders import Orders, read_orders
+from hpo.study.study import Study
 from hpo.training.checkpoint import Checkpoint
-from hpo.training.record import Result
 from hpo.training.trainer import Event, Failed, Finished, Progress, Trainer, Unplaced
-from hpo.worker.claims import Claims, Shares, all_of_the_first
-from hpo.worker.endings import completed, diverged
+from hpo.worker.claims import Claimer, Shares, first_study_first
 from hpo.worker.heartbeat import Heartbeat
-from hpo.worker.job import Ending, Job
-from hpo.worker.outbox import MAX_WRITERS, Outbox, by_study
-from hpo.worker.pace import rest
-from hpo.worker.places import Places, n_training
+from hpo.worker.job import Ending, Job, by_study
+from hpo.worker.outage import Outage
+from hpo.worker.outbox import MAX_WRITERS, Outbox, pause_after
 from hpo.worker.quota import Quota
-from hpo.worker.stopwatch import Stopwatch
-from hpo.worker.tables import Tables
+from hpo.worker.slots import Slots, n_training
 
 log = logging.getLogger(__name__)
 
 SLICE_SECONDS = 0.5
 POLL_SECONDS = 1.0
 ORDERS_SECONDS = 2.0
-"""How often a worker looks what it is to do with its trials: by their studies' time, by hand."""
-STUDIES_SECONDS = 5.0
-"""How often a busy worker looks which studies there are."""
+"""How often a worker reads the orders for its trials: end of the study's time, manual pruning."""
+_STUDIES_SECONDS = 5.0
+"""How often a busy worker updates its list of studies."""
 MAX_FAILURES = 5
-"""Failed trials in a row, without a success between them, after which a worker gives up."""
+"""A worker gives up after this many failed trials in a row."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Timing:
-    """How patient a worker is, in seconds.
+    """Time limits of a worker, in seconds.
 
     Attributes:
-        lease: silence after which its trials are taken from it.
+        lease: silence after which a worker loses its trials.
         checkpoint: time between two checkpoints of a trial.
-        outage: how long storage or artifact store may be away.
+        outage: how long the storage or the artifact store may be away.
         hang: how long a slice may take before the process is killed.
     """
 
@@ -68,74 +67,67 @@ class Timing:
     hang: float = 600.0
 
 
+@dataclass(kw_only=True, eq=False)
 class Worker:
-    """Works for some studies until they are finished, or until it is told to stop."""
+    """Works for some studies until they are finished, or until it is stopped.
 
-    def __init__(
-        self,
-        *,
-        studies: Callable[[], Sequence[Study]],
-        store: ArtifactStore,
-        trainer: Trainer,
-        identity: WorkerId,
-        quota: Quota,
-        timing: Timing,
-        slots: int = 1,
-        deadline: float = math.inf,
-        until_finished: bool = True,
-        shares: Shares = all_of_the_first,
-    ) -> None:
-        """Gather what a worker needs.
+    Attributes:
+        studies: the studies to work for, in the order to claim trials; called repeatedly.
+        store: holds tables, weights and checkpoints.
+        trainer: the engine, on its device.
+        identity: how the storage lists this worker.
+        quota: how many trials may be claimed.
+        timing: time limits.
+        slots: trials in training at once; the trainer has as many slots.
+        deadline: `time.monotonic()` at which to stop.
+        until_finished: end when every study is finished, instead of waiting for new ones.
+        shares: how many trials to ask each study for.
+        experiments: tables that this process has already read, by the study's UUID.
+    """
 
-        Args:
-            studies: those to work for, in the order to look for trials; asked again when idle.
-            store: where tables are read, weights and checkpoints are written.
-            trainer: the engine, on its device.
-            identity: what the storage shows of this worker.
-            quota: how many trials may be claimed.
-            timing: how patient it is.
-            slots: trials to have in training at once; the trainer has room for so many.
-            deadline: `time.monotonic()` at which to hand everything back.
-            until_finished: end when every study is finished, rather than wait for new ones.
-            shares: how many trials to ask which study for.
-        """
-        self._studies = studies
-        self._store = store
-        self._trainer = trainer
-        self._quota = quota
-        self._timing = timing
-        self._places = Places(trainer, slots)
-        self._deadline = deadline
-        self._until_finished = until_finished
-        self._heartbeat = Heartbeat(timing.lease, timing.hang)
+    studies: Callable[[], Sequence[Study]]
+    store: ArtifactStore
+    trainer: Trainer
+    identity: WorkerId
+    quota: Quota
+    timing: Timing
+    slots: int = 1
+    deadline: float = math.inf
+    until_finished: bool = True
+    shares: Shares = first_study_first
+    experiments: Mapping[str, Experiment] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Create the worker's parts."""
         self._jobs: dict[int, Job] = {}
-        self._tables = Tables(store)
         self._n_failures = 0
         self._known: Sequence[Study] = ()
-        self._next_fill = self._next_look = self._next_studies = 0.0
-        self.stopwatch = Stopwatch()
-        self._outbox = Outbox(store, timing.outage, self.stopwatch)
-        self._claims = Claims(
-            identity=identity,
-            lease=timing.lease,
-            quota=quota,
+        self._next_claim = self._next_orders = self._next_studies = 0.0
+        self._slots = Slots(self.trainer, self.slots)
+        self._heartbeat = Heartbeat(self.timing.lease, self.timing.hang)
+        self._storage_outage = Outage(StorageUnavailableError, patience=self.timing.outage)
+        self._store_outage = Outage(ArtifactError, patience=self.timing.outage)
+        self._outbox = Outbox(self.store, self._storage_outage, self._store_outage)
+        self._claimer = Claimer(
+            identity=self.identity,
+            lease=self.timing.lease,
+            quota=self.quota,
             heartbeat=self._heartbeat,
-            store=store,
-            tables=self._tables,
-            store_outage=self._outbox.store_outage,
-            stopwatch=self.stopwatch,
-            shares=shares,
+            store=self.store,
+            store_outage=self._store_outage,
+            shares=self.shares,
+            experiments=dict(self.experiments),
         )
 
     def work(self, stop: threading.Event) -> bool:
-        """Run until there is nothing left to do, or `stop` is set.
+        """Work until there is nothing left to do, or `stop` is set.
 
         Returns:
-            Whether the work ended by itself; False when a stop gave trials back.
+            False if the worker was stopped and gave trials back.
 
         Raises:
-            HpoError: it cannot go on; its trials were kept and given back first.
-            Exception: training crashed; the trial was given back as one that cost a worker.
+            HpoError: the worker cannot go on. Its trials were checkpointed and given back.
+            Exception: training crashed. The trials were given back and each lost an attempt.
         """
         with self._heartbeat:
             try:
@@ -150,83 +142,78 @@ class Worker:
         return is_done
 
     def _work(self, stop: threading.Event) -> bool:
-        with ThreadPoolExecutor(1, "storage") as beside:
-            while not stop.is_set() and time.monotonic() < self._deadline:
-                if self._places.n > 1 and n_training(self._jobs.values()):
-                    self._talk_and_train(beside)
+        with ThreadPoolExecutor(1, "storage") as executor:
+            while not stop.is_set() and time.monotonic() < self.deadline:
+                if self._slots.n > 1 and n_training(self._jobs.values()):
+                    self._sync_while_training(executor)
                 else:
-                    began = time.monotonic()
-                    self._talk()
-                    self._settle()
+                    start = time.monotonic()
+                    self._sync()
+                    self._assign_slots()
                     if not self._jobs:
                         if self._is_done():
                             return True
-                        stop.wait(max(POLL_SECONDS, rest(time.monotonic() - began)))
+                        stop.wait(max(POLL_SECONDS, pause_after(time.monotonic() - start)))
                         continue
-                    self._note_all(events := self._train())
+                    self._handle(events := self._train())
                     if not events and not n_training(self._jobs.values()):
-                        stop.wait(POLL_SECONDS)  # all there is to do is to deliver
-                self._keep_due()
-                self._take_orders()
+                        stop.wait(POLL_SECONDS)  # only deliveries are left
+                self._save_due_checkpoints()
+                self._follow_orders()
         return not (stop.is_set() or self._jobs)
 
-    def _talk_and_train(self, beside: ThreadPoolExecutor) -> None:
-        """Train for a slice, and meanwhile talk of what happened in the last one."""
-        talk = beside.submit(self._talk)
+    def _sync_while_training(self, executor: ThreadPoolExecutor) -> None:
+        """Train for a slice, and meanwhile send what happened in the previous one."""
+        sync = executor.submit(self._sync)
         try:
             events = self._train()
         finally:
-            with self.stopwatch("wait"):
-                wait([talk])
-        self._note_all(events)
-        talk.result()
-        self._settle()
+            wait([sync])
+        self._handle(events)
+        sync.result()
+        self._assign_slots()
 
-    def _talk(self) -> None:
-        """Tell the studies what they do not know yet, and ask for more; without the trainer."""
+    def _sync(self) -> None:
+        """Send reports and endings, and claim trials. Does not touch the trainer."""
         self._deliver()
-        self._give_back_idle()
-        self._fill()
+        self._release_idle()
+        self._claim()
 
-    def _settle(self) -> None:
-        if not self._places.settle(self._jobs.values()):
-            self._next_fill = time.monotonic() + POLL_SECONDS
+    def _assign_slots(self) -> None:
+        if not self._slots.assign(self._jobs.values()):
+            self._next_claim = time.monotonic() + POLL_SECONDS
 
-    def _fill(self) -> None:
-        """Claim trials for free slots; after a look that found too few, not for a while."""
-        n_wanted = self._places.n_wanted(self._jobs.values())
-        is_due = not self._jobs or time.monotonic() >= self._next_fill
-        outage = self._outbox.storage_outage
-        if not (n_wanted and is_due and outage.is_due and self._outbox.store_outage.is_due):
+    def _claim(self) -> None:
+        """Claim trials for free slots. If there are too few, wait before the next claim."""
+        n_wanted = self._slots.n_wanted(self._jobs.values())
+        is_due = not self._jobs or time.monotonic() >= self._next_claim
+        is_available = self._storage_outage.is_due and self._store_outage.is_due
+        if not (n_wanted and is_due and is_available):
             return
-        with outage.ridden_out():
-            self._look_for_studies()
-            if self._claims.take(self._known, n_wanted, self._begin) < n_wanted:
-                self._next_fill = time.monotonic() + POLL_SECONDS
+        with self._storage_outage.tolerated():
+            now = time.monotonic()
+            if not self._jobs or now >= self._next_studies:
+                self._known, self._next_studies = self.studies(), now + _STUDIES_SECONDS
+            if self._claimer.claim(self._known, n_wanted, self._start) < n_wanted:
+                self._next_claim = time.monotonic() + POLL_SECONDS
 
-    def _look_for_studies(self) -> None:
-        now = time.monotonic()
-        if not self._jobs or now >= self._next_studies:
-            self._known, self._next_studies = self._studies(), now + STUDIES_SECONDS
-            self._tables.retain({*self._known, *(job.study for job in self._jobs.values())})
-
-    def _begin(self, job: Job, checkpoint: Checkpoint | None) -> None:
+    def _start(self, job: Job, checkpoint: Checkpoint | None) -> None:
         if former := self._jobs.get(job.run.key):  # its lease was lost a moment ago
             self._drop(former)
         self._jobs[job.run.key] = job
-        self._places.take(job, checkpoint)
+        self._slots.enqueue(job, checkpoint)
 
     def _train(self) -> Sequence[Event]:
-        with self.stopwatch("train"), self._heartbeat.watching():
-            return self._trainer.advance(SLICE_SECONDS)
+        with self._heartbeat.watching():
+            return self.trainer.advance(SLICE_SECONDS)
 
-    def _note_all(self, events: Sequence[Event]) -> None:
-        """Note what happened in a slice; the pruner may have ended a trial meanwhile."""
+    def _handle(self, events: Sequence[Event]) -> None:
+        """Record the events of a slice, except for trials that the pruner ended meanwhile."""
         for event in events:
             if (job := self._jobs.get(event.key)) and job.is_training:
-                self._note(job, event)
+                self._handle_event(job, event)
 
-    def _note(self, job: Job, event: Event) -> None:
+    def _handle_event(self, job: Job, event: Event) -> None:
         match event:
             case Progress():
                 job.reports += event.measurements
@@ -235,150 +222,147 @@ class Worker:
             case Failed():
                 job.ending = Ending(state="FAIL", attrs={"reason": event.reason})
             case Finished() if event.result.status == "diverged":
-                job.ending = diverged(event.result)
+                job.diverge(event.result)
             case Finished():
                 job.result = event.result
             case Unplaced():
                 job.ending = Ending(state="WAITING")
-                outcome = self._places.shrink(job)
-                log.warning("no memory for trial %d: %s", job.claim.number, outcome)
-
-    def _completed(self, job: Job, result: Result, *, is_early: bool = False) -> Ending:
-        experiment, config = self._tables[job.study], job.run.config
-        with self.stopwatch("save"):
-            device, n_slots = self._trainer.device, self._places.n
-            return completed(experiment, config, result, device, n_slots, is_early=is_early)
+                limit = self._slots.shrink(job)
+                log.warning("not enough memory for trial %d: %s", job.claim.number, limit)
 
     def _deliver(self, *, at_once: bool = False) -> None:
-        """Send what the storage does not know yet, and drop what is over."""
+        """Send what the storage does not have yet, and drop jobs that are over."""
         for job in self._jobs.values():
             if job.result is not None and job.ending is None:
                 result, job.result = job.result, None
-                job.ending = self._completed(job, result)
+                job.complete(result, self.trainer.device, self._slots.n)
         lost = self._heartbeat.lost()
         for job in list(self._jobs.values()):
-            # One that has ended is told all the same: it may be our own word that ended its lease.
+            # A job that has ended is told anyway: telling it may be what ended its lease.
             if job.claim.token in lost and job.ending is None:
-                self._let_go(job)
+                self._drop_lost(job)
         for job in self._outbox.deliver(self._jobs.values(), at_once=at_once):
             self._drop(job)
             if job.ending is not None and not job.is_refused:
                 self._count_failures(job.ending)
 
     def _drop(self, job: Job) -> None:
-        self._places.leave(job)
+        self._slots.free(job)
         self._heartbeat.drop(job.claim)
-        if not job.is_placed:
-            self._quota.give_back()
+        if not job.is_admitted:
+            self.quota.give_back()
         del self._jobs[job.run.key]
+
+    def _drop_lost(self, job: Job) -> None:
+        """Drop a trial that is no longer this worker's."""
+        self._drop(job)
+        self._outbox.explain_loss(job)
 
     def _count_failures(self, ending: Ending) -> None:
         self._n_failures = self._n_failures + 1 if ending.state == "FAIL" else 0
         if self._n_failures >= MAX_FAILURES:
             reason = ending.attrs["reason"]
-            raise HpoError(f"{MAX_FAILURES} trials in a row failed, the last one of: {reason}")
+            raise HpoError(f"{MAX_FAILURES} trials in a row failed, the last one with: {reason}")
 
-    def _keep_due(self) -> None:
-        """Write the checkpoints whose time has come."""
-        latest = time.monotonic() - self._timing.checkpoint
-        self._keep([j for j in self._jobs.values() if j.is_training and j.kept_at <= latest])
+    def _save_due_checkpoints(self) -> None:
+        """Write the checkpoints that are due."""
+        latest = time.monotonic() - self.timing.checkpoint
+        jobs = self._jobs.values()
+        self._save_checkpoints([j for j in jobs if j.is_training and j.saved_at <= latest])
 
-    def _keep(self, jobs: Sequence[Job]) -> None:
-        """Write checkpoints of trials; without one, less of a trial survives its worker."""
+    def _save_checkpoints(self, jobs: Sequence[Job]) -> None:
+        """Write checkpoints of trials, in batches to limit memory."""
         for first in range(0, len(jobs), MAX_WRITERS):
             batch = jobs[first : first + MAX_WRITERS]
-            with self.stopwatch("checkpoint"), self._heartbeat.watching():
-                found = {job: self._trainer.checkpoint(job.run.key) for job in batch}
-                self._outbox.keep({job: state for job, state in found.items() if state is not None})
+            with self._heartbeat.watching():
+                found = {job: self.trainer.checkpoint(job.run.key) for job in batch}
+                written = {job: each for job, each in found.items() if each is not None}
+                self._outbox.save_checkpoints(written)
             for job in batch:
-                job.kept_at = time.monotonic()
+                job.saved_at = time.monotonic()
 
-    def _take_orders(self) -> None:
-        """Give back the trials of studies that are not to go on; looked at now and then."""
-        is_due = time.monotonic() >= self._next_look and self._outbox.storage_outage.is_due
+    def _follow_orders(self) -> None:
+        """Read the orders for the trials in progress now and then, and carry them out."""
+        is_due = time.monotonic() >= self._next_orders and self._storage_outage.is_due
         if not (self._jobs and is_due):
             return
-        self._next_look = time.monotonic() + ORDERS_SECONDS
-        with self._outbox.storage_outage.ridden_out(proves=False):
+        self._next_orders = time.monotonic() + ORDERS_SECONDS
+        with self._storage_outage.tolerated(ends=False):
             for study, jobs in by_study(self._jobs.values()).items():
-                own = self._going_on(jobs)
+                own = self._still_training(jobs)
                 with suppress(StudyNotFoundError):  # deleted: the next report finds no lease
-                    self._obey(read_orders(study, [job.claim for job in own]), study, own)
+                    self._carry_out(read_orders(study, [job.claim for job in own]), study, own)
 
-    def _obey(self, orders: Orders, study: Study, jobs: list[Job]) -> None:
-        """Do with a study's trials in progress as somebody ordered."""
+    def _carry_out(self, orders: Orders, study: Study, jobs: list[Job]) -> None:
+        """Carry out the orders for a study's trials."""
         for job in jobs:
             if job.claim in orders.lost:
-                self._let_go(job)
+                self._drop_lost(job)
         if not orders.goes_on:
-            self._deliver(at_once=True)  # the pruner's word on all that the checkpoints will hold
+            self._deliver(at_once=True)  # the pruner judges all that the checkpoints will hold
             if orders.counts_early:
-                self._end_early(self._going_on(jobs))
-            kept = self._going_on(jobs)
-            self._keep(kept)
-            self._give_back(study, kept)
+                self._end_early(self._still_training(jobs))
+            remaining = self._still_training(jobs)
+            self._save_checkpoints(remaining)
+            self._release(study, remaining)
 
     def _end_early(self, jobs: Sequence[Job]) -> None:
-        """Let the best epoch so far count of trials for which there is no more time."""
+        """Complete trials with their best epoch so far: the study's time is up."""
         for job in jobs:
             with self._heartbeat.watching():
-                result = self._trainer.finish(job.run.key)
+                result = self.trainer.finish(job.run.key)
             if result is not None:
-                job.ending = self._completed(job, result, is_early=True)
+                job.complete(result, self.trainer.device, self._slots.n, is_early=True)
         self._deliver(at_once=True)
 
-    def _going_on(self, jobs: Sequence[Job]) -> list[Job]:
-        """Those of some jobs that are still in hand and not over."""
+    def _still_training(self, jobs: Sequence[Job]) -> list[Job]:
+        """The jobs that this worker still has and that are not over."""
         return [job for job in jobs if not job.is_over and self._jobs.get(job.run.key) is job]
 
-    def _give_back_idle(self) -> None:
-        """Return what was claimed ahead and found no place for a while: others may have one."""
-        if idle := self._places.idle():
-            with self._outbox.storage_outage.ridden_out():
+    def _release_idle(self) -> None:
+        """Give back trials that were claimed ahead and found no slot, for others to claim."""
+        if idle := self._slots.idle():
+            with self._storage_outage.tolerated():
                 for study, jobs in by_study(idle).items():
-                    self._give_back(study, jobs)
+                    self._release(study, jobs)
 
-    def _let_go(self, job: Job) -> None:
-        """Drop a trial that is no longer this worker's."""
-        self._drop(job)
-        self._outbox.take_leave(job)
-
-    def _give_back(self, study: Study, jobs: list[Job], how: str = RELEASED) -> None:
-        """Return trials to their study."""
+    def _release(self, study: Study, jobs: list[Job], how: str = RELEASED) -> None:
+        """Give trials back to their study."""
         for job in jobs:
             job.log(f"goes back to the study: {how}")
             self._drop(job)
-        self._outbox.keep_logs(jobs)
+        self._outbox.save_logs(jobs)
         study.release(*(job.claim for job in jobs), how=how)
         for job in jobs:
             log.info("%s: trial %d goes back to the study", study.name, job.claim.number)
 
     def _release_all(self, how: str = RELEASED) -> None:
-        """Keep everything, then give it back; where the storage is away, leases run out.
+        """Save checkpoints, deliver, then give all trials back.
 
-        What is kept comes first: it must not wait for a storage that does not answer.
+        Checkpoints come first: they must not wait for a storage that does not answer. If it is
+        away, the leases expire.
         """
         if how == RELEASED:
-            self._keep([job for job in self._jobs.values() if job.is_training])
-        for last in (partial(self._deliver, at_once=True), partial(self._give_all_back, how)):
+            self._save_checkpoints([job for job in self._jobs.values() if job.is_training])
+        for step in (partial(self._deliver, at_once=True), partial(self._release_jobs, how)):
             try:
-                last()
+                step()
             except HpoError as error:
                 log.warning("%s", error)
-            except Exception:  # whatever it is, the trials are to go back
+            except Exception:  # the trials must go back in any case
                 log.exception("while giving trials back")
 
-    def _give_all_back(self, how: str) -> None:
+    def _release_jobs(self, how: str) -> None:
         for study, jobs in by_study(self._jobs.values()).items():
-            self._give_back(study, [job for job in jobs if job.is_placed], how)
-            self._give_back(study, [job for job in jobs if not job.is_placed])
+            self._release(study, [job for job in jobs if job.is_admitted], how)
+            self._release(study, [job for job in jobs if not job.is_admitted])
 
     def _is_done(self) -> bool:
-        if self._quota.is_spent():
+        if self.quota.is_spent():
             return True
-        if self._until_finished and self._outbox.storage_outage.is_due:
-            with self._outbox.storage_outage.ridden_out(proves=False):
-                return all(_is_finished(study) for study in self._studies())
+        if self.until_finished and self._storage_outage.is_due:
+            with self._storage_outage.tolerated(ends=False):
+                return all(_is_finished(study) for study in self.studies())
         return False
 
 

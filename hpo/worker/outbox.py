@@ -1,165 +1,194 @@
-"""The outbox: what trials measured and how they ended, until the storage has it.
+"""Outbox: sends measurements and final states of trials to the storage, files to the store.
 
-Reports go in one transaction for all the trials of a study, and endings follow in another, each
-with its weights durable before it is told. Reports of trials that go on keep a pace; one that has
-ended is told at once, for its place is wanted. When the storage or the artifact store is out of
-reach, everything stays with its job and is delivered later: pruning is judged epoch by epoch, so
-that a late report ends a trial where a timely one would have.
+All reports of a study go in one transaction and its endings in another; the weights of a trial are
+durable before it is told. Reports of running trials are throttled. A trial that has ended is told
+at once, to free its slot. While the storage or the artifact store is away, everything stays with
+its job and is delivered later. Pruning is judged epoch by epoch, so that a late report ends a trial
+at the same epoch as a timely one.
 """
 
 import logging
 import math
-from collections.abc import Collection, Iterable, Mapping, Sequence
+import time
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext, suppress
+from contextlib import contextmanager, nullcontext, suppress
 
-from hpo.config.errors import ArtifactError, StorageUnavailableError
+from hpo.config.errors import ArtifactError
 from hpo.config.trial import Measurement
 from hpo.files.store import LOG, ArtifactStore, trial_path
-from hpo.study.steering import was_pruned
-from hpo.study.study import Claim, Outcome, Study
+from hpo.storage.ledger import Outcome
+from hpo.study.orders import was_pruned
+from hpo.study.study import Claim, Study
 from hpo.training.checkpoint import Checkpoint
 from hpo.worker.checkpoints import remove, save
-from hpo.worker.job import Ending, Job
+from hpo.worker.job import Ending, Job, by_study
 from hpo.worker.outage import Outage
-from hpo.worker.pace import Pace
-from hpo.worker.stopwatch import Stopwatch
 
 log = logging.getLogger(__name__)
 
-WEIGHTS = "model.safetensors"
 MAX_WRITERS = 8
-"""Files that are written at once: each waits for its disk or its object store most of the time."""
+"""Files written at once: each mostly waits for its disk or its object store."""
+MAX_PAUSE_SECONDS = 5.0
+_PAUSE_FACTOR = 20.0
+"""Wait at least this many times the duration of the last send."""
+_WEIGHTS = "model.safetensors"
+
+
+class Throttle:
+    """Limits how often reports are sent.
+
+    With many small trials at once an epoch takes milliseconds, and sending each report would cost
+    more time than it saves. The pause after a send keeps sending at a few percent of the time. It
+    is short, because a trial goes on training until the pruner's verdict arrives. The pace of
+    reports does not change what the pruner decides.
+    """
+
+    def __init__(self) -> None:
+        """The first send is due at once."""
+        self._next = 0.0
+
+    @property
+    def is_due(self) -> bool:
+        """Whether to send now."""
+        return time.monotonic() >= self._next
+
+    @contextmanager
+    def timed(self) -> Iterator[None]:
+        """Time a send; its duration decides when the next one is due."""
+        start = time.monotonic()
+        yield
+        end = time.monotonic()
+        self._next = end + pause_after(end - start)
+
+
+def pause_after(seconds: float) -> float:
+    """How long to leave the storage alone after a call that took `seconds`."""
+    return min(_PAUSE_FACTOR * seconds, MAX_PAUSE_SECONDS)
 
 
 class Outbox:
-    """Delivers what a worker's jobs have to say."""
+    """Delivers what a worker's jobs have to report."""
 
-    def __init__(self, store: ArtifactStore, patience: float, stopwatch: Stopwatch) -> None:
-        """Write to `store`; ride out outages of `patience` seconds."""
+    def __init__(self, store: ArtifactStore, storage_outage: Outage, store_outage: Outage) -> None:
+        """Write files to `store`, and tolerate the outages of storage and store."""
         self._store = store
-        self._stopwatch = stopwatch
-        self._pace = Pace()
-        self.storage_outage = Outage(StorageUnavailableError, patience=patience)
-        self.store_outage = Outage(ArtifactError, patience=patience)
+        self._throttle = Throttle()
+        self._storage_outage = storage_outage
+        self._store_outage = store_outage
 
     def deliver(self, jobs: Collection[Job], *, at_once: bool = False) -> list[Job]:
-        """Send what there is to send, as far as storage and store are in reach.
+        """Send what is to be sent, as far as storage and store are available.
 
-        A job that the pruner ended has its `ending` set.
+        A job that the pruner ended gets its `ending`.
 
         Args:
-            jobs: those in hand.
-            at_once: all of it, even if the last try failed a moment ago.
+            jobs: all jobs of the worker.
+            at_once: ignore the throttle and the backoff of an outage.
 
         Returns:
-            Jobs that are over: told, given back, or another worker's now.
+            Jobs that are over: told, given back, or lost to another worker.
 
         Raises:
             StorageUnavailableError: the storage has been away for longer than patience allows.
             ArtifactError: likewise the artifact store.
         """
         over: list[Job] = []
-        is_due = at_once or self._pace.is_due
+        is_due = at_once or self._throttle.is_due
         telling = [job for job in jobs if job.ending or (is_due and job.reports)]
-        # With nothing to say the storage is not asked, and nothing is learned of its outage.
-        if telling and (at_once or self.storage_outage.is_due):
-            with self.storage_outage.ridden_out():
-                with self._pace.timed() if is_due else nullcontext():
+        # With nothing to send, nothing is learned about an outage.
+        if telling and (at_once or self._storage_outage.is_due):
+            with self._storage_outage.tolerated():
+                with self._throttle.timed() if is_due else nullcontext():
                     over += self._report(telling)
                 ended = by_study(job for job in jobs if job.ending and job not in over)
                 for study, own in ended.items():
-                    over += self._give_back(study, own)
+                    over += self._release_refused(study, own)
                     over += self._tell(study, own)
         return over
 
-    def keep(self, states: Mapping[Job, Checkpoint]) -> None:
-        """Write checkpoints of trials, durable; one that cannot be written is said, no more."""
-        with _writers(len(states)) as writers:
-            for job, is_kept in zip(
-                states, writers.map(self._keep, states, states.values()), strict=True
-            ):
-                job.is_kept |= is_kept
+    def save_checkpoints(self, checkpoints: Mapping[Job, Checkpoint]) -> None:
+        """Write checkpoints and logs of trials; failures are only logged."""
+        with _writers(len(checkpoints)) as writers:
+            list(writers.map(self._save_checkpoint, checkpoints, checkpoints.values()))
 
-    def _keep(self, job: Job, state: Checkpoint) -> bool:
+    def _save_checkpoint(self, job: Job, checkpoint: Checkpoint) -> None:
         try:
-            save(self._store, job.study.uuid, job.claim.number, state)
+            save(self._store, job.study.uuid, job.claim.number, checkpoint)
         except ArtifactError as error:
             log.warning("no checkpoint of trial %d: %s", job.claim.number, error)
-            return False
-        self._keep_log(job)
-        return True
+            return
+        job.has_checkpoint = True
+        self._save_log(job)
 
-    def keep_logs(self, jobs: Sequence[Job]) -> None:
-        """Write trials' logs beside their weights; a store that is away does without."""
+    def save_logs(self, jobs: Sequence[Job]) -> None:
+        """Write trials' logs beside their weights, if the store is available."""
         with _writers(len(jobs)) as writers:
-            list(writers.map(self._keep_log, jobs))
+            list(writers.map(self._save_log, jobs))
 
-    def _keep_log(self, job: Job) -> None:
+    def _save_log(self, job: Job) -> None:
         if job.lines:
             with suppress(ArtifactError):
                 self._store.put(job.path(LOG), "\n".join([*job.lines, ""]).encode())
 
     def _report(self, jobs: Collection[Job]) -> list[Job]:
-        """Report, and set what the pruner ended; the jobs that belong to others now."""
+        """Send reports and end the jobs that the pruner stops; returns the lost jobs."""
         by_claim = {job.claim: job for job in jobs}
         lost = []
         for study, own in by_study(job for job in jobs if job.reports).items():
             batch: dict[Claim, Sequence[Measurement]] = {j.claim: list(j.reports) for j in own}
-            with self._stopwatch("report"):
-                reply = study.report(batch)
+            reply = study.report(batch)
             for claim in batch:
                 job = by_claim[claim]
                 job.reports.clear()
                 last = reply.prune.get(claim, math.inf)
-                job.note([measured for measured in batch[claim] if measured.step <= last])
+                job.update_best([measured for measured in batch[claim] if measured.step <= last])
                 if claim in reply.prune:
-                    # Pruned comes before finished: what becomes of a trial must not hang on how
-                    # many of its epochs fell into one report.
+                    # Pruned takes precedence over finished: the final state of a trial must not
+                    # depend on how many of its epochs one report holds.
                     reason = f"{study.definition.pruner.name} pruner"
                     job.ending = Ending(state="PRUNED", attrs={"reason": reason})
             lost += [by_claim[claim] for claim in reply.lost]
         for job in lost:
-            self.take_leave(job)
+            self.explain_loss(job)
         return lost
 
-    def take_leave(self, job: Job) -> None:
-        """Say why a trial is no longer this worker's, and clear what nobody needs of it."""
+    def explain_loss(self, job: Job) -> None:
+        """Log why a trial is no longer this worker's, and clean up after a manual pruning."""
         is_pruned = False
-        with self.storage_outage.ridden_out(proves=False):
+        with self._storage_outage.tolerated(ends=False):
             is_pruned = was_pruned(job.study, job.claim)
         if is_pruned:
             log.info("%s: trial %d was pruned by hand", job.study.name, job.claim.number)
-            self._clear(job, own=False)
+            self._clean_up(job, is_lost=False)
         else:
             log.info("trial %d belongs to another worker now", job.claim.number)
 
-    def _give_back(self, study: Study, jobs: list[Job]) -> list[Job]:
-        """Return those of a study's jobs that found no place; which these were."""
-        unplaced = [job for job in jobs if job.is_refused]
-        study.release(*(job.claim for job in unplaced))
-        for job in unplaced:
+    def _release_refused(self, study: Study, jobs: list[Job]) -> list[Job]:
+        """Return those of a study's jobs that found no slot, and give them back."""
+        refused = [job for job in jobs if job.is_refused]
+        study.release(*(job.claim for job in refused))
+        for job in refused:
             log.info("%s: trial %d goes back to the study", study.name, job.claim.number)
-        return unplaced
+        return refused
 
     def _tell(self, study: Study, jobs: list[Job]) -> list[Job]:
-        """Tell how a study's jobs ended, those whose weights could be saved; which these are."""
-        saved = self._saved(jobs)
+        """Tell how a study's jobs ended; returns the jobs whose weights were saved."""
+        saved = self._save(jobs)
         if not saved:
             return []
-        with self._stopwatch("tell"):
-            lost = study.finish_all({job.claim: outcome for job, outcome in saved.items()})
+        lost = study.finish_all({job.claim: outcome for job, outcome in saved.items()})
         for job, outcome in saved.items():
             if job.claim in lost:
-                self._clear(job, own=True)
-                self.take_leave(job)
+                self._clean_up(job, is_lost=True)
+                self.explain_loss(job)
             else:
-                self._say(job, outcome)
-                self._clear(job, own=False)
+                self._log_outcome(job, outcome)
+                self._clean_up(job, is_lost=False)
         return list(saved)
 
-    def _saved(self, jobs: list[Job]) -> dict[Job, Outcome]:
-        """What to tell of those jobs that ended, with their weights durable."""
+    def _save(self, jobs: list[Job]) -> dict[Job, Outcome]:
+        """Save the weights of jobs that ended; their outcomes, as far as that succeeded."""
         saved, heavy = {}, []
         for job in jobs:
             match job.ending:
@@ -167,24 +196,20 @@ class Outbox:
                     saved[job] = job.outcome({})
                 case Ending(weights=bytes()):
                     heavy.append(job)
-        if heavy and self.store_outage.is_due:
-            with (
-                self.store_outage.ridden_out(),
-                self._stopwatch("save"),
-                _writers(len(heavy)) as writers,
-            ):
+        if heavy and self._store_outage.is_due:
+            with self._store_outage.tolerated(), _writers(len(heavy)) as writers:
                 for job, attrs in zip(heavy, writers.map(self._put, heavy), strict=True):
                     saved[job] = job.outcome(attrs)
         return saved
 
     def _put(self, job: Job) -> dict[str, str]:
-        """Write a job's weights; what names them."""
+        """Write a job's weights; returns the attributes that refer to them."""
         assert job.ending is not None
         assert job.ending.weights is not None
-        path = job.path(WEIGHTS)
+        path = job.path(_WEIGHTS)
         return {"artifact": path, "sha256": self._store.put(path, job.ending.weights)}
 
-    def _say(self, job: Job, outcome: Outcome) -> None:
+    def _log_outcome(self, job: Job, outcome: Outcome) -> None:
         metric, value = job.study.definition.metric_label, outcome.value
         shown = "" if value is None else f" {metric} {value:.5g}"
         reason = f" ({outcome.user_attrs['reason']})" if "reason" in outcome.user_attrs else ""
@@ -192,31 +217,23 @@ class Outbox:
         log.info("%s: %s", job.study.name, line)
         job.log(line)
         if outcome.state == "FAIL":
-            self._keep_log(job)
+            self._save_log(job)
 
-    def _clear(self, job: Job, *, own: bool) -> None:
-        """Delete what nobody will need of a trial that was told: checkpoints, earlier weights.
+    def _clean_up(self, job: Job, *, is_lost: bool) -> None:
+        """Delete files that an ended trial no longer needs: checkpoints and earlier weights.
 
         Args:
-            job: at its end.
-            own: another worker told the trial; only what this attempt wrote is deleted.
+            job: the ended trial.
+            is_lost: another worker told the trial. Then only this attempt's weights are deleted.
         """
         uuid, number, attempt = job.study.uuid, job.claim.number, job.claim.attempt
-        attempts = range(attempt, attempt + 1) if own else range(1, attempt)
-        with suppress(ArtifactError):  # what stays is collected by `hpo gc`
+        attempts = range(attempt, attempt + 1) if is_lost else range(1, attempt)
+        with suppress(ArtifactError):  # `hpo gc` collects what stays
             for earlier in attempts:
-                self._store.delete(trial_path(uuid, number, earlier, WEIGHTS))
-            if not own and (job.is_kept or attempt > 1):
+                self._store.delete(trial_path(uuid, number, earlier, _WEIGHTS))
+            if not is_lost and (job.has_checkpoint or attempt > 1):
                 remove(self._store, uuid, number)
 
 
 def _writers(n_files: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(max(1, min(n_files, MAX_WRITERS)))
-
-
-def by_study(jobs: Iterable[Job]) -> dict[Study, list[Job]]:
-    """Jobs by their study."""
-    found: dict[Study, list[Job]] = {}
-    for job in jobs:
-        found.setdefault(job.study, []).append(job)
-    return found

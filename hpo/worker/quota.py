@@ -1,8 +1,8 @@
-"""How many trials one command's workers may claim together.
+"""Quota: how many trials the workers of one command may claim together.
 
-A pipe holds one byte for each claim that is left; whoever reads a byte may claim. The kernel hands
-each byte to one reader, so the count is exact over processes without a coordinator (GNU make's
-jobserver works so).
+A pipe holds one byte for each claim that is left, and a worker reads a byte to claim a trial. The
+kernel gives each byte to one reader, so the count is exact across processes without a coordinator.
+GNU make's jobserver uses the same protocol.
 """
 
 import os
@@ -10,22 +10,22 @@ import select
 
 from hpo.config.errors import InputError
 
-MAX_QUOTA = 65_536  # what a pipe holds on Linux
+MAX_QUOTA = 65_536  # capacity of a pipe on Linux
 
 
 class Quota:
-    """A shared count of claims; without a limit, endless."""
+    """A count of claims shared by processes; unlimited without a pipe."""
 
     def __init__(self, pipe: tuple[int, int] | None = None) -> None:
-        """Share the pipe (its reading and its writing end) of `limited`; None has no limit."""
+        """Share the pipe of a limited quota: its read end and its write end."""
         self.pipe = pipe
 
     @classmethod
     def limited(cls, n_trials: int) -> "Quota":
-        """A fresh quota of `n_trials` claims.
+        """Create a quota of `n_trials` claims.
 
         Raises:
-            InputError: more than a pipe holds.
+            InputError: the number exceeds the capacity of a pipe.
         """
         if not 0 < n_trials <= MAX_QUOTA:
             raise InputError(f"--n-trials must be from 1 to {MAX_QUOTA}, but got {n_trials}")
@@ -34,21 +34,21 @@ class Quota:
         return quota
 
     def take(self, n_trials: int = 1) -> int:
-        """Take up to so many claims; how many there were."""
+        """Take up to `n_trials` claims; returns how many were left to take."""
         if self.pipe is None:
             return n_trials
         reader, _ = self.pipe
-        os.set_blocking(reader, False)  # between a look and a read another process may be first
+        os.set_blocking(reader, False)  # another process may empty the pipe at any moment
         try:
             return len(os.read(reader, n_trials))
         except BlockingIOError:
             return 0
 
     def give_back(self, n_trials: int = 1) -> None:
-        """Return claims that found no trial."""
+        """Return claims for which no trial was started."""
         if self.pipe is not None:
             os.write(self.pipe[1], b"." * n_trials)
 
     def is_spent(self) -> bool:
-        """Whether nothing is left to take."""
+        """Whether no claims are left."""
         return self.pipe is not None and not select.select([self.pipe[0]], [], [], 0)[0]

@@ -1,7 +1,7 @@
-"""The supervisor: one worker process a slot, started, watched, restarted and stopped.
+"""Supervisor: starts, watches, restarts and stops worker processes, one in each slot.
 
-A worker that a signal killed (out of memory, a fault in a driver) or that crashed is started again,
-and whoever listens to `on_death` learns of it. A worker that ended by its own decision is not.
+A worker that crashed or that a signal killed (out of memory, a driver fault) is reported to
+`on_death` and started again. A worker that exited by itself is not.
 """
 
 import logging
@@ -16,23 +16,22 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from types import TracebackType
 
 from hpo.worker.quota import Quota
 
 log = logging.getLogger(__name__)
 
 EXIT_RELEASED = 75
-"""Exit code of a worker that gave its trials back at a signal."""
+"""Exit code of a worker that was stopped and gave its trials back."""
 CRASHED = 70
-"""Exit code of a worker that met an error it did not expect."""
+"""Exit code of a worker that raised an unexpected error."""
 MAX_RESTARTS = 10
-"""Deaths in a row, each soon after its start, after which a slot is left empty."""
-HEALTHY_SECONDS = 60.0
-"""A worker that lived so long did not die of its start."""
-MAX_LINES = 50
+"""After this many deaths in a row, each soon after the start, a slot stays empty."""
+_HEALTHY_SECONDS = 60.0
+"""A worker that lived this long did not fail at its start."""
+_MAX_LINES = 50
 GRACE_SECONDS = 20.0
-"""How long workers have to hand their trials back before they are killed."""
+"""How long workers may take to give their trials back before they are killed."""
 POLL_SECONDS = 0.2
 
 
@@ -41,9 +40,9 @@ class Slot:
     """A place for one worker.
 
     Attributes:
-        device: as torch names it.
-        environment: what the worker sees beside the supervisor's own.
-        share: the part of the device that is the slot's.
+        device: a torch device.
+        environment: additional environment variables of the worker.
+        share: the fraction of the device that belongs to the slot.
     """
 
     device: str
@@ -53,12 +52,12 @@ class Slot:
 
 @dataclass(frozen=True, kw_only=True)
 class Death:
-    """A worker that a signal killed.
+    """A worker that crashed or was killed.
 
     Attributes:
-        nonce: tells the process from others with its id.
-        how: it died, in a few words.
-        lines: the last that it logged.
+        nonce: distinguishes the process from others with the same process id.
+        how: cause of death, in a few words.
+        lines: the last lines of its log.
     """
 
     pid: int
@@ -76,24 +75,24 @@ class Child:
     nonce: str
     started: float = field(default_factory=time.monotonic)
     n_restarts: int = 0
-    lines: deque[str] = field(default_factory=lambda: deque(maxlen=MAX_LINES))
+    lines: deque[str] = field(default_factory=lambda: deque(maxlen=_MAX_LINES))
     relay: threading.Thread | None = None
     is_given_up: bool = False
 
     def is_dead(self) -> bool:
-        """Whether it ended by no decision of its own."""
+        """Whether it crashed or was killed."""
         code = self.process.poll()
         return code is not None and (code < 0 or code == CRASHED)
 
     def exit_code(self) -> int:
-        """What its end means; a dead one that was not given up would have been started again."""
+        """Its exit code. A dead worker that was not given up was about to be restarted."""
         if self.is_dead():
             return 1 if self.is_given_up else EXIT_RELEASED
         return self.process.returncode
 
 
 def to_stderr(line: str) -> None:
-    """Show what a worker logs."""
+    """Print a line of a worker's log."""
     print(line, file=sys.stderr, flush=True)
 
 
@@ -102,12 +101,12 @@ class Supervisor:
     """Worker processes on this machine.
 
     Attributes:
-        arguments: what `python -m hpo.worker` is given, the device aside.
-        environment: variables for every worker; the storage's URL among them.
-        slots: one worker is started in each.
+        arguments: of `python -m hpo.worker`, except for the device.
+        environment: variables for every worker, including the storage's URL.
+        slots: places for workers; one is started in each.
         quota: claims that the workers share.
-        on_line: takes each line that a worker logs; by default it goes to standard error.
-        on_death: learns of each worker that a signal killed, before another is started.
+        on_line: called with each line that a worker logs; prints to standard error by default.
+        on_death: called with each worker that died, before its successor starts.
     """
 
     arguments: Sequence[str]
@@ -125,25 +124,20 @@ class Supervisor:
         self.children = [self._spawn(slot) for slot in self.slots]
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Leave no worker behind."""
+    def __exit__(self, *error: object) -> None:
+        """Stop all workers."""
         try:
             self.stop(GRACE_SECONDS)
         finally:
             os.close(self._lifeline[0])
 
     def n_alive(self) -> int:
-        """Start dead workers again; how many are at work."""
+        """Restart dead workers; returns how many are running."""
         for index, child in enumerate(self.children):
             if child.is_given_up or not child.is_dead():
                 continue
             self._bury(child)
-            if time.monotonic() - child.started >= HEALTHY_SECONDS:
+            if time.monotonic() - child.started >= _HEALTHY_SECONDS:
                 child.n_restarts = 0
             if child.n_restarts == MAX_RESTARTS:
                 child.is_given_up = True
@@ -153,15 +147,15 @@ class Supervisor:
         return sum(child.process.poll() is None for child in self.children)
 
     def wait(self) -> None:
-        """Return when no worker is left."""
+        """Wait until no worker is left."""
         while self.n_alive():
             time.sleep(POLL_SECONDS)
 
     def stop(self, grace: float) -> None:
-        """Ask every worker to hand its trials back; after `grace` seconds or Ctrl-C, kill.
+        """Ask every worker to give its trials back; after `grace` seconds or Ctrl-C, kill it.
 
-        They are asked by the end of their standard input: a signal might be their second, after one
-        that went to all processes of a service, and end them at once.
+        Closing their standard input asks them. A signal could be their second one, after one that
+        was sent to all processes of a service, and would end them at once.
         """
         reader, writer = self._lifeline
         if writer >= 0:
@@ -181,7 +175,7 @@ class Supervisor:
                 self._bury(child)
 
     def exit_code(self) -> int:
-        """The most serious of the workers' codes: 2 wrong input, 1 failed, 75 released, 0 done."""
+        """The most serious exit code: 2 invalid input, 1 failure, 75 released, 0 done."""
         codes = {child.exit_code() for child in self.children}
         if 2 in codes:
             return 2
@@ -190,7 +184,7 @@ class Supervisor:
         return max(codes, default=EXIT_RELEASED)
 
     def _bury(self, child: Child) -> None:
-        """Say that a worker is dead, with its last words."""
+        """Report a dead worker, with the last lines of its log."""
         code = child.process.returncode
         how = "crashed" if code == CRASHED else f"killed by {_name_of(-code)}"
         if child.relay is not None:
@@ -209,10 +203,10 @@ class Supervisor:
         process = subprocess.Popen(
             command,
             env={**os.environ, **self.environment, **slot.environment},
-            stdin=self._lifeline[0],  # ends when this process does, however it dies
+            stdin=self._lifeline[0],  # ends with this process, however it dies
             stderr=subprocess.PIPE,
             pass_fds=descriptors,
-            start_new_session=True,  # Ctrl-C reaches the workers through this process alone
+            start_new_session=True,  # Ctrl-C reaches only this process
             text=True,
             errors="replace",
         )
@@ -230,7 +224,7 @@ class Supervisor:
 
 
 def _name_of(number: int) -> str:
-    """A signal's name; real-time signals have none."""
+    """Name of a signal; real-time signals have none."""
     try:
         return signal.Signals(number).name
     except ValueError:

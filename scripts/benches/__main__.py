@@ -3,7 +3,7 @@
     scripts/bench throughput | overhead | quality | storage | scale | faults | wide | digests
                   | packed | gpu
 
-Each has --help. They compare within one run, on the machine they run on.
+Each has --help. Results are comparable only within one run.
 """
 
 import importlib
@@ -41,7 +41,7 @@ def machine() -> str:
 
 
 def versions() -> Iterator[str]:
-    """Of what counts here and is installed."""
+    """Versions of the installed packages that matter here."""
     for name in ("torch", "optuna", "sqlalchemy"):
         with suppress(PackageNotFoundError):
             yield f"{name} {version(name)}"
@@ -50,6 +50,6 @@ def versions() -> Iterator[str]:
 if __name__ == "__main__":
     if len(sys.argv) < 2 or sys.argv[1] not in BENCHES:
         sys.exit(__doc__)
-    sys.stdout.reconfigure(line_buffering=True)  # whoever is stopped leaves what was measured
+    sys.stdout.reconfigure(line_buffering=True)  # an interrupted run has printed its results
     print(f"{machine()}; {', '.join(versions())}")
     importlib.import_module(f"benches.{sys.argv[1]}").main(sys.argv[2:])

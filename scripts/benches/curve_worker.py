@@ -1,9 +1,7 @@
-"""One of many workers: the real one, over a real storage and store, but for its training.
+"""One of many workers: a real worker with a real storage and store, but simulated training.
 
-Training is curves and a sleep. When its shift is over it hands its trial back, says where its time
-went, and then helps to finish the budget in a hurry, so that what is left can be audited.
-
-Does not know: how many others there are.
+Training is learning curves and a sleep. When its shift is over, it gives its trial back and reports
+where its time went. It then helps to finish the budget with short epochs, for an audit.
 """
 
 import threading
@@ -13,27 +11,27 @@ from dataclasses import dataclass
 from multiprocessing.queues import SimpleQueue
 
 from benches.curves import CurveTrainer
+from benches.stopwatch import Stopwatch
 
 from hpo.config.trial import Measurement
 from hpo.study.study import Claim, ReportReply, Study
 from hpo.training.trainer import Event, Progress
-from hpo.worker.stopwatch import Stopwatch
 from tests.support.crowd import opened
 from tests.support.gate import Gate
 from tests.support.workers import make_worker
 
 HURRY_SECONDS = 0.02
-"""An epoch, when only the rest of the budget is to be finished."""
+"""Duration of an epoch once the shift is over."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Shift:
-    """What is trained, and for how long.
+    """Duration of the measurement and of its trials.
 
     Attributes:
-        warm: seconds from the gate on that do not count.
-        seconds: of the shift, those included.
-        n_epochs: of a trial, on the average.
+        warm: seconds at the start that do not count.
+        seconds: duration of the shift, including those.
+        n_epochs: average number of epochs of a trial.
     """
 
     warm: float
@@ -44,14 +42,14 @@ class Shift:
 
 @dataclass(frozen=True, kw_only=True)
 class Account:
-    """Where a worker's shift went, once it was warm.
+    """How a worker spent its shift, without the warm-up.
 
     Attributes:
-        seconds: by what it did, as its stopwatch has it.
-        passed: in all.
-        processor: of it, on a processor.
-        reports: how long each of its reports took.
-        epochs: that it trained a second.
+        seconds: by activity.
+        passed: total seconds.
+        processor: CPU seconds.
+        reports: duration of each report.
+        epochs: epochs trained per second.
     """
 
     seconds: dict[str, float]
@@ -62,14 +60,14 @@ class Account:
 
 
 def work(gate: Gate, address: Sequence[str], shift: Shift, accounts: SimpleQueue[Account]) -> None:
-    """Work for a shift, give account of it, and stay until the study is finished."""
+    """Work for a shift, report on it, then work until the study is finished."""
     with opened(*address) as (study, store):
         clerk = Clerk(study)
         trainer = Watched(clerk, shift)
         gate.wait()
         start = time.monotonic()
         worker = make_worker(study, store, trainer, deadline=start + shift.seconds)
-        clerk.begin(worker.stopwatch, start + shift.warm)
+        clerk.begin(Stopwatch(trainer), start + shift.warm)
         worker.work(threading.Event())
         accounts.put(clerk.account())
         hurried = CurveTrainer(1, HURRY_SECONDS, shift.n_epochs)
@@ -77,7 +75,7 @@ def work(gate: Gate, address: Sequence[str], shift: Shift, accounts: SimpleQueue
 
 
 class Clerk:
-    """Writes down what a worker does."""
+    """Records what a worker does."""
 
     def __init__(self, study: Study) -> None:
         """Time the study's reports from now on."""
@@ -88,23 +86,23 @@ class Clerk:
         self._first: tuple[float, float, dict[str, float]] | None = None
 
     def begin(self, stopwatch: Stopwatch, warm_at: float) -> None:
-        """Write it down from `time.monotonic()` at `warm_at` on."""
+        """Start recording when `time.monotonic()` reaches `warm_at`."""
         self._stopwatch, self._warm_at = stopwatch, warm_at
 
     def begin_slice(self) -> None:
-        """A slice of training begins."""
+        """Note the start of a slice of training."""
         if self._first is None and time.monotonic() >= self._warm_at:
             now = time.monotonic(), time.process_time()
             self._first = *now, dict(self._stopwatch.seconds)
             self._reports.clear()
 
     def end_slice(self, n_epochs: int) -> None:
-        """It has ended, and with it so many epochs."""
+        """Note the end of a slice in which `n_epochs` ended."""
         if self._first is not None:
             self._ends.append((time.monotonic(), n_epochs))
 
     def account(self) -> Account:
-        """What was written down, up to now."""
+        """The account of the time recorded so far."""
         assert self._first is not None
         began, processor, before = self._first
         seconds = {name: s - before.get(name, 0.0) for name, s in self._stopwatch.seconds.items()}
@@ -125,15 +123,15 @@ class Clerk:
 
 
 class Watched(CurveTrainer):
-    """Under the eyes of a clerk."""
+    """A trainer whose slices a clerk records."""
 
     def __init__(self, clerk: Clerk, shift: Shift) -> None:
-        """Train what the shift says."""
+        """Train as the shift defines."""
         super().__init__(1, shift.epoch_seconds, shift.n_epochs)
         self._clerk = clerk
 
     def advance(self, max_seconds: float) -> list[Event]:
-        """Let time pass, until the run ends if it does; the epochs that ended in it."""
+        """Let time pass, at most until a run ends; returns the epochs that ended."""
         self._clerk.begin_slice()
         for member in self._members.values():
             due = member.admitted + member.n_due * self._epoch_seconds

@@ -1,8 +1,8 @@
-"""A trainer that trains nothing: each of its runs has an epoch every so many seconds.
+"""A simulated trainer: each of its runs finishes an epoch at a fixed interval.
 
-The curves are like one another and later runs are a little better, so that no pruner ends one. A
-run has between half and one and a half times the epochs of the average one, so that they end one by
-one.
+The learning curves are alike and later runs are slightly better, so that the pruner ends none. The
+number of epochs varies between half and one and a half times the average, so that the runs do not
+end together.
 """
 
 import math
@@ -18,7 +18,7 @@ from hpo.training.record import Result
 from hpo.training.trainer import Event, Finished, Progress, Run
 
 GOLDEN = 2_654_435_761
-"""Knuth's multiplier: its multiples are spread evenly."""
+"""Knuth's multiplicative hash: spreads consecutive keys evenly."""
 
 
 @dataclass(kw_only=True)
@@ -62,11 +62,11 @@ class CurveTrainer:
         return [event for member in list(self._members.values()) for event in self._ended(member)]
 
     def checkpoint(self, key: int) -> Checkpoint | None:
-        """There is nothing to keep."""
+        """There is nothing to save."""
         return None
 
     def finish(self, key: int) -> Result | None:
-        """There is no weight to hand over."""
+        """There are no weights."""
         return None
 
     def evict(self, key: int) -> None:

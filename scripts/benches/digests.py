@@ -1,9 +1,9 @@
-"""Digests of weights and metrics of short runs: the same before and after a change of code alone.
+"""Digests of weights and metrics of short runs, to compare before and after a refactoring.
 
     scripts/bench digests > before; ...; scripts/bench digests | diff before -
 
-Every activation with every optimizer on each task, dropout, L1 and L2; a run that goes on from a
-checkpoint; packs of many. They hold on the same kind of processor with the same torch.
+The runs cover every activation with every optimizer on each task, dropout, L1 and L2, resuming from
+a checkpoint, and packs. Digests are comparable on the same kind of processor with the same torch.
 """
 
 import argparse
@@ -50,7 +50,7 @@ def main(arguments: list[str]) -> None:
 
 
 def configs(task: Task, precision: Precision) -> list[TrialConfig]:
-    """A configuration for each activation and optimizer; width, depth and seed differ, too."""
+    """One configuration per activation and optimizer; width, depth and seed differ too."""
     pairs = product(get_args(Activation), get_args(OptimizerName))
     return [
         TrialConfig(
@@ -69,7 +69,7 @@ def configs(task: Task, precision: Precision) -> list[TrialConfig]:
 
 
 def resumed(config: TrialConfig, data: TrainingData) -> Result:
-    """A run that another trainer takes over after its first steps."""
+    """A run that another trainer resumes after a few steps."""
     first = SingleTrainer(CPU)
     first.admit(Run(key=0, config=config, data=data))
     for _ in range(3):
@@ -80,7 +80,7 @@ def resumed(config: TrialConfig, data: TrainingData) -> Result:
 
 
 def packed(runs: list[TrialConfig], data: TrainingData) -> list[Result]:
-    """All runs as one program."""
+    """All runs in one pack."""
     trainer = PackedTrainer(CPU, len(runs))
     for key, run in enumerate(runs):
         trainer.admit(Run(key=key, config=run, data=data))
@@ -88,7 +88,7 @@ def packed(runs: list[TrialConfig], data: TrainingData) -> list[Result]:
 
 
 def finished(trainer: Trainer, n_runs: int) -> list[Result]:
-    """The results of a trainer's runs, by their keys."""
+    """The results of a trainer's runs, sorted by key."""
     found: dict[int, Result] = {}
     while len(found) < n_runs:
         for event in trainer.advance(0.5):
@@ -103,7 +103,7 @@ def finished(trainer: Trainer, n_runs: int) -> list[Result]:
 
 
 def digest(results: Iterable[Result]) -> str:
-    """SHA-256 of all weights and metrics, the first 16 digits."""
+    """First 16 digits of the SHA-256 of all weights and metrics."""
     found = hashlib.sha256()
     for result in results:
         for name, weights in sorted(result.weights.items()):

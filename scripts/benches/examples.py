@@ -1,6 +1,6 @@
-"""Training as Optuna's PyTorch examples write it: DataLoader, nn.Sequential, torch.optim.
+"""Training as in Optuna's PyTorch examples: DataLoader, nn.Sequential, torch.optim.
 
-Needs torch alone.
+Needs only torch.
 """
 
 import time
@@ -14,7 +14,7 @@ from hpo.training.batches import TrainingData
 
 
 def train(config: TrialConfig, data: TrainingData, device: torch.device) -> float:
-    """Train a configuration to its end; the last epoch's validation RMSE."""
+    """Train a configuration; returns the validation RMSE of the last epoch."""
     step = Stepper(config, data, device)
     loader = DataLoader(TensorDataset(data.x_val, data.y_val), batch_size=1024)
     rmse = float("nan")
@@ -28,7 +28,7 @@ def train(config: TrialConfig, data: TrainingData, device: torch.device) -> floa
 
 
 def speed(config: TrialConfig, data: TrainingData, device: torch.device, seconds: float) -> float:
-    """Updates a second, of about so many seconds."""
+    """Updates per second, measured over about `seconds`."""
     step = Stepper(config, data, device)
     step.epoch(seconds / 4)
     start = time.perf_counter()
@@ -55,7 +55,7 @@ class Stepper:
         )
 
     def epoch(self, seconds: float = float("inf")) -> int:
-        """Train an epoch, or as much of it as so many seconds allow; updates made."""
+        """Train an epoch, or a part of it within `seconds`; returns the number of updates."""
         deadline = time.perf_counter() + seconds
         l1, clip = self._config.optimizer.l1, self._config.training.gradient_clip
         n_steps = 0
@@ -79,7 +79,7 @@ class Stepper:
         return n_steps
 
     def predicted(self, x: torch.Tensor) -> torch.Tensor:
-        """In the target's own units."""
+        """Predictions in the target's own units."""
         outputs: torch.Tensor = self.model(x.to(self._device)).squeeze(1)
         return outputs * self._data.target_std + self._data.target_mean
 
@@ -97,7 +97,7 @@ class Activation(nn.Module):
 
 
 def build(config: TrialConfig, n_inputs: int) -> nn.Sequential:
-    """The network as a user would write it."""
+    """The network."""
     layers: list[nn.Module] = []
     width = n_inputs
     for _ in range(config.model.depth):

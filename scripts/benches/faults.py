@@ -1,10 +1,10 @@
-"""Rounds of faults: studies of short trials, searched while their workers are harmed.
+"""Fault injection: searches studies of short trials while faults hit their workers.
 
-Workers are killed (-9: both processes, the supervisor, its child), terminated, and stopped for
-longer than their lease; the database server is stopped and started; the artifacts' disk is filled.
-Each round is a study of its own, searched to its end and audited: every budgeted trial finished
-once, every COMPLETE trial's weights give the recorded metric, nothing is left over. Rounds go on
-until the minutes are over; a seed repeats a schedule.
+Workers and supervisors are killed, terminated, or suspended for longer than their lease. The
+database server is stopped and started. The disk of the artifacts is filled. Each round searches a
+new study to its end and audits it: every trial of the budget finished once, the weights of every
+COMPLETE trial give its recorded metric, and no other files are left. Rounds repeat until the time
+is over. A seed reproduces a schedule.
 """
 
 import argparse
@@ -31,7 +31,7 @@ def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="scripts/bench faults", description=__doc__)
     parser.add_argument("--minutes", type=float, default=5.0)
     parser.add_argument("--storage", choices=list(SERVERS), default="postgresql")
-    parser.add_argument("--n-trials", type=int, default=200, help="of each round's study")
+    parser.add_argument("--n-trials", type=int, default=200, help="trials of each round")
     parser.add_argument("--workers", type=int, default=3)
     parser.add_argument("--every", type=float, default=4.0, help="seconds between faults")
     parser.add_argument("--seed", type=int, default=0)
@@ -51,13 +51,13 @@ def main(arguments: list[str]) -> None:
 
 
 def play_round(options: argparse.Namespace, seed: int) -> Tally:
-    """One study, with a storage and a disk of its own."""
+    """Play one round with its own study, storage and disk."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hpo-faults-")))
         (folder / "disk").mkdir()
         disk = stack.enter_context(small_disk(folder / "disk", "64m"))
         if disk is None:
-            print("no full disks: this machine permits no mount", file=sys.stderr)
+            print("no full disks: this machine does not permit mounts", file=sys.stderr)
         server = stack.enter_context(SERVERS[options.storage]())
         if server is None and options.storage != "sqlite":
             sys.exit(f"the server of {options.storage} is not installed here")
@@ -76,7 +76,7 @@ def play_round(options: argparse.Namespace, seed: int) -> Tally:
 
 
 def sentence(tally: Tally) -> str:
-    """Counts in a line."""
+    """A summary in one line."""
     faults = ", ".join(f"{n} x {name}" for name, n in sorted(tally.faults.items()))
     trials = ", ".join(f"{n} {state}" for state, n in sorted(tally.trials.items()))
     return (

@@ -1,9 +1,9 @@
-"""All that wants a GPU, for one short lease of one: `packed`, and the tests that need one.
+"""Everything that needs a GPU: `packed`, and the tests for GPUs.
 
-The most telling row of `packed` comes first, then the tests, then all its rows; each is printed as
-soon as it is known, so that little is lost when time is up.
+The most important row of `packed` comes first, then the tests, then all rows. Results are printed
+at once, so that little is lost if the time on the GPU ends.
 
-Needs torch, pytest and hypothesis alone.
+Needs only torch, pytest and hypothesis.
 """
 
 import argparse
@@ -20,9 +20,9 @@ GRACE_SECONDS = 20.0
 
 
 def main(arguments: list[str]) -> None:
-    """Run all; what `packed` takes may be given."""
+    """Run everything; takes the options of `packed`."""
     parser = argparse.ArgumentParser(prog="scripts/bench gpu", description=__doc__)
-    parser.add_argument("--test-seconds", type=float, default=240.0, help="at most, for the tests")
+    parser.add_argument("--test-seconds", type=float, default=240.0, help="time limit of the tests")
     options, rest = parser.parse_known_args(arguments)
     if not torch.cuda.is_available():
         sys.exit("there is no GPU here: torch.cuda.is_available() is False")
@@ -34,12 +34,12 @@ def main(arguments: list[str]) -> None:
 
 
 def tested(seconds: float) -> int:
-    """Run the tests on the GPU; where they take too long, what failed by then is shown."""
-    # What else the project needs, its plugins of pytest too, may be missing on such a machine.
+    """Run the tests on the GPU; after the time limit, show the failures so far."""
+    # Other dependencies, including pytest plugins, may be missing on such a machine.
     command = [sys.executable, "-m", "pytest", "-q", "--noconftest", "-p", "no:cacheprovider"]
-    # What another version of torch warns of is no failure here.
+    # Warnings of another torch version are not failures.
     settings = ["-o", "addopts=", "-o", "filterwarnings=default", "--tb=short", "--durations=5"]
-    # Those that need a GPU have it in their names.
+    # The names of tests for GPUs contain cuda or gpu.
     options = ["--continue-on-collection-errors", *settings, "-k", "cuda or gpu", str(TESTS)]
     process = subprocess.Popen([*command, *options])
     try:

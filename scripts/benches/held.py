@@ -1,6 +1,6 @@
-"""What single calls of a worker cost where so many trials of its study are held, by as many others.
+"""Cost of a worker's single calls in a study with many running trials, each held by another worker.
 
-What grows with the number of workers does so with its square over all of them: it bends first.
+A cost that grows with the number of workers grows quadratically for all of them together.
 """
 
 import os
@@ -16,18 +16,19 @@ from benches.server_load import server_seconds
 from optuna.trial import TrialState
 from sqlalchemy.engine import Connection
 
-from hpo.config.strategies import SAMPLERS
+from hpo.config.strategies import TpeSampler
 from hpo.config.trial import Measurement
 from hpo.storage import dialects
 from hpo.storage.engine import open_storage
-from hpo.storage.snapshot import read_heads, read_trials
+from hpo.storage.leases import Lease, WorkerId
+from hpo.storage.trials import read_heads, read_trials
 from hpo.study.catalog import open_study
-from hpo.study.steering import read_orders
-from hpo.study.study import Claim, Lease, Study, WorkerId
+from hpo.study.orders import read_orders
+from hpo.study.study import Claim, Study
 
 N_FINISHED = 1_000
 SECONDS, MOST = 1.0, 200
-"""How long a call is repeated, and how often at most."""
+"""How long, and how often at most, a call is repeated."""
 N_CLAIMED = 20
 N_READ = 100
 ME = WorkerId(host="here", pid=os.getpid(), device="none")
@@ -36,12 +37,12 @@ LEASE = 600.0
 
 @dataclass(frozen=True, kw_only=True)
 class Cost:
-    """Milliseconds of a call on the average.
+    """Average milliseconds of a call.
 
     Attributes:
-        passed: by the clock.
-        worker: of it, on a processor of the worker's.
-        server: on one of the server's; None where that is not to be had.
+        passed: wall time.
+        worker: CPU time of the worker.
+        server: CPU time of the server; None if unknown.
     """
 
     passed: float
@@ -50,7 +51,7 @@ class Cost:
 
 
 def measure_held(url: str, counts: Sequence[int]) -> Iterator[tuple[int, dict[str, Cost]]]:
-    """The cost of each call by its name, for each count of trials that are held, rising."""
+    """The cost of each call by name, for each number of running trials in increasing order."""
     create_hpo(url)
     n_before = 0
     with dialects.read_only_engine(dialects.parse(url)).connect() as watcher:
@@ -65,8 +66,8 @@ def measure_held(url: str, counts: Sequence[int]) -> Iterator[tuple[int, dict[st
 
 
 def _costs(watcher: Connection, study: Study) -> dict[str, Cost]:
-    """What a worker's calls cost in a study as it is."""
-    study.definition = replace(study.definition, sampler=SAMPLERS["tpe"]())
+    """Measure a worker's calls in a study."""
+    study.definition = replace(study.definition, sampler=TpeSampler())
     granted, claims = list[Lease](), list[Claim]()
     steps = iter(range(1, 10 * MOST))
 
@@ -105,7 +106,7 @@ def _costs(watcher: Connection, study: Study) -> dict[str, Cost]:
 
 
 def _cost(watcher: Connection, call: Callable[[], object], most: int) -> Cost:
-    """The average of as many calls as there is time for, after a first one."""
+    """Average over as many calls as time allows, after a first one."""
     call()
     server, worker, start = server_seconds(watcher), time.process_time(), time.perf_counter()
     n_calls = 0

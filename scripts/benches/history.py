@@ -1,7 +1,7 @@
-"""Studies that have run for long, written straight into their tables.
+"""Studies with a long history, inserted directly into the tables of the storage.
 
-A finished trial has its six params, 20 reports and a value; a running one half of its reports and,
-in hpo's storage, a lease that has long to run or ran out an hour ago.
+A finished trial has six params, 20 reports and a value. A running trial has half of the reports.
+In hpo's storage it also has a lease, which is valid for an hour or expired an hour ago.
 """
 
 import random
@@ -48,7 +48,7 @@ DISTRIBUTIONS: dict[str, BaseDistribution] = {
 
 
 def add_finished(connection: Connection, n_trials: int) -> None:
-    """Add COMPLETE trials, each worse at every step than those that the benches run."""
+    """Add COMPLETE trials, worse at every step than the trials that the benches run."""
     generator = random.Random(0)
     ids = _add_trials(connection, n_trials, TrialState.COMPLETE)
     _insert(connection, TRIAL_PARAMS, _params(ids, generator))
@@ -63,7 +63,7 @@ def add_finished(connection: Connection, n_trials: int) -> None:
 
 
 def add_running(connection: Connection, n_trials: int, *, alive: bool, leased: bool) -> None:
-    """Add RUNNING trials: at work, or abandoned an hour ago; with hpo's leases if `leased`."""
+    """Add RUNNING trials: alive or abandoned an hour ago; with hpo's leases if `leased`."""
     generator = random.Random(1)
     ids = _add_trials(connection, n_trials, TrialState.RUNNING)
     _insert(connection, TRIAL_PARAMS, _params(ids, generator))
@@ -76,12 +76,12 @@ def add_running(connection: Connection, n_trials: int, *, alive: bool, leased: b
 
 
 def draw_params(generator: random.Random) -> dict[str, float]:
-    """Params of a trial, at random."""
+    """Random params of a trial."""
     return {name: _draw(leaf, generator) for name, leaf in DISTRIBUTIONS.items()}
 
 
 def _add_trials(connection: Connection, n_trials: int, state: TrialState) -> Sequence[int]:
-    """Add bare trials; their ids."""
+    """Add trials without params and reports; returns their ids."""
     study_id = _study_id(connection)
     own = TRIALS.c.study_id == study_id
     first = connection.scalar(sa.select(sa.func.count()).where(own)) or 0

@@ -1,4 +1,4 @@
-"""What single calls cost a worker, in a study that has run for long."""
+"""Latency of a worker's single calls in a study with a long history."""
 
 import random
 import time
@@ -18,36 +18,36 @@ N_TPE = 4
 
 @dataclass(frozen=True, kw_only=True)
 class Scene:
-    """What a study holds when a worker comes to it."""
+    """Content of a study."""
 
     n_finished: int
     n_abandoned: int = 0
 
     @property
     def labels(self) -> tuple[str, str]:
-        """Finished and RUNNING, as a table shows them."""
+        """Finished and RUNNING trials, as labels of a table."""
         abandoned = f" + {self.n_abandoned:,} abandoned" if self.n_abandoned else ""
         return f"{self.n_finished:,}", f"{N_RUNNING}{abandoned}"
 
 
 @dataclass(kw_only=True)
 class Timings:
-    """Milliseconds that calls took."""
+    """Durations of calls in milliseconds."""
 
     all: list[float] = field(default_factory=list)
 
     @property
     def median(self) -> float:
-        """The middle one."""
+        """The median."""
         return self._quantile(0.5)
 
     @property
     def p95(self) -> float:
-        """The one that 19 in 20 stay below."""
+        """The 95th percentile."""
         return self._quantile(0.95)
 
     def time(self, call: Callable[[], None]) -> None:
-        """Make a call."""
+        """Time a call."""
         start = time.perf_counter()
         call()
         self.all.append(1000 * (time.perf_counter() - start))
@@ -59,9 +59,9 @@ class Timings:
 def measure_calls(
     system: str, url: str, scenes: Sequence[Scene], seconds: float
 ) -> Iterator[dict[str, Timings]]:
-    """Set one scene after the other in a fresh study, and time a worker's calls in each by name.
+    """Build up the scenes in a new study, and time a worker's calls by name in each.
 
-    Each scene holds all that the one before it does, and the few trials that were run in it.
+    Each scene contains the previous one and the few trials that ran in it.
     """
     SYSTEMS[system].create(url)
     leased = system == "hpo"
@@ -86,7 +86,7 @@ def measure_calls(
 
 
 def tpe_alone(n_finished: int) -> Timings:
-    """The sampler's own time for a trial's params, with its trials in memory."""
+    """The sampler's own time to draw params, with the trials in memory."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     generator = random.Random(0)
     study = optuna.create_study(sampler=plain_tpe())
@@ -110,7 +110,7 @@ def tpe_alone(n_finished: int) -> Timings:
 
 @contextmanager
 def writing(url: str) -> Iterator[sa.Connection]:
-    """A transaction, and then statistics for the planner, as autovacuum would gather in time."""
+    """A transaction, followed by ANALYZE, as autovacuum would run it."""
     engine = sa.create_engine(url, poolclass=sa.pool.NullPool)
     with engine.begin() as connection:
         yield connection
@@ -120,7 +120,7 @@ def writing(url: str) -> Iterator[sa.Connection]:
 
 
 def run_trials(driver: Driver, seconds: float) -> dict[str, Timings]:
-    """Run trials one after the other; the first call, which reads the history, is not timed."""
+    """Run trials one by one; the first trial, which reads the history, is not timed."""
     timings = {name: Timings() for name in ("report", "ask", "finish")}
     driver.ask()
     driver.report(STEPS[0])

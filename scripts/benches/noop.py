@@ -1,10 +1,9 @@
-"""Workers whose objective costs nothing: one for hpo, one as plain Optuna's users write it.
+"""Workers with a free objective: one with hpo, one with plain Optuna.
 
-Both draw the same six params, report the same 20 values one at a time, ask the same median pruner
-after each, and finish. The values are the same in every trial, so that none is pruned and every
-trial is the same work.
+Both draw the same six params, report the same 20 values one by one, ask the same median pruner
+after each, and finish. All trials have equal values, so that none is pruned.
 
-No torch: 64 of these processes start at once.
+Does not import torch: 64 of these processes start at once.
 """
 
 import os
@@ -22,11 +21,13 @@ from optuna.pruners import MedianPruner
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 
 from hpo.config.definition import StudyDefinition
-from hpo.config.strategies import SAMPLERS
+from hpo.config.parsing import validate
+from hpo.config.strategies import Sampler
 from hpo.config.trial import Measurement
 from hpo.storage.engine import open_storage
+from hpo.storage.leases import WorkerId
 from hpo.study.catalog import create_study, open_study
-from hpo.study.study import Claim, WorkerId
+from hpo.study.study import Claim
 from tests.support.gate import Gate
 
 NAME = "bench"
@@ -48,7 +49,7 @@ SPACE = {
 
 
 def value_at(step: int) -> float:
-    """What every trial measures at a step: as good as all others."""
+    """The value of every trial at a step."""
     return 1 / step
 
 
@@ -59,19 +60,20 @@ class Driver(Protocol):
         """Begin a trial, with its params."""
 
     def report(self, step: int) -> None:
-        """Report the step's value, and hear what the pruner says."""
+        """Report the step's value and ask the pruner."""
 
     def finish(self) -> None:
         """Complete the trial."""
 
 
 class HpoDriver:
-    """Through `hpo.study.study.Study`, as the worker's loop does it."""
+    """Drives `hpo.study.study.Study` as the worker loop does."""
 
     def __init__(self, url: str, sampler: str = "random") -> None:
-        """Open the study, to be sampled so."""
+        """Open the study with a sampler."""
         self.study = open_study(open_storage(url), NAME)
-        self.study.definition = replace(self.study.definition, sampler=SAMPLERS[sampler]())
+        found = validate(Sampler, {"name": sampler}, "the bench")
+        self.study.definition = replace(self.study.definition, sampler=found)
         self._worker = WorkerId(host="bench", pid=os.getpid(), device="none")
         self._claim: Claim
 
@@ -82,7 +84,7 @@ class HpoDriver:
         self._claim = claim
 
     def report(self, step: int) -> None:
-        """Report the step's value, and hear what the pruner says."""
+        """Report the step's value and ask the pruner."""
         measured = [Measurement(step=step, value=value_at(step))]
         reply = self.study.report({self._claim: measured})
         assert not reply.lost
@@ -93,10 +95,10 @@ class HpoDriver:
 
 
 class PlainDriver:
-    """Through Optuna's ask and tell."""
+    """Drives Optuna's ask and tell."""
 
     def __init__(self, url: str, sampler: str = "random") -> None:
-        """Open the study, to be sampled so."""
+        """Open the study with a sampler."""
         self.study = _load_plain(url, plain_tpe() if sampler == "tpe" else RandomSampler())
         self._trial: optuna.Trial
 
@@ -106,7 +108,7 @@ class PlainDriver:
         suggest(self._trial)
 
     def report(self, step: int) -> None:
-        """Report the step's value, and hear what the pruner says."""
+        """Report the step's value and ask the pruner."""
         self._trial.report(value_at(step), step)
         self._trial.should_prune()
 
@@ -142,7 +144,7 @@ def create_plain(url: str) -> None:
 
 
 def work(gate: Gate, system: str, url: str, errors: SimpleQueue[str]) -> None:
-    """Run trials without end, from the gate on; say what it died of."""
+    """Run trials forever once the gate opens; report the error that ends the process."""
     try:
         SYSTEMS[system].work(url, gate)
     except Exception as error:
@@ -153,7 +155,7 @@ def work(gate: Gate, system: str, url: str, errors: SimpleQueue[str]) -> None:
 
 
 def work_hpo(url: str, gate: Gate) -> None:
-    """Run trials without end."""
+    """Run trials forever."""
     driver = HpoDriver(url)
     gate.wait()
     while True:
@@ -164,7 +166,7 @@ def work_hpo(url: str, gate: Gate) -> None:
 
 
 def work_plain(url: str, gate: Gate) -> None:
-    """Likewise, by `study.optimize`."""
+    """Run trials forever with `study.optimize`."""
     study = _load_plain(url, RandomSampler())
     gate.wait()
     study.optimize(_objective)
@@ -172,7 +174,7 @@ def work_plain(url: str, gate: Gate) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class System:
-    """How a study is made, worked for without end, and driven call by call with a sampler."""
+    """How to create a study, work for it forever, and drive it call by call with a sampler."""
 
     create: Callable[[str], None]
     work: Callable[[str, Gate], None]
@@ -192,7 +194,7 @@ def _load_plain(url: str, sampler: BaseSampler) -> optuna.Study:
 
 
 def plain_tpe() -> TPESampler:
-    """As hpo's `tpe` is set."""
+    """TPE with the settings of hpo's `tpe`."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
         return TPESampler(n_startup_trials=20, multivariate=True, group=True, constant_liar=True)

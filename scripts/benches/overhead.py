@@ -1,11 +1,11 @@
 """Where a worker's time goes: 100 trials of 20 epochs on California Housing, over SQLite.
 
-One worker, one thread, the default space, no pruning, so that every trial has its 20 epochs.
+One worker with one thread searches the default space without pruning.
 
-With --curve training is replaced by trials of 40 epochs on the average, each of which takes so
-many seconds: what is left is what a worker with many slots spends on its storage and its store,
-asked for params by TPE and for a verdict on each epoch by the median pruner, without a GPU. With
-more than one slot this goes on beside the training, which waits for it where it takes longer.
+With --curve, training is simulated: trials have 40 epochs on average, and each epoch takes the
+given number of seconds. This measures, without a GPU, how long a worker with many slots is busy
+with its storage and its store, with TPE and the median pruner. With several slots that work runs
+beside the training.
 """
 
 import argparse
@@ -16,6 +16,7 @@ from pathlib import Path
 
 import torch
 from benches.curves import CurveTrainer
+from benches.stopwatch import Stopwatch
 from benches.storage import databases
 
 from hpo.lifecycle.creation import create_from_file
@@ -28,12 +29,12 @@ CURVE_EPOCHS = 40
 
 
 def main(arguments: list[str]) -> None:
-    """Run the worker and print the shares of its time."""
+    """Run the worker and print how it spent its time."""
     parser = argparse.ArgumentParser(prog="scripts/bench overhead", description=__doc__)
     parser.add_argument("--n-trials", type=int, default=100)
     parser.add_argument("--slots", type=int, default=1, help="trials in training at once")
     parser.add_argument("--storage", default="sqlite", help="sqlite, postgresql, mariadb or a URL")
-    parser.add_argument("--curve", type=float, metavar="SECONDS", help="an epoch, without training")
+    parser.add_argument("--curve", type=float, metavar="SECONDS", help="simulate epochs")
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
     if "://" in options.storage:
@@ -46,14 +47,14 @@ def main(arguments: list[str]) -> None:
 
 
 def measure(options: argparse.Namespace, url: str) -> None:
-    """Run a worker over a storage, and print."""
+    """Run a worker with a storage, and print the result."""
     n_epochs = 20 if options.curve is None else CURVE_EPOCHS
     trainer = _trainer(options)
     with tempfile.TemporaryDirectory() as folder:
         seconds, passed = work(Path(folder), url, options, n_epochs, trainer)
     print(
         f"{options.n_trials} trials of {n_epochs} epochs, {options.slots} at once, in {passed:.0f}"
-        f" s over {options.storage.partition(':')[0]}, by what the worker did:"
+        f" s over {options.storage.partition(':')[0]}, by activity:"
     )
     for name, spent in sorted(seconds.items(), key=lambda item: -item[1]):
         each = 1000 * spent / options.n_trials
@@ -66,7 +67,7 @@ def measure(options: argparse.Namespace, url: str) -> None:
 def work(
     folder: Path, url: str, options: argparse.Namespace, n_epochs: int, trainer: Trainer
 ) -> tuple[dict[str, float], float]:
-    """Seconds by what the worker did, and in all."""
+    """The worker's seconds by activity, and in total."""
     text = (STUDIES / "california_housing.toml").read_text()
     for old, new in (
         ("max_epochs = 200", f"max_epochs = {n_epochs}"),
@@ -78,13 +79,14 @@ def work(
         assert old in text, old
         text = text.replace(old, new)
     (folder / "study.toml").write_text(text)
-    study, store = create_from_file(
+    created = create_from_file(
         folder / "study.toml", url, f"{folder}/store", n_trials=options.n_trials
     )
-    worker = make_worker(study, store, trainer, slots=options.slots)
+    study, store = created.study, created.store
+    worker, stopwatch = make_worker(study, store, trainer, slots=options.slots), Stopwatch(trainer)
     start = time.perf_counter()
     worker.work(threading.Event())
-    return dict(worker.stopwatch.seconds), time.perf_counter() - start
+    return dict(stopwatch.seconds), time.perf_counter() - start
 
 
 def _pruner(options: argparse.Namespace) -> str:

@@ -1,11 +1,11 @@
-"""Updates a second of packs of trials trained as one program, each with other settings.
+"""Updates per second of packs: many trials with different settings, trained as one program.
 
   (a)   the engine of one trial
-  (b)   the pattern of Optuna's PyTorch examples, DataLoader and torch.optim
-  (c)   the ceiling: the matrix products between hidden layers alone, for as many networks
+  (b)   the pattern of Optuna's PyTorch examples: DataLoader and torch.optim
+  (c)   upper bound: only the matrix products between hidden layers, for as many networks
 
-Needs torch alone. On a processor the defaults are smaller, and packs may not pay: what `--slots
-auto` would choose is shown as well.
+Needs only torch. The defaults are smaller on a CPU, where packs may not pay. The choice of `--slots
+auto` is printed as well.
 """
 
 import argparse
@@ -41,11 +41,11 @@ ACTIVATIONS = ("relu", "silu", "tanh", "gelu")
 OPTIMIZERS = ("adamw", "sgd", "rmsprop", "adam")
 GPU = ((256, 1024, 64, 512), (64, 8, 128, 32, 1))
 CPU = ((256, 64), (8, 1))
-"""Widths, and sizes of packs; what tells most first, should there be no time for all."""
+"""Widths and pack sizes, the most important first."""
 
 
 def main(arguments: list[str]) -> None:
-    """Print a row for each width and size of pack, and say where one fails."""
+    """Print a row, or its failure, for each width and pack size."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     widths, packs = GPU if device.type == "cuda" else CPU
     parser = argparse.ArgumentParser(prog="scripts/bench packed", description=__doc__)
@@ -108,18 +108,18 @@ def row(
 
 
 def _attempted(name: str, measure: Callable[[], None], device: torch.device) -> None:
-    """Measure; what fails is said, and the next is measured."""
+    """Measure, and print a failure instead of raising it."""
     try:
         measure()
         return
     except RuntimeError as error:
         print(f"{name}  failed: {first_line(error)}")
-    with suppress(RuntimeError):  # a device that failed for good
+    with suppress(RuntimeError):  # the device does not recover
         free_memory(device)
 
 
 def table(n_rows: int) -> TrainingData:
-    """A regression of random numbers."""
+    """A random regression table."""
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(n_rows + N_VALIDATION, N_INPUTS, generator=generator)
     y = torch.sin(x).sum(dim=1)
@@ -134,7 +134,7 @@ def table(n_rows: int) -> TrainingData:
 
 
 def config(index: int, width: int, depth: int) -> TrialConfig:
-    """One of many different trials."""
+    """The configuration of trial `index`; all differ."""
     return TrialConfig(
         data=DataConfig(source="random", target="y", task="regression"),
         objective=ObjectiveConfig(metric="rmse"),
@@ -154,7 +154,7 @@ def config(index: int, width: int, depth: int) -> TrialConfig:
 
 
 def products(n: int, width: int, depth: int, device: torch.device, seconds: float) -> float:
-    """Updates a second, were there nothing but the products between hidden layers."""
+    """Updates per second if a step were only the products between hidden layers."""
     dtype = getattr(torch, resolve_precision("auto", width, device))
     x = torch.randn(n, BATCH_SIZE, width, device=device).to(dtype)
     weight = torch.randn(n, width, width, device=device).to(dtype)
@@ -170,7 +170,7 @@ def products(n: int, width: int, depth: int, device: torch.device, seconds: floa
 
 
 def rate(step: Callable[[], None], device: torch.device, seconds: float) -> float:
-    """Calls a second."""
+    """Calls per second."""
     step()
     n, elapsed = 1, 0.0
     while elapsed < seconds:

@@ -1,19 +1,18 @@
-"""Trials an hour by the number of worker processes at one study.
+"""Trials per hour by the number of worker processes on one study.
 
-Each is the real worker: its loop, its heartbeat, its leases, its outbox and an artifact store on
-the local disk, TPE and the median pruner. Training alone is replaced, by curves of 10 to 30 epochs
-and a sleep, so that a machine with few cores stands for many. Ideal is what as many workers would
-do that never waited for anything. The last count of workers is measured again with shorter epochs,
-which ask more of the storage than training mostly does.
+Each is a real worker with its loop, heartbeat, leases, outbox, TPE, median pruner and an artifact
+store on the local disk. Only training is simulated, by curves of 10 to 30 epochs and a sleep, so
+that few cores suffice. The ideal is what the workers would do if they never waited. The largest
+number of workers is measured again with shorter epochs, which put more load on the storage.
 
-Workers start together. What they do is counted when all are at it; when the time is up, they hand
-their trials back, and then finish the study's budget in a hurry, side by side. Every row and every
-file of it is audited: each trial of the budget finished once, nothing left behind.
+Workers start together and are measured after a warm-up. Then they give their trials back and finish
+the study's budget with short epochs. Every row and file is audited: each trial of the budget
+finished once, and nothing else is left.
 
-Then, what single calls of a worker cost, it and the server, where so many trials of its study are
-held: what larger numbers of workers would ask of a server is counted from these.
+A second table shows the cost of a worker's single calls, for worker and server, by the number of
+running trials. The load of larger numbers of workers can be computed from it.
 
-The database server, which has its defaults, and the workers share this machine's cores.
+The database server runs with its defaults and shares this machine's cores with the workers.
 """
 
 import argparse
@@ -41,6 +40,7 @@ from rich.table import Table
 
 from hpo.lifecycle.housekeeping import sweep
 from hpo.storage.schema import REPORTS, TRIALS
+from hpo.study.artifacts import StudyArtifacts
 from tests.support.faults.audit import audit, orphans
 from tests.support.faults.setting import Setting, make_setting
 from tests.support.gate import CONTEXT, gather
@@ -58,7 +58,7 @@ HEADINGS = (
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """What some workers got done."""
+    """Result of one number of workers."""
 
     n_workers: int
     epoch_seconds: float
@@ -70,7 +70,7 @@ class Row:
 
     @property
     def cells(self) -> Iterator[str]:
-        """As the table shows it."""
+        """Cells of the table's row."""
         epochs = sum(account.epochs for account in self.accounts)
         passed = sum(account.passed for account in self.accounts)
         spent = sum((Counter(account.seconds) for account in self.accounts), Counter[str]())
@@ -93,19 +93,21 @@ class Row:
 
 
 def main(arguments: list[str]) -> None:
-    """Measure each count of workers, and print a table."""
+    """Measure each number of workers, and print a table."""
     parser = argparse.ArgumentParser(prog="scripts/bench scale", description=__doc__)
     parser.add_argument("--storage", default="postgresql", help=f"{', '.join(STORAGES)} or a URL")
     parser.add_argument("--workers", nargs="+", type=int, default=[1, 2, 4, 8, 16, 32, 64])
+    parser.add_argument("--seconds", type=float, help="per row; default 15, and 60 from 64 workers")
+    parser.add_argument("--warm", type=float, default=3.0, help="seconds of warm-up")
     parser.add_argument(
-        "--seconds", type=float, help="a row; by default 15, and 60 from 64 workers"
-    )
-    parser.add_argument("--warm", type=float, default=3.0, help="seconds of it that do not count")
-    parser.add_argument(
-        "--epochs", nargs="+", type=float, default=[0.5, 0.1], metavar="SECONDS", help="an epoch"
+        "--epochs", nargs="+", type=float, default=[0.5, 0.1], metavar="SECONDS", help="per epoch"
     )
     parser.add_argument(
-        "--held", nargs="*", type=int, default=[64, 1_000, 10_000], help="trials of part 2"
+        "--held",
+        nargs="*",
+        type=int,
+        default=[64, 1_000, 10_000],
+        help="running trials",
     )
     options = parser.parse_args(arguments)
     for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
@@ -150,7 +152,7 @@ def measure(url: str, n_workers: int, shift: Shift) -> Row:
         given = list(_collect(processes, accounts))
         for process in processes:
             process.join()
-        sweep(setting.study, setting.store)
+        sweep(StudyArtifacts(study=setting.study, store=setting.store))
         found = audit(setting, trained=False)
         codes = Counter(process.exitcode for process in processes if process.exitcode)
         return Row(
@@ -163,14 +165,14 @@ def measure(url: str, n_workers: int, shift: Shift) -> Row:
             faults=[
                 *(f"{n} workers ended with {code}" for code, n in codes.items()),
                 *found.faults,
-                *(f"{path} is named by nothing" for path in orphans(setting)),
+                *(f"no row refers to {path}" for path in orphans(setting)),
             ],
         )
 
 
 @contextmanager
 def _addresses(storage: str) -> Iterator[Callable[[], str]]:
-    """Where to make a study: in fresh databases, or all in the one that a URL names."""
+    """URLs for new studies: of new databases, or always the given one."""
     if "://" in storage:
         yield lambda: storage
         return
@@ -181,7 +183,7 @@ def _addresses(storage: str) -> Iterator[Callable[[], str]]:
 
 
 def _study(folder: Path, url: str, n_workers: int, shift: Shift) -> Setting:
-    """One whose budget lasts as long as the shift, and a trial for each worker beyond."""
+    """A study whose budget lasts for the shift, and one more trial per worker."""
     n_trials = n_workers * (2 + int(shift.seconds / (shift.n_epochs * shift.epoch_seconds)))
     return make_setting(
         folder,
@@ -196,7 +198,7 @@ def _study(folder: Path, url: str, n_workers: int, shift: Shift) -> Setting:
 
 
 def _n_epochs(setting: Setting) -> int:
-    """Epochs that were reported."""
+    """Number of reported epochs."""
     own = TRIALS.c.study_id == setting.study.id
     reports = REPORTS.join(TRIALS, TRIALS.c.trial_id == REPORTS.c.trial_id)
     with setting.study.storage.read() as connection:
@@ -207,7 +209,7 @@ def _n_epochs(setting: Setting) -> int:
 def _collect(
     processes: Sequence[ForkServerProcess], accounts: SimpleQueue[Account]
 ) -> Iterator[Account]:
-    """What the workers say, those that live to say it."""
+    """Accounts of the workers that did not die."""
     n_given = 0
     while n_given < len(processes):
         if not accounts.empty():
@@ -220,10 +222,10 @@ def _collect(
 
 
 def _table(storage: str, rows: Sequence[Row]) -> Table:
-    """One row each."""
+    """The table of the measurements."""
     table = Table(
-        title=f"{storage.partition(':')[0]}: workers at one study, the server beside them",
-        caption="server, workers, others: cores that they kept busy",
+        title=f"{storage.partition(':')[0]}: workers on one study, beside the server",
+        caption="server, workers, others: busy cores",
         title_justify="left",
         caption_justify="left",
     )
@@ -235,11 +237,11 @@ def _table(storage: str, rows: Sequence[Row]) -> Table:
 
 
 def _costs(storage: str, measured: Iterator[tuple[int, dict[str, Cost]]]) -> Table:
-    """One row for each call."""
+    """The table of the calls' costs."""
     found = dict(measured)
     table = Table(
-        title=f"{storage.partition(':')[0]}: ms a call, where so many trials of its study are held",
-        caption="worker, server: of it, on their processors",
+        title=f"{storage.partition(':')[0]}: ms per call, by the number of running trials",
+        caption="worker, server: their CPU time",
         title_justify="left",
         caption_justify="left",
     )

@@ -1,7 +1,4 @@
-"""What a database server does in a while, by its own account and the kernel's.
-
-Does not know: who asks it to.
-"""
+"""Load of a database server, from its own statistics and the kernel's."""
 
 import os
 import time
@@ -30,20 +27,20 @@ CONNECTIONS = {
     "postgresql": "SELECT count(*) - 1 FROM pg_stat_activity WHERE backend_type = 'client backend'",
     "mysql": "SELECT count(*) - 1 FROM information_schema.processlist",
 }
-"""Without the one that asks."""
+"""Not counting the connection that asks."""
 SAMPLE_SECONDS = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
 class Load:
-    """What was done in a while.
+    """Average load over a period.
 
     Attributes:
-        transactions: a second, of others, committed or rolled back; PostgreSQL counts each look at
-            whether a connection is alive as one. None without a server.
-        n_connections: at most, of others; None without a server.
-        processor: cores that the server used; None where that is not to be had.
-        machine: cores of this machine that were in use, whoever used them.
+        transactions: transactions per second, without those of the measurement. PostgreSQL also
+            counts each check whether a connection is alive. None without a server.
+        n_connections: maximum number of connections; None without a server.
+        processor: cores that the server used; None if unknown.
+        machine: cores of this machine in use by any process.
     """
 
     transactions: float | None
@@ -53,7 +50,7 @@ class Load:
 
 
 def watch(url: str, seconds: float) -> Load:
-    """Watch a storage's server for a while."""
+    """Measure the load of a storage's server for `seconds`."""
     engine = dialects.read_only_engine(dialects.parse(url))
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         n_connections: list[int] = []
@@ -79,19 +76,19 @@ def watch(url: str, seconds: float) -> Load:
 
 
 def _look(connection: Connection) -> tuple[float, float, int | None, float | None]:
-    """The time; by then, seconds of this machine's cores, transactions, the server's seconds."""
+    """Time, CPU seconds of this machine, number of transactions, CPU seconds of the server."""
     transactions = next(iter(_ask(connection, TRANSACTIONS)), None)
     return time.monotonic(), _machine(), transactions, server_seconds(connection)
 
 
 def _ask(connection: Connection, queries: Mapping[str, str]) -> list[int]:
-    """What the server answers; nothing where there is none."""
+    """The server's answer; empty without a server."""
     query = queries.get(connection.dialect.name)
     return [] if query is None else [int(connection.scalar(sa.text(query)) or 0)]
 
 
 def server_seconds(connection: Connection) -> float | None:
-    """Seconds of all of the server's processes, if it runs here."""
+    """CPU seconds of all server processes, if the server runs on this machine."""
     try:
         match connection.dialect.name:
             case "postgresql":
@@ -107,13 +104,13 @@ def server_seconds(connection: Connection) -> float | None:
 
 
 def _machine() -> float:
-    """Seconds that this machine's cores were in use."""
+    """CPU seconds of this machine since its start."""
     user, nice, system, _, _, *others = Path("/proc/stat").read_text().split()[1:8]
     return sum(map(int, (user, nice, system, *others))) * TICK
 
 
 def _stat(pid: int) -> list[str]:
-    """What the kernel says of a process, behind its name."""
+    """Fields of /proc/PID/stat after the process name."""
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
 
 

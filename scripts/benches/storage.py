@@ -1,14 +1,12 @@
-"""What the storage costs: hpo beside plain Optuna, with an objective that costs nothing.
+"""Speed of the storage: hpo beside plain Optuna, with a free objective.
 
-First, trials a second of 1 to 64 worker processes. A trial draws six params at random, reports 20
-values one at a time, asks the median pruner after each, and finishes; none is pruned. Plain Optuna
-is `study.optimize` on the storage's URL. Workers start together when all are ready. What they got
-done when the time is up counts, 20 reports as one trial, so that trials on their way count in part;
-whoever died is said.
+The first table shows trials per second of 1 to 64 worker processes. A trial draws six random
+params, reports 20 values one by one, asks the median pruner after each, and finishes. Plain Optuna
+runs `study.optimize` on the same kind of storage. Workers start together. Trials are counted by
+their reports, so that unfinished ones count in part. Workers that died are listed.
 
-Second, what single calls cost in studies that hold finished trials already, while 64 others are
-RUNNING, and when 1,000 more were abandoned. The time that the TPE sampler itself takes, in both, is
-shown apart.
+The second table shows the latency of single calls in studies with finished trials, 64 running ones
+and 1,000 abandoned ones. A third one shows the time of the TPE sampler alone.
 
 Servers run on this machine with their defaults: PostgreSQL with fsync on.
 """
@@ -45,7 +43,7 @@ SCENES = (
 
 @dataclass(frozen=True, kw_only=True)
 class Pace:
-    """What some workers got done, how many of them died, and what the first one died of."""
+    """Trials per second of some workers, how many of them died, and the first one's error."""
 
     per_second: float
     n_dead: int
@@ -61,8 +59,8 @@ def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="scripts/bench storage", description=__doc__)
     parser.add_argument("--storages", nargs="+", choices=STORAGES, default=list(STORAGES))
     parser.add_argument("--workers", nargs="*", type=int, default=[1, 8, 32, 64])
-    parser.add_argument("--seconds", type=float, default=4.0, help="for each count of workers")
-    parser.add_argument("--call-seconds", type=float, default=2.0, help="for each part of part 2")
+    parser.add_argument("--seconds", type=float, default=4.0, help="per number of workers")
+    parser.add_argument("--call-seconds", type=float, default=2.0, help="per row of table 2")
     options = parser.parse_args(arguments)
     for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[variable] = "1"
@@ -71,7 +69,7 @@ def main(arguments: list[str]) -> None:
     for storage in options.storages:
         with databases(storage) as fresh:
             if fresh is None:
-                console.print(f"{storage}: its server is not installed here, left out\n")
+                console.print(f"{storage}: skipped, its server is not installed here\n")
                 continue
             if options.workers:
                 console.print(throughput(storage, fresh, options.workers, options.seconds))
@@ -95,7 +93,7 @@ def databases(storage: str) -> Iterator[Callable[[], str] | None]:
 
 
 def _plain_url(server: Server) -> str:
-    """A fresh database by the name that SQLAlchemy and Optuna know it by."""
+    """URL of a new database, with the driver's name for SQLAlchemy and Optuna."""
     url = server.database()
     for ours, theirs in (("postgresql:", "postgresql+psycopg:"), ("mariadb:", "mysql+pymysql:")):
         url = url.replace(ours, theirs, 1) if url.startswith(ours) else url
@@ -103,9 +101,9 @@ def _plain_url(server: Server) -> str:
 
 
 def throughput(storage: str, fresh: Callable[[], str], counts: list[int], seconds: float) -> Table:
-    """Trials a second by the number of workers."""
+    """Trials per second by the number of workers."""
     table = Table(
-        title=f"{storage}: trials a second, {seconds:g} s each",
+        title=f"{storage}: trials per second, {seconds:g} s each",
         title_justify="left",
         caption_justify="left",
     )
@@ -123,7 +121,7 @@ def throughput(storage: str, fresh: Callable[[], str], counts: list[int], second
 
 
 def pace(system: str, url: str, n_workers: int, seconds: float) -> Pace:
-    """Start workers, let them go together, and count what they finished in that time."""
+    """Start workers together, and count the trials that they finish."""
     SYSTEMS[system].create(url)
     errors = CONTEXT.SimpleQueue()
     workers, gate = gather(n_workers, work, system, url, errors, preload=[work.__module__])
@@ -142,7 +140,7 @@ def pace(system: str, url: str, n_workers: int, seconds: float) -> Pace:
 
 
 def _n_trials(url: str) -> float:
-    """Trials done, by their reports."""
+    """Number of trials, counted by reports."""
     engine = sa.create_engine(url, poolclass=sa.pool.NullPool)
     with engine.connect() as connection:
         n_reports = connection.scalar(sa.select(sa.func.count()).select_from(REPORTS))
@@ -150,9 +148,9 @@ def _n_trials(url: str) -> float:
 
 
 def latencies(storage: str, fresh: Callable[[], str], seconds: float) -> Table:
-    """What calls cost in studies of several sizes."""
+    """Latencies of calls in studies of several sizes."""
     table = Table(
-        title=f"{storage}: ms a call of one worker; report: with the pruner's word",
+        title=f"{storage}: ms per call of one worker; report includes the pruner",
         title_justify="left",
     )
     for heading in ("finished", "RUNNING", "call"):
@@ -171,8 +169,8 @@ def latencies(storage: str, fresh: Callable[[], str], seconds: float) -> Table:
 
 
 def sampler_times() -> Table:
-    """What TPE itself takes, whatever the storage."""
-    table = Table(title="TPE itself: ms a trial, history in memory", title_justify="left")
+    """Time of the TPE sampler alone, without a storage."""
+    table = Table(title="TPE alone: ms per trial, history in memory", title_justify="left")
     for heading in ("finished", "median", "p95"):
         table.add_column(heading, justify="right")
     for n_finished in (0, 1_000, 10_000):

@@ -1,12 +1,12 @@
-"""The same configurations, the same epochs, on California Housing, trained in three ways.
+"""Speed of training: the same configurations and epochs on California Housing, in three ways.
 
   hpo   two worker processes with one thread each
-  (a)   the pattern of Optuna's PyTorch examples, DataLoader and torch.optim, in one process at its
-        best thread setting
+  (a)   the pattern of Optuna's PyTorch examples (DataLoader, torch.optim), in one process with its
+        best number of threads
   (b)   the same pattern in two processes with PyTorch's default threads
 
-Each way takes configurations from one list until it is empty. Data are preprocessed before the
-clock starts; every way validates after each epoch.
+Each way takes configurations from one queue until it is empty. The data are preprocessed before the
+clock starts. Every way validates after each epoch.
 """
 
 import argparse
@@ -61,7 +61,7 @@ def main(arguments: list[str]) -> None:
 
 
 def paired(ours: list[float], theirs: list[float]) -> float:
-    """How many times as long they took: the median over rounds, each its own comparison."""
+    """Ratio of theirs to ours: the median of the rounds' ratios."""
     return statistics.median(b / a for a, b in zip(ours, theirs, strict=True))
 
 
@@ -77,7 +77,7 @@ def prepare() -> tuple[StudyDefinition, TrainingData]:
 
 
 def draw(definition: StudyDefinition, n_configs: int, epochs: int) -> list[TrialConfig]:
-    """Random configurations of the default space, always the same ones."""
+    """Random configurations of the default space, with a fixed seed."""
     generator = random.Random(0)
     space = definition.space.fixed({"training.max_epochs": epochs, "training.patience": epochs})
 
@@ -123,7 +123,7 @@ def measure(
 def worker(
     engine: str, n_threads: int | None, tensors: tuple[torch.Tensor, ...], queue: Any, barrier: Any
 ) -> None:
-    """Train configurations from the queue until it says that there are no more."""
+    """Train configurations from the queue until it yields None."""
     if n_threads is not None:
         torch.set_num_threads(n_threads)
     x_train, y_train, x_val, y_val = (tensor.clone() for tensor in tensors)

@@ -1,8 +1,8 @@
-"""Time against columns: 200 rows of a CSV file, from the file to predictions, stage by stage.
+"""Time by the number of columns: a CSV file of 200 rows, from reading to predicting.
 
-Two trials of three epochs of a small network, trained by one worker with one thread; the better one
-is exported, proof and model card included, and predicts on the file's rows. Times are seconds of
-the processor, which other programs do not stretch; `create` reads the file, too.
+One worker with one thread trains two trials of three epochs of a small network. The better trial is
+exported, proof and model card included, and predicts on the file's rows. Times are CPU seconds,
+which other programs affect little. `create` includes reading the file.
 """
 
 import argparse
@@ -53,12 +53,12 @@ Draw = Callable[[np.random.Generator, int], polars.Series]
 
 
 def numbers(generator: np.random.Generator, _: int) -> polars.Series:
-    """Four decimals each."""
+    """Numbers with four decimals."""
     return polars.Series(generator.normal(size=N_ROWS).round(4))
 
 
 def mixed(generator: np.random.Generator, place: int) -> polars.Series:
-    """Every fifth column six categories."""
+    """Numbers, and in every fifth column one of six categories."""
     if place % 5:
         return numbers(generator, place)
     return polars.Series(["red", "blue", "green", "grey", "black", "white"])[
@@ -67,7 +67,7 @@ def mixed(generator: np.random.Generator, place: int) -> polars.Series:
 
 
 def dates(generator: np.random.Generator, _: int) -> polars.Series:
-    """Seconds of fourteen years."""
+    """Times within fourteen years, in whole seconds."""
     times = polars.Series(generator.integers(1_262_304_000, 1_704_067_200, N_ROWS))
     return (times * 1_000_000).cast(polars.Datetime("us"))
 
@@ -82,7 +82,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--kind", choices=KINDS, default="numbers")
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
-    measure(20, KINDS[options.kind])  # loads what is loaded once
+    measure(20, KINDS[options.kind])  # warm-up: imports
     print(f"{'columns':>8}" + "".join(f"{stage:>9}" for stage in (*STAGES, "in all")))
     times = {}
     for n_columns in sorted(options.columns):
@@ -94,7 +94,7 @@ def main(arguments: list[str]) -> None:
 
 
 def measure(n_columns: int, draw: Draw) -> dict[str, float]:
-    """Seconds by stage, and from the study's creation to the predictions."""
+    """Seconds by stage, and in total from the study's creation on."""
     seconds: dict[str, float] = {}
 
     @contextmanager
@@ -110,13 +110,15 @@ def measure(n_columns: int, draw: Draw) -> dict[str, float]:
         with timed("read"):
             read_table(DataConfig(source="table.csv", target="y"), folder)
         with timed("create"):
-            study, store = create_from_file(
+            created = create_from_file(
                 folder / "study.toml", f"sqlite:///{folder}/hpo.db", f"{folder}/store"
             )
         with timed("train"):
-            make_worker(study, store, SingleTrainer("cpu"), slots=1).work(threading.Event())
+            make_worker(created.study, created.store, SingleTrainer("cpu"), slots=1).work(
+                threading.Event()
+            )
         with timed("export"):
-            (exported,) = export(study, store, folder / "out")
+            (exported,) = export(created, folder / "out")
         with timed("predict"):
             rows = polars.read_csv(folder / "table.csv", infer_schema=False)
             hpo.load_model(exported).predict(rows)
@@ -124,7 +126,7 @@ def measure(n_columns: int, draw: Draw) -> dict[str, float]:
 
 
 def write_table(path: Path, n_columns: int, draw: Draw) -> None:
-    """A table of two classes, the same one for the same arguments."""
+    """Write a reproducible table with two classes."""
     generator = np.random.default_rng(0)
     columns = {f"x{place}": draw(generator, place) for place in range(n_columns)}
     labels = np.where(generator.normal(size=N_ROWS) > 0, "yes", "no")

@@ -5,7 +5,6 @@ import os
 import re
 import subprocess
 import sys
-import time
 import tomllib
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from tests.support import machine
 from tests.support.command_line import Outcome, hpo, run_process
 from tests.support.small_disk import small_disk
 from tests.support.small_study import write_study
+from tests.support.waiting import wait_until
 
 
 @pytest.fixture(scope="module")
@@ -49,9 +49,9 @@ def test_run_says_what_it_did(home: Path) -> None:
 
 
 def test_run_again_goes_on_where_it_ended(inside: Path) -> None:
-    again = run_process("run", "small.toml", cwd=inside)
-    assert again.returncode == 0, again.stderr
-    assert "small is finished: all 6 trials of its budget are over; hpo extend" in again.stderr
+    again = hpo("run", "small.toml")
+    assert again.code == 0, again.err
+    assert "small is finished: all 6 trials of its budget are finished; hpo extend" in again.err
     assert hpo("status", "small", "--json").document["trials"] == {"COMPLETE": 6}
 
 
@@ -66,7 +66,7 @@ def test_status_is_a_contract(inside: Path) -> None:
     assert list(status) == keys
     assert status["objective"] == {"metric": "accuracy", "positive": "yes"}
     assert status["state"] == "finished"
-    assert status["reason"] == "all 6 trials of its budget are over"
+    assert status["reason"] == "all 6 trials of its budget are finished"
     assert status["budget"]["n_trials"] == 6
     assert status["budget"]["timeout"] is None
     assert 0 < status["used"]["busy_seconds"] <= status["used"]["device_seconds"]
@@ -259,7 +259,7 @@ def test_a_worker_without_a_name_serves_every_study(tmp_path: Path) -> None:
             lambda: [s["state"] for s in hpo("studies", "--json").document] == ["finished"] * 2
         )
         process.terminate()
-        assert process.wait(timeout=30) == 75  # it would have waited for further studies
+        assert process.wait(timeout=60) == 75  # it would have waited for further studies
     finally:
         process.kill()
 
@@ -272,9 +272,9 @@ def test_an_interrupted_run_keeps_what_is_finished_and_goes_on(tmp_path: Path) -
     os.chdir(tmp_path)
     wait_until(lambda: finished("small") >= 2)
     process.terminate()
-    _, err = process.communicate(timeout=30)
+    _, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
-    assert "the same command goes on" in err
+    assert "Run the same command again to continue" in err
     before = hpo("status", "small", "--json").document["trials"]
     assert "RUNNING" not in before
     again = run_process("run", study, "--n-trials", 24, cwd=tmp_path)
@@ -294,11 +294,3 @@ def finished(name: str) -> int:
     """How many of a study's trials are complete; 0 while there is no study."""
     status: Outcome = hpo("status", name, "--json")
     return status.document["trials"].get("COMPLETE", 0) if status.code == 0 else 0
-
-
-def wait_until(condition: object, seconds: float = 60) -> None:
-    """Return when the condition holds."""
-    deadline = time.monotonic() + seconds
-    while not condition():  # type: ignore[operator]
-        assert time.monotonic() < deadline
-        time.sleep(0.2)

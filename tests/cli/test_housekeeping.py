@@ -4,7 +4,6 @@ import os
 import pty
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -16,8 +15,9 @@ from hpo.storage.engine import Storage, open_storage
 from hpo.study.catalog import open_study
 from hpo.study.study import Study
 from tests.support.command_line import hpo, run_process
-from tests.support.furnished import furnish, grow_old, unnamed
+from tests.support.every_state import grow_old, study_in_every_state, unnamed
 from tests.support.small_study import write_study
+from tests.support.waiting import wait_until
 
 
 @pytest.fixture(autouse=True)
@@ -40,7 +40,7 @@ def store(folder: Path) -> ArtifactStore:
 
 @pytest.fixture
 def study(storage: Storage, store: ArtifactStore) -> Study:
-    return furnish(storage, store)
+    return study_in_every_state(storage, store)
 
 
 def names() -> list[str]:
@@ -85,7 +85,7 @@ class TestDelete:
     def test_asks_on_a_terminal(
         self, storage: Storage, store: ArtifactStore, answer: str, code: int, left: list[str]
     ) -> None:
-        furnish(storage, store, lease=0.01)
+        study_in_every_state(storage, store, lease=0.01)
         terminal, theirs = pty.openpty()
         command = [sys.executable, "-m", "hpo", "delete", "study"]
         process = subprocess.Popen(
@@ -151,7 +151,7 @@ class TestLogs:
 
 class TestCopy:
     def test_moves_or_copies(self, storage: Storage, store: ArtifactStore, folder: Path) -> None:
-        study = furnish(storage, store, lease=0.01)
+        study = study_in_every_state(storage, store, lease=0.01)
         target = "sqlite:///to.db"
         done = hpo("storage", "copy", storage.url, target, "--to-artifacts", "copies")
         assert (done.code, done.err) == (0, "")
@@ -188,11 +188,11 @@ class TestCopy:
 def test_no_artifact_store_is_made_where_one_should_be(
     storage: Storage, store: ArtifactStore, folder: Path, command: tuple[object, ...]
 ) -> None:
-    furnish(storage, store, lease=0.01)
+    study_in_every_state(storage, store, lease=0.01)
     before = {path.name for path in folder.iterdir()}
     words = [str(word).format(storage=storage.url) for word in command]
     done = hpo(*words, "--artifacts", "nowhere")
-    assert (done.code, "/nowhere: does not exist; name the one" in done.err) == (1, True)
+    assert (done.code, "/nowhere: does not exist; name the store" in done.err) == (1, True)
     assert ("--keep-artifacts" in done.err) == (command[0] == "delete")
     assert {path.name for path in folder.iterdir()} == before
     assert names() == ["study"]
@@ -232,10 +232,7 @@ def test_a_worker_whose_study_is_deleted_ends_quietly(folder: Path, storage: Sto
     assert hpo("create", file).code == 0
     command = [sys.executable, "-m", "hpo", "worker", "small", "--workers", "1"]
     worker = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 60
-    while hpo("status", "small", "--json").document["state"] != "running":
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
+    wait_until(lambda: hpo("status", "small", "--json").document["state"] == "running")
     refused = hpo("delete", "small", "--yes")
     assert (refused.code, f" on {os.uname().nodename}" in refused.err) == (2, True)
     assert hpo("delete", "small", "--yes", "--force").code == 0

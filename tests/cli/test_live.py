@@ -22,10 +22,13 @@ from hpo.cli.panel import StatusPanel
 from hpo.cli.show import print_status, time_left
 from hpo.config.definition import Budget
 from hpo.config.trial import Direction
+from hpo.storage.best import Best
 from hpo.storage.engine import open_storage
+from hpo.storage.leases import WorkerId
+from hpo.storage.progress import Failure, WorkerRow
 from hpo.study.catalog import create_study
-from hpo.study.status import Best, Failure, StudyStatus, WorkerRow
-from hpo.study.study import Study, WorkerId
+from hpo.study.status import StudyStatus
+from hpo.study.study import Study
 from tests.support.command_line import hpo
 from tests.support.definitions import definition
 
@@ -44,7 +47,13 @@ PARAMS = {
 def worker_row(pid: int, *trials: int, host: str = "here", device: str = "cpu") -> WorkerRow:
     """A worker that holds some trials."""
     worker = WorkerId(host=host, pid=pid, device=device)
-    return WorkerRow(worker=worker, trials=trials or (pid,), silent_seconds=2.0)
+    return WorkerRow(
+        worker=worker,
+        study="study",
+        trials=trials or (pid,),
+        silent_seconds=2.0,
+        is_silent=False,
+    )
 
 
 def status(

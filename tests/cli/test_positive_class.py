@@ -8,8 +8,8 @@ import pytest
 
 from hpo.cli.show import print_confirmation
 from hpo.config.trial import Direction, metric_label
-from hpo.dashboard.files import content
-from hpo.dashboard.notes import note
+from hpo.dashboard.files import file_content
+from hpo.dashboard.notes import study_note
 from hpo.files.store import ArtifactStore
 from hpo.storage.engine import open_storage
 from hpo.study.catalog import find, open_study
@@ -81,7 +81,7 @@ def test_the_card_names_it(inside: Path) -> None:
     (card,) = inside.glob("winners/leaving/trial-*/README.md")
     text = card.read_text(encoding="utf-8")
     assert "| f1 of [red]gone \\| <b>away</b> (higher is better, chosen by) |" in text
-    assert f"by validation f1 of {GONE}. All of it" in text
+    assert f"by validation f1 of {GONE}. `config.toml` has" in text
 
 
 def test_the_report_names_it_and_shows_the_notes(inside: Path) -> None:
@@ -100,16 +100,18 @@ def test_the_report_names_it_and_shows_the_notes(inside: Path) -> None:
     assert [axis["title"]["text"] for axis in axes] == [said, said]
     notes = re.search(r"<h3>Notes</h3>\s*<ul>(.*?)</ul>", shown, re.S)
     assert notes is not None
-    assert "1 cell is no number and counts as missing: &#34;&lt;i&gt;n/a&lt;/i&gt;&#34;" in notes[1]
+    assert (
+        "1 cell is not a number and counts as missing: &#34;&lt;i&gt;n/a&lt;/i&gt;&#34;" in notes[1]
+    )
     assert "the positive class is" in notes[1]
 
 
 def test_the_dashboard_names_it(inside: Path) -> None:
     storage, store = open_storage("sqlite:///hpo.db"), ArtifactStore("hpo-artifacts")
-    text = note(storage, find(storage, "leaving"))
+    text = study_note(storage, find(storage, "leaving"))
     assert "| objective | maximize f1 of [red]gone \\| <b>away</b> on validation |" in text
     study = open_study(storage, "leaving")
-    drawn = content(study, study.trials()[0], "curve", store).decode()
+    drawn = file_content(study, study.trials()[0], "curve", store).decode()
     assert "f1 of [red]gone | &lt;b&gt;away&lt;/b&gt;" in drawn
     storage.close()
 

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from hpo.storage.engine import open_storage
+from hpo.storage.leases import WorkerId
 from hpo.study.catalog import create_study
-from hpo.study.study import Study, WorkerId
+from hpo.study.study import Study
 from tests.support.command_line import Outcome
 from tests.support.command_line import hpo as run
 from tests.support.definitions import definition
@@ -81,7 +82,7 @@ def test_a_budget_is_raised_and_never_lowered(study: Study) -> None:
     )
     assert "cannot be lowered to 4" in refused("extend", "study", "--n-trials", "4")
     assert "--n-trials must be a number" in refused("extend", "study", "--n-trials", "+-4")
-    assert "say what to raise" in refused("extend", "study")
+    assert "give a limit to raise" in refused("extend", "study")
 
 
 @pytest.mark.parametrize(

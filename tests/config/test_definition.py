@@ -19,7 +19,6 @@ from hpo.config.errors import DefinitionError
 from hpo.config.parsing import validate
 from hpo.config.space import SearchSpace
 from hpo.config.trial import DataConfig, TrialConfig
-from hpo.config.trial_file import config_toml
 from tests.support.paths import ROOT
 
 TREE = {
@@ -106,7 +105,7 @@ def refused(tree: dict[str, object]) -> str:
         (
             "data.split",
             {"column": "part", "val": 0.1},
-            "data.split: column decides alone, without val",
+            "data.split: column excludes val",
         ),
         (
             "data.split",
@@ -148,7 +147,7 @@ def refused(tree: dict[str, object]) -> str:
         (
             "sampler.name",
             "tep",
-            'sampler.name: must be one of "tpe", "random", "qmc", "gp", "grid", '
+            'sampler.name: must be "tpe", "random", "qmc", "gp" or "grid", '
             'but got "tep" (did you mean "tpe"?)',
         ),
         ("data.decimal", ";", 'data.decimal: must be "." or ",", but got ";"'),
@@ -311,7 +310,7 @@ def test_a_trial_config_is_what_a_file_with_the_same_values_holds():
         found = definition(changed("data.split", split))
         params = {**found.space.default_params(), "optimizer.learning_rate": 1}
         config = found.trial_config(params)
-        assert config == validate(TrialConfig, tomllib.loads(config_toml(config, "")), "config")
+        assert config == validate(TrialConfig, tomllib.loads(config.to_toml("")), "config")
         assert isinstance(config.optimizer.learning_rate, float)
 
 

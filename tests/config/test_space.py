@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hpo.config.errors import DefinitionError, InputError
+from hpo.config.points import MAX_GRID, grid
 from hpo.config.ranges import Categorical, FloatRange, IntRange
-from hpo.config.space import LEAF_DEFAULTS, MAX_GRID, SearchSpace
+from hpo.config.space import LEAF_DEFAULTS, SearchSpace
 
 SPACE = {
     "model": {
@@ -56,10 +57,9 @@ def refused_leaf(path: str, table: object) -> str:
         (
             "model.depth",
             {"type": "itn"},
-            '.type: must be one of "float", "int", "categorical", but got "itn"'
-            ' (did you mean "int"?)',
+            '.type: must be "float", "int" or "categorical", but got "itn" (did you mean "int"?)',
         ),
-        ("model.depth", {"type": ["int"]}, '.type: must be one of "float", "int", "categorical"'),
+        ("model.depth", {"type": ["int"]}, '.type: must be "float", "int" or "categorical"'),
         ("model.depth", {"type": "int", "low": 1}, ".high: is required"),
         (
             "model.depth",
@@ -212,10 +212,10 @@ def test_a_wrong_leaf_gets_one_sentence(path, table, sentence):
     [
         (
             {"optimizer.nmae": "sgd"},
-            '.when: "optimizer.nmae" is no other leaf (did you mean "optimizer.name"?)',
+            '.when: "optimizer.nmae" is not another leaf (did you mean "optimizer.name"?)',
         ),
-        ({"model.depth": 3}, '.when: "model.depth" is no other leaf'),
-        ({"optimizer": "sgd"}, '.when: "optimizer" is no other leaf'),
+        ({"model.depth": 3}, '.when: "model.depth" is not another leaf'),
+        ({"optimizer": "sgd"}, '.when: "optimizer" is not another leaf'),
         ({"optimizer.name": "sdg"}, '.when.optimizer.name: must be "sgd", "adam", "adamw"'),
         ({"optimizer.name": ["sgd", 3]}, '.when.optimizer.name: must be "sgd", "adam", "adamw"'),
         ({"optimizer.name": []}, ".when.optimizer.name: must hold a value, but got []"),
@@ -234,7 +234,7 @@ def test_conditions_in_a_circle():
     depth = {"type": "int", "low": 1, "high": 6, "when": {"model.width": 64}}
     width = {"type": "int", "low": 64, "high": 65, "when": {"model.depth": 1}}
     message = refused({"model": {"depth": depth, "width": width}})
-    assert message == "s.toml: when: model.depth, model.width wait for each other"
+    assert message == "s.toml: when: model.depth, model.width depend on each other"
 
 
 @pytest.mark.parametrize(
@@ -420,7 +420,7 @@ def test_the_grid_holds_every_point_once():
             },
         },
     }
-    points = list(SearchSpace.from_tree(tree, "s.toml").grid())
+    points = list(grid(SearchSpace.from_tree(tree, "s.toml")))
     assert len(points) == 2 * (1 + 3) * (1 + 2)
     assert len({tuple(sorted(point.items())) for point in points}) == len(points)
     dropouts = sorted({point["model.dropout"] for point in points if point["model.dropout.on"]})
@@ -429,11 +429,11 @@ def test_the_grid_holds_every_point_once():
 
 def test_a_grid_needs_steps_and_an_end():
     with pytest.raises(InputError, match=r"give model\.dropout a step or choices"):
-        list(SearchSpace.from_tree(SPACE, "s.toml").grid())
+        grid(SearchSpace.from_tree(SPACE, "s.toml"))
     wide = {"type": "int", "low": 1, "high": 60_000}
     tree = {"model": {"width": wide}, "training": {"max_epochs": wide}}
     with pytest.raises(InputError, match=f"more than {MAX_GRID} points"):
-        list(SearchSpace.from_tree(tree, "s.toml").grid())
+        grid(SearchSpace.from_tree(tree, "s.toml"))
 
 
 @given(

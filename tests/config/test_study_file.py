@@ -90,7 +90,7 @@ def test_columns_that_teach_nothing_are_dropped(tmp_path):
     assert definition.data.drop == ("id", "code", "same", "shuffled")
     assert '# "id" grows from row to row, as an identifier does.' in text
     assert '# "shuffled" numbers the rows, as an identifier does.' in text
-    assert '# "code" has another text in every row, as an identifier has.' in text
+    assert '# "code" has a different text in every row, like an identifier.' in text
     assert '# "same" has the same value in every row.' in text
 
 
@@ -157,7 +157,7 @@ def test_what_a_person_might_not_expect_stands_in_comments(tmp_path):
     assert '# Note: columns "price", "weight": numbers are read with "," as the decimal' in text
     assert '# Note: column "day": dates are read with the day first.' in text
     assert (
-        '# Note: column "price": 1 cell is no number and counts as missing: "<0,5" in row 8.'
+        '# Note: column "price": 1 cell is not a number and counts as missing: "<0,5" in row 8.'
         in text
     )
     assert "# 2 numeric, 1 date and 0 categorical columns remain." in text
@@ -170,7 +170,7 @@ def test_classes_of_equal_size_are_said_to_be_so(tmp_path):
     write(tmp_path, {"x": [1, 2, 3, 4] * 10, "y": [False, True] * 20})
     text, definition = drafted("t.csv", "y", tmp_path)
     assert definition.data.positive == "true"
-    assert 'positive = "true"  # the classes are level; the other is "false"' in text
+    assert 'positive = "true"  # the classes are equally frequent; the other is "false"' in text
 
 
 @pytest.mark.parametrize(
@@ -212,7 +212,7 @@ def test_a_missing_word_that_is_a_class_is_no_missing_word(tmp_path):
     (tmp_path / "t.csv").write_text(f"x,y\n{rows}", encoding="utf-8")
     text, definition = drafted("t.csv", "y", tmp_path)
     assert definition.data.missing == ("N/A", "NaN", "nan", "null", "NULL", "?")
-    assert "the usual words for a missing value, but for one that is a class" in text
+    assert "the usual words for a missing value, except one that is a class" in text
     table = read_table(definition.data, tmp_path)
     assert load_dataset(table, definition.data).schema.classes == ("EU", "NA")
 

@@ -1,4 +1,4 @@
-"""The dashboard in a real browser: log in, look, read, download, be refused, log out."""
+"""The dashboard in a real browser: login, pages, downloads, refusals, logout."""
 
 import re
 from collections.abc import Iterator
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from hpo.dashboard.server import ServerSettings, application
+from hpo.dashboard.application import ServerSettings, application
 from hpo.dashboard.view import DashboardStorage
 from hpo.storage.engine import open_storage
 from tests.support import machine
@@ -22,7 +22,7 @@ CHROMIUM_ARGS = [
     "--disable-component-update",
     "--disable-sync",
     "--no-first-run",
-    "--host-resolver-rules=MAP evil.example 127.0.0.1",  # rebinding, as an attacker does it
+    "--host-resolver-rules=MAP evil.example 127.0.0.1",  # as in DNS rebinding
 ]
 FORGERY = """async (url) => {
     const sent = await fetch(url, {method: "DELETE", mode: "no-cors"}).catch(String);
@@ -94,7 +94,7 @@ def test_a_trials_files_are_shown_and_saved(page, port, tmp_path):
         page.locator("a[download$='model.safetensors']").click()
     assert download.value.suggested_filename == "trial-00001-model.safetensors"
     assert Path(download.value.path()).read_bytes() == WEIGHTS
-    with page.expect_download():  # nor is it a page when it is opened as one
+    with page.expect_download():  # opening its address downloads it too
         page.evaluate("location = document.querySelector('a[download$=\"svg\"]').href")
 
 
@@ -133,7 +133,7 @@ def test_another_page_changes_nothing(page, port):
     study = f"http://localhost:{port}/api/studies/1"
     log_in(page, f"http://localhost:{port}/dashboard")
     with served(evil) as other:
-        page.goto(f"http://localhost:{other}/")  # of the same site, so its requests bring cookies
+        page.goto(f"http://localhost:{other}/")  # same site, so its requests carry cookies
         answers = []
         page.on("response", lambda got: answers.append((got.url, got.status)))
         with page.expect_navigation():

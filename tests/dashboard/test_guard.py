@@ -1,4 +1,4 @@
-"""Who may send what to the dashboard, over HTTP."""
+"""The requests and changes that the dashboard refuses, over HTTP."""
 
 import json
 from collections.abc import Iterator
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import optuna
 import pytest
 
-from hpo.dashboard.server import ServerSettings, application
+from hpo.dashboard.application import ServerSettings, application
 from hpo.dashboard.view import DashboardStorage
 from hpo.storage.engine import open_storage
 from tests.support.dashboard import ask, make_study, reason, served, store_at
@@ -55,7 +55,7 @@ def test_another_name_is_refused_against_rebinding(port, host):
     [
         {},
         {"Origin": "http://localhost:1"},
-        {"Origin": "https://localhost:1"},  # of a proxy that speaks TLS
+        {"Origin": "https://localhost:1"},  # a proxy that speaks TLS
         {"Sec_Fetch_Site": "same-origin", "Origin": "http://localhost:1"},
     ],
 )
@@ -63,7 +63,7 @@ def test_the_dashboards_own_page_may_write(port, headers):
     kind = {"Content_Type": "application/json", "Host": "localhost:1"}
     body = json.dumps({"body": "a note", "version": 1})
     response, text = ask(port, NOTE, "PUT", body, **kind, **headers)
-    assert response.status in (204, 409), text  # 409: a newer note is there
+    assert response.status in (204, 409), text  # 409: a newer note exists
 
 
 @pytest.mark.parametrize("method", ["POST", "DELETE"])

@@ -1,4 +1,4 @@
-"""The dashboard's password, its sessions, and how scripts get in."""
+"""The dashboard's password, sessions, and login of scripts."""
 
 import re
 from collections.abc import Iterator
@@ -7,13 +7,16 @@ from urllib.parse import urlencode
 import pytest
 
 from hpo.config.errors import InputError
-from hpo.dashboard.guard import guarded
-from hpo.dashboard.login import MAX_SESSIONS, SESSION_SECONDS, Login, Sessions
-from hpo.dashboard.password import (
+from hpo.dashboard.guard import guard
+from hpo.dashboard.login import (
+    MAX_SESSIONS,
     MAX_WRONG,
     MAX_WRONG_IN_ALL,
+    SESSION_SECONDS,
     WINDOW_SECONDS,
+    Login,
     Password,
+    Sessions,
     TooManyGuesses,
     read_password,
 )
@@ -24,7 +27,7 @@ FORM = "application/x-www-form-urlencoded"
 
 
 class Clock:
-    """Stands still until it is moved."""
+    """A clock that tests set."""
 
     now = 0.0
 
@@ -33,7 +36,7 @@ class Clock:
 
 
 def inside(environ, start):
-    """What is behind the door."""
+    """A WSGI application to put behind the login."""
     start("200 OK", [("Content-Type", "text/plain")])
     return [b"inside"]
 
@@ -45,7 +48,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def port(clock) -> Iterator[int]:
-    with served(guarded(Login(inside, PASSWORD, clock), {"localhost"})) as port:
+    with served(guard(Login(inside, PASSWORD, clock), {"localhost"})) as port:
         yield port
 
 

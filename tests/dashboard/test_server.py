@@ -1,4 +1,4 @@
-"""The dashboard's command: where it listens, what it refuses to begin with, TLS."""
+"""`hpo dashboard`: its address, refused settings, TLS and Ctrl-C."""
 
 import http.client
 import os
@@ -16,14 +16,15 @@ from pathlib import Path
 import pytest
 
 from hpo.config.errors import HpoError, InputError
-from hpo.dashboard.server import ServerSettings, listening, serve
+from hpo.dashboard.application import ServerSettings
+from hpo.dashboard.server import listening, serve
 from hpo.storage.engine import open_storage
 from tests.support import machine
 from tests.support.dashboard import ask, served
 
 
 def nothing(environ, start):
-    """An application."""
+    """A WSGI application."""
     start("200 OK", [("Content-Type", "text/plain")])
     return [environ["wsgi.url_scheme"].encode()]
 
@@ -47,7 +48,7 @@ def begin(**settings) -> None:
 
 
 def test_many_readers_are_served_at_once():
-    all_of_them = threading.Barrier(8, timeout=20)
+    all_of_them = threading.Barrier(8, timeout=60)
 
     def slow(environ, start):
         all_of_them.wait()
@@ -122,7 +123,7 @@ def test_an_encrypted_key_is_refused_and_asked_no_password_for(certificate, tmp_
 
 @contextmanager
 def running(tmp_path: Path, *options: object) -> Iterator[subprocess.Popen[str]]:
-    """The command, over a new storage, with a password in its environment."""
+    """Run the command for a new storage, with a password in its environment."""
     url = f"sqlite:///{tmp_path / 'hpo.db'}"
     open_storage(url).close()
     command = [sys.executable, "-m", "hpo", "dashboard", "--port", "0", "--storage", url]
@@ -151,9 +152,9 @@ def stop(process: subprocess.Popen[str]) -> tuple[str, str]:
 def test_the_command_serves_by_tls_until_interrupted(tmp_path, certificate):
     with running(tmp_path, "--tls-cert", certificate[0], "--tls-key", certificate[1]) as process:
         port = int(re.search(r"https://127\.0\.0\.1:(\d+)/", process.stdout.readline())[1])
-        idle = socket.create_connection(("127.0.0.1", port))  # and no handshake
+        idle = socket.create_connection(("127.0.0.1", port))  # without a handshake
         context = ssl.create_default_context(cafile=certificate[0])
-        connection = http.client.HTTPSConnection("localhost", port, timeout=10, context=context)
+        connection = http.client.HTTPSConnection("localhost", port, timeout=60, context=context)
         form = {"Content-Type": "application/x-www-form-urlencoded"}
         connection.request("POST", "/login", "password=sesame", form)
         response = connection.getresponse()
@@ -173,16 +174,16 @@ def test_the_command_warns_once_of_what_travels_in_the_open(tmp_path):
         port = int(re.search(r"http://0\.0\.0\.0:(\d+)/", process.stdout.readline())[1])
         assert ask(port)[0].status == 401
         said = stop(process)[1]
-    assert said.startswith("hpo: without --tls-cert the password and all pages travel in the open")
+    assert said.startswith("hpo: without --tls-cert the password and all pages are sent")
     assert said.count("\n") == 1
     assert "sesame" not in said
 
 
 INTERRUPTED = """
 import faulthandler, os, signal, sys, threading
-from hpo.dashboard import server
+from hpo.dashboard import application, server
 
-class Condition(threading.Condition):  # Ctrl-C comes within it, once
+class Condition(threading.Condition):  # sends Ctrl-C once, while it is locked
     has_come = False
 
     def __exit__(self, *error):
@@ -198,7 +199,7 @@ class Server(server._Server):
 
 faulthandler.dump_traceback_later(40, exit=True)
 server._Server = Server
-server.serve(sys.argv[1], None, server.ServerSettings(port=0))
+server.serve(sys.argv[1], None, application.ServerSettings(port=0))
 """
 
 
@@ -211,3 +212,24 @@ def test_an_interrupt_while_the_server_holds_a_lock_ends_it(tmp_path):
         socket.create_connection(("127.0.0.1", port)).close()
         said = process.communicate(timeout=60)[1].decode()
     assert process.returncode == 0, said
+
+
+EARLY = """
+import os, signal, sys
+from hpo.dashboard import application, server
+
+class Server(server._Server):
+    def prepare(self):
+        super().prepare()
+        os.kill(os.getpid(), signal.SIGINT)
+
+server._Server = Server
+server.serve(sys.argv[1], None, application.ServerSettings(port=0))
+"""
+
+
+def test_an_interrupt_before_the_server_is_ready_ends_it(tmp_path):
+    url = f"sqlite:///{tmp_path / 'hpo.db'}"
+    open_storage(url).close()
+    done = subprocess.run([sys.executable, "-c", EARLY, url], capture_output=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, b"")

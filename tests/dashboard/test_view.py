@@ -1,4 +1,4 @@
-"""What the dashboard shows beside what Optuna keeps: notes and files."""
+"""The notes and files that the dashboard adds to Optuna's storage."""
 
 import gzip
 import json
@@ -11,8 +11,8 @@ from xml.etree import ElementTree
 import optuna
 import pytest
 
-from hpo.dashboard import compression
-from hpo.dashboard.server import ServerSettings, application
+from hpo.dashboard import application as dashboard_application
+from hpo.dashboard.application import ServerSettings, application
 from hpo.dashboard.view import DashboardStorage
 from hpo.files.store import ArtifactStore, trial_path
 from hpo.storage.engine import Storage, open_storage
@@ -92,7 +92,7 @@ def test_the_axes_and_the_attributes_are_named_by_metrics(port):
 
 
 def files(port: int, number: int) -> dict[str, str]:
-    """The addresses of a trial's files by what they are."""
+    """Return the paths of a trial's files by their name."""
     trial = detail(port)["trials"][number]
     root = f"/artifacts/{trial['study_id']}/{trial['trial_id']}"
     return {
@@ -146,7 +146,7 @@ def test_without_the_studys_store_there_are_no_weights(storage, study, tmp_path)
 
 
 def test_large_answers_come_compressed_to_who_takes_them_so(port, monkeypatch):
-    monkeypatch.setattr(compression, "MIN_BYTES", 1000)
+    monkeypatch.setattr(dashboard_application, "MIN_BYTES", 1000)
     plain = detail(port)
     address = f"http://127.0.0.1:{port}/api/studies/1"
     with urlopen(Request(address, headers={"Accept-Encoding": "gzip"})) as packed:

@@ -115,14 +115,14 @@ def test_rows_shorter_than_the_header_are_noted() -> None:
     frame, notes = parse(b'a,b,c\n1,2,3\n4,5\n6,7,\n8\n"9,9",9,9\n', "t.csv", None, ",")
     assert frame["c"].to_list() == ["3", None, None, None, "9"]
     assert notes == (
-        "2 rows are shorter than the header, first row 2: the cells that lack count as missing",
+        "2 rows are shorter than the header, first row 2: the absent cells count as missing",
     )
     assert parse(b"a,b\n1,\n2,3\n", "t.csv", None, ",")[1] == ()
     assert parse(b"a,b\n1,2\n\n3,4\n\n", "t.csv", None, ",")[1] == (
-        "1 row is shorter than the header, row 2: the cells that lack count as missing",
+        "1 row is shorter than the header, row 2: the absent cells count as missing",
     )
     assert parse(b'a,b\n5" pipe,1\n7\n', "t.csv", None, ",")[1] == (
-        "1 row is shorter than the header, row 2: the cells that lack count as missing",
+        "1 row is shorter than the header, row 2: the absent cells count as missing",
     )
 
 

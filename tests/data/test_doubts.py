@@ -23,8 +23,8 @@ def said(cells: Sequence[str], **keys: Any) -> list[str]:
 
 
 NEITHER = (
-    'column "x": its texts begin with digits, such as "{}", but are no numbers or dates as they '
-    "stand: read as categories"
+    'column "x": its texts begin with digits, such as "{}", but are not numbers or '
+    "dates: read as categories"
 )
 
 
@@ -63,7 +63,7 @@ def test_what_is_beyond_doubt(cells: list[str]) -> None:
 
 def test_days_in_whole_numbers() -> None:
     may_be = (
-        'column "x": its whole numbers, such as 20240203, may be dates: read as numbers; '
+        'column "x": its integers, such as 20240203, may be dates: read as numbers; '
         "data.dates reads them as dates"
     )
     assert said(["20240203", "20231225"]) == [may_be]
@@ -82,8 +82,8 @@ def test_what_stands_for_a_missing_value(
     cells: list[str], value: str, rows: str, what: str
 ) -> None:
     assert said(cells) == [
-        f'column "x": {value} stands in {rows}, far from all other {what}: where it says that a '
-        "value is missing, leave the cell empty"
+        f'column "x": {value} occurs in {rows}, far from all other {what}: if it means a '
+        "missing value, leave the cell empty"
     ]
 
 
@@ -112,7 +112,7 @@ def test_a_last_row_of_sums() -> None:
 def test_categories_that_differ_in_capitals_or_spaces_alone(cells: list[str]) -> None:
     first, second = sorted(cells)[-2:] if "Yes" in cells else sorted(cells)[:2]
     alike = (
-        f'column "{{}}": "{first}" and "{second}" differ in capitals or spaces alone, '
+        f'column "{{}}": "{first}" and "{second}" differ in case or spaces alone, '
         "and are different categories"
     )
     assert said(cells) == said(cells, categorical=("x",)) == [alike.format("x")]

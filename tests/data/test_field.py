@@ -113,7 +113,7 @@ def test_an_odd_cell_leaves_a_column_numbers(word: str) -> None:
     assert dataset.schema.numeric == ("a",)
     assert dataset.x_num[:, 0].isnan().nonzero().tolist() == [[7]]
     assert dataset.schema.notes == (
-        f'column "a": 1 cell is no number and counts as missing: "{word}" in row 8',
+        f'column "a": 1 cell is not a number and counts as missing: "{word}" in row 8',
     )
     typed = load_dataset(table({"a": cells, "y": [row + 0.5 for row in range(N)]}), named())
     assert typed.x_num.nan_to_num(-1).equal(dataset.x_num.nan_to_num(-1))

@@ -11,7 +11,7 @@ import torch
 from hpo.config.errors import DataError
 from hpo.config.trial import DataConfig
 from hpo.data.inference import infer_schema, is_double
-from hpo.data.notes import Dropped, Kept
+from hpo.data.notes import DroppedColumn, TruncatedColumn
 from hpo.data.reader import MISSING
 from hpo.data.schema import Categories, DateColumn, TableSchema
 from hpo.data.table import Table, read_table
@@ -30,7 +30,7 @@ N = 30
 
 def learned(
     made: Table, data: DataConfig, n_train: int | None = None
-) -> tuple[TableSchema, list[Dropped], list[Kept]]:
+) -> tuple[TableSchema, list[DroppedColumn], list[TruncatedColumn]]:
     """From the first rows, or from all."""
     train = torch.arange(n_train or made.frame.height)
     return infer_schema(made, data, resolve_task(made, data), train)
@@ -123,7 +123,7 @@ def test_the_most_frequent_categories_are_told_apart() -> None:
     columns = {"c": values, "y": [0.5 * index for index in range(601)]}
     schema, _, kept = learned(table(columns), named())
     assert schema.categorical[0].values == (*(f"v{index:03}" for index in range(255)), "v299")
-    assert kept == [Kept(name="c", n_categories=300, n_kept=256, share=513 / 601)]
+    assert kept == [TruncatedColumn(name="c", n_categories=300, n_kept=256, share=513 / 601)]
     codes = schema.encode(table(columns).frame).x_cat
     assert codes[[254, 255, 298, 299], 0].tolist() == [254, 256, 256, 255]
 
@@ -138,7 +138,7 @@ def test_the_study_says_how_many_categories_are_told_apart() -> None:
 def test_identifiers_are_left_out() -> None:
     ids = [f"order {index}" for index in range(N)]
     x = [float(index % 3) for index in range(N)]
-    why = "has another text in every row, as an identifier has"
+    why = "has a different text in every row, like an identifier"
     assert dropped({"id": ids, "x": x}) == {"id": why}
     assert dropped({"id": ids, "x": x}, categorical=("id",)) == {}
     assert dropped({"id": ids, "x": x}, drop=("id",)) == {}
@@ -155,7 +155,7 @@ def test_few_different_texts_are_no_identifiers() -> None:
 @pytest.mark.parametrize("start", [0, 1])
 def test_a_nameless_first_column_that_numbers_the_rows_is_left_out(name: str, start: int) -> None:
     shuffled = [start + index * 7 % N for index in range(N)]
-    why = "has no name and numbers the rows"
+    why = "has no name and holds row numbers"
     x = [float(index % 3) for index in range(N)]
     assert dropped({name: shuffled, "x": x}) == {name: why}
     assert dropped({name: shuffled, "x": x}, numeric=(name,)) == {}
@@ -175,7 +175,9 @@ def test_a_nameless_column_of_a_file_is_left_out() -> None:
 
 
 def test_a_table_of_identifiers_alone_is_refused() -> None:
-    with pytest.raises(DataError, match=r'no feature column to learn from: "id" has another text'):
+    with pytest.raises(
+        DataError, match=r'no feature column to learn from: "id" has a different text'
+    ):
         dropped({"id": [f"a{index}" for index in range(N)]})
 
 

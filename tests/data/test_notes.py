@@ -48,13 +48,12 @@ def test_an_ordinary_table_needs_no_words() -> None:
         (("02/13/2024", "01/02/2024"), "dates are read with the month first"),
         (
             ("1", "x", "2.5"),
-            '67% of its cells are numbers, others are such as "x": read as categories; '
+            '67% of its cells are numbers, but not "x": read as categories; '
             "data.numeric reads it as numbers",
         ),
         (
             ("12345678901234567890", "1"),
-            "holds whole numbers beyond 2^53, so it is read as text; "
-            "data.numeric reads it as numbers all the same",
+            "holds integers beyond 2^53, so it is read as text; data.numeric reads it as numbers",
         ),
     ],
 )
@@ -76,23 +75,24 @@ def test_columns_that_are_read_alike_share_a_sentence() -> None:
 @pytest.mark.parametrize(
     ("odd", "note"),
     [
-        ({5: "<0.5"}, '1 cell is no number and counts as missing: "<0.5" in row 5'),
+        ({5: "<0.5"}, '1 cell is not a number and counts as missing: "<0.5" in row 5'),
         (
             {5: "None", 7: "None"},
-            '2 cells are no numbers and count as missing: "None" in 2 rows, first in row 5',
+            '2 cells are not numbers and count as missing: "None" in 2 rows, first in row 5',
         ),
         (
             {1: "a", 2: "b", 3: "c"},
-            '3 cells are no numbers and count as missing: "a" in row 1, "b" in row 2, "c" in row 3',
+            '3 cells are not numbers and count as missing: "a" in row 1, "b" in row 2, '
+            '"c" in row 3',
         ),
         (
             {1: "-", 2: ".", 3: "*", 4: "--"},
-            '4 cells are no numbers and count as missing: "-" in row 1, "." in row 2, '
+            '4 cells are not numbers and count as missing: "-" in row 1, "." in row 2, '
             '"*" in row 3 and 1 other word',
         ),
         (
             {1: "-", 2: ".", 3: "*", 4: "--", 5: "nil"},
-            '5 cells are no numbers and count as missing: "-" in row 1, "." in row 2, '
+            '5 cells are not numbers and count as missing: "-" in row 1, "." in row 2, '
             '"*" in row 3 and 2 other words',
         ),
     ],
@@ -106,27 +106,27 @@ def test_odd_cells(odd: dict[int, str], note: str) -> None:
 def test_odd_dates() -> None:
     days = [f"2024-01-{1 + index % 31:02}" for index in range(N - 1)]
     assert notes({"c": [*days, "2024-02-30"]}) == [
-        'column "c": 1 cell is no date and counts as missing: "2024-02-30" in row 60'
+        'column "c": 1 cell is not a date and counts as missing: "2024-02-30" in row 60'
     ]
 
 
 def test_columns_that_are_left_out() -> None:
     ids = {f"id{letter}": [f"{letter}{index}" for index in range(N)] for letter in "ab"}
     assert notes(ids) == [
-        'columns "ida", "idb": left out, since each has another text in every row, as an '
-        "identifier has; data.categorical would take them"
+        'columns "ida", "idb": dropped, because each has a different text in every row, like an '
+        "identifier; data.categorical keeps them"
     ]
     made = table({"Unnamed: 0": list(range(N)), "x": X, "y": Y})
     assert load_dataset(made, named()).schema.notes == (
-        'column "Unnamed: 0": left out, since it has no name and numbers the rows; '
-        "data.numeric would take it",
+        'column "Unnamed: 0": dropped, because it has no name and holds row numbers; '
+        "data.numeric keeps it",
     )
 
 
 def test_categories_beyond_the_most_frequent() -> None:
     made = notes({"c": ["u", "v", "w", "x"] * 15}, max_categories=2)
     assert len(made) == 1
-    assert made[0].startswith('column "c": of 4 categories the 2 most frequent are told apart, 5')
+    assert made[0].startswith('column "c": of 4 categories, the 2 most frequent are encoded, 5')
     assert made[0].endswith(
         "% of the training rows; the others count as unseen (data.max_categories)"
     )
@@ -157,12 +157,12 @@ def test_rows_that_stand_in_two_parts() -> None:
     y = [*Y[:40], *Y[:3], *Y[43:]]
     columns = {"x": x, "y": y, "split": parts}
     assert notes(columns, split=split) == [
-        "3 of the 10 validation rows stand in the training part, too"
+        "3 of the 10 validation rows also occur in the training part"
     ]
     columns |= {"x": [*X[:41], *X[41:]], "y": [*Y[:41], *Y[41:]]}
     columns["x"][40], columns["y"][40] = X[0], Y[0]
     assert notes(columns, split=split) == [
-        "1 of the 10 validation rows stands in the training part, too"
+        "1 of the 10 validation rows also occur in the training part"
     ]
 
 
@@ -191,10 +191,10 @@ def test_what_rows_to_predict_hold() -> None:
     schema = load_dataset(csv(f"c,x,y\n{rows}"), named()).schema
     asked = raw_csv('c,x\na,1.5\nq,<0.5\nr,"-"\n?,\n').frame
     assert prediction_notes(schema, asked) == [
-        'column "x": 2 cells are no numbers and count as missing: "<0.5" in row 2, "-" in row 3',
+        'column "x": 2 cells are not numbers and count as missing: "<0.5" in row 2, "-" in row 3',
         'column "c": 2 of 4 cells hold categories that the model does not know, first "q" in row 2',
     ]
     assert prediction_notes(schema, as_frame({"c": ["a", None], "x": [1.5, None]})) == [
         'column "x": 1 cell is missing, where training had every value: '
-        "the model takes the middle of those",
+        "the model uses the middle of the training values",
     ]

@@ -276,7 +276,7 @@ def test_large_categories_enter_as_codes_at_the_end() -> None:
     table = schema(0, 2, sizes=(2, 1, 5, 3))
     fitted = Preprocessor.fit(table, torch.empty(2, 0), codes, config)
     assert fitted(torch.empty(2, 0), codes).tolist() == [[1, 0, 0, 4, 2], [0, 0, 1, 5, 3]]
-    again = Preprocessor.empty(table, config)
+    again = Preprocessor(table, config)
     again.restore(fitted.state_dict())
     everything = PreprocessingConfig(numeric="none", max_one_hot=0)
     fitted = Preprocessor.fit(table, torch.empty(2, 0), codes, everything)
@@ -288,10 +288,10 @@ def test_the_state_of_another_schema_is_refused() -> None:
     fitted = Preprocessor.fit(
         schema(0, 2, sizes=(2, 3)), torch.empty(2, 0), codes, PreprocessingConfig(numeric="none")
     )
-    again = Preprocessor.empty(schema(0, 2, sizes=(2, 3)), PreprocessingConfig(numeric="none"))
+    again = Preprocessor(schema(0, 2, sizes=(2, 3)), PreprocessingConfig(numeric="none"))
     again.restore(fitted.state_dict())
-    with pytest.raises(RuntimeError, match="the schema says otherwise"):
-        Preprocessor.empty(schema(0, 2, sizes=(3, 2)), PreprocessingConfig(numeric="none")).restore(
+    with pytest.raises(RuntimeError, match="the state contradicts the schema"):
+        Preprocessor(schema(0, 2, sizes=(3, 2)), PreprocessingConfig(numeric="none")).restore(
             fitted.state_dict()
         )
 
@@ -311,7 +311,7 @@ def test_a_saved_state_gives_the_same_bits(numeric: Numeric) -> None:
         dataset.schema, train.x_num, train.x_cat, PreprocessingConfig(numeric=numeric)
     )
     state = safetensors.torch.load(safetensors.torch.save(fitted.state_dict()))
-    again = Preprocessor.empty(
+    again = Preprocessor(
         TableSchema.from_json(dataset.schema.to_json()), PreprocessingConfig(numeric=numeric)
     )
     again.load_state_dict(state, strict=True)

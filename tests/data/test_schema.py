@@ -81,7 +81,7 @@ def test_columns_come_in_any_order_and_others_are_ignored() -> None:
 
 
 def test_missing_columns_are_named() -> None:
-    with pytest.raises(DataError, match=r"the table: lacks what was trained on: n, c$"):
+    with pytest.raises(DataError, match=r"the table: lacks columns of the training table: n, c$"):
         infer(TABLE).encode(as_frame({"k": [1]}))
 
 

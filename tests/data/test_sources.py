@@ -284,14 +284,14 @@ def test_what_a_server_says_in_place_of_a_table(site: str, monkeypatch: pytest.M
     }
     monkeypatch.setattr(Answers, "pages", pages)
     for name, sentence in {
-        "login.csv": "is no table but a web page",
+        "login.csv": "is not a table but a web page",
         "signed.csv": r"500, .*/broken\?X-Amz-Signature=\*\*\*'$",
         "round.csv": "cannot be read: TooManyRedirects",
     }.items():
         with pytest.raises(DataError, match=sentence):
             raw(f"http://{site}/{name}")
     for source, sentence in {
-        "http://me:sec[ret@host/t.csv": r"^http://me:\*\*\*@host/t.csv: is no URL: a \[",
+        "http://me:sec[ret@host/t.csv": r"^http://me:\*\*\*@host/t.csv: is not a URL: a \[",
         "a\0.csv": r'^"a\\u0000.csv": no such file$',
     }.items():
         with pytest.raises(DataError, match=sentence):

@@ -70,7 +70,7 @@ def test_the_study_decides_the_task() -> None:
             [f"{index} kg" for index in range(40)],
             "auto",
             r't\.csv: target "y" holds 40 different texts in 40 rows, such as "0 kg": they are '
-            "neither classes nor, as they stand, numbers",
+            "neither classes nor numbers",
         ),
     ],
 )
@@ -99,7 +99,7 @@ def test_a_missing_target_is_refused_with_its_word_and_the_words_that_count() ->
         resolve_task(made, named())
     assert str(raised.value) == (
         't.csv: target "y" is missing in 1 of 3 rows, first in row 2, which holds "NA": '
-        "remove such rows, or list in data.missing the words that are missing values; "
+        "remove such rows, or list in data.missing the words that mean a missing value; "
         'now "NA", "N/A", "NaN", "nan", "null", "NULL", "?"'
     )
 
@@ -110,7 +110,7 @@ def test_missing_words_may_be_other_words() -> None:
     assert made.frame.to_dict(as_series=False) == {"x": [1, 2, None], "y": ["DE", "NA", "FR"]}
     assert resolve_task(made, named()) == "multiclass"
     made = csv("x,y\n1,DE\n2,\n", missing=())
-    with pytest.raises(DataError, match=r"row 2: .*; now only an empty cell is$"):
+    with pytest.raises(DataError, match=r"row 2: .*; now only an empty cell does$"):
         resolve_task(made, named())
 
 

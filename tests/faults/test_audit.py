@@ -9,8 +9,8 @@ import pytest
 import sqlalchemy as sa
 
 from hpo.models.model import Model
+from hpo.storage.leases import WorkerId
 from hpo.storage.schema import LEASES, REPORTS, TRIAL_USER_ATTRS, TRIAL_VALUES, TRIALS
-from hpo.study.study import WorkerId
 from hpo.training.single import SingleTrainer
 from hpo.worker.loop import Timing, Worker
 from hpo.worker.quota import Quota

@@ -11,13 +11,13 @@ import pytest
 
 from hpo.training.single import SingleTrainer
 from hpo.training.trainer import Event
-from hpo.worker import pace
+from hpo.worker import outbox
 from hpo.worker.loop import Timing
 from tests.support.crowd import opened
 from tests.support.faults.audit import audit, orphans
-from tests.support.faults.processes import wait_until
 from tests.support.faults.setting import make_setting
 from tests.support.gate import Gate, gather
+from tests.support.waiting import wait_until
 from tests.support.workers import make_worker
 
 N_WORKERS = 64
@@ -34,7 +34,7 @@ class Unhurried(SingleTrainer):
 
 
 def work(gate: Gate, *address: str) -> None:
-    pace.LONGEST_SECONDS = 1.0  # so that it soon sees that all is done
+    outbox.MAX_PAUSE_SECONDS = 1.0  # so that it soon sees that all is done
     with opened(*address) as (study, store):
         worker = make_worker(study, store, Unhurried("cpu"), timing=Timing(lease=2.5))
         gate.wait()
@@ -47,9 +47,9 @@ def test_64_workers_finish_each_trial_of_a_budget_once_though_some_are_killed(
 ) -> None:
     with closing(make_setting(tmp_path, postgresql_url, n_trials=N_TRIALS, max_epochs=3)) as made:
         address = postgresql_url, made.store.url, made.study.name
-        processes, gate = gather(N_WORKERS, work, *address, preload=[__name__, "pytest"])
+        processes, gate = gather(N_WORKERS, work, *address)
         gate.open(processes)
-        wait_until(lambda: len(made.study.progress().workers) >= N_KILLED, 60, "at work")
+        wait_until(lambda: len(made.study.progress().workers) >= N_KILLED, "at work")
         for worker in made.study.progress().workers[:N_KILLED]:
             os.kill(worker.pid, signal.SIGKILL)
         for process in processes:

@@ -10,12 +10,14 @@ import pytest
 
 from hpo.lifecycle.housekeeping import collect, delete
 from hpo.results.export import export
+from hpo.study.artifacts import StudyArtifacts
 from tests.support import machine
 from tests.support.faults.audit import audit
-from tests.support.faults.processes import WorkerGroup, send, wait_until
+from tests.support.faults.processes import WorkerGroup, send
 from tests.support.faults.setting import Setting, make_setting
 from tests.support.servers import S3Server, postgresql_server
 from tests.support.small_disk import small_disk
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -32,17 +34,17 @@ def test_workers_sit_out_an_outage_of_the_database(tmp_path: Path) -> None:
         made = make_setting(tmp_path, server.database(), n_trials=12, max_epochs=600)
         with (
             closing(made) as setting,
-            WorkerGroup(setting=setting, folder=tmp_path / "logs", size=2) as crew,
+            WorkerGroup(setting=setting, folder=tmp_path / "logs", size=2) as group,
         ):
-            wait_until(lambda: n_final(setting) >= 2, 60, "two trials finished")
-            children = [worker.child() for worker in crew.commands]
+            wait_until(lambda: n_final(setting) >= 2, "two trials finished")
+            children = [worker.child() for worker in group.commands]
             server.stop()
             time.sleep(OUTAGE_SECONDS)
-            assert [worker.process.poll() for worker in crew.commands] == [None, None]
-            assert [worker.child() for worker in crew.commands] == children
+            assert [worker.process.poll() for worker in group.commands] == [None, None]
+            assert [worker.child() for worker in group.commands] == children
             server.start()
-            codes = [worker.process.wait(timeout=120) for worker in crew.commands]
-            assert codes == [0, 0], crew.commands[0].text
+            codes = [worker.process.wait(timeout=120) for worker in group.commands]
+            assert codes == [0, 0], group.commands[0].text
             found = audit(setting)
     assert found.faults == []
     assert found.counts == {"COMPLETE": 12}
@@ -58,9 +60,9 @@ def test_a_trial_waits_for_room_on_the_disk(tmp_path: Path) -> None:
             tmp_path, f"sqlite:///{tmp_path}/hpo.db", disk.folder / "store", n_trials=1
         )
         disk.fill()
-        with WorkerGroup(setting=setting, folder=tmp_path / "logs", size=1) as crew:
-            (worker,) = crew.commands
-            wait_until(lambda: "No space left" in worker.text, 60, "told that the disk is full")
+        with WorkerGroup(setting=setting, folder=tmp_path / "logs", size=1) as group:
+            (worker,) = group.commands
+            wait_until(lambda: "No space left" in worker.text, "told that the disk is full")
             time.sleep(2)
             assert worker.process.poll() is None, worker.text
             assert n_final(setting) == 0
@@ -77,14 +79,14 @@ def test_workers_sit_out_an_outage_of_the_object_store(tmp_path: Path, s3: S3Ser
     made = make_setting(tmp_path, url, f"{s3.bucket()}/hpo", n_trials=2, max_epochs=1200)
     with (
         closing(made) as setting,
-        WorkerGroup(setting=setting, folder=tmp_path / "logs", size=1) as crew,
+        WorkerGroup(setting=setting, folder=tmp_path / "logs", size=1) as group,
     ):
-        (worker,) = crew.commands
-        wait_until(lambda: s3.asked("^PUT .*/checkpoints/"), 60, "kept a checkpoint")
+        (worker,) = group.commands
+        wait_until(lambda: s3.asked("^PUT .*/checkpoints/"), "kept a checkpoint")
         assert send(worker.child(), signal.SIGKILL)
-        wait_until(lambda: n_final(setting) >= 1, 60, "a trial finished")
+        wait_until(lambda: n_final(setting) >= 1, "a trial finished")
         s3.stop()
-        wait_until(lambda: "going on without it" in worker.text, 60, "said that it is away")
+        wait_until(lambda: "going on without it" in worker.text, "said that it is away")
         n_told = n_final(setting)
         s3.start()
         assert worker.process.wait(timeout=120) == 0, worker.text
@@ -97,7 +99,9 @@ def test_workers_sit_out_an_outage_of_the_object_store(tmp_path: Path, s3: S3Ser
         assert s3.asked("^GET .*/checkpoints/") == 1
         assert os.environ["AWS_SECRET_ACCESS_KEY"] not in worker.text
         assert "credentials" not in worker.text  # what drivers say of themselves
-        (folder,) = export(setting.study, setting.store, tmp_path / "winners")
+        (folder,) = export(
+            StudyArtifacts(study=setting.study, store=setting.store), tmp_path / "winners"
+        )
         assert (folder / "model.onnx").exists()
         swept = collect(setting.study.storage, setting.store).files
         assert {file.kind for file in swept} <= {"attempt", "checkpoint"}, swept

@@ -1,9 +1,10 @@
-"""The cache of this machine's: real processes that want the same file at once, and are killed."""
+"""The local cache: real processes that want the same file at once, and are killed."""
 
 import hashlib
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -63,7 +64,7 @@ def read(path: Path) -> bytes:
 
 
 def names(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir())
+    return sorted(path.name for path in folder.iterdir() if path.suffix != ".lock")
 
 
 def test_many_processes_fetch_a_file_once(s3: S3Server, cache: Path) -> None:
@@ -85,16 +86,21 @@ def test_many_processes_fetch_a_file_once(s3: S3Server, cache: Path) -> None:
     assert names(cache / "tables") == [NAME]
 
 
-def test_one_that_is_killed_leaves_nothing_behind(tmp_path: Path, cache: Path) -> None:
+def test_the_draft_of_a_killed_process_is_replaced_or_deleted(tmp_path: Path, cache: Path) -> None:
     store = ArtifactStore(str(tmp_path / "store"))
     store.put("tables/t", CONTENT)
     process = reader(store, "killed")
     process.communicate()
     assert process.returncode == -9
-    assert names(cache / "tables") == [f".{NAME}.draft"]
-    assert cached("tables", "other", fetch, read) == CONTENT
-    assert names(cache / "tables") == ["other"]
+    draft = cache / "tables" / f".{NAME}.draft"
+    assert names(cache / "tables") == [draft.name]
     assert cached("tables", NAME, fetch, read) == CONTENT
+    assert names(cache / "tables") == [NAME]
+    draft.touch()
+    two_hours_ago = time.time() - 7200
+    os.utime(draft, (two_hours_ago, two_hours_ago))
+    assert cached("tables", "other", fetch, read) == CONTENT
+    assert names(cache / "tables") == [NAME, "other"]
 
 
 def test_a_damaged_file_is_fetched_again(cache: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -43,7 +43,7 @@ def test_a_store_keeps_its_id_and_differs_from_others(tmp_path: Path) -> None:
 
 
 def test_a_store_that_is_not_there_is_not_made_by_looking(tmp_path: Path) -> None:
-    with pytest.raises(ArtifactError, match=r"/new: does not exist; name the one"):
+    with pytest.raises(ArtifactError, match=r"/new: does not exist; name the store"):
         ArtifactStore(str(tmp_path / "new"), create=False)
     assert list(tmp_path.iterdir()) == []
     made = ArtifactStore(str(tmp_path / "new"))
@@ -73,7 +73,7 @@ def test_a_store_that_goes_just_after_the_look_is_not_made_again(
 ) -> None:
     store = ArtifactStore(str(tmp_path / "store"))
     (tmp_path / "store").rename(tmp_path / "moved")
-    monkeypatch.setattr(store, "_check_there", lambda: None)
+    monkeypatch.setattr(store, "_check_exists", lambda: None)
     with pytest.raises(ArtifactError, match="a/model cannot be written"):
         store.put("a/model", b"weights")
     assert not (tmp_path / "store").exists()
@@ -331,7 +331,7 @@ def test_no_message_holds_a_password(
 ) -> None:
     fsspec.register_implementation("talkative", Talkative, clobber=True)
     monkeypatch.setattr(Talkative, "password", password)
-    monkeypatch.setattr(ArtifactStore, "_read_or_make_id", lambda *_: "an id")
+    monkeypatch.setattr(ArtifactStore, "_read_or_create_id", lambda *_: "an id")
     store = ArtifactStore(f"talkative://{url}")
     assert (store.url, store.safe_url) == (f"talkative://{url}", f"talkative://{safe}")
     monkeypatch.setattr(Talkative, "broken", True)
@@ -359,7 +359,7 @@ def test_a_url_without_a_password_is_shown_as_it_is(
     url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fsspec.register_implementation("talkative", Talkative, clobber=True)
-    monkeypatch.setattr(ArtifactStore, "_read_or_make_id", lambda *_: "an id")
+    monkeypatch.setattr(ArtifactStore, "_read_or_create_id", lambda *_: "an id")
     shown = url.replace(url.partition(":")[0], "talkative", 1)
     assert ArtifactStore(shown).safe_url == shown
 

@@ -136,13 +136,13 @@ def test_whoever_opens_a_new_store_second_takes_the_id_of_the_first(
 def test_a_file_is_written_from_a_file(store: ArtifactStore) -> None:
     store.put_by("tables/t", lambda path: path.write_bytes(b"table"))
     assert store.get("tables/t", None) == b"table"
-    assert store.near("tables/t") is None
+    assert store.local_path("tables/t") is None
 
 
 def test_no_key_shows(store: ArtifactStore, s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
     secret = os.environ["AWS_SECRET_ACCESS_KEY"]
     with pytest.raises(
-        InputError, match=r"s3://KEY:\*\*\*@b/x: the URL must hold no key: give it by AWS"
+        InputError, match=r"s3://KEY:\*\*\*@b/x: the URL must not contain a key: set AWS"
     ):
         ArtifactStore(f"s3://KEY:{secret}@b/x")
 
@@ -157,7 +157,7 @@ def test_no_key_shows(store: ArtifactStore, s3: S3Server, monkeypatch: pytest.Mo
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:9/a", "https://me:secret@host/a"])
 def test_what_can_only_be_read_is_no_store(url: str) -> None:
-    with pytest.raises(HpoError, match="nothing can be written there") as caught:
+    with pytest.raises(HpoError, match="cannot be written to; name a folder") as caught:
         ArtifactStore(url)
     assert "secret" not in str(caught.value)
     assert caught.value.exit_code == 2

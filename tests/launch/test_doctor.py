@@ -1,4 +1,4 @@
-"""The doctor: looks, and leaves no trace where nothing is."""
+"""`hpo doctor`: its findings; it creates no storage and no folder."""
 
 import re
 import time
@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from hpo.storage.condition import read_condition
 from hpo.storage.engine import open_storage
+from hpo.storage.server import read_server_info
 from tests.support.command_line import hpo
 from tests.support.small_study import write_study
 
@@ -76,7 +76,7 @@ def test_a_server_is_examined_for_what_several_machines_need(
 
 def test_the_clock_is_asked_and_the_zone_named_on_mariadb(mariadb_url: str, tmp_path: Path) -> None:
     with closing(open_storage(mariadb_url)) as storage:
-        condition = read_condition(storage)
+        condition = read_server_info(storage)
     assert condition.time_zone == "+09:00"
     assert condition.ahead_seconds is not None
     assert abs(condition.ahead_seconds) < 5

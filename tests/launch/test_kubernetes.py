@@ -1,4 +1,4 @@
-"""Workers on Kubernetes: manifests that its own schemas take, and that hold no secret."""
+"""Manifests for Kubernetes: they match its schemas and hold no secrets."""
 
 import json
 from typing import Any
@@ -15,12 +15,12 @@ VERSION = "1.34"
 
 COUNT = {"type": "integer", "minimum": 0}
 TEMPLATE = {"type": "object", "required": ["spec"]}
-"""Held to Kubernetes' own schema besides."""
+"""Kubernetes' own schema checks it in addition."""
 START = {"type": "object", "additionalProperties": {"type": "string"}}
 
 
 def fields(required: str, **properties: object) -> dict[str, object]:
-    """An object of these fields and no others."""
+    """Return the schema of an object with these fields only."""
     return {
         "type": "object",
         "required": required.split(),
@@ -60,17 +60,17 @@ RAY_CLUSTER = fields(
         },
     ),
 )
-"""The documented fields of KubeRay's RayCluster, as far as they are used here."""
+"""The documented fields of KubeRay's RayCluster that hpo uses."""
 
 
 def launch(*options: str) -> Outcome:
-    """`hpo launch kubernetes adult`, with secrets in the environment's place."""
+    """Run `hpo launch kubernetes adult` with a URL that holds a password."""
     given = ["--image", "registry.example/hpo:1", "--storage", POSTGRESQL]
     return hpo("launch", "kubernetes", "adult", *given, *options)
 
 
 def manifest(*options: str) -> dict[str, Any]:
-    """The only manifest that is printed."""
+    """Return the only manifest that the command prints."""
     done = launch(*options)
     assert done.code == 0, done.err
     assert "geheim" not in done.out
@@ -80,7 +80,7 @@ def manifest(*options: str) -> dict[str, Any]:
 
 
 def check_template(template: dict[str, Any]) -> None:
-    """Hold a pod's template to Kubernetes' schema, and to the Secret."""
+    """Check a pod's template against Kubernetes' schema, and its references to the Secret."""
     carrier = {"apiVersion": "v1", "kind": "PodTemplate", "metadata": {}, "template": template}
     kubernetes_validate.validate(carrier, VERSION, strict=True)
     (container,) = template["spec"]["containers"]
@@ -181,8 +181,8 @@ def test_every_study_gets_a_name_of_its_own_that_kubernetes_takes(name: str) -> 
             ["--storage", "sqlite:///hpo.db"],
             "SQLite serves the workers of one machine",
         ),
-        (["--namespace", "ML"], "--namespace must be of small letters, but got 'ML'"),
-        (["--secret", "a b"], "--secret must be a name of small letters, but got 'a b'"),
+        (["--namespace", "ML"], "--namespace must be in lowercase letters, but got 'ML'"),
+        (["--secret", "a b"], "--secret must be a name in lowercase letters, but got 'a b'"),
         (["--memory", "much"], "--memory must be a quantity such as 8Gi, but got 'much'"),
         (["--volume", "weights"], "--volume reads CLAIM:/FOLDER, but got 'weights'"),
         (["--slots", "0"], "--slots must be auto or a number from 1 to 1024"),
@@ -195,6 +195,6 @@ def test_what_would_not_work_is_refused(options: list[str], said: str) -> None:
 
 
 def test_a_folder_of_artifacts_is_to_be_mounted() -> None:
-    assert "mount it by --volume" in launch("--artifacts", "/shared/hpo").err
+    assert "mount it with --volume" in launch("--artifacts", "/shared/hpo").err
     assert launch("--artifacts", "/shared/hpo", "--volume", "weights:/shared").err == ""
     assert launch("--artifacts", "s3://bucket/hpo").err == ""

@@ -1,15 +1,28 @@
+"""Slots on this machine, with fake GPUs."""
+
+import os
+from typing import Any
+
 import pytest
 import torch
 
 from hpo.config.errors import InputError
-from hpo.launch.local import local_slots, plan_slots, visible_gpus
+from hpo.launch import local
+from hpo.launch.local import local_slots, visible_gpus
+from hpo.worker.supervisor import Slot
 
 
-def devices(**changes: object) -> list[str]:
-    """What each planned worker would see as CUDA_VISIBLE_DEVICES."""
-    given = {"gpus": "auto", "per_gpu": 1, "workers": "auto", "visible": ["0", "1"], "n_cores": 4}
-    slots = plan_slots(**{**given, **changes})  # type: ignore[arg-type]
-    return [slot.environment["CUDA_VISIBLE_DEVICES"] for slot in slots]
+def plan(visible: tuple[str, ...] = ("0", "1"), **options: Any) -> list[Slot]:
+    """Plan the slots of a machine with these GPUs and three cores."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(local, "visible_gpus", lambda: list(visible))
+        patch.setattr(os, "sched_getaffinity", lambda pid: {0, 1, 2})
+        return local_slots(**{"gpus": "auto", "per_gpu": 1, "workers": "auto", **options})
+
+
+def devices(**options: Any) -> list[str]:
+    """Return CUDA_VISIBLE_DEVICES of each planned worker."""
+    return [slot.environment["CUDA_VISIBLE_DEVICES"] for slot in plan(**options)]
 
 
 def test_each_gpu_gets_one_worker_that_sees_it_alone() -> None:
@@ -22,13 +35,13 @@ def test_workers_share_gpus_in_turn() -> None:
 
 
 def test_positions_count_among_the_gpus_the_environment_left() -> None:
-    assert devices(gpus="1", visible=["GPU-8f2a", "5"]) == ["5"]
-    assert devices(gpus="1,0,1", visible=["4", "7"]) == ["7", "4"]
+    assert devices(gpus="1", visible=("GPU-8f2a", "5")) == ["5"]
+    assert devices(gpus="1,0,1", visible=("4", "7")) == ["7", "4"]
 
 
 @pytest.mark.parametrize("gpus", ["none", "auto"])
 def test_without_a_gpu_each_core_gets_a_worker_with_one_thread(gpus: str) -> None:
-    slots = plan_slots(gpus=gpus, per_gpu=1, workers="auto", visible=[], n_cores=3)
+    slots = plan(gpus=gpus, visible=())
     assert [slot.device for slot in slots] == ["cpu"] * 3
     assert {slot.environment["OMP_NUM_THREADS"] for slot in slots} == {"1"}
     assert {slot.environment["CUDA_VISIBLE_DEVICES"] for slot in slots} == {""}
@@ -55,16 +68,21 @@ def test_what_cannot_be_is_refused(changes: dict[str, object], message: str) -> 
         devices(**changes)
 
 
-def test_an_environment_that_hides_all_gpus_is_respected() -> None:
-    assert visible_gpus({"CUDA_VISIBLE_DEVICES": ""}) == []
+def test_an_environment_that_hides_gpus_is_respected(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    for names, visible in (("", []), (" GPU-8f2a,", ["GPU-8f2a"])):
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", names)
+        assert visible_gpus() == visible
 
 
 def test_gpus_that_torch_cannot_use_are_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    assert visible_gpus({}) == ["0", "1"]
+    assert visible_gpus() == ["0", "1"]
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert visible_gpus({}) == []
+    assert visible_gpus() == []
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

@@ -1,4 +1,4 @@
-"""One trial without a study, in this process."""
+"""Training of one configuration without a study."""
 
 import os
 from pathlib import Path
@@ -40,7 +40,7 @@ def test_a_configuration_written_by_hand_is_trained_and_told_of(
     assert done.metrics["validation"] == done.model.metrics
     assert set(done.metrics["test"]) == {"rmse", "mae", "r2"}
     assert done.model.config.data.task == "regression"
-    assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"  # as for a worker: the same bits
+    assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"  # as in worker processes
 
 
 def test_a_seed_changes_the_model(config: Path) -> None:
@@ -48,7 +48,7 @@ def test_a_seed_changes_the_model(config: Path) -> None:
         train_config(config, seed=seed, device="cpu", log=lambda line: None).model.metrics["rmse"]
         for seed in (None, 0, 1)
     }
-    assert len(found) == 2  # none is the configuration's own, which is 0
+    assert len(found) == 2  # None uses the configuration's seed, 0
 
 
 @pytest.mark.parametrize(

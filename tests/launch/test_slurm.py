@@ -1,4 +1,4 @@
-"""Workers on Slurm: the script that a person reads, and an array on a real cluster."""
+"""Workers on Slurm: the script, and an array on a real cluster."""
 
 import re
 import subprocess
@@ -12,9 +12,9 @@ from hpo.config.errors import InputError
 from hpo.launch.slurm import time_limit
 from tests.support import machine
 from tests.support.command_line import Outcome, hpo
-from tests.support.faults.processes import wait_until
 from tests.support.faults.setting import Setting, make_setting
 from tests.support.slurm_cluster import Cluster, slurm_cluster
+from tests.support.waiting import wait_until
 
 POSTGRESQL = "postgresql://me:geheim@db.example/hpo"
 LONG = 1000
@@ -44,7 +44,7 @@ def test_the_script_holds_no_password_and_no_address() -> None:
     done = dry_run()
     for secret in ("geheim", "versteckt", "db.example", "bucket"):
         assert secret not in done.out + done.err
-    assert "--gpus none" in done.out  # none was asked for
+    assert "--gpus none" in done.out  # no GPU was requested
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_without_sbatch_it_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
 def test_a_folder_of_artifacts_is_warned_of() -> None:
     done = dry_run("--artifacts", "/scratch/hpo")
     assert done.code == 0
-    assert "artifacts /scratch/hpo: a folder; every machine must see the same one" in done.err
+    assert "artifacts /scratch/hpo: a folder; every machine must see the same folder" in done.err
 
 
 @pytest.mark.parametrize(
@@ -99,10 +99,14 @@ def test_limits_are_read_as_slurm_reads_them(text: str, seconds: float) -> None:
     assert time_limit(text)[1] == seconds
 
 
-def test_no_limit_is_none_and_nonsense_is_an_error() -> None:
-    assert time_limit("UNLIMITED")[1] is None
-    with pytest.raises(InputError):
-        time_limit("0")
+def test_no_limit_is_none() -> None:
+    assert time_limit("UNLIMITED") == ("UNLIMITED", None)
+
+
+@pytest.mark.parametrize("text", ["0", "0:00", "0s", "0.5s", "1:2:3:4", "1-", "-1", "4x", "h", ""])
+def test_nonsense_is_no_limit(text: str) -> None:
+    with pytest.raises(InputError, match=rf"--time must be a limit .* but got {text}$"):
+        time_limit(text)
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +118,7 @@ def cluster() -> Iterator[Cluster]:
 
 
 def launch(cluster: Cluster, setting: Setting, folder: Path, *options: str) -> str:
-    """Submit workers; the job's number."""
+    """Submit workers and return the job's id."""
     with pytest.MonkeyPatch.context() as patch:
         for name, text in {**cluster.environment, **setting.environment}.items():
             patch.setenv(name, text)
@@ -126,17 +130,17 @@ def launch(cluster: Cluster, setting: Setting, folder: Path, *options: str) -> s
 
 
 def epochs(setting: Setting) -> dict[int, int]:
-    """How far the running trials are, by number."""
+    """Return the number of epochs of the running trials, by number."""
     running = [trial for trial in setting.study.trials() if trial.state.name == "RUNNING"]
     return {trial.number: len(trial.intermediate_values) for trial in running}
 
 
 def come_back(cluster: Cluster, job: str) -> None:
-    """Wait until a job is requeued, and spare it most of Slurm's two minutes until its next turn.
+    """Wait until a job is requeued, and shorten Slurm's two minutes until its next run.
 
     Not all of them: nodes refuse a job's new credential in the second in which its old one ended.
     """
-    wait_until(lambda: cluster.state(job) == "PENDING", 20, f"requeued: job {job}")
+    wait_until(lambda: cluster.state(job) == "PENDING", f"requeued: job {job}")
     cluster.say("scontrol", "update", f"JobId={job}", "StartTime=now+3")
 
 
@@ -147,17 +151,15 @@ def test_members_that_had_to_go_come_back_and_the_study_ends(
     setting = make_setting(tmp_path, postgresql_url, n_trials=2, max_epochs=LONG)
     job = launch(cluster, setting, tmp_path, "--workers", "2")
     at_notice, preempted = f"{job}_0", f"{job}_1"
-    wait_until(lambda: len(epochs(setting)) == 2, 60, "two trials running")
-    wait_until(lambda: min(epochs(setting).values()) > 50, 60, "in the middle of both")
+    wait_until(lambda: len(epochs(setting)) == 2, "two trials running")
+    wait_until(lambda: min(epochs(setting).values()) > 50, "in the middle of both")
 
-    cluster.say(
-        "scancel", "--signal=TERM", at_notice
-    )  # to the step alone, as --signal=TERM@ has it
+    cluster.say("scancel", "--signal=TERM", at_notice)  # to the step only, as --signal=TERM@ does
     cluster.say("scontrol", "requeue", preempted)
     come_back(cluster, at_notice)
     come_back(cluster, preempted)
-    wait_until(lambda: setting.study.progress().is_finished, 120, "finished")
-    wait_until(lambda: not cluster.say("squeue", "--noheader"), 30, "an empty queue")
+    wait_until(lambda: setting.study.progress().is_finished, "finished")
+    wait_until(lambda: not cluster.say("squeue", "--noheader"), "an empty queue")
 
     trials = setting.study.trials()
     assert [trial.state.name for trial in trials] == ["COMPLETE"] * 2
@@ -180,9 +182,9 @@ def test_a_cancelled_array_hands_its_trial_back_and_stays_cancelled(
 ) -> None:
     setting = make_setting(tmp_path, postgresql_url, n_trials=1, max_epochs=20 * LONG)
     job = launch(cluster, setting, tmp_path)
-    wait_until(lambda: epochs(setting).get(0, 0) > 50, 60, "in the middle of the trial")
+    wait_until(lambda: epochs(setting).get(0, 0) > 50, "in the middle of the trial")
     cluster.say("scancel", job)
-    wait_until(lambda: not cluster.say("squeue", "--noheader"), 30, "an empty queue")
+    wait_until(lambda: not cluster.say("squeue", "--noheader"), "an empty queue")
     assert cluster.state(f"{job}_0") == "CANCELLED"
     assert [trial.state.name for trial in setting.study.trials()] == ["WAITING"]
     setting.close()

@@ -14,12 +14,17 @@ from hpo.lifecycle.confirming import conclude, prepare
 from hpo.lifecycle.housekeeping import OWNER, collect, delete_with_confirmation
 from hpo.results.leaderboard_table import to_table
 from hpo.storage.engine import Storage, open_storage
+from hpo.storage.leases import WorkerId
+from hpo.storage.ledger import FinalState
+from hpo.study.artifacts import StudyArtifacts
+from hpo.study.budget import BudgetChange
 from hpo.study.catalog import create_study, open_study
 from hpo.study.confirmation import SEED, Estimate
 from hpo.study.leaderboard import leaderboard, ranked
-from hpo.study.study import FinalState, Study, WorkerId
+from hpo.study.steering import extend
+from hpo.study.study import Study
 from tests.support.definitions import definition
-from tests.support.furnished import grow_old
+from tests.support.every_state import grow_old
 
 ME = WorkerId(host="here", pid=1, device="cpu")
 
@@ -60,6 +65,11 @@ def work(study: Study, value: Callable[[Params], float | FinalState]) -> int:
     return n_done
 
 
+def queue(study: Study, store: ArtifactStore, *, top: int, seeds: int) -> Study:
+    """The confirming study, its trainings queued."""
+    return prepare(StudyArtifacts(study=study, store=store), top=top, seeds=seeds).study
+
+
 def over_seeds(params: Params) -> float:
     """The search was lucky with depth 3; depth 1 is the best."""
     mean = {2: 4.0, 3: 6.0, 1: 2.0, 4: 5.0}[int(params["model.depth"])]
@@ -73,7 +83,7 @@ def trainings(again: Study) -> list[tuple[object, object]]:
 def test_the_leaders_and_the_default_are_trained_with_every_seed(
     study: Study, store: ArtifactStore
 ) -> None:
-    again = prepare(study, store, top=2, seeds=2)
+    again = queue(study, store, top=2, seeds=2)
     assert again.progress().budget.n_trials == 6
     assert work(again, over_seeds) == 6
     assert trainings(again) == [(2, 1), (3, 1), (1, 1), (2, 2), (3, 2), (1, 2)]
@@ -88,7 +98,7 @@ def test_the_leaders_and_the_default_are_trained_with_every_seed(
 def test_the_leaderboard_prefers_what_was_confirmed(study: Study, store: ArtifactStore) -> None:
     assert [row.number for row in leaderboard(study)] == [1, 4, 2, 3, 0]
     assert "confirmed" not in to_table(leaderboard(study)).columns
-    again = prepare(study, store, top=2, seeds=2)
+    again = queue(study, store, top=2, seeds=2)
     work(again, over_seeds)
     conclude(study, again)
     rows = leaderboard(open_study(study.storage, study.name))
@@ -111,21 +121,21 @@ def test_the_default_is_a_yardstick_and_no_leader(
 
 
 def test_again_is_nothing_to_do_and_more_is_added(study: Study, store: ArtifactStore) -> None:
-    work(prepare(study, store, top=1, seeds=2), over_seeds)
-    again = prepare(study, store, top=1, seeds=2)
+    work(queue(study, store, top=1, seeds=2), over_seeds)
+    again = queue(study, store, top=1, seeds=2)
     assert again.progress().is_finished
-    wider = prepare(study, store, top=2, seeds=3)
+    wider = queue(study, store, top=2, seeds=3)
     assert wider.uuid == again.uuid
     assert work(wider, over_seeds) == 5
     assert sorted(trainings(wider)) == [(depth, seed) for depth in (1, 2, 3) for seed in (1, 2, 3)]
-    assert prepare(study, store, top=1, seeds=2).progress().budget.n_trials == 9
+    assert queue(study, store, top=1, seeds=2).progress().budget.n_trials == 9
     assert len(conclude(study, wider).configs) == 3
 
 
 def test_what_failed_is_tried_again_and_what_diverged_is_not(
     study: Study, store: ArtifactStore
 ) -> None:
-    again = prepare(study, store, top=2, seeds=2)
+    again = queue(study, store, top=2, seeds=2)
     ends: dict[tuple[object, object], FinalState] = {(1, 2): "FAIL", (3, 1): "PRUNED"}
 
     def unlucky(params: Params) -> float | FinalState:
@@ -136,7 +146,7 @@ def test_what_failed_is_tried_again_and_what_diverged_is_not(
     assert [each.is_whole for each in found.configs] == [True, False, False]
     assert found.winner is not None
     assert found.winner.number == 0
-    again = prepare(study, store, top=2, seeds=2)
+    again = queue(study, store, top=2, seeds=2)
     assert work(again, over_seeds) == 1
     found = conclude(study, again)
     assert [(each.number, each.is_whole) for each in found.configs] == [
@@ -147,12 +157,15 @@ def test_what_failed_is_tried_again_and_what_diverged_is_not(
 
 
 def test_an_outcome_without_a_winner_replaces_none(study: Study, store: ArtifactStore) -> None:
-    again = prepare(study, store, top=1, seeds=2)
+    again = queue(study, store, top=1, seeds=2)
     work(again, over_seeds)
     conclude(study, again)
     before = leaderboard(study)
     assert before[0].confirmed is not None
-    work(prepare(study, store, top=1, seeds=3), lambda params: "PRUNED")
+    work(
+        queue(study, store, top=1, seeds=3),
+        lambda params: "PRUNED",
+    )
     assert conclude(study, again).winner is None
     assert leaderboard(study) == before
 
@@ -170,7 +183,7 @@ def test_a_wrong_number_is_said_before_anything_is_made(
     study: Study, store: ArtifactStore, changes: dict[str, int], complaint: str
 ) -> None:
     with pytest.raises(InputError, match=complaint):
-        prepare(study, store, **{"top": 1, "seeds": 2, **changes})
+        queue(study, store, **{"top": 1, "seeds": 2, **changes})
     with pytest.raises(InputError, match="no study study@confirm"):
         open_study(study.storage, "study@confirm")
 
@@ -178,24 +191,24 @@ def test_a_wrong_number_is_said_before_anything_is_made(
 def test_there_must_be_something_to_confirm(storage: Storage, store: ArtifactStore) -> None:
     fresh = create_study(storage, definition(name="fresh"), store.id)
     with pytest.raises(HpoError, match="study fresh has no COMPLETE trial yet"):
-        prepare(fresh, store, top=1, seeds=2)
+        queue(fresh, store, top=1, seeds=2)
     claim = fresh.ask(ME, 60.0)
     assert claim is not None
     fresh.finish(claim, "COMPLETE", 1.0, {})
-    with pytest.raises(HpoError, match="no COMPLETE trial but those of the default configuration"):
-        prepare(fresh, store, top=1, seeds=2)
+    with pytest.raises(HpoError, match="COMPLETE trials of the default configuration only"):
+        queue(fresh, store, top=1, seeds=2)
 
 
 def test_it_goes_with_its_study_and_leaves_the_table_to_it(
     study: Study, store: ArtifactStore
 ) -> None:
-    again = prepare(study, store, top=1, seeds=2)
+    again = queue(study, store, top=1, seeds=2)
     other = create_study(study.storage, definition(name="x@confirm"), store.id)
     create_study(study.storage, definition(name="x"), store.id)
     grow_old(store)
     assert not collect(study.storage, store).files
     assert store.exists(study_path(again.uuid, OWNER))
-    study.extend(study.definition.budget.model_copy(update={"n_trials": 6}))
+    extend(study, {"n_trials": BudgetChange(amount=6, is_added=False)})
     for busy in (study, again):
         claim = busy.ask(ME, 60.0)
         assert claim is not None

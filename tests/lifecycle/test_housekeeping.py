@@ -1,4 +1,4 @@
-"""What is removed of the artifacts, and what stays, over every kind of database."""
+"""What housekeeping removes from the artifacts, and what it keeps."""
 
 import threading
 from contextlib import closing
@@ -19,11 +19,13 @@ from hpo.files.store import ArtifactStore, study_path, table_path, trial_path
 from hpo.lifecycle.housekeeping import OWNER, Swept, collect, delete, sweep
 from hpo.storage import schema
 from hpo.storage.engine import Storage, open_storage
-from hpo.study import catalog
+from hpo.study import catalog, row
+from hpo.study.artifacts import StudyArtifacts
 from hpo.study.catalog import create_study, list_studies, open_study, study_rows
-from hpo.study.study import FORMAT, Study
+from hpo.study.study import Study
+from tests.support.databases import every_database
 from tests.support.definitions import definition
-from tests.support.furnished import DAY, ME, claim, files, furnish, grow_old, unnamed
+from tests.support.every_state import DAY, ME, claim, files, grow_old, study_in_every_state, unnamed
 
 
 @pytest.fixture
@@ -50,8 +52,9 @@ def rows(storage: Storage) -> dict[str, int]:
 
 
 class TestCollect:
+    @every_database
     def test_removes_what_no_trial_names(self, storage: Storage, store: ArtifactStore) -> None:
-        study = furnish(storage, store)
+        study = study_in_every_state(storage, store)
         grow_old(store)
         before = files(store, study)
         swept = collect(storage, store)
@@ -62,7 +65,7 @@ class TestCollect:
         assert collect(storage, store).files == ()
 
     def test_only_looks_when_told_so(self, storage: Storage, store: ArtifactStore) -> None:
-        study = furnish(storage, store)
+        study = study_in_every_state(storage, store)
         grow_old(store)
         before = files(store, study)
         assert removed(collect(storage, store, dry_run=True)) == unnamed(study)
@@ -71,7 +74,7 @@ class TestCollect:
     def test_leaves_young_files_of_a_study_that_is_worked_on(
         self, storage: Storage, store: ArtifactStore
     ) -> None:
-        study = furnish(storage, store)
+        study = study_in_every_state(storage, store)
         assert collect(storage, store).files == ()
         grow_old(store, 3700)
         assert removed(collect(storage, store)) == unnamed(study)
@@ -90,7 +93,7 @@ class TestCollect:
     def test_leaves_studies_of_other_storages_and_their_tables(
         self, storage: Storage, store: ArtifactStore, tmp_path: Path
     ) -> None:
-        furnish(storage, store)
+        study_in_every_state(storage, store)
         grow_old(store)
         with closing(open_storage(f"sqlite:///{tmp_path}/other.db")) as other:
             before = store.list("")
@@ -118,7 +121,7 @@ class TestCollect:
     def test_removes_tables_that_no_study_uses(
         self, storage: Storage, store: ArtifactStore
     ) -> None:
-        furnish(storage, store)
+        study_in_every_state(storage, store)
         for name in ("old", "young"):
             store.put(table_path(name), b"table")
         grow_old(store, below=table_path("old").rpartition("/")[0])
@@ -135,7 +138,7 @@ class TestCollect:
         assert collect(storage, store).files == ()
 
     def test_removes_drafts_after_a_day(self, storage: Storage, store: ArtifactStore) -> None:
-        study = furnish(storage, store)
+        study = study_in_every_state(storage, store)
         draft = Path(store.url, study_path(study.uuid, f".model.{'0' * 32}"))
         draft.touch()
         grow_old(store, DAY - 60, below=study_path(study.uuid, ""))
@@ -147,8 +150,8 @@ class TestCollect:
     def test_finishes_a_deletion_that_broke_off(
         self, storage: Storage, store: ArtifactStore
     ) -> None:
-        study = furnish(storage, store)
-        stays = furnish(storage, store, "other")
+        study = study_in_every_state(storage, store)
+        stays = study_in_every_state(storage, store, "other")
         grow_old(store)
         catalog.delete_study(storage, "study", force=True)
         gone = files(store, study)
@@ -163,25 +166,26 @@ class TestCollect:
     def test_of_another_artifact_store_touches_nothing(
         self, storage: Storage, store: ArtifactStore, tmp_path: Path
     ) -> None:
-        study = furnish(storage, store)
+        study = study_in_every_state(storage, store)
         catalog.delete_study(storage, "study", force=True)
         other = ArtifactStore(str(tmp_path / "other"))
         path = trial_path(study.uuid, 0, 1, "model.safetensors")
         other.put(path, b"1")
         grow_old(other)
         assert collect(storage, other).files == ()
-        held = furnish(storage, store, "held")
+        held = study_in_every_state(storage, store, "held")
         other.put(trial_path(held.uuid, 0, 1, "model.safetensors"), b"1")
         grow_old(other)
         swept = collect(storage, other)
         assert (swept.files, set(swept.unknown)) == ((), {study.uuid, held.uuid})
+        study = study_in_every_state(storage, store)
         with pytest.raises(InputError, match="another store"):
-            sweep(furnish(storage, store), other)
+            sweep(StudyArtifacts(study=study, store=other))
 
     def test_leaves_studies_that_a_newer_hpo_made(
         self, storage: Storage, store: ArtifactStore
     ) -> None:
-        study = furnish(storage, store)
+        study = study_in_every_state(storage, store)
         make_newer(storage, study)
         grow_old(store)
         assert collect(storage, store, unknown=True).files == ()
@@ -196,19 +200,20 @@ def test_a_sweep_of_a_finished_study_waits_for_nothing(
     artifact = trial_path(study.uuid, 0, 2, "model.safetensors")
     for attempt in (1, 2):
         store.put(trial_path(study.uuid, 0, attempt, "model.safetensors"), b"1")
-    assert sweep(study, store).files == ()
+    assert sweep(StudyArtifacts(study=study, store=store)).files == ()
     study.finish(done, "COMPLETE", 1.0, {"artifact": artifact})
-    assert len(sweep(study, store).files) == 1
+    assert len(sweep(StudyArtifacts(study=study, store=store)).files) == 1
     assert files(store, study) == {artifact}
 
 
 class TestDelete:
+    @every_database
     def test_takes_rows_and_files_and_the_table(
         self, storage: Storage, store: ArtifactStore
     ) -> None:
-        study = furnish(storage, store, lease=0.01)
+        study = study_in_every_state(storage, store, lease=0.01)
         trial_id = study.trials()[0]._trial_id
-        storage.reader.set_study_user_attr(study._id, "note", "of a dashboard")
+        storage.reader.set_study_user_attr(study.id, "note", "of a dashboard")
         storage.reader._backend.record_heartbeat(trial_id)
         assert 0 not in rows(storage).values()
         n_files = len(store.list("")) - 1
@@ -220,9 +225,9 @@ class TestDelete:
         assert list_studies(storage) == []
 
     def test_leaves_other_studies_alone(self, storage: Storage, store: ArtifactStore) -> None:
-        other = furnish(storage, store, "other")
+        other = study_in_every_state(storage, store, "other")
         before = (rows(storage), files(store, other))
-        furnish(storage, store)
+        study_in_every_state(storage, store)
         delete(storage, store, "study", force=True)
         assert (rows(storage), files(store, other)) == before
         assert store.exists(table_path("f"))
@@ -232,28 +237,29 @@ class TestDelete:
         self, storage: Storage, store: ArtifactStore, tmp_path: Path
     ) -> None:
         with closing(open_storage(f"sqlite:///{tmp_path}/other.db")) as other:
-            furnish(other, store)
-            furnish(storage, store)
+            study_in_every_state(other, store)
+            study_in_every_state(storage, store)
             delete(storage, store, "study", force=True)
             assert store.exists(table_path("f"))
             delete(other, store, "study", force=True)
             assert not store.exists(table_path("f"))
 
     def test_is_refused_while_a_worker_lives(self, storage: Storage, store: ArtifactStore) -> None:
-        study = furnish(storage, store)
+        study = study_in_every_state(storage, store)
         before = (rows(storage), store.list(""))
         with pytest.raises(StudyBusyError, match=r"worked on by process 1 on here: .*--force"):
             delete(storage, store, "study")
         assert (rows(storage), store.list("")) == before
         assert study.progress().counts["RUNNING"] == 1
 
+    @every_database
     def test_by_force_leaves_a_worker_nothing_to_tell(
         self, storage: Storage, store: ArtifactStore
     ) -> None:
         study = create_study(storage, definition(), store.id)
         claimed = claim(study)
         delete(storage, store, "study", force=True)
-        storage.reader.invalidate(study._id)
+        storage.reader.invalidate(study.id)
         assert study.report({claimed: [Measurement(step=1, value=1.0)]}).lost == {claimed}
         with pytest.raises(LeaseLostError):
             study.finish(claimed, "COMPLETE", 1.0, {})
@@ -264,7 +270,7 @@ class TestDelete:
     def test_of_a_study_with_another_artifact_store_is_refused(
         self, storage: Storage, store: ArtifactStore, tmp_path: Path
     ) -> None:
-        furnish(storage, store, lease=0.01)
+        study_in_every_state(storage, store, lease=0.01)
         other = ArtifactStore(str(tmp_path / "other"))
         with pytest.raises(InputError, match="in another store: name"):
             delete(storage, other, "study")
@@ -276,8 +282,9 @@ class TestDelete:
         assert study_rows(storage) == []
         assert store.exists(table_path("f"))
 
+    @every_database
     def test_by_two_at_once_is_done_by_one(self, storage: Storage, store: ArtifactStore) -> None:
-        furnish(storage, store, lease=0.01)
+        study_in_every_state(storage, store, lease=0.01)
         ends: list[str] = []
 
         def end(opened: Storage) -> None:
@@ -297,13 +304,13 @@ class TestDelete:
 
 
 def make_newer(storage: Storage, study: Study) -> None:
-    storage.reader.set_study_system_attr(study._id, FORMAT, catalog.STUDY_FORMAT + 1)
-    storage.reader.set_study_system_attr(study._id, "hpo:version", "0.9.0")
+    storage.reader.set_study_system_attr(study.id, "hpo:format", row.STUDY_FORMAT + 1)
+    storage.reader.set_study_system_attr(study.id, "hpo:version", "0.9.0")
 
 
 class TestFormat:
     def test_of_a_newer_study_is_refused(self, storage: Storage, store: ArtifactStore) -> None:
-        make_newer(storage, furnish(storage, store))
+        make_newer(storage, study_in_every_state(storage, store))
         create_study(storage, definition(name="older"), store.id)
         with pytest.raises(InputError, match=r"made by hpo 0.9.0, which is newer .*: install"):
             open_study(storage, "study")
@@ -314,16 +321,16 @@ class TestFormat:
     def test_of_a_study_without_one_is_the_first(
         self, storage: Storage, store: ArtifactStore
     ) -> None:
-        study = furnish(storage, store)
+        study = study_in_every_state(storage, store)
         attrs = schema.STUDY_ATTRS
-        storage.write(lambda c: c.execute(sa.delete(attrs).where(attrs.c.key == FORMAT)))
+        storage.write(lambda c: c.execute(sa.delete(attrs).where(attrs.c.key == "hpo:format")))
         assert open_study(storage, "study").uuid == study.uuid
 
 
 def test_a_store_out_of_reach_is_said_before_anything_is_deleted(
     storage: Storage, store: ArtifactStore, tmp_path: Path
 ) -> None:
-    study = furnish(storage, store, lease=0.01)
+    study = study_in_every_state(storage, store, lease=0.01)
     assert store.exists(study_path(study.uuid, OWNER))
     (tmp_path / "file").touch()
     with pytest.raises(HpoError, match="cannot be opened"):

@@ -1,4 +1,4 @@
-"""Studies that go on in another storage, from SQLite to PostgreSQL and back."""
+"""Studies that move, or are copied, to another storage."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -32,23 +32,39 @@ from hpo.study.catalog import create_study, list_studies, open_study
 from hpo.study.retraining import find_confirming, open_confirming, queue_missing
 from hpo.study.study import Study
 from tests.support.definitions import definition
-from tests.support.furnished import ME, claim, files, furnish, grow_old, unnamed
+from tests.support.every_state import ME, claim, files, grow_old, study_in_every_state, unnamed
 
 Patch = pytest.MonkeyPatch
 
 
+across_databases = pytest.mark.parametrize(
+    "databases",
+    [("sqlite", "postgresql"), ("postgresql", "sqlite"), ("mariadb", "sqlite")],
+    indirect=True,
+)
+
+
 @pytest.fixture
-def source(storage_url: str) -> Iterator[Storage]:
-    with closing(open_storage(storage_url)) as opened:
+def databases(request: pytest.FixtureRequest, tmp_path: Path) -> list[str]:
+    """URLs of the source and of the target."""
+    return [
+        f"sqlite:///{tmp_path}/{place}.db"
+        if kind == "sqlite"
+        else request.getfixturevalue(f"{kind}_url")
+        for place, kind in enumerate(getattr(request, "param", ("sqlite", "sqlite")))
+    ]
+
+
+@pytest.fixture
+def source(databases: list[str]) -> Iterator[Storage]:
+    with closing(open_storage(databases[0])) as opened:
         yield opened
 
 
 @pytest.fixture
-def target(source: Storage, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Storage]:
-    """A storage of the other kind, with a study already, so that ids differ."""
-    is_sqlite = source.url.startswith("sqlite")
-    url = request.getfixturevalue("postgresql_url") if is_sqlite else f"sqlite:///{tmp_path}/to.db"
-    with closing(open_storage(url)) as opened:
+def target(databases: list[str]) -> Iterator[Storage]:
+    """A storage with studies already, so that ids differ."""
+    with closing(open_storage(databases[1])) as opened:
         for name in ("first", "second"):
             create_study(opened, definition(name=name), "store").ask(ME, 60)
         yield opened
@@ -79,6 +95,7 @@ def released(trials: list[dict[str, object]]) -> list[dict[str, object]]:
 
 
 class TestMove:
+    @across_databases
     def test_takes_everything_but_leases(
         self,
         source: Storage,
@@ -86,10 +103,10 @@ class TestMove:
         store: ArtifactStore,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        monkeypatch.setattr(copying, "N_TRIALS", 2)
-        monkeypatch.setattr(copying, "N_ROWS", 3)
-        study = furnish(source, store, lease=0.01)
-        source.reader.set_study_user_attr(study._id, "note", "of a dashboard")
+        monkeypatch.setattr(copying, "_N_TRIALS", 2)
+        monkeypatch.setattr(copying, "_N_ROWS", 3)
+        study = study_in_every_state(source, store, lease=0.01)
+        source.reader.set_study_user_attr(study.id, "note", "of a dashboard")
         source.reader.set_trial_user_attr(study.trials()[3]._trial_id, "odd", float("inf"))
         before = as_optuna_sees(source, "study")
         (moved,) = copy_studies(source, target)
@@ -98,15 +115,16 @@ class TestMove:
         assert as_optuna_sees(target, "study") == released(before)
         assert (after.uuid, after.artifact_store_id) == (study.uuid, store.id)
         assert after.definition.digest() == study.definition.digest()
-        assert after._id != study._id
+        assert after.id != study.id
         shown = optuna.load_study(study_name="study", storage=target.reader)
         assert shown.user_attrs == {"note": "of a dashboard"}
         assert shown.direction == optuna.study.StudyDirection.MINIMIZE
         numbers = [claim(after).number for _ in range(3)]
         assert numbers == [3, 4, 5]
 
+    @across_databases
     def test_keeps_the_clock(self, source: Storage, target: Storage, store: ArtifactStore) -> None:
-        furnish(source, store, lease=0.01)
+        study_in_every_state(source, store, lease=0.01)
         ahead = time.time() + 3600  # as the clock of another machine may be
         values = {"busy_ms": 7_000_000, "seen_ms": round(1000 * ahead)}
         source.write(lambda c: c.execute(sa.update(CLOCKS).values(values)))
@@ -128,7 +146,7 @@ class TestMove:
         assert study.report({asleep: [Measurement(step=1, value=1.0)]}).lost == {asleep}
         with pytest.raises(LeaseLostError):
             study.finish(asleep, "COMPLETE", 1.0, {})
-        with pytest.raises(InputError, match=r"has moved from .* to .*: name that one"):
+        with pytest.raises(InputError, match=r"has moved from .* to .*: name that storage"):
             open_study(source, "study")
         with pytest.raises(InputError, match="has moved from"):
             create_study(source, definition(), store.id)
@@ -137,7 +155,7 @@ class TestMove:
     def test_leaves_the_artifacts_to_the_target(
         self, source: Storage, target: Storage, store: ArtifactStore
     ) -> None:
-        study = furnish(source, store, lease=0.01)
+        study = study_in_every_state(source, store, lease=0.01)
         copy_studies(source, target)
         store.put(table_path("unused"), b"table")
         grow_old(store)
@@ -154,8 +172,8 @@ class TestMove:
     def test_of_several_at_once(
         self, source: Storage, target: Storage, store: ArtifactStore
     ) -> None:
-        furnish(source, store, "one", lease=0.01)
-        furnish(source, store, "two", lease=0.01)
+        study_in_every_state(source, store, "one", lease=0.01)
+        study_in_every_state(source, store, "two", lease=0.01)
         optuna.create_study(study_name="plain", storage=source.reader)
         trials = {name: released(as_optuna_sees(source, name)) for name in ("one", "two")}
         assert [done.name for done in copy_studies(source, target)] == ["one", "two"]
@@ -182,7 +200,7 @@ class TestMove:
         store: ArtifactStore,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        furnish(source, store, lease=0.01)
+        study_in_every_state(source, store, lease=0.01)
         before = as_optuna_sees(source, "study")
 
         def fail(*_: object) -> None:
@@ -204,10 +222,10 @@ class TestMove:
         store: ArtifactStore,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        furnish(source, store, lease=0.01)
+        study_in_every_state(source, store, lease=0.01)
         before = as_optuna_sees(source, "study")
         row = catalog.find(source, "study")
-        source.write(lambda c: relocation._send_off(c, row, source, target))
+        source.write(lambda c: relocation._mark_moved(c, row, target))
         (moved,) = copy_studies(source, target)
         assert moved.n_trials == 5
         assert as_optuna_sees(target, "study") == released(before)
@@ -218,9 +236,9 @@ class TestMove:
     def test_back_to_where_it_was_deleted_is_refused(
         self, source: Storage, target: Storage, store: ArtifactStore
     ) -> None:
-        furnish(source, store, lease=0.01)
+        study_in_every_state(source, store, lease=0.01)
         row = catalog.find(source, "study")
-        source.write(lambda c: relocation._send_off(c, row, source, target))
+        source.write(lambda c: relocation._mark_moved(c, row, target))
         copy_studies(source, target)
         delete(target, store, "study")
         with pytest.raises(InputError, match=r"was deleted from .*and its artifacts with it"):
@@ -231,7 +249,7 @@ class TestRefusal:
     def test_while_a_worker_lives(
         self, source: Storage, target: Storage, store: ArtifactStore, stores: Stores
     ) -> None:
-        furnish(source, store)
+        study_in_every_state(source, store)
         for given in (None, stores):
             with pytest.raises(StudyBusyError, match="worked on by process 1 on here"):
                 copy_studies(source, target, ["study"], given)
@@ -254,7 +272,7 @@ class TestRefusal:
     def test_of_the_wrong_artifact_store(
         self, source: Storage, target: Storage, store: ArtifactStore, stores: Stores
     ) -> None:
-        furnish(source, store, lease=0.01)
+        study_in_every_state(source, store, lease=0.01)
         with pytest.raises(InputError, match="in another store: name"):
             copy_studies(source, target, (), Stores(source=stores.target, target=store))
         with pytest.raises(InputError, match="must be another store than --artifacts"):
@@ -265,7 +283,7 @@ class TestCopy:
     def test_takes_the_confirmation_along(
         self, source: Storage, target: Storage, store: ArtifactStore, stores: Stores
     ) -> None:
-        study = furnish(source, store, lease=0.01)
+        study = study_in_every_state(source, store, lease=0.01)
         queue_missing(open_confirming(study), "study", [{"training.seed": 1}])
         copied = copy_studies(source, target, ["study"], stores)
         assert [done.name for done in copied] == ["study", "study@confirm"]
@@ -273,7 +291,7 @@ class TestCopy:
     def test_is_a_study_of_its_own(
         self, source: Storage, target: Storage, store: ArtifactStore, stores: Stores
     ) -> None:
-        study = furnish(source, store, lease=0.01)
+        study = study_in_every_state(source, store, lease=0.01)
         before = as_optuna_sees(source, "study")
         (copied,) = copy_studies(source, target, ["study"], stores)
         copy = open_study(target, "study")
@@ -294,7 +312,7 @@ class TestCopy:
     def test_of_damaged_weights_or_checkpoints_is_refused(
         self, source: Storage, target: Storage, store: ArtifactStore, stores: Stores
     ) -> None:
-        study = furnish(source, store, lease=0.01)
+        study = study_in_every_state(source, store, lease=0.01)
         weights = study.trials()[0].user_attrs["artifact"]
         (checkpoint,) = store.list(study_path(study.uuid, "trial-00003/checkpoints"))
         for path in (weights, checkpoint):
@@ -310,7 +328,7 @@ class TestCopy:
         self, source: Storage, target: Storage, store: ArtifactStore, stores: Stores
     ) -> None:
         """Two rounds of them; and no file is copied while the target is being written to."""
-        furnish(source, store, lease=0.01)
+        study_in_every_state(source, store, lease=0.01)
         inventory, write, put = Study.inventory, Storage.write, ArtifactStore.put
         finished: list[int] = []
         written: list[Storage] = []
@@ -347,6 +365,7 @@ class TestCopy:
             attrs = open_study(target, "study").trials()[number].user_attrs
             assert stores.target.get(attrs["artifact"], attrs["sha256"]) == b"weights"
 
+    @across_databases
     def test_is_of_one_moment(
         self,
         source: Storage,

@@ -42,9 +42,10 @@ def create(
 ) -> tuple[Study, ArtifactStore]:
     file = folder / "s.toml"
     file.write_text(STUDY.format(source=source, copy="" if copy else "copy = false"))
-    return create_from_file(
+    created = create_from_file(
         file, f"sqlite:///{folder}/hpo.db", artifacts or str(folder / "artifacts")
     )
+    return created.study, created.store
 
 
 def put(url: str, text: str) -> None:
@@ -75,7 +76,7 @@ def test_a_table_in_an_object_store_is_fetched_once(
     for _ in range(2):
         assert load_experiment(store, data).table.frame.shape == (60, 2)
     assert s3.asked("^GET .*/tables/") == 1
-    (entry,) = (cache / "tables").iterdir()
+    (entry,) = (cache / "tables").glob("[!.]*")
     Table.of_format_1(pl.DataFrame({"x": [1], "y": [2.0]})).write(entry)  # whole, but another table
     assert load_experiment(store, data).table.frame.shape == (60, 2)
     assert s3.asked("^GET .*/tables/") == 2
@@ -100,7 +101,7 @@ def test_a_table_that_is_not_copied_is_read_where_it_is(
         entry.unlink()
     with pytest.raises(DataError, match=r"^s3://.*t\.csv: the table's content has changed since"):
         load_experiment(store, data)
-    assert list((cache / "tables").iterdir()) == []
+    assert list((cache / "tables").glob("[!.]*")) == []
 
 
 def test_a_study_whose_table_is_not_copied_is_copied_without(tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ from hpo.models.model import Model
 from hpo.results.export import export
 from hpo.results.report.content import gather
 from hpo.results.report.page import render
+from hpo.study.artifacts import StudyArtifacts
 from hpo.study.leaderboard import distinct, leaderboard
 from hpo.training.families.mlp import MLPConfig
 from hpo.training.single import SingleTrainer, train
@@ -149,12 +150,12 @@ def test_a_place_that_cannot_be_written_is_said_so(model: Model) -> None:
 
 
 def test_another_store_than_the_studys_is_refused(tmp_path: Path) -> None:
-    study, _ = create_from_file(
+    study = create_from_file(
         write_study(tmp_path), f"sqlite:///{tmp_path}/hpo.db", str(tmp_path / "artifacts")
-    )
+    ).study
     other = ArtifactStore(str(tmp_path / "other"))
     with pytest.raises(InputError, match="study small keeps its artifacts in another store: name"):
-        export(study, other, tmp_path / "winners")
+        export(StudyArtifacts(study=study, store=other), tmp_path / "winners")
     study.storage.close()
 
 
@@ -164,7 +165,7 @@ def test_the_best_are_different_configurations(tmp_path: Path) -> None:
     seed = 'seed = { type = "int", low = 0, high = 1 }\n'
     path.write_text(text.replace("[data]", f"[search_space.training]\n{seed}[data]"))
     store = ArtifactStore(str(tmp_path / "artifacts"))
-    study, _ = create_from_file(path, f"sqlite:///{tmp_path}/hpo.db", store.url)
+    study = create_from_file(path, f"sqlite:///{tmp_path}/hpo.db", store.url).study
     params = {"model.depth": 2, "optimizer.learning_rate": 0.05}
     study.enqueue({**params, "training.seed": 1})
     study.enqueue({**params, "training.seed": 0})
@@ -175,7 +176,7 @@ def test_the_best_are_different_configurations(tmp_path: Path) -> None:
     (worse,) = set(range(4)) - {row.number for row in best}
     assert worse == next(row.number for row in reversed(ranked) if row.number in (1, 2))
 
-    folders = export(study, store, tmp_path / "out", top=4, ensemble=8)
+    folders = export(StudyArtifacts(study=study, store=store), tmp_path / "out", top=4, ensemble=8)
     assert [folder.name for folder in folders] == [
         *(f"trial-{row.number:05d}" for row in best),
         "ensemble",
@@ -187,11 +188,10 @@ def test_the_best_are_different_configurations(tmp_path: Path) -> None:
 def test_a_study_without_a_test_part_says_so(tmp_path: Path) -> None:
     path = write_study(tmp_path, n_trials=2)
     path.write_text(path.read_text().replace("test = 0.25", "test = 0"))
-    study, store = create_from_file(
-        path, f"sqlite:///{tmp_path}/hpo.db", str(tmp_path / "artifacts")
-    )
+    created = create_from_file(path, f"sqlite:///{tmp_path}/hpo.db", str(tmp_path / "artifacts"))
+    study, store = created.study, created.store
     make_worker(study, store, SingleTrainer("cpu")).work(threading.Event())
-    (folder,) = export(study, store, tmp_path / "winners")
+    (folder,) = export(StudyArtifacts(study=study, store=store), tmp_path / "winners")
     metrics = json.loads((folder / "metrics.json").read_text())
     assert (metrics["test"], "accuracy" in metrics["validation"]) == ({}, True)
     card = (folder / "README.md").read_text()
@@ -200,7 +200,7 @@ def test_a_study_without_a_test_part_says_so(tmp_path: Path) -> None:
         "There was no test part. The choice of the model makes validation metrics optimistic."
         in card
     )
-    content = gather(study, store, top=2)
+    content = gather(StudyArtifacts(study=study, store=store), top=2)
     assert {part for each in content.compared for part in each.metrics} == {"validation"}
     page = render(content)
     assert "accuracy on validation; the study has no test part" in page

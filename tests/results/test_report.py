@@ -12,12 +12,16 @@ from pathlib import Path
 
 import pytest
 
+from hpo.config.errors import HpoError
 from hpo.config.trial import Measurement
 from hpo.files.store import ArtifactStore, trial_path
 from hpo.lifecycle.creation import create_from_file
+from hpo.results.report import writing
 from hpo.results.report.writing import write_report
+from hpo.storage.leases import WorkerId
+from hpo.study.artifacts import StudyArtifacts
 from hpo.study.leaderboard import leaderboard
-from hpo.study.study import Study, WorkerId
+from hpo.study.study import Study
 from hpo.training.single import SingleTrainer
 from hpo.worker.loop import Timing, Worker
 from hpo.worker.quota import Quota
@@ -65,7 +69,8 @@ def make_study(folder: Path, name: str, n_trials: int) -> tuple[Study, ArtifactS
     (folder / "table.csv").write_text("\n".join([f'"{SCRIPT}",kind,sold', *rows]) + "\n")
     path = folder / f"{name}.toml"
     path.write_text(STUDY.format(name=name, n_trials=n_trials))
-    return create_from_file(path, f"sqlite:///{folder}/hpo.db", str(folder / "artifacts"))
+    created = create_from_file(path, f"sqlite:///{folder}/hpo.db", str(folder / "artifacts"))
+    return created.study, created.store
 
 
 @pytest.fixture(scope="module")
@@ -248,7 +253,9 @@ def test_no_password_is_told(home: Path) -> None:
     study, store = make_study(home, "secret", 3)
     data = replace(study.definition.data, source="https://me:hunter2@host/t.csv?token=s3cret")
     study.definition = replace(study.definition, data=data)
-    text = write_report(study, store, home / "secret.html").read_text(encoding="utf-8")
+    text = write_report(StudyArtifacts(study=study, store=store), home / "secret.html").read_text(
+        encoding="utf-8"
+    )
     assert "https://me:***@host/t.csv?token=***" in text
     assert "hunter2" not in text
     assert "s3cret" not in text
@@ -257,7 +264,11 @@ def test_no_password_is_told(home: Path) -> None:
 
 def test_without_a_complete_trial_the_rest_is_told(inside: Path) -> None:
     study, store = make_study(inside, "early", 3)
-    fresh = Reader(write_report(study, store, inside / "early.html").read_text(encoding="utf-8"))
+    fresh = Reader(
+        write_report(StudyArtifacts(study=study, store=store), inside / "early.html").read_text(
+            encoding="utf-8"
+        )
+    )
     assert "No trial is COMPLETE yet (1 waiting): there is no winner" in fresh.text
     assert figures(fresh) == {}
     claim = study.ask(ME, 600.0)
@@ -272,16 +283,17 @@ def test_without_a_complete_trial_the_rest_is_told(inside: Path) -> None:
 
 
 def test_weights_that_are_gone_leave_the_rest(home: Path, page: Path) -> None:
-    study, store = create_from_file(
+    created = create_from_file(
         home / "mean.toml", f"sqlite:///{home}/hpo.db", str(home / "artifacts")
     )
+    study, store = created.study, created.store
     first = leaderboard(study)[0]
     path = first.user_attrs["artifact"]
     assert path == trial_path(study.uuid, first.number, 1, "model.safetensors")
     content = store.get(path, None)
     store.delete(path)
     try:
-        out = write_report(study, store, home / "gone.html")
+        out = write_report(StudyArtifacts(study=study, store=store), home / "gone.html")
     finally:
         store.put(path, content)
     reader = Reader(out.read_text(encoding="utf-8"))
@@ -292,22 +304,33 @@ def test_weights_that_are_gone_leave_the_rest(home: Path, page: Path) -> None:
 
 
 @pytest.mark.parametrize("out", ["none/report.html", "artifacts", "/proc/report.html"])
-def test_a_place_that_cannot_be_written_is_said_in_a_sentence(inside: Path, out: str) -> None:
-    ArtifactStore(str(inside / "other"))
+def test_a_place_that_cannot_be_written_is_said_in_a_sentence(
+    inside: Path, out: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writing, "gather", None)  # the work comes later
     before = sorted(inside.iterdir())
-    done = hpo("report", "mean", "--out", out, "--artifacts", "other")  # the work comes later
+    done = hpo("report", "mean", "--out", out)
     assert (done.code, done.out) == (2, "")
     assert re.fullmatch(rf"hpo: {out}: cannot be written \([A-Za-z ]+\)\n", done.err)
     assert sorted(inside.iterdir()) == before
 
 
-def test_what_fails_leaves_no_draft(inside: Path) -> None:
-    ArtifactStore(str(inside / "other"))
+def test_what_fails_leaves_no_draft(inside: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise HpoError("no report today")
+
+    monkeypatch.setattr(writing, "gather", fail)
     before = sorted(inside.iterdir())
+    done = hpo("report", "mean", "--out", "other.html")
+    assert (done.code, done.err) == (1, "hpo: no report today\n")
+    assert sorted(inside.iterdir()) == before
+
+
+def test_a_report_of_another_artifact_store_is_refused(inside: Path) -> None:
+    ArtifactStore(str(inside / "other"))
     done = hpo("report", "mean", "--out", "other.html", "--artifacts", "other")
     assert done.code == 2
     assert "study mean keeps its artifacts in another store" in done.err
-    assert sorted(inside.iterdir()) == before
 
 
 @pytest.mark.slow

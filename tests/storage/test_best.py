@@ -1,14 +1,14 @@
-"""Which trial is the best, among those that share a value, over every kind of database."""
+"""The best trial, also among trials with equal values."""
 
 import time
 
 import pytest
 
-from hpo.storage.best import best_trial, count_since_best
+from hpo.storage.best import OptimizationHistory, best_trial, count_since_best
 from hpo.storage.engine import Storage
-from hpo.storage.trend import Trend
+from hpo.storage.leases import WorkerId
 from hpo.study.catalog import create_study
-from hpo.study.study import Study, WorkerId
+from hpo.study.study import Study
 from tests.support.definitions import definition
 
 ME = WorkerId(host="here", pid=1, device="cpu")
@@ -34,7 +34,7 @@ def best(study: Study) -> int | None:
     """By the database, by a study's status, and by a trend that looks at it all at once."""
     with study.storage.read() as connection:
         found = best_trial(connection, study.id, study.definition.direction)
-    status, trend = study.progress().best, study.progress(Trend()).best
+    status, trend = study.progress().best, study.progress(OptimizationHistory()).best
     numbers = {None if each is None else each.number for each in (found, status, trend)}
     (number,) = numbers
     return number
@@ -49,7 +49,7 @@ def since_best(study: Study) -> int:
 def test_of_equals_the_one_with_the_lower_loss_is_the_best(
     storage: Storage, direction: str
 ) -> None:
-    study, trend = make(storage, direction), Trend()
+    study, trend = make(storage, direction), OptimizationHistory()
     better = {"minimize": 0.1, "maximize": 0.9}[direction]
     assert (best(study), since_best(study)) == (None, 0)
     steps = [

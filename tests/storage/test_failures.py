@@ -17,10 +17,11 @@ from sqlalchemy.engine import Connection
 from hpo.config.errors import StorageError, StorageUnavailableError
 from hpo.storage import dialects
 from hpo.storage.engine import Storage, open_storage
-from hpo.storage.failures import is_in_the_way, translate
+from hpo.storage.failures import is_conflict, translate
 from hpo.storage.schema import WORKERS
 from hpo.study.catalog import create_study
 from tests.support.definitions import definition
+from tests.support.servers import PostgresqlServer
 
 ROW = {"worker_id": "x", "host": "h", "pid": 1, "device": "cpu"}
 
@@ -107,10 +108,10 @@ def test_other_errors_are_left_alone():
 
 def test_only_transactions_in_the_way_are_tried_again_at_once():
     deadlock = pymysql.err.OperationalError(1213, "Deadlock found", sqlstate="40001")
-    assert is_in_the_way(wrapped(deadlock))
-    assert is_in_the_way(wrapped(psycopg.errors.DeadlockDetected("said")))
-    assert not is_in_the_way(wrapped(psycopg.errors.AdminShutdown("said")))
-    assert not is_in_the_way(None)
+    assert is_conflict(wrapped(deadlock))
+    assert is_conflict(wrapped(psycopg.errors.DeadlockDetected("said")))
+    assert not is_conflict(wrapped(psycopg.errors.AdminShutdown("said")))
+    assert not is_conflict(None)
 
 
 @pytest.mark.parametrize(
@@ -194,14 +195,14 @@ class TestPatience:
         started = time.monotonic()
         with pytest.raises(StorageUnavailableError, match=r"refused"):
             open_storage(self.URL, patience=0.5)
-        assert 0.5 <= time.monotonic() - started < 5
+        assert time.monotonic() - started >= 0.5
 
-    def test_is_not_spent_on_what_lasts(self, postgresql_server: str) -> None:
+    def test_is_not_spent_on_what_lasts(self, postgresql: PostgresqlServer) -> None:
         started = time.monotonic()
         with pytest.raises(StorageError, match=r'role "nobody" does not exist') as caught:
-            open_storage(postgresql_server.replace("postgres:@", "nobody:@"), patience=30)
+            open_storage(postgresql.url.replace("postgres:@", "nobody:@"), patience=200)
         assert type(caught.value) is StorageError
-        assert time.monotonic() - started < 10
+        assert time.monotonic() - started < 100
 
     def test_waits_for_a_database_that_comes_back(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -8,11 +8,11 @@ import pytest
 import sqlalchemy as sa
 
 from hpo.config.trial import Measurement
-from hpo.storage.condition import read_condition
 from hpo.storage.engine import open_storage
+from hpo.storage.leases import WorkerId
+from hpo.storage.server import read_server_info
 from hpo.storage.upgrade import upgrade
 from hpo.study.catalog import create_study, open_study
-from hpo.study.study import WorkerId
 from tests.support import machine, servers
 from tests.support.definitions import definition
 
@@ -53,6 +53,6 @@ def test_the_server_s_limit_of_connections_does_not_count(
 ) -> None:
     with closing(open_storage(pooled_url)) as storage:
         storage.check_room(10_000)
-        assert read_condition(storage).is_pooled
+        assert read_server_info(storage).is_pooled
     with closing(open_storage(postgresql_url)) as storage:
-        assert not read_condition(storage).is_pooled
+        assert not read_server_info(storage).is_pooled

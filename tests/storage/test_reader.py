@@ -11,12 +11,13 @@ from optuna.trial import TrialState
 from sqlalchemy import event
 
 from hpo.config.trial import Measurement
-from hpo.storage import reader, snapshot
+from hpo.storage import reader
 from hpo.storage.engine import Storage
+from hpo.storage.leases import WorkerId
 from hpo.storage.schema import TRIALS
-from hpo.storage.snapshot import read_study
+from hpo.storage.trials import read_study_trials
 from hpo.study.catalog import create_study, open_study
-from hpo.study.study import Claim, Study, WorkerId
+from hpo.study.study import Claim, Study
 from tests.support.definitions import definition
 
 ME = WorkerId(host="here", pid=1, device="cpu")
@@ -192,8 +193,10 @@ def test_trials_are_as_optuna_reads_them(storage: Storage) -> None:
     ids = storage.plain.get_study_id_from_name(plain.study_name)
     expected = storage.plain.get_all_trials(ids)
     with storage.read() as connection:
-        assert list(map(repr, read_study(connection, ids, None))) == list(map(repr, expected))
-        complete = read_study(connection, ids, (TrialState.COMPLETE,))
+        assert list(map(repr, read_study_trials(connection, ids, None))) == list(
+            map(repr, expected)
+        )
+        complete = read_study_trials(connection, ids, (TrialState.COMPLETE,))
     assert list(map(repr, complete)) == list(
         map(repr, storage.plain.get_all_trials(ids, states=(TrialState.COMPLETE,)))
     )
@@ -206,7 +209,7 @@ def test_trials_are_as_optuna_reads_them(storage: Storage) -> None:
 def test_many_trials_are_read_in_few_statements(
     storage: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(snapshot, "CHUNK", 4)
+    monkeypatch.setattr("hpo.storage.trials._CHUNK", 4)
     study = create_study(storage, definition(n_trials=30), "store")
     for _ in range(10):
         claim = ask(study)
@@ -233,9 +236,9 @@ def test_a_sampler_sees_what_others_told_just_now(storage: Storage, rival: Stora
 def test_nothing_is_written_of_a_trial_while_it_is_held(storage: Storage) -> None:
     study = create_study(storage, definition(), "store")
     claim = ask(study)
-    with storage.reader.held(claim.trial_id) as notes:
+    with storage.reader.hold_writes(claim.trial_id) as held:
         storage.reader.set_trial_system_attr(claim.trial_id, "rung", 1)
-    assert notes.system_attrs == {"rung": 1}
+    assert held.system_attrs == {"rung": 1}
     assert study.trials()[0].system_attrs.get("rung") is None
     storage.plain.set_trial_system_attr(claim.trial_id, "note", 2)  # as the dashboard does
     assert study.trials()[0].system_attrs["note"] == 2

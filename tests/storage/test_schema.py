@@ -10,8 +10,8 @@ from hpo.config.errors import StudyNotFoundError
 from hpo.config.trial import Measurement
 from hpo.storage import schema
 from hpo.storage.engine import Storage, open_storage
+from hpo.storage.leases import WorkerId
 from hpo.study.catalog import create_study, open_study
-from hpo.study.study import WorkerId
 from tests.support.definitions import definition
 
 ME = WorkerId(host="here", pid=1, device="cpu")

@@ -15,9 +15,9 @@ from hpo.config.trial import Measurement
 from hpo.storage import schema
 from hpo.storage import upgrade as upgrades
 from hpo.storage.engine import Storage, open_storage
+from hpo.storage.leases import WorkerId
 from hpo.storage.upgrade import upgrade
 from hpo.study.catalog import open_study
-from hpo.study.study import WorkerId
 from tests.support.paths import EARLIER_VERSIONS
 
 ME = WorkerId(host="here", pid=1, device="cpu")

@@ -1,4 +1,4 @@
-"""What a study does for many trials of a worker at once, over every kind of database."""
+"""Claims, draws and ends of many trials of a worker at once."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,8 +8,11 @@ from sqlalchemy import event
 
 from hpo.config.trial import Measurement
 from hpo.storage.engine import Storage
+from hpo.storage.leases import WorkerId
+from hpo.storage.ledger import Outcome
 from hpo.study.catalog import create_study
-from hpo.study.study import Outcome, Study, WorkerId
+from hpo.study.study import Study
+from tests.support.databases import every_database
 from tests.support.definitions import definition
 
 ME = WorkerId(host="here", pid=1, device="cpu")
@@ -33,6 +36,7 @@ def commits(storage: Storage) -> Iterator[list[object]]:
     event.remove(storage._writes, "commit", note)
 
 
+@every_database
 def test_claims_and_params_are_a_transaction_each_within_the_budget(storage: Storage) -> None:
     study = make(storage, n_trials=6)
     study.release(*study.draw(study.claim(ME, 60.0, 2)))
@@ -71,6 +75,7 @@ def test_trials_drawn_at_once_are_those_drawn_one_after_the_other(
     assert drawn[:4] == drawn[4:]
 
 
+@every_database
 def test_a_lease_that_is_lost_takes_no_other_with_it(storage: Storage) -> None:
     study = make(storage)
     granted = study.claim(ME, 60.0, 3)
@@ -92,6 +97,7 @@ def test_a_lease_that_is_lost_takes_no_other_with_it(storage: Storage) -> None:
     assert study.progress().counts == {"RUNNING": 2, "COMPLETE": 1}
 
 
+@every_database
 def test_different_ends_are_told_in_one_transaction(storage: Storage) -> None:
     study = make(storage)
     claims = study.draw(study.claim(ME, 60.0, 3))

@@ -11,14 +11,17 @@ import sqlalchemy as sa
 from hpo.files.store import ArtifactStore
 from hpo.lifecycle.creation import create_from_file
 from hpo.storage.engine import Storage, open_storage
-from hpo.storage.overview import read_workers
-from hpo.study.catalog import create_study, delete_study
-from hpo.study.fleet import Fleet, OpenStudy, priorities, prioritize, share_out
-from hpo.study.study import Study, WorkerId
-from hpo.worker.claims import all_of_the_first
+from hpo.storage.leases import WorkerId
+from hpo.storage.progress import read_workers
+from hpo.study.catalog import create_study, delete_study, find
+from hpo.study.fleet import Fleet, OpenStudy, share_out
+from hpo.study.steering import prioritize
+from hpo.study.study import Study
+from hpo.worker.claims import first_study_first
 from hpo.worker.loop import Timing, Worker
 from hpo.worker.quota import Quota
 from tests.support.command_line import hpo
+from tests.support.databases import every_database
 from tests.support.definitions import definition
 from tests.support.pack import Pack
 from tests.support.workers import STUDY
@@ -34,11 +37,12 @@ def names(shares: list[tuple[Study, int]]) -> dict[str, int]:
     return {study.name: n for study, n in shares}
 
 
+@every_database
 def test_higher_priority_comes_first_and_equals_have_equal_shares(storage: Storage) -> None:
     a, _, c = (make(storage, name) for name in "abc")
     make(storage, "elsewhere", store="another")
     prioritize(c, -1)
-    assert priorities(storage) == {"c": -1}
+    assert find(storage, "c").priority == -1
     assert len(a.claim(ME, 60.0, 3)) == 3
     fleet = Fleet(storage, "store")
     studies = fleet.studies()
@@ -77,11 +81,12 @@ def test_a_fleet_that_waits_says_so_once_each_time(
     (trial,) = a.draw(a.claim(ME, 60.0))
     a.finish(trial, "COMPLETE", 1.0, {})
     assert fleet.studies() == fleet.studies() == []
-    waits = "no open study has a trial to take up, waiting for one"
+    waits = "no open study has a trial to run, waiting for one"
     why = "; the artifacts of elsewhere are in another store"
     assert [record.getMessage() for record in caplog.records] == [waits, waits + why]
 
 
+@every_database
 def test_trials_of_dead_workers_count_as_left(storage: Storage) -> None:
     a = make(storage, "a", n_trials=2)
     assert len(a.claim(ME, 0.01, 2)) == 2
@@ -125,14 +130,14 @@ def test_a_worker_with_many_slots_spreads_and_all_studies_are_finished(
     for name, n_trials in (("a", 2), ("b", 6)):
         text = STUDY.format(name=name, n_trials=n_trials, max_epochs=2, high=1e-2)
         (tmp_path / f"{name}.toml").write_text(text)
-        studies.append(create_from_file(tmp_path / f"{name}.toml", url, store.url)[0])
+        studies.append(create_from_file(tmp_path / f"{name}.toml", url, store.url).study)
     with closing(open_storage(url)) as storage:
         fleet, quota = Fleet(storage, store.id), Quota.limited(8)
         firsts = names(fleet.shares(fleet.studies(), 4))
         assert firsts == {"a": 2, "b": 2}
         worker = Worker(
             studies=(lambda: studies) if is_named else fleet.studies,
-            shares=all_of_the_first if is_named else fleet.shares,
+            shares=first_study_first if is_named else fleet.shares,
             store=store,
             trainer=Pack(4),
             slots=4,
@@ -148,6 +153,7 @@ def test_a_worker_with_many_slots_spreads_and_all_studies_are_finished(
         study.storage.close()
 
 
+@every_database
 def test_workers_are_listed_with_what_they_hold(storage: Storage) -> None:
     a, b = make(storage, "a"), make(storage, "b")
     other = WorkerId(host="there", pid=7, device="GPU", share=0.5)
@@ -157,7 +163,7 @@ def test_workers_are_listed_with_what_they_hold(storage: Storage) -> None:
     threading.Event().wait(0.05)
     with storage.read() as connection:
         found = read_workers(connection)
-    assert [(w.host, w.study, w.trials, w.is_silent) for w in found] == [
+    assert [(w.worker.host, w.study, w.trials, w.is_silent) for w in found] == [
         ("here", "a", (0, 1), False),
         ("here", "b", (0,), False),
         ("there", "b", (1,), True),

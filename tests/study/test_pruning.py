@@ -11,7 +11,8 @@ import pytest
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from hpo.storage.engine import Storage, open_storage
-from hpo.study.pruning import _Columns, _quick
+from hpo.study.pruning import ColumnsPercentilePruner, make_pruner
+from tests.support.study_process import definition
 
 N_STEPS = 12
 
@@ -58,7 +59,7 @@ def test_columns_decide_as_optunas_pruner(storage: Storage, direction: str, n_tr
     for _ in range(300):
         percentile = chance.choice([0.0, 10.0, 33.3, 50.0, 100.0])
         theirs = optuna.pruners.PercentilePruner(percentile, **settings(chance))
-        ours = _quick(theirs, storage.reader)
+        ours = ColumnsPercentilePruner(theirs, storage.reader)
         trial = running(curve(chance))
         said.append(theirs.prune(plain, trial))
         assert ours.prune(quick, trial) == said[-1], (vars(theirs), trial)
@@ -68,10 +69,11 @@ def test_columns_decide_as_optunas_pruner(storage: Storage, direction: str, n_tr
 def test_median_and_percentile_are_asked_by_columns_and_others_themselves(
     storage: Storage,
 ) -> None:
-    for pruner in (optuna.pruners.MedianPruner(), optuna.pruners.PercentilePruner(25.0)):
-        assert isinstance(_quick(pruner, storage.reader), _Columns)
-    other = optuna.pruners.SuccessiveHalvingPruner()
-    assert _quick(other, storage.reader) is other
+    for pruner in ({"name": "median"}, {"name": "percentile", "percentile": 25.0}):
+        made = make_pruner(definition(pruner=pruner), storage.reader)
+        assert isinstance(made, ColumnsPercentilePruner)
+    other = make_pruner(definition(pruner={"name": "successive_halving"}), storage.reader)
+    assert isinstance(other, optuna.pruners.SuccessiveHalvingPruner)
 
 
 def running(reports: dict[int, float]) -> FrozenTrial:

@@ -1,11 +1,11 @@
-"""Steering over every kind of database, as another process sees it, and as a real worker does."""
+"""Steering a study, as another process and as a real worker see it."""
 
 import os
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -15,23 +15,18 @@ from optuna.trial import TrialState
 from hpo.config.errors import BudgetError, InputError
 from hpo.config.trial import Measurement
 from hpo.storage import reader
+from hpo.storage.best import OptimizationHistory
 from hpo.storage.engine import Storage, open_storage
-from hpo.storage.trend import Trend
+from hpo.storage.leases import WorkerId
+from hpo.study.budget import BudgetChange
 from hpo.study.catalog import bury, create_study, open_study
-from hpo.study.steering import (
-    BudgetChange,
-    extend,
-    prune,
-    quarantine,
-    read_orders,
-    restore,
-    retry,
-    set_standing,
-    was_pruned,
-)
-from hpo.study.study import Claim, Study, WorkerId
+from hpo.study.orders import read_orders, was_pruned
+from hpo.study.steering import extend, prune, quarantine, restore, retry, set_standing
+from hpo.study.study import Claim, Study
+from tests.support.databases import every_database
 from tests.support.definitions import definition
 from tests.support.faults.setting import Setting, make_setting
+from tests.support.waiting import wait_until
 
 ME = WorkerId(host="here", pid=1, device="cpu")
 OTHER = WorkerId(host="there", pid=2, device="cpu")
@@ -55,6 +50,7 @@ def complete(study: Study, *values: float) -> None:
         study.finish(claim, "COMPLETE", value, {"n_epochs": 2})
 
 
+@every_database
 def test_no_trial_is_begun_while_a_study_is_paused(storage: Storage, rival: Storage) -> None:
     study = create_study(storage, definition(1000, sampler={"name": "random"}), "store")
     theirs, is_over = open_study(rival, "study"), threading.Event()
@@ -92,10 +88,11 @@ def test_a_stopped_study_is_finished_for_workers_until_it_is_opened_again(
     set_standing(study, "open")
     complete(study, 1.0, 2.0)
     assert study.progress().state == "finished"
-    with pytest.raises(InputError, match="study study is finished: hpo extend study"):
+    with pytest.raises(InputError, match=r"study study is finished: .*; hpo extend study raises"):
         set_standing(study, "paused")
 
 
+@every_database
 def test_a_pruned_trial_keeps_the_best_it_measured_and_its_worker_finds_it_lost(
     storage: Storage, rival: Storage
 ) -> None:
@@ -121,6 +118,7 @@ def test_a_pruned_trial_keeps_the_best_it_measured_and_its_worker_finds_it_lost(
         prune(study, 3)
 
 
+@every_database
 def test_a_failed_trial_waits_again_and_its_workers_do_not_count(storage: Storage) -> None:
     budget = {"n_trials": 2, "max_attempts": 2}
     study = create_study(storage, definition(budget=budget), "store")
@@ -143,6 +141,7 @@ def test_a_failed_trial_waits_again_and_its_workers_do_not_count(storage: Storag
     assert study.progress().failures[0].reason == "cost 2 workers, the last one killed"
 
 
+@every_database
 def test_a_copy_of_a_trial_is_one_more_than_the_budget_had(storage: Storage) -> None:
     study = create_study(storage, definition(2), "store")
     complete(study, 2.0, 1.0)
@@ -155,6 +154,7 @@ def test_a_copy_of_a_trial_is_one_more_than_the_budget_had(storage: Storage) -> 
     assert again.progress().budget.n_trials == 3
 
 
+@every_database
 def test_a_quarantined_trial_guides_no_process_any_more_until_it_is_back(
     storage: Storage, rival: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -162,7 +162,7 @@ def test_a_quarantined_trial_guides_no_process_any_more_until_it_is_back(
     budget = {"n_trials": 9, "no_improvement": 2}
     study = create_study(storage, definition(budget=budget), "store")
     complete(study, 3.0, 1.0, 2.0, 4.0)
-    trend, before = Trend(), study.trials()
+    trend, before = OptimizationHistory(), study.trials()
     theirs = open_study(rival, "study")
     seen = rival.reader.snapshot(study.id)
     assert sorted(seen.reported(2)) == [1.0, 2.0, 3.0, 4.0]
@@ -236,13 +236,6 @@ def setting(tmp_path: Path) -> Iterator[Setting]:
         yield made
 
 
-def wait_until(is_so: Callable[[], object], seconds: float = 20.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not is_so():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
 @contextmanager
 def killed_at_the_end(process: subprocess.Popen[str]) -> Iterator[None]:
     try:
@@ -264,7 +257,7 @@ def test_a_worker_does_within_seconds_what_is_ordered(setting: Setting) -> None:
         subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as worker,
         killed_at_the_end(worker),
     ):
-        wait_until(lambda: epochs(0) > 20, 60.0)
+        wait_until(lambda: epochs(0) > 20)
         set_standing(study, "paused")
         wait_until(lambda: study.progress().counts == {"WAITING": 1})
         n_before = epochs(0)
@@ -275,7 +268,7 @@ def test_a_worker_does_within_seconds_what_is_ordered(setting: Setting) -> None:
         wait_until(lambda: epochs(1) > 0)
         assert study.trials()[0].value == min(study.trials()[0].intermediate_values.values())
         set_standing(study, "stopped")
-        said = worker.communicate(timeout=30.0)[1]
+        said = worker.communicate(timeout=60.0)[1]
     assert worker.returncode == 0, said
     assert "faults: trial 0 was pruned by hand" in said
     assert "belongs to another worker" not in said

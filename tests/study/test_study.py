@@ -1,9 +1,10 @@
-"""The study over every kind of database."""
+"""Studies: creation, budget, leases, attempts, reports and sampling."""
 
 import contextlib
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import optuna
 import pytest
@@ -20,9 +21,16 @@ from hpo.config.errors import (
 from hpo.config.trial import Measurement
 from hpo.storage import leases
 from hpo.storage.engine import Storage, open_storage
+from hpo.storage.leases import WorkerId
+from hpo.study import reaper
 from hpo.study.catalog import bury, create_study, list_studies, open_study
-from hpo.study.study import Claim, Study, WorkerId
+from hpo.study.study import Claim, Study
+from tests.support.clock import let_pass
+from tests.support.databases import every_database
 from tests.support.definitions import definition
+from tests.support.gate import CONTEXT, gather
+from tests.support.study_process import create_and_claim
+from tests.support.waiting import wait_until
 
 ME = WorkerId(host="here", pid=1, device="cpu")
 OTHER = WorkerId(host="there", pid=2, device="cpu")
@@ -104,24 +112,23 @@ class TestCreation:
         assert [status.name for status in list_studies(storage)] == ["study"]
 
 
+@every_database
 def test_processes_that_create_queue_and_claim_at_once(storage_url: str) -> None:
     """One study comes of it, and every trial of its budget is claimed by exactly one of them."""
-    rivals = [start("compete", storage_url, pid) for pid in range(4)]
-    for rival in rivals:
-        assert rival.stdout is not None
-        assert rival.stdout.readline() == "ready\n"
-    for rival in rivals:
-        assert rival.stdin is not None
-        rival.stdin.write("go\n")
-        rival.stdin.flush()
-    said = [rival.communicate(timeout=120)[0].split() for rival in rivals]
-    assert [rival.returncode for rival in rivals] == [0] * 4
-    assert len({uuid for uuid, *_ in said}) == 1
-    assert sorted(int(number) for _, *numbers in said for number in numbers) == list(range(60))
+    answers = CONTEXT.SimpleQueue()
+    processes, gate = gather(4, create_and_claim, storage_url, answers)
+    gate.open(processes)
+    for process in processes:
+        process.join(120)
+    assert [process.exitcode for process in processes] == [0] * 4
+    said = [answers.get() for _ in processes]
+    assert len({uuid for uuid, _ in said}) == 1
+    assert sorted(number for _, numbers in said for number in numbers) == list(range(60))
     with contextlib.closing(open_storage(storage_url)) as storage:
         assert len(open_study(storage, "study").trials()) == 60
 
 
+@every_database
 class TestBudget:
     def test_counts_every_trial_ever_created(self, storage: Storage) -> None:
         study = make(storage, n_trials=3)
@@ -134,44 +141,44 @@ class TestBudget:
         assert study.progress().is_finished
 
     def test_of_time_counts_while_a_lease_lives_and_ends_the_study(self, storage: Storage) -> None:
-        study = make(storage, budget={"n_trials": 5, "timeout": "1s"})
-        time.sleep(1.1)
-        claim = ask(study)
-        assert study.progress().busy_seconds < 1
-        time.sleep(1.1)
-        assert study.progress().is_out_of_time
+        study = make(storage, budget={"n_trials": 5, "timeout": "600s"})
+        let_pass(storage, 700)
+        claim = ask(study, lease=1000)
+        assert study.progress().busy_seconds < 60
+        let_pass(storage, 700)
+        assert study.progress().time_over is not None
         assert study.ask(OTHER, 60.0) is None
         study.release(claim)
         assert study.progress().state == "finished"
 
     def test_of_time_does_not_count_when_every_lease_ran_out(self, storage: Storage) -> None:
         study = make(storage)
-        ask(study, lease=0.2)
-        time.sleep(1.2)
-        assert 0.2 <= study.progress().busy_seconds < 1.2
-        ask(study)
-        time.sleep(0.1)
-        assert 0.3 <= study.progress().busy_seconds < 1.2
+        ask(study, lease=200)
+        let_pass(storage, 1200)
+        assert 200 <= study.progress().busy_seconds < 260
+        ask(study, lease=1000)
+        let_pass(storage, 100)
+        assert 300 <= study.progress().busy_seconds < 360
 
     def test_of_time_does_not_count_until_a_late_renewal(self, storage: Storage) -> None:
         study = make(storage)
-        claim = ask(study, lease=0.2)
-        time.sleep(1.2)
-        study.renew([claim], 60.0)
-        time.sleep(0.1)
-        assert 0.3 <= study.progress().busy_seconds < 1.2
+        claim = ask(study, lease=200)
+        let_pass(storage, 1200)
+        study.renew([claim], 1000)
+        let_pass(storage, 100)
+        assert 300 <= study.progress().busy_seconds < 360
 
     def test_of_device_time_adds_up_the_workers_shares(self, storage: Storage) -> None:
-        study = make(storage, budget={"n_trials": 5, "device_time": "8s"})
+        study = make(storage, budget={"n_trials": 5, "device_time": "8000s"})
         half = WorkerId(host="third", pid=3, device="gpu", share=0.5)
-        claims = [ask(study, worker) for worker in (ME, OTHER, half)]
-        before = after = study.progress()
-        while not after.is_out_of_time:
-            time.sleep(0.1)
-            after = study.progress()
+        claims = [ask(study, worker, lease=10_000) for worker in (ME, OTHER, half)]
+        before = study.progress()
+        let_pass(storage, 3300)
+        after = study.progress()
+        assert after.time_over is not None
         passed = after.busy_seconds - before.busy_seconds
         assert after.device_seconds - before.device_seconds == pytest.approx(2.5 * passed, abs=0.01)
-        assert after.device_seconds >= 8
+        assert after.device_seconds >= 8000
         assert study.ask(ME, 60.0) is None
         for claim in claims:
             study.release(claim)
@@ -196,6 +203,7 @@ class TestBudget:
             study.enqueue({})
 
 
+@every_database
 class TestLease:
     def test_only_its_holder_reports_and_tells(self, storage: Storage) -> None:
         study = make(storage)
@@ -244,15 +252,23 @@ class TestLease:
         time.sleep(0.15)
         assert study.reaper.reap() == []
 
-    def test_is_taken_a_third_of_it_after_the_first_look(self, storage: Storage) -> None:
+    def test_is_taken_a_third_of_it_after_the_first_look(
+        self, storage: Storage, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        clock = SimpleNamespace(now=0.0, monotonic=lambda: clock.now)
+        monkeypatch.setattr(reaper, "time", clock)
         study = make(storage)
-        ask(study, lease=1.5)
-        time.sleep(1.6)
+        ask(study, lease=300)
+        let_pass(storage, 301)
         assert [study.reaper.reap(), study.reaper.reap()] == [[], []]
-        time.sleep(0.5)
-        if "sqlite" in storage.url:  # where clocks may differ it is two thirds
+        clock.now = 99
+        assert study.reaper.reap() == []
+        if "sqlite" in storage.url:  # two thirds, since clocks may differ
+            clock.now = 199
             assert study.reaper.reap() == []
-            time.sleep(0.5)
+            clock.now = 201
+        else:
+            clock.now = 101
         assert study.reaper.reap() == [0]
 
     def test_beaten_since_it_was_seen_is_not_taken(self, storage: Storage) -> None:
@@ -372,6 +388,7 @@ class TestAttempts:
 
 
 class TestReports:
+    @every_database
     def test_are_what_optuna_reads(self, storage: Storage) -> None:
         study = make(storage)
         claim = ask(study)
@@ -414,6 +431,7 @@ class TestReports:
                     break
         assert ends == [(8, 8)] * 3
 
+    @every_database
     def test_of_rungs_are_seen_by_other_workers_at_once(self, storage: Storage) -> None:
         pruner = {"name": "successive_halving", "min_resource": 1, "reduction_factor": 2}
         study = make(storage, pruner=pruner)
@@ -511,6 +529,7 @@ class TestSampling:
             make(storage).enqueue({"model.depth": 5})
 
 
+@every_database
 def test_workers_show_while_they_live(storage: Storage) -> None:
     study = make(storage)
     ask(study, ME, lease=0.2)
@@ -522,9 +541,7 @@ def test_workers_show_while_they_live(storage: Storage) -> None:
 
 
 def reap(study: Study) -> list[int]:
-    """Look until something is taken back."""
-    deadline = time.monotonic() + 10
-    while not (taken := study.reaper.reap()):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    """Reap until something is taken back."""
+    taken: list[int] = []
+    wait_until(lambda: taken.extend(study.reaper.reap()) or taken)
     return taken

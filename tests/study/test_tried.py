@@ -1,7 +1,5 @@
 """Finite spaces: no point is drawn twice, and a study whose points are all tried is finished."""
 
-import subprocess
-import sys
 import threading
 from collections.abc import Iterable
 from contextlib import closing
@@ -16,15 +14,19 @@ from hpo.config.trial import Measurement
 from hpo.files.store import ArtifactStore
 from hpo.lifecycle.creation import create_from_file
 from hpo.storage.engine import Storage, open_storage
+from hpo.storage.leases import WorkerId
 from hpo.study import sampling
 from hpo.study.catalog import create_study, open_study
 from hpo.study.fleet import Fleet
 from hpo.study.status import StudyStatus
 from hpo.study.steering import quarantine, retry
-from hpo.study.study import Study, WorkerId
+from hpo.study.study import Study
 from hpo.training.single import SingleTrainer
 from tests.support.command_line import hpo
+from tests.support.databases import every_database
 from tests.support.definitions import definition
+from tests.support.gate import CONTEXT, gather
+from tests.support.study_process import claim_and_draw
 from tests.support.workers import make_worker
 
 ME = WorkerId(host="here", pid=1, device="cpu")
@@ -108,41 +110,22 @@ def test_every_sampler_draws_each_point_once(name: str, n: int, sqlite: Storage)
 def test_a_smaller_budget_is_exact(storage: Storage) -> None:
     study = make(storage, n_trials=7)
     assert len(points(use_up(study, 3))) == 7
-    assert study.progress().reason == "all 7 trials of its budget are over"
+    assert study.progress().reason == "all 7 trials of its budget are finished"
 
 
+@every_database
 def test_workers_that_compete_draw_each_point_once(storage: Storage) -> None:
     space = {"model": {"depth": {"type": "int", "low": 1, "high": 40}}}
     study = make(storage, n_trials=1000, search_space=space)
-    command = [sys.executable, "-m", __name__, storage.url]
-    rivals = [
-        subprocess.Popen([*command, str(pid)], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        for pid in range(3)
-    ]
-    for rival in rivals:
-        assert rival.stdout is not None
-        rival.stdout.readline()
-    said = []
-    for rival in rivals:
-        assert rival.stdin is not None
-        rival.stdin.write(b"go\n")
-        rival.stdin.flush()
-    for rival in rivals:
-        said += rival.communicate(timeout=120)[0].split()
-        assert rival.returncode == 0
-    assert sorted(map(int, said)) == list(range(1, 41))
+    answers = CONTEXT.SimpleQueue()
+    processes, gate = gather(3, claim_and_draw, storage.url, answers)
+    gate.open(processes)
+    for process in processes:
+        process.join(120)
+    assert [process.exitcode for process in processes] == [0] * 3
+    depths = [depth for _ in processes for depth in answers.get()]
+    assert sorted(depths) == list(range(1, 41))
     assert sum(study.progress().counts.values()) == 40
-
-
-def compete(url: str, pid: str) -> None:
-    """When told to, claim all there are, a few at a time; print the depth of each."""
-    study = open_study(open_storage(url), "study")
-    worker = WorkerId(host="test", pid=int(pid), device="cpu")
-    print("ready", flush=True)
-    sys.stdin.readline()
-    while claims := study.draw(study.claim(worker, 60.0, 3)):
-        for claim in claims:
-            print(claim.params["model.depth"])
 
 
 def test_a_point_that_another_worker_was_quicker_with_is_replaced(
@@ -236,7 +219,7 @@ def test_a_worker_and_the_commands_say_that_all_was_tried(
     )
     store = ArtifactStore(str(tmp_path / "artifacts"))
     url = f"sqlite:///{tmp_path}/hpo.db"
-    study, _ = create_from_file(tmp_path / "small.toml", url, store.url)
+    study = create_from_file(tmp_path / "small.toml", url, store.url).study
     assert [opened.name for opened in Fleet(study.storage, store.id).studies()] == ["small"]
     assert make_worker(study, store, SingleTrainer("cpu")).work(threading.Event())
     assert study.progress().counts == {"COMPLETE": 3}
@@ -250,7 +233,3 @@ def test_a_worker_and_the_commands_say_that_all_was_tried(
     assert run.code == 0, run.err
     assert f"small is finished: {said}\n" in run.err
     study.storage.close()
-
-
-if __name__ == "__main__":
-    compete(*sys.argv[1:])

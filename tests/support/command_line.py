@@ -1,4 +1,4 @@
-"""The command line, called as a user calls it but inside the test's process."""
+"""The command line, called in this process or in a new one."""
 
 import contextlib
 import io
@@ -16,7 +16,7 @@ from hpo.storage import engine
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What a command left on its streams, and its exit code."""
+    """Output and exit code of a command."""
 
     code: int
     out: str
@@ -29,7 +29,7 @@ class Outcome:
 
 
 def hpo(*arguments: object) -> Outcome:
-    """Run `hpo ARGUMENTS`, and close what the end of its process would close."""
+    """Run `hpo ARGUMENTS` in this process, and close the storages that it opened."""
     out, err = io.StringIO(), io.StringIO()
     code = None
     with contextlib.ExitStack() as streams:
@@ -50,6 +50,6 @@ def hpo(*arguments: object) -> Outcome:
 
 
 def run_process(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
-    """`hpo ARGUMENTS` as a process of its own."""
+    """Run `hpo ARGUMENTS` as a process."""
     command = [sys.executable, "-m", "hpo", *map(str, arguments)]
     return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)

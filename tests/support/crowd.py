@@ -1,7 +1,4 @@
-"""A worker of many: what the processes run that `gate.gather` starts, with all they will import.
-
-Does not know: how many there are, what they train.
-"""
+"""A worker among many processes that `gate.gather` starts, and the modules that it imports."""
 
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -23,7 +20,7 @@ sqlalchemy.orm.configure_mappers()  # Optuna's
 
 @contextmanager
 def opened(storage_url: str, store_url: str, name: str) -> Iterator[tuple[Study, ArtifactStore]]:
-    """A study and its artifact store, for as long as they are needed."""
+    """Open a study and its artifact store, and close them."""
     torch.set_num_threads(1)
     with closing(open_storage(storage_url, patience=60)) as storage:
         yield open_study(storage, name), ArtifactStore(store_url, create=False)

@@ -1,4 +1,4 @@
-"""A study to look at, and a dashboard that is asked over HTTP."""
+"""A study for the dashboard, and an HTTP client."""
 
 import base64
 import http.client
@@ -8,14 +8,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from wsgiref.types import WSGIApplication
 
 from hpo.config.trial import Measurement
-from hpo.dashboard.answers import App
 from hpo.dashboard.server import listening
 from hpo.files.store import ArtifactStore, trial_path
 from hpo.storage.engine import Storage
+from hpo.storage.leases import WorkerId
 from hpo.study.catalog import create_study
-from hpo.study.study import Study, WorkerId
+from hpo.study.study import Study
 from tests.support.definitions import definition
 
 ME = WorkerId(host="here", pid=1, device="cpu")
@@ -24,7 +25,7 @@ WEIGHTS = b"<script>alert(1)</script>"
 
 
 def make_study(storage: Storage, store: ArtifactStore, n_trials: int = 3) -> Study:
-    """A study of `n_trials` COMPLETE trials with four epochs and weights each, one yet to come."""
+    """Create a study of `n_trials` COMPLETE trials with four epochs each, and one trial to go."""
     data = {"source": SOURCE, "target": "y", "task": "regression", "fingerprint": "f" * 64}
     study = create_study(storage, definition(n_trials + 1, name="houses", data=data), store.id)
     for number in range(n_trials):
@@ -44,8 +45,8 @@ def make_study(storage: Storage, store: ArtifactStore, n_trials: int = 3) -> Stu
 
 
 @contextmanager
-def served(app: App) -> Iterator[int]:
-    """The port at which an application is served."""
+def served(app: WSGIApplication) -> Iterator[int]:
+    """Serve an application; yield its port."""
     with listening(app, "127.0.0.1", 0) as server:
         server.expiration_interval = 0.02  # seconds that it takes to stop
         thread = threading.Thread(target=server.serve)
@@ -60,8 +61,8 @@ def served(app: App) -> Iterator[int]:
 def ask(
     port: int, path: str = "/api/studies", method: str = "GET", body: str | None = None, **headers
 ) -> tuple[http.client.HTTPResponse, str]:
-    """One request; header names are written with underscores."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    """Send a request; underscores in header names stand for dashes."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     connection.request(method, path, body, named)
     response = connection.getresponse()
@@ -71,7 +72,7 @@ def ask(
 
 
 def detail(port: int, **headers: str) -> dict[str, Any]:
-    """What optuna-dashboard's page is told of the first study."""
+    """The first study as optuna-dashboard's API returns it."""
     response, text = ask(port, "/api/studies/1", **headers)
     assert response.status == 200, text
     found: dict[str, Any] = json.loads(text)
@@ -79,15 +80,15 @@ def detail(port: int, **headers: str) -> dict[str, Any]:
 
 
 def reason(text: str) -> str:
-    """The sentence of a refusal that the page shows."""
+    """The reason in a refusal, which the page shows."""
     return str(json.loads(text)["reason"])
 
 
 def basic(password: str, user: str = "me") -> str:
-    """What curl sends of `--user`."""
+    """The header that `curl --user` sends."""
     return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
 
 
 def store_at(folder: Path) -> ArtifactStore:
-    """A new store in a folder."""
+    """Create an artifact store in a folder."""
     return ArtifactStore(str(folder / "artifacts"))

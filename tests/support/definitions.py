@@ -1,4 +1,4 @@
-"""Definitions of studies, without files."""
+"""Study definitions without files."""
 
 from pathlib import Path
 

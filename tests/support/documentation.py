@@ -1,4 +1,4 @@
-"""The documentation as tests read it: pages, their blocks of code, and what is typed in them."""
+"""The documentation: pages, code blocks and the commands in them."""
 
 import re
 import shlex
@@ -19,7 +19,7 @@ ENDS_A_COMMAND = {"|", ">", ">>", "&&", ";", "<"}
 
 
 def name(page: Path) -> str:
-    """`docs/tables.md`, wherever the checkout is."""
+    """Path of a page in the repository, such as `docs/tables.md`."""
     return page.relative_to(ROOT).as_posix()
 
 
@@ -28,16 +28,16 @@ def read(page: Path) -> str:
 
 
 def prose(page: Path) -> str:
-    """A page without its blocks of code."""
+    """A page without its code blocks."""
     return FENCE.sub("", read(page))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Block:
-    """A block of code.
+    """A code block.
 
     Attributes:
-        language: as its fence says; empty where that says nothing.
+        language: of the fence; may be empty.
         where: page and line.
     """
 
@@ -47,7 +47,7 @@ class Block:
 
 
 def blocks(page: Path, *languages: str) -> list[Block]:
-    """A page's blocks in these languages, in their order."""
+    """Code blocks of a page in these languages, in order."""
     text = read(page)
     return [
         Block(
@@ -61,7 +61,7 @@ def blocks(page: Path, *languages: str) -> list[Block]:
 
 
 def typed(block: Block) -> Iterator[list[str]]:
-    """The commands of a shell block as words, up to a pipe or the like, without comments."""
+    """Commands of a shell block, as words up to the first pipe or redirection."""
     for line in block.text.replace("\\\n", " ").splitlines():
         lexer = shlex.shlex(line, posix=True, punctuation_chars=True)
         lexer.whitespace_split = True
@@ -72,7 +72,7 @@ def typed(block: Block) -> Iterator[list[str]]:
 
 
 def leaves(group: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Every command by what is typed of it, those of groups such as `storage upgrade` included."""
+    """All commands by name, including those of groups, such as `storage upgrade`."""
     for name, command in group.commands.items():
         if hasattr(command, "commands"):
             yield from leaves(command, f"{prefix}{name} ")
@@ -81,16 +81,16 @@ def leaves(group: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
 
 
 COMMANDS: dict[str, Any] = dict(leaves(typer.main.get_command(app)))
-"""The commands of `hpo`, without `hpo`."""
+"""The commands of `hpo`, by name."""
 
 
 def command_of(words: list[str]) -> str | None:
-    """The command that words after `hpo` begin with; None where there is no such."""
+    """Name of the command that words after `hpo` call; None if there is none."""
     return next((name for name in COMMANDS if words[: len(name.split())] == name.split()), None)
 
 
 def options(command: Any) -> set[str]:
-    """What may be typed of its options."""
+    """All spellings of a command's options."""
     found = {"-h", "--help"}
     for parameter in command.params:
         found |= {*parameter.opts, *parameter.secondary_opts}

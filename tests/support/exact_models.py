@@ -1,4 +1,4 @@
-"""Models of tables that float32 would take digits from: dates, times, long numbers, and labels."""
+"""Models of tables with values that float32 cannot hold: dates, times, long numbers."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -19,11 +19,11 @@ LABELS: dict[str, tuple[Task, list[Any]]] = {
     "double": ("regression", []),
     "float": ("regression", []),
 }
-"""Kinds of targets: the task, and its labels."""
+"""The task and the labels of each kind of target."""
 
 
 def table(kind: str) -> pl.DataFrame:
-    """Two years of hours, days with gaps, seconds since 1970, truth, text."""
+    """A table of hours, days with gaps, seconds since 1970, booleans and text."""
     generator = np.random.default_rng(1)
     start = datetime(2023, 1, 1, 12)
     hours = generator.integers(0, 24 * 365 * 3, N_ROWS)
@@ -48,6 +48,6 @@ def table(kind: str) -> pl.DataFrame:
 
 
 def experiment(kind: str) -> Experiment:
-    """That table, split."""
+    """The table of a kind, split."""
     task, _ = LABELS[kind]
     return experiment_on(table(kind), DataConfig(source="t.csv", target="target", task=task))

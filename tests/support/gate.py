@@ -1,9 +1,7 @@
-"""A gate at which many processes wait for one another, so that all begin at the same moment.
+"""Processes that start their work at the same moment.
 
-They are forked from one process that has imported what they need, once for all of them: it shares
-its memory with them, and where that is torch, it saves most of a second each.
-
-Does not know: what they do. No torch here.
+A fork server imports their modules once, which saves most of a second for each process that needs
+torch.
 """
 
 import multiprocessing
@@ -14,25 +12,27 @@ from typing import Any
 
 CONTEXT = multiprocessing.get_context("forkserver")
 READY_SECONDS = 120.0
+WORKER_MODULES = ("tests.support.crowd", "pytest")
+"""Imports of test processes."""
 
 
 class Gate:
-    """Where processes wait; their first argument."""
+    """A barrier that processes wait at; their first argument."""
 
     def __init__(self) -> None:
-        """Be closed."""
+        """Create a closed gate."""
         self._ready, self._go = CONTEXT.Semaphore(0), CONTEXT.Event()
 
     def wait(self) -> None:
-        """Be ready, and wait until it opens."""
+        """Wait until the gate opens."""
         self._ready.release()
         self._go.wait()
 
     def open(self, processes: Sequence[ForkServerProcess]) -> None:
-        """Let all go at once, when every process is at the gate or dead.
+        """Open the gate once every process waits at it or is dead.
 
         Raises:
-            TimeoutError: some are neither.
+            TimeoutError: a process is still starting.
         """
         n_ready, deadline = 0, time.monotonic() + READY_SECONDS
         while n_ready + sum(not process.is_alive() for process in processes) < len(processes):
@@ -45,15 +45,18 @@ class Gate:
 
 
 def gather(
-    n: int, target: Callable[..., None], *arguments: Any, preload: Sequence[str]
+    n: int,
+    target: Callable[..., None],
+    *arguments: Any,
+    preload: Sequence[str] = WORKER_MODULES,
 ) -> tuple[list[ForkServerProcess], Gate]:
     """Start processes that wait at a gate.
 
     Args:
-        n: how many.
-        target: what each runs: `target(gate, *arguments)`.
-        arguments: for all of them.
-        preload: modules that they share in memory; those of the program's first call.
+        n: number of processes.
+        target: each process calls `target(gate, *arguments)`.
+        arguments: of every process.
+        preload: modules that the fork server imports; only the first call in a program counts.
     """
     multiprocessing.set_forkserver_preload(list(preload))
     gate = Gate()

@@ -1,6 +1,6 @@
-"""What tests take from the machine: it is looked for before they run, and named in their header.
+"""Programs and permissions that tests need from the machine.
 
-`.ci/run` installs these Debian packages.
+The header of a test run names the missing ones. `.ci/run` installs the Debian packages.
 """
 
 import ctypes
@@ -16,18 +16,18 @@ import pytest
 PATH = f"{os.environ['PATH']}:/usr/sbin:/usr/bin:/sbin:/bin"
 TMPFS = "mount -t tmpfs tmpfs /tmp"
 ALONE = ["unshare", "--net"] if os.geteuid() == 0 else ["unshare", "-U", "-r", "--net"]
-"""Begins a command that is to run in a network namespace of its own."""
+"""Prefix of a command that runs in its own network namespace."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Need:
-    """Something that tests need.
+    """A need of some tests.
 
     Attributes:
-        name: what it is.
-        tests: which of them are skipped without it.
-        packages: each Debian package it comes in, with the programs that tests run of it.
-        permits: whether the machine lets it be done, where programs are not all that it takes.
+        name: as printed.
+        tests: the tests that are skipped without it.
+        packages: Debian packages, each with the programs that tests run.
+        permits: whether the machine permits its use.
     """
 
     name: str
@@ -37,7 +37,7 @@ class Need:
 
     @cached_property
     def lack(self) -> str | None:
-        """Why tests cannot have it, and what helps; None where they can."""
+        """Why tests cannot use it, and how to install it; None if they can."""
         absent = {
             package: [name for name in names if program(name) is None]
             for package, names in self.packages.items()
@@ -49,13 +49,13 @@ class Need:
         return None if self.permits() else f"{self.name} cannot be had on this machine"
 
     def or_skip(self) -> None:
-        """Skip the test that cannot have it."""
+        """Skip the current test if the need is not met."""
         if self.lack is not None:
             pytest.skip(self.lack)
 
 
 def program(name: str) -> str | None:
-    """The path of an installed program."""
+    """Path of an installed program; None if it is missing."""
     return shutil.which(name, path=PATH)
 
 
@@ -65,7 +65,7 @@ def works(*command: str) -> bool:
 
 
 def has_gpu() -> bool:
-    """Whether there is a GPU, found without the seconds that torch takes."""
+    """Whether there is a GPU; importing torch would take seconds."""
     try:
         return bool(ctypes.CDLL("libcuda.so.1").cuInit(0) == 0)
     except OSError:
@@ -117,7 +117,7 @@ NEEDS = (MARIADB, POOLER, SLURM, CHROMIUM, OPENSSL, SMALL_DISK, OWN_NETWORK, GPU
 
 
 def report() -> list[str]:
-    """What is here, and for each thing that is not, what it takes and which tests are skipped."""
+    """Lines with the met needs, and each unmet one with its remedy and the skipped tests."""
     found = ", ".join(need.name for need in NEEDS if need.lack is None)
     lacks = [f"SKIPPED: {need.lack} [{need.tests}]" for need in NEEDS if need.lack is not None]
     return [f"machine: {found or 'nothing of what tests look for'}", *lacks]

@@ -1,4 +1,4 @@
-"""Small models of every kind, with random weights: what they predict is of no interest."""
+"""Small models of every kind, with random weights."""
 
 from dataclasses import replace
 from typing import Any
@@ -27,7 +27,7 @@ N_ROWS = 300
 
 
 def table(task: Task) -> polars.DataFrame:
-    """Columns as people have them: gaps, long tails, constants, odd names, codes in text."""
+    """A table with missing values, long tails, constants, odd names and codes in text."""
     generator = np.random.default_rng(0)
     area = generator.normal(size=N_ROWS) * 3 + 7
     colours = np.array(["red", "blue", None, "3", "true", "größe"], dtype=object)
@@ -52,17 +52,17 @@ def table(task: Task) -> polars.DataFrame:
 
 
 def experiment(task: Task) -> Experiment:
-    """The table, split."""
+    """The table of a task, split."""
     return experiment_on(table(task), DataConfig(source="t.csv", target="target", task=task))
 
 
 def typed(frame: polars.DataFrame, data: DataConfig) -> Table:
-    """A frame in memory as a typed table."""
+    """A typed table from a frame."""
     return typed_table(RawTable(frame=frame, is_text=False, where=data.source), data)
 
 
 def experiment_on(frame: polars.DataFrame, data: DataConfig) -> Experiment:
-    """Any table, typed and split."""
+    """A frame as a typed table, split."""
     made = typed(frame, data)
     return Experiment(made, replace(data, fingerprint=made.fingerprint()))
 
@@ -76,7 +76,7 @@ def model(
     max_one_hot: int = 65536,
     **layers: Any,
 ) -> Model:
-    """A model of that table; further keywords are leaves of the network."""
+    """A model for an experiment's table. Further keywords are leaves of the network."""
     schema = made.dataset.schema
     metric = "rmse" if schema.task == "regression" else "accuracy"
     data = DataConfig(source="t.csv", target="target", task=schema.task)
@@ -100,7 +100,7 @@ def model(
 
 
 def ensemble(made: Experiment) -> Ensemble:
-    """One whose members differ in preprocessing, depth and weight."""
+    """An ensemble whose members differ in preprocessing, depth and weight."""
     return Ensemble(
         schema=made.dataset.schema,
         metrics={"accuracy": 0.75},

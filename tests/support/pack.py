@@ -1,4 +1,4 @@
-"""A trainer of many runs at once, made of one-trial engines that take turns."""
+"""A trainer of several runs that gives each its own `SingleTrainer`."""
 
 from collections.abc import Callable
 
@@ -21,7 +21,7 @@ class Pack:
     def __init__(
         self, slots: int, *, room: int | None = None, on_slice: Callable[[], None] = lambda: None
     ) -> None:
-        """Take up to `slots` runs; have memory for `room` of them."""
+        """Admit up to `slots` runs; keep up to `room` of them."""
         self.device = torch.device("cpu")
         self.sizes: list[int] = []
         self._slots = slots
@@ -30,14 +30,14 @@ class Pack:
         self._engines: dict[int, SingleTrainer] = {}
 
     def admit(self, run: Run, checkpoint: Checkpoint | None = None) -> bool:
-        """Take a run."""
+        """Admit a run."""
         if len(self._engines) >= self._slots:
             return False
         self._engines[run.key] = SingleTrainer("cpu")
         return self._engines[run.key].admit(run, checkpoint)
 
     def advance(self, max_seconds: float) -> list[Event]:
-        """Give each run a short turn, however long the slice may be."""
+        """Train each run for `SLICE_SECONDS`, whatever `max_seconds` is."""
         self._on_slice()
         events: list[Event] = []
         for key in list(self._engines)[self._room :]:
@@ -52,7 +52,7 @@ class Pack:
         return events
 
     def checkpoint(self, key: int) -> Checkpoint | None:
-        """Where a run stands."""
+        """Checkpoint of a run; None for an unknown one."""
         return self._engines[key].checkpoint(key) if key in self._engines else None
 
     def evict(self, key: int) -> None:

@@ -1,4 +1,4 @@
-"""Runs that differ in everything a pack allows, drawn by hypothesis, and how they end."""
+"""Hypothesis strategies for packs of runs, and functions that train them."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -51,7 +51,7 @@ optimizers = st.fixed_dictionaries(
 def packs(
     task: Task, precision: Precision, *, batch_size: int = 32
 ) -> st.SearchStrategy[list[TrialConfig]]:
-    """Configurations that may train as one pack, but for their width."""
+    """Configs that differ in everything that a pack allows."""
     runs = st.builds(
         lambda model, optimizer, seed, patience, max_epochs, clip: toy_config(
             task,
@@ -77,13 +77,13 @@ def packs(
 def started(
     trainer: Trainer, config: TrialConfig, data: TrainingData, checkpoint: Checkpoint | None = None
 ) -> Any:
-    """The trainer, with a run under `KEY`."""
+    """Admit a run under `KEY`, and return the trainer."""
     assert trainer.admit(Run(key=KEY, config=config, data=data), checkpoint)
     return trainer
 
 
 def checkpoint_after(trainer: Trainer, n_steps: int) -> Checkpoint:
-    """Go on in the shortest slices up to a step of the run `KEY`."""
+    """Train the run `KEY` in the shortest slices up to a step, and return its checkpoint."""
     while True:
         trainer.advance(0.0)
         found = trainer.checkpoint(KEY)
@@ -95,12 +95,12 @@ def checkpoint_after(trainer: Trainer, n_steps: int) -> Checkpoint:
 def single(
     config: TrialConfig, data: TrainingData, device: Any, n_steps: int, start: Any = None
 ) -> Checkpoint:
-    """A run alone, up to a step."""
+    """Train a run by `SingleTrainer` up to a step."""
     return checkpoint_after(started(SingleTrainer(device), config, data, start), n_steps)
 
 
 class Endings:
-    """What was told of many runs, in order."""
+    """Events of several runs, in order."""
 
     def __init__(self) -> None:
         self.measurements: dict[int, list[Measurement]] = {}
@@ -108,7 +108,7 @@ class Endings:
         self.others: list[Event] = []
 
     def note(self, events: Sequence[Event]) -> None:
-        """Nothing is told of a run after its end, and epochs come one by one."""
+        """Record events; check that epochs are consecutive and nothing follows the end of a run."""
         for event in events:
             assert event.key not in self.results, "told after the end"
             match event:
@@ -130,7 +130,7 @@ def finish(
     seconds: float = math.inf,
     between: Callable[[Endings], None] = lambda endings: None,
 ) -> Endings:
-    """Train many runs to their ends, admitting each as soon as there is room."""
+    """Train runs to their ends, admitting each as soon as the trainer accepts it."""
     waiting, endings = list(runs), Endings()
     while True:
         while waiting and trainer.admit(waiting[0]):
@@ -146,22 +146,22 @@ def finish(
 def together(
     configs: Sequence[TrialConfig], data: TrainingData, device: Any, seconds: float = math.inf
 ) -> Endings:
-    """Configurations trained at once, by their index."""
+    """Train configs in one pack; their index is the key."""
     runs = [Run(key=key, config=config, data=data) for key, config in enumerate(configs)]
     return finish(PackedTrainer(device, len(runs)), runs, seconds)
 
 
 def alone(config: TrialConfig, data: TrainingData, device: Any) -> Endings:
-    """The same by the engine of one run, under `KEY`."""
+    """Train a config by `SingleTrainer` under `KEY`."""
     return finish(SingleTrainer(device), [Run(key=KEY, config=config, data=data)])
 
 
 def assert_near(ours: torch.Tensor, theirs: torch.Tensor, tolerance: float) -> None:
-    """Relative to the largest of them."""
+    """Compare tensors; the tolerance is relative to the largest expected value."""
     assert (ours - theirs).abs().max() <= tolerance * theirs.abs().max()
 
 
 def endless(config: TrialConfig) -> TrialConfig:
-    """The same run, long enough for any state along it."""
+    """The config with more epochs than any test trains."""
     training = {**vars(config.training), "max_epochs": 50, "patience": 50}
     return type(config)(**{**vars(config), "training": type(config.training)(**training)})

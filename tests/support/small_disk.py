@@ -1,7 +1,7 @@
-"""A disk of a few megabytes that a test can fill: a tmpfs, mounted with or without root.
+"""A disk of a few megabytes that a test can fill: a tmpfs, mounted without root.
 
-It is mounted in a namespace of its own, kept by a sleeping process, and reached through that
-process's entry in /proc; it is gone when the process is.
+A sleeping process keeps the tmpfs in its own mount namespace. Tests reach the disk through the
+process's entry in /proc. The disk disappears with the process.
 """
 
 import os
@@ -19,12 +19,12 @@ class SmallDisk:
     """A mounted small disk; `folder` is its root."""
 
     def __init__(self, folder: Path) -> None:
-        """Take its root."""
+        """Use a mounted folder."""
         self.folder = folder
         self._ballast = folder / "ballast"
 
     def fill(self) -> None:
-        """Leave no byte free."""
+        """Fill the disk to the last byte."""
         with self._ballast.open("ab", buffering=0) as file:
             for size in (1 << 20, 1 << 12, 1):
                 try:
@@ -40,7 +40,7 @@ class SmallDisk:
 
 @contextmanager
 def small_disk(folder: Path, size: str = "16m") -> Iterator[SmallDisk | None]:
-    """A small disk at an empty folder; None where this machine permits no mount."""
+    """Mount a small disk at an empty folder; yield None if the machine permits no mount."""
     if machine.SMALL_DISK.lack is not None:
         yield None
         return

@@ -1,4 +1,4 @@
-"""Small tables for tests, through the real reading."""
+"""Small tables, read by the real reader."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ WHERE = "t.csv"
 
 
 def named(**changes: Any) -> DataConfig:
-    """What a study says of a table whose target is `y`."""
+    """The data section of a study whose target is `y`."""
     return DataConfig(**{"source": WHERE, "target": "y", **changes})
 
 
@@ -27,7 +27,7 @@ def csv(text: str, **changes: Any) -> Table:
 
 
 def cells(*column: str, **changes: Any) -> Table:
-    """A file whose column `x` holds these cells, beside a column `z` that says nothing."""
+    """A text file with these cells in column `x`, and a constant column `z`."""
     text = "x|z\n" + "".join(f"{cell}|a\n" for cell in column)
     return typed_table(raw_csv(text, "|"), named(**changes))
 

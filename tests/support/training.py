@@ -1,4 +1,4 @@
-"""Small data sets and configurations that the tests of training share."""
+"""Small data sets and configs for training."""
 
 from typing import Any
 
@@ -34,7 +34,7 @@ OBJECTIVES: dict[Task, MetricName] = {
 
 
 def toy_data(task: Task = "regression", n_rows: int = 300, n_inputs: int = 5) -> TrainingData:
-    """A learnable table: targets from a random smooth function of the features."""
+    """A learnable table: the target is a smooth random function of the features."""
     generator = torch.Generator().manual_seed(7)
     x = torch.randn(n_rows + 200, n_inputs, generator=generator)
     scores = torch.sin(2 * x) @ torch.randn(n_inputs, 3, generator=generator)
@@ -54,7 +54,7 @@ def toy_data(task: Task = "regression", n_rows: int = 300, n_inputs: int = 5) ->
 
 
 def rare_data(n_rows: int = 4000, n_positive: int = 110) -> TrainingData:
-    """A class so rare that for many epochs no row is taken for it: its F1 stays 0 meanwhile."""
+    """A table with a class so rare that F1 is 0 for many epochs."""
     generator = torch.Generator().manual_seed(7)
     x = torch.randn(n_rows, 8, generator=generator)
     noise = torch.randn(n_rows, generator=generator)

@@ -1,4 +1,4 @@
-"""Tables as nobody would wish them: drawn cells of every kind, damaged bytes, odd types."""
+"""Random ugly tables: cells of every kind, damaged bytes, odd types."""
 
 import datetime
 import decimal
@@ -70,13 +70,13 @@ def text_table(random: Random) -> bytes:
 
 
 def codecs_of(random: Random, text: str) -> bytes:
-    """In another encoding, or with a mark."""
+    """Encode a text in another encoding, or with a byte order mark."""
     encoding = str(random.choice(["utf-8-sig", "utf-16", "utf-16-le", "latin-1", "cp1252"]))
     return text.encode(encoding, errors="replace")
 
 
 def damaged(random: Random, content: bytes) -> bytes:
-    """With bytes changed, put in, taken out or cut off."""
+    """Change, insert, remove or cut off random bytes."""
     spoilt = bytearray(content)
     for _ in range(int(random.integers(1, 6))):
         at = int(random.integers(0, len(spoilt) + 1))
@@ -146,7 +146,7 @@ def _quoted(cell: str, separator: str, quoting: str) -> str:
 
 
 def frame_table(random: Random) -> pl.DataFrame:
-    """A table of typed columns, lists and structs among them."""
+    """A table of typed columns, including lists and structs."""
     n = int(random.choice([1, 5, 30, 40]))
     names = list(dict.fromkeys(_names(random)))
     columns = {name: _typed(random, n) for name in names}
@@ -190,7 +190,7 @@ def _typed(random: Random, n: int) -> pl.Series:
 
 
 def memory_table(random: Random, columns: list[str]) -> Any:
-    """Values of a process: pandas or a dict of columns, of mixed kinds."""
+    """Values in memory of mixed kinds: a pandas frame or a dict of columns."""
     n = int(random.choice([0, 1, 2, 7]))
     made = {name: _values(random, n) for name in columns}
     if random.random() < 0.5:
@@ -220,7 +220,7 @@ def _values(random: Random, n: int) -> Any:
 
 
 def study(random: Random, columns: list[str]) -> DataConfig:
-    """What a study may say of such a table."""
+    """A random data section of a study for such a table."""
     is_other = random.random() < 0.2 or "y" not in columns
     name = str(random.choice(columns)) if is_other and columns else "y"
     keys: dict[str, Any] = {"target": name if random.random() < 0.95 else "no such column"}
@@ -247,7 +247,7 @@ def study(random: Random, columns: list[str]) -> DataConfig:
 
 
 def write(random: Random, folder: Path) -> str:
-    """Write a table; its file's name."""
+    """Write a random table; return the name of its file."""
     if random.random() < 0.25:
         content = io.BytesIO()
         frame_table(random).write_parquet(content)

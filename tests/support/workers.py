@@ -1,9 +1,10 @@
-"""A worker of this process's own, for tests and benches."""
+"""A worker in this process, and a study file for it."""
 
 import os
 
 from hpo.files.store import ArtifactStore
-from hpo.study.study import Study, WorkerId
+from hpo.storage.leases import WorkerId
+from hpo.study.study import Study
 from hpo.training.trainer import Trainer
 from hpo.worker.loop import Timing, Worker
 from hpo.worker.quota import Quota
@@ -31,7 +32,7 @@ n_trials = {n_trials}
 
 
 def make_worker(study: Study, store: ArtifactStore, trainer: Trainer, **changes: object) -> Worker:
-    """A worker for one study."""
+    """Create a worker for one study."""
     given = {
         "studies": lambda: [study],
         "store": store,

@@ -193,7 +193,7 @@ def test_a_damaged_one_is_passed_over_with_a_warning(
     older, newer = both(store)
     damage(store, newer)
     assert same(latest(store, STUDY, NUMBER), make_checkpoint(200))
-    assert f"checkpoint of trial 17 is passed over: artifact {newer}" in caplog.text
+    assert f"skipped a checkpoint of trial 17: artifact {newer}" in caplog.text
     assert "is damaged" in caplog.text
     damage(store, older)
     assert latest(store, STUDY, NUMBER) is None

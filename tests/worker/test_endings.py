@@ -20,14 +20,19 @@ from hpo.models.loading import load_model
 from hpo.results.export import export
 from hpo.results.stored import stored_model
 from hpo.storage.engine import open_storage
+from hpo.storage.leases import WorkerId
+from hpo.study.artifacts import StudyArtifacts
+from hpo.study.budget import BudgetChange
 from hpo.study.catalog import open_study
 from hpo.study.leaderboard import leaderboard, why_empty
-from hpo.study.steering import BudgetChange, extend
-from hpo.study.study import Study, WorkerId
+from hpo.study.steering import extend
+from hpo.study.study import Study
 from hpo.training.packs.trainer import PackedTrainer
 from hpo.training.single import SingleTrainer
 from hpo.training.trainer import Event, Trainer
 from hpo.worker import loop
+from hpo.worker.loop import Timing
+from tests.support.clock import let_pass
 from tests.support.workers import make_worker
 
 STUDY = """
@@ -52,6 +57,7 @@ n_trials = {n_trials}
 """
 LONG = 100_000
 """Epochs that no test waits for."""
+TIMING = Timing(lease=600)  # leases outlast the time that tests let pass
 
 Make = Callable[..., Study]
 
@@ -70,10 +76,13 @@ def store(tmp_path: Path) -> ArtifactStore:
 @pytest.fixture
 def make_study(tmp_path: Path, store: ArtifactStore) -> Make:
     def make(
-        n_trials: int = 3, max_epochs: int = LONG, limit: str = 'timeout = "1s"', name: str = "hpo"
+        n_trials: int = 3,
+        max_epochs: int = LONG,
+        limit: str = 'timeout = "100s"',
+        name: str = "hpo",
     ) -> Study:
         path = write_study(tmp_path, n_trials, max_epochs, limit)
-        study, _ = create_from_file(path, f"sqlite:///{tmp_path}/{name}.db", store.url)
+        study = create_from_file(path, f"sqlite:///{tmp_path}/{name}.db", store.url).study
         return study
 
     return make
@@ -87,12 +96,27 @@ def write_study(folder: Path, n_trials: int, max_epochs: int, limit: str) -> Pat
     return path
 
 
-@pytest.mark.parametrize("limit", ['timeout = "1s"', 'device_time = "1s"'])
+def end_time(study: Study, n_trials: int = 1) -> None:
+    """Use up the study's time as soon as this many trials have reported an epoch."""
+
+    def wait() -> None:
+        with closing(open_storage(study.storage.url)) as storage:
+            own = open_study(storage, "small")
+            while sum(bool(trial.intermediate_values) for trial in own.trials()) < n_trials:
+                time.sleep(0.05)
+            let_pass(storage, 100)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
+@pytest.mark.parametrize("limit", ['timeout = "100s"', 'device_time = "100s"'])
 def test_time_that_ends_within_the_first_trial_leaves_its_best_epoch(
     limit: str, make_study: Make, store: ArtifactStore, tmp_path: Path
 ) -> None:
     study = make_study(limit=limit)
-    assert make_worker(study, store, SingleTrainer("cpu")).work(threading.Event())
+    end_time(study)
+    worker = make_worker(study, store, SingleTrainer("cpu"), timing=TIMING)
+    assert worker.work(threading.Event())
     assert study.progress().counts == {"COMPLETE": 1}
     (trial,) = study.trials()
     n_epochs = len(trial.intermediate_values)
@@ -100,7 +124,7 @@ def test_time_that_ends_within_the_first_trial_leaves_its_best_epoch(
     assert trial.user_attrs["reason"] == note
     assert trial.value == min(trial.intermediate_values.values())
 
-    (folder,) = export(study, store, tmp_path / "out", top=3)
+    (folder,) = export(StudyArtifacts(study=study, store=store), tmp_path / "out", top=3)
     config = tomllib.loads((folder / "config.toml").read_text())
     assert config["training"]["max_epochs"] == n_epochs
     assert f"Time was up after epoch {n_epochs} of {LONG}" in (folder / "README.md").read_text()
@@ -122,10 +146,12 @@ def test_every_trial_that_is_running_counts_then(
         identity = WorkerId(host=name, pid=1, device="cpu")
         with closing(open_storage(study.storage.url)) as storage:
             own = open_study(storage, "small")
-            worker = make_worker(own, store, trainer, slots=slots, identity=identity)
+            about = {"slots": slots, "identity": identity, "timing": TIMING}
+            worker = make_worker(own, store, trainer, **about)
             worker.work(threading.Event())
 
     threads = [threading.Thread(target=work, args=[name]) for name in ("one", "two")]
+    end_time(study, 2 * slots)
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -145,7 +171,8 @@ def test_beside_a_complete_trial_the_others_wait_for_more_time(
     claim = study.ask(WorkerId(host="other", pid=1, device="cpu"), 60.0)
     assert claim is not None
     study.finish(claim, "COMPLETE", 1.0, {})
-    make_worker(study, store, SingleTrainer("cpu")).work(threading.Event())
+    end_time(study)
+    make_worker(study, store, SingleTrainer("cpu"), timing=TIMING).work(threading.Event())
     assert study.progress().counts == {"COMPLETE": 1, "WAITING": 1}
     assert "reason" not in study.trials()[1].user_attrs
 
@@ -161,15 +188,15 @@ class Slow(SingleTrainer):
 def test_time_that_ends_within_the_first_epoch_is_said_and_more_of_it_goes_on(
     make_study: Make, store: ArtifactStore, tmp_path: Path
 ) -> None:
-    study = make_study(n_trials=1, max_epochs=3)
+    study = make_study(n_trials=1, max_epochs=3, limit='timeout = "1s"')
     make_worker(study, store, Slow("cpu")).work(threading.Event())
     assert study.progress().counts == {"WAITING": 1}
     said = (
-        "study small has no COMPLETE trial: budget.timeout = 1 s was up before any trial had "
-        "finished an epoch; give it more by hpo extend small --timeout +10m, and its trials go on"
+        "study small has no COMPLETE trial: budget.timeout = 1 s was used up before any trial had "
+        "finished an epoch; hpo extend small --timeout +10m lets its trials continue"
     )
     with pytest.raises(HpoError, match="^" + said.replace("+", r"\+") + "$"):
-        export(study, store, tmp_path / "out")
+        export(StudyArtifacts(study=study, store=store), tmp_path / "out")
     extend(study, {"timeout": BudgetChange(amount=600, is_added=True)})
     assert why_empty(study) == "study small has no COMPLETE trial yet"
     make_worker(study, store, SingleTrainer("cpu")).work(threading.Event())
@@ -178,13 +205,14 @@ def test_time_that_ends_within_the_first_epoch_is_said_and_more_of_it_goes_on(
     assert "reason" not in study.trials()[0].user_attrs
 
 
+@pytest.mark.slow
 def test_run_hands_over_what_its_workers_had(tmp_path: Path) -> None:
     path = write_study(tmp_path, 9, LONG, "")
-    command = [sys.executable, "-m", "hpo", "run", path, "--workers", "2", "--timeout", "2s"]
+    command = [sys.executable, "-m", "hpo", "run", path, "--workers", "2", "--timeout", "5s"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "time was up after epoch " in done.stdout
-    assert "finished: budget.timeout = 2 s is used up" in done.stderr
+    assert "finished: budget.timeout = 5 s is used up" in done.stderr
     winners = sorted(path.name for path in (tmp_path / "winners" / "small").glob("trial-*"))
     assert winners
     assert set(winners) <= {"trial-00000", "trial-00001"}

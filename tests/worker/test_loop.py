@@ -19,8 +19,9 @@ from hpo.files.store import ArtifactStore
 from hpo.lifecycle.creation import create_from_file
 from hpo.models.model import Model
 from hpo.storage.engine import Storage
+from hpo.storage.leases import Lease, WorkerId
 from hpo.study.steering import set_standing
-from hpo.study.study import Lease, Study, WorkerId
+from hpo.study.study import Study
 from hpo.training.checkpoint import Checkpoint
 from hpo.training.single import SingleTrainer
 from hpo.training.trainer import Event, Failed, Run
@@ -29,6 +30,7 @@ from hpo.worker.checkpoints import latest
 from hpo.worker.loop import MAX_FAILURES, Timing, Worker
 from hpo.worker.quota import Quota
 from tests.support import workers
+from tests.support.waiting import wait_until
 from tests.support.workers import STUDY
 
 
@@ -47,7 +49,7 @@ def make_study(tmp_path: Path, store: ArtifactStore) -> Callable[..., Study]:
         path = tmp_path / "small.toml"
         text = STUDY.format(name=name, n_trials=n_trials, max_epochs=max_epochs, high=high)
         path.write_text(text)
-        study, _ = create_from_file(path, f"sqlite:///{tmp_path}/hpo.db", store.url)
+        study = create_from_file(path, f"sqlite:///{tmp_path}/hpo.db", store.url).study
         return study
 
     return make
@@ -85,8 +87,7 @@ def test_a_stop_gives_the_trial_back_under_its_number(
 ) -> None:
     study = make_study(n_trials=2, max_epochs=100_000)
     stop = threading.Event()
-    threading.Timer(2.0, stop.set).start()
-    assert not make_worker(study, store).work(stop)
+    assert not make_worker(study, store, trainer=Interrupted(stop)).work(stop)
     assert study.progress().counts == {"WAITING": 1}
     assert study.trials()[0].params["model.depth"] == 1
 
@@ -99,14 +100,15 @@ def test_an_idle_worker_asks_less_often_where_asking_takes_long(
     def slow(*given: object) -> list[Lease]:
         asked.append(time.monotonic())
         time.sleep(0.1)
+        if len(asked) == 2:
+            stop.set()
         return []
 
     monkeypatch.setattr(study, "claim", slow)
     monkeypatch.setattr(loop, "POLL_SECONDS", 0.01)
     stop = threading.Event()
-    threading.Timer(3.0, stop.set).start()
     make_worker(study, store).work(stop)
-    assert 1 <= len(asked) <= 2
+    assert asked[1] - asked[0] > 1.5
 
 
 class Interrupted(SingleTrainer):
@@ -173,7 +175,7 @@ import os, sys, threading, time
 from hpo.files.store import ArtifactStore
 from hpo.study.catalog import open_study
 from hpo.storage.engine import open_storage
-from hpo.study.study import WorkerId
+from hpo.storage.leases import WorkerId
 from hpo.training.single import SingleTrainer
 from hpo.worker.loop import Timing, Worker
 from hpo.worker.quota import Quota
@@ -199,10 +201,10 @@ def test_a_worker_that_hangs_is_killed_by_its_own_heartbeat(
 ) -> None:
     study = make_study(n_trials=1)
     command = [sys.executable, "-c", HANGING, study.storage.url, store.url]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240)
     assert done.returncode == -signal.SIGKILL
     assert "no progress for" in done.stderr
-    assert "trials in hand: 0" in done.stderr
+    assert "trials in progress: 0" in done.stderr
     assert study.progress().counts == {"RUNNING": 1}
 
 
@@ -235,12 +237,12 @@ def test_a_storage_that_is_away_is_ridden_out(
 
     def away(self: Storage, work: Callable[..., object]) -> object:
         calls.append(time.monotonic())
-        if len(calls) > 2 and time.monotonic() < calls[2] + 3.0:  # the trial is claimed, and runs
+        if len(calls) > 2 and time.monotonic() < calls[2] + 5.0:  # the trial is claimed, and runs
             raise StorageUnavailableError("storage: connection refused")
         return write(work)
 
     monkeypatch.setattr(Storage, "write", away)
-    assert make_worker(study, store, timing=Timing(lease=1.0)).work(threading.Event())
+    assert make_worker(study, store, timing=Timing(lease=3.0)).work(threading.Event())
     for trial in study.trials():
         assert trial.state.name == "COMPLETE"
         assert trial.user_attrs["attempt"] == 1
@@ -251,10 +253,11 @@ def test_patience_with_a_storage_ends_and_the_trial_is_kept(
     make_study: Callable[..., Study], store: ArtifactStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     study = make_study(n_trials=1, max_epochs=100_000)
-    write, gone_at = study.storage.write, time.monotonic() + 2.0
+    write, calls = study.storage.write, list[None]()
 
     def gone(self: Storage, work: Callable[..., object]) -> object:
-        if time.monotonic() > gone_at:
+        calls.append(None)
+        if len(calls) > 3:  # the trial is claimed, and has reported
             raise StorageUnavailableError("storage: connection refused")
         return write(work)
 
@@ -274,10 +277,8 @@ def test_patience_with_a_storage_ends_for_an_idle_worker_too(
         raise StorageUnavailableError("storage: connection refused")
 
     monkeypatch.setattr(Storage, "write", gone)
-    stop = threading.Event()
-    threading.Timer(10.0, stop.set).start()
     with pytest.raises(StorageUnavailableError, match=r"refused; given up after \d+ s"):
-        make_worker(study, store, timing=Timing(outage=1.5)).work(stop)
+        make_worker(study, store, timing=Timing(outage=1.5)).work(threading.Event())
 
 
 def test_a_pause_leaves_no_epoch_unreported(
@@ -286,12 +287,14 @@ def test_a_pause_leaves_no_epoch_unreported(
     study, stop = make_study(n_trials=1, max_epochs=100_000), threading.Event()
 
     def pause() -> None:
+        while not study.trials()[0].intermediate_values:
+            time.sleep(0.1)
         set_standing(study, "paused")
         while "RUNNING" in study.progress().counts:
             time.sleep(0.1)
         stop.set()
 
-    threading.Timer(1.5, pause).start()
+    threading.Thread(target=pause).start()
     make_worker(study, store).work(stop)
     (trial,) = study.trials()
     kept = latest(store, study.uuid, 0)
@@ -325,7 +328,9 @@ def test_a_worker_gives_up_after_failures_in_a_row(
     make_study: Callable[..., Study], store: ArtifactStore
 ) -> None:
     study = make_study(n_trials=10)
-    with pytest.raises(HpoError, match="5 trials in a row failed, the last one of: out of memory"):
+    with pytest.raises(
+        HpoError, match="5 trials in a row failed, the last one with: out of memory"
+    ):
         make_worker(study, store, trainer=OutOfMemory("cpu")).work(threading.Event())
     assert study.progress().counts == {"FAIL": MAX_FAILURES}
 
@@ -349,10 +354,11 @@ def test_weights_are_saved_and_told_when_the_disk_has_room_again(
     make_study: Callable[..., Study], store: ArtifactStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     study = make_study(n_trials=1)
-    put, room_at = store.put, time.monotonic() + 3.0
+    put, refused = store.put, list[str]()
 
     def full_for_a_while(path: str, data: bytes) -> str:
-        if time.monotonic() < room_at:
+        if len(refused) < 3:
+            refused.append(path)
             raise ArtifactError("no space left on device")
         return put(path, data)
 
@@ -412,10 +418,7 @@ def test_processes_share_a_study_and_survive_each_other(
     }
     command = [sys.executable, "-m", "hpo.worker", "small", "--lease", "1"]
     first, second = (subprocess.Popen(command, env=environment) for _ in range(2))
-    deadline = time.monotonic() + 60
-    while study.progress().counts.get("COMPLETE", 0) < 2:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    wait_until(lambda: study.progress().counts.get("COMPLETE", 0) >= 2)
     first.send_signal(signal.SIGKILL)
     assert first.wait() == -signal.SIGKILL
     assert second.wait(timeout=120) == 0

@@ -15,12 +15,13 @@ from hpo.files.store import ArtifactStore
 from hpo.lifecycle.creation import create_from_file
 from hpo.models.experiment import Experiment
 from hpo.storage.engine import open_storage
+from hpo.storage.leases import Lease, WorkerId
 from hpo.study.catalog import bury, open_study
-from hpo.study.study import Claim, Lease, Study, WorkerId
-from hpo.worker import pace
+from hpo.study.study import Claim, Study
+from hpo.worker import outbox
 from hpo.worker.loop import Worker
-from hpo.worker.places import Places
 from hpo.worker.quota import Quota
+from hpo.worker.slots import Slots
 from tests.support import workers
 from tests.support.pack import Pack
 from tests.support.workers import STUDY
@@ -43,7 +44,7 @@ def make_study(tmp_path: Path, store: ArtifactStore) -> Make:
         text = STUDY.format(name="small", n_trials=n_trials, max_epochs=max_epochs, high=1e-2)
         (tmp_path / "small.toml").write_text(f'{text}[pruner]\nname = "none"\n')
         url = url or f"sqlite:///{tmp_path}/hpo.db"
-        study, _ = create_from_file(tmp_path / "small.toml", url, store.url)
+        study = create_from_file(tmp_path / "small.toml", url, store.url).study
         return study
 
     return make
@@ -100,7 +101,7 @@ def test_params_are_drawn_while_others_train(
     def watched(study: Study, granted: Sequence[Lease]) -> list[Claim]:
         if granted and len(pack.sizes) >= 3:  # the first ones have nobody beside them
             drawing.set()
-            assert noticed.wait(5.0)
+            assert noticed.wait(60)
         return draw(study, granted)
 
     monkeypatch.setattr(Study, "draw", watched)
@@ -148,9 +149,9 @@ import os, sys, threading, time
 from hpo.files.store import ArtifactStore
 from hpo.study.catalog import open_study
 from hpo.storage.engine import open_storage
-from hpo.study.study import WorkerId
+from hpo.storage.leases import WorkerId
 from hpo.worker.loop import Timing, Worker
-from hpo.worker.places import Places
+from hpo.worker.slots import Slots
 from hpo.worker.quota import Quota
 from tests.support.pack import Pack
 
@@ -179,7 +180,7 @@ def test_all_trials_of_a_killed_worker_go_on_from_their_checkpoints(
 ) -> None:
     study = make_study(n_trials=4, max_epochs=400)
     command = [sys.executable, "-c", KILLED, study.storage.url, store.url]
-    done = subprocess.run(command, timeout=60)
+    done = subprocess.run(command, timeout=240)
     assert done.returncode == -signal.SIGKILL
     assert study.progress().counts == {"RUNNING": 4}
     bury(study.storage, "dead:1", "killed by SIGKILL")
@@ -258,7 +259,7 @@ def test_a_stop_gives_all_of_them_back(make_study: Make, store: ArtifactStore) -
 @pytest.fixture
 def three_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
     """Workers claim three trials more than they have slots."""
-    monkeypatch.setattr(Places, "n_wanted", lambda own, jobs: max(0, own.n + 3 - len(jobs)))
+    monkeypatch.setattr(Slots, "n_wanted", lambda own, jobs: max(0, own.n + 3 - len(jobs)))
 
 
 @pytest.mark.usefixtures("three_ahead")
@@ -304,13 +305,13 @@ def test_a_model_that_cannot_be_made_gives_its_trial_back(
     )
 
 
-class TestPace:
+class TestThrottle:
     def test_reports_wait_as_long_as_sending_them_is_worth(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         now = 100.0
-        monkeypatch.setattr(pace.time, "monotonic", lambda: now)
-        reports = pace.Pace()
+        monkeypatch.setattr(outbox.time, "monotonic", lambda: now)
+        reports = outbox.Throttle()
         for took, waits in ((0.01, 0.2), (1.0, 5.0)):
             assert reports.is_due
             with reports.timed():

@@ -11,13 +11,12 @@ from typing import Any
 from numpy.typing import NDArray
 
 from hpo.config.errors import ArtifactError
-from hpo.files.store import ArtifactStore
 from hpo.models.experiment import Experiment
 from hpo.models.model import Model
 from hpo.results.report.intervals import Interval, interval, resampled
 from hpo.results.stored import stored_model, test_metrics
+from hpo.study.artifacts import StudyArtifacts
 from hpo.study.leaderboard import Row
-from hpo.study.study import Study
 
 N_WITH_INTERVAL = 10
 """The first leaders that get an interval; the default gets one too."""
@@ -77,11 +76,9 @@ class TestPredictions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Models:
+class Models(StudyArtifacts):
     """The models of a study's trials whose weights are in the artifact store."""
 
-    study: Study
-    store: ArtifactStore
     experiment: Experiment
 
     def load(self, row: Row) -> Model | None:
@@ -99,7 +96,7 @@ class Models:
         metrics = {"validation": row.metrics if model is None else model.metrics}
         note = "its weights are not in the artifact store: no test metrics"
         if model is not None:
-            test = test_metrics(self.study, self.store, self.experiment, row, model)
+            test = test_metrics(self, self.experiment, row, model)
             metrics |= {"test": test} if test else {}
             note = "" if test else "the study has no test part"
         return ComparedModel(name=f"trial {row.number}", kind=kind, note=note, metrics=metrics)

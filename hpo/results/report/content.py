@@ -11,12 +11,12 @@ from datetime import UTC, datetime
 from optuna.trial import FrozenTrial, TrialState
 
 from hpo.config.trial import metric_label
-from hpo.files.store import ArtifactStore
 from hpo.models.experiment import load_experiment
 from hpo.results.report import effort
 from hpo.results.report.baselines import fit_baselines
 from hpo.results.report.comparison import ComparedModel, Leader, Models, TestPredictions, leaders
 from hpo.results.report.summary import TableSummary, summarize
+from hpo.study.artifacts import StudyArtifacts
 from hpo.study.leaderboard import Row, ranked
 from hpo.study.leaderboard import row as as_row
 from hpo.study.retraining import read_confirmed
@@ -68,19 +68,17 @@ class Content:
         return metric_label(metric, self.positive)
 
 
-def gather(study: Study, store: ArtifactStore, top: int) -> Content:
+def gather(artifacts: StudyArtifacts, top: int) -> Content:
     """Read a study, measure its leaders and fit the baselines.
 
     Args:
-        study: in any state; without a COMPLETE trial no model is looked at.
-        store: the study's.
+        artifacts: of a study in any state; without a COMPLETE trial no model is looked at.
         top: rows of the leaderboard.
 
     Raises:
-        InputError: `store` is not the study's.
         ArtifactError: the study's table cannot be read.
     """
-    study.check_store(store.id)
+    study, store = artifacts.study, artifacts.store
     definition = study.definition
     trials, status = study.trials(), study.progress()
     experiment = load_experiment(store, definition.data)

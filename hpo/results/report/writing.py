@@ -2,20 +2,17 @@
 
 from pathlib import Path
 
-from hpo.config.errors import InputError
-from hpo.files.durable import replacing
-from hpo.files.store import ArtifactStore
+from hpo.files.durable import replacing, writing
 from hpo.results.report.content import gather
 from hpo.results.report.page import render
-from hpo.study.study import Study
+from hpo.study.artifacts import StudyArtifacts
 
 
-def write_report(study: Study, store: ArtifactStore, out: Path, *, top: int = 10) -> Path:
+def write_report(artifacts: StudyArtifacts, out: Path, *, top: int = 10) -> Path:
     """Write a study's report.
 
     Args:
-        study: in any state.
-        store: the artifact store with its table and its weights.
+        artifacts: of a study in any state.
         out: the file to write; an existing one is replaced.
         top: rows of the leaderboard.
 
@@ -23,14 +20,12 @@ def write_report(study: Study, store: ArtifactStore, out: Path, *, top: int = 10
         The file.
 
     Raises:
-        InputError: the file cannot be written, or `store` is not the study's.
+        InputError: the file cannot be written.
         ArtifactError: the study's table cannot be read.
     """
-    try:
+    with writing(str(out)):
         if out.is_dir():
             raise IsADirectoryError(None, "Is a directory")
         with replacing(out, out.parent) as file:  # opened before the work, not after it
-            file.write(render(gather(study, store, top)).encode())
-    except OSError as error:
-        raise InputError(f"{out}: cannot be written ({error.strerror or error})") from None
+            file.write(render(gather(artifacts, top)).encode())
     return out

@@ -1,6 +1,6 @@
-"""Real workers under faults: killed, stopped, cut off from their database, out of disk space.
+"""Real workers under faults: killed, stopped, without their database, without disk space.
 
-`crew` keeps the workers running, `chaos` injects faults by a seeded schedule, `audit` looks at what
-is left, `rounds` puts them together. Tests use the parts; `scripts/bench faults` runs rounds for as
-long as it is told to.
+`processes` runs the workers, `chaos` injects faults on a seeded schedule, `audit` checks the
+finished study, and `rounds` combines them. Tests use the parts; `scripts/bench faults` runs rounds
+for as long as requested.
 """

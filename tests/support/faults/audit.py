@@ -1,7 +1,4 @@
-"""What faults may not leave behind: a look at every row and every file of a finished study.
-
-Does not know: what the faults were.
-"""
+"""Audit of a finished study: every row and every file must be as if no fault had occurred."""
 
 import math
 import posixpath
@@ -30,12 +27,12 @@ FINAL = ("COMPLETE", "PRUNED", "FAIL")
 
 @dataclass(frozen=True, kw_only=True)
 class Findings:
-    """What an audit found.
+    """Results of an audit.
 
     Attributes:
-        faults: each in a sentence; none, if all is well.
+        faults: a sentence for each; empty if there are none.
         counts: trials by state.
-        n_attempts: claims that the trials took, over all.
+        n_attempts: total claims of the trials.
     """
 
     faults: list[str]
@@ -44,11 +41,11 @@ class Findings:
 
 
 def audit(setting: Setting, *, trained: bool = True) -> Findings:
-    """Look at the rows and the weights of a finished study.
+    """Check the rows and the weights of a finished study.
 
     Args:
-        setting: where it is.
-        trained: whether its weights were, so that they give the metric that was recorded.
+        setting: the study.
+        trained: whether the weights were trained, so that they must give the recorded metric.
     """
     trials = setting.study.trials()
     faults = [*_numbering(setting.study, trials), *_leases(setting.study)]
@@ -64,7 +61,7 @@ def audit(setting: Setting, *, trained: bool = True) -> Findings:
 
 
 def orphans(setting: Setting) -> list[str]:
-    """Files of the artifact store that nothing in the study names; drafts are no one's yet."""
+    """Files of the artifact store that the study does not refer to, except drafts."""
     study = setting.study
     own = {ID_FILE, table_path(study.definition.data.fingerprint), study_path(study.uuid, OWNER)}
     folders = set()
@@ -80,12 +77,12 @@ def orphans(setting: Setting) -> list[str]:
 
 
 def is_draft(path: str) -> bool:
-    """Whether a file is what a killed process was writing; `hpo gc` removes it after a day."""
+    """Whether a killed process was writing this file; `hpo gc` removes it after a day."""
     return posixpath.basename(path).startswith(".")
 
 
 def checkpoints(setting: Setting) -> Counter[int]:
-    """Checkpoint files by the trial's number."""
+    """Number of checkpoint files by trial number."""
     found: Counter[int] = Counter()
     for path in files(setting.store):
         parts = path.split("/")
@@ -95,7 +92,7 @@ def checkpoints(setting: Setting) -> Counter[int]:
 
 
 def files(store: ArtifactStore) -> list[str]:
-    """Every file of a local store, hidden ones too, relative to its root."""
+    """All files of a local store, including hidden ones, relative to its root."""
     root = Path(store.url)
     return sorted(
         str(path.relative_to(root))
@@ -125,7 +122,7 @@ def _leases(study: Study) -> Iterator[str]:
 
 
 def _trial(trial: FrozenTrial) -> Iterator[str]:
-    """What is wrong with one trial's rows."""
+    """Faults in the rows of one trial."""
     if trial.state.name not in FINAL:
         yield f"is {trial.state.name}"
         return
@@ -145,7 +142,7 @@ def _trial(trial: FrozenTrial) -> Iterator[str]:
 
 
 def _weights(setting: Setting, trials: list[FrozenTrial], trained: bool) -> Iterator[str]:
-    """Load every COMPLETE trial's weights; trained ones are measured on the validation part."""
+    """Load the weights of all COMPLETE trials, and evaluate trained ones."""
     data = setting.study.definition.data
     experiment = load_experiment(setting.store, data)
     for trial in trials:
@@ -164,7 +161,7 @@ def _weights(setting: Setting, trials: list[FrozenTrial], trained: bool) -> Iter
 
 
 def _load(setting: Setting, trial: FrozenTrial) -> Model:
-    """A trial's weights, if they are those that it names."""
+    """Load a trial's weights, and check digest and config."""
     attrs = trial.user_attrs
     model = Model.from_bytes(
         setting.store.get(attrs["artifact"], attrs["sha256"]), attrs["artifact"]
@@ -175,7 +172,7 @@ def _load(setting: Setting, trial: FrozenTrial) -> Model:
 
 
 def _measure(setting: Setting, experiment: Experiment, model: Model) -> float:
-    """The metric that weights have on the validation part."""
+    """Evaluate a model on the validation part."""
     part, schema = experiment.dataset.part("val"), experiment.dataset.schema
     with torch.inference_mode():
         logits = model.network.eval()(model.preprocessor(part.x_num, part.x_cat))

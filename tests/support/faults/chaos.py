@@ -1,10 +1,8 @@
-"""Faults by a seeded schedule: what is done to the workers, to their database and to their disk.
+"""Faults on a seeded schedule, in workers, their database and their disk.
 
-Faults come one after the other in a shuffled order, each kind once before any comes again; those
-that last are ended by the clock. Nothing is done twice to one worker at a time, and the database
-and the disk are not away together.
-
-Does not know: what workers make of it.
+Faults follow one another in shuffled order: each kind occurs once before any occurs again. Faults
+that last end after a time. A worker has one fault at a time, and the database and the disk do not
+fail together.
 """
 
 import heapq
@@ -30,19 +28,19 @@ BUSY_SHARE = 0.8
 
 @dataclass(kw_only=True)
 class Chaos:
-    """What is done to a crew.
+    """A source of faults.
 
     Attributes:
-        crew: the workers.
+        group: the workers.
         seed: of the schedule.
-        every: seconds from one fault to the next, on average.
-        max_faults: after which the workers are left in peace.
-        database: a server to stop and start; None where the storage has none.
-        disk: the artifact store's disk, to be filled; None where it is none of ours.
+        every: mean seconds between faults.
+        max_faults: number of faults after which no more occur.
+        database: the server to stop and start; None for no outages.
+        disk: the artifact store's disk, to be filled; None for no full disk.
         counts: faults so far, by kind.
     """
 
-    crew: WorkerGroup
+    group: WorkerGroup
     seed: int
     every: float = 4.0
     max_faults: float = math.inf
@@ -58,7 +56,7 @@ class Chaos:
         self._next = time.monotonic() + self._pause()
 
     def tend(self) -> None:
-        """Do what is due by now."""
+        """Inject and end the faults that are due."""
         now = time.monotonic()
         while self._ends and self._ends[0][0] <= now:
             heapq.heappop(self._ends)[2]()
@@ -69,7 +67,7 @@ class Chaos:
                 self.counts[name] += 1
 
     def end(self) -> None:
-        """Mend everything."""
+        """End all faults."""
         while self._ends:
             heapq.heappop(self._ends)[2]()
 
@@ -92,10 +90,10 @@ class Chaos:
         return self.every * self._random.uniform(0.5, 1.5)
 
     def _pick(self) -> tuple[WorkerCommand, int] | None:
-        """A worker and its child; mostly one that holds a trial, where there is one."""
+        """A worker and its child, preferably one that holds a trial."""
         able = [
             (worker, child)
-            for worker in self.crew.commands
+            for worker in self.group.commands
             if not worker.is_stopped and (child := worker.child()) is not None
         ]
         busy = [(worker, child) for worker, child in able if child in self._holders()]
@@ -104,9 +102,9 @@ class Chaos:
         return self._random.choice(able) if able else None
 
     def _holders(self) -> set[int]:
-        """Process ids of the workers that hold a trial; none while the database is away."""
+        """Process ids of the workers that hold a trial; none during an outage."""
         try:
-            return {worker.pid for worker in self.crew.setting.study.progress().workers}
+            return {worker.pid for worker in self.group.setting.study.progress().workers}
         except StorageError:
             return set()
 
@@ -123,7 +121,7 @@ class Chaos:
         return picked is not None
 
     def _kill_child(self) -> bool:
-        """Kill a child; not more often than its supervisor starts another."""
+        """Kill a child, up to the number of restarts that its supervisor allows."""
         picked = self._pick()
         if picked is None or picked[0].n_child_kills >= MAX_RESTARTS:
             return False
@@ -136,7 +134,7 @@ class Chaos:
         return picked is not None
 
     def _stop(self) -> bool:
-        """Stop a child, or both processes, as a suspended machine does, beyond the lease."""
+        """Suspend a child, or both processes, for longer than the lease."""
         picked = self._pick()
         if picked is None:
             return False
@@ -165,7 +163,7 @@ class Chaos:
     def _take(
         self, begin: Callable[[], None], mend: Callable[[], None], bounds: tuple[float, float]
     ) -> bool:
-        """Take away what all workers share, for a while."""
+        """Interrupt the database or the disk, which all workers share."""
         if self._shared_is_away:
             return False
         self._shared_is_away = True

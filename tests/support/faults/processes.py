@@ -1,10 +1,8 @@
-"""Worker commands that are kept running: `hpo worker NAME`, started again whenever one dies.
+"""Processes running `hpo worker NAME`, restarted whenever one dies.
 
-Each is a supervisor and its one child, the process that trains. A command that ends with 75 or by a
-signal is started again, as Slurm and Kubernetes do; one that ends with 0 has found no work left;
-any other end is a loss, kept with what the command said.
-
-Does not know: why its workers die.
+Each command is a supervisor with one child, the process that trains. A command that ends with 75 or
+by a signal is restarted, as Slurm and Kubernetes do. A command that ends with 0 has found no work.
+Any other end is a loss, recorded with the command's last line of output.
 """
 
 import os
@@ -12,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,10 +19,10 @@ from tests.support.faults.setting import Setting
 
 
 def worker_options(**changes: str) -> list[str]:
-    """Options of `hpo worker` for impatient tests.
+    """Options of `hpo worker` with short leases and intervals.
 
     Args:
-        changes: `lease="60s"` and the like, underscores for dashes.
+        changes: other values, such as `lease="60s"`; underscores stand for dashes.
     """
     options = {
         "workers": "1",
@@ -52,11 +50,11 @@ class WorkerCommand:
 
     @property
     def text(self) -> str:
-        """What it and its child said."""
+        """Output of the command and its child."""
         return self.log.read_text(errors="replace")
 
     def child(self) -> int | None:
-        """Process id of the worker that its supervisor runs now."""
+        """Process id of the supervisor's current child; None without one."""
         pid = self.process.pid
         try:
             children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
@@ -68,21 +66,21 @@ class WorkerCommand:
         return workers[-1] if workers else None
 
     def signal(self, number: signal.Signals) -> None:
-        """Signal the supervisor alone."""
+        """Signal the supervisor only."""
         send(self.process.pid, number)
 
 
 @dataclass(kw_only=True)
 class WorkerGroup:
-    """Some worker commands on one study.
+    """Worker commands on one study.
 
     Attributes:
-        setting: where their study is.
-        folder: for their logs.
-        size: how many.
+        setting: the study.
+        folder: of their logs.
+        size: number of commands.
         options: of `hpo worker`.
-        losses: commands that ended as none should, each in a sentence.
-        n_starts: commands started, the first ones included.
+        losses: a sentence for each command that ended unexpectedly.
+        n_starts: commands started, including the first ones.
     """
 
     setting: Setting
@@ -100,7 +98,7 @@ class WorkerGroup:
         return self
 
     def __exit__(self, *error: object) -> None:
-        """Leave no process behind, the children of dead supervisors included."""
+        """Kill all processes, including children of dead supervisors."""
         while alive := self.processes():
             for pid in alive:
                 send(pid, signal.SIGKILL)
@@ -109,12 +107,12 @@ class WorkerGroup:
             worker.process.wait()
 
     def processes(self) -> list[int]:
-        """Every living process that was started with this study's store: supervisors, workers."""
+        """Process ids of all running supervisors and workers of this study's store."""
         mark = f"HPO_ARTIFACTS={self.setting.store.url}\0".encode()
         return [pid for pid in _pids() if pid != os.getpid() and mark in _read(pid, "environ")]
 
     def tend(self) -> int:
-        """Start again what died or gave its trials back; how many commands are running."""
+        """Restart commands that died or released their trials; return how many are running."""
         for index, worker in enumerate(self.commands):
             code = worker.process.poll()
             if code is None or code == 0:
@@ -141,7 +139,7 @@ class WorkerGroup:
 
 
 def send(pid: int | None, number: signal.Signals) -> bool:
-    """Signal a process; whether it was there."""
+    """Signal a process; return whether it existed."""
     if pid is None:
         return False
     try:
@@ -149,14 +147,6 @@ def send(pid: int | None, number: signal.Signals) -> bool:
     except ProcessLookupError:
         return False
     return True
-
-
-def wait_until(true: Callable[[], object], seconds: float, what: str) -> None:
-    """Look ten times a second until something is true; an AssertionError says what never was."""
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline, f"after {seconds:g} s: not {what}"
-        time.sleep(0.1)
 
 
 def hpo_command(setting: Setting, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -174,7 +164,7 @@ def _pids() -> list[int]:
 
 
 def _read(pid: int, name: str) -> bytes:
-    """A process's own account of itself; empty when it is gone, a zombie or somebody else's."""
+    """A file of a process in /proc; empty if it has ended or belongs to another user."""
     try:
         return Path(f"/proc/{pid}/{name}").read_bytes()
     except OSError:

@@ -1,4 +1,4 @@
-"""Rounds of faults: a study searched to its end while its workers are harmed, then audited."""
+"""Rounds of faults: workers finish a study under faults, and an audit follows."""
 
 import math
 import time
@@ -16,24 +16,24 @@ from tests.support.servers import Server
 from tests.support.small_disk import SmallDisk
 
 CHECKPOINTS_PER_TRIAL = 3
-"""One, the newer one that replaces it, and one by a worker that has lost its lease."""
+"""One, its successor, and one by a worker that has lost its lease."""
 
-GOODBYE_SECONDS = 30.0
-"""In which workers end when their study is finished; one of them may have just been started."""
+END_SECONDS = 60.0
+"""Time for workers to end after their study is finished; one may have just started."""
 
 
 @dataclass(kw_only=True)
 class Tally:
-    """What happened.
+    """Counts of one or more rounds.
 
     Attributes:
         faults: injected, by kind.
         n_starts: worker commands started.
         trials: by final state.
-        n_attempts: claims they took.
+        n_attempts: claims of the trials.
         n_checkpoints: files left when the study was finished, before `hpo gc`.
         n_drafts: unfinished files that killed processes left.
-        losses: what must not happen, each in a sentence.
+        losses: a sentence for each failure.
     """
 
     faults: Counter[str] = field(default_factory=Counter)
@@ -45,7 +45,7 @@ class Tally:
     losses: list[str] = field(default_factory=list)
 
     def add(self, other: "Tally") -> None:
-        """Add another round's."""
+        """Add the counts of another round."""
         self.faults += other.faults
         self.n_starts += other.n_starts
         self.trials += other.trials
@@ -71,16 +71,16 @@ def play(
     """Search a study under faults, and audit it.
 
     Args:
-        folder: an empty one, for files and logs.
+        folder: an empty folder for files and logs.
         storage_url: a storage without a study of this name.
         seed: of the faults.
         n_trials: the study's budget.
-        limit: seconds after which a study that is not finished is a loss.
-        n_workers: worker commands at a time.
-        every: seconds from one fault to the next, on average.
-        max_faults: after which the workers are left in peace.
-        database: the storage's server, if it is to be stopped now and then.
-        disk: where the artifacts are to be, if it is to be filled now and then.
+        limit: seconds after which an unfinished study is a loss.
+        n_workers: number of worker commands.
+        every: mean seconds between faults.
+        max_faults: number of faults after which no more occur.
+        database: the storage's server, for outages.
+        disk: a disk for the artifacts, to be filled.
     """
     name = f"faults-{seed}"
     artifacts = disk.folder / name if disk else None
@@ -89,30 +89,30 @@ def play(
     )
     with (
         closing(made) as setting,
-        WorkerGroup(setting=setting, folder=folder / "logs", size=n_workers) as crew,
+        WorkerGroup(setting=setting, folder=folder / "logs", size=n_workers) as group,
     ):
         deadline = time.monotonic() + limit
         chaos = Chaos(
-            crew=crew, seed=seed, every=every, max_faults=max_faults, database=database, disk=disk
+            group=group, seed=seed, every=every, max_faults=max_faults, database=database, disk=disk
         )
         try:
             while time.monotonic() < deadline and not _is_finished(setting):
-                crew.tend()
+                group.tend()
                 chaos.tend()
                 time.sleep(0.1)
         finally:
             chaos.end()
-        over = time.monotonic() + GOODBYE_SECONDS
-        while (n_left := crew.tend()) and time.monotonic() < over:
+        over = time.monotonic() + END_SECONDS
+        while (n_left := group.tend()) and time.monotonic() < over:
             time.sleep(0.1)
         if n_left:
-            crew.losses.append(f"{n_left} workers did not end with their study")
-        return _count(setting, crew, chaos)
+            group.losses.append(f"{n_left} workers did not end with their study")
+        return _count(setting, group, chaos)
 
 
-def _count(setting: Setting, crew: WorkerGroup, chaos: Chaos) -> Tally:
+def _count(setting: Setting, group: WorkerGroup, chaos: Chaos) -> Tally:
     found = audit(setting)
-    losses = [*crew.losses, *found.faults]
+    losses = [*group.losses, *found.faults]
     left = checkpoints(setting)
     losses += [
         f"trial {number} has {n} checkpoints left"
@@ -125,7 +125,7 @@ def _count(setting: Setting, crew: WorkerGroup, chaos: Chaos) -> Tally:
     losses += [f"{path} is named by nothing" for path in orphans(setting)]
     return Tally(
         faults=chaos.counts,
-        n_starts=crew.n_starts,
+        n_starts=group.n_starts,
         trials=found.counts,
         n_attempts=found.n_attempts,
         n_checkpoints=left.total(),

@@ -1,7 +1,4 @@
-"""A small study for workers to search: where it is, and how to look at it.
-
-Does not know: workers, faults.
-"""
+"""A small study for worker processes."""
 
 import random
 from dataclasses import dataclass
@@ -47,7 +44,7 @@ N_ROWS = 2000
 
 @dataclass(frozen=True, kw_only=True)
 class Setting:
-    """Where a study and its artifacts are."""
+    """A study with its storage and its artifact store."""
 
     storage_url: str
     store: ArtifactStore
@@ -55,7 +52,7 @@ class Setting:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What the command line needs to find them."""
+        """Environment variables with which the command line finds the study."""
         return {
             "HPO_STORAGE": self.storage_url,
             "HPO_ARTIFACTS": self.store.url,
@@ -82,15 +79,15 @@ def make_setting(
     """Write a table and a study file, and create the study.
 
     Args:
-        folder: for the files; the artifacts too, unless `artifacts` says where.
-        storage_url: where the study is kept.
-        artifacts: the folder of the artifact store, or its URL.
+        folder: for the files, and for the artifacts if `artifacts` is None.
+        storage_url: URL of the storage.
+        artifacts: folder or URL of the artifact store.
         n_trials: the budget.
-        max_epochs: of each trial; an epoch takes some 3 ms.
-        pruner: `none` or `median`; the latter lets every trial run for half of its epochs.
+        max_epochs: of each trial; an epoch takes about 3 ms.
+        pruner: `none` or `median`; the median pruner waits for half of the epochs.
         name: of the study.
         sampler: of the study.
-        space: its search space, as a study file has it.
+        space: the search space, in TOML.
     """
     table = folder / "table.csv"
     if not table.exists():
@@ -109,12 +106,13 @@ def make_setting(
         )
     )
     store_url = str(artifacts or folder / "artifacts")
-    study, store = create_from_file(path, storage_url, store_url)
+    created = create_from_file(path, storage_url, store_url)
+    study, store = created.study, created.store
     return Setting(storage_url=storage_url, store=store, study=study)
 
 
 def _table() -> str:
-    """A target that two columns explain but for some noise."""
+    """A CSV file whose target depends on two columns, with some noise."""
     generator = random.Random(0)
     lines = ["a,b,c,y"]
     for _ in range(N_ROWS):

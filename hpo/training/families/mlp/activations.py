@@ -43,20 +43,20 @@ def _tanh(z: torch.Tensor) -> torch.Tensor:
 
 
 def _silu_onnx(graph: Graph, x: str) -> str:
-    """X / (1 + exp(-x)): ONNX Runtime's Sigmoid never falls below 1e-8, too much for large -x."""
+    """Compute x / (1 + exp(-x)): ONNX Runtime's Sigmoid is never below 1e-8, even for large -x."""
     grown = graph.add("Exp", graph.add("Neg", x))
     return graph.add("Div", x, graph.add("Add", grown, graph.constant(1.0)))
 
 
 def _gelu_onnx(graph: Graph, x: str) -> str:
-    """X (1 + erf(x / sqrt 2)) / 2."""
+    """Compute x (1 + erf(x / sqrt 2)) / 2."""
     share = graph.add("Erf", graph.add("Mul", x, graph.constant(0.5**0.5)))
     share = graph.add("Add", share, graph.constant(1.0))
     return graph.add("Mul", graph.add("Mul", x, graph.constant(0.5)), share)
 
 
 def _mish_onnx(graph: Graph, x: str) -> str:
-    """X tanh(log(1 + exp x))."""
+    """Compute x tanh(log(1 + exp x))."""
     return graph.add("Mul", x, graph.add("Tanh", graph.add("Softplus", x)))
 
 

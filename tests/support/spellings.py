@@ -1,4 +1,4 @@
-"""Drawn tables, each value in every spelling and type that it may come in."""
+"""Random tables with every spelling and type of each value."""
 
 import csv
 import datetime
@@ -33,12 +33,12 @@ CODES = (
 
 @dataclass(frozen=True, kw_only=True)
 class Written:
-    """How a text file writes its cells.
+    """Number and date format of a text file.
 
     Attributes:
         decimal: the decimal mark.
-        thousands: between groups of digits.
-        date: how an instant is written, or a day alone.
+        thousands: the separator between groups of digits.
+        date: formats an instant, or a day.
     """
 
     decimal: str = "."
@@ -49,7 +49,7 @@ class Written:
 
 
 def iso(time: datetime.datetime, is_day: bool, mark: str, zone: int | None = None) -> str:
-    """2024-02-03, or with the time of day, in UTC or at an offset of so many hours."""
+    """ISO 8601: a day, or an instant in UTC or at an offset of `zone` hours."""
     if is_day:
         return f"{time:%Y-%m-%d}"
     if zone is not None:
@@ -60,12 +60,12 @@ def iso(time: datetime.datetime, is_day: bool, mark: str, zone: int | None = Non
 
 
 def day_first(time: datetime.datetime, is_day: bool) -> str:
-    """03.02.2024, or with the time of day to the microsecond."""
+    """03.02.2024, with the time of day unless `is_day`."""
     return f"{time:%d.%m.%Y}" if is_day else f"{time:%d.%m.%Y %H:%M:%S.%f}"
 
 
 def slashed(time: datetime.datetime, is_day: bool) -> str:
-    """03/02/2024, the day first."""
+    """03/02/2024, with the time of day unless `is_day`."""
     return f"{time:%d/%m/%Y}" if is_day else f"{time:%d/%m/%Y %H:%M:%S.%f}"
 
 
@@ -74,11 +74,11 @@ class Column:
     """A column's values, None where missing.
 
     Attributes:
-        values: as Python has them.
-        text: a value in a text file's cell.
-        typed: the types that Parquet may hold it in.
-        plain: a value as `model.onnx` takes it.
-        odd: the words that stand in place of missing values in text, by row.
+        values: Python values.
+        text: formats a value for a text file.
+        typed: the column in each type that Parquet may hold.
+        plain: converts a value for `model.onnx`.
+        odd: words for missing values in text, by row.
     """
 
     name: str
@@ -89,7 +89,7 @@ class Column:
     odd: dict[int, str] = field(default_factory=dict)
 
     def cells(self, rows: range, written: Written) -> Cells:
-        """Some rows of it in a text file."""
+        """Cells of some rows in a text file."""
         return [
             self.odd.get(row, "")
             if self.values[row] is None
@@ -100,7 +100,7 @@ class Column:
 
 @dataclass(frozen=True, kw_only=True)
 class Drawn:
-    """A table, and what its study says of it."""
+    """A table and the data section of its study."""
 
     columns: tuple[Column, ...]
     labels: tuple[str, ...]
@@ -108,7 +108,7 @@ class Drawn:
     written: Written
 
     def _repr_pretty_(self, printer: Any, is_cycle: bool) -> None:
-        """What hypothesis shows of one that fails."""
+        """Representation that hypothesis prints of a failing example."""
         printer.text(f"{self.data}\n{content(self, range(N_ROWS), separator='|').decode()}")
 
     @property
@@ -117,7 +117,7 @@ class Drawn:
 
 
 def numbers(draw: Draw, name: str) -> Column:
-    """Of a few digits, small or large."""
+    """Numbers of a few digits, small or large."""
     digits = draw(st.integers(0, 3))
     base = draw(st.sampled_from([0, 0, 0, 2000, 1_700_000_000]))
     wide = draw(st.sampled_from([99, 9_999, 5_000_000]))
@@ -167,7 +167,7 @@ def dressed(draw: Draw, name: str) -> Column:
 
 
 def truths(draw: Draw, name: str) -> Column:
-    """True and false, or 1 and 0."""
+    """Booleans, or 1 and 0."""
     words = draw(st.sampled_from([("true", "false"), ("True", "False"), ("TRUE", "FALSE")]))
     values = _some(draw, st.booleans())
     held = pl.Series(name, values, dtype=pl.Boolean)
@@ -181,7 +181,7 @@ def truths(draw: Draw, name: str) -> Column:
 
 
 def plain_truths(draw: Draw, name: str) -> Column:
-    """True and false: a table of 1 and 0 is another one."""
+    """Booleans; a table of 1 and 0 differs."""
     column = truths(draw, name)
     return replace(column, typed=lambda: column.typed()[:1])
 
@@ -204,7 +204,7 @@ def codes(draw: Draw, name: str) -> Column:
 
 
 def kinds(draw: Draw, name: str) -> Column:
-    """Whole numbers that the study calls categories."""
+    """Integers that the study declares categorical."""
     values = _some(draw, st.integers(-3, 12))
     whole = pl.Series(name, values, dtype=pl.Int64)
     return Column(
@@ -217,7 +217,7 @@ def kinds(draw: Draw, name: str) -> Column:
 
 
 def long_ids(draw: Draw, name: str) -> Column:
-    """Accounts of 20 digits, a few rows each."""
+    """Account numbers of 20 digits, each in a few rows."""
     pool = [10**19 + draw(st.integers(0, 8 * 10**18)) for _ in range(5)]
     values = [pool[row % 5] for row in range(N_ROWS)]
     return Column(
@@ -284,7 +284,7 @@ PLAIN_KINDS = (numbers, numbers, plain_truths, codes, kinds, long_ids, dates, cl
 
 @st.composite
 def tables(draw: Draw, is_plain: bool = False) -> Drawn:
-    """A table of several kinds of columns, one way of writing it, and its study.
+    """A table of several kinds of columns, a format, and its study.
 
     Args:
         draw: hypothesis's.
@@ -335,7 +335,7 @@ def content(
 
 
 def text_files(drawn: Drawn, rows: range, *, labels: bool = False) -> dict[str, bytes]:
-    """The same rows in text files of many spellings, by name; the ending is the file's."""
+    """The same rows in text files of many spellings, by name with extension."""
     made = partial(content, drawn, rows, labels=labels)
     everything = {
         "comma.csv": made(),
@@ -362,7 +362,7 @@ def text_files(drawn: Drawn, rows: range, *, labels: bool = False) -> dict[str, 
 
 
 def typed_frames(drawn: Drawn, rows: range) -> list[pl.DataFrame]:
-    """The same rows as polars frames, in each of the types that hold them."""
+    """The same rows as polars frames, in each type that holds them."""
     choices = [column.typed() for column in drawn.columns]
     n = max(len(choice) for choice in choices)
     return [
@@ -372,7 +372,7 @@ def typed_frames(drawn: Drawn, rows: range) -> list[pl.DataFrame]:
 
 
 def in_memory(drawn: Drawn, rows: range) -> dict[str, Any]:
-    """The same rows as Python's and pandas' values."""
+    """The same rows as Python and pandas values."""
     lists = {c.name: [c.values[row] for row in rows] for c in drawn.columns}
     made: dict[str, Any] = {"dict": lists}
     made["zoned"] = {name: [_eastern(value) for value in values] for name, values in lists.items()}
@@ -394,13 +394,13 @@ def in_memory(drawn: Drawn, rows: range) -> dict[str, Any]:
 
 
 def pandas_reads(drawn: Drawn, rows: range) -> pd.DataFrame:
-    """What pandas itself makes of the CSV file."""
+    """The CSV file as pandas reads it."""
     file = io.BytesIO(content(drawn, rows, separator="|"))
     return pd.read_csv(file, sep="|", decimal=drawn.written.decimal)
 
 
 def onnx_feeds(drawn: Drawn, rows: range, described: dict[str, dict[str, str]]) -> dict[str, Any]:
-    """The same rows as `schema.json` says that `model.onnx` takes them."""
+    """The same rows as inputs of `model.onnx`, according to `schema.json`."""
     types = {"float": np.float32, "double": np.float64, "string": object}
     columns = {column.name: column for column in drawn.columns}
     feeds = {}
@@ -412,7 +412,7 @@ def onnx_feeds(drawn: Drawn, rows: range, described: dict[str, dict[str, str]]) 
 
 
 def write(folder: Path, name: str, made: bytes | pl.DataFrame) -> str:
-    """Write a file under an ending of its own; its path."""
+    """Write a file with an extension; return its path."""
     path = folder / name.replace(" ", "-")
     if isinstance(made, bytes):
         path.write_bytes(made)
@@ -442,7 +442,7 @@ def _coarse(time: datetime.datetime, is_day: bool, finest: int) -> datetime.date
 
 
 def _eastern(value: Any) -> Any:
-    """The same instant by another clock."""
+    """The same instant in another time zone."""
     is_time = isinstance(value, datetime.datetime)
     return value.astimezone(EAST) if is_time else value
 

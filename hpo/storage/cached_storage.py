@@ -1,9 +1,9 @@
-"""Optuna's storage as people look at it: whole trials, as they are now.
+"""Optuna's storage for viewers: whole trials, cached and always current.
 
-A finished trial is read once, in few statements, and again only when its own row has changed: when
-it was taken up again, or ended another way. Unfinished ones are read anew at every look. Optuna's
-cached storage takes 17 times as long for the first look at 5,000 trials, and shows for ever what a
-trial was when it ended first.
+A finished trial is read once, together with others, and again only after its row has changed,
+because the trial was retried or ended in another way. Unfinished trials are read every time.
+Optuna's own cached storage takes 17 times as long for the first read of 5,000 trials, and never
+notices that a finished trial has changed.
 """
 
 import copy
@@ -16,35 +16,37 @@ from optuna.storages._cached_storage import _CachedStorage
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.engine import Row
 
-from hpo.storage.snapshot import read_heads, read_trials
+from hpo.storage.trials import check_exists, read_heads, read_trials
 
 
-class Pages(_CachedStorage):
-    """Reads finished trials once; any thread may call it."""
+class CachedStorage(_CachedStorage):
+    """Reads finished trials once; safe for any thread."""
 
     def __init__(self, backend: RDBStorage) -> None:
         """Read from the database of Optuna's own storage."""
         super().__init__(backend)
         self._known: dict[int, dict[int, FrozenTrial]] = {}
-        self._looking = threading.Lock()
+        self._read_lock = threading.Lock()
 
-    def dressed(self, study_id: int, trial: FrozenTrial) -> FrozenTrial:
-        """A trial as it is shown, made once from what was read; subclasses add to it."""
+    def decorate(self, study_id: int, trial: FrozenTrial) -> FrozenTrial:
+        """Called once with each trial that was read; subclasses may add to it."""
         return trial
 
     def trials_by_id(self, study_id: int) -> dict[int, FrozenTrial]:
-        """The study's trials by their ids, in the order of their numbers.
+        """A study's trials by id, in the order of their numbers.
 
         Raises:
-            KeyError: the study is gone; it says what Optuna's does.
+            KeyError: the study was deleted; the message is Optuna's.
         """
-        with self._looking:
+        with self._read_lock:
             before = self._known.get(study_id, {})
             with self._backend.engine.connect() as connection:
                 heads = read_heads(connection, study_id)
+                if not heads:
+                    check_exists(connection, study_id)
                 changed = [head for head in heads if not _is_same(before.get(head.trial_id), head)]
                 read = {trial._trial_id: trial for trial in read_trials(connection, changed)}
-            fresh = {own: self.dressed(study_id, trial) for own, trial in read.items()}
+            fresh = {own: self.decorate(study_id, trial) for own, trial in read.items()}
             now = {head.trial_id: fresh.get(head.trial_id) for head in heads}
             self._known[study_id] = {own: trial or before[own] for own, trial in now.items()}
             return self._known[study_id]
@@ -55,13 +57,13 @@ class Pages(_CachedStorage):
         deepcopy: bool = True,
         states: Container[TrialState] | None = None,
     ) -> list[FrozenTrial]:
-        """The trials of some states, or all of them, by number."""
+        """A study's trials of some or all states, by number."""
         known = self.trials_by_id(study_id).values()
         chosen = [trial for trial in known if states is None or trial.state in states]
         return copy.deepcopy(chosen) if deepcopy else chosen
 
     def get_trial(self, trial_id: int) -> FrozenTrial:
-        """A trial; a finished one as it was at the last look."""
+        """A trial; a finished one as of the last read."""
         for trials in list(self._known.values()):
             trial = trials.get(trial_id)
             if trial is not None and trial.state.is_finished():
@@ -69,17 +71,17 @@ class Pages(_CachedStorage):
         return self._backend.get_trial(trial_id)
 
     def delete_study(self, study_id: int) -> None:
-        """Delete a study, and forget it: SQLite may give its id to another."""
+        """Delete a study and forget its trials: SQLite may assign its id again."""
         super().delete_study(study_id)
         self._known.pop(study_id, None)
 
     def get_study_name_from_id(self, study_id: int) -> str:
-        """Its name now: an id may have become another study's."""
+        """The current name, uncached: SQLite may have assigned the id again."""
         return self._backend.get_study_name_from_id(study_id)
 
 
 def _is_same(known: FrozenTrial | None, head: Row[Any]) -> bool:
-    """Whether a trial is finished, and was when it was read."""
+    """Whether a trial is finished and unchanged since it was read."""
     if known is None or not known.state.is_finished():
         return False
     found = (known.state, known.datetime_start, known.datetime_complete)

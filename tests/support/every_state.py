@@ -1,4 +1,4 @@
-"""A study with a trial in every state, and files that are and are not named by them."""
+"""A study with a trial in every state, with artifacts in use and others."""
 
 import hashlib
 import os
@@ -6,10 +6,11 @@ from pathlib import Path
 
 from hpo.config.trial import Measurement
 from hpo.files.store import ArtifactStore, checkpoints_path, study_path, table_path, trial_path
-from hpo.lifecycle.housekeeping import sign
+from hpo.lifecycle.housekeeping import write_owner
 from hpo.storage.engine import Storage
+from hpo.storage.leases import WorkerId
 from hpo.study.catalog import create_study
-from hpo.study.study import Claim, Study, WorkerId
+from hpo.study.study import Claim, Study
 from tests.support.definitions import definition
 
 ME = WorkerId(host="here", pid=1, device="cpu")
@@ -30,13 +31,13 @@ def put_checkpoint(store: ArtifactStore, study: Study, number: int) -> str:
     return path
 
 
-def furnish(
+def study_in_every_state(
     storage: Storage, store: ArtifactStore, name: str = "study", lease: float = 60.0
 ) -> Study:
-    """Trial 0 is COMPLETE in its second attempt, 1 PRUNED, 2 FAIL, 3 WAITING, 4 RUNNING."""
+    """Create the study: trial 0 is COMPLETE (attempt 2), 1 PRUNED, 2 FAIL, 3 WAITING, 4 RUNNING."""
     study = create_study(storage, definition(name=name), store.id)
     store.put(table_path("f"), b"table")
-    sign(store, study)
+    write_owner(store, study)
     study.release(claim(study))
     complete, pruned, failed, waiting, running = (claim(study, lease) for _ in range(5))
     for number, attempt in ((0, 1), (0, 2), (1, 1), (2, 1), (3, 1), (4, 1)):
@@ -57,7 +58,7 @@ def furnish(
 
 
 def unnamed(study: Study) -> set[str]:
-    """What housekeeping may remove of a furnished study, by its beginning."""
+    """Paths, or their beginnings, of artifacts that housekeeping may remove."""
     return {
         trial_path(study.uuid, 0, 1, "model.safetensors"),
         trial_path(study.uuid, 0, 1, "log.txt"),
@@ -69,14 +70,14 @@ def unnamed(study: Study) -> set[str]:
 
 
 def grow_old(store: ArtifactStore, seconds: float = DAY, below: str = "") -> None:
-    """Let a local store's files have been written some time ago."""
+    """Backdate the files of a local store."""
     for path in Path(store.url, below).rglob("*"):
         written = path.stat().st_mtime - seconds
         os.utime(path, (written, written))
 
 
 def files(store: ArtifactStore, study: Study) -> set[str]:
-    """A study's files; checkpoints by their folder."""
+    """Artifacts of a study; checkpoints by their folder."""
     return {
         path.rpartition("/")[0] if "/checkpoints/" in path else path
         for path in store.list(study_path(study.uuid, ""))

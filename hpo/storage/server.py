@@ -1,4 +1,4 @@
-"""A storage's condition: what its server says of itself, beside what this machine says."""
+"""What a database server reports about itself: versions, clock, time zone, connections."""
 
 import time
 from dataclasses import dataclass
@@ -8,25 +8,26 @@ import sqlalchemy as sa
 from hpo.storage import dialects, leases, schema
 from hpo.storage.engine import Storage
 
-TIME_ZONES = {
+_TIME_ZONES = {
     "postgresql": "SELECT reset_val FROM pg_settings WHERE name = 'TimeZone'",
     "mysql": "SELECT @@global.time_zone",
 }
-"""As a session has it that sets none."""
+"""The default time zone of a session."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Condition:
-    """What was found.
+class ServerInfo:
+    """The state of a storage's server.
 
     Attributes:
-        version: of our tables.
-        optuna_version: of Optuna's.
-        ahead_seconds: how far its clock is ahead of this machine's; None where it has no own.
-        off_by_seconds: how far it may be from that: half of the time that the question took.
-        time_zone: of its sessions; None where it knows none.
-        connections_left: beside the one that asked; None where no limit of its own counts.
-        is_pooled: whether a pooler stands before it, which has a limit of its own.
+        version: version of hpo's tables.
+        optuna_version: version of Optuna's tables.
+        ahead_seconds: how far the server's clock is ahead of this machine's; None for SQLite.
+        off_by_seconds: uncertainty of `ahead_seconds`: half of the query's round trip.
+        time_zone: default time zone of sessions; None for SQLite.
+        connections_left: number of further connections; None if the server has no limit of its
+            own that counts.
+        is_pooled: whether a connection pooler, which has a limit of its own, is in between.
     """
 
     version: int | None
@@ -38,21 +39,21 @@ class Condition:
     is_pooled: bool = False
 
 
-def read_condition(storage: Storage) -> Condition:
-    """Read the condition of a storage.
+def read_server_info(storage: Storage) -> ServerInfo:
+    """Read the state of a storage's server.
 
     Raises:
-        StorageUnavailableError: it is out of reach.
+        StorageUnavailableError: the database cannot be reached.
     """
     with storage.read() as connection:
         name = connection.dialect.name
-        zone = TIME_ZONES.get(name)
+        zone = _TIME_ZONES.get(name)
         ask = sa.select(leases.now(connection))
-        connection.execute(ask)  # so that no time is lost on the way to the second
+        connection.execute(ask)  # compiled once, so that the second one takes no longer than needed
         before = time.time()
         server_seconds = connection.execute(ask).scalar_one() / 1000
         after = time.time()
-        return Condition(
+        return ServerInfo(
             version=schema.read_version(connection),
             optuna_version=storage.plain.get_current_version(),
             ahead_seconds=None if name == "sqlite" else server_seconds - (before + after) / 2,

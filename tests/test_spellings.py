@@ -18,9 +18,9 @@ from hpo.data.table import read_table, typed_table
 from hpo.models.experiment import Experiment
 from hpo.models.model import Model
 from hpo.models.onnx import described_inputs, to_onnx
-from tests.support import models, readings
+from tests.support import models, spellings
 from tests.support.command_line import hpo
-from tests.support.readings import N_ROWS, Drawn
+from tests.support.spellings import N_ROWS, Drawn
 
 ALL, ONE = range(N_ROWS), range(17, 18)
 DRAWING = settings(
@@ -40,7 +40,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def trained(drawn: Drawn, folder: Path) -> Model:
     """A model of the table as it is written, with random weights."""
-    source = readings.write(folder, "t.csv", readings.content(drawn, ALL, labels=True))
+    source = spellings.write(folder, "t.csv", spellings.content(drawn, ALL, labels=True))
     data = replace(drawn.data, source=source)
     table = read_table(data, folder)
     made = Experiment(table, replace(data, fingerprint=table.fingerprint()))
@@ -65,7 +65,7 @@ def assert_same(found: np.ndarray, expected: np.ndarray, what: str) -> None:
 
 
 @DRAWING
-@given(drawn=readings.tables())
+@given(drawn=spellings.tables())
 def test_a_value_predicts_the_same_from_every_source_and_alone(drawn: Drawn, folder: Path) -> None:
     model = trained(drawn, folder)
     (folder / "model.safetensors").write_bytes(model.to_bytes())
@@ -74,35 +74,35 @@ def test_a_value_predicts_the_same_from_every_source_and_alone(drawn: Drawn, fol
     expected = direct(model, read_raw(str(folder / "t.csv"), folder).frame)
     for rows in (ALL, ONE):
         right = expected[rows.start : rows.stop]
-        for name, content in readings.text_files(drawn, rows).items():
-            assert_same(command(folder, readings.write(folder, name, content)), right, name)
-        for frame in readings.typed_frames(drawn, rows):
-            file = readings.write(folder, "typed.parquet", frame)
+        for name, content in spellings.text_files(drawn, rows).items():
+            assert_same(command(folder, spellings.write(folder, name, content)), right, name)
+        for frame in spellings.typed_frames(drawn, rows):
+            file = spellings.write(folder, "typed.parquet", frame)
             assert_same(command(folder, file), right, f"{frame.schema}")
-        for name, table in readings.in_memory(drawn, rows).items():
+        for name, table in spellings.in_memory(drawn, rows).items():
             assert_same(direct(model, table), right, f"{name}: {table}")
-        table = readings.pandas_reads(drawn, rows)
+        table = spellings.pandas_reads(drawn, rows)
         assert_same(direct(model, table), right, f"read by pandas: {table.dtypes}")
-        probabilities = session.run(None, readings.onnx_feeds(drawn, rows, described))[1]
+        probabilities = session.run(None, spellings.onnx_feeds(drawn, rows, described))[1]
         assert_same(probabilities, right, "model.onnx")
 
 
 @DRAWING
-@given(drawn=readings.tables(is_plain=True))
+@given(drawn=spellings.tables(is_plain=True))
 def test_the_same_table_trains_the_same_from_every_source(drawn: Drawn, folder: Path) -> None:
     labels = pl.Series("y", drawn.labels)
     names = {
-        name: readings.write(folder, name, content)
-        for name, content in readings.text_files(drawn, ALL, labels=True).items()
+        name: spellings.write(folder, name, content)
+        for name, content in spellings.text_files(drawn, ALL, labels=True).items()
     }
-    for place, frame in enumerate(readings.typed_frames(drawn, ALL)):
+    for place, frame in enumerate(spellings.typed_frames(drawn, ALL)):
         name = f"{place}.parquet"
-        names[name] = readings.write(folder, name, frame.with_columns(labels))
+        names[name] = spellings.write(folder, name, frame.with_columns(labels))
     tables = {
         name: read_table(replace(drawn.data, source=source), folder)
         for name, source in names.items()
     }
-    for name, made in readings.in_memory(drawn, ALL).items():
+    for name, made in spellings.in_memory(drawn, ALL).items():
         raw = RawTable(frame=as_frame(made).with_columns(labels), is_text=False, where=name)
         tables[name] = typed_table(raw, drawn.data)
     first = tables["comma.csv"]

@@ -1,0 +1,212 @@
+"""The row of a study: its system attributes and their keys.
+
+Reading goes through `StudyRow`; changes write single attributes by `attributes.set_study` with a
+key of this module. One more key, `hpo:revision`, belongs to `hpo.storage.attributes`,
+because the caches of the storage compare it.
+"""
+
+import json
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+from hpo.config.definition import Budget, StudyDefinition
+from hpo.config.errors import InputError
+from hpo.config.version import __version__
+from hpo.storage import attributes
+from hpo.storage.engine import Connection
+
+DEFINITION = "hpo:definition"
+STANDING = "hpo:standing"
+GIVEN_BUDGET = "hpo:given_budget"
+PRIORITY = "hpo:priority"
+CONFIRMS = "hpo:confirms"
+_UUID, _ARTIFACTS, _NOTES, _MOVED = "hpo:uuid", "hpo:artifacts", "hpo:notes", "hpo:moved"
+_VERSION, _FORMAT = "hpo:version", "hpo:format"
+_KEYS = (
+    *(DEFINITION, STANDING, GIVEN_BUDGET, PRIORITY, CONFIRMS),
+    *(_UUID, _ARTIFACTS, _NOTES, _MOVED, _VERSION, _FORMAT),
+)
+CONFIRMATION = "hpo:confirmation"
+"""The result of a confirmation, up to 64 KiB, so that it is read on its own."""
+
+STUDY_FORMAT = 2
+"""The format of a study's row and definition; rows without a format have format 1.
+
+Raise it by one when an hpo that knows the current format would misread a new study: because of a
+new key in the definition, or a new meaning of an attribute. Older versions then refuse the study
+and say why. `open_study` reads all formats up to this one. List the changes here.
+
+2: how the cells of a table are read (`hpo.data.reader`): new keys of `data`, and notes on them.
+"""
+
+Standing = Literal["open", "paused", "stopped"]
+"""Whether a study accepts workers. Workers wait while it is paused, and leave a stopped one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyRow:
+    """The row of a study, which this hpo may be unable to open.
+
+    Attributes:
+        where: URL of the storage without password.
+        attrs: the system attributes that were read.
+        uuid: unique id; None if another program created the study.
+        artifact_store_id: id of the store that holds the table and the weights.
+        definition: the stored definition as JSON; None if another program created the study.
+        notes: remarks on how the table was read that may surprise a person.
+        moved_to: URL of the storage to which the study has moved.
+        standing: whether the study accepts workers.
+        priority: studies of higher priority get workers first.
+        confirms: name of the study that this study confirms.
+    """
+
+    id: int
+    name: str
+    where: str
+    attrs: Mapping[str, Any]
+    uuid: str | None
+    artifact_store_id: str | None
+    definition: str | None
+    notes: tuple[str, ...]
+    moved_to: str | None
+    standing: Standing
+    priority: int
+    confirms: str | None
+
+    @classmethod
+    def parse(cls, study_id: int, name: str, where: str, attrs: Mapping[str, Any]) -> "StudyRow":
+        """Parse the system attributes of a study."""
+        moved = attrs.get(_MOVED, {})
+        return cls(
+            id=study_id,
+            name=name,
+            where=where,
+            attrs=attrs,
+            uuid=attrs.get(_UUID),
+            artifact_store_id=attrs.get(_ARTIFACTS),
+            definition=attrs.get(DEFINITION) or moved.get("definition"),
+            notes=tuple(map(str, attrs.get(_NOTES, ()))),
+            moved_to=moved.get("to"),
+            standing=attrs.get(STANDING, "open"),
+            priority=attrs.get(PRIORITY, 0),
+            confirms=attrs.get(CONFIRMS),
+        )
+
+    @property
+    def format(self) -> int | None:
+        """The format of the study; None if another program created it."""
+        return None if self.uuid is None else int(self.attrs.get(_FORMAT, 1))
+
+    @property
+    def obstacle(self) -> str | None:
+        """Why this hpo cannot open the study, as a sentence; None if it can."""
+        study = f"study {self.name} in {self.where}"
+        if self.moved_to is not None:
+            return (
+                f"study {self.name} has moved from {self.where} to {self.moved_to}: "
+                "name that storage by --storage or HPO_STORAGE"
+            )
+        if self.format is None:
+            return f"{study} was not made by hpo"
+        if self.format > STUDY_FORMAT:
+            made_by = self.attrs.get(_VERSION, "another version")
+            return (
+                f"{study} was made by hpo {made_by}, which is newer than this hpo {__version__}: "
+                f"install hpo {made_by} or later to work with it"
+            )
+        return None
+
+    @property
+    def owned_store_id(self) -> str | None:
+        """The artifact store; None if the study has moved, which left it to the target storage."""
+        return None if self.moved_to is not None else self.artifact_store_id
+
+    @cached_property
+    def budget(self) -> Budget:
+        """The current budget."""
+        return Budget.model_validate(json.loads(self.definition or "")["budget"])
+
+    @property
+    def given_budget(self) -> Budget | None:
+        """The budget of the study file at its last use; None if nobody raised it by hand."""
+        given = self.attrs.get(GIVEN_BUDGET)
+        return None if given is None else Budget.model_validate(given)
+
+    @property
+    def metric(self) -> str:
+        """The metric of the objective."""
+        return str(json.loads(self.definition or "")["objective"]["metric"])
+
+    @property
+    def fingerprint(self) -> str | None:
+        """The fingerprint of the table; None if the definition, of any format, has none."""
+        try:
+            return str(json.loads(self.definition or "")["data"]["fingerprint"])
+        except (ValueError, KeyError, TypeError):
+            return None
+
+    def check_store(self, store_id: str) -> None:
+        """Check that an artifact store is the study's.
+
+        Raises:
+            InputError: it is another store.
+        """
+        if self.owned_store_id is not None and self.owned_store_id != store_id:
+            raise InputError(
+                f"study {self.name} keeps its artifacts in another store: name the one it was "
+                "created with by --artifacts or HPO_ARTIFACTS"
+            )
+
+
+def new_attrs(
+    definition: StudyDefinition, artifact_store_id: str, notes: Sequence[str]
+) -> dict[str, Any]:
+    """The system attributes of a new study."""
+    return {
+        DEFINITION: definition.to_json(),
+        _UUID: str(uuid.uuid4()),
+        _ARTIFACTS: artifact_store_id,
+        _VERSION: __version__,
+        _FORMAT: STUDY_FORMAT,
+        _NOTES: list(notes),
+    }
+
+
+def copied_attrs(study_uuid: str, artifact_store_id: str) -> dict[str, Any]:
+    """The system attributes in which a copy with its own artifacts differs."""
+    return {_UUID: study_uuid, _ARTIFACTS: artifact_store_id}
+
+
+def moved_attrs(row: StudyRow) -> dict[str, Any]:
+    """The system attributes in which a moved study in its target differs from the one left."""
+    return {DEFINITION: row.definition, _MOVED: None}
+
+
+def read_row(connection: Connection, study_id: int, name: str, where: str) -> StudyRow:
+    """Read the row of a study; if it was deleted, all attributes are missing."""
+    return StudyRow.parse(study_id, name, where, attributes.read_study(connection, study_id, _KEYS))
+
+
+def read_rows(connection: Connection, where: str) -> list[StudyRow]:
+    """Read the rows of all studies, oldest first, including those of other programs."""
+    return [
+        StudyRow.parse(study_id, name, where, attrs)
+        for study_id, name, attrs in attributes.read_studies(connection, _KEYS)
+    ]
+
+
+def mark_moved(connection: Connection, study_id: int, to: str) -> None:
+    """Mark a study as moved to another storage; nothing opens it here any more."""
+    attrs = attributes.read_study(connection, study_id, [DEFINITION])
+    moved = {"to": to, "definition": attrs.get(DEFINITION)}
+    attributes.set_study(connection, study_id, _MOVED, moved)
+    attributes.drop_study(connection, study_id, DEFINITION)
+
+
+def unmark_moved(connection: Connection, row: StudyRow) -> None:
+    """Undo `mark_moved`."""
+    attributes.set_study(connection, row.id, DEFINITION, row.definition)
+    attributes.drop_study(connection, row.id, _MOVED)

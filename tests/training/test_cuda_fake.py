@@ -1,0 +1,194 @@
+"""Both engines on a fake GPU: no mixed devices, no value read within a step.
+
+`scripts/test-cuda` runs these tests with a CUDA build of torch.
+"""
+
+from itertools import product
+from typing import Any, get_args
+
+import pytest
+import torch
+
+from hpo.config.trial import OptimizerName, Precision, Task, TrialConfig
+from hpo.training.batches import BatchLoader, TrainingData
+from hpo.training.families.family import family_of
+from hpo.training.families.mlp import Activation
+from hpo.training.losses import GRADIENTS, loss_gradient
+from hpo.training.metrics import SCORES, measure
+from hpo.training.packs.pack import Pack, PackKey
+from hpo.training.packs.run import PackedRun
+from hpo.training.precision import resolve_precision
+from hpo.training.random import permutation
+from hpo.training.single import _Session
+from hpo.training.trainer import Run
+from tests.support.fake_gpu import (
+    GPU,
+    FakeGpu,
+    ValueIsRead,
+    fake_gpu,
+    needs_cuda_build,
+    on_the_host,
+)
+from tests.support.training import toy_config, toy_data
+
+pytestmark = needs_cuda_build
+
+PRECISIONS: tuple[Precision, ...] = ("float32", "bfloat16", "float64")
+TASKS: tuple[Task, ...] = get_args(Task)
+
+
+def known_data(task: Task) -> TrainingData:
+    """Data whose mean and deviation the host has computed."""
+    data = toy_data(task)
+    assert data.target_std > 0
+    assert isinstance(data.target_mean, float)
+    return data
+
+
+def session(config: TrialConfig, data: TrainingData) -> _Session:
+    return _Session(config, BatchLoader(data, GPU))
+
+
+def make_steps(trained: _Session, n_steps: int) -> None:
+    with torch.no_grad():
+        for step in range(n_steps):
+            trained._passes.run(*next(trained._batches), step)
+            trained._optimizer.step()
+            trained._record.n_steps += 1
+
+
+class TestBatches:
+    @pytest.mark.parametrize("task", TASKS)
+    def test_come_from_the_gpu_when_the_data_are_there(self, task):
+        data = known_data(task)
+        with fake_gpu():
+            for x, y in BatchLoader(data, GPU).batches(0, 0, 64):
+                assert (x.device, y.device) == (GPU, GPU)
+
+    def test_are_on_the_gpu_when_the_data_stay_on_the_host(self):
+        data = known_data("regression")
+        with fake_gpu():
+            loader = BatchLoader(data, GPU, resident_bytes=0)
+            assert loader.x_train.device.type == "cpu"
+            x, y = next(loader.batches(0, 0, 64))
+            assert (x.device, y.device) == (GPU, GPU)
+            assert all(block.device == GPU for block in loader.validation_blocks())
+
+    def test_that_stay_on_the_host_are_refused_by_a_step(self):
+        data = known_data("regression")
+        with fake_gpu():
+            trained = session(toy_config(), data)
+            with torch.no_grad(), pytest.raises(RuntimeError, match="device"):
+                trained._passes.run(torch.zeros(64, 5), torch.zeros(64), 0)
+
+    def test_are_in_an_order_that_the_gpu_draws(self):
+        with fake_gpu():
+            assert permutation(0, 0, 100, GPU).device == GPU
+
+
+class TestOneTrial:
+    @pytest.mark.parametrize(
+        ("task", "precision", "optimizer"), [*product(TASKS, PRECISIONS, get_args(OptimizerName))]
+    )
+    def test_trains_until_a_metric_is_read(self, task, precision, optimizer):
+        config = toy_config(
+            task,
+            model={"dropout": 0.1},
+            optimizer={"name": optimizer, "weight_decay": 0.1, "l1": 1e-3},
+            precision=precision,
+        )
+        data = known_data(task)
+        with fake_gpu():
+            trained = session(config, data)
+            make_steps(trained, data.n_batches(config.training.batch_size))
+            assert trained._parameters.values.device == GPU
+            with pytest.raises(ValueIsRead):
+                trained._end_epoch()
+
+    @pytest.mark.parametrize("precision", PRECISIONS)
+    @pytest.mark.parametrize("activation", get_args(Activation))
+    def test_computes_every_activation(self, activation, precision):
+        data = known_data("regression")
+        config = toy_config(model={"activation": activation, "depth": 3}, precision=precision)
+        with fake_gpu():
+            trained = session(config, data)
+            make_steps(trained, 2)
+            outputs = trained._passes.outputs(next(trained._loader.validation_blocks()))
+            assert outputs.device == GPU
+
+    def test_leaves_a_checkpoint_on_the_host_and_resumes_from_it(self):
+        data, config = known_data("regression"), toy_config(optimizer={"name": "adam"})
+        with fake_gpu():
+            trained = session(config, data)
+            make_steps(trained, 2)
+            checkpoint = trained.checkpoint()
+            assert checkpoint is not None
+            assert {t.device.type for t in checkpoint.tensors.values()} == {"cpu"}
+            resumed = _Session(config, BatchLoader(data, GPU), checkpoint)
+            assert resumed._parameters.values.device == GPU
+            make_steps(resumed, 1)
+
+    def test_auto_means_bfloat16(self):
+        with fake_gpu():
+            assert resolve_precision("auto", 16, GPU) == "bfloat16"
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_losses_and_metrics_stay_on_the_gpu(task):
+    data = known_data(task)
+    with fake_gpu():
+        loader = BatchLoader(data, GPU)
+        outputs = torch.zeros(len(data.x_val), data.n_outputs, device=GPU)
+        y = loader.y_val.float() if task == "regression" else loader.y_val
+        losses = {"binary": ["bce"], "multiclass": ["cross_entropy"]}.get(task)
+        for loss in losses or ["mse", "mae", "huber"]:
+            assert GRADIENTS[loss](outputs.clone(), y, 1 / len(y)).device == GPU
+        found = measure(SCORES[task], task, data.n_classes, outputs, loader.y_val, 0.0, 1.0)
+        assert found.device == GPU
+
+
+def make_pack(gpu: FakeGpu, data: TrainingData, configs: list[TrialConfig]) -> Pack:
+    config = configs[0]
+    key = PackKey(
+        loader=BatchLoader(data, GPU),
+        batch_size=config.training.batch_size,
+        gradient=loss_gradient(config.training.loss, data.task),
+        metric=config.objective.metric,
+        precision=config.training.precision,
+        family=family_of(config.model),
+        size=16,
+    )
+    runs = [Run(key=index, config=each, data=data) for index, each in enumerate(configs)]
+    pack = Pack(key, [PackedRun.of(run, None, GPU) for run in runs])
+    for slot, member in enumerate(pack.members):
+        pack.enter(slot, pack.flat(slot, gpu.fake(on_the_host(member.tensors))))
+    pack.begin()
+    return pack
+
+
+@pytest.mark.parametrize(("task", "precision"), [*product(TASKS, PRECISIONS)])
+def test_a_pack_steps_and_validates_until_its_metrics_are_read(task: Task, precision: Any) -> None:
+    activations, data = get_args(Activation), known_data(task)
+    configs = [
+        toy_config(
+            task,
+            model={
+                "depth": 1 + index % 5,
+                "width": 5 + index,
+                "activation": activations[index % len(activations)],
+                "dropout": [0.0, 0.1, 0.3][index % 3],
+            },
+            optimizer={"name": name, "weight_decay": 0.1, "l1": 1e-3},
+            gradient_clip=0.3 * (index % 2),
+            precision=precision,
+        )
+        for index, name in enumerate(get_args(OptimizerName) * 2)
+    ]
+    with fake_gpu() as gpu:
+        pack = make_pack(gpu, data, configs)
+        for _ in range(2 * data.n_batches(64) + 1):  # two epochs, each with its validation
+            pack.step()
+        found = [pack.state(slot)["values"] for slot in range(len(configs))]
+        assert {part.device for parts in found for part in parts} == {GPU}
+        with pytest.raises(ValueIsRead):
+            pack.read()
