@@ -15,7 +15,8 @@ from hpo.training.batches import TrainingData
 from hpo.training.checkpoint import VALUES, Checkpoint
 from hpo.training.families.family import family_of, trained_network
 from hpo.training.families.mlp import Activation, MLPConfig
-from hpo.training.families.mlp.embedding_passes import LIMIT, SCALE_RATE
+from hpo.training.families.mlp.embedding_passes import LIMIT
+from hpo.training.families.mlp.embedding_shape import SCALE_RATE
 from hpo.training.families.mlp.network import MLP
 from hpo.training.families.mlp.parameters import MLPParameters
 from hpo.training.inputs import Inputs
@@ -35,7 +36,7 @@ from tests.support.packs import (
     started,
     together,
 )
-from tests.support.training import toy_config, toy_data
+from tests.support.training import DEVICES, toy_config, toy_data
 
 SIZES = (3, 5)
 COLUMNS = Inputs(n_numbers=3, flagged=(1,), n_others=2, sizes=SIZES)
@@ -247,16 +248,17 @@ EMBEDDED = [
 ]
 
 
-def test_curves_of_packs_are_those_of_runs_alone():
+@pytest.mark.parametrize("device", DEVICES)
+def test_curves_of_packs_are_those_of_runs_alone(device):
     data = table()
     configs = [
         config(model, optimizer={"name": name, "weight_decay": 0.05}, max_epochs=3)
         for model in EMBEDDED
         for name in get_args(OptimizerName)
     ]
-    endings = together(configs, data, "cpu")
+    endings = together(configs, data, device)
     for key, chosen in enumerate(configs):
-        expected = train(chosen, data, "cpu")
+        expected = train(chosen, data, device)
         found = endings.results[key]
         assert found.best_value == pytest.approx(expected.best_value, rel=1e-9)
         assert found.weights.keys() == expected.weights.keys()

@@ -15,14 +15,15 @@ class MLPConfig(ModelConfig):
     """An MLP: `depth` hidden layers of `width` units, each followed by activation and dropout.
 
     Attributes:
-        embedding: how numbers enter the first layer: as they are, or each by a learned embedding.
-        embedding_size: of a number's embedding.
-        n_bins: of a piecewise-linear embedding, between quantiles of the training part. A column
-            with fewer distinct values has fewer.
-        n_frequencies: of a periodic embedding.
+        embedding: learned embedding of each number (arXiv:2203.05556).
+        embedding_size: size of a number's embedding.
+        n_bins: bins of a piecewise-linear embedding, between quantiles of the training part. A
+            column with fewer distinct values has fewer bins.
+        n_frequencies: frequencies of a periodic embedding.
         sigma: standard deviation of the initial frequencies of a periodic embedding.
-        category_size: of the learned embedding of a category that does not enter one-hot.
-        scale: the first layer's inputs are multiplied by learned factors.
+        category_size: size of the learned embedding of a category that is not one-hot.
+        scale: whether the first layer's inputs are multiplied by learned factors
+            (arXiv:2407.04491).
     """
 
     depth: Annotated[int, Range(ge=1, le=64)] = 3

@@ -7,25 +7,21 @@ from torch import nn
 
 from hpo.training.families.family import Graph
 from hpo.training.families.mlp import MLPConfig
-from hpo.training.families.mlp.embedding_passes import (
-    SCALE_RATE,
-    EmbeddingParts,
-    EmbeddingPasses,
-    EmbeddingShape,
-    encoding,
-)
+from hpo.training.families.mlp.embedding_passes import EmbeddingPasses, encoding
+from hpo.training.families.mlp.embedding_shape import SCALE_RATE, EmbeddingParts, EmbeddingShape
 from hpo.training.inputs import Inputs
 from hpo.training.random import uniform
 
-_FIRST_STREAM = 1024  # the linear layers' weights take the streams below
+_FIRST_STREAM = 1024  # linear layers use the smaller numbers
 
 
 class InputEmbedding(nn.Module):
     """Embeds numbers and categories, and scales the first layer's inputs.
 
     Attributes:
-        shape: the sizes.
-        knots: of the numbers, saved with the weights; None if numbers are not embedded.
+        shape: the sizes of the parameters.
+        knots: quantiles of the numbers, which are saved with the weights; None if numbers are not
+            embedded.
     """
 
     knots: torch.Tensor | None
@@ -35,10 +31,10 @@ class InputEmbedding(nn.Module):
     ) -> None:
         """Build an embedding; arguments as for `MLP`.
 
-        The linear term of a piecewise-linear embedding, the weights of a periodic one, biases and
-        categories are uniform within 1 / sqrt(fan-in), where a category has as many inputs as
-        outputs. The weights of encodings, of unseen categories and of scales begin at 0.
-        Frequencies are normal with standard deviation `sigma`.
+        Weights and biases of a periodic embedding are uniform within 1 / sqrt(n_entries). The linear
+        term and the bias of a piecewise-linear embedding are uniform within 1 / sqrt(size), as are
+        categories. The weights of encodings, unseen categories and scales start at 0. Frequencies
+        are normal with standard deviation `sigma`.
         """
         super().__init__()
         self.shape = shape
@@ -64,7 +60,7 @@ class InputEmbedding(nn.Module):
 
     @property
     def passes(self) -> EmbeddingPasses:
-        """The passes with these knots, where they are now."""
+        """The passes with the current knots, on their device."""
         return EmbeddingPasses(self.shape, self.knots, next(self.parameters()).device)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -79,7 +75,6 @@ class InputEmbedding(nn.Module):
             return uniform(seed, _FIRST_STREAM + index, tuple(part.shape), bound)
 
         if parts.weight is not None and parts.bias is not None:
-            # The linear term has one input; its scale is that of the published code.
             fan_in = shape.n_entries if shape.is_periodic else shape.size
             parts.weight.copy_(draw(parts.weight, 0, fan_in**-0.5))
             parts.bias.copy_(draw(parts.bias, 1, fan_in**-0.5))

@@ -1,150 +1,38 @@
 """The input embedding of MLPs: what it computes, and its gradients, written out.
 
-    piecewise-linear: e_j = w_j x_j + c_j + V_j encoding(x_j), arXiv:2203.05556, version B
-    periodic: e_j = relu(W_j [cos z_j, sin z_j] + b_j), z_j = 2 pi f_j x_j, the same paper
+Formulas of Gorishniy, Rubachev and Babenko 2022 (arXiv:2203.05556):
 
-The first is one product as well: x_j is an entry beside its encoding. Tensors may have leading
-dimensions for the slots of a pack, so that both engines and the module share this code. Everything
-is computed in the type of the master parameters: in bfloat16, codes and angles would be wrong.
+    piecewise-linear (version B): e_j = w_j x_j + c_j + V_j encoding(x_j)
+    periodic: e_j = relu(W_j [cos z_j, sin z_j] + b_j), z_j = 2 pi f_j x_j
+
+Both are one matrix product of entries and weights: x_j is the entry before its encoding. Tensors
+may have a leading dimension for the slots of a pack, so that both engines and the module share this
+code. It computes in the type of the master parameters: bfloat16 has too few digits for category
+codes and angles.
 """
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Generic, NamedTuple, TypeVar
+from typing import NamedTuple
 
 import torch
 from torch.nn import functional
 
 from hpo.training.families.mlp import MLPConfig
+from hpo.training.families.mlp.embedding_shape import SCALE_RATE, EmbeddingParts, EmbeddingShape
 from hpo.training.inputs import Inputs
 
 LIMIT = 16.0
-"""Numbers are clamped this many ranges of their column beyond the training part, and the entries of
-the first and the last bin this many widths beyond their bin."""
-SCALE_RATE = 6.0
-"""Factor of the learning rate of scales (arXiv:2407.04491)."""
+"""Numbers are clamped this many ranges of their column beyond the training part. Entries of the
+first and the last bin are clamped this many widths beyond the bin."""
 
 aten = torch.ops.aten
 
-Part = TypeVar("Part")
-Other = TypeVar("Other")
-
-
-class EmbeddingParts(NamedTuple, Generic[Part]):
-    """Something for each parameter of an embedding; None for parameters that it lacks.
-
-    The first two decay. Leading dimensions of a pack are left out here.
-
-    Attributes:
-        weight: of the numbers, (n_numbers, n_entries, size).
-        categories: an embedding for each category of each column, and for an unseen one after
-            them, (rows, category_size).
-        bias: of the numbers, (n_numbers, 1, size).
-        frequencies: of a periodic embedding, (n_numbers, 1, n_entries / 2).
-        scale: (1, n_outputs); an output is multiplied by 1 + `SCALE_RATE` times its scale. The
-            factor multiplies the learning rate of optimizers that normalize gradients, such as
-            Adam, for which larger gradients would change nothing.
-    """
-
-    weight: Part | None
-    categories: Part | None
-    bias: Part | None
-    frequencies: Part | None
-    scale: Part | None
-
-    @classmethod
-    def none(cls) -> "EmbeddingParts[Part]":
-        """The parts where features enter as they are."""
-        return EmbeddingParts(None, None, None, None, None)
-
-    @property
-    def weights(self) -> list[Part]:
-        """The parameters that weight decay acts on."""
-        return [part for part in self[:2] if part is not None]
-
-    @property
-    def others(self) -> list[Part]:
-        """The other parameters."""
-        return [part for part in self[2:] if part is not None]
-
-    def filled(self, parts: Sequence[Other]) -> "EmbeddingParts[Other]":
-        """The same structure of other parts, given as `weights` and then `others`."""
-        left = iter(parts)
-        return EmbeddingParts(*[None if part is None else next(left) for part in self])
-
-
-@dataclass(frozen=True, kw_only=True)
-class EmbeddingShape:
-    """The sizes of an embedding.
-
-    Its outputs are plain features, embeddings of categories, then embeddings of numbers: the first
-    component of every number, then the second. A smaller size of numbers leaves out the last ones.
-
-    Attributes:
-        is_periodic: the kind of the numbers' embedding.
-        has_scale: outputs are scaled.
-        n_numbers: numbers that are embedded.
-        n_plain: features that enter as they are, behind these numbers.
-        sizes: categories of each column of codes, which are the last columns.
-        n_entries: entries that encode a number.
-        size: of a number's embedding.
-        category_size: of a category's embedding.
-    """
-
-    is_periodic: bool
-    has_scale: bool
-    n_numbers: int
-    n_plain: int
-    sizes: tuple[int, ...]
-    n_entries: int
-    size: int
-    category_size: int
-
-    @classmethod
-    def of(cls, config: MLPConfig, inputs: Inputs) -> "EmbeddingShape":
-        """The shape for a network's inputs."""
-        n_numbers = 0 if config.embedding == "none" else inputs.n_numbers
-        is_periodic = config.embedding == "periodic"
-        return cls(
-            is_periodic=is_periodic,
-            has_scale=config.scale,
-            n_numbers=n_numbers,
-            n_plain=inputs.n_numbers - n_numbers + inputs.n_others,
-            sizes=inputs.sizes,
-            n_entries=2 * config.n_frequencies if is_periodic else 1 + config.n_bins,
-            size=config.embedding_size,
-            category_size=config.category_size,
-        )
-
-    @property
-    def n_outputs(self) -> int:
-        """Features for the first layer."""
-        return self.n_plain + len(self.sizes) * self.category_size + self.n_numbers * self.size
-
-    @property
-    def is_trivial(self) -> bool:
-        """All features enter as they are."""
-        return not (self.n_numbers or self.sizes or self.has_scale)
-
-    @property
-    def shapes(self) -> EmbeddingParts[tuple[int, ...]]:
-        """Shapes of the parameters of one network."""
-        n = self.n_numbers
-        n_rows = sum(self.sizes) + len(self.sizes)
-        return EmbeddingParts(
-            weight=(n, self.n_entries, self.size) if n else None,
-            categories=(n_rows, self.category_size) if n_rows else None,
-            bias=(n, 1, self.size) if n else None,
-            frequencies=(n, 1, self.n_entries // 2) if n and self.is_periodic else None,
-            scale=(1, self.n_outputs) if self.has_scale else None,
-        )
-
 
 class Encoding(NamedTuple):
-    """How numbers become entries: (x - start) * slope, clamped to [low, high].
+    """The encoding of numbers: entries (x - start) * slope, clamped to [low, high].
 
-    All are (n_numbers, 1, n_entries). A periodic embedding has the first entry only: x itself.
+    Shapes are (n_numbers, 1, n_entries). A periodic embedding has only the first entry, x itself.
     """
 
     start: torch.Tensor
@@ -156,8 +44,8 @@ class Encoding(NamedTuple):
 def encoding(knots: torch.Tensor, *, is_periodic: bool) -> Encoding:
     """The encoding of numbers by their knots, (n_numbers, n_knots) as from `Inputs.knots`.
 
-    The first entry is x; entry t is the share of bin t that lies below x, in [0, 1] but for the
-    first and the last bin, which go on up to `LIMIT`. Repeated knots have entries of 0.
+    The first entry is x. Entry t is the share of bin t that is below x, in [0, 1]; the first bin
+    extends to -`LIMIT` and the last one to `LIMIT`. Entries of repeated knots are 0.
     """
     first, last = knots[:, :1], knots[:, -1:]
     far = LIMIT * (last - first)
@@ -179,7 +67,16 @@ def encoding(knots: torch.Tensor, *, is_periodic: bool) -> Encoding:
 
 
 class EmbeddingTrace(NamedTuple):
-    """What the backward pass needs: tensors of the forward pass, None where it had none."""
+    """What the backward pass needs from the forward pass; None for parts that do not exist.
+
+    Attributes:
+        outputs: inputs of the first layer, (..., rows, n_outputs).
+        unscaled: outputs before scaling.
+        rows: rows of the table of categories, (..., rows, columns of codes).
+        numbers: clamped numbers of a periodic embedding, (..., n_numbers, rows, 1).
+        entries: entries of the numbers, (..., n_numbers, rows, n_entries).
+        embedded: embeddings of the numbers, (..., n_numbers, rows, size).
+    """
 
     outputs: torch.Tensor
     unscaled: torch.Tensor
@@ -202,11 +99,11 @@ class EmbeddingPasses:
         """Prepare for batches.
 
         Args:
-            shape: of the embedding, the largest sizes of a pack.
+            shape: shape of the embedding, padding included.
             knots: (n_numbers, n_knots), with a leading dimension for the slots of a pack; None if
                 numbers are not embedded.
-            device: to compute on.
-            mask: of a periodic pack: 0 for padded entries, (slots, 1, 1, n_entries).
+            device: device of the parameters.
+            mask: 0 for padded entries of a periodic pack, (slots, 1, 1, n_entries).
         """
         self._shape = shape
         self._encoding = None

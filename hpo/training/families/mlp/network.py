@@ -11,7 +11,7 @@ from torch import nn
 from hpo.training.families.mlp import MLPConfig
 from hpo.training.families.mlp.activations import ACTIVATIONS
 from hpo.training.families.mlp.embedding import InputEmbedding
-from hpo.training.families.mlp.embedding_passes import EmbeddingParts, EmbeddingShape
+from hpo.training.families.mlp.embedding_shape import EmbeddingParts, EmbeddingShape
 from hpo.training.inputs import Inputs
 from hpo.training.random import uniform
 

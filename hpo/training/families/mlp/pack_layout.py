@@ -19,7 +19,7 @@ import torch
 
 from hpo.training.families.family import ParameterBlock
 from hpo.training.families.mlp import MLPConfig
-from hpo.training.families.mlp.embedding_passes import EmbeddingParts, EmbeddingShape
+from hpo.training.families.mlp.embedding_shape import EmbeddingParts, EmbeddingShape
 from hpo.training.inputs import Inputs
 
 

@@ -5,10 +5,10 @@ buffers are laid out so that these layers lie together. The first layer and the 
 float32, which keeps inputs and predictions exact where that is cheap.
 
     weights: embedding, first layer, output, layers between
-    others: biases of layers between, first layer, output | the embedding's others
+    others: biases of layers between, of the first layer and the output, others of the embedding
 
-The embedding's weights are those of its numbers and of its categories. Its biases, frequencies and
-scales do not decay.
+The embedding's weights are those of numbers and categories. Its biases, frequencies and scales do
+not decay.
 """
 
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ class Layer:
 
 
 def ordered(network: MLP) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
-    """What decays, and what does not, in the order of the buffers."""
+    """Parameters that decay, and those that do not, in the order of the buffers."""
     linears = [module for module in network.modules() if isinstance(module, nn.Linear)]
     first, *between, output = linears
     weights: list[torch.Tensor] = [linear.weight for linear in (first, output, *between)]
