@@ -266,6 +266,17 @@ def test_curves_of_packs_are_those_of_runs_alone(device):
             torch.testing.assert_close(found.weights[name], weight, rtol=1e-5, atol=1e-6)
 
 
+def test_packs_in_bfloat16_learn_as_runs_alone():
+    data = table()
+    configs = [
+        config({**model, "width": 32}, precision="bfloat16", max_epochs=4) for model in EMBEDDED
+    ]
+    endings = together(configs, data, "cpu")
+    for key, chosen in enumerate(configs):
+        expected = train(chosen, data, "cpu")
+        assert endings.results[key].best_value == pytest.approx(expected.best_value, rel=0.02)
+
+
 @pytest.mark.parametrize("model", EMBEDDED[1:4:2])
 def test_runs_change_engines_and_resume_to_the_bit(model):
     data, chosen = table(), config(model, max_epochs=3, precision="float32")

@@ -31,8 +31,8 @@ class InputEmbedding(nn.Module):
     ) -> None:
         """Build an embedding; arguments as for `MLP`.
 
-        Weights and biases of a periodic embedding are uniform within 1 / sqrt(n_entries). The linear
-        term and the bias of a piecewise-linear embedding are uniform within 1 / sqrt(size), as are
+        Weights and biases of a periodic embedding are uniform within 1 / sqrt(n_entries). Linear
+        terms and biases of a piecewise-linear embedding are uniform within 1 / sqrt(size), as are
         categories. The weights of encodings, unseen categories and scales start at 0. Frequencies
         are normal with standard deviation `sigma`.
         """
