@@ -11,12 +11,20 @@ import pytest
 
 import hpo
 from hpo.config.definition import Budget, StudyData, StudyDefinition, StudyFile
+from hpo.config.families import BUILT_IN
 from hpo.config.ranges import Leaf
-from hpo.config.space import LEAF_TYPES, SECTIONS, SearchSpace
+from hpo.config.space import SECTIONS, SearchSpace, leaf_types
 from hpo.config.strategies import Pruner, Sampler
-from hpo.config.trial import LOSSES, METRICS, Numeric, OptimizerName, Precision, SplitConfig
+from hpo.config.trial import (
+    LOSSES,
+    METRICS,
+    Activation,
+    Numeric,
+    OptimizerName,
+    Precision,
+    SplitConfig,
+)
 from hpo.sklearn import MLPSearchClassifier, MLPSearchRegressor
-from hpo.training.families.mlp import Activation
 from tests.support import documentation
 from tests.support.documentation import COMMANDS, PAGES, README, ROOT, Block
 
@@ -49,7 +57,7 @@ KEYS = {
     *(field.name for field in fields(SplitConfig)),
     *Budget.model_fields,
     *(key for _, kind in TAGGED for key in kind.model_fields),
-    *(path.split(".")[1] for path in LEAF_TYPES),
+    *(path.split(".")[1] for path in leaf_types(tuple(BUILT_IN))),
 }
 WORDS = {
     *(word for tag, kind in TAGGED for word in get_args(kind.model_fields[tag].annotation)),

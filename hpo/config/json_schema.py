@@ -5,16 +5,19 @@ validate with. Rules between keys (`low` below `high`, a metric that suits the t
 a schema.
 """
 
-from dataclasses import fields
-from typing import Annotated, Any, get_origin
+from functools import reduce
+from operator import or_
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import ConfigDict, TypeAdapter, create_model
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
 from hpo.config.definition import StudyFile
+from hpo.config.families import DEFAULT_FAMILY, family_names
 from hpo.config.ranges import Categorical, FloatRange, IntRange
-from hpo.config.space import SECTIONS
+from hpo.config.space import FAMILY, SECTIONS, leaf_defaults, leaf_types
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -67,9 +70,18 @@ def _space() -> Any:
 
 
 def _section(name: str, config: Any) -> Any:
-    leaves: dict[str, Any] = {
-        field.name: (field.type | _ranges(field.type), field.default) for field in fields(config)
-    }
+    """A model of a section; that of `[model]` has the leaves of every installed family."""
+    families = family_names()
+    defaults: dict[str, Any] = {}
+    for family in reversed(families):  # where families differ, the default of the first
+        defaults |= leaf_defaults(family)
+    defaults[FAMILY] = DEFAULT_FAMILY
+    leaves: dict[str, Any] = {}
+    for path, types in leaf_types(tuple(families)).items():
+        section, leaf = path.split(".")
+        if section == name:
+            options = [option for type_ in types for option in (type_, _ranges(type_))]
+            leaves[leaf] = (reduce(or_, options), defaults[path])
     return create_model(
         f"Tunable{name.capitalize()}Config",
         __config__=ConfigDict(extra="forbid"),
@@ -80,6 +92,8 @@ def _section(name: str, config: Any) -> Any:
 
 def _ranges(leaf: Any) -> Any:
     """The types of range that suit the type of a leaf."""
+    if get_origin(leaf) in (Union, UnionType):  # an optional value
+        leaf = get_args(leaf)[0]
     value_type = leaf.__origin__ if get_origin(leaf) is Annotated else leaf
     if value_type is float:
         return FloatRange | IntRange | Categorical

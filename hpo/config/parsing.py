@@ -20,7 +20,6 @@ from pydantic import BeforeValidator, TypeAdapter, ValidationError, WithJsonSche
 from pydantic_core import ErrorDetails
 
 from hpo.config.errors import DefinitionError, InputError, nearest
-from hpo.config.families import DEFAULT_FAMILY, ModelConfig, config_type
 
 Key = tuple[str | int, ...]
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -112,7 +111,9 @@ def parse_json(type_: Any, text: str | bytes, where: str) -> Any:
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         place = ": ".join(filter(None, (where, dotted(first["loc"]))))
-        raise InputError(f"{place}: {first['msg'].lower()}") from None
+        is_ours = first["type"] == "value_error"  # its sentence keeps its capitals
+        said = str(first["ctx"]["error"]) if is_ours else first["msg"].lower()
+        raise InputError(f"{place}: {said}") from None
 
 
 def _complaints(
@@ -212,8 +213,6 @@ def _members(type_: Any, location: Key) -> Mapping[str, Any]:
     """
     if location:
         return _members(_members(type_, ()).get(str(location[0])), location[1:])
-    if type_ is ModelConfig:
-        type_ = config_type(DEFAULT_FAMILY)
     if get_origin(type_) is Annotated:
         return _members(get_args(type_)[0], ())
     if get_origin(type_) in (Union, UnionType):

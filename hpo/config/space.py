@@ -10,14 +10,25 @@ either a constant or a table that defines its values:
 `or_zero = true` also allows exactly 0: a second param `x.on` switches the leaf on and off.
 `when = { "optimizer.name" = "sgd" }` makes a leaf exist only if another leaf has one of the given
 values; otherwise the leaf keeps its default. A param's name is the leaf's dotted path.
+
+`[model] family` names the model family, and may be tunable. The leaves of `[model]` are those of
+all its values. A leaf that some of these families lack exists only where the family has it, without
+a `when` of its own.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any
+from functools import cache
+from typing import Any, Literal
 
 from hpo.config.errors import DefinitionError, InputError, nearest
-from hpo.config.families import DEFAULT_FAMILY, config_type
+from hpo.config.families import (
+    DEFAULT_FAMILY,
+    ModelConfig,
+    config_type,
+    owners,
+    unknown_leaf,
+)
 from hpo.config.parsing import dotted, format_value, validate
 from hpo.config.ranges import SWITCH, Categorical, FloatRange, Leaf, Tunable, Value
 from hpo.config.trial import OptimizerConfig, PreprocessingConfig, TrainingConfig
@@ -27,20 +38,41 @@ Chooser = Callable[[str, Leaf], Value]
 
 SECTIONS: dict[str, type[Any]] = {
     "preprocessing": PreprocessingConfig,
-    "model": config_type(DEFAULT_FAMILY),
+    "model": ModelConfig,
     "optimizer": OptimizerConfig,
     "training": TrainingConfig,
 }
-LEAF_TYPES = {
-    f"{section}.{field.name}": field.type
-    for section, kind in SECTIONS.items()
-    for field in fields(kind)
-}
-LEAF_DEFAULTS: dict[str, Value] = {
-    f"{section}.{field.name}": field.default  # type: ignore[misc]
-    for section, kind in SECTIONS.items()
-    for field in fields(kind)
-}
+FAMILY = "model.family"
+
+
+@cache
+def leaf_types(families: tuple[str, ...]) -> dict[str, tuple[Any, ...]]:
+    """The types of all leaves by dotted path; in `[model]`, one for each family that has the leaf.
+
+    Raises:
+        DefinitionError: a family is not installed.
+    """
+    types: dict[str, tuple[Any, ...]] = {FAMILY: (Literal[families],)}
+    for family in families:
+        for path, leaf in _fields(family).items():
+            if path != FAMILY:
+                known = types.get(path, ())
+                types[path] = known if leaf.type in known else (*known, leaf.type)
+    return types
+
+
+@cache
+def leaf_defaults(family: str) -> dict[str, Value]:
+    """The defaults of all leaves of a family by dotted path."""
+    return {path: leaf.default for path, leaf in _fields(family).items()}
+
+
+def _fields(family: str) -> dict[str, Any]:
+    return {
+        f"{section}.{field.name}": field
+        for section, kind in SECTIONS.items()
+        for field in fields(config_type(family) if kind is ModelConfig else kind)
+    }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,13 +91,21 @@ class SearchSpace:
         """
         constants: dict[str, Value] = {}
         tunables: dict[str, Leaf] = {}
-        for path, node in _leaves(tree, where):
+        families = _families(tree, where)
+        for path, node in _leaves(tree, families, where):
             if isinstance(node, Mapping):
-                tunables[path] = _tunable(path, node, where)
+                tunables[path] = _tunable(path, node, families, where)
             else:
-                constants[path] = validate(LEAF_TYPES[path], node, where, (path,))
+                (constants[path],) = _suited(path, (node,), families, where, (path,))
         space = cls(constants=constants, tunables=tunables)
         return cls(constants=constants, tunables=space._conditions_first(where))
+
+    @property
+    def families(self) -> tuple[str, ...]:
+        """The model families that trials may have."""
+        leaf = self.tunables.get(FAMILY)
+        named = leaf.grid() if leaf else [self.constants.get(FAMILY, DEFAULT_FAMILY)]
+        return tuple(str(name) for name in named)
 
     def to_tree(self) -> dict[str, Any]:
         """The tree of plain values that `from_tree` accepts."""
@@ -125,8 +165,12 @@ class SearchSpace:
 
     def resolve(self, params: Mapping[str, Value]) -> dict[str, dict[str, Value]]:
         """The sections of the trial config for the given params, with all leaves."""
-        values = {**LEAF_DEFAULTS, **self.constants}
+        defaults = leaf_defaults(self._family(params))
+        own = {path: value for path, value in self.constants.items() if path in defaults}
+        values = {**defaults, **own}
         for path, leaf in self.tunables.items():
+            if path not in defaults:
+                continue
             if path in params:
                 values[path] = params[path]
             elif leaf.or_zero and params.get(f"{path}.on") is False:
@@ -199,7 +243,13 @@ class SearchSpace:
         if path in self.tunables:
             off = params.get(f"{path}.on") is False
             return 0 if off else params.get(path)
-        return self.constants.get(path, LEAF_DEFAULTS[path])
+        default = leaf_defaults(self._family(params)).get(path)
+        return default if default is None else self.constants.get(path, default)
+
+    def _family(self, params: Mapping[str, Value]) -> str:
+        """The model family of a trial."""
+        named = params.get(FAMILY) if FAMILY in self.tunables else self.constants.get(FAMILY)
+        return str(named or DEFAULT_FAMILY)
 
     def _default(self, name: str, leaf: Leaf) -> Value:
         if leaf is SWITCH:
@@ -220,7 +270,27 @@ class SearchSpace:
         return ordered
 
 
-def _leaves(tree: Mapping[str, Any], where: str) -> Iterator[tuple[str, Any]]:
+def _families(tree: Mapping[str, Any], where: str) -> tuple[str, ...]:
+    """The model families of a space, whose leaves it may have."""
+    model = tree.get("model")
+    node = model.get("family", DEFAULT_FAMILY) if isinstance(model, Mapping) else DEFAULT_FAMILY
+    if isinstance(node, Mapping):
+        if "when" in node:
+            raise DefinitionError(f"{where}: {FAMILY}.when: every trial must have a family")
+        named = validate(Leaf, node, where, (FAMILY,))
+        node = list(named.choices) if isinstance(named, Categorical) else [DEFAULT_FAMILY]
+    families = tuple(validate(str, name, where, (FAMILY,)) for name in _listed(node))
+    for family in families:
+        try:
+            config_type(family)
+        except DefinitionError as error:
+            raise DefinitionError(f"{where}: {FAMILY}: {error}") from None
+    return families
+
+
+def _leaves(
+    tree: Mapping[str, Any], families: Sequence[str], where: str
+) -> Iterator[tuple[str, Any]]:
     for section, table in tree.items():
         if section not in SECTIONS:
             raise DefinitionError(
@@ -231,9 +301,12 @@ def _leaves(tree: Mapping[str, Any], where: str) -> Iterator[tuple[str, Any]]:
             raise DefinitionError(
                 f"{where}: {section}: must be a table, but got {format_value(table)}"
             )
-        known = [path.split(".")[1] for path in LEAF_TYPES if path.startswith(f"{section}.")]
         for name, node in table.items():
-            if name not in known:
+            if section == "model" and not owners(name, families):
+                problem = unknown_leaf(name, families)
+                raise DefinitionError(f"{where}: {dotted((section, name))}: {problem}")
+            known = [field.name for field in fields(SECTIONS[section])]
+            if section != "model" and name not in known:
                 raise DefinitionError(
                     f"{where}: {dotted((section, name))}: unknown key{nearest(name, known)}; "
                     f"known keys are {', '.join(known)}"
@@ -241,34 +314,57 @@ def _leaves(tree: Mapping[str, Any], where: str) -> Iterator[tuple[str, Any]]:
             yield f"{section}.{name}", node
 
 
-def _tunable(path: str, node: Mapping[str, Any], where: str) -> Leaf:
+def _tunable(path: str, node: Mapping[str, Any], families: tuple[str, ...], where: str) -> Leaf:
     """Validate a tunable leaf, and its values against the type of the leaf."""
     leaf: Leaf = validate(Leaf, node, where, (path,))
     if isinstance(leaf, Categorical):
-        choices = _suited(path, leaf.choices, where, (path, "choices"))
+        choices = _suited(path, leaf.choices, families, where, (path, "choices"))
         leaf = leaf.model_copy(update={"choices": choices})
     else:
-        _suited(path, (leaf.low,), where, (path, "low"))
-        _suited(path, (leaf.high,), where, (path, "high"))
+        _suited(path, (leaf.low,), families, where, (path, "low"))
+        _suited(path, (leaf.high,), families, where, (path, "high"))
     if leaf.or_zero:
-        _suited(path, (0,), where, (path, "or_zero"))
+        _suited(path, (0,), families, where, (path, "or_zero"))
+    types = leaf_types(families)
     for other, wanted in leaf.when.items():
-        if other not in LEAF_TYPES or other == path:
-            hint = nearest(other, LEAF_TYPES)
+        if other not in types or other == path:
+            hint = nearest(other, types)
             raise DefinitionError(
                 f"{where}: {path}.when: {format_value(other)} is not another leaf{hint}"
             )
         if wanted == []:
             raise DefinitionError(f"{where}: {path}.when.{other}: must hold a value, but got []")
-        _suited(other, _listed(wanted), where, (path, "when", other))
-    return leaf
+        _suited(other, _listed(wanted), families, where, (path, "when", other))
+    return _within_families(path, leaf, families, where)
+
+
+def _within_families(path: str, leaf: Leaf, families: tuple[str, ...], where: str) -> Leaf:
+    """Restrict a leaf of `[model]` to the trials whose family has it."""
+    section, name = path.split(".")
+    if section != "model" or len(own := owners(name, families)) == len(families):
+        return leaf
+    for family in _listed(leaf.when.get(FAMILY, [*own])):
+        if family not in own:
+            raise DefinitionError(
+                f"{where}: {path}.when.{FAMILY}: must be one of {', '.join(own)}, "
+                f"but got {format_value(family)}"
+            )
+    condition = own[0] if len(own) == 1 else [*own]
+    return leaf.model_copy(update={"when": {FAMILY: condition, **leaf.when}})
 
 
 def _suited(
-    path: str, values: Iterable[Value], where: str, key: tuple[str, ...]
+    path: str,
+    values: Iterable[Value],
+    families: tuple[str, ...],
+    where: str,
+    key: tuple[str, ...],
 ) -> tuple[Value, ...]:
-    """Convert values to the type of a leaf: 0 becomes 0.0 for a real number."""
-    return tuple(validate(LEAF_TYPES[path], value, where, key) for value in values)
+    """Convert values to the types of a leaf: 0 becomes 0.0 for a real number."""
+    suited = tuple(values)
+    for type_ in leaf_types(families)[path]:
+        suited = tuple(validate(type_, value, where, key) for value in suited)
+    return suited
 
 
 def _listed(wanted: Value | list[Value]) -> list[Value]:

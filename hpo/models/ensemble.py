@@ -97,7 +97,11 @@ class Ensemble(Predictor):
 
 @dataclass(frozen=True, kw_only=True)
 class _MemberHeader:
-    """A member in the file's header, with the header of the member's own file."""
+    """A member in the file's header, with the header of the member's own file.
+
+    Attributes:
+        package: that adds the member's model family; empty for a built-in one.
+    """
 
     number: int
     weight: float
@@ -105,6 +109,7 @@ class _MemberHeader:
     target: str
     metrics: str
     environment: str
+    package: str = ""
 
 
 def exact_outputs(model: Model, x_num: torch.Tensor, x_cat: torch.Tensor) -> torch.Tensor:

@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from hpo.config.errors import InputError
+from hpo.config.families import package_of
 from hpo.config.trial import Environment, TrialConfig
 from hpo.data.preprocessing import Preprocessor
 from hpo.data.schema import TableSchema
@@ -30,7 +31,7 @@ from hpo.models.content import (
 )
 from hpo.training.families.family import trained_network
 from hpo.training.inputs import Inputs
-from hpo.training.metrics import count_outputs, predictions
+from hpo.training.metrics import count_outputs, mean_over_heads, predictions
 
 BLOCK_ROWS = 65_536
 
@@ -142,7 +143,8 @@ class Model(Predictor):
     @torch.inference_mode()
     def logits(self, x_num: torch.Tensor, x_cat: torch.Tensor) -> torch.Tensor:
         """Logits, or values in the target's own units."""
-        logits: torch.Tensor = self.network.eval()(self.preprocessor(x_num, x_cat))
+        outputs = self.network.eval()(self.preprocessor(x_num, x_cat))
+        logits = mean_over_heads(self.schema.task, outputs)
         if self.schema.task == "regression":
             return predictions("regression", logits, self.target_mean, self.target_std)[:, None]
         return logits
@@ -173,8 +175,10 @@ class Model(Predictor):
 
     def header(self) -> Header:
         """The header of the file, without format and schema, as JSON texts."""
+        package = package_of(self.config.model.family)
         return {
-            "config": json.dumps(asdict(self.config)),
+            **({"package": package} if package else {}),
+            "config": json.dumps(self.config.to_dict()),
             "target": json.dumps([self.target_mean, self.target_std]),
             "metrics": json.dumps(self.metrics),
             "environment": json.dumps(asdict(self.environment)),
@@ -187,7 +191,12 @@ class Model(Predictor):
         Raises:
             InputError: the header is incomplete or invalid, or the tensors do not fit it.
         """
-        config: TrialConfig = header_value(header, "config", TrialConfig, where)
+        try:
+            config: TrialConfig = header_value(header, "config", TrialConfig, where)
+        except InputError as error:
+            if package := header.get("package"):
+                package = f"; the model family is part of the package {package}"
+            raise InputError(f"{error}{package or ''}") from None
         mean, std = header_value(header, "target", tuple[float, float], where)
         try:
             preprocessor = Preprocessor(schema, config.preprocessing)

@@ -1,21 +1,24 @@
 """The ONNX graph of a predictor: raw columns in, predictions out, preprocessing inside.
 
 All operators belong to operator sets that ONNX Runtime supports since 1.17. The nodes
-do what `hpo.data.preprocessing` does, in the same order; the model's family adds the network. The
-proof at export fails when the two differ.
+do what `hpo.data.preprocessing` does, in the same order; the model's family adds the network, by
+hand or by torch's exporter. The proof at export fails when the two differ.
 """
 
 import json
+import logging
 import math
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import onnx
 import torch
-from onnx import helper, numpy_helper
+from onnx import compose, helper, inliner, numpy_helper
+from torch import nn
 
-from hpo.config.errors import ExportError
+from hpo.config.errors import ExportError, first_line
 from hpo.config.version import __version__
 from hpo.data.preprocessing import TINY, Preprocessor
 from hpo.data.schema import Categories, TableSchema
@@ -31,6 +34,8 @@ dates, in microseconds since 1970 UTC; labels have the target's own type.
 """
 
 IR_VERSION, OPSET, ML_OPSET = 8, 17, 3
+EXPORTER_OPSET = 18
+"""The operator set of a graph with nodes of torch's exporter, which writes no older one."""
 ML = "ai.onnx.ml"
 OUTPUTS = ("prediction", "probabilities")
 LABELS: dict[LabelType, tuple[str, int]] = {
@@ -104,6 +109,8 @@ class _Graph:
             self._prefix += "."
         self._nodes: list[onnx.NodeProto] = []
         self._constants: list[onnx.TensorProto] = []
+        self._opset = OPSET
+        self.n_features: dict[str, int] = {}
 
     def add(
         self, operator: str, *inputs: str, domain: str = "", name: str = "", **attributes: Any
@@ -120,6 +127,21 @@ class _Graph:
         name = f"{self._prefix}constant_{len(self._constants)}"
         self._constants.append(numpy_helper.from_array(array, name))
         return name
+
+    def add_module(self, module: nn.Module, x: str) -> str:
+        """Append the nodes that torch's exporter makes of a module; returns the output's name.
+
+        Raises:
+            ExportError: torch cannot export the module.
+        """
+        made = _exported(module, self.n_features[x])
+        prefix = f"{self._prefix}module_{len(self._nodes)}_"
+        joined = compose.add_prefix(made, prefix).graph
+        self._opset = EXPORTER_OPSET
+        self._nodes.append(helper.make_node("Identity", [x], [joined.input[0].name]))
+        self._nodes.extend(joined.node)
+        self._constants.extend(joined.initializer)
+        return str(joined.output[0].name)
 
     def to_bytes(self, schema: TableSchema, names: dict[str, str]) -> bytes:
         """The file's content."""
@@ -152,7 +174,7 @@ class _Graph:
             producer_name="hpo",
             producer_version=__version__,
             ir_version=IR_VERSION,
-            opset_imports=[helper.make_opsetid("", OPSET), helper.make_opsetid(ML, ML_OPSET)],
+            opset_imports=[helper.make_opsetid("", self._opset), helper.make_opsetid(ML, ML_OPSET)],
         )
         about = {
             "format": str(FORMAT),
@@ -206,6 +228,7 @@ def _mixed(graph: _Graph, model: Predictor, x_num: str | None, codes: str | None
         if not found:
             found = [_features(graph, part.preprocessor, x_num, codes)]
             features.append((part.preprocessor, found[0]))
+            graph.n_features[found[0]] = part.preprocessor.n_features
         config = part.config.model
         logits = family_of(config).to_onnx(config, part.network, graph, found[0])
         output = _predictions(graph, part, logits)
@@ -322,12 +345,58 @@ def _one_hot(graph: _Graph, fitted: Preprocessor, codes: str) -> str:
 
 def _predictions(graph: _Graph, model: Model, logits: str) -> str:
     """`hpo.training.metrics.predictions`: (rows,) values or (rows, n_classes) probabilities."""
-    task = model.schema.task
+    task, n_heads = model.schema.task, _count_heads(model)
     if task == "regression":
+        if n_heads:
+            logits = _mean(graph, logits, n_heads)
         column = graph.add("Squeeze", logits, graph.constant([1], "i8"))
         wide = graph.add("Cast", column, to=onnx.TensorProto.DOUBLE)
         scaled = graph.add("Mul", wide, graph.constant(model.target_std, "f8"))
         return graph.add("Add", scaled, graph.constant(model.target_mean, "f8"))
     if task == "binary":
-        logits = graph.add("Pad", logits, graph.constant([0, 1, 0, 0], "i8"))
-    return graph.add("Softmax", logits, axis=1)
+        before = [0, 0, 1] if n_heads else [0, 1]
+        pads = [*before, *(0 for _ in before)]
+        logits = graph.add("Pad", logits, graph.constant(pads, "i8"))
+    probabilities = graph.add("Softmax", logits, axis=-1)
+    return _mean(graph, probabilities, n_heads) if n_heads else probabilities
+
+
+def _count_heads(model: Model) -> int:
+    """Heads of a network; 0 if its outputs are (rows, n_outputs)."""
+    with torch.inference_mode():
+        outputs = model.network.eval()(torch.zeros(1, model.preprocessor.n_features))
+    return outputs.shape[1] if outputs.ndim == 3 else 0
+
+
+def _mean(graph: _Graph, outputs: str, n_heads: int) -> str:
+    """The mean of (rows, heads, n) over the heads."""
+    total = graph.add("ReduceSum", outputs, graph.constant([1], "i8"), keepdims=0)
+    return graph.add("Mul", total, graph.constant(1 / n_heads))
+
+
+def _exported(module: nn.Module, n_inputs: int) -> onnx.ModelProto:
+    """A module by torch's exporter, for any number of rows, without functions and notes."""
+    rows = torch.export.Dim("rows", min=1)
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it warns of absent torchvision
+    try:
+        with warnings.catch_warnings(action="ignore"):  # about the exporter itself
+            program = torch.onnx.export(
+                module.eval(),
+                (torch.zeros(4, n_inputs),),
+                dynamo=True,
+                dynamic_shapes=({0: rows},),
+                opset_version=EXPORTER_OPSET,
+                verbose=False,
+            )
+    except Exception as error:  # the exporter passes on what a module's code raises
+        name = type(module).__name__
+        raise ExportError(
+            f"model.onnx: torch cannot export {name} ({type(error).__name__}: "
+            f"{first_line(error)}); give its model family a to_onnx of its own"
+        ) from error
+    assert program is not None
+    made: onnx.ModelProto = inliner.inline_local_functions(program.model_proto)
+    for node in made.graph.node:
+        node.ClearField("doc_string")
+        node.ClearField("metadata_props")
+    return made

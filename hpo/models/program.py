@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from hpo.models.model import Predictor
-from hpo.training.metrics import predictions
+from hpo.training.metrics import mean_over_heads, predictions
 
 
 class PredictorModule(nn.Module):
@@ -33,7 +33,7 @@ class PredictorModule(nn.Module):
         for weight, target, preprocess, network in zip(
             self.weights, self.targets, self.preprocessors, self.networks, strict=True
         ):
-            logits = network(preprocess(x_num, x_cat))
+            logits = mean_over_heads(self.task, network(preprocess(x_num, x_cat)))
             mixed = mixed + weight * predictions(self.task, logits, *target)
         return mixed
 

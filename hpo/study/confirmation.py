@@ -18,9 +18,9 @@ from typing import Any
 from hpo.config.definition import Budget, StudyDefinition, check_name
 from hpo.config.errors import InputError
 from hpo.config.ranges import Categorical, IntRange, Value
-from hpo.config.space import LEAF_DEFAULTS, Params, SearchSpace
+from hpo.config.space import Params, SearchSpace
 from hpo.config.strategies import NonePruner, RandomSampler
-from hpo.config.trial import Direction
+from hpo.config.trial import Direction, TrainingConfig
 
 SUFFIX = "@confirm"
 SEED = "training.seed"
@@ -60,7 +60,9 @@ class Estimate:
         if n < 2:
             return cls(n_seeds=n, mean=mean, sd=None, low=None, high=None)
         sd = statistics.stdev(values)
-        half = _quantile(n - 1) * sd / math.sqrt(n)
+        from scipy.special import stdtrit  # importing it takes a second
+
+        half = float(stdtrit(n - 1, (1 + _LEVEL) / 2)) * sd / math.sqrt(n)
         return cls(n_seeds=n, mean=mean, sd=sd, low=mean - half, high=mean + half)
 
     def text(self, *, sign: str = "") -> str:
@@ -269,7 +271,7 @@ def _with_seeds(space: SearchSpace) -> SearchSpace:
     """
     match space.tunables.get(SEED):
         case None:
-            highest = space.constants.get(SEED, LEAF_DEFAULTS[SEED])
+            highest = space.constants.get(SEED, TrainingConfig().seed)
         case Categorical() as leaf:
             highest = max(int(choice) for choice in leaf.choices)
         case leaf:
@@ -281,10 +283,3 @@ def _with_seeds(space: SearchSpace) -> SearchSpace:
     constants = {path: value for path, value in space.constants.items() if path != SEED}
     tunables = {path: leaf for path, leaf in space.tunables.items() if path != SEED}
     return SearchSpace(constants=constants, tunables={**tunables, SEED: seeds})
-
-
-def _quantile(n_free: int) -> float:
-    """The quantile of Student's t: half the width of an interval in standard errors."""
-    from scipy.special import stdtrit  # importing it takes a second
-
-    return float(stdtrit(n_free, (1 + _LEVEL) / 2))

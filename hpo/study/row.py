@@ -13,7 +13,8 @@ from functools import cached_property
 from typing import Any, Literal
 
 from hpo.config.definition import Budget, StudyDefinition
-from hpo.config.errors import InputError
+from hpo.config.errors import DefinitionError, InputError
+from hpo.config.families import config_type, package_of
 from hpo.config.version import __version__
 from hpo.storage import attributes
 from hpo.storage.engine import Connection
@@ -24,10 +25,10 @@ GIVEN_BUDGET = "hpo:given_budget"
 PRIORITY = "hpo:priority"
 CONFIRMS = "hpo:confirms"
 _UUID, _ARTIFACTS, _NOTES, _MOVED = "hpo:uuid", "hpo:artifacts", "hpo:notes", "hpo:moved"
-_VERSION, _FORMAT = "hpo:version", "hpo:format"
+_VERSION, _FORMAT, _PACKAGES = "hpo:version", "hpo:format", "hpo:packages"
 _KEYS = (
     *(DEFINITION, STANDING, GIVEN_BUDGET, PRIORITY, CONFIRMS),
-    *(_UUID, _ARTIFACTS, _NOTES, _MOVED, _VERSION, _FORMAT),
+    *(_UUID, _ARTIFACTS, _NOTES, _MOVED, _VERSION, _FORMAT, _PACKAGES),
 )
 CONFIRMATION = "hpo:confirmation"
 """The result of a confirmation, up to 64 KiB, so that it is read on its own."""
@@ -117,6 +118,22 @@ class StudyRow:
                 f"{study} was made by hpo {made_by}, which is newer than this hpo {__version__}: "
                 f"install hpo {made_by} or later to work with it"
             )
+        if unusable := self._unusable_family():
+            return f"{study}: {unusable}"
+        return None
+
+    def _unusable_family(self) -> str | None:
+        """Why this hpo cannot use a model family of the study, if so."""
+        try:
+            leaf = json.loads(self.definition or "")["search_space"]["model"]["family"]
+        except (ValueError, KeyError, TypeError):
+            return None  # the default family, or a damaged definition
+        for family in leaf["choices"] if isinstance(leaf, dict) else [leaf]:
+            try:
+                config_type(family)
+            except DefinitionError as error:
+                package = self.attrs.get(_PACKAGES, {}).get(family)
+                return f"{error}; it is part of the package {package}" if package else str(error)
         return None
 
     @property
@@ -165,7 +182,10 @@ def new_attrs(
     definition: StudyDefinition, artifact_store_id: str, notes: Sequence[str]
 ) -> dict[str, Any]:
     """The system attributes of a new study."""
+    packages = {family: package_of(family) for family in definition.space.families}
+    added = {family: package for family, package in packages.items() if package}
     return {
+        **({_PACKAGES: added} if added else {}),
         DEFINITION: definition.to_json(),
         _UUID: str(uuid.uuid4()),
         _ARTIFACTS: artifact_store_id,

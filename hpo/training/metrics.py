@@ -45,6 +45,28 @@ def predictions(task: Task, logits: Tensor, mean: float, std: float) -> Tensor:
     return torch.softmax(_class_logits(task, logits), dim=1)
 
 
+def mean_over_heads(task: Task, outputs: Tensor) -> Tensor:
+    """Logits or values, (rows, n_outputs), of the mean prediction of an ensemble's heads.
+
+    Args:
+        task: of the network.
+        outputs: (rows, heads, n_outputs). Outputs without heads, (rows, n_outputs), are returned
+            as they are.
+
+    Returns:
+        Logits whose probabilities are the mean of the heads' probabilities, or in a regression the
+        mean of the heads' values.
+    """
+    if outputs.ndim == 2:
+        return outputs
+    if task == "regression":
+        return outputs.mean(dim=1)
+    if task == "multiclass":
+        return functional.log_softmax(outputs, dim=-1).logsumexp(dim=1)
+    of_positive, of_negative = functional.logsigmoid(outputs), functional.logsigmoid(-outputs)
+    return of_positive.logsumexp(dim=1) - of_negative.logsumexp(dim=1)
+
+
 def measure(
     metrics: Iterable[MetricName],
     task: Task,

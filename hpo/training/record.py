@@ -16,7 +16,7 @@ from hpo.config.trial import METRICS, TIE_BREAKS, Measurement, MetricName, Preci
 from hpo.training.batches import BatchLoader
 from hpo.training.checkpoint import Checkpoint
 from hpo.training.families.family import family_of, flatten
-from hpo.training.metrics import evaluate, measure
+from hpo.training.metrics import evaluate, mean_over_heads, measure
 from hpo.training.precision import describe_environment, resolve_precision
 
 
@@ -103,7 +103,8 @@ class Record:
     def is_over(self) -> bool:
         """Whether the run has ended: diverged, out of patience or out of epochs."""
         training = self.config.training
-        is_late = self.n_epochs - self.best.step >= training.patience
+        patience = training.patience or training.max_epochs
+        is_late = self.n_epochs - self.best.step >= patience
         return bool(self.reason) or is_late or self.n_epochs >= training.max_epochs
 
     def add_epoch(self, value: float, loss: float, *, is_finite: bool) -> Measurement | None:
@@ -120,7 +121,8 @@ class Record:
         self.n_epochs += 1
         metric = self.config.objective.metric
         if not (is_finite and math.isfinite(value)):
-            self.reason = f"outputs or {metric} are not finite after epoch {self.n_epochs}"
+            outputs = f"outputs of the model family {self.config.model.family}"
+            self.reason = f"{outputs} or {metric} are not finite after epoch {self.n_epochs}"
             return None
         measurement = Measurement(step=self.n_epochs, value=value)
         self.measurements.append(measurement)
@@ -198,10 +200,12 @@ def _winner(
     """Metrics and weights of the best epoch, by the network that is exported."""
     data = loader.data
     family = family_of(config.model)
-    network = family.build(config.model, data.inputs, data.n_outputs, seed=config.training.seed)
+    seed = config.training.seed
+    network = family.build(config.model, data.inputs, data.n_outputs, seed=seed)
     network.to(loader.device).eval()
     flatten(config.model, network).values.copy_(best_values)
-    logits = torch.cat([network(x) for x in loader.validation_blocks()])
+    outputs = torch.cat([network(x) for x in loader.validation_blocks()])
+    logits = mean_over_heads(data.task, outputs)
     metrics = evaluate(
         data.task, data.n_classes, logits, loader.y_val, data.target_mean, data.target_std
     )

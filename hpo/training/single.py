@@ -1,4 +1,7 @@
-"""The engine that trains one run at a time, reproducible to the bit."""
+"""The engine that trains one run at a time, reproducible to the bit.
+
+It trains several runs in turn where their model families have no packs.
+"""
 
 import time
 from collections.abc import Iterator
@@ -9,99 +12,121 @@ from hpo.config.errors import first_line
 from hpo.config.trial import Measurement, TrialConfig
 from hpo.training.batches import BatchLoader, TrainingData
 from hpo.training.checkpoint import BEST_VALUES, OPTIMIZER, VALUES, Checkpoint
+from hpo.training.families.autograd import NetworkError
 from hpo.training.families.family import family_of
-from hpo.training.losses import loss_gradient
+from hpo.training.losses import loss_gradient, smoothed
 from hpo.training.memory import free_memory, is_out_of_memory
+from hpo.training.metrics import mean_over_heads
 from hpo.training.optimizers import Optimizer
 from hpo.training.precision import master_dtype
 from hpo.training.record import Record, Result, measure_validation
-from hpo.training.trainer import Event, Failed, Finished, Progress, Run
+from hpo.training.schedules import Schedule, rate_factors
+from hpo.training.trainer import Event, Failed, Finished, Progress, Run, Unplaced
 
 
 class SingleTrainer:
-    """Trains one run at a time, reproducible to the bit."""
+    """Trains each run on its own, reproducible to the bit; several runs in turn."""
 
-    def __init__(self, device: torch.device | str) -> None:
-        """Bind a device, such as `cpu` or `cuda:0`."""
+    def __init__(self, device: torch.device | str, slots: int = 1) -> None:
+        """Bind a device, such as `cpu` or `cuda:0`, for up to `slots` runs."""
         self.device = torch.device(device)
-        self._run: Run | None = None
-        self._start: Checkpoint | None = None
-        self._session: _Session | None = None
-        self._loader: BatchLoader | None = None
+        self._n_slots = slots
+        self._runs: dict[int, Run] = {}
+        self._starts: dict[int, Checkpoint | None] = {}
+        self._sessions: dict[int, _Session] = {}
+        self._loaders: list[BatchLoader] = []
+
+    @property
+    def n_runs(self) -> int:
+        """How many runs are here."""
+        return len(self._runs)
 
     def admit(self, run: Run, checkpoint: Checkpoint | None = None) -> bool:
-        """Take a run, from a checkpoint if given; False while there is another run.
+        """Take a run, from a checkpoint if given; False if all slots are taken.
 
         Raises:
             ValueError: the checkpoint is of another run.
         """
-        if self._run is not None:
+        if self.n_runs >= self._n_slots:
             return False
         if checkpoint is not None:
             checkpoint.check(run.config, run.data)
-        self._run, self._start = run, checkpoint
+        self._runs[run.key], self._starts[run.key] = run, checkpoint
         return True
 
     def advance(self, max_seconds: float) -> list[Event]:
         """Train for about `max_seconds`; returns what happened, in order."""
-        if self._run is None:
-            return []
-        try:
-            return self._advance(self._run, time.perf_counter() + max_seconds)
-        except RuntimeError as error:
-            if not is_out_of_memory(error):
-                raise
-            failed = Failed(key=self._run.key, reason=f"out of memory: {first_line(error)}")
-        self._drop()  # outside of `except`: the traceback holds references to memory
-        return [failed]
+        events: list[Event] = []
+        deadline = time.perf_counter() + max_seconds
+        for n_done, run in enumerate(runs := list(self._runs.values())):
+            start = time.perf_counter()
+            share = max(0.0, deadline - start) / (len(runs) - n_done)
+            events += self._attempted(run, start + share)
+        return events
 
     def checkpoint(self, key: int) -> Checkpoint | None:
         """The state of a run; None if it is not here or has made no step."""
-        if self._run is None or self._run.key != key:
-            return None
-        return self._session.checkpoint() if self._session else self._start
+        session = self._sessions.get(key)
+        return session.checkpoint() if session else self._starts.get(key)
 
     def finish(self, key: int) -> Result | None:
         """End a run early; None if it is not here or has finished no epoch."""
-        if self._run is None or self._run.key != key or self._session is None:
-            return None
-        if (result := self._session.result(early=True)) is not None:
-            self._leave()
+        session = self._sessions.get(key)
+        result = session.result(early=True) if session else None
+        if result is not None:
+            self.evict(key)
         return result
 
     def evict(self, key: int) -> None:
         """Drop a run without a result."""
-        if self._run is not None and self._run.key == key:
-            self._leave()
+        for each in (self._runs, self._starts, self._sessions):
+            each.pop(key, None)
+
+    def _attempted(self, run: Run, deadline: float) -> list[Event]:
+        """Advance a run; it fails alone if its family's code fails or memory runs out."""
+        try:
+            return self._advance(run, deadline)
+        except NetworkError as error:
+            failed: Event = Failed(key=run.key, reason=str(error))
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+            failed = Failed(key=run.key, reason=f"out of memory: {first_line(error)}")
+            if self.n_runs > 1 and run.key not in self._sessions:
+                failed = Unplaced(key=run.key)
+        self.evict(run.key)  # outside of `except`: the traceback holds references to memory
+        if not self._runs:
+            self._loaders.clear()
+        free_memory(self.device)
+        return [failed]
 
     def _advance(self, run: Run, deadline: float) -> list[Event]:
-        if self._session is None:
-            self._session = _Session(run.config, self._placed(run.data), self._start)
-            self._start = None
-        measurements = self._session.advance(deadline)
+        key = run.key
+        if key not in self._sessions:
+            loader = self._placed(run.data)
+            self._sessions[key] = _Session(run.config, loader, self._starts[key])
+            self._starts[key] = None
+        session = self._sessions[key]
+        measurements = session.advance(deadline)
         events: list[Event] = []
         if measurements:
-            events.append(Progress(key=run.key, measurements=measurements))
-        if (result := self._session.result()) is not None:
-            events.append(Finished(key=run.key, result=result))
-            self._leave()
+            events.append(Progress(key=key, measurements=measurements))
+        if (result := session.result()) is not None:
+            events.append(Finished(key=key, result=result))
+            self.evict(key)
         return events
-
-    def _leave(self) -> None:
-        self._run = self._start = self._session = None
 
     def _placed(self, data: TrainingData) -> BatchLoader:
         """The data on the device; consecutive runs mostly share them."""
-        if self._loader is None or self._loader.data is not data:
-            self._loader = None
-            self._loader = BatchLoader(data, self.device)
-        return self._loader
-
-    def _drop(self) -> None:
-        """Free all memory of the run and its data."""
-        self._leave()
-        self._loader = None
-        free_memory(self.device)
+        found = [loader for loader in self._loaders if loader.data is data]
+        if not found:
+            used = [run.data for run in self._runs.values()]
+            self._loaders = [
+                loader for loader in self._loaders if any(loader.data is each for each in used)
+            ]
+            found = [BatchLoader(data, self.device)]
+            self._loaders += found
+        return found[0]
 
 
 def train(config: TrialConfig, data: TrainingData, device: torch.device | str) -> Result:
@@ -172,8 +197,9 @@ class _Session:
         with torch.no_grad():
             while not self._record.is_over:
                 if (batch := next(self._batches, None)) is not None:
-                    self._passes.run(*batch, self._record.n_steps)
-                    self._optimizer.step()
+                    x, y, rate_factor = batch
+                    self._passes.run(x, y, self._record.n_steps)
+                    self._optimizer.step(rate_factor)
                     self._record.n_steps += 1
                 elif (measurement := self._end_epoch()) is not None:
                     measured.append(measurement)
@@ -199,15 +225,26 @@ class _Session:
         memory = {f"{OPTIMIZER}{name}": t for name, t in self._optimizer.memory.items()}
         return {VALUES: self._parameters.values, BEST_VALUES: self._best_values, **memory}
 
-    def _start_epoch(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """The remaining batches of the epoch: all of them unless the run resumes within it."""
-        training, record = self._config.training, self._record
-        n_done = record.n_steps - record.n_epochs * self._loader.data.n_batches(training.batch_size)
-        return self._loader.batches(training.seed, record.n_epochs, training.batch_size, n_done)
+    def _start_epoch(self) -> Iterator[tuple[torch.Tensor, torch.Tensor, float]]:
+        """The remaining inputs and targets of the epoch, and the factors of the learning rate."""
+        training, record, data = self._config.training, self._record, self._loader.data
+        n_batches = data.n_batches(training.batch_size)
+        first = record.n_epochs * n_batches
+        # Those of the whole epoch: a vectorized cosine may depend on the place in the tensor.
+        steps = torch.arange(first, first + n_batches)
+        factors = rate_factors(Schedule.of(training, n_batches), steps).tolist()
+        n_done = record.n_steps - first
+        batches = self._loader.batches(training.seed, record.n_epochs, training.batch_size, n_done)
+        for (x, y), factor in zip(batches, factors[n_done:], strict=True):
+            if training.label_smoothing:
+                master = self._parameters.values.dtype
+                y = smoothed(y, data.n_outputs, training.label_smoothing, master)
+            yield x, y, factor
 
     def _end_epoch(self) -> Measurement | None:
         """Validate; None if the run has diverged."""
-        logits = torch.cat([self._passes.outputs(x) for x in self._loader.validation_blocks()])
+        outputs = torch.cat([self._passes.outputs(x) for x in self._loader.validation_blocks()])
+        logits = mean_over_heads(self._loader.data.task, outputs)
         found = measure_validation(self._loader, self._config.objective.metric, logits)
         # The metric alone would hide NaN logits: argmax returns a class for them.
         is_finite = logits.isfinite().all().double()

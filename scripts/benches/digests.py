@@ -16,6 +16,7 @@ from typing import get_args
 import torch
 
 from hpo.config.trial import (
+    Activation,
     DataConfig,
     ObjectiveConfig,
     OptimizerConfig,
@@ -26,7 +27,7 @@ from hpo.config.trial import (
     TrialConfig,
 )
 from hpo.training.batches import TrainingData
-from hpo.training.families.mlp import Activation, MLPConfig
+from hpo.training.families.mlp import MLPConfig
 from hpo.training.packs.trainer import PackedTrainer
 from hpo.training.record import Result
 from hpo.training.single import SingleTrainer, train

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hpo.config.errors import DefinitionError, InputError
 from hpo.config.points import MAX_GRID, grid
 from hpo.config.ranges import Categorical, FloatRange, IntRange
-from hpo.config.space import LEAF_DEFAULTS, SearchSpace
+from hpo.config.space import SearchSpace, leaf_defaults
 
 SPACE = {
     "model": {
@@ -244,7 +244,7 @@ def test_conditions_in_a_circle():
         ({"data": {}}, "data: unknown section; known sections are preprocessing, model"),
         ({"model": [1]}, "model: must be a table, but got [1]"),
         ({"model": {"detph": 3}}, 'model.detph: unknown key (did you mean "depth"?); known keys'),
-        ({"model": {"größe": 3}}, "model.größe: unknown key; known keys are depth, width"),
+        ({"model": {"größe": 3}}, "model.größe: unknown key; known keys are family, depth, width"),
     ],
 )
 def test_wrong_sections_and_keys(tree, sentence):
@@ -316,7 +316,7 @@ def test_a_walk_yields_only_active_params_and_resolves_to_a_whole_config(data):
     assert ("model.dropout" in params) == params["model.dropout.on"]
     tree = space.resolve(params)
     flat = {f"{section}.{name}": value for section in tree for name, value in tree[section].items()}
-    assert flat.keys() == LEAF_DEFAULTS.keys()
+    assert flat.keys() == leaf_defaults("mlp").keys()
     assert flat["model.activation"] == "silu"
     assert flat["model.dropout"] == params.get("model.dropout", 0.0)
     assert flat["optimizer.momentum"] == params.get("optimizer.momentum", 0.9)

@@ -96,7 +96,7 @@ def test_a_taken_port_gets_one_sentence():
             pass
     assert str(caught.value) == (
         f"cannot listen on port {port} of 127.0.0.1: address already in use; "
-        "choose another by --port"
+        "choose another with --port"
     )
 
 

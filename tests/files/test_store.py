@@ -43,7 +43,7 @@ def test_a_store_keeps_its_id_and_differs_from_others(tmp_path: Path) -> None:
 
 
 def test_a_store_that_is_not_there_is_not_made_by_looking(tmp_path: Path) -> None:
-    with pytest.raises(ArtifactError, match=r"/new: does not exist; name the store"):
+    with pytest.raises(ArtifactError, match=r"/new: does not exist; set --artifacts"):
         ArtifactStore(str(tmp_path / "new"), create=False)
     assert list(tmp_path.iterdir()) == []
     made = ArtifactStore(str(tmp_path / "new"))

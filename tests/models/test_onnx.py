@@ -1,5 +1,6 @@
 """The graph that takes raw columns: what ONNX Runtime makes of it equals the model."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -10,14 +11,18 @@ import polars as pl
 import pytest
 import torch
 
-from hpo.config.trial import DataConfig, Numeric, Task
+from hpo.config.families import ModelConfig
+from hpo.config.trial import Activation, DataConfig, Numeric, Task
 from hpo.models.ensemble import Ensemble, EnsembleMember
 from hpo.models.model import Model, Predictor
 from hpo.models.onnx import described_inputs, to_onnx
 from hpo.models.program import read_program, write_program
 from hpo.models.proof import Proof, prove
-from hpo.training.families.mlp import Activation
+from hpo.training.families.family import family_of
+from hpo.training.families.tabm import TabMConfig
+from hpo.training.metrics import count_outputs
 from tests.support import exact_models, models
+from tests.support.families import StrangeConfig
 from tests.support.models import ensemble, experiment, model
 
 TASKS = get_args(Task)
@@ -91,6 +96,43 @@ def test_an_ensemble_is_one_graph(task: Task, tmp_path: Path) -> None:
     graph = onnx.load(tmp_path / "model.onnx").graph
     n_searches = sum(node.op_type == "Clip" for node in graph.node)
     assert n_searches == 1  # two members share their preprocessing
+
+
+def of_family(base: Model, config: ModelConfig, seed: int = 1) -> Model:
+    """A model with a fresh network of a family."""
+    n_outputs = count_outputs(base.schema.task, len(base.schema.classes))
+    network = family_of(config).build(config, base.preprocessor.n_features, n_outputs, seed=seed)
+    return replace(base, config=replace(base.config, model=config), network=network)
+
+
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("mini", [False, True])
+def test_tabm_predicts_as_the_model(task: Task, mini: bool, tmp_path: Path) -> None:
+    made = experiment(task)
+    config = TabMConfig(k=4, width=16, depth=2, activation="gelu", mini=mini)
+    proof = proven(tmp_path, made, of_family(model(made), config))
+    assert max(proof.largest["model.onnx"].values()) < 2e-6
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_an_ensemble_may_hold_several_families(task: Task, tmp_path: Path) -> None:
+    made = experiment(task)
+    base = model(made)
+    found = [
+        base,
+        of_family(base, StrangeConfig(heads=2)),
+        of_family(base, StrangeConfig(), seed=2),
+        of_family(base, TabMConfig(k=2, width=8)),
+    ]
+    members = tuple(
+        EnsembleMember(number=number, weight=0.25, model=each) for number, each in enumerate(found)
+    )
+    mixed = Ensemble(schema=base.schema, metrics={}, members=members)
+    write_program(mixed, tmp_path / "model.pt2")
+    proof = proven(tmp_path, made, mixed)
+    assert list(proof.largest) == ["model.onnx", "model.pt2"]
+    assert to_onnx(mixed) == (tmp_path / "model.onnx").read_bytes()
+    onnx.checker.check_model((tmp_path / "model.onnx").read_bytes(), full_check=True)
 
 
 def test_inputs_are_columns_and_outputs_are_named() -> None:

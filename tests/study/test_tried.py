@@ -134,7 +134,7 @@ def test_a_point_that_another_worker_was_quicker_with_is_replaced(
     study, theirs = make(storage), open_study(rival, "study")
     study.ask(ME, 60.0)
     own, other = study.claim(ME, 60.0, 2), theirs.claim(ME, 60.0, 2)
-    drawn = study._param_sampler.draw(study.definition, own)
+    drawn = study._param_sampler.draw(own)
     same = dict(zip(other, drawn.values(), strict=True))
     theirs._param_sampler.draw = lambda *given: same  # type: ignore[method-assign]
     ours = study.draw(own)

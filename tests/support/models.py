@@ -7,6 +7,7 @@ import numpy as np
 import polars
 
 from hpo.config.trial import (
+    Activation,
     DataConfig,
     Environment,
     Numeric,
@@ -20,7 +21,7 @@ from hpo.data.table import Table, typed_table
 from hpo.models.ensemble import Ensemble, EnsembleMember
 from hpo.models.experiment import Experiment
 from hpo.models.model import Model
-from hpo.training.families.mlp import Activation, MLPConfig
+from hpo.training.families.mlp import MLPConfig
 from hpo.training.families.mlp.network import MLP
 
 N_ROWS = 300

@@ -8,10 +8,9 @@ import torch
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 
-from hpo.config.trial import Measurement, OptimizerName, Precision, Task, TrialConfig
+from hpo.config.trial import Activation, Measurement, OptimizerName, Precision, Task, TrialConfig
 from hpo.training.batches import TrainingData
 from hpo.training.checkpoint import Checkpoint
-from hpo.training.families.mlp import Activation
 from hpo.training.packs.trainer import PackedTrainer
 from hpo.training.record import Result
 from hpo.training.single import SingleTrainer

@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn import functional
 
-from hpo.config.trial import OptimizerName, TrialConfig
+from hpo.config.trial import Activation, OptimizerName, TrialConfig
 from hpo.training.batches import TrainingData
 from hpo.training.checkpoint import VALUES, Checkpoint
 from hpo.training.families.family import family_of, trained_network
-from hpo.training.families.mlp import Activation, MLPConfig
+from hpo.training.families.mlp import MLPConfig
 from hpo.training.families.mlp.embedding_passes import LIMIT
 from hpo.training.families.mlp.embedding_shape import SCALE_RATE
 from hpo.training.families.mlp.network import MLP

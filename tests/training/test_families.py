@@ -3,14 +3,14 @@
 import pytest
 import torch
 
-from hpo.config.families import FAMILIES, ModelConfig, config_type
+from hpo.config.families import BUILT_IN, ModelConfig, config_type
 from hpo.training.families.family import count_parameters, family_of, flatten, trained_network
 from hpo.training.losses import loss_gradient
 
 N_INPUTS, N_OUTPUTS = 5, 3
 
 
-@pytest.fixture(params=FAMILIES)
+@pytest.fixture(params=BUILT_IN)
 def config(request: pytest.FixtureRequest) -> ModelConfig:
     return config_type(request.param)()
 
@@ -42,6 +42,8 @@ def test_passes_compute_the_outputs_of_the_network_that_is_exported(config):
 
 def test_packed_networks_give_back_their_parameters(config):
     family = family_of(config)
+    if family.pack_key(config) is None:
+        pytest.skip("these networks are not packed")
     packed = family.pack(
         [config, config],
         N_INPUTS,

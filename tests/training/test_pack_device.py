@@ -11,10 +11,9 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from hpo.config.trial import OptimizerName, Precision, Task
+from hpo.config.trial import Activation, OptimizerName, Precision, Task
 from hpo.training.batches import BatchLoader
 from hpo.training.families.family import family_of
-from hpo.training.families.mlp import Activation
 from hpo.training.losses import loss_gradient
 from hpo.training.packs.pack import Pack, PackKey
 from hpo.training.packs.run import PackedRun

@@ -22,6 +22,7 @@ from tests.support.packs import FEW, TOLERANCES, assert_near, endless, packs, si
 from tests.support.training import DEVICES, toy_config, toy_data
 
 N_UPDATES = 5
+N_BATCHES = 3
 
 
 class Both:
@@ -37,7 +38,7 @@ class Both:
         self.values, self.gradients = (
             [block.zeros(dtype, device) for block in self.blocks] for _ in range(2)
         )
-        self.pack = PackOptimizer(configs, self.blocks, dtype, device)
+        self.pack = PackOptimizer(configs, self.blocks, dtype, device, N_BATCHES)
         self.steps = torch.tensor([c.n_steps if c else 0 for c in checkpoints], device=device)
         self.alone = []
         for slot, (config, checkpoint) in enumerate(zip(configs, checkpoints, strict=True)):

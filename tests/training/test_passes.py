@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch.nn import functional
 
-from hpo.config.trial import Loss, Task
-from hpo.training.families.mlp import Activation, MLPConfig
+from hpo.config.trial import Activation, Loss, Task
+from hpo.training.families.mlp import MLPConfig
 from hpo.training.families.mlp.network import MLP
 from hpo.training.families.mlp.parameters import MLPParameters
 from hpo.training.families.mlp.passes import MLPPasses

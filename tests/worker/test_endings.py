@@ -182,7 +182,7 @@ class Slow(SingleTrainer):
 
     def advance(self, max_seconds: float) -> list[Event]:
         time.sleep(0.1)
-        return super().advance(0.0) if self._session is None else []
+        return super().advance(0.0) if not self._sessions else []
 
 
 def test_time_that_ends_within_the_first_epoch_is_said_and_more_of_it_goes_on(

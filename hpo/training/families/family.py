@@ -44,7 +44,7 @@ class Passes(Protocol):
         """
 
     def outputs(self, x: torch.Tensor) -> torch.Tensor:
-        """Outputs without dropout, (rows, n_outputs), computed in the types of training."""
+        """Outputs of the network without dropout, computed in the types of training."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,24 +122,35 @@ class Graph(Protocol):
         """Append a node of the standard operators; returns the name of its output."""
 
     def constant(self, values: Any, kind: str = "f4") -> str:
-        """Append a constant of a type of numpy; returns its name."""
+        """Append a constant of a numpy type, by default float32; returns its name."""
+
+    def add_module(self, module: nn.Module, x: str) -> str:
+        """Append the nodes that torch's exporter makes of a module; returns the output's name.
+
+        Args:
+            module: from (rows, n_columns) float32 features to one tensor.
+            x: name of the features.
+        """
 
 
 class Family(Protocol[Config, Network]):
     """A model family. Everything outside its package reaches its networks by these methods."""
 
     def build(self, config: Config, inputs: Inputs, n_outputs: int, *, seed: int | None) -> Network:
-        """Build a network: (rows, n_columns) features to (rows, n_outputs) outputs.
+        """Build a network, from (rows, n_columns) features to outputs.
+
+        Outputs are (rows, n_outputs), or (rows, heads, n_outputs) for an ensemble of heads, of
+        which `hpo.training.metrics.mean_over_heads` makes (rows, n_outputs).
 
         Args:
             config: of the network.
             inputs: columns of the preprocessed features.
             n_outputs: logits: one for a binary task, one a class for several; 1 in a regression.
-            seed: of the initial weights; None leaves the parameters on the meta device.
+            seed: of the initial weights; None may leave the parameters on the meta device.
         """
 
     def parameters(self, network: Network) -> tuple[Sequence[torch.Tensor], Sequence[torch.Tensor]]:
-        """The parameters that weight decay acts on, and the others.
+        """The parameters that weight decay acts on, and the others, with buffers that change.
 
         Their order is that of flat buffers and so of checkpoints: it must never change.
         """
@@ -167,7 +178,10 @@ class Family(Protocol[Config, Network]):
         """
 
     def pack_key(self, config: Config) -> Hashable:
-        """Networks with equal keys may be packed together without much padding."""
+        """Networks with equal keys may be packed together without much padding.
+
+        None: these networks are not packed, but trained in turn.
+        """
 
     def pack_order(self, config: Config) -> tuple[int, ...]:
         """Sort key of a pack's networks: `pack` takes them in this order."""
@@ -199,7 +213,7 @@ class Family(Protocol[Config, Network]):
             x: name of the (rows, n_columns) float32 features.
 
         Returns:
-            The name of the (rows, n_outputs) outputs.
+            The name of the outputs, of the network's shape.
         """
 
 
@@ -210,9 +224,10 @@ def family_of(config: Config) -> Family[Config, Any]:
 
 
 def count_parameters(config: ModelConfig, inputs: Inputs, n_outputs: int) -> int:
-    """Number of parameters of a network."""
-    network = family_of(config).build(config, inputs, n_outputs, seed=None)
-    return sum(parameter.numel() for parameter in network.parameters())
+    """Length of the flat buffer of a network's parameters."""
+    family = family_of(config)
+    parts = family.parameters(family.build(config, inputs, n_outputs, seed=None))
+    return sum(tensor.numel() for part in parts for tensor in part)
 
 
 def flatten(config: ModelConfig, network: nn.Module) -> FlatParameters:

@@ -1,5 +1,7 @@
 """The engine that trains many runs at once, in packs.
 
+Runs whose model family has no packs are trained one by one, in turn, by `hpo.training.single`.
+
 Runs come and go between slices. Runs with equal `PackKey` form a pack, which is rebuilt when a run
 comes or goes; the others keep their tensors. All packs make a step in turn. Results equal those of
 the engine of one run up to rounding.
@@ -22,6 +24,7 @@ from hpo.training.memory import free_memory, is_out_of_memory, leave_room
 from hpo.training.packs.pack import Pack, PackKey
 from hpo.training.packs.run import PackedRun, State, joined
 from hpo.training.record import Result
+from hpo.training.single import SingleTrainer
 from hpo.training.trainer import Event, Failed, Finished, Progress, Run, Unplaced
 
 GROWTH = 2
@@ -56,6 +59,7 @@ class PackedTrainer:
         self._loaders: dict[int, BatchLoader] = {}
         self._round = 1
         self._step_seconds = 0.0
+        self._in_turn = SingleTrainer(device, slots)
 
     def admit(self, run: Run, checkpoint: Checkpoint | None = None) -> bool:
         """Take a run, from a checkpoint if given; False if all slots are taken.
@@ -63,8 +67,10 @@ class PackedTrainer:
         Raises:
             ValueError: the checkpoint is of another run.
         """
-        if len(self._members) >= self._n_slots:
+        if len(self._members) + self._in_turn.n_runs >= self._n_slots:
             return False
+        if family_of(run.config.model).pack_key(run.config.model) is None:
+            return self._in_turn.admit(run, checkpoint)
         if checkpoint is not None:
             checkpoint.check(run.config, run.data)
         self._members[run.key] = PackedRun.of(run, checkpoint, self.device)
@@ -74,10 +80,12 @@ class PackedTrainer:
         """Train for about `max_seconds`; returns what happened, in order.
 
         Steps are made in rounds, and the host waits for the device after each. Rounds grow until a
-        slice is one round.
+        slice is one round. A run without a pack gets as much time as all packs together.
         """
         deadline = time.perf_counter() + max_seconds
-        events = self._settle()
+        n_alone = self._in_turn.n_runs
+        events = self._in_turn.advance(max_seconds * n_alone / (n_alone + bool(self._members) or 1))
+        events += self._settle()
         while self._places:
             start = time.perf_counter()
             n_steps = self._n_steps(deadline - start)
@@ -96,13 +104,15 @@ class PackedTrainer:
     def checkpoint(self, key: int) -> Checkpoint | None:
         """The state of a run; None if it is not here or has made no step."""
         if (member := self._members.get(key)) is None:
-            return None
+            return self._in_turn.checkpoint(key)
         if (place := self._places.get(key)) is None:
             return member.start
         return member.checkpoint(place.state(), self.device)
 
     def finish(self, key: int) -> Result | None:
         """End a run early; None if it is not here or has finished no epoch."""
+        if key not in self._members:
+            return self._in_turn.finish(key)
         if key not in self._places or not self._members[key].record.best.step:
             return None
         result = self._result(key)
@@ -111,6 +121,7 @@ class PackedTrainer:
 
     def evict(self, key: int) -> None:
         """Drop a run without a result."""
+        self._in_turn.evict(key)
         self._members.pop(key, None)
         if (place := self._places.pop(key, None)) is None:
             return
@@ -120,8 +131,10 @@ class PackedTrainer:
             self._vacant.add(place.pack.key)
 
     def describe(self) -> list[str]:
-        """A line for each pack: its size and the share of padding."""
-        return [str(pack) for pack in self._packs.values()]
+        """A line for each pack: its size and the share of padding; one for runs in turn."""
+        n_alone = self._in_turn.n_runs
+        alone = [f"{n_alone} runs in turn, whose model families have no packs"] if n_alone else []
+        return [*(str(pack) for pack in self._packs.values()), *alone]
 
     def _settle(self) -> list[Event]:
         """Rebuild the packs that runs have entered or left."""

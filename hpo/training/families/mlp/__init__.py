@@ -4,10 +4,9 @@ from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
 from hpo.config.families import ModelConfig
-from hpo.config.trial import STRICT, Range
+from hpo.config.trial import Activation, Range
 
 Embedding = Literal["none", "piecewise_linear", "periodic"]
-Activation = Literal["relu", "leaky_relu", "tanh", "sigmoid", "silu", "gelu", "mish"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +25,7 @@ class MLPConfig(ModelConfig):
             (arXiv:2407.04491).
     """
 
+    family: Literal["mlp"] = "mlp"
     depth: Annotated[int, Range(ge=1, le=64)] = 3
     width: Annotated[int, Range(ge=1, le=65536)] = 256
     activation: Activation = "relu"
@@ -39,4 +39,3 @@ class MLPConfig(ModelConfig):
     scale: bool = False
 
     implementation: ClassVar[str] = "hpo.training.families.mlp.family"
-    __pydantic_config__ = STRICT

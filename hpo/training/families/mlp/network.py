@@ -8,8 +8,8 @@ import math
 import torch
 from torch import nn
 
+from hpo.training.families.activations import ACTIVATIONS
 from hpo.training.families.mlp import MLPConfig
-from hpo.training.families.mlp.activations import ACTIVATIONS
 from hpo.training.families.mlp.embedding import InputEmbedding
 from hpo.training.families.mlp.embedding_shape import EmbeddingParts, EmbeddingShape
 from hpo.training.inputs import Inputs

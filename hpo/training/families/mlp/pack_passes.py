@@ -11,8 +11,8 @@ from itertools import groupby
 
 import torch
 
+from hpo.training.families.activations import ACTIVATIONS, ActivationFunction
 from hpo.training.families.family import Dropout, MaskKeys, ParameterBlock
-from hpo.training.families.mlp.activations import ACTIVATIONS, ActivationFunction
 from hpo.training.families.mlp.embedding_passes import EmbeddingPasses
 from hpo.training.families.mlp.embedding_shape import EmbeddingParts
 from hpo.training.families.mlp.pack_layout import PackedLinear, PackLayout

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import torch
 
-from hpo.training.families.mlp import Activation
-from hpo.training.families.mlp.activations import ACTIVATIONS
+from hpo.config.trial import Activation
+from hpo.training.families.activations import ACTIVATIONS
 from hpo.training.families.mlp.embedding_passes import EmbeddingPasses, EmbeddingTrace
 from hpo.training.families.mlp.parameters import Layer, MLPParameters
 from hpo.training.losses import Gradient

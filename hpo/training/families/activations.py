@@ -7,8 +7,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from hpo.config.trial import Activation
 from hpo.training.families.family import Graph
-from hpo.training.families.mlp import Activation
 
 aten = torch.ops.aten
 

@@ -1,0 +1,148 @@
+"""The base class of families whose networks are plain PyTorch modules.
+
+A subclass says how its networks are built. Training by autograd, checkpoints, exports and model
+cards follow.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Hashable, Sequence
+from dataclasses import asdict
+from typing import Generic
+
+import torch
+from torch import nn
+
+from hpo.training.families.autograd import AutogradPasses, NetworkError, built, probe, random_state
+from hpo.training.families.family import Config, Graph, PackedNetworks
+from hpo.training.inputs import Inputs
+from hpo.training.losses import Gradient
+from hpo.training.random import Stream
+
+
+class ModuleFamily(ABC, Generic[Config]):
+    """A family that trains by autograd, with defaults for all but its networks.
+
+    Its networks are not packed: a worker trains them in turn.
+    """
+
+    @abstractmethod
+    def network(self, config: Config, n_inputs: int, n_outputs: int) -> nn.Module:
+        """Build a network with initial weights from torch's generator, which has a seed here.
+
+        The network maps (rows, n_inputs) float32 features to (rows, n_outputs) outputs, or to
+        (rows, heads, n_outputs) for an ensemble of heads. The loss of an ensemble is the mean of
+        its heads' losses. Its prediction is the mean of the heads' probabilities, or values in a
+        regression.
+
+        The network's parameters and floating-point buffers are the state of a training run. A
+        network must have no other state that training changes.
+
+        Args:
+            config: of the network.
+            n_inputs: preprocessed features.
+            n_outputs: logits: one for a binary task, one a class for several; 1 in a regression.
+        """
+
+    def decays(self, name: str, parameter: torch.Tensor) -> bool:
+        """Whether weight decay and L1 act on a parameter; by default on matrices, not on biases.
+
+        Args:
+            name: of the parameter in the network's `state_dict`.
+            parameter: its value.
+        """
+        return parameter.ndim > 1 and not name.endswith("bias")
+
+    def describe(self, config: Config) -> str:
+        """The network in a few words, for model cards."""
+        leaves = asdict(config)
+        family = leaves.pop("family")
+        return f"{family} ({', '.join(f'{name} {value}' for name, value in leaves.items())})"
+
+    def width(self, config: Config) -> int:
+        """Size of the widest matrix products; by default unknown, for which `auto` is float32.
+
+        On GPUs, `auto` is bfloat16 for every width. The network then runs under autocast.
+        """
+        return 0
+
+    def to_onnx(self, config: Config, network: nn.Module, graph: Graph, x: str) -> str:
+        """Append the network, without dropout, to an ONNX graph; by default by torch's exporter."""
+        return graph.add_module(network, x)
+
+    def build(
+        self, config: Config, inputs: Inputs, n_outputs: int, *, seed: int | None
+    ) -> nn.Module:
+        """Build a network under a random state of the seed.
+
+        Raises:
+            NetworkError: `network` raises, or its network has outputs of a wrong shape; or there
+                are columns of category codes, which these networks would take for numbers.
+        """
+        if inputs.sizes:
+            raise NetworkError(
+                f"the model family {config.family} has no embeddings of categories: "
+                "preprocessing.max_one_hot must be at least the number of categories of a column, "
+                f"but a column has {max(inputs.sizes)}"
+            )
+        n_inputs = inputs.n_columns
+        with random_state(torch.device("cpu"), Stream.WEIGHTS, seed or 0):
+            network = built(config.family, lambda: self.network(config, n_inputs, n_outputs))
+            probe(config.family, network, n_inputs, n_outputs)
+        return network
+
+    def parameters(
+        self, network: nn.Module
+    ) -> tuple[Sequence[torch.Tensor], Sequence[torch.Tensor]]:
+        """The parameters that weight decay acts on; the others and the floating-point buffers."""
+        weights: list[torch.Tensor] = []
+        others: list[torch.Tensor] = []
+        for name, parameter in network.named_parameters():
+            (weights if self.decays(name, parameter) else others).append(parameter)
+        kept = network.state_dict(keep_vars=True).values()
+        buffers = {id(t): t for t in kept if not isinstance(t, nn.Parameter)}
+        others += [t for t in buffers.values() if t.is_floating_point()]
+        return weights, others
+
+    def passes(
+        self,
+        config: Config,
+        network: nn.Module,
+        *,
+        seed: int,
+        gradient: Gradient,
+        working: torch.dtype,
+    ) -> AutogradPasses:
+        """The passes of a network in training."""
+        weights, others = self.parameters(network)
+        return AutogradPasses(
+            config.family,
+            network,
+            weights,
+            others,
+            seed=seed,
+            gradient=gradient,
+            working=working,
+        )
+
+    def pack_key(self, config: Config) -> Hashable:
+        """None: these networks are not packed."""
+        return None
+
+    def pack_order(self, config: Config) -> tuple[int, ...]:
+        """Not called, as there are no packs."""
+        return ()
+
+    def pack(
+        self,
+        configs: Sequence[Config],
+        inputs: Inputs,
+        n_outputs: int,
+        *,
+        seeds: Sequence[int],
+        gradient: Gradient,
+        master: torch.dtype,
+        working: torch.dtype,
+        device: torch.device,
+    ) -> PackedNetworks:
+        """Not called, as there are no packs."""
+        raise NotImplementedError

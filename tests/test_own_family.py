@@ -1,0 +1,131 @@
+"""A model family of one's own: the file of docs/model-families.md in an installed package."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import polars
+import pytest
+import tomli_w
+
+from tests.support import documentation
+from tests.support.families import install
+from tests.support.paths import ROOT
+
+PAGE = ROOT / "docs/model-families.md"
+STUDY = {
+    "name": "mine",
+    "search_space": {
+        "model": {
+            "family": {"type": "categorical", "choices": ["residual", "mlp"]},
+            "blocks": {"type": "int", "low": 1, "high": 2},
+            "width": {"type": "categorical", "choices": [16, 32]},
+        },
+        "training": {"max_epochs": 3, "batch_size": 64},
+    },
+    "data": {"source": "table.csv", "target": "y"},
+    "objective": {"metric": "rmse"},
+    "budget": {"n_trials": 4},
+}
+
+
+def hpo(folder: Path, *words: str, site: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """Run a command in a process of its own, with the packages of `site` installed."""
+    paths = [*([str(site)] if site else []), os.environ.get("PYTHONPATH", ""), str(ROOT)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "HPO_STORAGE": ""}
+    environment |= {"HPO_STORAGE": f"sqlite:///{folder}/hpo.db", "HPO_ARTIFACTS": f"{folder}/kept"}
+    command = [sys.executable, "-m", "hpo", *words]
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the package that the page describes."""
+    (code,) = documentation.blocks(PAGE, "python")
+    (entry_point,) = documentation.blocks(PAGE, "ini")
+    _, point = entry_point.text.strip().splitlines()
+    name, value = (word.strip(' "') for word in point.split("="))
+    folder = tmp_path_factory.mktemp("site")
+    install(folder, "hpo-residual", {name: value}, residual=code.text)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def folder(site: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the family was searched, beside the MLP."""
+    folder = tmp_path_factory.mktemp("study")
+    generator = np.random.default_rng(0)
+    x = generator.normal(size=(300, 3))
+    table = polars.DataFrame({f"x{i}": x[:, i] for i in range(3)})
+    colours = np.array(["red", "blue"])[generator.integers(0, 2, 300)]
+    table = table.with_columns(
+        colour=polars.Series(colours), y=polars.Series(np.sin(x[:, 0]) + (colours == "red"))
+    )
+    table.write_csv(folder / "table.csv")
+    (folder / "mine.toml").write_text(tomli_w.dumps(STUDY))
+    run = hpo(folder, "run", "mine.toml", "--workers", "1", "--gpus", "none", site=site)
+    assert run.returncode == 0, run.stderr
+    return folder
+
+
+@pytest.mark.slow
+def test_it_is_searched_exported_and_predicts_alike_everywhere(folder: Path, site: Path) -> None:
+    rows = json.loads(hpo(folder, "leaderboard", "mine", "--json", site=site).stdout)
+    own = [row for row in rows if row["params"]["model.family"] == "residual"]
+    assert own
+    assert all("model.blocks" in row["params"] for row in own)
+    number = str(own[0]["number"])
+    export = hpo(folder, "export", "mine", "--trial", number, "--out", "out", site=site)
+    assert export.returncode == 0, export.stderr
+    out = export.stdout.splitlines()[0]
+    assert "residual (blocks" in (folder / out / "README.md").read_text()
+    assert 'family = "residual"' in (folder / out / "config.toml").read_text()
+    predict = hpo(folder, "predict", out, "table.csv", "--out", "p.csv", site=site)
+    assert predict.returncode == 0, predict.stderr
+    expected = polars.read_csv(folder / "p.csv")["prediction"].to_numpy()
+    table = polars.read_csv(folder / "table.csv")
+    session = onnxruntime.InferenceSession(folder / out / "model.onnx")
+    types = {"tensor(float)": np.float32, "tensor(double)": np.float64, "tensor(string)": object}
+    feeds = {
+        node.name: table[node.name].to_numpy().astype(types[node.type])[:, None]
+        for node in session.get_inputs()
+    }
+    (found,) = session.run(None, feeds)
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+    again = hpo(folder, "train", f"{out}/config.toml", "--out", "again", site=site)
+    assert again.returncode == 0, again.stderr
+
+
+@pytest.mark.slow
+def test_without_the_package_the_message_names_it_and_other_studies_go_on(folder: Path) -> None:
+    other = {**STUDY, "name": "other", "search_space": {"model": {"depth": 1, "width": 8}}}
+    other["search_space"]["model"]["dropout"] = {"type": "float", "low": 0.0, "high": 0.5}
+    other["search_space"]["training"] = {"max_epochs": 1}
+    other["budget"] = {"n_trials": 1}
+    (folder / "other.toml").write_text(tomli_w.dumps(other))
+    run = hpo(folder, "run", "other.toml", "--workers", "1", "--gpus", "none")
+    assert run.returncode == 0, run.stderr
+    status = hpo(folder, "status", "mine")
+    assert status.returncode == 2
+    assert 'the model family "residual" is not installed' in status.stderr
+    assert "it is part of the package hpo-residual" in " ".join(status.stderr.split())
+    worker = hpo(folder, "worker", "--workers", "1", "--gpus", "none")
+    assert "Traceback" not in worker.stderr
+    everything = hpo(folder, "status")
+    assert everything.returncode == 0, everything.stderr
+    assert "other" in everything.stdout
+    exported = [
+        path.parent
+        for path in folder.rglob("config.toml")
+        if 'family = "residual"' in path.read_text()
+    ]
+    assert exported
+    predict = hpo(folder, "predict", str(exported[0]), "table.csv", "--out", "q.csv")
+    assert predict.returncode == 2
+    said = " ".join(predict.stderr.split())
+    assert 'the model family "residual" is not installed' in said
+    assert "the model family is part of the package hpo-residual" in said

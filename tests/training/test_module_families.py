@@ -1,0 +1,226 @@
+"""Families of plain modules: trained by autograd, alone, in turn beside packs, and TabM."""
+
+import math
+import re
+from dataclasses import replace
+
+import pytest
+import torch
+from torch.nn import functional
+
+from hpo.training.families.autograd import random_state
+from hpo.training.families.family import family_of
+from hpo.training.families.tabm import TabMConfig
+from hpo.training.families.tabm.network import TabM
+from hpo.training.losses import loss_gradient
+from hpo.training.metrics import mean_over_heads, predictions
+from hpo.training.packs.trainer import PackedTrainer
+from hpo.training.random import Stream
+from hpo.training.single import SingleTrainer, train
+from hpo.training.trainer import Failed, Finished, Progress, Run
+from tests.support.families import StrangeConfig
+from tests.support.training import DEVICES, OBJECTIVES, toy_config, toy_data
+
+
+def config_of(model, task="regression", **training):
+    return replace(toy_config(task, **{"max_epochs": 6, **training}), model=model)
+
+
+def same(a, b) -> bool:
+    equal = all(torch.equal(a.weights[name], b.weights[name]) for name in a.weights)
+    return equal and (a.best_value, a.metrics, a.n_steps) == (b.best_value, b.metrics, b.n_steps)
+
+
+def drive(trainer, n):
+    """Events until so many runs have ended."""
+    events = []
+    while sum(isinstance(event, Finished | Failed) for event in events) < n:
+        events += trainer.advance(0.05)
+    return events
+
+
+@pytest.mark.parametrize("mini", [False, True])
+def test_tabm_is_a_loop_over_mlps_with_factors(mini):
+    torch.manual_seed(3)
+    network = TabM(5, 2, TabMConfig(k=4, depth=3, width=7, activation="tanh", mini=mini)).double()
+    for parameter in network.parameters():  # factors that differ from 1
+        parameter.data.add_(torch.randn_like(parameter))
+    x = torch.randn(6, 5, dtype=torch.float64)
+    found = []
+    for member in range(4):
+        a = x * network.factors[member] if mini else x
+        for layer in network.hidden:
+            weight, bias = layer.weight, layer.bias
+            if not mini:
+                weight = weight * torch.outer(layer.s[member], layer.r[member])
+                bias = bias[member]
+            a = torch.tanh(functional.linear(a, weight, bias))
+        head = network.heads
+        found.append(functional.linear(a, head.weight[member].t(), head.bias[member]))
+    torch.testing.assert_close(network(x), torch.stack(found, dim=1), rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("mini", [False, True])
+def test_tabm_begins_with_random_signs_of_the_features_and_equal_members(mini):
+    network = family_of(config := TabMConfig(k=8, mini=mini)).build(config, 9, 1, seed=1)
+    signs = network.factors if mini else network.hidden[0].r
+    assert set(signs.unique().tolist()) == {-1.0, 1.0}
+    if not mini:
+        others = [
+            network.hidden[0].s,
+            *(f for layer in network.hidden[1:] for f in (layer.r, layer.s)),
+        ]
+        assert all((factors == 1).all() for factors in others)
+        assert all((layer.bias == layer.bias[0]).all() for layer in network.hidden)
+    weights, others = family_of(config).parameters(network)
+    names = {id(parameter): name for name, parameter in network.named_parameters()}
+    assert all(names[id(each)].endswith("bias") for each in others)
+    assert not any(names[id(each)].endswith("bias") for each in weights)
+
+
+@pytest.mark.parametrize("task", OBJECTIVES)
+@pytest.mark.parametrize("heads", [0, 3])
+def test_gradients_are_those_of_the_mean_loss_of_the_heads(task, heads):
+    data, model = toy_data(task), StrangeConfig(heads=heads)
+    family, n_outputs = family_of(model), data.n_outputs
+    network = family.build(model, data.inputs, n_outputs, seed=1).double()
+    network.hidden[2].p = 0.0
+    passes = family.passes(
+        model, network, seed=1, gradient=loss_gradient("auto", task), working=torch.float64
+    )
+    x, y = data.x_train[:32].double(), data.y_train[:32]
+    before = passes.parameters.values.clone()
+    torch.manual_seed(5)
+    passes.run(x, y, 0)
+    state = torch.get_rng_state()
+    torch.manual_seed(5)
+    assert torch.equal(state, torch.get_rng_state())  # the caller's random state is untouched
+    passes.parameters.values.copy_(before)
+    reference = {p: p.grad.clone() for p in network.parameters()}
+    for parameter in network.parameters():
+        parameter.grad = None
+    with random_state(torch.device("cpu"), Stream.DROPOUT, 1, 0):
+        outputs = network.train()(x)
+    outputs = outputs[:, None] if outputs.ndim == 2 else outputs
+    losses = []
+    for head in outputs.unbind(1):
+        if task == "regression":
+            losses.append(functional.mse_loss(head[:, 0], y.double()))
+        elif task == "binary":
+            losses.append(functional.binary_cross_entropy_with_logits(head[:, 0], y.double()))
+        else:
+            losses.append(functional.cross_entropy(head, y))
+    torch.stack(losses).mean().backward()
+    for parameter, gradient in reference.items():
+        torch.testing.assert_close(gradient, parameter.grad, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("task", OBJECTIVES)
+def test_a_mean_over_heads_is_the_mean_of_predictions(task):
+    n_outputs = 3 if task == "multiclass" else 1
+    outputs = 30 * torch.randn(7, 4, n_outputs, dtype=torch.float64)
+    each = [predictions(task, head, 2.0, 3.0) for head in outputs.unbind(1)]
+    found = predictions(task, mean_over_heads(task, outputs), 2.0, 3.0)
+    torch.testing.assert_close(found, torch.stack(each).mean(dim=0))
+    torch.testing.assert_close(mean_over_heads(task, outputs[:, 0]), outputs[:, 0])
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("precision", ["float32", "bfloat16", "float64"])
+@pytest.mark.parametrize("model", [StrangeConfig(heads=2), TabMConfig(k=4, width=32, dropout=0.2)])
+def test_a_run_repeats_and_resumes_to_the_bit(model, precision, device):
+    data, config = toy_data(), config_of(model, precision=precision)
+    whole = train(config, data, device)
+    torch.manual_seed(99)  # the process's own random state does not matter
+    trainer = SingleTrainer(device)
+    trainer.admit(Run(key=0, config=config, data=data))
+    for _ in range(7):
+        events = trainer.advance(0.0)
+        checkpoint = trainer.checkpoint(0)
+        assert not any(isinstance(event, Finished) for event in events)
+        trainer = SingleTrainer(device)
+        trainer.admit(Run(key=0, config=config, data=data), checkpoint)
+    (resumed,) = [e.result for e in trainer.advance(math.inf) if isinstance(e, Finished)]
+    assert whole.status == "complete"
+    assert whole.metrics["r2"] > 0
+    assert same(whole, resumed)
+
+
+@pytest.mark.parametrize("task", OBJECTIVES)
+def test_metrics_are_those_of_the_exported_network(task):
+    data = toy_data(task)
+    result = train(config_of(TabMConfig(k=4, width=16), task), data, "cpu")
+    name = OBJECTIVES[task]
+    assert result.metrics[name] == pytest.approx(result.best_value, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        ("build", "model family strange: ValueError: no such network"),
+        ("shape", r"model family strange: the outputs of 3 rows must have the shape \(3, 1\)"),
+        ("raise", "model family strange: RuntimeError: no such step"),
+        ("rows", "model family strange: "),
+    ],
+)
+def test_a_faulty_network_fails_its_run_alone(fault, reason):
+    data, trainer = toy_data(), PackedTrainer("cpu", 3)
+    models = [StrangeConfig(fault=fault), StrangeConfig(), toy_config().model]
+    for key, model in enumerate(models):
+        assert trainer.admit(Run(key=key, config=config_of(model), data=data))
+    events = drive(trainer, 3)
+    (failed,) = [event for event in events if isinstance(event, Failed)]
+    assert failed.key == 0
+    assert re.match(reason, failed.reason), failed.reason
+    assert {event.key for event in events if isinstance(event, Finished)} == {1, 2}
+
+
+def test_outputs_that_are_not_finite_end_a_run_with_the_family_in_the_reason():
+    result = train(config_of(StrangeConfig(fault="nan")), toy_data(), "cpu")
+    assert result.status == "diverged"
+    assert result.reason.startswith("outputs of the model family strange or rmse are not finite")
+
+
+def test_runs_without_packs_train_in_turn_beside_a_pack():
+    data, trainer = toy_data(), PackedTrainer("cpu", 4)
+    tabm = config_of(TabMConfig(k=2, width=16))
+    configs = [
+        tabm,
+        toy_config(max_epochs=6),
+        replace(tabm, training=replace(tabm.training, seed=1)),
+    ]
+    for key, config in enumerate(configs):
+        assert trainer.admit(Run(key=key, config=config, data=data))
+    assert trainer.admit(Run(key=3, config=configs[0], data=data))
+    assert not trainer.admit(Run(key=4, config=configs[1], data=data))
+    events = trainer.advance(0.0)
+    assert trainer.checkpoint(0).n_steps > 0
+    assert trainer.describe()[-1] == "3 runs in turn, whose model families have no packs"
+    trainer.evict(3)
+    assert trainer.checkpoint(3) is None
+    events += drive(trainer, 3)
+    results = {event.key: event.result for event in events if isinstance(event, Finished)}
+    assert results.keys() == {0, 1, 2}
+    assert same(results[0], train(configs[0], data, "cpu"))
+    assert same(results[2], train(configs[2], data, "cpu"))
+    n_measured = sum(len(e.measurements) for e in events if isinstance(e, Progress) and e.key == 0)
+    assert n_measured == results[0].n_epochs
+
+
+def test_a_run_without_packs_can_be_finished_early():
+    data, trainer = toy_data(), PackedTrainer("cpu", 2)
+    trainer.admit(Run(key=5, config=config_of(StrangeConfig(), max_epochs=1000), data=data))
+    assert trainer.finish(5) is None
+    while not any(isinstance(event, Progress) for event in trainer.advance(0.0)):
+        pass
+    assert trainer.finish(5).status == "complete"
+    assert trainer.advance(0.0) == []
+
+
+def test_buffers_are_part_of_the_state():
+    model = StrangeConfig()
+    network = family_of(model).build(model, 4, 1, seed=0)
+    _, others = family_of(model).parameters(network)
+    statistics = network.hidden[1]
+    assert any(each is statistics.running_mean for each in others)
+    assert not any(each is statistics.num_batches_tracked for each in others)
