@@ -48,9 +48,16 @@ class Range:
 
 @dataclass(frozen=True, kw_only=True)
 class PreprocessingConfig:
-    """The scaling of numeric columns, fitted to the training part."""
+    """The preprocessing of columns, fitted to the training part.
+
+    Attributes:
+        numeric: the scaling of numbers.
+        max_one_hot: a column with more categories enters the network as a code, for which the
+            network learns an embedding. Other columns are one-hot.
+    """
 
     numeric: Numeric = "quantile"
+    max_one_hot: Annotated[int, Range(ge=0, le=65536)] = 65536
 
     __pydantic_config__ = STRICT
 

@@ -52,7 +52,7 @@ def train_config(
     os.environ.update(REPRODUCIBLE)
     trainer = SingleTrainer(choose_device(device))
     config, experiment = _load(path, seed)
-    _, data = experiment.prepared(config.preprocessing.numeric)
+    _, data = experiment.prepared(config.preprocessing)
     metric = metric_label(config.objective.metric, experiment.dataset.schema.positive)
     trainer.admit(Run(key=0, config=config, data=data))
     while True:

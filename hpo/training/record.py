@@ -201,7 +201,7 @@ def _winner(
     data = loader.data
     family = family_of(config.model)
     seed = config.training.seed
-    network = family.build(config.model, data.n_inputs, data.n_outputs, seed=seed)
+    network = family.build(config.model, data.inputs, data.n_outputs, seed=seed)
     network.to(loader.device).eval()
     flatten(config.model, network).values.copy_(best_values)
     outputs = torch.cat([network(x) for x in loader.validation_blocks()])

@@ -169,7 +169,7 @@ class _Session:
         self._record = Record.of(config, checkpoint, loader.device)
         working = getattr(torch, self._record.precision)
         family = family_of(config.model)
-        network = family.build(config.model, data.n_inputs, data.n_outputs, seed=training.seed)
+        network = family.build(config.model, data.inputs, data.n_outputs, seed=training.seed)
         network.to(loader.device, master_dtype(self._record.precision))
         self._passes = family.passes(
             config.model,

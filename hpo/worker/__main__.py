@@ -155,7 +155,7 @@ def _best_slots(studies: list[Study], store: ArtifactStore, device: torch.device
     definition = studies[0].definition
     config = definition.trial_config(definition.space.default_params())
     experiment = load_experiment(store, definition.data)
-    _, data = experiment.prepared(config.preprocessing.numeric)
+    _, data = experiment.prepared(config.preprocessing)
     n_slots = best_slots(config, data, device)
     log.info("--slots %d, measured with the default trial of %s", n_slots, studies[0].name)
     return n_slots

@@ -113,7 +113,7 @@ def train(definition: StudyDefinition, folder: Path, n_trials: int) -> list[Curv
     for number in range(n_trials):
         params = definition.space.walk(chooser(generator))
         config = definition.trial_config(params)
-        _, data = experiment.prepared(config.preprocessing.numeric)
+        _, data = experiment.prepared(config.preprocessing)
         trainer = SingleTrainer("cpu")
         trainer.admit(Run(key=number, config=config, data=data))
         values: list[float] = []

@@ -23,7 +23,7 @@ from benches import examples
 from hpo.config.definition import StudyDefinition, load_definition
 from hpo.config.ranges import Categorical, FloatRange, Leaf, Value
 from hpo.config.space import Chooser
-from hpo.config.trial import TrialConfig
+from hpo.config.trial import PreprocessingConfig, TrialConfig
 from hpo.data.table import read_table
 from hpo.models.experiment import Experiment
 from hpo.training.batches import TrainingData
@@ -73,7 +73,7 @@ def prepare() -> tuple[StudyDefinition, TrainingData]:
     definition = definition.resolved(
         source="", task="regression", fingerprint=table.fingerprint(), where=str(STUDY)
     )
-    _, data = Experiment(table, definition.data).prepared("quantile")
+    _, data = Experiment(table, definition.data).prepared(PreprocessingConfig(numeric="quantile"))
     return definition, data
 
 

@@ -17,6 +17,7 @@ from hpo.training.batches import BatchLoader, TrainingData
 from hpo.training.checkpoint import Checkpoint
 from hpo.training.families.mlp.network import MLP
 from hpo.training.families.mlp.parameters import MLPParameters
+from hpo.training.inputs import Inputs
 from hpo.training.record import Result
 from hpo.training.single import SingleTrainer
 from hpo.training.trainer import Finished, Progress, Run
@@ -209,7 +210,7 @@ def test_a_checkpoint_is_not_touched_by_what_follows():
 def test_before_the_first_epoch_the_best_are_the_initial_parameters():
     config = toy_config()
     checkpoint = checkpoint_of(config, toy_data(), n_slices=2)
-    initial = MLPParameters(MLP(5, 1, config.model, seed=0), torch.float32).values
+    initial = MLPParameters(MLP(Inputs(n_numbers=5), 1, config.model, seed=0), torch.float32).values
     assert torch.equal(checkpoint.tensors["best_values"], initial)
     assert not torch.equal(checkpoint.tensors["values"], initial)
 

@@ -84,7 +84,7 @@ def test_tabm_begins_with_random_signs_of_the_features_and_equal_members(mini):
 def test_gradients_are_those_of_the_mean_loss_of_the_heads(task, heads, smoothing):
     data, model = toy_data(task), StrangeConfig(heads=heads)
     family, n_outputs = family_of(model), data.n_outputs
-    network = family.build(model, data.n_inputs, n_outputs, seed=1).double()
+    network = family.build(model, data.inputs, n_outputs, seed=1).double()
     network.hidden[2].p = 0.0
     passes = family.passes(
         model, network, seed=1, gradient=loss_gradient("auto", task), working=torch.float64

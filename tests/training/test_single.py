@@ -43,7 +43,7 @@ def by_torch(config: TrialConfig, data: TrainingData, n_epochs: int) -> MLP:
     """Train with autograd, torch.optim and LambdaLR on the engine's own batches."""
     training, optimizer = config.training, config.optimizer
     dtype = torch.float64 if training.precision == "float64" else torch.float32
-    network = MLP(data.n_inputs, data.n_outputs, config.model, seed=training.seed).to(dtype)
+    network = MLP(data.inputs, data.n_outputs, config.model, seed=training.seed).to(dtype)
     weights = [p for p in network.parameters() if p.ndim == 2]
     biases = [p for p in network.parameters() if p.ndim == 1]
     groups = [

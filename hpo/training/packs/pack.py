@@ -73,7 +73,7 @@ class Pack:
         self._working = getattr(torch, key.precision)
         self._networks = family.pack(
             [config.model for config in configs],
-            data.n_inputs,
+            data.inputs,
             data.n_outputs,
             seeds=[config.training.seed for config in configs],
             gradient=key.gradient,
