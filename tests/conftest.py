@@ -2,7 +2,7 @@
 
 Tests run on SQLite. Those of `tests/storage`, and those marked `every_database`, run on PostgreSQL
 and MariaDB too: one server for each pytest process, and a fresh schema or database for each test.
-The header of a run names what the machine lacks.
+Tests that use a server are slow. The header of a run names what the machine lacks.
 """
 
 import os
@@ -23,6 +23,7 @@ MARIADB_OPTIONS = (
     "--innodb-buffer-pool-size=32M",
     "--innodb-log-file-size=16M",
 )
+SERVERS = {"postgresql", "mariadb", "s3_server"}
 
 
 def pytest_configure() -> None:
@@ -31,6 +32,14 @@ def pytest_configure() -> None:
         del os.environ[name]
     os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
     signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in a script's background
+
+
+@pytest.hookimpl(tryfirst=True)  # before `-m` selects
+def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
+    """Mark tests that use a server as slow."""
+    for item in items:
+        if SERVERS.intersection(item.fixturenames):
+            item.add_marker(pytest.mark.slow)
 
 
 def pytest_report_header() -> list[str]:

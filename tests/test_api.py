@@ -19,6 +19,7 @@ def test_the_front_door_is_no_wider_than_it_says() -> None:
         hpo.walk
 
 
+@pytest.mark.slow
 def test_a_study_is_run_looked_at_and_predicted_with(tmp_path: Path) -> None:
     places = {
         "storage": f"sqlite:///{tmp_path}/hpo.db",

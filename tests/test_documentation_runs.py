@@ -24,6 +24,8 @@ from tests.support.command_line import hpo
 from tests.support.documentation import PAGES, ROOT
 from tests.support.workers import make_worker
 
+pytestmark = pytest.mark.slow
+
 STUDY = """
 name = "{name}"
 search_space = "mlp"
@@ -65,7 +67,6 @@ SHARED = {
     "HPO_STORAGE": "postgresql://me@db.example/hpo",
     "HPO_ARTIFACTS": "s3://team/hpo",
 }
-SLOW = ("README.md", "docs/dashboard.md", "docs/exports.md", "docs/python.md")
 
 
 def people(n: int) -> pandas.DataFrame:
@@ -163,14 +164,7 @@ def names() -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize(
-    "page",
-    [
-        pytest.param(page, id=name, marks=pytest.mark.slow if name in SLOW else ())
-        for page in PAGES
-        for name in [documentation.name(page)]
-    ],
-)
+@pytest.mark.parametrize("page", PAGES, ids=documentation.name)
 def test_what_a_page_shows_works(page: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     known = names()
     for block in documentation.blocks(page, "sh", "python"):
@@ -189,7 +183,6 @@ def test_every_key_of_a_status_is_documented(home: Path) -> None:
         assert f"`{key}`" in page, f"docs/dashboard.md does not name {key}"
 
 
-@pytest.mark.slow
 def test_every_attribute_of_a_fit_is_documented() -> None:
     known = names()
     fitted = MLPSearchClassifier(n_trials=1, max_epochs=1).fit(known["X"], known["y"])

@@ -11,6 +11,8 @@ from sklearn import metrics
 from tests.support.command_line import hpo, run_process
 from tests.support.paths import ROOT
 
+pytestmark = pytest.mark.slow
+
 N_TRIALS = 3
 
 
@@ -49,7 +51,6 @@ def predicted(model: Path, table: polars.DataFrame) -> polars.DataFrame:
     return polars.read_parquet(out)
 
 
-@pytest.mark.slow
 def test_california_housing(tmp_path: Path) -> None:
     best = searched("california_housing", "mlp", tmp_path)
     test = polars.read_parquet(ROOT / "studies/data/california_housing.parquet").filter(
@@ -62,7 +63,6 @@ def test_california_housing(tmp_path: Path) -> None:
     assert error < 0.8
 
 
-@pytest.mark.slow
 def test_adult(tmp_path: Path) -> None:
     best = searched("adult", "mlp", tmp_path)
     test = polars.read_parquet(ROOT / "studies/data/adult.parquet").filter(split="test")
@@ -73,7 +73,6 @@ def test_adult(tmp_path: Path) -> None:
     assert accuracy > 0.82
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("space", ["mlp_small", "tabm_mlp"])
 def test_digits(tmp_path: Path, space: str) -> None:
     best = searched("digits", space, tmp_path)

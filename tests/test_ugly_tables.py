@@ -22,7 +22,7 @@ from tests.support import models, ugly_tables
 SENTENCE = re.compile(r"(the table|(/\S*/)?t\.(csv|tsv|parquet)(\.gz)?): .+")
 """One line that begins with the table's name."""
 
-N_FEW, N_MANY, N_SEEDS = 200, 10_000, 4
+N_FEW, N_MANY = 100, 2_000
 
 
 def outcome(work: Callable[[], Any]) -> Any:
@@ -90,10 +90,5 @@ def test_a_few_ugly_tables_are_taken_or_refused_in_a_sentence(tmp_path: Path) ->
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("part", range(N_SEEDS))
-def test_ten_thousand_ugly_tables_are_taken_or_refused_in_a_sentence(
-    part: int, tmp_path: Path
-) -> None:
-    n_each = N_MANY // N_SEEDS
-    found = try_many(range(part * n_each, (part + 1) * n_each), tmp_path)
-    assert found["predicted on"] > n_each // 20, found
+def test_two_thousand_ugly_tables_are_taken_or_refused_in_a_sentence(tmp_path: Path) -> None:
+    assert try_many(range(N_MANY), tmp_path)["predicted on"] > N_MANY // 20

@@ -22,6 +22,8 @@ from hpo.study.artifacts import StudyArtifacts
 from hpo.training.single import SingleTrainer
 from tests.support.workers import make_worker
 
+pytestmark = pytest.mark.slow
+
 N_ROWS, N_COLUMNS = 40, 80
 STUDY = """\
 name = "wide"

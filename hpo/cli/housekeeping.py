@@ -57,13 +57,18 @@ def delete(
     if not yes:
         also = find_confirming(opened, name)
         named = name if also is None else f"{name} and {also.name}"
-        _ask(f"Delete study {named} of {opened.safe_url}, with all its trials and weights?")
+        if not sys.stdin.isatty():
+            raise InputError("hpo delete asks for confirmation: pass --yes where nobody can answer")
+        what = f"study {named} of {opened.safe_url}, with all its trials and weights"
+        if not typer.confirm(f"Delete {what}?", err=True):
+            raise HpoError("nothing was deleted")
     try:
         store = None if keep_artifacts else ArtifactStore(artifacts, create=False)
     except ArtifactError as error:
         raise ArtifactError(f"{error}; or leave the artifacts with --keep-artifacts") from None
-    for gone, swept in delete_with_confirmation(opened, store, name, force=force):
-        print(f"deleted {gone.row.name}: {gone.n_trials} trials, {_total(swept)}")
+    deleted = delete_with_confirmation(opened, store, name, force=force)
+    for study, n_trials, swept in deleted:
+        print(f"deleted {study}: {n_trials} trials, {_total(swept)}")
 
 
 def gc(
@@ -112,15 +117,6 @@ def gc(
     if swept.unknown:
         named = ", ".join(sorted(name or uuid for uuid, name in swept.unknown.items()))
         say(f"left the files of studies that this storage never held: {named}")
-
-
-def _ask(question: str) -> None:
-    """Ask for confirmation; raise an error unless the answer is yes."""
-    if not sys.stdin.isatty():
-        raise InputError("hpo delete asks for confirmation: pass --yes where nobody can answer")
-    print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
-    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
-        raise HpoError("nothing was deleted")
 
 
 def _total(swept: "Swept") -> str:

@@ -81,7 +81,7 @@ def status(
 def leaderboard(
     name: StudyName,
     every_state: Annotated[bool, typer.Option("--all", help="Show trials in every state.")] = False,
-    top: Annotated[int | None, typer.Option("--top", min=1, help="Trials to show.")] = None,
+    top: Annotated[int | None, typer.Option(min=1, help="Trials to show.")] = None,
     as_json: AsJson = False,
     storage: StorageUrl = DEFAULT_STORAGE,
 ) -> None:
@@ -126,9 +126,7 @@ def trial(
 def logs(
     name: StudyName,
     number: TrialNumber,
-    attempt: Annotated[
-        int | None, typer.Option("--attempt", min=1, help="Only this attempt's log.")
-    ] = None,
+    attempt: Annotated[int | None, typer.Option(min=1, help="Only this attempt's log.")] = None,
     storage: StorageUrl = DEFAULT_STORAGE,
     artifacts: ArtifactsUrl = DEFAULT_ARTIFACTS,
 ) -> None:

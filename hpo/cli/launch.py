@@ -19,8 +19,7 @@ from hpo.cli.output import say
 from hpo.config.errors import InputError
 
 if TYPE_CHECKING:
-    from hpo.files.store import ArtifactStore
-    from hpo.study.study import Study
+    from hpo.study.artifacts import StudyArtifacts
 
 commands = typer.Typer(help="Start workers on several machines.", no_args_is_help=True)
 
@@ -47,24 +46,30 @@ def check_shared(storage: str, artifacts: str) -> None:
 
 def open_studies_to_launch(
     names: Sequence[str], storage: str, artifacts: str, n_workers: int
-) -> "tuple[dict[str, str], ArtifactStore, list[Study]]":
+) -> "tuple[dict[str, str], list[StudyArtifacts]]":
     """Open the studies to launch workers for; end the command if they have no work.
 
     Returns:
-        The environment variables of the workers, the artifact store and the studies.
+        The environment variables of the workers, and the studies.
 
     Raises:
         HpoError: a study cannot be opened, or the storage has too few connections.
     """
-    from hpo.launch.remote import open_studies, why_nothing_to_do
+    from hpo.files.store import ArtifactStore
+    from hpo.launch.remote import why_nothing_to_do
     from hpo.launch.workers import worker_environment
+    from hpo.storage.engine import open_storage
+    from hpo.study.artifacts import StudyArtifacts
+    from hpo.study.catalog import open_study
 
-    opened, store, studies = open_studies(names, storage, artifacts)
-    if why := why_nothing_to_do(studies):
+    opened = open_storage(storage, create=False)
+    store = ArtifactStore(artifacts, create=False)
+    studies = [StudyArtifacts(study=open_study(opened, name), store=store) for name in names]
+    if why := why_nothing_to_do([each.study for each in studies]):
         say(f"hpo: {why}")
         raise typer.Exit
     opened.check_room(n_workers)
-    return worker_environment(opened, store), store, studies
+    return worker_environment(opened, store), studies
 
 
 def checked_name(name: str) -> str:
@@ -87,48 +92,38 @@ def slurm(
     names: Names,
     *,
     workers: NWorkers = 1,
-    partition: Annotated[
-        str | None, typer.Option("--partition", metavar="P", help="Slurm partition.")
-    ] = None,
+    partition: Annotated[str | None, typer.Option(metavar="P", help="Slurm partition.")] = None,
     time: Annotated[
         str,
         typer.Option(
-            "--time",
-            metavar="T",
-            help="Time limit of each run of a worker: 4h, 4:00:00 or 1-12:00:00.",
+            metavar="T", help="Time limit of each run of a worker: 4h, 4:00:00 or 1-12:00:00."
         ),
     ] = "4h",
     gres: Annotated[
-        str | None,
-        typer.Option("--gres", help="Resources of each worker, such as gpu:1; by default no GPU."),
+        str | None, typer.Option(help="Resources of each worker, such as gpu:1; by default no GPU.")
     ] = None,
     cpus_per_worker: CpusPerWorker = 1,
     notice: Annotated[
         str,
         typer.Option(
-            "--notice",
-            metavar="DURATION",
-            help="Time before the limit at which workers give trials back.",
+            metavar="DURATION", help="Time before the limit at which workers give trials back."
         ),
     ] = "2m",
     setup: Annotated[
         list[str] | None,
         typer.Option(
-            "--setup",
-            metavar="LINE",
-            help="Shell command to run before the worker; may be repeated.",
+            metavar="LINE", help="Shell command to run before the worker; may be repeated."
         ),
     ] = None,
     sbatch: Annotated[
         list[str] | None,
         typer.Option(
-            "--sbatch",
             metavar="OPTION",
             help="Further option of sbatch, such as --account=lab; may be repeated.",
         ),
     ] = None,
     output: Annotated[
-        str, typer.Option("--output", help="Log file of each worker, with the patterns of Slurm.")
+        str, typer.Option(help="Log file of each worker, with the patterns of Slurm.")
     ] = "hpo-%A_%a.log",
     worker: WorkerOptions,
     dry_run: DryRun = False,
@@ -164,7 +159,7 @@ def slurm(
         print(script, end="")
         return
     sbatch_path = find_sbatch()
-    environment, _, _ = open_studies_to_launch(names, storage, artifacts, workers)
+    environment, _ = open_studies_to_launch(names, storage, artifacts, workers)
     print(submit(sbatch_path, script, environment))
 
 
@@ -173,29 +168,21 @@ def slurm(
 def kubernetes(
     names: Names,
     *,
-    image: Annotated[
-        str, typer.Option("--image", metavar="I", help="Container image with hpo on its PATH.")
-    ],
+    image: Annotated[str, typer.Option(metavar="I", help="Container image with hpo on its PATH.")],
     workers: NWorkers = 1,
-    gpus_per_worker: Annotated[
-        int,
-        typer.Option("--gpus-per-worker", min=0, max=1, help="GPUs of each worker."),
-    ] = 1,
+    gpus_per_worker: Annotated[int, typer.Option(min=0, max=1, help="GPUs of each worker.")] = 1,
     cpus_per_worker: CpusPerWorker = 1,
-    memory: Annotated[str, typer.Option("--memory", help="Memory of each worker.")] = "8Gi",
+    memory: Annotated[str, typer.Option(help="Memory of each worker.")] = "8Gi",
     namespace: Annotated[
-        str | None, typer.Option("--namespace", help="Namespace; by default that of kubectl.")
+        str | None, typer.Option(help="Namespace; by default that of kubectl.")
     ] = None,
     secret: Annotated[
         str,
-        typer.Option(
-            "--secret", metavar="NAME", help="Secret with the keys HPO_STORAGE and HPO_ARTIFACTS."
-        ),
+        typer.Option(metavar="NAME", help="Secret with the keys HPO_STORAGE and HPO_ARTIFACTS."),
     ] = "hpo",
     volume: Annotated[
         list[str] | None,
         typer.Option(
-            "--volume",
             metavar="CLAIM:/FOLDER",
             help="Volume to mount, for artifacts in a folder; may be repeated.",
         ),
@@ -207,7 +194,6 @@ def kubernetes(
     storage: Annotated[
         str | None,
         typer.Option(
-            "--storage",
             envvar="HPO_STORAGE",
             metavar="URL",
             help="Only to check the URL; pods read it from the Secret.",
@@ -216,7 +202,6 @@ def kubernetes(
     artifacts: Annotated[
         str | None,
         typer.Option(
-            "--artifacts",
             envvar="HPO_ARTIFACTS",
             metavar="URL",
             help="Only to check the URL; pods read it from the Secret.",

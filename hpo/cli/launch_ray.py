@@ -1,5 +1,6 @@
 """The command `launch ray`: workers on a Ray cluster."""
 
+import signal
 import time
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,12 +17,9 @@ from hpo.cli.options import (
     expand_options,
 )
 from hpo.cli.output import say
-from hpo.cli.search import interrupt_at_sigterm
 from hpo.config.errors import InputError
 
 if TYPE_CHECKING:
-    from types import ModuleType
-
     from hpo.launch.ray_pool import PoolSpec
     from hpo.study.artifacts import StudyArtifacts
 
@@ -33,7 +31,6 @@ def launch_ray(
     workers: Annotated[
         str,
         typer.Option(
-            "--workers",
             metavar="N|auto",
             help="Number of workers; auto: as many as fit, more when the cluster grows.",
         ),
@@ -41,7 +38,6 @@ def launch_ray(
     gpus_per_worker: Annotated[
         float,
         typer.Option(
-            "--gpus-per-worker",
             min=0,
             max=1,
             metavar="1|0.5|0",
@@ -52,7 +48,6 @@ def launch_ray(
     address: Annotated[
         str | None,
         typer.Option(
-            "--address",
             envvar="RAY_ADDRESS",
             metavar="HOST:PORT",
             help="Head of the cluster; by default the cluster that this machine is part of.",
@@ -79,24 +74,29 @@ def launch_ray(
     Example:
         hpo launch ray adult --workers 8 --gpus-per-worker 0.5 --storage postgresql://me@db/hpo
     """
-    ray_pool = _ray()
-    import ray
+    try:
+        import ray
+    except ModuleNotFoundError:
+        raise InputError("hpo launch ray needs Ray: pip install 'hpo[ray]'") from None
 
+    from hpo.launch import ray_pool
     from hpo.launch.local import parse_n_workers
     from hpo.launch.ray_actor import WorkerSpec
     from hpo.launch.ray_cluster import connect
-    from hpo.study.artifacts import StudyArtifacts
 
     key = " ".join(["hpo launch ray", *(names or [])])
     if stop:
         connect(address)
-        _stop_running(ray_pool, key)
+        others = [each for each in ray_pool.list_detached() if each != key]
+        n_ended = ray_pool.stop_detached(key, lambda status: say(*status.lines))
+        if n_ended or not others:
+            say(f"ended {n_ended} workers")
+        else:
+            say(f"no workers of {key} were left running here, but of {', '.join(others)}")
         return
     arguments, n_workers = worker.arguments(), parse_n_workers(workers)
     check_shared(storage, artifacts)
-    environment, store, studies = open_studies_to_launch(
-        names or [], storage, artifacts, n_workers or 1
-    )
+    environment, studies = open_studies_to_launch(names or [], storage, artifacts, n_workers or 1)
     each = WorkerSpec(
         arguments=[*(names or []), *arguments],
         environment=environment,
@@ -116,8 +116,7 @@ def launch_ray(
             ray_pool.start_detached(spec)
             say("the workers keep running: hpo workers lists them, --stop ends them")
             return
-        shown = [StudyArtifacts(study=study, store=store) for study in studies]
-        code = _attend(spec, n_wanted, shown, address)
+        code = _attend(spec, n_wanted, studies, address)
     finally:
         ray.shutdown()
     raise typer.Exit(code)
@@ -135,7 +134,7 @@ def _attend(
     from hpo.launch.ray_pool import RayWorkerPool
     from hpo.launch.search import search
 
-    interrupt_at_sigterm()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C
     head = Head(address)
     try:
         if len(studies) == 1:
@@ -151,27 +150,3 @@ def _attend(
     except KeyboardInterrupt:
         say("Interrupted. Run the same command again to continue.")
         return 130
-
-
-def _ray() -> "ModuleType":
-    """Import the module that needs Ray.
-
-    Raises:
-        InputError: Ray is not installed.
-    """
-    try:
-        from hpo.launch import ray_pool
-    except ModuleNotFoundError as error:
-        if error.name != "ray":
-            raise
-        raise InputError("hpo launch ray needs Ray: pip install 'hpo[ray]'") from None
-    return ray_pool
-
-
-def _stop_running(ray_pool: "ModuleType", key: str) -> None:
-    others = [each for each in ray_pool.list_detached() if each != key]
-    n_ended = ray_pool.stop_detached(key, lambda status: say(*status.lines))
-    if n_ended or not others:
-        say(f"ended {n_ended} workers")
-    else:
-        say(f"no workers of {key} were left running here, but of {', '.join(others)}")

@@ -4,14 +4,16 @@ import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Protocol
 
 from rich.console import Console
 from rich.live import Live
 
 from hpo.cli.panel import StatusPanel
-from hpo.cli.show import count_text, duration, status_json, time_left
+from hpo.cli.show import status_json, time_left
 from hpo.config.errors import StorageUnavailableError
+from hpo.results.report.text import duration
 from hpo.storage.best import OptimizationHistory
 from hpo.study.status import StudyStatus
 from hpo.study.study import Study
@@ -53,7 +55,7 @@ def watch(
     if n_workers is not None:
         title += f", {n_workers} worker{'s' if n_workers > 1 else ''} {where}"
     with Live(console=console, auto_refresh=False) as live:
-        yield Panel(live, title, spare=1 if n_workers is None else LOG_LINES)
+        yield Panel(live, title, n_free_lines=1 if n_workers is None else LOG_LINES)
 
 
 def follow(study: Study, view: ProgressView) -> None:
@@ -78,22 +80,21 @@ def follow(study: Study, view: ProgressView) -> None:
         time.sleep(POLL_SECONDS)
 
 
+@dataclass(frozen=True)
 class Panel:
     """A panel at the bottom of the terminal; the logs of workers scroll above it."""
 
-    def __init__(self, live: Live, title: str, spare: int) -> None:
-        """Draw into `live` under a title, and leave `spare` lines free."""
-        self._live = live
-        self._title = title
-        self._spare = spare
+    live: Live
+    title: str
+    n_free_lines: int
 
     def update(self, status: StudyStatus) -> None:
         """Redraw the panel."""
-        self._live.update(StatusPanel(status, self._title, self._spare), refresh=True)
+        self.live.update(StatusPanel(status, self.title, self.n_free_lines), refresh=True)
 
     def log(self, line: str) -> None:
         """Print a line above the panel."""
-        self._live.console.print(line, style="dim", highlight=False, markup=False)
+        self.live.console.print(line, style="dim", highlight=False, markup=False)
 
 
 class PlainView:
@@ -117,7 +118,7 @@ class PlainView:
             return
         self._state = status.state
         self._next = time.monotonic() + PLAIN_SECONDS
-        parts = [f"{status.n_ended}/{status.budget.n_trials} trials", count_text(status.counts)]
+        parts = [f"{status.n_ended}/{status.budget.n_trials} trials", status.counts_text]
         if status.best is not None:
             parts.append(
                 f"best {self._metric} {status.best.value:.5g} (trial {status.best.number})"

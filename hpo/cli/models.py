@@ -24,15 +24,14 @@ ModelDir = Annotated[Path, typer.Argument(metavar="MODEL_DIR", help="Folder of a
 
 def export(
     name: StudyName,
-    out: Annotated[Path, typer.Option("--out", help="Folder to export to.")],
-    top: Annotated[int, typer.Option("--top", min=1, help="Configurations to export.")] = 1,
+    out: Annotated[Path, typer.Option(help="Folder to export to.")],
+    top: Annotated[int, typer.Option(min=1, help="Configurations to export.")] = 1,
     trial: Annotated[
-        list[int] | None, typer.Option("--trial", help="Trial to export instead; may be repeated.")
+        list[int] | None, typer.Option(help="Trial to export instead; may be repeated.")
     ] = None,
     ensemble: Annotated[
         int | None,
         typer.Option(
-            "--ensemble",
             metavar="K",
             help="Also export an ensemble of up to K members, selected on the validation part.",
         ),
@@ -73,7 +72,7 @@ def predict(
     model_dir: Annotated[Path, typer.Argument(help="Folder of an exported model.")],
     table: TableSource,
     out: Annotated[
-        Path | None, typer.Option("--out", help="CSV or Parquet file; by default CSV to stdout.")
+        Path | None, typer.Option(help="CSV or Parquet file; by default CSV to stdout.")
     ] = None,
 ) -> None:
     """Predict each row of a table of raw values, whose columns may be in any order.
@@ -106,9 +105,9 @@ def predict(
 
 def train(
     config: Annotated[Path, typer.Argument(metavar="CONFIG.toml", help="A trial's configuration.")],
-    seed: Annotated[int | None, typer.Option("--seed", min=0, help="Overrides its seed.")] = None,
-    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:1.")] = "auto",
-    out: Annotated[Path | None, typer.Option("--out", help="Folder for the trained model.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Overrides its seed.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:1.")] = "auto",
+    out: Annotated[Path | None, typer.Option(help="Folder for the trained model.")] = None,
 ) -> None:
     """Train one configuration without a storage, and print its metrics as JSON.
 
@@ -135,10 +134,8 @@ def train(
 
 def report(
     name: StudyName,
-    out: Annotated[
-        Path | None, typer.Option("--out", help="File to write; by default NAME.html.")
-    ] = None,
-    top: Annotated[int, typer.Option("--top", min=1, help="Rows of the leaderboard.")] = 10,
+    out: Annotated[Path | None, typer.Option(help="File to write; by default NAME.html.")] = None,
+    top: Annotated[int, typer.Option(min=1, help="Rows of the leaderboard.")] = 10,
     storage: StorageUrl = DEFAULT_STORAGE,
     artifacts: ArtifactsUrl = DEFAULT_ARTIFACTS,
 ) -> None:
@@ -150,7 +147,7 @@ def report(
     Example:
         hpo report california-housing --out report.html
     """
-    from hpo.results.report.writing import write_report
+    from hpo.results.report.page import write_report
 
     loaded = load_artifacts(name, storage, artifacts)
     print(write_report(loaded, out or Path(f"{name}.html"), top=top))

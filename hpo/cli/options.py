@@ -73,7 +73,6 @@ class WorkerOptions:
     slots: Annotated[
         str,
         typer.Option(
-            "--slots",
             metavar="N|auto",
             help="Trials that each worker trains at once, as one program; auto measures and "
             "chooses. With 1, trials are reproducible to the bit.",
@@ -82,7 +81,6 @@ class WorkerOptions:
     lease: Annotated[
         str,
         typer.Option(
-            "--lease",
             metavar="DURATION",
             help="Time without a heartbeat after which other workers take over a worker's trials.",
         ),
@@ -90,7 +88,6 @@ class WorkerOptions:
     checkpoint_interval: Annotated[
         str,
         typer.Option(
-            "--checkpoint-interval",
             metavar="DURATION",
             help="Time between a trial's checkpoints; at most this much work is lost if a worker "
             "is killed.",
@@ -99,7 +96,6 @@ class WorkerOptions:
     storage_timeout: Annotated[
         str,
         typer.Option(
-            "--storage-timeout",
             metavar="DURATION",
             help="How long workers wait for a storage or artifact store that is out of reach.",
         ),
@@ -107,7 +103,6 @@ class WorkerOptions:
     hang_timeout: Annotated[
         str,
         typer.Option(
-            "--hang-timeout",
             metavar="DURATION",
             help="Time without progress after which a worker is killed and restarted.",
         ),
@@ -144,22 +139,16 @@ class LocalOptions:
     """Options of the workers on this machine; a command takes them with `expand_options`."""
 
     workers: Annotated[
-        str,
-        typer.Option(
-            "--workers", metavar="N|auto", help="Number of workers; auto: one for each slot."
-        ),
+        str, typer.Option(metavar="N|auto", help="Number of workers; auto: one for each slot.")
     ] = "auto"
     gpus: Annotated[
         str,
         typer.Option(
-            "--gpus",
             metavar="auto|none|0,1",
             help="Visible GPUs to use; without a GPU, each CPU core is a slot.",
         ),
     ] = "auto"
-    per_gpu: Annotated[
-        int, typer.Option("--per-gpu", help="Number of workers that share each GPU.")
-    ] = 1
+    per_gpu: Annotated[int, typer.Option(help="Number of workers that share each GPU.")] = 1
 
     def slots(self) -> "list[Slot]":
         """The slots of the workers.

@@ -4,6 +4,7 @@ Lines are clipped, not wrapped. If there are more workers than lines, the rest a
 """
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from textwrap import wrap
 
 from rich.cells import cell_len
@@ -12,8 +13,6 @@ from rich.table import Table
 from rich.text import Text
 
 from hpo.cli.show import (
-    count_text,
-    duration,
     params_text,
     ranges,
     sparkline,
@@ -21,6 +20,7 @@ from hpo.cli.show import (
     used_limits,
 )
 from hpo.config.errors import printable
+from hpo.results.report.text import duration
 from hpo.storage.progress import WorkerRow
 from hpo.study.status import StudyStatus
 
@@ -32,21 +32,20 @@ MAX_FAILURES = 3
 STYLES = {"paused": "yellow", "stopped": "yellow", "waiting": "yellow", "finished": "green"}
 
 
+@dataclass(frozen=True)
 class StatusPanel:
-    """Draws a study's status at the current size of the terminal."""
+    """Draws a study's status at the current size of the terminal, with some lines left free."""
 
-    def __init__(self, status: StudyStatus, title: str, spare: int) -> None:
-        """Draw `status` under a title, and leave `spare` lines of the terminal free."""
-        self._status = status
-        self._title = title
-        self._spare = spare
+    status: StudyStatus
+    title: str
+    n_free_lines: int
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Yield the lines of the panel."""
-        width, height = options.max_width, max(console.height - self._spare, 6)
-        head = [*_progress(self._status, self._title, width), *_best(self._status, width)]
-        foot = list(_trouble(self._status))
-        workers = _workers(self._status.worker_rows, height - len(head) - len(foot))
+        width, height = options.max_width, max(console.height - self.n_free_lines, 6)
+        head = [*_progress(self.status, self.title, width), *_best(self.status, width)]
+        foot = list(_trouble(self.status))
+        workers = _workers(self.status.worker_rows, height - len(head) - len(foot))
         yield from (_clipped(line, width) for line in head[: max(height - len(foot), 4)])
         yield from workers
         yield from (_clipped(line, width) for line in foot)
@@ -65,7 +64,7 @@ def _progress(status: StudyStatus, title: str, width: int) -> Iterable[Text]:
     yield Text.assemble(("━" * n_full, "green"), ("━" * (room - n_full), "dim"), text)
     n_pruned = status.counts.get("PRUNED", 0)
     share = f"; {n_pruned / n_ended:.0%} pruned" if n_ended else ""
-    yield Text(count_text(status.counts) + share)
+    yield Text(status.counts_text + share)
     if limits := used_limits(status):
         yield Text(", ".join(f"{what} {used}" for what, used in limits.items()))
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -32,8 +32,6 @@ from hpo.config.errors import HpoError
 from hpo.files.durable import writing
 
 if TYPE_CHECKING:
-    from types import FrameType
-
     from hpo.study.artifacts import StudyArtifacts
     from hpo.worker.supervisor import Slot
 
@@ -46,9 +44,9 @@ def run(
     timeout: Timeout = None,
     local: LocalOptions,
     worker: WorkerOptions,
-    top: Annotated[int, typer.Option("--top", min=1, help="Configurations to export.")] = 3,
+    top: Annotated[int, typer.Option(min=1, help="Configurations to export.")] = 3,
     out: Annotated[
-        Path | None, typer.Option("--out", help="Folder to export to; by default winners/NAME.")
+        Path | None, typer.Option(help="Folder to export to; by default winners/NAME.")
     ] = None,
     storage: StorageUrl = DEFAULT_STORAGE,
     artifacts: ArtifactsUrl = DEFAULT_ARTIFACTS,
@@ -91,7 +89,6 @@ def create(
     priority: Annotated[
         int | None,
         typer.Option(
-            "--priority",
             metavar="N",
             help="Workers without a study name serve higher priorities first, and studies of "
             "equal priority in turn. A new study has priority 0.",
@@ -121,12 +118,10 @@ def worker(
     worker: WorkerOptions,
     names: StudyNames = None,
     n_trials: Annotated[
-        int | None,
-        typer.Option("--n-trials", min=1, help="Maximum number of trials that this command runs."),
+        int | None, typer.Option(min=1, help="Maximum number of trials that this command runs.")
     ] = None,
     timeout: Annotated[
-        str | None,
-        typer.Option("--timeout", metavar="DURATION", help="Give trials back and end after this."),
+        str | None, typer.Option(metavar="DURATION", help="Give trials back and end after this.")
     ] = None,
     storage: StorageUrl = DEFAULT_STORAGE,
     artifacts: ArtifactsUrl = DEFAULT_ARTIFACTS,
@@ -149,7 +144,7 @@ def worker(
     if timeout is not None:
         deadline = time.time() + seconds("--timeout", timeout)
         arguments += ["--deadline", str(deadline)]  # also of workers that are restarted
-    interrupt_at_sigterm()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C
     code = EXIT_RELEASED
     with suppress(KeyboardInterrupt):
         patience = seconds("--storage-timeout", worker.storage_timeout)
@@ -174,10 +169,8 @@ def worker(
 def confirm(
     name: StudyName,
     *,
-    top: Annotated[
-        int, typer.Option("--top", help="Leading configurations, besides the default.")
-    ] = 5,
-    seeds: Annotated[int, typer.Option("--seeds", help="Trainings of each configuration.")] = 5,
+    top: Annotated[int, typer.Option(help="Leading configurations, besides the default.")] = 5,
+    seeds: Annotated[int, typer.Option(help="Trainings of each configuration.")] = 5,
     local: LocalOptions,
     worker: WorkerOptions,
     as_json: AsJson = False,
@@ -233,7 +226,7 @@ def search_here(
     from hpo.launch.search import search
     from hpo.launch.workers import create_supervisor
 
-    interrupt_at_sigterm()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C
     study = artifacts.study
     with watch(study, len(slots)) as view:
         workers = create_supervisor(
@@ -246,15 +239,6 @@ def search_here(
             raise typer.Exit(130) from None
     if code != 0:
         raise typer.Exit(code)
-
-
-def interrupt_at_sigterm() -> None:
-    """Treat a SIGTERM as Ctrl-C."""
-
-    def interrupt(number: int, frame: "FrameType | None") -> NoReturn:
-        raise KeyboardInterrupt
-
-    signal.signal(signal.SIGTERM, interrupt)
 
 
 def _create(

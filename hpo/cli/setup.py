@@ -21,10 +21,8 @@ from hpo.files.durable import writing
 
 def init(
     table: TableSource,
-    target: Annotated[str, typer.Option("--target", metavar="COLUMN", help="Column to predict.")],
-    out: Annotated[
-        Path | None, typer.Option("--out", help="File to write; by default stdout.")
-    ] = None,
+    target: Annotated[str, typer.Option(metavar="COLUMN", help="Column to predict.")],
+    out: Annotated[Path | None, typer.Option(help="File to write; by default stdout.")] = None,
 ) -> None:
     """Draft a study file from a table.
 
@@ -63,7 +61,7 @@ def schema(
 def doctor(
     as_json: AsJson = False,
     workers: Annotated[
-        int, typer.Option("--workers", min=1, help="Workers to have storage connections for.")
+        int, typer.Option(min=1, help="Workers to have storage connections for.")
     ] = 1,
     storage: StorageUrl = DEFAULT_STORAGE,
     artifacts: ArtifactsUrl = DEFAULT_ARTIFACTS,
@@ -91,32 +89,26 @@ def doctor(
 
 def dashboard(
     host: Annotated[
-        str,
-        typer.Option("--host", help="Address to listen on; other than loopback, set a password."),
+        str, typer.Option(help="Address to listen on; other than loopback, set a password.")
     ] = "127.0.0.1",
-    port: Annotated[
-        int, typer.Option("--port", min=0, max=65535, help="Port; 0 picks a free one.")
-    ] = 8080,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 picks a free one.")] = 8080,
     password_file: Annotated[
         Path | None,
         typer.Option(
-            "--password-file",
             metavar="FILE",
             help="File with the password; by default the password is HPO_DASHBOARD_PASSWORD.",
         ),
     ] = None,
     tls_cert: Annotated[
-        Path | None, typer.Option("--tls-cert", metavar="FILE", help="PEM certificate for TLS.")
+        Path | None, typer.Option(metavar="FILE", help="PEM certificate for TLS.")
     ] = None,
     tls_key: Annotated[
-        Path | None, typer.Option("--tls-key", metavar="FILE", help="Private key of --tls-cert.")
+        Path | None, typer.Option(metavar="FILE", help="Private key of --tls-cert.")
     ] = None,
     read_only: Annotated[bool, typer.Option("--read-only", help="Refuse all changes.")] = False,
     allow_host: Annotated[
         list[str] | None,
-        typer.Option(
-            "--allow-host", metavar="NAME", help="Host name that a proxy uses; may be repeated."
-        ),
+        typer.Option(metavar="NAME", help="Host name that a proxy uses; may be repeated."),
     ] = None,
     storage: StorageUrl = DEFAULT_STORAGE,
     artifacts: ArtifactsUrl = DEFAULT_ARTIFACTS,

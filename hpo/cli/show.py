@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from datetime import datetime
 from itertools import groupby
 from typing import Any
 
@@ -12,13 +11,12 @@ from rich.table import Table
 from rich.text import Text
 
 from hpo.config.errors import printable
+from hpo.results.report.text import duration, format_param, plain_params, short_names
 from hpo.storage.progress import WorkerRow
 from hpo.study.confirmation import Confirmation
 from hpo.study.leaderboard import Row
 from hpo.study.status import StudyStatus
 from hpo.study.study import Study
-
-ORDER = ("COMPLETE", "PRUNED", "FAIL", "RUNNING", "WAITING")
 
 
 def print_studies(found: list[StudyStatus], priorities: Mapping[str, int]) -> None:
@@ -32,7 +30,7 @@ def print_studies(found: list[StudyStatus], priorities: Mapping[str, int]) -> No
             str(priorities.get(status.name, 0)),
             f"{status.n_ended}/{status.budget.n_trials}",
             best,
-            _when(status.started),
+            "" if status.started is None else f"{status.started:%Y-%m-%d %H:%M}",
         )
     _print(table)
 
@@ -42,7 +40,7 @@ def print_status(status: StudyStatus) -> None:
     table = PlainTable(box=None, show_header=False, padding=(0, 2, 0, 0))
     table.add_row("study", status.name)
     table.add_row("state", f"{status.state}: {status.reason}" if status.reason else status.state)
-    table.add_row("trials", f"{count_text(status.counts)}, of {status.budget.n_trials}")
+    table.add_row("trials", f"{status.counts_text}, of {status.budget.n_trials}")
     for what, used in used_limits(status).items():
         table.add_row(what, used)
     if status.best is not None:
@@ -163,16 +161,11 @@ def print_workers(found: Sequence[WorkerRow]) -> None:
     _print(table)
 
 
-def params_text(params: dict[str, Any]) -> str:
-    """Params in one line without their section; a switch `x.on` that is off is x=0."""
-    shown = []
-    for name, value in params.items():
-        short = "optimizer" if name == "optimizer.name" else name.removesuffix(".on").split(".")[-1]
-        if not name.endswith(".on"):
-            shown.append(f"{short}={value:.3g}" if isinstance(value, float) else f"{short}={value}")
-        elif not value:
-            shown.append(f"{short}=0")
-    return " ".join(shown)
+def params_text(params: Mapping[str, Any]) -> str:
+    """Params in one line by their short names; a param that is switched off is 0."""
+    plain = plain_params(params)
+    names = short_names([*plain])
+    return " ".join(f"{names[name]}={format_param(value)}" for name, value in plain.items())
 
 
 def status_json(status: StudyStatus) -> dict[str, Any]:
@@ -200,22 +193,6 @@ def status_json(status: StudyStatus) -> dict[str, Any]:
         "objective": {"metric": status.metric, "positive": status.positive},
         "reason": status.reason,
     }
-
-
-def count_text(counts: dict[str, int]) -> str:
-    """`12 complete, 3 pruned`: the number of trials in each state."""
-    present = [(state, counts[state]) for state in ORDER if counts.get(state)]
-    return ", ".join(f"{n} {state.lower()}" for state, n in present) or "none yet"
-
-
-def duration(seconds: float) -> str:
-    """`45 s`, `3 min 20 s` or `2 h 5 min`."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
 def ranges(numbers: Sequence[int]) -> str:
@@ -281,10 +258,6 @@ def _table(*columns: str) -> Table:
 
 def _number(number: int) -> str:
     return f"{number} (default)" if number == 0 else str(number)
-
-
-def _when(moment: datetime | None) -> str:
-    return "" if moment is None else f"{moment:%Y-%m-%d %H:%M}"
 
 
 def _print(table: Table) -> None:

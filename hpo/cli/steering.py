@@ -153,31 +153,23 @@ def quarantine(
 def extend(
     name: StudyName,
     n_trials: Annotated[
-        str | None,
-        typer.Option(
-            "--n-trials", metavar="N|+N", help="Maximum number of trials, or number to add."
-        ),
+        str | None, typer.Option(metavar="N|+N", help="Maximum number of trials, or number to add.")
     ] = None,
     timeout: Annotated[
         str | None,
         typer.Option(
-            "--timeout",
-            metavar="DURATION",
-            help="Time limit such as 2h, or time to add such as +30m.",
+            metavar="DURATION", help="Time limit such as 2h, or time to add such as +30m."
         ),
     ] = None,
     device_time: Annotated[
         str | None,
         typer.Option(
-            "--device-time",
-            metavar="DURATION",
-            help="Limit of the total time of all workers, or time to add.",
+            metavar="DURATION", help="Limit of the total time of all workers, or time to add."
         ),
     ] = None,
     no_improvement: Annotated[
         str | None,
         typer.Option(
-            "--no-improvement",
             metavar="N|+N",
             help="Stop after this many trials without a new best one, or number to add.",
         ),
@@ -194,13 +186,12 @@ def extend(
     """
     from hpo.study.steering import extend as raise_budget
 
+    counts = {"n_trials": n_trials, "no_improvement": no_improvement}
     changes = {}
-    for key, text in (("n_trials", n_trials), ("no_improvement", no_improvement)):
+    for key, text in {**counts, "timeout": timeout, "device_time": device_time}.items():
         if text is not None:
-            changes[key] = _budget_change(_count, f"--{key.replace('_', '-')}", text)
-    for key, text in (("timeout", timeout), ("device_time", device_time)):
-        if text is not None:
-            changes[key] = _budget_change(seconds, f"--{key.replace('_', '-')}", text)
+            parse = _count if key in counts else seconds
+            changes[key] = _budget_change(parse, f"--{key.replace('_', '-')}", text)
     if not changes:
         raise InputError("give a limit to raise, such as hpo extend NAME --n-trials +50")
     budget = raise_budget(load_study(name, storage), changes)

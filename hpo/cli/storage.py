@@ -34,15 +34,12 @@ def copy(
     ],
     study: Annotated[
         list[str] | None,
-        typer.Option(
-            "--study", metavar="NAME", help="Only this study and its confirmation; may be repeated."
-        ),
+        typer.Option(metavar="NAME", help="Only this study and its confirmation; may be repeated."),
     ] = None,
     artifacts: ArtifactsUrl = DEFAULT_ARTIFACTS,
     to_artifacts: Annotated[
         str | None,
         typer.Option(
-            "--to-artifacts",
             metavar="URL",
             help="Copy the artifacts from --artifacts to this store; the copies are separate "
             "studies. By default the studies move, and their artifacts stay where they are.",

@@ -254,7 +254,8 @@ class StudyDefinition:
         """Make sure that the metric and the losses are defined for the task.
 
         Raises:
-            DefinitionError: one is not; the message names those that are.
+            DefinitionError: one is not; the message names those that are. Or `label_smoothing` is
+                above 0 in a regression.
         """
         task, metric = self.data.task, self.objective.metric
         if task not in METRICS[metric].tasks:
@@ -270,6 +271,7 @@ class StudyDefinition:
                     f"{where}: training.loss: must be one of {fitting} for a {task} task, "
                     f"but got {format_value(loss)}"
                 )
+        check_label_smoothing(task, self._highest_smoothing(), where)
 
     def trial_config(self, params: Params) -> TrialConfig:
         """The complete configuration of a trial with the given params.
@@ -288,6 +290,15 @@ class StudyDefinition:
         if isinstance(leaf, Categorical):
             return leaf.choices
         return (self.space.constants.get("training.loss", "auto"),)
+
+    def _highest_smoothing(self) -> Any:
+        match self.space.tunables.get("training.label_smoothing"):
+            case None:
+                return self.space.constants.get("training.label_smoothing", 0.0)
+            case Categorical() as leaf:
+                return max(leaf.choices)
+            case leaf:
+                return leaf.high
 
     def _check_source(self, where: str) -> None:
         """Refuse a password in a source that is stored for all workers."""
@@ -324,6 +335,19 @@ class StudyDefinition:
                     f"but got {format_value(column)}, which is data.{taken[column]}"
                 )
             taken[column] = role
+
+
+def check_label_smoothing(task: Task, smoothing: float, where: str) -> None:
+    """Make sure that only class labels are smoothed.
+
+    Raises:
+        DefinitionError: the task is a regression and the smoothing is above 0.
+    """
+    if task == "regression" and smoothing > 0:
+        raise DefinitionError(
+            f"{where}: training.label_smoothing: must be 0 for a regression task, "
+            f"but got {format_value(smoothing)}"
+        )
 
 
 def load_definition(path: Path) -> StudyDefinition:

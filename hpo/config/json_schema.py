@@ -7,7 +7,8 @@ a schema.
 
 from functools import reduce
 from operator import or_
-from typing import Annotated, Any, get_origin
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import ConfigDict, TypeAdapter, create_model
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
@@ -91,6 +92,8 @@ def _section(name: str, config: Any) -> Any:
 
 def _ranges(leaf: Any) -> Any:
     """The types of range that suit the type of a leaf."""
+    if get_origin(leaf) in (Union, UnionType):  # an optional value
+        leaf = get_args(leaf)[0]
     value_type = leaf.__origin__ if get_origin(leaf) is Annotated else leaf
     if value_type is float:
         return FloatRange | IntRange | Categorical

@@ -20,6 +20,10 @@ Activation = Literal["relu", "leaky_relu", "tanh", "sigmoid", "silu", "gelu", "m
 OptimizerName = Literal["sgd", "adam", "adamw", "rmsprop"]
 Loss = Literal["auto", "bce", "cross_entropy", "mse", "mae", "huber"]
 Precision = Literal["auto", "float32", "bfloat16", "float64"]
+ScheduleName = Literal["constant", "cosine", "flat_cosine", "coslog4"]
+
+DEFAULT_PATIENCE = 16
+"""The default of `patience` with a constant learning rate."""
 
 STRICT = {"extra": "forbid"}  # pydantic: an unknown key is an error
 
@@ -44,9 +48,16 @@ class Range:
 
 @dataclass(frozen=True, kw_only=True)
 class PreprocessingConfig:
-    """The scaling of numeric columns, fitted to the training part."""
+    """The preprocessing of columns, fitted to the training part.
+
+    Attributes:
+        numeric: the scaling of numbers.
+        max_one_hot: a column with more categories enters the network as a code, for which the
+            network learns an embedding. Other columns are one-hot.
+    """
 
     numeric: Numeric = "quantile"
+    max_one_hot: Annotated[int, Range(ge=0, le=65536)] = 65536
 
     __pydantic_config__ = STRICT
 
@@ -56,7 +67,8 @@ class OptimizerConfig:
     """The optimizer and its rates; `weight_decay` and `l1` apply only to weight matrices.
 
     sgd, adam and rmsprop add `weight_decay` to the gradient as an L2 term; adamw decouples it
-    (Loshchilov & Hutter 2019). Only sgd uses `momentum`; 0 is plain gradient descent.
+    (Loshchilov & Hutter 2019). Only sgd uses `momentum`; 0 is plain gradient descent. Only adam and
+    adamw use `beta1` and `beta2`, the decay rates of the means of gradients and of their squares.
     """
 
     name: OptimizerName = "adamw"
@@ -64,6 +76,8 @@ class OptimizerConfig:
     weight_decay: Annotated[float, Range(ge=0)] = 0.0
     l1: Annotated[float, Range(ge=0)] = 0.0
     momentum: Annotated[float, Range(ge=0, lt=1)] = 0.9
+    beta1: Annotated[float, Range(ge=0, lt=1)] = 0.9
+    beta2: Annotated[float, Range(ge=0, lt=1)] = 0.999
 
     __pydantic_config__ = STRICT
 
@@ -73,18 +87,29 @@ class TrainingConfig:
     """The training loop; an epoch is a full pass, and `gradient_clip = 0` disables clipping.
 
     Training stops after `patience` epochs without a better validation metric, or an equal metric
-    with a lower validation loss, and keeps the weights of the best epoch.
+    with a lower validation loss, and keeps the weights of the best epoch. Without `patience` it is
+    16 for a constant learning rate; with another `schedule`, which depends on `max_epochs`, all
+    epochs are trained. The learning rate rises linearly from 0 during the first `warmup_steps`
+    updates. `label_smoothing` is the share of a class label that is spread over all classes.
     """
 
     batch_size: Annotated[int, Range(ge=1, le=1_000_000)] = 256
     max_epochs: Annotated[int, Range(ge=1, le=100_000)] = 200
-    patience: Annotated[int, Range(ge=1, le=100_000)] = 16
+    patience: Annotated[int, Range(ge=1, le=100_000)] | None = None
+    schedule: ScheduleName = "constant"
+    warmup_steps: Annotated[int, Range(ge=0, le=2**31 - 1)] = 0
     loss: Loss = "auto"
+    label_smoothing: Annotated[float, Range(ge=0, lt=1)] = 0.0
     gradient_clip: Annotated[float, Range(ge=0)] = 1.0
     precision: Precision = "auto"
     seed: Annotated[int, Range(ge=0, lt=2**31)] = 0
 
     __pydantic_config__ = STRICT
+
+    def __post_init__(self) -> None:
+        """Set the default patience of a constant learning rate."""
+        if self.patience is None and self.schedule == "constant":
+            object.__setattr__(self, "patience", DEFAULT_PATIENCE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,11 +127,25 @@ class SplitConfig:
     __pydantic_config__ = STRICT
 
 
-_OMITTED_AT_DEFAULT = (
-    *("copy", "dates", "positive", "separator", "decimal", "thousands", "missing"),
-    *("date_order", "max_categories"),
-)
-"""Keys of `[data]` that are not written where they have their default value."""
+_OMITTED_AT_DEFAULT = {
+    "data": (
+        *("copy", "dates", "positive", "separator", "decimal", "thousands", "missing"),
+        *("date_order", "max_categories"),
+    ),
+    "optimizer": ("beta1", "beta2"),
+    "training": ("patience", "schedule", "warmup_steps", "label_smoothing"),
+}
+"""Keys by section that are not written where they have their default value."""
+
+
+def _written(section: str, config: Any) -> dict[str, Any]:
+    """A section without the keys of `_OMITTED_AT_DEFAULT` that have their default value."""
+    tree = asdict(config)
+    for part in fields(config):
+        omitted = part.name in _OMITTED_AT_DEFAULT[section]
+        if omitted and getattr(config, part.name) == part.default:
+            del tree[part.name]
+    return tree
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,10 +193,7 @@ class DataConfig:
 
 def data_tree(data: DataConfig) -> dict[str, Any]:
     """`[data]` as a file holds it: arrays as lists, and the split by a column or by shares."""
-    tree: dict[str, Any] = json.loads(json.dumps(asdict(data)))
-    for part in fields(data):
-        if part.name in _OMITTED_AT_DEFAULT and getattr(data, part.name) == part.default:
-            del tree[part.name]
+    tree: dict[str, Any] = json.loads(json.dumps(_written("data", data)))
     if data.split.column is None:
         del tree["split"]["column"]
     else:
@@ -281,9 +317,14 @@ class TrialConfig:
 
     __pydantic_config__ = STRICT
 
+    def to_dict(self) -> dict[str, Any]:
+        """The configuration by section, as a model file holds it."""
+        changed = {name: _written(name, getattr(self, name)) for name in ("optimizer", "training")}
+        return {**asdict(self), **changed, "model": model_tree(self.model)}
+
     def to_tree(self) -> dict[str, Any]:
         """The configuration by section, as `config.toml` holds it."""
-        return {**asdict(self), "data": data_tree(self.data), "model": model_tree(self.model)}
+        return {**self.to_dict(), "data": data_tree(self.data)}
 
     def to_toml(self, note: str) -> str:
         """The text of `config.toml`; the note is its first line."""

@@ -10,11 +10,9 @@ import socket
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 import optuna_dashboard
-from optuna.artifacts.exceptions import ArtifactNotFound
 
 from hpo.config.errors import HpoError
 from hpo.dashboard.guard import guard, restrict_changes
@@ -144,15 +142,10 @@ def serve_files(app: WSGIApplication, view: DashboardStorage) -> WSGIApplication
 
 
 class _NoStore:
-    """An empty artifact store: without one optuna-dashboard shows no files."""
+    """An empty artifact store: without one optuna-dashboard shows no files.
 
-    def open_reader(self, artifact_id: str) -> Any:
-        """Find nothing."""
-        raise ArtifactNotFound(artifact_id)
-
-    def write(self, artifact_id: str, content_body: Any) -> None:
-        """Refuse to store a file."""
-        raise ArtifactNotFound(artifact_id)
+    `serve_files` answers requests for files, and `restrict_changes` refuses uploads.
+    """
 
     def remove(self, artifact_id: str) -> None:
         """Do nothing, as there is no file."""

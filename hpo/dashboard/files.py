@@ -12,6 +12,7 @@ from optuna.trial import FrozenTrial
 from hpo.config.urls import hide_passwords
 from hpo.dashboard.curve import curve_svg
 from hpo.files.store import ArtifactStore
+from hpo.storage.attributes import ARTIFACT, SHA256
 from hpo.study.study import Study
 
 FileKind = Literal["config", "curve", "weights"]
@@ -52,7 +53,7 @@ def list_files(trial: FrozenTrial, *, has_weights: bool) -> list[File]:
     exists = {
         "config": bool(trial.params),
         "curve": bool(trial.intermediate_values),
-        "weights": has_weights and {"artifact", "sha256"} <= trial.user_attrs.keys(),
+        "weights": has_weights and {ARTIFACT, SHA256} <= trial.user_attrs.keys(),
     }
     return [
         File(
@@ -88,4 +89,4 @@ def file_content(
         curve, metric = trial.intermediate_values, study.definition.metric_label
         return curve_svg(curve, metric, study.definition.direction, title).encode()
     assert store is not None, "weights are not listed without a store"
-    return store.get(trial.user_attrs["artifact"], trial.user_attrs["sha256"])
+    return store.get(trial.user_attrs[ARTIFACT], trial.user_attrs[SHA256])

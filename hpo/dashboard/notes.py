@@ -5,7 +5,6 @@ Passwords in the URL of the data are hidden.
 
 from collections.abc import Iterator
 from datetime import timedelta
-from typing import Any
 
 import tomli_w
 
@@ -41,7 +40,7 @@ def study_note(storage: Storage, row: StudyRow) -> str:
 
 def _definition_toml(definition: StudyDefinition) -> str:
     """Return a definition as a study file, with passwords hidden and the search space last."""
-    tree: dict[str, Any] = _without_none(definition.to_tree())
+    tree = definition.to_tree()
     tree["data"]["source"] = hide_passwords(definition.data.source)
     space = tree.pop("search_space")
     return tomli_w.dumps({**tree, "search_space": space})
@@ -54,8 +53,7 @@ def _rows(study: Study, status: StudyStatus) -> Iterator[tuple[str, str]]:
     yield "objective", f"{definition.direction} {metric} on validation"
     if status.best is not None:
         yield "best", f"{status.best.value:.6g} (trial {status.best.number})"
-    counts = ", ".join(f"{n} {state.lower()}" for state, n in sorted(status.counts.items()))
-    yield "trials", f"{sum(status.counts.values())} of {budget.n_trials}: {counts or 'none yet'}"
+    yield "trials", f"{sum(status.counts.values())} of {budget.n_trials}: {status.counts_text}"
     for what, used, limit in (
         ("time at work", status.busy_seconds, budget.timeout),
         ("device-time", status.device_seconds, budget.device_time),
@@ -74,10 +72,3 @@ def _rows(study: Study, status: StudyStatus) -> Iterator[tuple[str, str]]:
 
 def _time(seconds: float) -> str:
     return str(timedelta(seconds=round(seconds)))
-
-
-def _without_none(tree: Any) -> Any:
-    """Drop keys whose value is None, which TOML cannot express."""
-    if not isinstance(tree, dict):
-        return tree
-    return {key: _without_none(value) for key, value in tree.items() if value is not None}

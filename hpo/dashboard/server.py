@@ -47,8 +47,8 @@ def serve(storage_url: str, store: ArtifactStore | None, settings: ServerSetting
     is_open = not ipaddress.ip_address(address).is_loopback
     if is_open and not settings.password:
         raise InputError(
-            f"--host {settings.host} lets other machines in: set a password by --password-file or "
-            "in the environment variable HPO_DASHBOARD_PASSWORD, or leave --host out"
+            f"--host {settings.host} lets other machines in: set a password with --password-file "
+            "or in the environment variable HPO_DASHBOARD_PASSWORD, or leave --host out"
         )
     view = DashboardStorage(open_storage(storage_url, create=False), store)
     app = application(view, settings)
@@ -111,7 +111,7 @@ class _Server(Server):
             address, port = bind_addr[:2]
             reason = (error.strerror or str(error)).lower()
             raise InputError(
-                f"cannot listen on port {port} of {address}: {reason}; choose another by --port"
+                f"cannot listen on port {port} of {address}: {reason}; choose another with --port"
             ) from None
         return socket_
 

@@ -14,6 +14,7 @@ from optuna.trial import FrozenTrial
 from hpo.dashboard.files import File, file_content, list_files
 from hpo.dashboard.notes import study_note
 from hpo.files.store import ArtifactStore
+from hpo.storage.attributes import METRICS
 from hpo.storage.cached_storage import CachedStorage
 from hpo.storage.engine import Storage
 from hpo.study.row import StudyRow
@@ -69,8 +70,8 @@ class DashboardStorage(CachedStorage):
         """Add a trial's files to its system attributes, and each metric to its user attributes."""
         for file in self._files(self._rows[study_id], trial):
             trial.system_attrs[_FILES + file.id] = json.dumps(file.to_json())
-        if isinstance(metrics := trial.user_attrs.get("metrics"), dict):
-            del trial.user_attrs["metrics"]
+        if isinstance(metrics := trial.user_attrs.get(METRICS), dict):
+            del trial.user_attrs[METRICS]
             trial.user_attrs.update({f"metrics.{name}": value for name, value in metrics.items()})
         return trial
 

@@ -186,23 +186,16 @@ def _whole(column: pl.Series, default: int) -> np.ndarray:
 
 
 def _days(rows: pl.DataFrame, order: str) -> tuple[np.ndarray, np.ndarray]:
-    """Days since 1970, and whether each day is valid (Hinnant, "chrono-compatible dates")."""
+    """Days since 1970, and whether each day is valid."""
     year, month, day = (rows.to_series(order.index(part)) for part in "ymd")
     named = month.str.to_lowercase().replace(_MONTH_NUMBERS)
     y, m, d = _whole(year, 1970), _whole(named, 0), _whole(day, 1)
     is_short = (year.str.len_chars() == 2).to_numpy()
     y = np.where(is_short, y + np.where(y < _CENTURY_TURN, 2000, 1900), y)
-    leap = (y % 4 == 0) & ((y % 100 != 0) | (y % 400 == 0))
-    lengths = np.array([31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31])
     is_month = (m >= 1) & (m <= 12)
-    inside = np.clip(m, 1, 12)
-    length = lengths[inside - 1] + (leap & (inside == 2))
-    shifted = y - (inside <= 2)
-    era = np.floor_divide(shifted, 400)
-    of_era = shifted - era * 400
-    of_year = (153 * (inside + np.where(inside > 2, -3, 9)) + 2) // 5 + d - 1
-    days = era * 146097 + of_era * 365 + of_era // 4 - of_era // 100 + of_year - 719468
-    return days, (y >= 1) & is_month & (d >= 1) & (d <= length)
+    months = (y - 1970) * 12 + np.where(is_month, m, 1) - 1  # since January 1970
+    first, following = (n.astype("M8[M]").astype("M8[D]").astype(int) for n in (months, months + 1))
+    return first + d - 1, (y >= 1) & is_month & (d >= 1) & (d <= following - first)
 
 
 def _clock(rows: pl.DataFrame) -> tuple[np.ndarray, np.ndarray]:

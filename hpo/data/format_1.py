@@ -55,14 +55,14 @@ def _parsed(column: pl.Series) -> pl.Series:
     text = _clean(column)
     if text.str.contains(_POSTCODE).any():
         return text
-    return _lossless(text, pl.Int64, pl.Float64)
+    return _as_numbers(text)
 
 
 def _typed(column: pl.Series) -> pl.Series:
     """A column of typed values, without its values if they are neither numbers, text nor times."""
     dtype = column.dtype
     if dtype.is_integer():
-        return _lossless(column, pl.Int64, pl.Float64)
+        return _as_numbers(column)
     if dtype.is_numeric() or dtype == pl.Null:
         return column.cast(pl.Float64).fill_nan(None)
     if dtype in (*TEXTS, pl.Boolean, pl.Date, pl.Datetime, pl.Time):
@@ -74,9 +74,9 @@ def _clean(column: pl.Series) -> pl.Series:
     return words_as_null(text_of_format_1(column, whole=False), MISSING)
 
 
-def _lossless(column: pl.Series, *dtypes: type[pl.DataType]) -> pl.Series:
-    """Cast to the first type that can hold all values, if any."""
-    for dtype in dtypes:
+def _as_numbers(column: pl.Series) -> pl.Series:
+    """Cast to Int64 or Float64, if one of them can hold all values."""
+    for dtype in (pl.Int64, pl.Float64):
         cast = column.cast(dtype, strict=False)
         if cast.null_count() == column.null_count():
             return cast

@@ -10,8 +10,8 @@ from hpo.config.errors import DataError
 from hpo.config.parsing import format_value
 from hpo.config.trial import DataConfig, Task
 from hpo.data.cells import DAY_MICROSECONDS
-from hpo.data.notes import DroppedColumn, TruncatedColumn
-from hpo.data.reader import USUAL, Kind, Reader, is_usable
+from hpo.data.notes import Dropped, truncated_note
+from hpo.data.reader import USUAL, Kind, Reader, check_usable
 from hpo.data.schema import PERIODS, Categories, Cycle, DateColumn, TableSchema
 from hpo.data.table import Table
 from hpo.data.target import label_type, no_column, ordered_classes, target_column, text_of
@@ -28,7 +28,7 @@ _LOST = 1e-5
 
 def infer_schema(
     table: Table, data: DataConfig, task: Task, train: torch.Tensor
-) -> tuple[TableSchema, list[DroppedColumn], list[TruncatedColumn]]:
+) -> tuple[TableSchema, Dropped, list[str]]:
     """Infer the schema of a table.
 
     Args:
@@ -38,8 +38,8 @@ def infer_schema(
         train: indices of the training rows, int64.
 
     Returns:
-        The schema, without notes; the columns dropped by default; and the text columns with more
-        than `data.max_categories` categories.
+        The schema, without notes; the columns dropped by default; and notes on text columns with
+        more than `data.max_categories` categories.
 
     Raises:
         DataError: a column that the study names is missing, or there is none to learn from.
@@ -60,6 +60,7 @@ def infer_schema(
         classes = ordered_classes(target, task, data)
         if of_format_1:
             classes = tuple(sorted(classes, key=list(text_of(target.unique().sort())).index))
+    unusual = {name: table.readers[name] for name in names if table.readers[name] not in USUAL}
     double = [name for name in numeric if not of_format_1 and is_double(columns[name])]
     if task == "regression" and is_double(target[train.numpy()]):
         double.append(data.target)
@@ -80,17 +81,12 @@ def infer_schema(
         ),
         double=tuple(double),
         labels="text" if of_format_1 or task == "regression" else label_type(target),
-        readers={} if of_format_1 else _telling(table, names),
+        readers={} if of_format_1 else unusual,
         missing=table.missing,
         format=table.format,
     )
     truncated = [
-        TruncatedColumn(
-            name=name,
-            n_categories=counts.height,
-            n_kept=limit,
-            share=int(counts["count"][:limit].sum()) / len(train),
-        )
+        truncated_note(name, counts["count"], limit)
         for name, counts in categories.items()
         if counts.height > limit
     ]
@@ -99,9 +95,7 @@ def infer_schema(
 
 def is_double(column: pl.Series) -> bool:
     """Whether float32 cannot represent the differences between a column's values."""
-    values = column.cast(pl.Float64).to_numpy()
-    if column.null_count():
-        values = values[~np.isnan(values)]
+    values = column.drop_nulls().cast(pl.Float64).to_numpy()
     if not len(values):
         return False
     with np.errstate(over="ignore"):  # large numbers are refused later
@@ -111,9 +105,8 @@ def is_double(column: pl.Series) -> bool:
 
 def identifier(column: pl.Series) -> str:
     """Why a typed text column is an identifier; empty if it is not."""
-    if column.dtype != pl.String or len(column) < FEW_ROWS:
-        return ""
-    if column.null_count() == 0 and column.n_unique() == len(column):
+    is_text = column.dtype == pl.String and len(column) >= FEW_ROWS
+    if is_text and not column.null_count() and column.n_unique() == len(column):
         return "has a different text in every row, like an identifier"
     return ""
 
@@ -127,7 +120,7 @@ def numbers_the_rows(column: pl.Series) -> bool:
     return is_range and column.n_unique() == len(column)
 
 
-def _features(table: Table, data: DataConfig) -> tuple[list[str], list[DroppedColumn]]:
+def _features(table: Table, data: DataConfig) -> tuple[list[str], Dropped]:
     """Names of the feature columns in the table's order, and the columns dropped by default."""
     frame = table.frame
     given = set(frame.columns)
@@ -146,12 +139,9 @@ def _features(table: Table, data: DataConfig) -> tuple[list[str], list[DroppedCo
     features = [column for column in frame.get_columns() if column.name not in left_out]
     if not features:
         raise DataError(f"{data.source}: has no feature column besides the target")
-    if unusable := [column for column in features if not is_usable(column)]:
-        raise DataError(
-            f'{data.source}: column "{unusable[0].name}" must hold numbers, text or dates, but '
-            f"holds {unusable[0].dtype}; name it in data.drop to leave it out"
-        )
-    dropped = []
+    for column in features:
+        check_usable(column, data.source, "; name it in data.drop to leave it out")
+    dropped: Dropped = {}
     if table.format > 1:
         first = frame.columns[0]
         for column in features:
@@ -159,16 +149,16 @@ def _features(table: Table, data: DataConfig) -> tuple[list[str], list[DroppedCo
             if name in named:
                 continue
             if why := identifier(column):
-                dropped.append(DroppedColumn(name=name, why=why, key="categorical"))
+                dropped.setdefault((why, "categorical"), []).append(name)
             elif name == first and first in NAMELESS and numbers_the_rows(column):
-                why = "has no name and holds row numbers"
-                dropped.append(DroppedColumn(name=name, why=why, key="numeric"))
-    gone = {each.name for each in dropped}
+                reason = ("has no name and holds row numbers", "numeric")
+                dropped.setdefault(reason, []).append(name)
+    gone = {name for names in dropped.values() for name in names}
     if len(gone) == len(features):
-        each = dropped[0]
+        (why, key), names = next(iter(dropped.items()))
         raise DataError(
-            f'{data.source}: has no feature column to learn from: "{each.name}" {each.why}; '
-            f"name it in data.{each.key} to use it"
+            f'{data.source}: has no feature column to learn from: "{names[0]}" {why}; '
+            f"name it in data.{key} to use it"
         )
     return [column.name for column in features if column.name not in gone], dropped
 
@@ -179,12 +169,6 @@ def _kind(table: Table, data: DataConfig, name: str) -> Kind:
     if table.format == 1 and name in (*data.numeric, *data.categorical):
         kind = "category" if name in data.categorical else "number"
     return kind
-
-
-def _telling(table: Table, names: list[str]) -> dict[str, Reader]:
-    """Readers that are not the usual one of their kind."""
-    readers = {name: table.readers[name] for name in names}
-    return {name: reader for name, reader in readers.items() if reader not in USUAL}
 
 
 def _counted(text: pl.Series) -> pl.DataFrame:

@@ -1,8 +1,7 @@
 """Notes: sentences on what a person might not expect in the reading of a table."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
@@ -26,36 +25,8 @@ _MIN_REPEATS = 2.0
 """Minimum mean number of rows per value in a column that may name groups."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class DroppedColumn:
-    """A feature column that is dropped although the study does not say so.
-
-    Attributes:
-        name: the column's name.
-        why: the reason.
-        key: the key of `[data]` that keeps the column.
-    """
-
-    name: str
-    why: str
-    key: Literal["numeric", "categorical"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class TruncatedColumn:
-    """A text column with more categories than `data.max_categories`.
-
-    Attributes:
-        name: the column's name.
-        n_categories: the number of categories in the training part.
-        n_kept: the number of most frequent categories that are encoded.
-        share: the share of training rows with an encoded category.
-    """
-
-    name: str
-    n_categories: int
-    n_kept: int
-    share: float
+Dropped = dict[tuple[str, str], list[str]]
+"""Feature columns that are dropped by default: names by the reason and the key that keeps them."""
 
 
 def notes_on(
@@ -63,14 +34,14 @@ def notes_on(
     data: DataConfig,
     split: Split,
     schema: TableSchema,
-    dropped: Sequence[DroppedColumn],
-    truncated: Sequence[TruncatedColumn],
+    dropped: Dropped,
+    truncated: Sequence[str],
 ) -> tuple[str, ...]:
-    """All notes on a table to train on."""
+    """All notes on a table to train on; `truncated` are those of `truncated_note`."""
     return (
         *reading_notes(table, data),
         *_dropped(dropped),
-        *_truncated(truncated),
+        *truncated,
         *filter(None, [positive_note(table, data, schema)]),
         *_absent(table, split, schema),
         *_repeated(table, split, schema),
@@ -187,22 +158,26 @@ def _date_orders(readers: dict[str, Reader]) -> Iterable[str]:
         yield f"{_columns(clocks)}: read as times of day"
 
 
-def _dropped(dropped: Sequence[DroppedColumn]) -> Iterable[str]:
-    by_reason: dict[tuple[str, str], list[str]] = {}
-    for each in dropped:
-        by_reason.setdefault((each.why, each.key), []).append(each.name)
-    for (why, key), names in by_reason.items():
+def _dropped(dropped: Dropped) -> Iterable[str]:
+    for (why, key), names in dropped.items():
         it, them = ("each", "them") if len(names) > 1 else ("it", "it")
         yield f"{_columns(names)}: dropped, because {it} {why}; data.{key} keeps {them}"
 
 
-def _truncated(truncated: Sequence[TruncatedColumn]) -> Iterable[str]:
-    for each in truncated:
-        yield (
-            f"column {format_value(each.name)}: of {each.n_categories:,} categories, the "
-            f"{each.n_kept:,} most frequent are encoded, {each.share:.0%} of the training "
-            "rows; the others count as unseen (data.max_categories)"
-        )
+def truncated_note(name: str, counts: pl.Series, n_kept: int) -> str:
+    """The note on a column of which only the most frequent categories are encoded.
+
+    Args:
+        name: the column's name.
+        counts: the training rows of each category, in descending order.
+        n_kept: the number of encoded categories.
+    """
+    share = int(counts[:n_kept].sum()) / int(counts.sum())
+    return (
+        f"column {format_value(name)}: of {len(counts):,} categories, the {n_kept:,} most "
+        f"frequent are encoded, {share:.0%} of the training rows; the others count as unseen "
+        "(data.max_categories)"
+    )
 
 
 def positive_note(table: Table, data: DataConfig, schema: TableSchema) -> str | None:

@@ -13,7 +13,7 @@ from functools import cache
 import torch
 from torch import nn
 
-from hpo.config.trial import Numeric
+from hpo.config.trial import PreprocessingConfig
 from hpo.data.schema import PERIODS, TableSchema
 
 MAX_QUANTILES = 1000
@@ -34,8 +34,9 @@ class Preprocessor(nn.Module):
 
     The features are, in this order: the scaled numbers and dates, 0 where missing; a missing
     indicator for each column of `TableSchema.numeric_missing`; sine and cosine of the cycles of
-    dates; one-hot categories, all zeros for an unseen one. Dates are always scaled by mean and
-    standard deviation, so that they extrapolate linearly.
+    dates; one-hot categories, all zeros for an unseen one; the code of each column with more than
+    `max_one_hot` categories, which is their number for an unseen one. Dates are always scaled by
+    mean and standard deviation, so that they extrapolate linearly.
     """
 
     knots: torch.Tensor
@@ -48,8 +49,9 @@ class Preprocessor(nn.Module):
     cycling: torch.Tensor
     periods: torch.Tensor
 
-    def __init__(self, schema: TableSchema, numeric: Numeric) -> None:
+    def __init__(self, schema: TableSchema, config: PreprocessingConfig) -> None:
         """Create an unfitted module, whose buffers have their final shapes."""
+        numeric = config.numeric
         super().__init__()
         self.numeric = numeric
         self.n_numeric, n_numbers = len(schema.numeric), len(schema.numbers)
@@ -65,14 +67,20 @@ class Preprocessor(nn.Module):
         sizes = [len(column.values) for column in schema.categorical]
         self.register_buffer("missing", torch.tensor(gaps, dtype=torch.int64))
         self.register_buffer("sizes", torch.tensor(sizes, dtype=torch.int64))
-        self.register_buffer("offsets", self.sizes.cumsum(0) - self.sizes)
+        coded = [size > config.max_one_hot for size in sizes]
+        n_values = torch.where(torch.tensor(coded, dtype=torch.bool), 0, self.sizes)
+        self.register_buffer("offsets", n_values.cumsum(0) - n_values)
         cycles = [(places[date.name], PERIODS[c]) for date in schema.dates for c in date.cycles]
         cycling = torch.tensor([place for place, _ in cycles], dtype=torch.int64)
         periods = torch.tensor([period for _, period in cycles], dtype=torch.float64)
         self.register_buffer("cycling", cycling, persistent=False)
         self.register_buffer("periods", periods, persistent=False)
-        self.n_categories = sum(sizes)
-        self.n_features = n_numbers + len(gaps) + 2 * len(cycles) + self.n_categories
+        self.one_hot = [place for place, is_code in enumerate(coded) if not is_code]
+        self.coded = [place for place, is_code in enumerate(coded) if is_code]
+        self.n_numbers = n_numbers
+        self.n_categories = int(n_values.sum())
+        self.n_others = len(gaps) + 2 * len(cycles) + self.n_categories
+        self.n_features = n_numbers + self.n_others + len(self.coded)
 
     def restore(self, state: Mapping[str, torch.Tensor]) -> None:
         """Load the state of a fitted module of the same schema.
@@ -87,7 +95,11 @@ class Preprocessor(nn.Module):
 
     @classmethod
     def fit(
-        cls, schema: TableSchema, x_num: torch.Tensor, x_cat: torch.Tensor, numeric: Numeric
+        cls,
+        schema: TableSchema,
+        x_num: torch.Tensor,
+        x_cat: torch.Tensor,
+        config: PreprocessingConfig,
     ) -> "Preprocessor":
         """Fit to the training part.
 
@@ -95,10 +107,11 @@ class Preprocessor(nn.Module):
             schema: the schema of the table.
             x_num: (rows, n_numbers) float64, missing is NaN.
             x_cat: (rows, n_categorical) int64 codes.
-            numeric: the scaling of numbers: `quantile` to normal scores, `standard` by mean and
-                standard deviation, `robust` by median and interquartile range, or `none`.
+            config: the scaling of numbers: `quantile` to normal scores, `standard` by mean and
+                standard deviation, `robust` by median and interquartile range, or `none`; and the
+                largest number of one-hot categories.
         """
-        made = cls(schema, numeric)
+        made, numeric = cls(schema, config), config.numeric
         fits = {
             "quantile": made._fit_quantile,
             "standard": made._fit_standard,
@@ -134,6 +147,8 @@ class Preprocessor(nn.Module):
         scaled = torch.where(gaps, 0.0, scaled)
         missing = gaps[:, self.missing].to(scaled.dtype)
         features = [scaled, missing, *self._cycles(x_num), self._one_hot(x_cat).to(scaled.dtype)]
+        if self.coded:
+            features.append(x_cat[:, self.coded].to(scaled.dtype))
         return torch.cat(features, dim=1)
 
     def _cycles(self, x_num: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -174,6 +189,8 @@ class Preprocessor(nn.Module):
         """One-hot categories, (rows, n_categories); a last column of unseen ones is cut off."""
         one_hot = torch.zeros(x_cat.shape[0], self.n_categories + 1, device=x_cat.device)
         columns = torch.where(x_cat < self.sizes, x_cat + self.offsets, self.n_categories)
+        if self.coded:
+            columns = columns[:, self.one_hot]
         return one_hot.scatter(1, columns, 1.0)[:, :-1]
 
     def _fit_quantile(self, index: int, ordered: torch.Tensor) -> None:

@@ -241,8 +241,8 @@ def is_usable(column: pl.Series) -> bool:
     return dtype.is_numeric() or dtype in (pl.Boolean, pl.Null, *TEXTS) or dtype.is_temporal()
 
 
-def check_usable(column: pl.Series, where: str) -> None:
-    """Refuse a column of values such as lists.
+def check_usable(column: pl.Series, where: str, hint: str = "") -> None:
+    """Refuse a column of values such as lists; `hint` ends the message.
 
     Raises:
         DataError: the column holds neither numbers nor text nor times.
@@ -250,7 +250,7 @@ def check_usable(column: pl.Series, where: str) -> None:
     if not is_usable(column):
         raise DataError(
             f'{where}: column "{column.name}" must hold numbers, text or dates, '
-            f"but holds {column.dtype}"
+            f"but holds {column.dtype}{hint}"
         )
 
 

@@ -143,7 +143,10 @@ class TableSchema:
         Raises:
             DataError: a column is missing or holds values of another kind.
         """
-        given = self._given(frame, where)
+        given = {column.name: column for column in frame.get_columns()}
+        if lacking := [name for name in self.columns if name not in given]:
+            listed = format_list(lacking, 20)
+            raise DataError(f"{where}: lacks columns of the training table: {listed}")
         readers = self._all_readers
         numbers = read_numbers(
             [given[name] for name in self.numbers],
@@ -256,14 +259,6 @@ class TableSchema:
             **dict.fromkeys((column.name for column in self.categorical), category),
             **self.readers,
         }
-
-    def _given(self, frame: pl.DataFrame, where: str) -> dict[str, pl.Series]:
-        """The columns of a frame by name; all feature columns must be among them."""
-        given = {column.name: column for column in frame.get_columns()}
-        if missing := [name for name in self.columns if name not in given]:
-            listed = format_list(missing, 20)
-            raise DataError(f"{where}: lacks columns of the training table: {listed}")
-        return given
 
     def _is_sound(self) -> bool:
         """Whether the parts of the schema agree with each other."""

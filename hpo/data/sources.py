@@ -100,7 +100,8 @@ def as_frame(table: Any, where: str = "the table") -> pl.DataFrame:
     if isinstance(table, pl.DataFrame):
         check_names(table.columns, where)
         return table
-    if not isinstance(table, Mapping) and not _has_columns(table):
+    is_frame = hasattr(table, "__len__") and hasattr(table, "columns")  # no lazy frame
+    if not isinstance(table, Mapping) and not is_frame:
         given = type(table).__name__
         raise DataError(f"{where}: must be a DataFrame or a dict of columns, but is a {given}")
     names = [str(name) for name in table]
@@ -244,8 +245,3 @@ def _labelled(codes: np.ndarray, labels: list[str] | None) -> pl.Series:
     if labels is None:
         return values
     return pl.Series(labels, dtype=pl.String).gather(values.cast(pl.Int64))
-
-
-def _has_columns(table: Any) -> bool:
-    """Whether a value is a DataFrame; lazy frames of polars have no length."""
-    return hasattr(table, "__len__") and hasattr(table, "columns")

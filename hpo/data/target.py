@@ -44,7 +44,10 @@ def resolve_task(table: Table, data: DataConfig) -> Task:
 def _task(column: pl.Series, data: DataConfig) -> Task:
     where = f"{data.source}: target {format_value(column.name)}"
     if data.task == "regression" or (data.task == "auto" and not _is_classes(column)):
-        _check_regression(column, where)
+        if column.dtype == pl.String:
+            raise DataError(f"{where} must hold numbers, as data.task says, but holds text")
+        if column.n_unique() == 1:
+            raise DataError(f"{where} is always {column[0]}: nothing to learn")
         return "regression"
     n_classes = len(class_labels(column))
     if n_classes == 1:
@@ -125,10 +128,7 @@ def ordered_classes(column: pl.Series, task: Task, data: DataConfig) -> tuple[st
 
 def label_type(column: pl.Series) -> LabelType:
     """The type of the labels of a target column."""
-    for name, dtype in LABEL_TYPES.items():
-        if column.dtype == dtype:
-            return name
-    raise AssertionError(column.dtype)
+    return next(name for name, dtype in LABEL_TYPES.items() if column.dtype == dtype)
 
 
 def labels_in(labels: tuple[str, ...], dtype: LabelType) -> pl.Series:
@@ -167,10 +167,3 @@ def _is_classes(column: pl.Series) -> bool:
     if column.dtype in (pl.String, pl.Boolean):
         return True
     return bool((column == column.floor()).all()) and column.n_unique() <= MAX_CLASSES
-
-
-def _check_regression(target: pl.Series, where: str) -> None:
-    if target.dtype == pl.String:
-        raise DataError(f"{where} must hold numbers, as data.task says, but holds text")
-    if target.n_unique() == 1:
-        raise DataError(f"{where} is always {target[0]}: nothing to learn")

@@ -114,7 +114,7 @@ def _whole(name: str, listed: Sequence[int | None]) -> pl.Series:
 
 
 def _plain(value: Any) -> Any:
-    """Convert a scalar to a Python value; None for all types of missing values."""
+    """Convert a scalar to a Python value, times to UTC; None for all types of missing values."""
     if isinstance(value, (np.datetime64, np.timedelta64)):
         value = value.astype("M8[us]" if isinstance(value, np.datetime64) else "m8[us]").item()
     elif isinstance(value, np.generic):
@@ -124,20 +124,15 @@ def _plain(value: Any) -> Any:
     if isinstance(value, (float, Decimal)) and value != value:
         return None
     if isinstance(value, datetime):
-        return _instant(value)
+        if hasattr(value, "to_pydatetime"):
+            value = value.to_pydatetime(warn=False)
+        return value if value.tzinfo is None else value.astimezone(UTC).replace(tzinfo=None)
     if isinstance(value, timedelta):
         return timedelta(days=value.days, seconds=value.seconds, microseconds=value.microseconds)
     for builtin in (bool, int, float, str):
         if isinstance(value, builtin):
             return builtin(value)
     return value
-
-
-def _instant(value: datetime) -> datetime:
-    """Convert a time to a Python datetime, in UTC if it has a zone."""
-    if hasattr(value, "to_pydatetime"):
-        value = value.to_pydatetime(warn=False)
-    return value if value.tzinfo is None else value.astimezone(UTC).replace(tzinfo=None)
 
 
 def _midnight(value: date | None) -> datetime | None:

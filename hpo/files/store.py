@@ -341,8 +341,8 @@ class ArtifactStore:
             if not self._is_there(full_path):
                 if not create:
                     raise ArtifactError(
-                        f"artifact store {self.safe_url}: does not exist; name the store that the "
-                        "study was created with, by --artifacts or HPO_ARTIFACTS"
+                        f"artifact store {self.safe_url}: does not exist; set --artifacts or "
+                        "HPO_ARTIFACTS to the store that the study was created with"
                     )
                 with suppress(FileExistsError):  # another process has created it first
                     self._create_id(full_path, f"{uuid.uuid4()}\n".encode())

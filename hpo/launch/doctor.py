@@ -99,7 +99,7 @@ def _clock(server: ServerInfo) -> Finding:
         f"the database's is {abs(ahead):.1f} s {'ahead of' if ahead > 0 else 'behind'} this "
         f"machine's, to within {server.off_by_seconds:.1f} s"
     )
-    return Finding("clock", detail if ok else f"{detail}: synchronize both by NTP", ok)
+    return Finding("clock", detail if ok else f"{detail}: synchronize both with NTP", ok)
 
 
 def _connections(server: ServerInfo, n_workers: int) -> Finding:

@@ -19,7 +19,7 @@ from hpo.config.errors import InputError
 from hpo.worker.supervisor import EXIT_RELEASED
 
 _BACKOFF_LIMIT = 10
-"""Failures of one worker after which it is not replaced; the others go on."""
+"""Failures of one worker after which it is not replaced; the others continue."""
 _GRACE_SECONDS = 60
 """Time between SIGTERM and the end of a pod; workers need up to 20 s to release their trials."""
 _IDLE_SECONDS = 120

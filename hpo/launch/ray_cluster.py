@@ -17,7 +17,7 @@ from hpo.config.errors import HpoError
 NAMESPACE = "hpo"
 _CONNECT_SECONDS = 10.0
 LOST_SECONDS = 45.0
-"""A head that does not respond for this long is taken for lost; Ray's own limit is 60."""
+"""A head that does not respond for this long counts as lost; Ray's own limit is 60."""
 
 
 def connect(address: str | None) -> None:
@@ -39,8 +39,8 @@ def connect(address: str | None) -> None:
         )
     except (ConnectionError, ValueError) as error:
         raise HpoError(
-            f"no Ray cluster answers at {where} ({' '.join(str(error).split())}): start one by "
-            "`ray start --head`, or name its address by --address"
+            f"no Ray cluster answers at {where} ({' '.join(str(error).split())}): start one with "
+            "`ray start --head`, or give its address with --address"
         ) from None
     except (RuntimeError, RayError) as error:  # another version, or a token is required
         reason = " ".join(str(error).split())
@@ -69,7 +69,7 @@ class Head:
             return False
         raise HpoError(
             f"the Ray cluster at {self._address} is lost, its head does not respond: launch again "
-            "on another cluster, and the study goes on"
+            "on another cluster, and the study continues"
         )
 
 

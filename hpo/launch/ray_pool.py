@@ -2,7 +2,7 @@
 
 Ray gives each actor its device, and restarts it, on another node if need be, when its process or
 its node dies. Unless the number of workers is fixed, it follows the size of the cluster. All state
-is in the study's storage: if the cluster is lost, the same pool on another cluster goes on.
+is in the study's storage: if the cluster is lost, the same pool continues on another cluster.
 """
 
 import time
@@ -21,7 +21,7 @@ from hpo.worker.supervisor import EXIT_RELEASED, GRACE_SECONDS, to_stderr
 
 _POLL_SECONDS = 1.0
 _MAX_DEATHS = 10
-"""Deaths in a row of an actor without a status between them, after which the pool gives it up."""
+"""Deaths in a row of an actor without a status between them, after which the pool drops it."""
 _STATUS_SECONDS = 5.0
 WAIT_SECONDS = 15.0
 """Time after which workers that wait for resources are reported."""
@@ -249,7 +249,7 @@ def check_capacity(spec: PoolSpec) -> tuple[int, int]:
     if spec.n_workers is None and not n_places:
         raise InputError(
             f"no node of the cluster has {spec.worker.resources} for a worker: change "
-            "--gpus-per-worker or --cpus-per-worker, or say by --workers N how many to wait for"
+            "--gpus-per-worker or --cpus-per-worker, or set with --workers N how many to wait for"
         )
     return n_places if spec.n_workers is None else spec.n_workers, n_places
 
@@ -265,8 +265,8 @@ def start_detached(spec: PoolSpec) -> None:
         ray.remote(DetachedPool).options(**options, num_cpus=0, max_restarts=-1).remote(spec)
     except ValueError:
         raise InputError(
-            f"this cluster has workers of {spec.key} already: end them by --stop, with the same "
-            "names, or go on without another --detach"
+            f"this cluster has workers of {spec.key} already: end them with --stop and the same "
+            "names, or continue without another --detach"
         ) from None
 
 

@@ -4,10 +4,7 @@ from collections.abc import Sequence
 
 from hpo.config.errors import InputError
 from hpo.files.remote import is_remote
-from hpo.files.store import ArtifactStore
 from hpo.storage import dialects
-from hpo.storage.engine import Storage, open_storage
-from hpo.study.catalog import open_study
 from hpo.study.study import Study
 
 
@@ -22,7 +19,7 @@ def check_storage(url: str) -> None:
         raise InputError(
             f"storage {dialects.safe(parsed)}: SQLite serves the workers of one machine; for "
             "several use PostgreSQL (postgresql://USER:PASSWORD@HOST/DATABASE) or MariaDB or MySQL "
-            "(mariadb://USER:PASSWORD@HOST/DATABASE), and copy studies there by hpo storage copy"
+            "(mariadb://USER:PASSWORD@HOST/DATABASE), and copy studies there with hpo storage copy"
         )
 
 
@@ -39,24 +36,6 @@ def storage_warning(url: str) -> str | None:
     if parsed.host not in (None, "", "localhost", "127.0.0.1", "::1"):
         return None
     return f"storage {dialects.safe(parsed)}: names this machine; other machines cannot reach it"
-
-
-def open_studies(
-    names: Sequence[str], storage: str, artifacts: str
-) -> tuple[Storage, ArtifactStore, list[Study]]:
-    """Open the studies that workers elsewhere will open, to report errors before they start.
-
-    Raises:
-        StudyNotFoundError: a study does not exist.
-        InputError: a study belongs to another artifact store.
-        StorageError: the storage does not exist or cannot be reached.
-    """
-    opened = open_storage(storage, create=False)
-    store = ArtifactStore(artifacts, create=False)
-    studies = [open_study(opened, name) for name in names]
-    for study in studies:
-        study.check_store(store.id)
-    return opened, store, studies
 
 
 def why_nothing_to_do(studies: Sequence[Study]) -> str:

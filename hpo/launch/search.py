@@ -17,7 +17,7 @@ _POLL_SECONDS = 1.0
 
 
 class WorkerPool(AbstractContextManager["WorkerPool"], Protocol):
-    """Workers that are kept alive: `with` starts them and stops them at its end."""
+    """A pool of workers. A `with` block starts them, and stops them at its end."""
 
     def n_alive(self) -> int:
         """Restart dead workers, and return how many are at work."""

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from hpo.config.definition import check_label_smoothing
 from hpo.config.errors import HpoError, InputError
 from hpo.config.parsing import read_toml, validate
 from hpo.config.trial import TrialConfig, metric_label
@@ -51,7 +52,7 @@ def train_config(
     os.environ.update(REPRODUCIBLE)
     trainer = SingleTrainer(choose_device(device))
     config, experiment = _load(path, seed)
-    _, data = experiment.prepared(config.preprocessing.numeric)
+    _, data = experiment.prepared(config.preprocessing)
     metric = metric_label(config.objective.metric, experiment.dataset.schema.positive)
     trainer.admit(Run(key=0, config=config, data=data))
     while True:
@@ -90,7 +91,9 @@ def _load(path: Path, seed: int | None) -> tuple[TrialConfig, Experiment]:
     """Return the complete configuration, and the experiment with its table."""
     config: TrialConfig = validate(TrialConfig, read_toml(path), str(path))
     table = read_recorded(config.data, path.parent)
-    data = replace(config.data, task=resolve_task(table, config.data))
+    task = resolve_task(table, config.data)
+    data = replace(config.data, task=task)
+    check_label_smoothing(task, config.training.label_smoothing, str(path))
     if not data.fingerprint:  # a file that was written by hand
         data = replace(data, fingerprint=table.fingerprint())
     training = config.training if seed is None else replace(config.training, seed=seed)

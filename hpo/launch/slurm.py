@@ -35,8 +35,8 @@ _SCRIPT = """\
 {directives}
 
 # The URLs of the storage and the artifacts, which may hold passwords, come from the environment.
-: "${{HPO_STORAGE:?is missing: submit by hpo launch slurm}}"
-: "${{HPO_ARTIFACTS:?is missing: submit by hpo launch slurm}}"
+: "${{HPO_STORAGE:?is missing: submit with hpo launch slurm}}"
+: "${{HPO_ARTIFACTS:?is missing: submit with hpo launch slurm}}"
 {setup}
 ended_by_slurm=
 trap 'ended_by_slurm=yes' TERM  # cancelled, requeued or preempted; the worker receives it too
@@ -175,7 +175,7 @@ def find_sbatch() -> str:
     if (found := shutil.which("sbatch")) is None:
         raise InputError(
             "sbatch is not on the PATH: run hpo launch slurm on a machine that submits to Slurm, "
-            "or print the script by --dry-run"
+            "or print the script with --dry-run"
         )
     return found
 

@@ -57,10 +57,12 @@ def conclude(study: Study, again: Study) -> Confirmation:
     """Compare the trainings in `again`; store the outcome with `study` if there is a winner."""
     trained = read_trainings(again)
     found = {
-        number: trained[own].values for own, number in _searched(study).items() if own in trained
+        number: {seed: value for seed, value in trained[own].items() if value is not None}
+        for own, number in _searched(study).items()
+        if own in trained
     }
     default = configuration(study.definition.space.default_params())
-    outcome = compare(again.definition, sorted(trained[default].seeds), found)
+    outcome = compare(again.definition, sorted(trained[default]), found)
     if outcome.winner is not None:
         keep_confirmation(study, outcome)
     return outcome

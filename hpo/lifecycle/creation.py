@@ -19,7 +19,7 @@ from hpo.lifecycle.housekeeping import write_owner
 from hpo.models.experiment import Experiment, keep_table
 from hpo.storage.engine import open_storage
 from hpo.study.artifacts import StudyArtifacts
-from hpo.study.catalog import create_study, stored_format
+from hpo.study.catalog import create_study, study_rows
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +93,8 @@ def create(
         opened = open_storage(storage)
         undo.callback(opened.close)
         store = ArtifactStore(artifacts)
-        if legacy is not None and stored_format(opened, definition.name) == 1:
+        stored = {row.name: row.format for row in study_rows(opened)} if legacy else {}
+        if legacy and stored.get(definition.name) == 1:
             table = legacy()
             complete, experiment, notes = _complete(definition, table, where)
         keep_table(store, table, complete.data)

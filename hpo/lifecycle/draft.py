@@ -20,7 +20,7 @@ from hpo.config.trial import METRICS, DataConfig, MetricName, SplitConfig, Task
 from hpo.data.dataset import load_dataset
 from hpo.data.inference import FEW_ROWS, identifier, numbers_the_rows
 from hpo.data.notes import reading_notes
-from hpo.data.reader import MISSING, is_usable
+from hpo.data.reader import MISSING, Kind, is_usable
 from hpo.data.sources import read_raw
 from hpo.data.split import PARTS
 from hpo.data.table import Table, read_table
@@ -218,26 +218,23 @@ def _positive_lines(target: pl.Series, task: Task, data: DataConfig) -> list[str
 
 
 def _feature_lines(table: Table, names: list[str]) -> list[str]:
-    columns = [table.frame[name] for name in names]
-    numbers, dates, text = (
-        [column for column in columns if table.readers[column.name].kind == kind]
-        for kind in ("number", "date", "category")
-    )
-    counted = [f"{len(numbers)} numeric", f"{len(text)} categorical"]
-    counted[1:1] = [f"{len(dates)} date"] if dates else []
-    listed = " and ".join([", ".join(counted[:-1]), counted[-1]])
-    lines = [f"# {listed} columns remain."]
-    lines += [f"#   {format_value(column.name)}: numbers{_missing(column)}" for column in numbers]
-    lines += [f"#   {format_value(column.name)}: dates{_missing(column)}" for column in dates]
-    for column in text:
-        n_values = column.drop_nulls().n_unique()
-        lines.append(f"#   {format_value(column.name)}: {n_values:,} categories{_missing(column)}")
-    lines.append("# List a column here to read it as another kind:")
-    return [*lines, "numeric = []", "categorical = []"]
-
-
-def _missing(column: pl.Series) -> str:
-    return f", {column.null_count():,} missing" if column.null_count() else ""
+    lines: dict[Kind, list[str]] = {"number": [], "date": [], "category": []}
+    for column in table.frame[names].get_columns():
+        kind = table.readers[column.name].kind
+        what = {"number": "numbers", "date": "dates"}.get(kind)
+        if what is None:
+            what = f"{column.drop_nulls().n_unique():,} categories"
+        missing = f", {column.null_count():,} missing" if column.null_count() else ""
+        lines[kind].append(f"#   {format_value(column.name)}: {what}{missing}")
+    dates = f", {len(lines['date'])} date" if lines["date"] else ""
+    counted = f"{len(lines['number'])} numeric{dates} and {len(lines['category'])} categorical"
+    return [
+        f"# {counted} columns remain.",
+        *(line for own in lines.values() for line in own),
+        "# List a column here to read it as another kind:",
+        "numeric = []",
+        "categorical = []",
+    ]
 
 
 def _why(target: pl.Series, task: Task) -> str:

@@ -31,12 +31,13 @@ from hpo.storage.engine import Storage
 from hpo.storage.inventory import TrialFiles
 from hpo.storage.removal import deleted
 from hpo.study.artifacts import StudyArtifacts
-from hpo.study.catalog import Deleted, check_unused, delete_study, find, studies, study_rows
+from hpo.study.catalog import check_unused, delete_study, find, studies, study_rows
 from hpo.study.retraining import find_confirming
 from hpo.study.row import StudyRow
 from hpo.study.study import Study
 
 LeftoverKind = Literal["attempt", "checkpoint", "deleted study", "unknown study", "table", "draft"]
+_Leftovers = list[tuple[str, LeftoverKind]]
 
 YOUNG_SECONDS = 3600.0
 DRAFT_SECONDS = 86400.0
@@ -125,7 +126,7 @@ def collect(
         if unknown and all(store.age(path) >= YOUNG_SECONDS for path in trees[uuid])
     }
 
-    found: list[tuple[str, LeftoverKind]] = [(path, "draft") for path in drafts]
+    found: _Leftovers = [(path, "draft") for path in drafts]
     for study in studies(storage):
         if study.artifact_store_id == store.id and study.uuid in trees:
             with suppress(StudyNotFoundError):  # just deleted: the next call removes its files
@@ -144,7 +145,7 @@ def collect(
 
 def delete(
     storage: Storage, store: ArtifactStore | None, name: str, *, force: bool = False
-) -> tuple[Deleted, Swept]:
+) -> tuple[int, Swept]:
     """Delete a study: its rows, then its artifacts, then its table if no other study uses it.
 
     If the deletion is interrupted, or a worker still writes artifacts afterwards, `collect`
@@ -156,6 +157,9 @@ def delete(
         name: the study's name.
         force: delete the study even if workers hold its trials.
 
+    Returns:
+        The number of its trials, and the deleted files.
+
     Raises:
         InputError: the study does not exist, workers hold its trials, or its artifacts are in
             another store. Nothing was deleted.
@@ -164,21 +168,25 @@ def delete(
     row = find(storage, name)
     if store is not None:
         row.check_store(store.id)
-    gone = delete_study(storage, name, force=force)
+    n_trials = delete_study(storage, name, force=force)
     if store is None or row.uuid is None or row.owned_store_id is None:
-        return gone, Swept(files=(), unknown={})
+        return n_trials, Swept(files=(), unknown={})
     folder = study_path(row.uuid, "")
     files = _remove(store, [(path, "deleted study") for path in store.list(folder)], dry_run=True)
     store.delete_tree(folder)  # includes drafts of killed workers
     if row.fingerprint is not None:
         files += _remove(store, _lonely_table(storage, store, row.fingerprint), dry_run=False)
-    return gone, Swept(files=files, unknown={})
+    return n_trials, Swept(files=files, unknown={})
 
 
 def delete_with_confirmation(
     storage: Storage, store: ArtifactStore | None, name: str, *, force: bool = False
-) -> Iterator[tuple[Deleted, Swept]]:
-    """Delete a study as `delete` does, and before it the study that confirms it."""
+) -> Iterator[tuple[str, int, Swept]]:
+    """Delete a study as `delete` does, and before it the study that confirms it.
+
+    Yields:
+        The name of each study, and what `delete` returns.
+    """
     rows = [find(storage, name)]
     if (also := find_confirming(storage, name)) is not None:
         rows.insert(0, also)
@@ -187,12 +195,10 @@ def delete_with_confirmation(
             for row in rows:
                 check_unused(connection, row, "or delete it anyway with --force")
     for row in rows:
-        yield delete(storage, store, row.name, force=force)
+        yield row.name, *delete(storage, store, row.name, force=force)
 
 
-def _lonely_table(
-    storage: Storage, store: ArtifactStore, fingerprint: str
-) -> list[tuple[str, LeftoverKind]]:
+def _lonely_table(storage: Storage, store: ArtifactStore, fingerprint: str) -> _Leftovers:
     """The table, if it exists and no study of this or another storage uses it."""
     path = table_path(fingerprint)
     rows = [row for row in study_rows(storage) if row.uuid is not None]
@@ -218,12 +224,10 @@ def _unused(
     return [path for path in tables if path not in paths]
 
 
-def _unnamed(
-    study: Study, store: ArtifactStore, paths: Iterable[str]
-) -> list[tuple[str, LeftoverKind]]:
+def _unnamed(study: Study, store: ArtifactStore, paths: Iterable[str]) -> _Leftovers:
     """Those of a study's files that none of its trials needs; `paths` were listed before."""
     is_finished, inventory = study.progress().is_finished, study.inventory()
-    found: list[tuple[str, LeftoverKind]] = []
+    found: _Leftovers = []
     for path in paths:
         if (part := _TRIAL_FILE.fullmatch(path)) is None:
             continue
@@ -253,10 +257,8 @@ def _by_study(paths: Iterable[str]) -> dict[str, list[str]]:
     """Files of studies by the study's UUID."""
     trees: dict[str, list[str]] = {}
     for path in paths:
-        _, _, rest = path.partition("/")
-        uuid, slash, _ = rest.partition("/")
-        if slash:
-            trees.setdefault(uuid, []).append(path)
+        if len(parts := path.split("/")) > 2:
+            trees.setdefault(parts[1], []).append(path)
     return trees
 
 
@@ -269,9 +271,7 @@ def _owner(store: ArtifactStore, uuid: str) -> dict[str, str]:
     return about if isinstance(about, dict) else {}
 
 
-def _remove(
-    store: ArtifactStore, found: Iterable[tuple[str, LeftoverKind]], *, dry_run: bool
-) -> tuple[Removed, ...]:
+def _remove(store: ArtifactStore, found: _Leftovers, *, dry_run: bool) -> tuple[Removed, ...]:
     removed = []
     for path, kind in found:
         removed.append(Removed(path=path, kind=kind, n_bytes=store.size(path)))

@@ -12,16 +12,16 @@ import hashlib
 import json
 import re
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeVar
 
-from hpo.config.errors import ArtifactError, HpoError, InputError, StudyConflictError
+from hpo.config.errors import ArtifactError, HpoError, InputError
 from hpo.files.store import ArtifactStore, study_path, table_path
 from hpo.lifecycle.housekeeping import write_owner
 from hpo.storage import copying, ledger
+from hpo.storage.attributes import ARTIFACT
 from hpo.storage.engine import Connection, Storage
 from hpo.storage.inventory import TrialFiles, read_inventory
 from hpo.storage.removal import deleted
@@ -32,8 +32,6 @@ from hpo.study.study import Study
 
 _DIGEST_IN_NAME = re.compile(r"-([0-9a-f]{32})\.\w+$")
 _THEN = "then copy it"
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,7 +152,7 @@ def _move(row: StudyRow, source: Storage, target: Storage) -> Relocated:
             return copying.copy_study(reading, connection, row.id, attrs, lambda key, text: text)
 
     try:
-        n_trials = _write_to(target, row.name, write)
+        n_trials = target.write(write)
     except BaseException:
         with suppress(HpoError):  # storage out of reach: the same command continues later
             if row.uuid not in {other.uuid for other in study_rows(target)}:
@@ -179,7 +177,7 @@ def _copy(
     attrs = copied_attrs(copy_uuid, stores.target.id)
 
     def rewrite(key: str, text: str) -> str:
-        return json.dumps(files.copy_path(json.loads(text))) if key == "artifact" else text
+        return json.dumps(files.copy_path(json.loads(text))) if key == ARTIFACT else text
 
     def write(connection: Connection) -> int | None:
         with copying.repeatable_read(source) as reading:
@@ -187,7 +185,7 @@ def _copy(
                 return None
             return copying.copy_study(reading, connection, row.id, attrs, rewrite)
 
-    while (n_trials := _write_to(target, row.name, write)) is None:
+    while (n_trials := target.write(write)) is None:
         files.copy_named(study.inventory())  # trials have finished since
     write_owner(stores.target, open_study(target, row.name))
     return Relocated(name=row.name, n_trials=n_trials, n_files=len(files.copied))
@@ -251,10 +249,3 @@ def _mark_moved(connection: Connection, row: StudyRow, target: Storage) -> None:
 def _unmark_moved(connection: Connection, row: StudyRow) -> None:
     if ledger.lock_study(connection, row.id):
         unmark_moved(connection, row)
-
-
-def _write_to(target: Storage, name: str, write: Callable[[Connection], T]) -> T:
-    try:
-        return target.write(write)
-    except StudyConflictError:
-        raise InputError(f"{target.safe_url} has a study {name} already") from None

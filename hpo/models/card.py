@@ -194,14 +194,20 @@ def _members(ensemble: Ensemble) -> str:
 def _configuration(model: Predictor) -> str:
     config = model.parts[0][1].config
     optimizer, training = config.optimizer, config.training
+    n_coded = len(model.parts[0][1].preprocessor.coded)
+    coded = (
+        f"{n_coded} columns of more than {config.preprocessing.max_one_hot} categories embedded, "
+        if n_coded
+        else ""
+    )
     metric = metric_label(config.objective.metric, model.schema.positive)
     return (
         "## Training\n\n"
         f"{optimizer.name}, learning rate {optimizer.learning_rate:.3g}, weight decay "
         f"{optimizer.weight_decay:.3g}, batches of "
         f"{training.batch_size}, numbers scaled by `{config.preprocessing.numeric}`, "
-        f"seed {training.seed}; the best of up to {training.max_epochs} epochs by validation "
-        f"{metric}. `config.toml` has the whole configuration; `hpo train config.toml` "
+        f"{coded}seed {training.seed}; the best of up to {training.max_epochs} epochs by "
+        f"validation {metric}. `config.toml` has the whole configuration; `hpo train config.toml` "
         f"trains it again.\n\n{_data(config)}"
     )
 

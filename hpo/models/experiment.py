@@ -1,8 +1,8 @@
 """A study's table, prepared once for all trials of a process.
 
-Owns what is computed once and shared: the encoded table, and a preprocessed copy for each `numeric`
-choice. Preprocessors are fitted on the training part only; only `test_metrics` reads the targets of
-the test part.
+Owns what is computed once and shared: the encoded table, and a preprocessed copy for each
+configuration of preprocessing. Preprocessors are fitted on the training part only; only
+`test_metrics` reads the targets of the test part.
 
 A study's table is in its artifact store, under its fingerprint, or stays at its source if the study
 has `copy = false`. A remote table is read through the local cache, which keeps the typed table. A
@@ -20,7 +20,7 @@ import torch
 
 from hpo.config.definition import StudyData
 from hpo.config.errors import ArtifactError, DataError
-from hpo.config.trial import DataConfig, Numeric, TrialConfig
+from hpo.config.trial import DataConfig, PreprocessingConfig, TrialConfig
 from hpo.data.dataset import Dataset, load_dataset
 from hpo.data.format_1 import read_recorded
 from hpo.data.preprocessing import Preprocessor
@@ -28,7 +28,7 @@ from hpo.data.table import Table
 from hpo.files.cache import cached
 from hpo.files.remote import is_remote
 from hpo.files.store import ArtifactStore, table_path
-from hpo.models.model import Model, Predictor
+from hpo.models.model import Model, Predictor, columns_of
 from hpo.training.batches import TrainingData
 from hpo.training.families.family import trained_network
 from hpo.training.metrics import evaluate
@@ -64,18 +64,18 @@ class Experiment:
             )
         self.table = table
         self._data = data
-        self._prepared: dict[Numeric, tuple[Preprocessor, TrainingData]] = {}
+        self._prepared: dict[PreprocessingConfig, tuple[Preprocessor, TrainingData]] = {}
 
     @cached_property
     def dataset(self) -> Dataset:
         """The encoded table and its split."""
         return load_dataset(self.table, self._data)
 
-    def prepared(self, numeric: Numeric) -> tuple[Preprocessor, TrainingData]:
-        """The fitted preprocessor of a `numeric` choice, and the preprocessed data."""
-        if numeric not in self._prepared:
-            self._prepared[numeric] = self._prepare(numeric)
-        return self._prepared[numeric]
+    def prepared(self, config: PreprocessingConfig) -> tuple[Preprocessor, TrainingData]:
+        """The fitted preprocessor of a configuration, and the preprocessed data."""
+        if config not in self._prepared:
+            self._prepared[config] = self._prepare(config)
+        return self._prepared[config]
 
     def model(self, config: TrialConfig, result: Result, device: torch.device) -> Model:
         """Combine the weights of a finished run with their preprocessing.
@@ -83,8 +83,8 @@ class Experiment:
         The model's configuration has the resolved precision instead of `auto`, so that training it
         again gives the same bits.
         """
-        preprocessor, data = self.prepared(config.preprocessing.numeric)
-        network = trained_network(config.model, data.n_inputs, data.n_outputs, result.weights)
+        preprocessor, data = self.prepared(config.preprocessing)
+        network = trained_network(config.model, data.inputs, data.n_outputs, result.weights)
         return Model(
             config=replace(config, training=replace(config.training, precision=result.precision)),
             schema=self.dataset.schema,
@@ -118,10 +118,10 @@ class Experiment:
         logits = model.logits(part.x_num, part.x_cat)
         return evaluate(schema.task, len(schema.classes), logits, part.y, 0.0, 1.0)
 
-    def _prepare(self, numeric: Numeric) -> tuple[Preprocessor, TrainingData]:
+    def _prepare(self, config: PreprocessingConfig) -> tuple[Preprocessor, TrainingData]:
         dataset = self.dataset
         train, val = dataset.part("train"), dataset.part("val")
-        preprocessor = Preprocessor.fit(dataset.schema, train.x_num, train.x_cat, numeric)
+        preprocessor = Preprocessor.fit(dataset.schema, train.x_num, train.x_cat, config)
         data = TrainingData(
             task=dataset.schema.task,
             n_classes=len(dataset.schema.classes),
@@ -129,6 +129,7 @@ class Experiment:
             y_train=train.y,
             x_val=preprocessor(val.x_num, val.x_cat),
             y_val=val.y,
+            columns=columns_of(preprocessor),
         )
         return preprocessor, data
 

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from hpo.config.errors import InputError
-from hpo.config.families import model_tree, package_of
+from hpo.config.families import package_of
 from hpo.config.trial import Environment, TrialConfig
 from hpo.data.preprocessing import Preprocessor
 from hpo.data.schema import TableSchema
@@ -30,6 +30,7 @@ from hpo.models.content import (
     strip_prefix,
 )
 from hpo.training.families.family import trained_network
+from hpo.training.inputs import Inputs
 from hpo.training.metrics import count_outputs, mean_over_heads, predictions
 
 BLOCK_ROWS = 65_536
@@ -177,7 +178,7 @@ class Model(Predictor):
         package = package_of(self.config.model.family)
         return {
             **({"package": package} if package else {}),
-            "config": json.dumps({**asdict(self.config), "model": model_tree(self.config.model)}),
+            "config": json.dumps(self.config.to_dict()),
             "target": json.dumps([self.target_mean, self.target_std]),
             "metrics": json.dumps(self.metrics),
             "environment": json.dumps(asdict(self.environment)),
@@ -198,11 +199,12 @@ class Model(Predictor):
             raise InputError(f"{error}{package or ''}") from None
         mean, std = header_value(header, "target", tuple[float, float], where)
         try:
-            preprocessor = Preprocessor(schema, config.preprocessing.numeric)
+            preprocessor = Preprocessor(schema, config.preprocessing)
             preprocessor.restore(strip_prefix("preprocessor.", tensors))
             n_outputs = count_outputs(schema.task, len(schema.classes))
             weights = strip_prefix("network.", tensors)
-            network = trained_network(config.model, preprocessor.n_features, n_outputs, weights)
+            inputs = columns_of(preprocessor)
+            network = trained_network(config.model, inputs, n_outputs, weights)
         except RuntimeError:
             raise InputError(f"{where}: its tensors do not fit its configuration") from None
         return cls(
@@ -215,6 +217,16 @@ class Model(Predictor):
             metrics=header_value(header, "metrics", dict[str, float], where),
             environment=header_value(header, "environment", Environment, where),
         )
+
+
+def columns_of(preprocessor: Preprocessor) -> Inputs:
+    """What the columns hold that a preprocessor makes."""
+    return Inputs(
+        n_numbers=preprocessor.n_numbers,
+        flagged=tuple(preprocessor.missing.tolist()),
+        n_others=preprocessor.n_others,
+        sizes=tuple(preprocessor.sizes[preprocessor.coded].tolist()),
+    )
 
 
 def read_schema(header: Header, where: str) -> TableSchema:

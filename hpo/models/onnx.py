@@ -244,13 +244,13 @@ def _mixed(graph: _Graph, model: Predictor, x_num: str | None, codes: str | None
 
 def _is_same(one: Preprocessor, other: Preprocessor) -> bool:
     states = one.state_dict(), other.state_dict()
-    return one.numeric == other.numeric and all(
-        torch.equal(states[0][name], states[1][name]) for name in states[0]
-    )
+    if (one.numeric, one.coded) != (other.numeric, other.coded):
+        return False
+    return all(torch.equal(states[0][name], states[1][name]) for name in states[0])
 
 
 def _features(graph: _Graph, fitted: Preprocessor, x_num: str | None, codes: str | None) -> str:
-    """`Preprocessor.forward`: (rows, n_features)."""
+    """`Preprocessor.forward`."""
     features = []
     if x_num is not None:
         gaps = graph.add("IsNaN", x_num)
@@ -262,7 +262,10 @@ def _features(graph: _Graph, fitted: Preprocessor, x_num: str | None, codes: str
             features.append(_float(graph, _some(graph, gaps, fitted.missing.tolist())))
         features += _cycles(graph, fitted, x_num)
     if codes is not None:
-        features.append(_one_hot(graph, fitted.sizes.tolist(), codes))
+        if fitted.one_hot:
+            features.append(_one_hot(graph, fitted, codes))
+        if fitted.coded:
+            features.append(_float(graph, _some(graph, codes, fitted.coded)))
     return graph.add("Concat", *features, axis=1)
 
 
@@ -330,9 +333,10 @@ def _quantile(graph: _Graph, fitted: Preprocessor, x: str) -> str:
     return graph.add("Add", start, graph.add("Mul", share, graph.add("Sub", end, start)))
 
 
-def _one_hot(graph: _Graph, sizes: list[int], codes: str) -> str:
+def _one_hot(graph: _Graph, fitted: Preprocessor, codes: str) -> str:
     """(rows, n_categories): for each category, whether it is the code of its column."""
-    columns = np.repeat(np.arange(len(sizes)), sizes)
+    sizes = fitted.sizes[fitted.one_hot].tolist()
+    columns = np.repeat(fitted.one_hot, sizes)
     values = np.concatenate([np.arange(size) for size in sizes])
     spread = graph.add("Gather", codes, graph.constant(columns, "i8"), axis=1)
     equal = graph.add("Equal", spread, graph.constant(values, "i8"))

@@ -15,10 +15,10 @@ import torch
 
 from hpo.config.errors import HpoError
 from hpo.config.trial import TIE_BREAKS
-from hpo.files.store import ArtifactStore
 from hpo.models.ensemble import Ensemble, EnsembleMember, as_logits, exact_outputs
 from hpo.models.experiment import Experiment
 from hpo.results.stored import stored_model
+from hpo.storage.attributes import ARTIFACT
 from hpo.study.artifacts import StudyArtifacts
 from hpo.study.leaderboard import Row
 from hpo.study.study import Study
@@ -44,7 +44,11 @@ def choose_ensemble(
         ArtifactError: weights are damaged.
     """
     study, store = artifacts.study, artifacts.store
-    kept = {row.number: row for row in sorted(rows, key=lambda r: r.number) if _is_kept(store, row)}
+    kept = {
+        row.number: row
+        for row in sorted(rows, key=lambda row: row.number)
+        if ARTIFACT in row.user_attrs and store.exists(row.user_attrs[ARTIFACT])
+    }
     if not kept:
         raise HpoError(f"study {study.name} has no COMPLETE trial whose weights are stored")
     part = experiment.dataset.part("val")
@@ -110,7 +114,3 @@ def _score(study: Study, experiment: Experiment) -> Callable[[torch.Tensor], Sco
         return -sign * value, -loss
 
     return score
-
-
-def _is_kept(store: ArtifactStore, row: Row) -> bool:
-    return "artifact" in row.user_attrs and store.exists(row.user_attrs["artifact"])

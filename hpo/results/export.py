@@ -14,7 +14,7 @@ from hpo.models.folder import write_model
 from hpo.models.proof import N_HELD
 from hpo.results.ensemble import choose_ensemble
 from hpo.results.leaderboard_table import to_table
-from hpo.results.stored import ensemble_test_metrics, stored_model, test_metrics
+from hpo.results.stored import stored_model, test_metrics
 from hpo.study.artifacts import StudyArtifacts
 from hpo.study.leaderboard import Row, distinct, find_row, leaderboard, why_empty
 from hpo.study.study import Study
@@ -85,7 +85,7 @@ class _Writer(StudyArtifacts):
             model,
             {
                 "validation": model.metrics,
-                "test": test_metrics(self, self.experiment, row, model),
+                "test": test_metrics(self, self.experiment, [row], model),
             },
             f"{self.study.name}, trial {row.number}",
             _note(self.study, row),
@@ -105,14 +105,14 @@ class _Writer(StudyArtifacts):
             made,
             {
                 "validation": made.metrics,
-                "test": ensemble_test_metrics(self, experiment, rows, made),
+                "test": test_metrics(self, experiment, rows, made),
             },
             f"{study.name}, ensemble",
             f"Of {len(candidates)} COMPLETE trials of study {study.name} ({study.uuid}).",
             held=experiment.held_rows(N_HELD),
             alone={
                 "validation": experiment.validation_metrics(best),
-                "test": test_metrics(self, experiment, rows[0], best),
+                "test": test_metrics(self, experiment, rows[:1], best),
             },
             torch_program=self.torch_program,
         )

@@ -28,7 +28,7 @@ from hpo.models.model import Model
 from hpo.results.leaderboard_table import to_table
 from hpo.results.stored import stored_model
 from hpo.sklearn.rows import Array, as_table, column_names, free_name, label_texts
-from hpo.sklearn.work import plan, run_search
+from hpo.sklearn.work import plan_search
 from hpo.study.leaderboard import leaderboard
 
 MIN_ROWS = 2
@@ -119,7 +119,7 @@ class _MLPSearch(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
 
     def _search(self, table: polars.DataFrame, target: Array) -> None:
         definition = self._definition(table)
-        workplace = plan(self.workers, self.device)
+        search = plan_search(self.workers, self.device)
         frame = table.with_columns(as_frame({definition.data.target: target}).to_series())
         raw = RawTable(frame=frame, is_text=False, where="X")
         typed = typed_table(raw, definition.data)
@@ -127,17 +127,16 @@ class _MLPSearch(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
             storage, artifacts = self._places(stack)
             created = create(definition, typed, storage, artifacts, where=type(self).__name__)
             stack.callback(created.study.storage.close)
-            run_search(created, workplace)
+            search(created)
             self._set_results(created)
 
     def _set_results(self, created: CreatedStudy) -> None:
         """Set the fitted attributes from a finished study."""
         study = created.study
         if not (rows := leaderboard(study)):
-            counts = ", ".join(f"{n} {state}" for state, n in study.progress().counts.items())
             raise HpoError(
-                f"study {study.name} is over without a COMPLETE trial ({counts}): "
-                "allow it more trials or more time"
+                f"study {study.name} is over without a COMPLETE trial "
+                f"({study.progress().counts_text}): allow it more trials or more time"
             )
         self.model_ = stored_model(created.store, rows[0])
         self.best_params_, self.best_score_ = rows[0].params, rows[0].value

@@ -2,7 +2,8 @@
 
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,17 +15,12 @@ from hpo.launch.local import local_slots
 from hpo.launch.search import search_locally
 from hpo.launch.single import choose_device
 from hpo.lifecycle.creation import CreatedStudy
-from hpo.worker.supervisor import Slot
 
 log = logging.getLogger(__name__)
 
 
-Workplace = torch.device | Sequence[Slot]
-"""The device of a search in this process, or the slots of worker processes."""
-
-
-def plan(workers: Any, device: str) -> Workplace:
-    """Decide where to train.
+def plan_search(workers: Any, device: str) -> Callable[[CreatedStudy], None]:
+    """Plan where to train, and return the function that searches a study there.
 
     Args:
         workers: number of workers; a single one runs in this process.
@@ -37,24 +33,12 @@ def plan(workers: Any, device: str) -> Workplace:
         raise InputError(f"workers must be a number from 1, but got {workers!r}")
     chosen = choose_device(device)
     if workers == 1:
-        return chosen
+        return partial(search_in_process, device=chosen)
     gpus, n_gpus = "none", 1
     if chosen.type == "cuda" and device == f"cuda:{chosen.index}":
         gpus = str(chosen.index)
     elif chosen.type == "cuda":
         gpus, n_gpus = "auto", torch.cuda.device_count()
     per_gpu = math.ceil(int(workers) / n_gpus)
-    return local_slots(gpus=gpus, per_gpu=per_gpu, workers=str(workers))
-
-
-def run_search(created: CreatedStudy, place: Workplace) -> None:
-    """Run workers until a study is finished.
-
-    Raises:
-        InputError: the storage does not accept enough connections.
-        HpoError: the workers failed.
-    """
-    if isinstance(place, torch.device):
-        search_in_process(created, place)
-    else:
-        search_locally(created, place, on_line=log.info)
+    slots = local_slots(gpus=gpus, per_gpu=per_gpu, workers=str(workers))
+    return partial(search_locally, slots=slots, on_line=log.info)

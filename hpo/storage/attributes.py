@@ -1,7 +1,8 @@
 """Attributes of studies and trials: Optuna's tables of keys and JSON values.
 
-The keys of a study's attributes belong to `hpo.study.row`, except for the revision, which queries
-here compare. All functions take a connection inside a transaction; none commits.
+The keys of a trial's attributes are here. Those of a study's belong to `hpo.study.row`, except for
+the revision, which queries here compare. All functions take a connection inside a transaction; none
+commits.
 """
 
 import json
@@ -16,8 +17,14 @@ from hpo.storage.schema import STUDIES, STUDY_ATTRS, TRIAL_USER_ATTRS, TRIALS
 
 _REVISION = "hpo:revision"
 """System attribute of a study: how often finished trials were changed."""
+# User attributes of a trial.
+ATTEMPT, WORKER, DEVICE = "attempt", "worker", "device"
 REASON = "reason"
-"""User attribute of a trial: why it was pruned, failed, or ended early."""
+"""Why the trial was pruned, failed, or ended early."""
+METRICS = "metrics"
+"""Validation metrics at the best epoch, by name."""
+ARTIFACT, SHA256 = "artifact", "sha256"
+"""Path of the weights in the artifact store, and their digest."""
 
 
 def read_study(connection: Connection, study_id: int, keys: Sequence[str]) -> dict[str, Any]:

@@ -141,7 +141,7 @@ def _complete(study_id: int, *columns: sa.ColumnElement[Any]) -> sa.Select[Any]:
 def _with_metrics(query: sa.Select[Any]) -> sa.Select[Any]:
     """Add the column `metrics_json`; it is NULL for trials that another program finished."""
     return query.add_columns(TRIAL_USER_ATTRS.c.value_json.label("metrics_json")).outerjoin(
-        TRIAL_USER_ATTRS, attributes.of_trial("metrics")
+        TRIAL_USER_ATTRS, attributes.of_trial(attributes.METRICS)
     )
 
 

@@ -24,6 +24,7 @@ from hpo.storage.schema import (
     TRIAL_USER_ATTRS,
     TRIALS,
 )
+from hpo.storage.trials import read_heads
 
 _N_TRIALS = 100
 """Number of trials to read at once."""
@@ -103,16 +104,16 @@ def _copy_clock(source: Connection, target: Connection, study_id: int, copy_id: 
 def _copy_trials(
     source: Connection, target: Connection, study_id: int, copy_id: int, rewrite: Rewrite
 ) -> int:
-    own = sa.select(TRIALS.c.trial_id, TRIALS.c.number).where(TRIALS.c.study_id == study_id)
-    found = source.execute(own.order_by(TRIALS.c.number)).all()
+    found = read_heads(source, study_id)
     for first in range(0, len(found), _N_TRIALS):
         batch = {row.trial_id: row.number for row in found[first : first + _N_TRIALS]}
         rows = _read(source, TRIALS, "trial_id", batch)
-        _write(target, TRIALS, [_released(row, copy_id) for row in rows])
-        made = sa.select(TRIALS.c.number, TRIALS.c.trial_id).where(
-            TRIALS.c.study_id == copy_id, TRIALS.c.number.in_(list(batch.values()))
-        )
-        copied = {row.number: row.trial_id for row in target.execute(made)}
+        for row in rows:  # the target assigns new ids and holds no lease
+            del row["trial_id"]
+            row |= {"study_id": copy_id, **(_WAITING if row["state"] == _RUNNING else {})}
+        _write(target, TRIALS, rows)
+        made = read_heads(target, copy_id, TRIALS.c.number.in_(list(batch.values())))
+        copied = {row.number: row.trial_id for row in made}
         ids = {trial_id: copied[number] for trial_id, number in batch.items()}
         for table in OF_A_TRIAL:
             rows = _read(source, table, "trial_id", ids)
@@ -135,10 +136,3 @@ def _read(source: Connection, table: sa.Table, owner: str, ids: Mapping[int, int
 def _write(target: Connection, table: sa.Table, rows: Sequence[_Values]) -> None:
     for first in range(0, len(rows), _N_ROWS):
         target.execute(sa.insert(table), rows[first : first + _N_ROWS])
-
-
-def _released(trial: _Values, study_id: int) -> _Values:
-    """A trial's row for another study, without a lease."""
-    row = {**trial, "study_id": study_id, **(_WAITING if trial["state"] == _RUNNING else {})}
-    del row["trial_id"]  # the target assigns a new id
-    return row

@@ -16,7 +16,7 @@ import random
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -252,10 +252,8 @@ def shared_lock(parsed: URL) -> Iterator[None]:
 
     SQLite can switch its journal mode only while no other connection reads.
     """
-    if parsed.drivername != "sqlite":
-        yield
-        return
-    with _file_lock(parsed, fcntl.LOCK_SH):
+    is_sqlite = parsed.drivername == "sqlite"
+    with _file_lock(parsed, fcntl.LOCK_SH) if is_sqlite else nullcontext():
         yield
 
 

@@ -110,7 +110,7 @@ class Storage:
 
     def close(self) -> None:
         """Close all connections."""
-        self.reader.close()
+        self.plain.remove_session()
         self._reads.dispose()
         self._writes.dispose()
 

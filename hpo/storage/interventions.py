@@ -16,7 +16,7 @@ from sqlalchemy.engine import Connection
 
 from hpo.config.trial import Direction
 from hpo.storage import attributes, ledger
-from hpo.storage.attributes import REASON, raise_revision
+from hpo.storage.attributes import ATTEMPT, DEVICE, REASON, WORKER, raise_revision
 from hpo.storage.best import best_first
 from hpo.storage.ledger import EARLIER, FIXED_PARAMS, FORGIVEN, Outcome
 from hpo.storage.schema import (
@@ -27,7 +27,7 @@ from hpo.storage.schema import (
     TRIAL_VALUES,
     TRIALS,
 )
-from hpo.storage.trials import read_params
+from hpo.storage.trials import read_heads, read_params
 
 _BY_HAND = "by hand"
 _QUARANTINED = "quarantined"
@@ -36,9 +36,8 @@ _RETRIED = "retried"
 """User attribute: why a trial failed, before each retry."""
 _COPY_OF = "copy_of"
 """User attribute: number of the trial whose params this trial repeats."""
-_KEPT = ("attempt", "worker", "device", EARLIER, _RETRIED, _COPY_OF)
-"""User attributes that a retried trial keeps. Each attempt has its own files, so the count goes
-on."""
+_KEPT = (ATTEMPT, WORKER, DEVICE, EARLIER, _RETRIED, _COPY_OF)
+"""User attributes that a retried trial keeps. Attempts stay counted: each has its own files."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,9 +50,8 @@ class TrialRow:
 
 def find(connection: Connection, study_id: int, number: int) -> TrialRow | None:
     """A trial by its number; None if there is none."""
-    own = (TRIALS.c.study_id == study_id) & (TRIALS.c.number == number)
-    row = connection.execute(sa.select(TRIALS.c.trial_id, TRIALS.c.state).where(own)).one_or_none()
-    return None if row is None else TrialRow(id=row.trial_id, state=row.state.name)
+    found = read_heads(connection, study_id, TRIALS.c.number == number)
+    return TrialRow(id=found[0].trial_id, state=found[0].state.name) if found else None
 
 
 def prune(connection: Connection, trial_id: int, direction: Direction) -> None:

@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from optuna.trial import TrialState
 from sqlalchemy.engine import Connection
 
+from hpo.storage.attributes import ARTIFACT, SHA256
 from hpo.storage.schema import TRIAL_USER_ATTRS, TRIALS
 
 
@@ -39,7 +40,7 @@ def read_inventory(connection: Connection, study_id: int) -> dict[int, TrialFile
     attrs = (
         sa.select(TRIALS.c.number, TRIAL_USER_ATTRS.c.key, TRIAL_USER_ATTRS.c.value_json)
         .join(TRIALS, TRIALS.c.trial_id == TRIAL_USER_ATTRS.c.trial_id)
-        .where(own, TRIAL_USER_ATTRS.c.key.in_(["artifact", "sha256"]))
+        .where(own, TRIAL_USER_ATTRS.c.key.in_([ARTIFACT, SHA256]))
     )
     for number, key, text in connection.execute(attrs):
         named.setdefault(number, {})[key] = json.loads(text)

@@ -8,7 +8,7 @@ All functions take a connection inside a transaction; none commits.
 
 import time
 from collections.abc import Collection
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import sqlalchemy as sa
@@ -111,7 +111,9 @@ def grant(
     lease_seconds: float,
 ) -> None:
     """Insert the leases of a worker on trials that have none."""
-    _write_worker(connection, worker)
+    machine = {key: getattr(worker, key) for key in ("host", "pid", "device", "share")}
+    write_worker = upsert(connection, WORKERS, ["worker_id"], list(machine))
+    connection.execute(write_worker.values(worker_id=worker.key, **machine))
     lease_ms = round(lease_seconds * 1000)
     expires_ms = connection.execute(sa.select(now(connection) + lease_ms)).scalar_one()
     about = {
@@ -173,20 +175,18 @@ def expired(connection: Connection, study_id: int) -> list[LeaseRow]:
     for row in connection.execute(query):
         left, third = row.expires_ms - row.now_ms, row.lease_ms / 3
         if connection.dialect.name != "sqlite":
-            wait_ms = third if left < 0 else None
+            found.append(_lease_row(row, third))
         elif left < -third or left > 1.5 * row.lease_ms:
-            wait_ms = 3 * third
-        else:
-            wait_ms = 2 * third if left < 0 else None
-        if wait_ms is not None:
-            found.append(replace(_lease_row(row), wait_ms=wait_ms))
+            found.append(_lease_row(row, 3 * third))
+        elif left < 0:
+            found.append(_lease_row(row, 2 * third))
     return found
 
 
 def held_by(connection: Connection, study_id: int, worker: str) -> list[LeaseRow]:
     """The leases of a study that the worker with this key holds."""
     query = _select_leases(connection, study_id).where(LEASES.c.worker_id == worker)
-    return [_lease_row(row) for row in connection.execute(query)]
+    return list(map(_lease_row, connection.execute(query)))
 
 
 def studies_of(connection: Connection, worker: str) -> list[int]:
@@ -209,26 +209,14 @@ def tick(connection: Connection, study_id: int) -> Clock:
     The clock runs while any lease is live, until the last one expires. Renewing a live lease does
     not change it.
     """
-    row = connection.execute(_clock(connection, study_id).with_for_update()).one_or_none()
-    if row is None:  # the study was deleted
-        return Clock(busy_seconds=0, device_seconds=0)
-    busy_ms, device_ms = _advanced(connection, row)
-    values = {
-        "busy_ms": busy_ms,
-        "device_ms": device_ms,
-        "seen_ms": max(row.now_ms, row.seen_ms),
-    }
+    values = _clock_row(connection, study_id, lock=True)
     connection.execute(sa.update(CLOCKS).where(CLOCKS.c.study_id == study_id).values(values))
-    return Clock(busy_seconds=busy_ms / 1000, device_seconds=device_ms / 1000)
+    return _in_seconds(values)
 
 
 def read_clock(connection: Connection, study_id: int) -> Clock:
     """The study's clock as of now; writes nothing."""
-    row = connection.execute(_clock(connection, study_id)).one_or_none()
-    if row is None:  # the study was deleted
-        return Clock(busy_seconds=0, device_seconds=0)
-    busy_ms, device_ms = _advanced(connection, row)
-    return Clock(busy_seconds=busy_ms / 1000, device_seconds=device_ms / 1000)
+    return _in_seconds(_clock_row(connection, study_id, lock=False))
 
 
 def end(connection: Connection, trial_ids: Collection[int]) -> None:
@@ -241,17 +229,6 @@ def _own(leases: Collection[Lease]) -> sa.ColumnElement[bool]:
     return LEASES.c.trial_id.in_(ids) & LEASES.c.token.in_(tokens)
 
 
-def _write_worker(connection: Connection, worker: WorkerId) -> None:
-    about = {
-        "host": worker.host,
-        "pid": worker.pid,
-        "device": worker.device,
-        "share": worker.share,
-    }
-    insert = upsert(connection, WORKERS, ["worker_id"], list(about))
-    connection.execute(insert.values(worker_id=worker.key, **about))
-
-
 def _select_leases(connection: Connection, study_id: int) -> sa.Select[Any]:
     return (
         sa.select(LEASES, TRIALS.c.number, now(connection).label("now_ms"))
@@ -261,23 +238,23 @@ def _select_leases(connection: Connection, study_id: int) -> sa.Select[Any]:
     )
 
 
-def _lease_row(row: sa.Row[Any]) -> LeaseRow:
+def _lease_row(row: sa.Row[Any], wait_ms: float = 0.0) -> LeaseRow:
     return LeaseRow(
         trial_id=row.trial_id,
         number=row.number,
         token=row.token,
         beat=row.beat,
         lease_ms=row.lease_ms,
+        wait_ms=wait_ms,
     )
 
 
-def _clock(connection: Connection, study_id: int) -> sa.Select[Any]:
-    query = sa.select(CLOCKS, now(connection).label("now_ms"))
-    return query.where(CLOCKS.c.study_id == study_id)
-
-
-def _advanced(connection: Connection, row: sa.Row[Any]) -> tuple[int, int]:
-    """`busy_ms` and `device_ms` of a clock, advanced to now."""
+def _clock_row(connection: Connection, study_id: int, *, lock: bool) -> dict[str, int]:
+    """A study's clock advanced to now, as the columns of its row; zeros for a deleted study."""
+    query = sa.select(CLOCKS, now(connection).label("now_ms")).where(CLOCKS.c.study_id == study_id)
+    row = connection.execute(query.with_for_update() if lock else query).one_or_none()
+    if row is None:
+        return {"busy_ms": 0, "device_ms": 0, "seen_ms": 0}
     until = sa.func.max(LEASES.c.expires_ms)
     span = sa.case((until > row.now_ms, row.now_ms), else_=until) - row.seen_ms
     workers = (
@@ -289,4 +266,12 @@ def _advanced(connection: Connection, row: sa.Row[Any]) -> tuple[int, int]:
     )
     spent = (sa.func.max(workers.c.span), sa.func.sum(workers.c.span * workers.c.share))
     busy, device = connection.execute(sa.select(*spent).where(workers.c.span > 0)).one()
-    return row.busy_ms + int(busy or 0), row.device_ms + round(device or 0.0)
+    return {
+        "busy_ms": row.busy_ms + int(busy or 0),
+        "device_ms": row.device_ms + round(device or 0.0),
+        "seen_ms": max(row.now_ms, row.seen_ms),
+    }
+
+
+def _in_seconds(row: dict[str, int]) -> Clock:
+    return Clock(busy_seconds=row["busy_ms"] / 1000, device_seconds=row["device_ms"] / 1000)

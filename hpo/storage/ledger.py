@@ -26,6 +26,7 @@ from sqlalchemy.engine import Connection
 from hpo.config.errors import StudyConflictError
 from hpo.config.trial import Direction, Measurement
 from hpo.storage import attributes, leases
+from hpo.storage.attributes import ATTEMPT, DEVICE, WORKER
 from hpo.storage.leases import Lease, WorkerId
 from hpo.storage.reader import DrawnParam
 from hpo.storage.rows import upsert, write_rows
@@ -42,6 +43,7 @@ from hpo.storage.schema import (
     TRIAL_VALUES,
     TRIALS,
 )
+from hpo.storage.trials import read_heads
 
 _UTC_CLOCK = {
     "postgresql": "(clock_timestamp() AT TIME ZONE 'UTC')",
@@ -102,7 +104,7 @@ def insert_study(connection: Connection, name: str) -> int:
     try:
         return _insert(connection, STUDIES, study_name=name)
     except sa.exc.IntegrityError:
-        raise StudyConflictError(f"there is a study {name} already") from None
+        raise StudyConflictError(f"the storage has a study {name} already") from None
 
 
 def lock_study(connection: Connection, study_id: int) -> bool:
@@ -202,8 +204,8 @@ def claim(
     leases.grant(connection, study_id, claimed, worker, lease_seconds)
     running = {"state": TrialState.RUNNING, "datetime_start": _utc(connection)}
     connection.execute(sa.update(TRIALS).where(TRIALS.c.trial_id.in_(found)).values(running))
-    about = {"worker": worker.key, "device": worker.device}
-    visible = {lease.trial_id: {"attempt": lease.attempt, **about} for lease in claimed}
+    about = {WORKER: worker.key, DEVICE: worker.device}
+    visible = {lease.trial_id: {ATTEMPT: lease.attempt, **about} for lease in claimed}
     attributes.write_trials(connection, TRIAL_USER_ATTRS, visible)
     return claimed
 
@@ -291,7 +293,7 @@ def give_back(connection: Connection, trial_id: int, how: str, max_attempts: int
     """
     leases.end(connection, [trial_id])
     attrs = attributes.read_trial(connection, TRIAL_USER_ATTRS, trial_id)
-    attempt = {"worker": attrs["worker"], "device": attrs["device"], "ended": how}
+    attempt = {"worker": attrs[WORKER], "device": attrs[DEVICE], "ended": how}
     before = attrs.get(EARLIER, [])
     losses = [ended for ended in before[:-_N_EARLIER] if _is_loss(ended)]
     earlier = [*losses, *before[-_N_EARLIER:], attempt]  # MySQL limits a value to 64 KiB
@@ -304,7 +306,7 @@ def give_back(connection: Connection, trial_id: int, how: str, max_attempts: int
     else:
         waiting = {"state": TrialState.WAITING, "datetime_start": None}
         connection.execute(sa.update(TRIALS).where(TRIALS.c.trial_id == trial_id).values(waiting))
-    return int(attrs["attempt"])
+    return int(attrs[ATTEMPT])
 
 
 def n_chances(connection: Connection, trial_id: int, max_attempts: int) -> float:
@@ -358,11 +360,8 @@ def _create(connection: Connection, study_id: int, n_trials: int, n: int) -> dic
     row = {"study_id": study_id, "state": TrialState.WAITING}
     rows = [{**row, "number": number} for number in numbers]
     write_rows(connection, sa.insert(TRIALS), rows)
-    made = sa.select(TRIALS.c.trial_id, TRIALS.c.number).where(
-        TRIALS.c.study_id == study_id, TRIALS.c.number.in_(numbers)
-    )
-    found = connection.execute(made.order_by(TRIALS.c.number))
-    return {row.trial_id: row.number for row in found}
+    made = read_heads(connection, study_id, TRIALS.c.number.in_(numbers))
+    return {row.trial_id: row.number for row in made}
 
 
 def _fixed_params(connection: Connection, study_id: int) -> list[dict[str, Any]]:
@@ -379,7 +378,7 @@ def _attempts(connection: Connection, trial_ids: Sequence[int]) -> dict[int, int
     """Number of attempts by trial id; trials that were never claimed are left out."""
     if not trial_ids:
         return {}
-    own = TRIAL_USER_ATTRS.c.trial_id.in_(trial_ids) & (TRIAL_USER_ATTRS.c.key == "attempt")
+    own = TRIAL_USER_ATTRS.c.trial_id.in_(trial_ids) & (TRIAL_USER_ATTRS.c.key == ATTEMPT)
     rows = connection.execute(
         sa.select(TRIAL_USER_ATTRS.c.trial_id, TRIAL_USER_ATTRS.c.value_json).where(own)
     )

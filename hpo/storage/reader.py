@@ -59,30 +59,21 @@ class StudyReader(_CachedStorage):
         self._drawn: set[int] = set()
         self._reading = threading.Lock()
 
-    def snapshot(self, study_id: int) -> Snapshot:
-        """A study's trials, at most `STALE_SECONDS` old.
+    def snapshot(self, study_id: int, connection: Connection | None = None) -> Snapshot:
+        """A study's trials as a transaction sees them or, without one, up to `STALE_SECONDS` old.
 
         Raises:
             KeyError: the study was deleted; the message is Optuna's.
         """
         with self._reading:
             now = time.monotonic()
-            if now - self._read_at.get(study_id, -STALE_SECONDS) >= STALE_SECONDS:
-                snapshot = self._snapshots.setdefault(study_id, Snapshot(study_id))
-                with self._backend.engine.connect() as connection:
-                    snapshot.refresh(connection)
-                self._read_at[study_id] = now
-            return self._snapshots[study_id]
-
-    def snapshot_within(self, study_id: int, connection: Connection) -> Snapshot:
-        """A study's trials as a transaction sees them.
-
-        Raises:
-            KeyError: the study was deleted; the message is Optuna's.
-        """
-        with self._reading:
             snapshot = self._snapshots.setdefault(study_id, Snapshot(study_id))
-            snapshot.refresh(connection)
+            if connection is not None:
+                snapshot.refresh(connection)
+            elif now - self._read_at.get(study_id, -STALE_SECONDS) >= STALE_SECONDS:
+                with self._backend.engine.connect() as own:
+                    snapshot.refresh(own)
+                self._read_at[study_id] = now
             return snapshot
 
     def invalidate(self, study_id: int) -> None:
@@ -95,10 +86,6 @@ class StudyReader(_CachedStorage):
             self._read_at.pop(study_id, None)
             self._snapshots.pop(study_id, None)
             self._studies.pop(study_id, None)
-
-    def close(self) -> None:
-        """Close the session of this thread."""
-        self._backend.remove_session()
 
     def get_all_trials(
         self,

@@ -7,9 +7,7 @@ refresh therefore costs what is new: neither 10,000 finished trials nor 1,000 tr
 workers left behind make it slow.
 """
 
-from array import array
-from collections import defaultdict
-from collections.abc import Container, Hashable, Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
@@ -32,9 +30,6 @@ class Snapshot:
     """A study's trials as of the last refresh.
 
     Attributes:
-        n_complete: number of COMPLETE trials.
-        of_complete: values that readers computed from the COMPLETE trials; cleared when one is
-            added.
         ended: finished trials in the order in which they were read; a new list when all of them
             were read again.
         open: unfinished trials by id.
@@ -42,7 +37,6 @@ class Snapshot:
 
     ended: list[FrozenTrial]
     open: dict[int, FrozenTrial]
-    of_complete: dict[Hashable, Any]
 
     def __init__(self, study_id: int) -> None:
         """Start empty."""
@@ -54,10 +48,7 @@ class Snapshot:
         self._finished: dict[int, FrozenTrial] = {}
         self.ended, self.open = [], {}
         self._last_id = -1
-        self._curves: defaultdict[int, array[float]] = defaultdict(lambda: array("d"))
         self._lists: dict[frozenset[TrialState], list[FrozenTrial]] = {}
-        self.n_complete = 0
-        self.of_complete = {}
 
     def refresh(self, connection: Connection) -> None:
         """Read what changed since the last refresh.
@@ -91,10 +82,6 @@ class Snapshot:
             self._lists[wanted] = sorted(chosen, key=lambda trial: trial.number)
         return list(self._lists[wanted])
 
-    def reported(self, step: int) -> Sequence[float]:
-        """The values that COMPLETE trials reported at a step, one per trial that reached it."""
-        return self._curves.get(step, ())
-
     def _read_ended(
         self, connection: Connection, new: Sequence[Row[Any]], still: Container[int]
     ) -> Iterator[FrozenTrial]:
@@ -126,8 +113,3 @@ class Snapshot:
     def _add_finished(self, trial: FrozenTrial) -> None:
         self._finished[trial._trial_id] = trial
         self.ended.append(trial)
-        if trial.state == TrialState.COMPLETE:
-            self.n_complete += 1
-            self.of_complete.clear()
-            for step, value in trial.intermediate_values.items():
-                self._curves[step].append(value)

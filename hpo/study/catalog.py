@@ -1,7 +1,7 @@
 """The studies of a storage: create, open, list, delete."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from hpo.config.definition import StudyDefinition, difference
 from hpo.config.errors import (
@@ -20,14 +20,6 @@ from hpo.study.row import StudyRow, new_attrs, read_rows
 from hpo.study.sampling import queue
 from hpo.study.status import StudyStatus
 from hpo.study.study import Study
-
-
-@dataclass(frozen=True, kw_only=True)
-class Deleted:
-    """A deleted study: its row and the number of its trials."""
-
-    row: StudyRow
-    n_trials: int
 
 
 def create_study(
@@ -116,11 +108,6 @@ def find(storage: Storage, name: str) -> StudyRow:
     return found[name]
 
 
-def stored_format(storage: Storage, name: str) -> int | None:
-    """The format of a study that hpo created; None if there is no such study."""
-    return next((row.format for row in study_rows(storage) if row.name == name), None)
-
-
 def bury(storage: Storage, worker: str, how: str) -> dict[Study, dict[int, int]]:
     """Take back at once the trials of a worker that is known to be dead.
 
@@ -139,7 +126,7 @@ def bury(storage: Storage, worker: str, how: str) -> dict[Study, dict[int, int]]
     return {study: study.reaper.bury(worker, how) for study in studies}
 
 
-def delete_study(storage: Storage, name: str, *, force: bool = False) -> Deleted:
+def delete_study(storage: Storage, name: str, *, force: bool = False) -> int:
     """Delete the rows of a study in one transaction, which records the deletion.
 
     A worker that holds one of its trials loses the lease and writes nothing more.
@@ -148,6 +135,9 @@ def delete_study(storage: Storage, name: str, *, force: bool = False) -> Deleted
         storage: storage of the study.
         name: name of the study.
         force: delete the study even while workers hold its trials.
+
+    Returns:
+        The number of its trials.
 
     Raises:
         StudyNotFoundError: there is no such study, or it was just deleted.
@@ -168,7 +158,7 @@ def delete_study(storage: Storage, name: str, *, force: bool = False) -> Deleted
 
     n_trials = storage.write(write)
     storage.reader.invalidate(row.id)
-    return Deleted(row=row, n_trials=n_trials)
+    return n_trials
 
 
 def lock(connection: Connection, row: StudyRow) -> None:

@@ -60,7 +60,9 @@ class Estimate:
         if n < 2:
             return cls(n_seeds=n, mean=mean, sd=None, low=None, high=None)
         sd = statistics.stdev(values)
-        half = _quantile(n - 1) * sd / math.sqrt(n)
+        from scipy.special import stdtrit  # importing it takes a second
+
+        half = float(stdtrit(n - 1, (1 + _LEVEL) / 2)) * sd / math.sqrt(n)
         return cls(n_seeds=n, mean=mean, sd=sd, low=mean - half, high=mean + half)
 
     def text(self, *, sign: str = "") -> str:
@@ -281,10 +283,3 @@ def _with_seeds(space: SearchSpace) -> SearchSpace:
     constants = {path: value for path, value in space.constants.items() if path != SEED}
     tunables = {path: leaf for path, leaf in space.tunables.items() if path != SEED}
     return SearchSpace(constants=constants, tunables={**tunables, SEED: seeds})
-
-
-def _quantile(n_free: int) -> float:
-    """The quantile of Student's t: half the width of an interval in standard errors."""
-    from scipy.special import stdtrit  # importing it takes a second
-
-    return float(stdtrit(n_free, (1 + _LEVEL) / 2))

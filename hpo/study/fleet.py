@@ -15,8 +15,9 @@ from dataclasses import dataclass
 
 from hpo.config.definition import Budget
 from hpo.config.errors import StudyNotFoundError
+from hpo.config.parsing import format_list
 from hpo.storage.engine import Storage
-from hpo.storage.progress import TrialCounts, count_trials
+from hpo.storage.progress import count_trials
 from hpo.study.row import read_rows
 from hpo.study.study import Study
 
@@ -53,7 +54,7 @@ class Fleet:
         self._store_id = store_id
         self._opened: dict[str, Study] = {}
         self._open_studies: list[OpenStudy] = []
-        self._looked_at = 0.0
+        self._counted_at = 0.0
         self._is_waiting = False
 
     def studies(self) -> list[Study]:
@@ -63,38 +64,37 @@ class Fleet:
             openable = [row for row in rows if row.obstacle is None]
             fitting = [row for row in openable if row.artifact_store_id == self._store_id]
             counts = count_trials(connection, [row.id for row in fitting])
+        opened = [self._opened.get(str(row.uuid)) or Study(self._storage, row) for row in fitting]
         open_studies = []
-        opened = {}
-        for row in fitting:
-            study = self._opened.get(str(row.uuid)) or Study(self._storage, row)
-            opened[study.uuid] = study
-            work = counts.get(row.id)
-            open_study = _open_study(study, row.budget, row.priority, work)
-            if row.standing != "open" or open_study is None or work is None:
+        for row, study in zip(fitting, opened, strict=True):
+            work = counts.get(row.id)  # None if the study was just deleted
+            if row.standing != "open" or work is None:
                 continue
-            if not _is_spent(study, row.budget, work.n_trials):
-                open_studies.append(open_study)
-        self._opened = opened
+            n_room = max(0, row.budget.n_trials - work.n_trials)
+            n_left = n_room + work.n_waiting + work.n_silent
+            if (n_left or work.n_running) and not _is_spent(study, row.budget, work.n_trials):
+                about = {"priority": row.priority, "n_running": work.n_running, "n_left": n_left}
+                open_studies.append(OpenStudy(study=study, **about))
+        self._opened = {study.uuid: study for study in opened}
         self._log_waiting(open_studies, [row.name for row in openable])
-        self._open_studies, self._looked_at = _in_line(open_studies), time.monotonic()
-        return [open_study.study for open_study in self._open_studies]
+        random.shuffle(open_studies)  # so that workers choose different ones among equals
+        open_studies.sort(key=lambda each: (-each.priority, each.n_running))
+        self._open_studies, self._counted_at = open_studies, time.monotonic()
+        return [each.study for each in open_studies]
 
     def _log_waiting(self, open_studies: Sequence[OpenStudy], names: Sequence[str]) -> None:
         """Log once that there is nothing to do, and which studies need another artifact store."""
         if not open_studies and not self._is_waiting:
             own = {study.name for study in self._opened.values()}
             elsewhere = [name for name in names if name not in own]
-            why = (
-                f"; the artifacts of {_join_names(elsewhere)} are in another store"
-                if elsewhere
-                else ""
-            )
+            listed = format_list(elsewhere, _MAX_SHOWN)
+            why = f"; the artifacts of {listed} are in another store" if elsewhere else ""
             _log.info("no open study has a trial to run, waiting for one%s", why)
         self._is_waiting = not open_studies
 
     def shares(self, studies: Sequence[Study], n: int) -> list[tuple[Study, int]]:
         """How many of `n` trials to claim from each of some studies, in the order to claim."""
-        if time.monotonic() - self._looked_at > _FRESH_SECONDS:
+        if time.monotonic() - self._counted_at > _FRESH_SECONDS:
             self.studies()
         return share_out([each for each in self._open_studies if each.study in studies], n)
 
@@ -112,32 +112,7 @@ def share_out(open_studies: Sequence[OpenStudy], n: int) -> list[tuple[Study, in
             break
         first = min(free, key=lambda each: (-each.priority, each.n_running + wanted[each.study]))
         wanted[first.study] += 1
-    return [(study, n_wanted) for study, n_wanted in wanted.items() if n_wanted]
-
-
-def _join_names(names: Sequence[str]) -> str:
-    """The first names, and the number of further ones."""
-    more = f" and {len(names) - _MAX_SHOWN} more" if len(names) > _MAX_SHOWN else ""
-    return ", ".join(names[:_MAX_SHOWN]) + more
-
-
-def _in_line(open_studies: list[OpenStudy]) -> list[OpenStudy]:
-    """Studies in the order to serve; equals are shuffled so that workers choose different ones."""
-    random.shuffle(open_studies)
-    return sorted(open_studies, key=lambda each: (-each.priority, each.n_running))
-
-
-def _open_study(
-    study: Study, budget: Budget, priority: int, counts: TrialCounts | None
-) -> OpenStudy | None:
-    """A study with trials left to run; None if it has none or was deleted."""
-    if counts is None:
-        return None
-    n_room = max(0, budget.n_trials - counts.n_trials)
-    n_left = n_room + counts.n_waiting + counts.n_silent
-    if not n_left and not counts.n_running:
-        return None
-    return OpenStudy(study=study, priority=priority, n_running=counts.n_running, n_left=n_left)
+    return list(wanted.items())
 
 
 def _is_spent(study: Study, budget: Budget, n_trials: int) -> bool:

@@ -21,6 +21,7 @@ from hpo.config.errors import InputError
 from hpo.config.ranges import Value
 from hpo.config.space import SearchSpace
 from hpo.config.trial import Direction, tie_break
+from hpo.storage.attributes import METRICS, REASON
 from hpo.study.confirmation import DEFAULT, SEED, Estimate
 from hpo.study.retraining import read_confirmed
 from hpo.study.study import Study
@@ -49,7 +50,7 @@ class Row:
     @property
     def early(self) -> str:
         """Why a COMPLETE trial ended early, because the study's time was up; else empty."""
-        return str(self.user_attrs.get("reason", "")) if self.state == "COMPLETE" else ""
+        return str(self.user_attrs.get(REASON, "")) if self.state == "COMPLETE" else ""
 
     def to_json(self) -> dict[str, Any]:
         """The row as a plain dict with its keys in the documented order."""
@@ -141,7 +142,7 @@ def row(trial: FrozenTrial, confirmed: Estimate | None = None) -> Row:
         value=trial.value,
         state=trial.state.name,
         params=dict(trial.params),
-        metrics=attrs.pop("metrics", {}),
+        metrics=attrs.pop(METRICS, {}),
         user_attrs=attrs,
         confirmed=confirmed,
     )

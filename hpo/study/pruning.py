@@ -6,6 +6,7 @@ memory, the trials to compare with from the reader.
 """
 
 import copy
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,12 +20,15 @@ from optuna.trial import FrozenTrial, TrialState
 from hpo.config import strategies
 from hpo.config.definition import StudyDefinition
 from hpo.config.ranges import IntRange
+from hpo.config.space import Params, SearchSpace
 from hpo.config.trial import Measurement, TrainingConfig
 from hpo.storage.leases import Lease
 from hpo.storage.reader import StudyReader
-from hpo.storage.snapshot import Snapshot
+from hpo.study.curves import Curves, Plan
 from hpo.study.experimental import ignore_experimental
 
+SCHEDULE_WARMUP = 0.5
+"""The share of its planned epochs before which a trial with a schedule is not pruned."""
 _MAX_EPOCHS = "training.max_epochs"
 _COMPARES_RUNNING = (optuna.pruners.SuccessiveHalvingPruner, optuna.pruners.HyperbandPruner)
 """Pruners that compare with unfinished trials and need their attributes without delay."""
@@ -58,9 +62,12 @@ class TrialPruner:
         self._reader = reader
         self._trials: dict[str, FrozenTrial] = {}
 
-    def decide(self, lease: Lease, measurements: Sequence[Measurement]) -> PruningDecision:
+    def decide(
+        self, lease: Lease, params: Params, measurements: Sequence[Measurement]
+    ) -> PruningDecision:
         """Decide whether to prune a trial after more epochs; changes nothing."""
-        trial = _copy(self._trials[lease.token]) if lease.token in self._trials else _frozen(lease)
+        known = self._trials.get(lease.token)
+        trial = _frozen(lease, params) if known is None else _copy(known)
         if isinstance(self._pruner, _COMPARES_RUNNING):
             self._reader.invalidate(self._study._study_id)
         with self._reader.hold_writes(lease.trial_id) as held:
@@ -80,10 +87,14 @@ class TrialPruner:
         )
 
     def resume(
-        self, lease: Lease, measurements: Sequence[Measurement], system_attrs: dict[str, Any]
+        self,
+        lease: Lease,
+        params: Params,
+        measurements: Sequence[Measurement],
+        system_attrs: dict[str, Any],
     ) -> None:
         """Start from the reports of an earlier attempt."""
-        trial = _frozen(lease)
+        trial = _frozen(lease, params)
         trial.intermediate_values = {m.step: m.value for m in measurements}
         trial.system_attrs = system_attrs
         self._trials[lease.token] = trial
@@ -101,47 +112,58 @@ class ColumnsPercentilePruner(BasePruner):
     """Optuna's percentile pruner on columns of reports.
 
     Optuna's pruner looks up a step in each COMPLETE trial, which takes milliseconds for 10,000
-    trials. The reader keeps the reports of each step in an array.
+    trials. Here the reports of each step are in an array.
+
+    With a learning-rate schedule the pruner differs from Optuna's: it compares a trial only with
+    trials of the same schedule, at the same share of their planned epochs, and prunes no trial
+    before `SCHEDULE_WARMUP` of its planned epochs.
     """
 
-    def __init__(self, pruner: optuna.pruners.PercentilePruner, reader: StudyReader) -> None:
-        """Decide as `pruner` does, on the columns of `reader`."""
+    def __init__(
+        self, pruner: optuna.pruners.PercentilePruner, space: SearchSpace, reader: StudyReader
+    ) -> None:
+        """Decide as `pruner` does, on the trials of `reader`, whose params are of `space`."""
         self._like = pruner
+        self._space = space
         self._reader = reader
+        self._curves = Curves(space)
+        self._limits: dict[tuple[Plan, int], float | None] = {}
 
     def prune(self, study: optuna.Study, trial: FrozenTrial) -> bool:
         """Whether the trial's best value is worse than the percentile at its last step."""
         like, step = self._like, trial.last_step
-        completed = self._reader.snapshot(study._study_id)
-        enough = completed.n_complete >= max(1, like._n_startup_trials)
-        if not enough or step is None or step < like._n_warmup_steps:
+        if self._curves.update(self._reader.snapshot(study._study_id)):
+            self._limits.clear()
+        plan = Plan.of(self._space, trial)
+        enough = self._curves.n_complete[plan.schedule] >= max(1, like._n_startup_trials)
+        n_warmup = max(like._n_warmup_steps, _n_first(plan))
+        if not enough or step is None or step < n_warmup:
             return False
-        opens = step - (step - like._n_warmup_steps) % like._interval_steps
+        opens = step - (step - n_warmup) % like._interval_steps
         if any(opens <= earlier < step for earlier in trial.intermediate_values):
             return False
         own = numpy.array(list(trial.intermediate_values.values()))
         if numpy.isnan(own).all():
             return True
         is_maximized = study.direction == StudyDirection.MAXIMIZE
-        if (limit := self._limit(completed, step, is_maximized)) is None:
+        if (limit := self._limit(plan, step, is_maximized)) is None:
             return False
         return bool(numpy.nanmax(own) < limit if is_maximized else numpy.nanmin(own) > limit)
 
-    def _limit(self, completed: Snapshot, step: int, is_maximized: bool) -> float | None:
+    def _limit(self, plan: Plan, step: int, is_maximized: bool) -> float | None:
         """The percentile of the values reported at a step, cached for other trials."""
-        like, reported = self._like, completed.reported(step)
-        if len(reported) < like._n_min_trials:
-            return None
-        share = 100 - like._percentile if is_maximized else like._percentile
-        key = ("percentile", share, step)
-        if key not in completed.of_complete:
-            others = numpy.array(reported)
-            is_silent = numpy.isnan(others).all()
-            completed.of_complete[key] = (
-                None if is_silent else float(numpy.nanpercentile(others, share))
-            )
-        limit: float | None = completed.of_complete[key]
-        return limit
+        key = plan, step
+        if key not in self._limits:
+            reported = numpy.array(self._curves.reported(plan, step))
+            is_known = len(reported) >= self._like._n_min_trials and not numpy.isnan(reported).all()
+            share = 100 - self._like._percentile if is_maximized else self._like._percentile
+            self._limits[key] = float(numpy.nanpercentile(reported, share)) if is_known else None
+        return self._limits[key]
+
+
+def _n_first(plan: Plan) -> int:
+    """The first epoch at which a trial may be pruned because of its schedule."""
+    return 0 if plan.schedule == "constant" else math.ceil(SCHEDULE_WARMUP * plan.n_epochs)
 
 
 def make_pruner(definition: StudyDefinition, reader: StudyReader) -> BasePruner:
@@ -149,9 +171,13 @@ def make_pruner(definition: StudyDefinition, reader: StudyReader) -> BasePruner:
     settings = definition.pruner.model_dump(exclude={"name"})
     match definition.pruner:
         case strategies.MedianPruner():
-            return ColumnsPercentilePruner(optuna.pruners.MedianPruner(**settings), reader)
+            return ColumnsPercentilePruner(
+                optuna.pruners.MedianPruner(**settings), definition.space, reader
+            )
         case strategies.PercentilePruner():
-            return ColumnsPercentilePruner(optuna.pruners.PercentilePruner(**settings), reader)
+            return ColumnsPercentilePruner(
+                optuna.pruners.PercentilePruner(**settings), definition.space, reader
+            )
         case strategies.SuccessiveHalvingPruner():
             return optuna.pruners.SuccessiveHalvingPruner(**settings)
         case strategies.HyperbandPruner():
@@ -183,7 +209,7 @@ def _copy(trial: FrozenTrial) -> FrozenTrial:
     return own
 
 
-def _frozen(lease: Lease) -> FrozenTrial:
+def _frozen(lease: Lease, params: Params) -> FrozenTrial:
     return FrozenTrial(
         number=lease.number,
         trial_id=lease.trial_id,
@@ -191,7 +217,7 @@ def _frozen(lease: Lease) -> FrozenTrial:
         value=None,
         datetime_start=None,
         datetime_complete=None,
-        params={},
+        params=dict(params),
         distributions={},
         user_attrs={},
         system_attrs={},

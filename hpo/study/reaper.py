@@ -30,9 +30,9 @@ class Reaper:
     def reap(self) -> list[int]:
         """Take back the trials of dead workers.
 
-        A lease is taken away if two looks find it expired with the same beat. The looks are at
+        A lease is taken away if two checks find it expired with the same beat. The checks are at
         least a third of a lease apart, or up to a whole lease if clocks may be wrong, so that a
-        worker that lost its database for a while keeps it. A look that fails starts over.
+        worker that lost its database for a while keeps it. After a failed check, both start over.
 
         Returns:
             Numbers of the trials that wait again or failed.
@@ -51,7 +51,7 @@ class Reaper:
         return numbers
 
     def reap_patiently(self) -> list[int]:
-        """Reap with both looks, sleeping in between; returns as `reap`."""
+        """Reap with both checks, sleeping in between; returns as `reap`."""
         numbers = self.reap()
         if self._ripe_at:
             time.sleep(max(0.0, max(self._ripe_at.values()) - time.monotonic()))

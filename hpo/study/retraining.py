@@ -4,8 +4,8 @@ It is an ordinary study in the same storage and artifact store, for the same wor
 identified by their params, regardless of who enqueued them and in which order.
 """
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 from optuna.trial import FrozenTrial
@@ -29,14 +29,6 @@ from hpo.study.confirmation import (
 )
 from hpo.study.row import CONFIRMATION, CONFIRMS, DEFINITION, StudyRow
 from hpo.study.study import Study
-
-
-@dataclass(frozen=True, kw_only=True)
-class ConfirmationRuns:
-    """The trainings of one configuration: requested seeds, and values of COMPLETE ones by seed."""
-
-    seeds: frozenset[int]
-    values: Mapping[int, float]
 
 
 def open_confirming(study: Study) -> Study:
@@ -83,25 +75,22 @@ def queue_missing(study: Study, of: str, wanted: Iterable[Params]) -> None:
         return definition
 
     study.definition = study.change(work)
-    study.storage.reader.invalidate(study.id)
 
 
-def read_trainings(study: Study) -> dict[Configuration, ConfirmationRuns]:
-    """The trainings of a confirming study by configuration."""
-    seeds: dict[Configuration, set[int]] = {}
-    values: dict[Configuration, dict[int, float]] = {}
+def read_trainings(study: Study) -> dict[Configuration, dict[int, float | None]]:
+    """The values of a confirming study's trainings by configuration and seed.
+
+    A training that is not COMPLETE has the value None.
+    """
+    found: dict[Configuration, dict[int, float | None]] = {}
     for trial in study.trials():
         params = _params(trial)
-        if SEED not in params:
-            continue
-        own, seed = configuration(params), int(params[SEED])
-        seeds.setdefault(own, set()).add(seed)
-        if trial.state.name == "COMPLETE" and trial.value is not None:
-            values.setdefault(own, {}).setdefault(seed, trial.value)
-    return {
-        own: ConfirmationRuns(seeds=frozenset(found), values=values.get(own, {}))
-        for own, found in seeds.items()
-    }
+        if SEED in params:
+            values = found.setdefault(configuration(params), {})
+            seed, is_complete = int(params[SEED]), trial.state.name == "COMPLETE"
+            if values.get(seed) is None:
+                values[seed] = trial.value if is_complete else None
+    return found
 
 
 def keep_confirmation(study: Study, found: Confirmation) -> None:

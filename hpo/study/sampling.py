@@ -80,43 +80,46 @@ class SampledParams:
 class ParamSampler:
     """Calls a study's sampler for the params of trials."""
 
-    def __init__(self, study: optuna.Study, reader: StudyReader, tried: TriedPoints | None) -> None:
+    def __init__(
+        self,
+        definition: StudyDefinition,
+        study: optuna.Study,
+        reader: StudyReader,
+        tried: TriedPoints | None,
+    ) -> None:
         """Sample for Optuna's view of a study through the reader.
 
         Args:
+            definition: the study's sampler and search space.
             study: Optuna's view of the study.
             reader: its storage.
             tried: the tried points of a finite space; None if the space is infinite.
         """
+        self._definition = definition
         self._study = study
         self._reader = reader
         self._tried = tried
         self._columns = Columns()
 
-    def draw(
-        self, definition: StudyDefinition, granted: Sequence[Lease]
-    ) -> dict[Lease, SampledParams]:
+    def draw(self, granted: Sequence[Lease]) -> dict[Lease, SampledParams]:
         """Draw the params of trials from the current state of the study."""
         with self._reader.drafting(self._study._study_id, [lease.trial_id for lease in granted]):
             if self._tried is None:
-                return {lease: self._draw(definition, lease) for lease in granted}
+                return {lease: self._draw(lease) for lease in granted}
             self._tried.refresh()
             found: dict[Lease, SampledParams] = {}
             taken = set[int | None]()
             for lease in granted:
-                found[lease] = self._draw_other(definition, lease, taken)
+                found[lease] = self._draw_other(lease, taken)
                 taken.add(self._tried.points.number(found[lease].params))
                 taken.discard(None)
             return found
 
     def write(
-        self,
-        connection: Connection,
-        definition: StudyDefinition,
-        drawn: Mapping[Lease, SampledParams],
+        self, connection: Connection, drawn: Mapping[Lease, SampledParams]
     ) -> dict[Lease, SampledParams]:
         """Write drawn params of trials whose lease is held; return those that were written."""
-        settled = self._settled(connection, definition, drawn)
+        settled = self._settled(connection, drawn)
         held = leases.touch(connection, drawn.keys())
         kept = {lease: each for lease, each in settled.items() if lease.trial_id in held}
         params = {lease.trial_id: each.written for lease, each in kept.items()}
@@ -124,10 +127,7 @@ class ParamSampler:
         return kept
 
     def _settled(
-        self,
-        connection: Connection,
-        definition: StudyDefinition,
-        drawn: Mapping[Lease, SampledParams],
+        self, connection: Connection, drawn: Mapping[Lease, SampledParams]
     ) -> Mapping[Lease, SampledParams]:
         """Drawn params, with another point where another worker took the same one meanwhile."""
         if self._tried is None or not any(each.is_free for each in drawn.values()):
@@ -140,17 +140,15 @@ class ParamSampler:
         taken = set(numbers.values())
         for lease, each in drawn.items():
             if each.is_free and numbers[lease] in self._tried:
-                settled[lease] = self._picked(definition, lease, taken) or each
+                settled[lease] = self._picked(lease, taken) or each
                 taken.add(self._tried.points.number(settled[lease].params))
         return settled
 
-    def _draw_other(
-        self, definition: StudyDefinition, lease: Lease, taken: Set[int | None]
-    ) -> SampledParams:
+    def _draw_other(self, lease: Lease, taken: Set[int | None]) -> SampledParams:
         """Draw a point that no trial has, if possible by the sampler."""
         assert self._tried is not None
         for attempt in range(_N_DRAWS):
-            drawn = self._draw(definition, lease, attempt)
+            drawn = self._draw(lease, attempt)
             number = self._tried.points.number(drawn.params)
             fixed = self._reader.get_trial(lease.trial_id).system_attrs.get(FIXED_PARAMS, {})
             is_drawn = any(param.name not in fixed for param in drawn.written)
@@ -158,31 +156,34 @@ class ParamSampler:
                 return drawn
             self._reader.redraft(lease.trial_id, ())
         if drawn.is_free:
-            drawn = self._picked(definition, lease, taken) or drawn
+            drawn = self._picked(lease, taken) or drawn
         self._reader.redraft(lease.trial_id, drawn.written)
         return drawn
 
-    def _draw(self, definition: StudyDefinition, lease: Lease, attempt: int = 0) -> SampledParams:
+    def _draw(self, lease: Lease, attempt: int = 0) -> SampledParams:
         study = copy.copy(self._study)  # the original caches lists of trials
-        study.sampler = make_sampler(definition.sampler, lease.number, self._columns, attempt)
+        settings = self._definition.sampler
+        study.sampler = make_sampler(settings, lease.number, self._columns, attempt)
         fixed = self._reader.get_trial(lease.trial_id).system_attrs.get(FIXED_PARAMS)
         with self._reader.hold_writes(lease.trial_id) as held:
-            params = draw(definition, Trial(study, lease.trial_id))
+            params = draw(self._definition, Trial(study, lease.trial_id))
         return SampledParams(
             params=params, written=held.params, is_free=bool(held.params and not fixed)
         )
 
-    def _picked(
-        self, definition: StudyDefinition, lease: Lease, taken: Set[int | None]
-    ) -> SampledParams | None:
+    def _picked(self, lease: Lease, taken: Set[int | None]) -> SampledParams | None:
         """A random point that no trial has; None if there is none."""
         assert self._tried is not None
-        seed = _seed(definition.sampler.seed, lease.number, _N_DRAWS)
+        seed = _seed(self._definition.sampler.seed, lease.number, _N_DRAWS)
         params = self._tried.pick(seed, [number for number in taken if number is not None])
         if params is None:
             return None
-        leaves = definition.space.params()
-        written = [_drawn_param(name, leaves[name], value) for name, value in params.items()]
+        leaves = self._definition.space.params()
+        written = []
+        for name, value in params.items():
+            distribution = _distribution(leaves[name])
+            internal = distribution.to_internal_repr(value)
+            written.append(DrawnParam(name=name, value=internal, distribution=distribution))
         return SampledParams(params=params, written=written, is_free=True)
 
 
@@ -243,13 +244,6 @@ def queue(definition: StudyDefinition) -> list[Params]:
     random.Random(definition.sampler.seed).shuffle(points)
     points.sort(key=lambda point: point != default)
     return points[: definition.budget.n_trials]
-
-
-def _drawn_param(name: str, leaf: Leaf, value: Value) -> DrawnParam:
-    """A param as if a sampler had drawn it."""
-    distribution = _distribution(leaf)
-    internal = distribution.to_internal_repr(value)
-    return DrawnParam(name=name, value=internal, distribution=distribution)
 
 
 def _distribution(leaf: Leaf) -> BaseDistribution:

@@ -11,7 +11,7 @@ from hpo.storage.best import Best, OptimizationHistory, count_since_best, read_b
 from hpo.storage.engine import Connection
 from hpo.storage.leases import WorkerId
 from hpo.storage.progress import Failure, WorkerRow
-from hpo.study.row import Standing
+from hpo.study.row import Standing, StudyRow
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +67,14 @@ class StudyStatus:
     def workers(self) -> tuple[WorkerId, ...]:
         """The workers that hold a trial under a live lease."""
         return tuple(row.worker for row in self.worker_rows)
+
+    @property
+    def counts_text(self) -> str:
+        """Number of trials in each state, as in `12 complete, 3 pruned`."""
+        states = ("COMPLETE", "PRUNED", "FAIL", "RUNNING", "WAITING")
+        present = [(state, self.counts[state]) for state in states if self.counts.get(state)]
+        text = ", ".join(f"{n:,} {state.lower()}" for state, n in present) or "none yet"
+        return text.replace("fail", "failed")
 
     @property
     def n_ended(self) -> int:
@@ -133,23 +141,22 @@ class StudyStatus:
 
 def read_status(
     connection: Connection,
-    study_id: int,
     definition: StudyDefinition,
-    standing: Standing,
+    row: StudyRow,
     history: OptimizationHistory | None = None,
 ) -> StudyStatus:
     """Read the status of a study from its trials and leases.
 
     Args:
         connection: to read with.
-        study_id: id of the study.
-        definition: definition with the current budget.
-        standing: whether the study accepts workers.
+        definition: definition of the study.
+        row: current row of the study.
         history: brought up to date as well.
     """
+    study_id, budget = row.id, row.budget
     if history is not None:
         history.refresh(connection, study_id, definition.direction)
-    budget, clock = definition.budget, leases.read_clock(connection, study_id)
+    clock = leases.read_clock(connection, study_id)
     n_since_best = 0
     if budget.no_improvement is not None:
         n_since_best = count_since_best(connection, study_id, definition.direction)
@@ -162,7 +169,7 @@ def read_status(
         positive=None if definition.data.positive is None else str(definition.data.positive),
         direction=definition.direction,
         budget=budget,
-        standing=standing,
+        standing=row.standing,
         counts=progress.count_by_state(connection, study_id),
         best=read_best(connection, study_id, definition.direction, leader),
         busy_seconds=clock.busy_seconds,
@@ -174,4 +181,5 @@ def read_status(
         per_minute=per_minute,
         failures=progress.read_failures(connection, study_id),
         curve=() if history is None else tuple(history.best),
+        notes=row.notes,
     )

@@ -1,7 +1,6 @@
 """Steering: what people order while a study runs; workers obey within seconds (`orders`)."""
 
-from collections.abc import Callable, Mapping
-from typing import TypeVar
+from collections.abc import Mapping
 
 from hpo.config.definition import Budget, StudyDefinition
 from hpo.config.errors import InputError
@@ -11,8 +10,6 @@ from hpo.storage.interventions import TrialRow
 from hpo.study.budget import BudgetChange, changed_budget, raise_by_hand
 from hpo.study.row import PRIORITY, STANDING, Standing, StudyRow
 from hpo.study.study import Study
-
-Result = TypeVar("Result")
 
 
 def set_standing(study: Study, standing: Standing) -> None:
@@ -25,8 +22,8 @@ def set_standing(study: Study, standing: Standing) -> None:
     """
     if standing != "open" and (status := study.progress()).is_used_up:
         raise InputError(f"study {status.why_closed}")
-    _change(
-        study, lambda connection, row: attributes.set_study(connection, row.id, STANDING, standing)
+    study.change(
+        lambda connection, row: attributes.set_study(connection, row.id, STANDING, standing)
     )
 
 
@@ -58,7 +55,7 @@ def prune(study: Study, number: int) -> None:
             )
         interventions.prune(connection, found.id, study.definition.direction)
 
-    _change(study, work)
+    study.change(work)
 
 
 def retry(study: Study, number: int) -> int:
@@ -85,7 +82,7 @@ def retry(study: Study, number: int) -> int:
         raised = row.budget.model_copy(update={"n_trials": row.budget.n_trials + 1})
         return again, raise_by_hand(connection, row, study.definition, raised)
 
-    runs, study.definition = _change(study, work)
+    runs, study.definition = study.change(work)
     return runs
 
 
@@ -110,7 +107,7 @@ def quarantine(study: Study, number: int) -> None:
             )
         interventions.quarantine(connection, study.id, found)
 
-    _change(study, work)
+    study.change(work)
 
 
 def restore(study: Study, number: int) -> str:
@@ -126,7 +123,7 @@ def restore(study: Study, number: int) -> str:
             raise InputError(f"trial {number} of study {study.name} is not quarantined")
         return interventions.restore(connection, study.id, found.id)
 
-    return _change(study, work)
+    return study.change(work)
 
 
 def extend(study: Study, changes: Mapping[str, BudgetChange]) -> Budget:
@@ -145,7 +142,7 @@ def extend(study: Study, changes: Mapping[str, BudgetChange]) -> Budget:
         budget = changed_budget(connection, row, study.definition, changes)
         return raise_by_hand(connection, row, study.definition, budget)
 
-    study.definition = _change(study, work)
+    study.definition = study.change(work)
     return study.definition.budget
 
 
@@ -155,10 +152,3 @@ def _find(connection: Connection, study: Study, number: int) -> TrialRow:
         has = f"trials 0 to {n_trials - 1}" if n_trials else "no trials yet"
         raise InputError(f"study {study.name} has {has}, but got {number}")
     return found
-
-
-def _change(study: Study, work: Callable[[Connection, StudyRow], Result]) -> Result:
-    """As `Study.change`; this process then reads the study's trials again."""
-    result = study.change(work)
-    study.storage.reader.invalidate(study.id)
-    return result

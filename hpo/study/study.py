@@ -16,6 +16,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from hpo.config.definition import StudyDefinition
 from hpo.config.errors import BudgetError, LeaseLostError, StudyNotFoundError
+from hpo.config.points import Points
 from hpo.config.space import Params
 from hpo.config.trial import Measurement
 from hpo.storage import attributes, leases, ledger
@@ -129,13 +130,11 @@ class Study:
             return []
         try:
             with self._reading():
-                drawn = self._param_sampler.draw(self.definition, granted)
+                drawn = self._param_sampler.draw(granted)
         except StudyNotFoundError:
             return []
         if any(each.written for each in drawn.values()):  # none if earlier attempts wrote them
-            drawn = self.storage.write(
-                lambda c: self._param_sampler.write(c, self.definition, drawn)
-            )
+            drawn = self.storage.write(lambda c: self._param_sampler.write(c, drawn))
         return [Claim(**vars(lease), params=each.params) for lease, each in drawn.items()]
 
     def resume(self, claim: Claim, measurements: Sequence[Measurement]) -> float:
@@ -164,7 +163,7 @@ class Study:
             )
 
         system_attrs, n_chances = self.storage.write(write)
-        self._trial_pruner.resume(claim, measurements, system_attrs)
+        self._trial_pruner.resume(claim, claim.params, measurements, system_attrs)
         return n_chances
 
     def report(self, batch: Mapping[Claim, Sequence[Measurement]]) -> ReportReply:
@@ -177,7 +176,8 @@ class Study:
         try:
             with self._reading():
                 decisions = {
-                    claim: self._trial_pruner.decide(claim, batch[claim]) for claim in batch
+                    claim: self._trial_pruner.decide(claim, claim.params, batch[claim])
+                    for claim in batch
                 }
         except StudyNotFoundError:  # deleted together with its leases
             return ReportReply(prune={}, lost=set(batch))
@@ -323,9 +323,7 @@ class Study:
         """
         with self._reading(), self.storage.read() as connection:
             row = self.read_row(connection)
-            definition = replace(self.definition, budget=row.budget)
-            status = read_status(connection, self.id, definition, row.standing, history)
-            status = replace(status, notes=self.notes)
+            status = read_status(connection, self.definition, row, history)
             n_there = sum(status.counts.values())
             if self._tried is None or self._tried.n_more(connection, n_there, 1):
                 return status
@@ -369,7 +367,9 @@ class Study:
 
     @cached_property
     def _tried(self) -> TriedPoints | None:
-        return TriedPoints.of(self.definition.space, self.storage.reader, self.id)
+        """The tried points of the search space; None if it is infinite."""
+        points = Points.of(self.definition.space)
+        return None if points is None else TriedPoints(points, self.storage.reader, self.id)
 
     @cached_property
     def _trial_pruner(self) -> TrialPruner:
@@ -377,7 +377,7 @@ class Study:
 
     @cached_property
     def _param_sampler(self) -> ParamSampler:
-        return ParamSampler(self._optuna, self.storage.reader, self._tried)
+        return ParamSampler(self.definition, self._optuna, self.storage.reader, self._tried)
 
     @contextmanager
     def _reading(self) -> Iterator[None]:

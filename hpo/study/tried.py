@@ -11,11 +11,10 @@ from collections.abc import Collection
 from optuna.trial import FrozenTrial
 
 from hpo.config.points import Points
-from hpo.config.space import Params, SearchSpace
+from hpo.config.space import Params
 from hpo.storage.engine import Connection
 from hpo.storage.ledger import FIXED_PARAMS
 from hpo.storage.reader import StudyReader
-from hpo.storage.snapshot import Snapshot
 
 
 class TriedPoints:
@@ -36,35 +35,30 @@ class TriedPoints:
         self._open: set[int] = set()
         self._n_undrawn = 0
 
-    @classmethod
-    def of(cls, space: SearchSpace, reader: StudyReader, study_id: int) -> "TriedPoints | None":
-        """The tried points of a study; None if its space is infinite."""
-        points = Points.of(space)
-        return None if points is None else cls(points, reader, study_id)
-
     def __contains__(self, number: int | None) -> bool:
         """Whether a trial has the point with this number."""
         return number in self._ended or number in self._open
-
-    @property
-    def n_left(self) -> int:
-        """Number of points that are left for new trials."""
-        n_tried = len(self._ended) + len(self._open - self._ended)
-        return max(0, self.points.n - n_tried - self._n_undrawn)
 
     def n_more(self, connection: Connection, n_trials: int, n: int) -> int:
         """How many of `n` new trials, after `n_trials` existing ones, get an untried point."""
         if n_trials + n <= self.points.n:
             return n
         self.refresh(connection)
-        return min(n, self.n_left)
+        n_left = self.points.n - len(self._ended | self._open) - self._n_undrawn
+        return min(n, max(0, n_left))
 
     def refresh(self, connection: Connection | None = None) -> None:
         """Read the trials within a transaction or, without one, through the reader."""
-        if connection is None:
-            self._update(self._reader.snapshot(self._study_id))
-        else:
-            self._update(self._reader.snapshot_within(self._study_id, connection))
+        snapshot = self._reader.snapshot(self._study_id, connection)
+        if snapshot.ended is not self._log:  # all trials were read again
+            self._log, self._n_read = snapshot.ended, 0
+            self._ended.clear()
+        new = map(self._number, self._log[self._n_read :])
+        self._ended.update(number for number in new if number is not None)
+        self._n_read = len(self._log)
+        found = [self._number(trial) for trial in snapshot.open.values()]
+        self._open = {number for number in found if number is not None}
+        self._n_undrawn = found.count(None)
 
     def pick(self, seed: int, taken: Collection[int]) -> Params | None:
         """A random point that no trial has; None if there is none.
@@ -80,17 +74,6 @@ class TriedPoints:
         rank = random.Random(seed).randrange(n_left)
         n_before = bisect_right(range(len(tried)), rank, key=lambda place: tried[place] - place)
         return self.points.params(rank + n_before)
-
-    def _update(self, snapshot: Snapshot) -> None:
-        if snapshot.ended is not self._log:  # all trials were read again
-            self._log, self._n_read = snapshot.ended, 0
-            self._ended.clear()
-        new = map(self._number, self._log[self._n_read :])
-        self._ended.update(number for number in new if number is not None)
-        self._n_read = len(self._log)
-        found = [self._number(trial) for trial in snapshot.open.values()]
-        self._open = {number for number in found if number is not None}
-        self._n_undrawn = found.count(None)
 
     def _number(self, trial: FrozenTrial) -> int | None:
         fixed = trial.system_attrs.get(FIXED_PARAMS, {})

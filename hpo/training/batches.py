@@ -7,13 +7,14 @@ streamed batches are equal to the bit. The last batch of an epoch may be smaller
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import islice
 
 import torch
 
 from hpo.config.trial import Task
+from hpo.training.inputs import Inputs
 from hpo.training.metrics import count_outputs
 from hpo.training.random import permutation
 
@@ -28,7 +29,8 @@ class TrainingData:
 
     Attributes:
         n_classes: 2 for a binary task, 0 in a regression.
-        x_train: (rows, n_inputs) float32; `x_val` alike.
+        x_train: (rows, n_columns) float32; `x_val` alike.
+        columns: what the columns hold; numbers alone if None.
         y_train: (rows,) float32, 0 or 1, for a binary task; int64 for several classes; float64 in
             the target's own units in a regression. `y_val` alike.
     """
@@ -39,11 +41,13 @@ class TrainingData:
     y_train: torch.Tensor
     x_val: torch.Tensor
     y_val: torch.Tensor
+    columns: Inputs | None = None
 
-    @property
-    def n_inputs(self) -> int:
-        """Features of a row."""
-        return self.x_train.shape[1]
+    @cached_property
+    def inputs(self) -> Inputs:
+        """The columns of a network's input, with the training part."""
+        columns = self.columns or Inputs(n_numbers=self.x_train.shape[1])
+        return replace(columns, x_train=self.x_train)
 
     @property
     def n_outputs(self) -> int:
@@ -115,7 +119,7 @@ class BatchLoader:
     def batches(
         self, seed: int, epoch: int, batch_size: int, start: int = 0
     ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """The batches of an epoch: (rows, n_inputs) inputs and (rows,) targets on the device.
+        """The batches of an epoch: (rows, n_columns) inputs and (rows,) targets on the device.
 
         Regression targets are standardized.
 

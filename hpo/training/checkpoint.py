@@ -71,7 +71,7 @@ class Checkpoint:
         self, config: TrialConfig, data: TrainingData
     ) -> Iterator[tuple[str, object, object]]:
         """What must agree: its name, the value found and the value required."""
-        n = count_parameters(config.model, data.n_inputs, data.n_outputs)
+        n = count_parameters(config.model, data.inputs, data.n_outputs)
         memory = memory_shapes(config.optimizer.name, n)
         shapes: dict[str, tuple[int, ...]] = {VALUES: (n,), BEST_VALUES: (n,)}
         shapes |= {f"{OPTIMIZER}{name}": shape for name, shape in memory.items()}

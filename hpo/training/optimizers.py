@@ -11,7 +11,6 @@ from torch.optim.sgd import sgd
 from hpo.config.trial import OptimizerConfig, OptimizerName
 from hpo.training.parameters import FlatParameters
 
-ADAM_BETAS = (0.9, 0.999)
 RMSPROP_ALPHA = 0.99
 EPS = 1e-8
 FADED = 2.0**20  # 0.99**FADED is 0
@@ -30,14 +29,14 @@ class Sgd:
         self._velocity = torch.zeros_like(values)
         self.memory = {"velocity": self._velocity}
 
-    def update(self, values: torch.Tensor, gradients: torch.Tensor) -> None:
+    def update(self, values: torch.Tensor, gradients: torch.Tensor, rate: float) -> None:
         """`torch.optim.SGD`."""
         sgd(
             [values],
             [gradients],
             [self._velocity],
             fused=True,
-            lr=self._config.learning_rate,
+            lr=rate,
             momentum=self._config.momentum,
             dampening=0.0,
             weight_decay=0.0,
@@ -60,8 +59,7 @@ class Adam:
     def __init__(self, config: OptimizerConfig, values: torch.Tensor) -> None:
         """Start with empty running means."""
         is_rmsprop = config.name == "rmsprop"
-        self._rate = config.learning_rate
-        self._betas = (0.0, RMSPROP_ALPHA) if is_rmsprop else ADAM_BETAS
+        self._betas = (0.0, RMSPROP_ALPHA) if is_rmsprop else (config.beta1, config.beta2)
         self._mean = torch.zeros_like(values)
         self._mean_square = torch.zeros_like(values)
         # The fused kernel on a GPU reads float32, whatever the type.
@@ -72,7 +70,7 @@ class Adam:
             "step": self._step,
         }
 
-    def update(self, values: torch.Tensor, gradients: torch.Tensor) -> None:
+    def update(self, values: torch.Tensor, gradients: torch.Tensor, rate: float) -> None:
         """`torch.optim.Adam`, or `torch.optim.RMSprop`."""
         adam(
             [values],
@@ -85,7 +83,7 @@ class Adam:
             amsgrad=False,
             beta1=self._betas[0],
             beta2=self._betas[1],
-            lr=self._rate,
+            lr=rate,
             weight_decay=0.0,
             eps=EPS,
             maximize=False,
@@ -136,12 +134,17 @@ class Optimizer:
         """The optimizer's state, by name."""
         return self._rule.memory
 
-    def step(self) -> None:
-        """Update the parameters; their gradients are overwritten."""
+    def step(self, rate_factor: float = 1.0) -> None:
+        """Update the parameters; their gradients are overwritten.
+
+        Args:
+            rate_factor: multiplies the learning rate in this step.
+        """
+        rate = self._config.learning_rate * rate_factor
         if self._clip:
             self._clip_gradients()
-        self._decay()
-        self._rule.update(self._parameters.values, self._parameters.gradients)
+        self._decay(rate)
+        self._rule.update(self._parameters.values, self._parameters.gradients, rate)
 
     def _clip_gradients(self) -> None:
         """Clip as `torch.nn.utils.clip_grad_norm_` does."""
@@ -149,11 +152,11 @@ class Optimizer:
         norm = torch.linalg.vector_norm(gradients)
         gradients.mul_((self._clip / (norm + 1e-6)).clamp_(max=1.0))
 
-    def _decay(self) -> None:
+    def _decay(self, rate: float) -> None:
         config = self._config
         if config.l1:
             self._weight_gradients.add_(self._weights.sign(), alpha=config.l1)
         if config.weight_decay and config.name == "adamw":
-            self._weights.mul_(1 - config.learning_rate * config.weight_decay)
+            self._weights.mul_(1 - rate * config.weight_decay)
         elif config.weight_decay:
             self._weight_gradients.add_(self._weights, alpha=config.weight_decay)

@@ -103,7 +103,8 @@ class Record:
     def is_over(self) -> bool:
         """Whether the run has ended: diverged, out of patience or out of epochs."""
         training = self.config.training
-        is_late = self.n_epochs - self.best.step >= training.patience
+        patience = training.patience or training.max_epochs
+        is_late = self.n_epochs - self.best.step >= patience
         return bool(self.reason) or is_late or self.n_epochs >= training.max_epochs
 
     def add_epoch(self, value: float, loss: float, *, is_finite: bool) -> Measurement | None:
@@ -200,7 +201,7 @@ def _winner(
     data = loader.data
     family = family_of(config.model)
     seed = config.training.seed
-    network = family.build(config.model, data.n_inputs, data.n_outputs, seed=seed)
+    network = family.build(config.model, data.inputs, data.n_outputs, seed=seed)
     network.to(loader.device).eval()
     flatten(config.model, network).values.copy_(best_values)
     outputs = torch.cat([network(x) for x in loader.validation_blocks()])

@@ -14,12 +14,13 @@ from hpo.training.batches import BatchLoader, TrainingData
 from hpo.training.checkpoint import BEST_VALUES, OPTIMIZER, VALUES, Checkpoint
 from hpo.training.families.autograd import NetworkError
 from hpo.training.families.family import family_of
-from hpo.training.losses import loss_gradient
+from hpo.training.losses import loss_gradient, smoothed
 from hpo.training.memory import free_memory, is_out_of_memory
 from hpo.training.metrics import mean_over_heads
 from hpo.training.optimizers import Optimizer
 from hpo.training.precision import master_dtype
 from hpo.training.record import Record, Result, measure_validation
+from hpo.training.schedules import Schedule, rate_factors
 from hpo.training.trainer import Event, Failed, Finished, Progress, Run, Unplaced
 
 
@@ -168,7 +169,7 @@ class _Session:
         self._record = Record.of(config, checkpoint, loader.device)
         working = getattr(torch, self._record.precision)
         family = family_of(config.model)
-        network = family.build(config.model, data.n_inputs, data.n_outputs, seed=training.seed)
+        network = family.build(config.model, data.inputs, data.n_outputs, seed=training.seed)
         network.to(loader.device, master_dtype(self._record.precision))
         self._passes = family.passes(
             config.model,
@@ -196,8 +197,9 @@ class _Session:
         with torch.no_grad():
             while not self._record.is_over:
                 if (batch := next(self._batches, None)) is not None:
-                    self._passes.run(*batch, self._record.n_steps)
-                    self._optimizer.step()
+                    x, y, rate_factor = batch
+                    self._passes.run(x, y, self._record.n_steps)
+                    self._optimizer.step(rate_factor)
                     self._record.n_steps += 1
                 elif (measurement := self._end_epoch()) is not None:
                     measured.append(measurement)
@@ -223,11 +225,21 @@ class _Session:
         memory = {f"{OPTIMIZER}{name}": t for name, t in self._optimizer.memory.items()}
         return {VALUES: self._parameters.values, BEST_VALUES: self._best_values, **memory}
 
-    def _start_epoch(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """The remaining batches of the epoch: all of them unless the run resumes within it."""
-        training, record = self._config.training, self._record
-        n_done = record.n_steps - record.n_epochs * self._loader.data.n_batches(training.batch_size)
-        return self._loader.batches(training.seed, record.n_epochs, training.batch_size, n_done)
+    def _start_epoch(self) -> Iterator[tuple[torch.Tensor, torch.Tensor, float]]:
+        """The remaining inputs and targets of the epoch, and the factors of the learning rate."""
+        training, record, data = self._config.training, self._record, self._loader.data
+        n_batches = data.n_batches(training.batch_size)
+        first = record.n_epochs * n_batches
+        # Those of the whole epoch: a vectorized cosine may depend on the place in the tensor.
+        steps = torch.arange(first, first + n_batches)
+        factors = rate_factors(Schedule.of(training, n_batches), steps).tolist()
+        n_done = record.n_steps - first
+        batches = self._loader.batches(training.seed, record.n_epochs, training.batch_size, n_done)
+        for (x, y), factor in zip(batches, factors[n_done:], strict=True):
+            if training.label_smoothing:
+                master = self._parameters.values.dtype
+                y = smoothed(y, data.n_outputs, training.label_smoothing, master)
+            yield x, y, factor
 
     def _end_epoch(self) -> Measurement | None:
         """Validate; None if the run has diverged."""

@@ -75,14 +75,9 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--storage-timeout", type=float, default=600.0)
     parser.add_argument("--hang-timeout", type=float, default=600.0)
     parser.add_argument("--deadline", type=float, default=math.inf, help="Unix time")
-    parser.add_argument("--quota", type=_pipe, help="two file descriptors, as in 5,6")
+    parser.add_argument("--quota", type=int, nargs=2, help="two file descriptors")
     parser.add_argument("--lifeline", action="store_true", help="stop when standard input ends")
     return parser.parse_args()
-
-
-def _pipe(text: str) -> tuple[int, int]:
-    reader, writer = text.split(",")
-    return int(reader), int(writer)
 
 
 def _work(options: argparse.Namespace, stop: "StopSignal") -> int:
@@ -160,7 +155,7 @@ def _best_slots(studies: list[Study], store: ArtifactStore, device: torch.device
     definition = studies[0].definition
     config = definition.trial_config(definition.space.default_params())
     experiment = load_experiment(store, definition.data)
-    _, data = experiment.prepared(config.preprocessing.numeric)
+    _, data = experiment.prepared(config.preprocessing)
     n_slots = best_slots(config, data, device)
     log.info("--slots %d, measured with the default trial of %s", n_slots, studies[0].name)
     return n_slots

@@ -105,10 +105,13 @@ def save(store: ArtifactStore, study_uuid: str, number: int, checkpoint: Checkpo
     """
     folder, content = checkpoints_path(study_uuid, number), to_bytes(checkpoint)
     digest = hashlib.sha256(content).hexdigest()[:32]
-    path = f"{folder}/{checkpoint.n_steps:012d}-{digest}.safetensors"
+    step = f"{checkpoint.n_steps:012d}"
+    path = f"{folder}/{step}-{digest}.safetensors"
     store.put(path, content)
     try:
-        for old in [*_older(store, path), *store.drafts(folder, _DRAFT_SECONDS)]:
+        others = [other for other in _checkpoints(store, folder) if other != path]
+        older = [other for other in others if posixpath.basename(other)[:12] <= step]
+        for old in [*older, *store.drafts(folder, _DRAFT_SECONDS)]:
             store.delete(old)
     except ArtifactError as error:  # the next save removes them
         log.warning("older checkpoints of trial %d could not be removed: %s", number, error)
@@ -148,13 +151,6 @@ def remove(store: ArtifactStore, study_uuid: str, number: int) -> None:
 def _checkpoints(store: ArtifactStore, folder: str) -> list[str]:
     """Paths of a trial's checkpoints, sorted by step."""
     return [path for path in store.list(folder) if _NAME.fullmatch(posixpath.basename(path))]
-
-
-def _older(store: ArtifactStore, path: str) -> list[str]:
-    """Other checkpoints of the trial with no more steps than this one."""
-    folder, name = posixpath.split(path)
-    others = [other for other in _checkpoints(store, folder) if other != path]
-    return [other for other in others if posixpath.basename(other)[:12] <= name[:12]]
 
 
 def _read(store: ArtifactStore, path: str) -> Checkpoint:

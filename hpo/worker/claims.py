@@ -131,7 +131,7 @@ class Claimer:
     ) -> tuple[Job, Checkpoint | None]:
         """A claimed trial and the checkpoint to resume from, if there is one."""
         config = study.definition.trial_config(claim.params)
-        _, data = experiment.prepared(config.preprocessing.numeric)
+        _, data = experiment.prepared(config.preprocessing)
         run = Run(key=claim.trial_id, config=config, data=data)
         job = Job(claim=claim, study=study, experiment=experiment, run=run)
         checkpoint = None

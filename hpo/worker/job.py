@@ -13,6 +13,7 @@ import torch
 from hpo.config.trial import Measurement
 from hpo.files.store import trial_path
 from hpo.models.experiment import Experiment
+from hpo.storage.attributes import METRICS, REASON
 from hpo.storage.ledger import FinalState, Outcome
 from hpo.study.study import Claim, Study
 from hpo.training.record import Result
@@ -75,7 +76,7 @@ class Job:
 
     @property
     def is_training(self) -> bool:
-        """Whether the trainer has it and its training goes on."""
+        """Whether the trainer is training it."""
         return self.is_admitted and not self.is_over
 
     @property
@@ -120,16 +121,16 @@ class Job:
         config, training, note = self.run.config, self.run.config.training, {}
         if is_early:
             text = f"time was up after epoch {result.n_epochs} of {training.max_epochs}"
-            note = {"reason": f"{text}: the best of them counts"}
+            note = {REASON: f"{text}: the best of them counts"}
             config = replace(config, training=replace(training, max_epochs=result.n_epochs))
         model = self.experiment.model(config, result, device)
         environment = {**asdict(model.environment), "slots": n_slots}
-        attrs = {**_effort(result), **environment, "metrics": result.metrics, **note}
+        attrs = {**_effort(result), **environment, METRICS: result.metrics, **note}
         self.ending = Ending(state="COMPLETE", attrs=attrs, weights=model.to_bytes())
 
     def diverge(self, result: Result) -> None:
         """End a trial whose weights or outputs are no longer finite."""
-        self.ending = Ending(state="PRUNED", attrs={**_effort(result), "reason": result.reason})
+        self.ending = Ending(state="PRUNED", attrs={**_effort(result), REASON: result.reason})
 
 
 def _effort(result: Result) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from functools import partial
 from hpo.config.errors import ArtifactError, HpoError, StorageUnavailableError, StudyNotFoundError
 from hpo.files.store import ArtifactStore
 from hpo.models.experiment import Experiment
+from hpo.storage.attributes import REASON
 from hpo.storage.leases import WorkerId
 from hpo.storage.ledger import RELEASED
 from hpo.study.orders import Orders, read_orders
@@ -126,7 +127,7 @@ class Worker:
             False if the worker was stopped and gave trials back.
 
         Raises:
-            HpoError: the worker cannot go on. Its trials were checkpointed and given back.
+            HpoError: the worker cannot continue. Its trials were checkpointed and given back.
             Exception: training crashed. The trials were given back and each lost an attempt.
         """
         with self._heartbeat:
@@ -220,7 +221,7 @@ class Worker:
                 for measured in event.measurements:
                     job.log(f"epoch {measured.step}: {measured.value:.6g}")
             case Failed():
-                job.ending = Ending(state="FAIL", attrs={"reason": event.reason})
+                job.ending = Ending(state="FAIL", attrs={REASON: event.reason})
             case Finished() if event.result.status == "diverged":
                 job.diverge(event.result)
             case Finished():
@@ -261,7 +262,7 @@ class Worker:
     def _count_failures(self, ending: Ending) -> None:
         self._n_failures = self._n_failures + 1 if ending.state == "FAIL" else 0
         if self._n_failures >= MAX_FAILURES:
-            reason = ending.attrs["reason"]
+            reason = ending.attrs[REASON]
             raise HpoError(f"{MAX_FAILURES} trials in a row failed, the last one with: {reason}")
 
     def _save_due_checkpoints(self) -> None:

@@ -10,13 +10,14 @@ at the same epoch as a timely one.
 import logging
 import math
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import suppress
 
 from hpo.config.errors import ArtifactError
 from hpo.config.trial import Measurement
 from hpo.files.store import LOG, ArtifactStore, trial_path
+from hpo.storage.attributes import ARTIFACT, REASON, SHA256
 from hpo.storage.ledger import Outcome
 from hpo.study.orders import was_pruned
 from hpo.study.study import Claim, Study
@@ -30,36 +31,10 @@ log = logging.getLogger(__name__)
 MAX_WRITERS = 8
 """Files written at once: each mostly waits for its disk or its object store."""
 MAX_PAUSE_SECONDS = 5.0
+"""A trial keeps training until the pruner's verdict arrives, so the pause is short."""
 _PAUSE_FACTOR = 20.0
-"""Wait at least this many times the duration of the last send."""
+"""Wait at least this many times the duration of the last send: epochs may take milliseconds."""
 _WEIGHTS = "model.safetensors"
-
-
-class Throttle:
-    """Limits how often reports are sent.
-
-    With many small trials at once an epoch takes milliseconds, and sending each report would cost
-    more time than it saves. The pause after a send keeps sending at a few percent of the time. It
-    is short, because a trial goes on training until the pruner's verdict arrives. The pace of
-    reports does not change what the pruner decides.
-    """
-
-    def __init__(self) -> None:
-        """The first send is due at once."""
-        self._next = 0.0
-
-    @property
-    def is_due(self) -> bool:
-        """Whether to send now."""
-        return time.monotonic() >= self._next
-
-    @contextmanager
-    def timed(self) -> Iterator[None]:
-        """Time a send; its duration decides when the next one is due."""
-        start = time.monotonic()
-        yield
-        end = time.monotonic()
-        self._next = end + pause_after(end - start)
 
 
 def pause_after(seconds: float) -> float:
@@ -73,7 +48,7 @@ class Outbox:
     def __init__(self, store: ArtifactStore, storage_outage: Outage, store_outage: Outage) -> None:
         """Write files to `store`, and tolerate the outages of storage and store."""
         self._store = store
-        self._throttle = Throttle()
+        self._next_reports = 0.0
         self._storage_outage = storage_outage
         self._store_outage = store_outage
 
@@ -94,13 +69,16 @@ class Outbox:
             ArtifactError: likewise the artifact store.
         """
         over: list[Job] = []
-        is_due = at_once or self._throttle.is_due
+        is_due = at_once or time.monotonic() >= self._next_reports
         telling = [job for job in jobs if job.ending or (is_due and job.reports)]
         # With nothing to send, nothing is learned about an outage.
         if telling and (at_once or self._storage_outage.is_due):
             with self._storage_outage.tolerated():
-                with self._throttle.timed() if is_due else nullcontext():
-                    over += self._report(telling)
+                start = time.monotonic()
+                over += self._report(telling)
+                if is_due:
+                    end = time.monotonic()
+                    self._next_reports = end + pause_after(end - start)
                 ended = by_study(job for job in jobs if job.ending and job not in over)
                 for study, own in ended.items():
                     over += self._release_refused(study, own)
@@ -147,7 +125,7 @@ class Outbox:
                     # Pruned takes precedence over finished: the final state of a trial must not
                     # depend on how many of its epochs one report holds.
                     reason = f"{study.definition.pruner.name} pruner"
-                    job.ending = Ending(state="PRUNED", attrs={"reason": reason})
+                    job.ending = Ending(state="PRUNED", attrs={REASON: reason})
             lost += [by_claim[claim] for claim in reply.lost]
         for job in lost:
             self.explain_loss(job)
@@ -207,12 +185,12 @@ class Outbox:
         assert job.ending is not None
         assert job.ending.weights is not None
         path = job.path(_WEIGHTS)
-        return {"artifact": path, "sha256": self._store.put(path, job.ending.weights)}
+        return {ARTIFACT: path, SHA256: self._store.put(path, job.ending.weights)}
 
     def _log_outcome(self, job: Job, outcome: Outcome) -> None:
         metric, value = job.study.definition.metric_label, outcome.value
         shown = "" if value is None else f" {metric} {value:.5g}"
-        reason = f" ({outcome.user_attrs['reason']})" if "reason" in outcome.user_attrs else ""
+        reason = f" ({outcome.user_attrs[REASON]})" if REASON in outcome.user_attrs else ""
         line = f"trial {job.claim.number} {outcome.state}{shown}{reason}"
         log.info("%s: %s", job.study.name, line)
         job.log(line)

@@ -7,6 +7,7 @@ GNU make's jobserver uses the same protocol.
 
 import os
 import select
+from collections.abc import Sequence
 
 from hpo.config.errors import InputError
 
@@ -16,7 +17,7 @@ MAX_QUOTA = 65_536  # capacity of a pipe on Linux
 class Quota:
     """A count of claims shared by processes; unlimited without a pipe."""
 
-    def __init__(self, pipe: tuple[int, int] | None = None) -> None:
+    def __init__(self, pipe: Sequence[int] | None = None) -> None:
         """Share the pipe of a limited quota: its read end and its write end."""
         self.pipe = pipe
 

@@ -23,7 +23,7 @@ _CLAIMED_AHEAD = 1.5
 _DECAY = 0.8
 """Weight of earlier slices in that exponential moving average."""
 _SUSPECT_FACTOR = 8
-"""A trial with two attempts left may occupy a worker with one slot in so many."""
+"""A worker that holds a trial with two attempts left uses at most one slot in this many."""
 _MAX_REFUSALS = 3
 """A trial refused this often for lack of memory is itself large."""
 IDLE_SECONDS = 10.0

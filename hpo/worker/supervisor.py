@@ -199,7 +199,7 @@ class Supervisor:
         command += ["--lifeline"]
         descriptors = self.quota.pipe or ()
         if descriptors:
-            command += ["--quota", ",".join(map(str, descriptors))]
+            command += ["--quota", *map(str, descriptors)]
         process = subprocess.Popen(
             command,
             env={**os.environ, **self.environment, **slot.environment},

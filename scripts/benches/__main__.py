@@ -1,7 +1,7 @@
 """Benchmarks.
 
     scripts/bench throughput | overhead | quality | storage | scale | faults | wide | digests
-                  | packed | gpu
+                  | packed | pruned | gpu
 
 Each has --help. Results are comparable only within one run.
 """
@@ -24,6 +24,7 @@ BENCHES = (
     "faults",
     "wide",
     "packed",
+    "pruned",
     "digests",
     "gpu",
 )

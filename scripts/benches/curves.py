@@ -87,7 +87,7 @@ class CurveTrainer:
     def _result(self, run: Run, n_epochs: int) -> Result:
         data, best = run.data, _measured(run.key, n_epochs)
         n_outputs = data.n_classes if data.task == "multiclass" else 1
-        sizes = data.x_train.shape[1], n_outputs
+        sizes = data.inputs, n_outputs
         names = [name for name, metric in METRICS.items() if data.task in metric.tasks]
         return Result(
             status="complete",

@@ -22,7 +22,8 @@ from benches import examples
 
 from hpo.config.definition import StudyDefinition, load_definition
 from hpo.config.ranges import Categorical, FloatRange, Leaf, Value
-from hpo.config.trial import TrialConfig
+from hpo.config.space import Chooser
+from hpo.config.trial import PreprocessingConfig, TrialConfig
 from hpo.data.table import read_table
 from hpo.models.experiment import Experiment
 from hpo.training.batches import TrainingData
@@ -72,7 +73,7 @@ def prepare() -> tuple[StudyDefinition, TrainingData]:
     definition = definition.resolved(
         source="", task="regression", fingerprint=table.fingerprint(), where=str(STUDY)
     )
-    _, data = Experiment(table, definition.data).prepared("quantile")
+    _, data = Experiment(table, definition.data).prepared(PreprocessingConfig(numeric="quantile"))
     return definition, data
 
 
@@ -80,6 +81,13 @@ def draw(definition: StudyDefinition, n_configs: int, epochs: int) -> list[Trial
     """Random configurations of the default space, with a fixed seed."""
     generator = random.Random(0)
     space = definition.space.fixed({"training.max_epochs": epochs, "training.patience": epochs})
+    study = StudyDefinition(**{**vars(definition), "space": space})
+    choose = chooser(generator)
+    return [study.trial_config(space.walk(choose)) for _ in range(n_configs)]
+
+
+def chooser(generator: random.Random) -> Chooser:
+    """Random draws for `SearchSpace.walk`."""
 
     def choose(name: str, leaf: Leaf) -> Value:
         if isinstance(leaf, Categorical):
@@ -90,8 +98,7 @@ def draw(definition: StudyDefinition, n_configs: int, epochs: int) -> list[Trial
             return generator.uniform(leaf.low, leaf.high)
         return generator.randrange(leaf.low, leaf.high + 1, leaf.step or 1)
 
-    study = StudyDefinition(**{**vars(definition), "space": space})
-    return [study.trial_config(space.walk(choose)) for _ in range(n_configs)]
+    return choose
 
 
 def measure(

@@ -21,6 +21,8 @@ from tests.support.small_disk import small_disk
 from tests.support.small_study import write_study
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -240,7 +242,6 @@ def test_a_queued_zero_turns_a_param_off(tmp_path: Path, monkeypatch: pytest.Mon
     ]
 
 
-@pytest.mark.slow
 def test_a_worker_without_a_name_serves_every_study(tmp_path: Path) -> None:
     for name in ("one", "two"):
         study = write_study(tmp_path, n_trials=2)
@@ -264,7 +265,6 @@ def test_a_worker_without_a_name_serves_every_study(tmp_path: Path) -> None:
         process.kill()
 
 
-@pytest.mark.slow
 def test_an_interrupted_run_keeps_what_is_finished_and_goes_on(tmp_path: Path) -> None:
     study = write_study(tmp_path, n_trials=24, n_rows=4000)
     command = [sys.executable, "-m", "hpo", "run", str(study), "--workers", "1"]

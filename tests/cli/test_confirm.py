@@ -16,6 +16,8 @@ from hpo.models.model import Model
 from tests.support.command_line import Outcome, hpo
 from tests.support.small_study import write_study
 
+pytestmark = pytest.mark.slow
+
 ONE = ("--workers", 1, "--gpus", "none")
 T_1 = 12.706204736174694  # Student's, 97.5 %, of two values
 

@@ -81,6 +81,7 @@ class TestDelete:
         assert hpo("gc").code == 0
         assert store.list("") == ["store-id"]
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(("answer", "code", "left"), [("y", 0, []), ("n", 1, ["study"])])
     def test_asks_on_a_terminal(
         self, storage: Storage, store: ArtifactStore, answer: str, code: int, left: list[str]
@@ -192,7 +193,7 @@ def test_no_artifact_store_is_made_where_one_should_be(
     before = {path.name for path in folder.iterdir()}
     words = [str(word).format(storage=storage.url) for word in command]
     done = hpo(*words, "--artifacts", "nowhere")
-    assert (done.code, "/nowhere: does not exist; name the store" in done.err) == (1, True)
+    assert (done.code, "/nowhere: does not exist; set --artifacts" in done.err) == (1, True)
     assert ("--keep-artifacts" in done.err) == (command[0] == "delete")
     assert {path.name for path in folder.iterdir()} == before
     assert names() == ["study"]

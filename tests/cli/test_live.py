@@ -161,7 +161,7 @@ def test_a_terminal_is_not_overfull_whatever_there_is_to_show() -> None:
         curve=tuple(1 / (1 + n) for n in range(500)),
     )
     console = Console(file=io.StringIO(), width=80, height=24)
-    console.print(StatusPanel(crowded, "study, " * 20, spare=1))
+    console.print(StatusPanel(crowded, "study, " * 20, n_free_lines=1))
     lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
     assert len(lines) == 23
     assert max(cell_len(line) for line in lines) == 80
@@ -181,12 +181,13 @@ def test_what_failed_trials_say_is_shown_as_it_is_and_commands_no_terminal(
     failed = status(9, 2, failures=failures)
     print_status(failed)
     console = Console(file=io.StringIO(), width=80, height=24)
-    console.print(StatusPanel(failed, "study", spare=1))
+    console.print(StatusPanel(failed, "study", n_free_lines=1))
     for shown in (capsys.readouterr().out, console.file.getvalue()):  # type: ignore[attr-defined]
         for text in ("at [/data/x]", r"[enforce fail] \x1b[2J", r"\x9b31m"):
             assert text in shown
 
 
+@pytest.mark.slow
 def test_whoever_watches_sees_it_end_and_may_leave_before(study: Study, tmp_path: Path) -> None:
     storage = f"sqlite:///{tmp_path}/hpo.db"
     command = [sys.executable, "-m", "hpo", "status", "study", "--watch", "--json"]

@@ -18,7 +18,7 @@ from hpo.config.definition import (
 from hpo.config.errors import DefinitionError
 from hpo.config.parsing import validate
 from hpo.config.space import SearchSpace
-from hpo.config.trial import DataConfig, TrialConfig
+from hpo.config.trial import DataConfig, TrainingConfig, TrialConfig
 from tests.support.paths import ROOT
 
 TREE = {
@@ -141,6 +141,26 @@ def refused(tree: dict[str, object]) -> str:
             "training.loss",
             "bce",
             'training.loss: must be one of mse, mae, huber for a regression task, but got "bce"',
+        ),
+        (
+            "training.schedule",
+            "cosinus",
+            'training.schedule: must be "constant", "cosine", "flat_cosine" or "coslog4", '
+            'but got "cosinus" (did you mean "cosine"?)',
+        ),
+        ("training.warmup_steps", -1, "training.warmup_steps: must be at least 0, but got -1"),
+        ("training.label_smoothing", 1.0, "training.label_smoothing: must be below 1, but got 1"),
+        (
+            "training.label_smoothing",
+            0.1,
+            "training.label_smoothing: must be 0 for a regression task, but got 0.1",
+        ),
+        ("training.patience", 0, "training.patience: must be at least 1, but got 0"),
+        ("training.patience", 1.5, "training.patience: must be a whole number, but got 1.5"),
+        (
+            "search_space.optimizer.beta1",
+            1.0,
+            "search_space: optimizer.beta1: must be below 1, but got 1",
         ),
         ("training.depth", 3, "training.depth: unknown key; known keys are batch_size"),
         ("training.max_epochs", "10", 'training.max_epochs: must be a whole number, but got "10"'),
@@ -290,6 +310,56 @@ def test_every_loss_that_a_search_may_choose_must_suit_the_task(low):
         assert 'but got "cross_entropy"' in refused(tree)
     else:
         assert definition(tree).space.tunables["training.loss"].choices == ("mse", "huber")
+
+
+@pytest.mark.parametrize(
+    "leaf",
+    [
+        {"type": "float", "low": 0.0, "high": 0.2},
+        {"type": "categorical", "choices": [0.0, 0.2]},
+    ],
+)
+def test_a_search_may_smooth_labels_only_for_classes(leaf):
+    tree = copy.deepcopy(TREE)
+    tree["search_space"]["training"] = {"label_smoothing": leaf}
+    key = "s.toml: training.label_smoothing"
+    assert refused(tree) == f"{key}: must be 0 for a regression task, but got 0.2"
+    tree["data"]["task"], tree["objective"]["metric"] = "binary", "log_loss"
+    assert "training.label_smoothing" in definition(tree).space.tunables
+
+
+def test_patience_is_off_with_a_schedule_unless_it_is_named():
+    def patience(**training):
+        found = definition(changed("training", training))
+        assert StudyDefinition.from_json(found.to_json()) == found
+        config = found.trial_config(found.space.default_params())
+        section = config.to_tree()["training"]
+        assert TrainingConfig(**section) == config.training
+        assert section.get("patience") == config.training.patience
+        return config.training.patience
+
+    assert patience() == 16
+    assert patience(schedule="constant") == 16
+    assert patience(schedule="coslog4") is None
+    assert patience(schedule="coslog4", patience=16) == 16
+
+
+def test_leaves_of_later_versions_are_written_only_where_they_are_set():
+    """Configs and model files keep the text that earlier versions wrote."""
+    later = {
+        "optimizer": {"beta1": 0.8, "beta2": 0.99},
+        "training": {"schedule": "cosine", "warmup_steps": 3, "label_smoothing": 0.1},
+    }
+    plain, tree = definition(), copy.deepcopy(TREE)
+    tree["data"]["task"], tree["objective"]["metric"] = "binary", "log_loss"
+    tree["search_space"].update(later)
+    smooth = definition(tree)
+    for written in (TrialConfig.to_tree, TrialConfig.to_dict):
+        before = written(plain.trial_config(plain.space.default_params()))
+        after = written(smooth.trial_config(smooth.space.default_params()))
+        for section, leaves in later.items():
+            assert not leaves.keys() & before[section].keys()
+            assert {name: after[section][name] for name in leaves} == leaves
 
 
 def test_a_trial_config_is_complete():

@@ -96,7 +96,7 @@ def test_a_taken_port_gets_one_sentence():
             pass
     assert str(caught.value) == (
         f"cannot listen on port {port} of 127.0.0.1: address already in use; "
-        "choose another by --port"
+        "choose another with --port"
     )
 
 
@@ -149,6 +149,7 @@ def stop(process: subprocess.Popen[str]) -> tuple[str, str]:
     return said
 
 
+@pytest.mark.slow
 def test_the_command_serves_by_tls_until_interrupted(tmp_path, certificate):
     with running(tmp_path, "--tls-cert", certificate[0], "--tls-key", certificate[1]) as process:
         port = int(re.search(r"https://127\.0\.0\.1:(\d+)/", process.stdout.readline())[1])
@@ -169,6 +170,7 @@ def test_the_command_serves_by_tls_until_interrupted(tmp_path, certificate):
         assert stop(process) == ("", "")
 
 
+@pytest.mark.slow
 def test_the_command_warns_once_of_what_travels_in_the_open(tmp_path):
     with running(tmp_path, "--host", "0.0.0.0") as process:
         port = int(re.search(r"http://0\.0\.0\.0:(\d+)/", process.stdout.readline())[1])
@@ -203,6 +205,7 @@ server.serve(sys.argv[1], None, application.ServerSettings(port=0))
 """
 
 
+@pytest.mark.slow
 def test_an_interrupt_while_the_server_holds_a_lock_ends_it(tmp_path):
     url = f"sqlite:///{tmp_path / 'hpo.db'}"
     open_storage(url).close()
@@ -228,6 +231,7 @@ server.serve(sys.argv[1], None, application.ServerSettings(port=0))
 """
 
 
+@pytest.mark.slow
 def test_an_interrupt_before_the_server_is_ready_ends_it(tmp_path):
     url = f"sqlite:///{tmp_path / 'hpo.db'}"
     open_storage(url).close()

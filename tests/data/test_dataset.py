@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from hpo.config.errors import DataError
-from hpo.config.trial import DataConfig, MetricName, SplitConfig
+from hpo.config.trial import DataConfig, MetricName, PreprocessingConfig, SplitConfig
 from hpo.data.dataset import Dataset, load_dataset
 from hpo.data.preprocessing import Preprocessor
 from hpo.data.table import read_table
@@ -71,6 +71,7 @@ def test_digits_need_no_file() -> None:
     assert dataset.part("train").y.unique().tolist() == list(range(10))
 
 
+@pytest.mark.slow
 def test_a_large_table_is_ready_in_seconds(tmp_path: Path) -> None:
     """100,000 rows of 22 numbers and 8 texts, in processor time."""
     random = np.random.default_rng(0)
@@ -83,7 +84,9 @@ def test_a_large_table_is_ready_in_seconds(tmp_path: Path) -> None:
     data = DataConfig(source="t.parquet", target="y")
     dataset = load_dataset(read_table(data, tmp_path), data)
     train = dataset.part("train")
-    fitted = Preprocessor.fit(dataset.schema, train.x_num, train.x_cat, "quantile")
+    fitted = Preprocessor.fit(
+        dataset.schema, train.x_num, train.x_cat, PreprocessingConfig(numeric="quantile")
+    )
     assert fitted(train.x_num, train.x_cat).shape == (70_000, 22 + 8 * 40)
     assert time.process_time() - start < 6
 
@@ -149,7 +152,9 @@ def test_a_thousand_columns_take_ten_times_as_long_as_a_hundred() -> None:
         start = time.process_time()
         dataset = load_dataset(table(columns), DataConfig(source="t", target="y"))
         train = dataset.part("train")
-        fitted = Preprocessor.fit(dataset.schema, train.x_num, train.x_cat, "quantile")
+        fitted = Preprocessor.fit(
+            dataset.schema, train.x_num, train.x_cat, PreprocessingConfig(numeric="quantile")
+        )
         fitted(train.x_num, train.x_cat)
         return time.process_time() - start
 

@@ -10,6 +10,7 @@ import torch
 from sklearn.linear_model import LinearRegression
 
 from hpo.config.errors import DataError
+from hpo.config.trial import PreprocessingConfig
 from hpo.data.dataset import Dataset, load_dataset
 from hpo.data.preprocessing import Preprocessor
 from hpo.data.sources import as_frame
@@ -27,7 +28,9 @@ def loaded(text: str, **changes: Any) -> Dataset:
 def features(dataset: Dataset, rows: Any) -> torch.Tensor:
     """What a network is given of rows in any form."""
     train = dataset.part("train")
-    fitted = Preprocessor.fit(dataset.schema, train.x_num, train.x_cat, "standard")
+    fitted = Preprocessor.fit(
+        dataset.schema, train.x_num, train.x_cat, PreprocessingConfig(numeric="standard")
+    )
     return fitted(*dataset.schema.encode(as_frame(rows)))
 
 

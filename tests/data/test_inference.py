@@ -11,7 +11,7 @@ import torch
 from hpo.config.errors import DataError
 from hpo.config.trial import DataConfig
 from hpo.data.inference import infer_schema, is_double
-from hpo.data.notes import DroppedColumn, TruncatedColumn
+from hpo.data.notes import Dropped
 from hpo.data.reader import MISSING
 from hpo.data.schema import Categories, DateColumn, TableSchema
 from hpo.data.table import Table, read_table
@@ -30,7 +30,7 @@ N = 30
 
 def learned(
     made: Table, data: DataConfig, n_train: int | None = None
-) -> tuple[TableSchema, list[DroppedColumn], list[TruncatedColumn]]:
+) -> tuple[TableSchema, Dropped, list[str]]:
     """From the first rows, or from all."""
     train = torch.arange(n_train or made.frame.height)
     return infer_schema(made, data, resolve_task(made, data), train)
@@ -44,7 +44,7 @@ def dropped(columns: dict[str, Any], **changes: Any) -> dict[str, str]:
     """The columns that are left out, with their reasons."""
     columns = {**columns, "y": [0.5 * index for index in range(N)]}
     found = learned(table(columns, **changes), named(**changes))[1]
-    return {each.name: each.why for each in found}
+    return {name: why for (why, _), names in found.items() for name in names}
 
 
 def test_a_schema_is_learned_from_the_training_rows() -> None:
@@ -121,9 +121,9 @@ def test_lists_are_refused_unless_they_are_dropped() -> None:
 def test_the_most_frequent_categories_are_told_apart() -> None:
     values = [f"v{index % 300:03}" for index in range(600)] + ["v299"]
     columns = {"c": values, "y": [0.5 * index for index in range(601)]}
-    schema, _, kept = learned(table(columns), named())
+    schema, _, (note,) = learned(table(columns), named())
     assert schema.categorical[0].values == (*(f"v{index:03}" for index in range(255)), "v299")
-    assert kept == [TruncatedColumn(name="c", n_categories=300, n_kept=256, share=513 / 601)]
+    assert 'column "c": of 300 categories, the 256 most frequent are encoded, 85% of' in note
     codes = schema.encode(table(columns).frame).x_cat
     assert codes[[254, 255, 298, 299], 0].tolist() == [254, 256, 256, 255]
 
@@ -171,7 +171,7 @@ def test_a_nameless_column_of_a_file_is_left_out() -> None:
     rows = "".join(f"{index},{index % 3}.5,{index % 5}.25\n" for index in range(N))
     schema, left_out, _ = learned(csv(f",x,y\n{rows}"), named())
     assert schema.columns == ("x",)
-    assert [each.name for each in left_out] == [""]
+    assert list(left_out.values()) == [[""]]
 
 
 def test_a_table_of_identifiers_alone_is_refused() -> None:
@@ -267,7 +267,7 @@ def test_format_1_is_learned_as_it_was() -> None:
     )
     made = Table.of_format_1(frame)
     schema, left_out, _ = learned(made, named())
-    assert left_out == []
+    assert left_out == {}
     assert schema.columns == ("", "at", "id")
     assert (schema.double, schema.readers, schema.labels) == ((), {}, "text")
     assert schema.classes == ("a", "b")  # by the alphabet, whichever is rarer

@@ -10,7 +10,7 @@ import safetensors.torch
 import torch
 from sklearn.preprocessing import QuantileTransformer, RobustScaler, StandardScaler
 
-from hpo.config.trial import DataConfig, Numeric, SplitConfig
+from hpo.config.trial import DataConfig, Numeric, PreprocessingConfig, SplitConfig
 from hpo.data.dataset import Dataset, load_dataset
 from hpo.data.preprocessing import Preprocessor, n_quantiles
 from hpo.data.schema import Categories, Cycle, DateColumn, TableSchema
@@ -44,7 +44,9 @@ def no_categories(n_rows: int) -> torch.Tensor:
 def fit(x: torch.Tensor, numeric: Numeric) -> Preprocessor:
     """Fitted on numbers alone."""
     x = x.double()
-    return Preprocessor.fit(schema(x.shape[1], len(x)), x, no_categories(len(x)), numeric)
+    return Preprocessor.fit(
+        schema(x.shape[1], len(x)), x, no_categories(len(x)), PreprocessingConfig(numeric=numeric)
+    )
 
 
 def scale(fitted: Preprocessor, x: torch.Tensor) -> torch.Tensor:
@@ -164,12 +166,16 @@ def test_missing_numbers_are_zero_and_indicated(numeric: Numeric) -> None:
     with_gaps = x.clone()
     with_gaps[::3, 0] = float("nan")
     table = schema(3, 200, missing=("n0",))
-    fitted = Preprocessor.fit(table, with_gaps, no_categories(200), numeric)
+    fitted = Preprocessor.fit(
+        table, with_gaps, no_categories(200), PreprocessingConfig(numeric=numeric)
+    )
     assert fitted.n_features == 4
     out = scale(fitted, torch.full((1, 3), float("nan")))
     assert out.tolist() == [[0, 0, 0, 1]]
     present = x[~with_gaps[:, 0].isnan()][:, :1]
-    alone = Preprocessor.fit(schema(1, 200), present, no_categories(133), numeric)
+    alone = Preprocessor.fit(
+        schema(1, 200), present, no_categories(133), PreprocessingConfig(numeric=numeric)
+    )
     assert scale(fitted, x)[:, 0].equal(scale(alone, x[:, :1])[:, 0])
     assert not scale(fitted, x)[:, 3].any()
 
@@ -177,7 +183,7 @@ def test_missing_numbers_are_zero_and_indicated(numeric: Numeric) -> None:
 def test_categories_are_one_hot_and_unseen_ones_zeros() -> None:
     table = schema(1, 3, sizes=(2, 3))
     codes = torch.tensor([[0, 2], [1, 3], [2, 1]])
-    fitted = Preprocessor.fit(table, torch.zeros(3, 1), codes, "none")
+    fitted = Preprocessor.fit(table, torch.zeros(3, 1), codes, PreprocessingConfig(numeric="none"))
     assert fitted(torch.tensor([[7.0], [8.0], [9.0]]), codes).tolist() == [
         [7, 1, 0, 0, 0, 1],
         [8, 0, 1, 0, 0, 0],
@@ -188,7 +194,9 @@ def test_categories_are_one_hot_and_unseen_ones_zeros() -> None:
 def test_a_table_of_text_alone() -> None:
     codes = torch.tensor([[0], [1]])
     for numeric in get_args(Numeric):
-        fitted = Preprocessor.fit(schema(0, 2, sizes=(2,)), torch.empty(2, 0), codes, numeric)
+        fitted = Preprocessor.fit(
+            schema(0, 2, sizes=(2,)), torch.empty(2, 0), codes, PreprocessingConfig(numeric=numeric)
+        )
         assert fitted(torch.empty(2, 0), codes).tolist() == [[1, 0], [0, 1]]
 
 
@@ -217,7 +225,9 @@ def with_dates(*cycles: Cycle, missing: tuple[str, ...] = ()) -> TableSchema:
 def test_dates_are_scaled_in_a_straight_line_whatever_numbers_are(numeric: Numeric) -> None:
     at = START + DAY * torch.arange(100, dtype=torch.float64)
     x = torch.stack([torch.linspace(-1, 1, 100, dtype=torch.float64), at], dim=1)
-    fitted = Preprocessor.fit(with_dates(), x, no_categories(100), numeric)
+    fitted = Preprocessor.fit(
+        with_dates(), x, no_categories(100), PreprocessingConfig(numeric=numeric)
+    )
     scaled = scale(fitted, x)[:, 1].double()
     assert torch.allclose(scaled, (at - at.mean()) / at.std(correction=0), atol=1e-6)
     later = scale(fitted, x + 1000 * DAY)[:, 1].double()
@@ -227,7 +237,9 @@ def test_dates_are_scaled_in_a_straight_line_whatever_numbers_are(numeric: Numer
 def test_seconds_are_told_apart_within_a_year() -> None:
     at = START + 1e6 * torch.arange(0, 86_400 * 360, 86_400 * 4, dtype=torch.float64)
     x = torch.stack([at, at], dim=1)
-    fitted = Preprocessor.fit(with_dates(), x, no_categories(len(x)), "standard")
+    fitted = Preprocessor.fit(
+        with_dates(), x, no_categories(len(x)), PreprocessingConfig(numeric="standard")
+    )
     a, b = scale(fitted, torch.stack([x[0], x[0] + 10e6]))[:, 1].tolist()
     assert b > a
 
@@ -236,7 +248,7 @@ def test_cycles_are_sine_and_cosine_of_the_turn() -> None:
     at = torch.tensor([START, START + DAY / 4, float("nan")], dtype=torch.float64)
     x = torch.stack([torch.zeros(3), at], dim=1)
     table = with_dates("day", "week", missing=("at",))
-    fitted = Preprocessor.fit(table, x, no_categories(3), "none")
+    fitted = Preprocessor.fit(table, x, no_categories(3), PreprocessingConfig(numeric="none"))
     out = scale(fitted, x)
     assert fitted.n_features == 2 + 1 + 2 * 2
     assert out[:, 2].tolist() == [0, 0, 1]
@@ -250,19 +262,38 @@ def test_the_cycle_of_the_year_keeps_step_with_leap_years() -> None:
     firsts = np.array([f"{year}-03-01" for year in range(1901, 2100, 20)], dtype="datetime64[us]")
     at = torch.from_numpy(firsts.astype("i8")).double()
     x = torch.stack([at, at], dim=1)
-    fitted = Preprocessor.fit(with_dates("year"), x, no_categories(len(x)), "none")
+    fitted = Preprocessor.fit(
+        with_dates("year"), x, no_categories(len(x)), PreprocessingConfig(numeric="none")
+    )
     sine, cosine = scale(fitted, x)[:, 2:].T
     turns = torch.atan2(sine, cosine) / (2 * math.pi)
     assert turns.max() - turns.min() < 1.5 / 365
 
 
+def test_large_categories_enter_as_codes_at_the_end() -> None:
+    codes = torch.tensor([[0, 1, 4, 2], [2, 0, 5, 3]])  # 2, 3 and 5 are unseen
+    config = PreprocessingConfig(numeric="none", max_one_hot=2)
+    table = schema(0, 2, sizes=(2, 1, 5, 3))
+    fitted = Preprocessor.fit(table, torch.empty(2, 0), codes, config)
+    assert fitted(torch.empty(2, 0), codes).tolist() == [[1, 0, 0, 4, 2], [0, 0, 1, 5, 3]]
+    again = Preprocessor(table, config)
+    again.restore(fitted.state_dict())
+    everything = PreprocessingConfig(numeric="none", max_one_hot=0)
+    fitted = Preprocessor.fit(table, torch.empty(2, 0), codes, everything)
+    assert fitted(torch.empty(2, 0), codes).tolist() == codes.tolist()
+
+
 def test_the_state_of_another_schema_is_refused() -> None:
     codes = torch.tensor([[0, 1], [1, 2]])
-    fitted = Preprocessor.fit(schema(0, 2, sizes=(2, 3)), torch.empty(2, 0), codes, "none")
-    again = Preprocessor(schema(0, 2, sizes=(2, 3)), "none")
+    fitted = Preprocessor.fit(
+        schema(0, 2, sizes=(2, 3)), torch.empty(2, 0), codes, PreprocessingConfig(numeric="none")
+    )
+    again = Preprocessor(schema(0, 2, sizes=(2, 3)), PreprocessingConfig(numeric="none"))
     again.restore(fitted.state_dict())
     with pytest.raises(RuntimeError, match="the state contradicts the schema"):
-        Preprocessor(schema(0, 2, sizes=(3, 2)), "none").restore(fitted.state_dict())
+        Preprocessor(schema(0, 2, sizes=(3, 2)), PreprocessingConfig(numeric="none")).restore(
+            fitted.state_dict()
+        )
 
 
 def adult(n_rows: int) -> Dataset:
@@ -276,9 +307,13 @@ def adult(n_rows: int) -> Dataset:
 def test_a_saved_state_gives_the_same_bits(numeric: Numeric) -> None:
     dataset = adult(2000)
     train, test = dataset.part("train"), dataset.part("test")
-    fitted = Preprocessor.fit(dataset.schema, train.x_num, train.x_cat, numeric)
+    fitted = Preprocessor.fit(
+        dataset.schema, train.x_num, train.x_cat, PreprocessingConfig(numeric=numeric)
+    )
     state = safetensors.torch.load(safetensors.torch.save(fitted.state_dict()))
-    again = Preprocessor(TableSchema.from_json(dataset.schema.to_json()), numeric)
+    again = Preprocessor(
+        TableSchema.from_json(dataset.schema.to_json()), PreprocessingConfig(numeric=numeric)
+    )
     again.load_state_dict(state, strict=True)
     x = again(test.x_num, test.x_cat)
     assert x.equal(fitted(test.x_num, test.x_cat))
@@ -302,7 +337,9 @@ def test_rows_do_not_depend_on_each_other() -> None:
 def test_it_can_be_traced_for_export(numeric: Numeric) -> None:
     dataset = adult(2000)
     train, test = dataset.part("train"), dataset.part("test")
-    fitted = Preprocessor.fit(dataset.schema, train.x_num, train.x_cat, numeric)
+    fitted = Preprocessor.fit(
+        dataset.schema, train.x_num, train.x_cat, PreprocessingConfig(numeric=numeric)
+    )
     rows = torch.export.Dim("rows")
     program = torch.export.export(
         fitted.eval(), (train.x_num, train.x_cat), dynamic_shapes=({0: rows}, {0: rows})

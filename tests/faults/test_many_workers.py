@@ -13,7 +13,6 @@ from hpo.training.single import SingleTrainer
 from hpo.training.trainer import Event
 from hpo.worker import outbox
 from hpo.worker.loop import Timing
-from tests.support.crowd import opened
 from tests.support.faults.audit import audit, orphans
 from tests.support.faults.setting import make_setting
 from tests.support.gate import Gate, gather
@@ -34,6 +33,8 @@ class Unhurried(SingleTrainer):
 
 
 def work(gate: Gate, *address: str) -> None:
+    from tests.support.crowd import opened  # imported by the fork server, not at collection
+
     outbox.MAX_PAUSE_SECONDS = 1.0  # so that it soon sees that all is done
     with opened(*address) as (study, store):
         worker = make_worker(study, store, Unhurried("cpu"), timing=Timing(lease=2.5))

@@ -67,6 +67,7 @@ def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir() if path.suffix != ".lock")
 
 
+@pytest.mark.slow
 def test_many_processes_fetch_a_file_once(s3: S3Server, cache: Path) -> None:
     store = ArtifactStore(s3.bucket())
     store.put("tables/t", CONTENT)

@@ -43,7 +43,7 @@ def test_a_store_keeps_its_id_and_differs_from_others(tmp_path: Path) -> None:
 
 
 def test_a_store_that_is_not_there_is_not_made_by_looking(tmp_path: Path) -> None:
-    with pytest.raises(ArtifactError, match=r"/new: does not exist; name the store"):
+    with pytest.raises(ArtifactError, match=r"/new: does not exist; set --artifacts"):
         ArtifactStore(str(tmp_path / "new"), create=False)
     assert list(tmp_path.iterdir()) == []
     made = ArtifactStore(str(tmp_path / "new"))
@@ -130,7 +130,7 @@ def test_a_place_that_cannot_hold_a_store_is_said_so(tmp_path: Path) -> None:
         ArtifactStore(str(tmp_path / "file" / "store"))
 
 
-@pytest.fixture(params=["local", "memory", "s3"])
+@pytest.fixture(params=["local", "memory", pytest.param("s3", marks=pytest.mark.slow)])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> ArtifactStore:
     if request.param == "s3":
         return ArtifactStore(f"{request.getfixturevalue('s3').bucket()}/some/folder")

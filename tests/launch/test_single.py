@@ -57,6 +57,12 @@ def test_a_seed_changes_the_model(config: Path) -> None:
         ('"t.csv"', '"u.csv"', DataError, r"u\.csv: no such file"),
         ("width = 8", "width = 0", DefinitionError, r"config\.toml: model\.width: must be at"),
         ("[model]", '[data2]\nx = "y"\n[model]', DefinitionError, "data2: unknown key"),
+        (
+            "max_epochs = 2",
+            "max_epochs = 2\nlabel_smoothing = 0.1",
+            DefinitionError,
+            r"config\.toml: training\.label_smoothing: must be 0 for a regression task",
+        ),
         ('target = "y"', 'target = "y"\nfingerprint = "ab"', DataError, "content has changed"),
     ],
 )

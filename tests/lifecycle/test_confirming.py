@@ -218,7 +218,7 @@ def test_it_goes_with_its_study_and_leaves_the_table_to_it(
         busy.release(claim)
     assert again.ask(ME, 60.0) is not None
     gone = list(delete_with_confirmation(study.storage, store, "study", force=True))
-    assert [deleted.row.name for deleted, _ in gone] == ["study@confirm", "study"]
-    assert [d.row.name for d, _ in delete_with_confirmation(study.storage, store, "x")] == ["x"]
+    assert [name for name, _, _ in gone] == ["study@confirm", "study"]
+    assert [found[0] for found in delete_with_confirmation(study.storage, store, "x")] == ["x"]
     assert open_study(study.storage, other.name).uuid == other.uuid
     assert store.exists(table_path("f"))

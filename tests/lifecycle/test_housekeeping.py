@@ -217,8 +217,8 @@ class TestDelete:
         storage.reader._backend.record_heartbeat(trial_id)
         assert 0 not in rows(storage).values()
         n_files = len(store.list("")) - 1
-        gone, swept = delete(storage, store, "study")
-        assert gone.n_trials == 5
+        n_trials, swept = delete(storage, store, "study")
+        assert n_trials == 5
         assert len(swept.files) == n_files
         assert {name: n for name, n in rows(storage).items() if n} == {}
         assert store.list("") == ["store-id"]

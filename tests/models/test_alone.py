@@ -23,6 +23,8 @@ assert not any(map(importlib.util.find_spec, ("torch", "hpo", "polars", "safeten
 """
 SHOW = """
 import sys
+
+pytestmark = pytest.mark.slow
 sys.stdout.reconfigure(encoding="utf-8")
 for i in range(len(rows)):
     csv.writer(sys.stdout).writerow([prediction[i], *probabilities[i]])

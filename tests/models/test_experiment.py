@@ -48,11 +48,13 @@ def configuration(made: Table) -> TrialConfig:
 
 
 def alone(config: TrialConfig, experiment: Experiment) -> Result:
-    return train(config, experiment.prepared("standard")[1], "cpu")
+    return train(config, experiment.prepared(PreprocessingConfig(numeric="standard"))[1], "cpu")
 
 
 def packed(config: TrialConfig, experiment: Experiment) -> Result:
-    run = Run(key=0, config=config, data=experiment.prepared("standard")[1])
+    run = Run(
+        key=0, config=config, data=experiment.prepared(PreprocessingConfig(numeric="standard"))[1]
+    )
     return finish(PackedTrainer("cpu", 1), [run]).results[0]
 
 

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
 import onnx
@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from hpo.config.families import ModelConfig
-from hpo.config.trial import Activation, Numeric, Task
+from hpo.config.trial import Activation, DataConfig, Numeric, Task
 from hpo.models.ensemble import Ensemble, EnsembleMember
 from hpo.models.model import Model, Predictor
 from hpo.models.onnx import described_inputs, to_onnx
@@ -43,6 +43,50 @@ def test_every_preprocessing_and_activation_predicts_as_the_model(
         proof = proven(tmp_path, made, model(made, numeric, activation))
         assert list(proof.largest) == ["model.onnx"]
         assert max(proof.largest["model.onnx"].values()) < 2e-6, (numeric, activation)
+
+
+EMBEDDED = [
+    {"embedding": "piecewise_linear", "embedding_size": 3, "n_bins": 9, "max_one_hot": 2},
+    {"embedding": "periodic", "n_frequencies": 5, "scale": True, "max_one_hot": 0},
+    {"scale": True, "max_one_hot": 1},
+]
+
+
+def trained(what: Model) -> Model:
+    """The same with weights as after training: those of an encoding begin at 0."""
+    generator = torch.Generator().manual_seed(3)
+    for parameter in what.network.parameters():
+        parameter.data += torch.randn(parameter.shape, generator=generator) / 10
+    return what
+
+
+@pytest.mark.parametrize("layers", EMBEDDED, ids=["piecewise_linear", "periodic", "none"])
+@pytest.mark.parametrize("numeric", get_args(Numeric))
+def test_every_file_holds_the_embeddings(
+    layers: dict[str, Any], numeric: Numeric, tmp_path: Path
+) -> None:
+    made = experiment("regression")
+    what = trained(model(made, numeric, **layers))
+    content = what.to_bytes()
+    (tmp_path / "model.safetensors").write_bytes(content)
+    if numeric == "quantile":
+        write_program(what, tmp_path / "model.pt2")
+    proof = proven(tmp_path, made, what)
+    assert len(proof.largest) == 2 + (numeric == "quantile")
+    assert max(proof.largest["model.safetensors"].values()) == 0
+    onnx.checker.check_model(to_onnx(what), full_check=True)
+
+
+def test_members_with_other_columns_do_not_share_features(tmp_path: Path) -> None:
+    data = DataConfig(source="t.csv", target="target", task="binary", drop=("always",))
+    made = models.experiment_on(models.table("binary"), data)
+    parts = [trained(model(made, max_one_hot=n, embedding="periodic")) for n in (0, 65536)]
+    members = [
+        EnsembleMember(number=number, weight=0.5, model=part) for number, part in enumerate(parts)
+    ]
+    schema = made.dataset.schema
+    both = Ensemble(schema=schema, metrics={"accuracy": 0.5}, members=tuple(members))
+    proven(tmp_path, made, both)
 
 
 @pytest.mark.parametrize("task", TASKS)

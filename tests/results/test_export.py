@@ -10,7 +10,13 @@ import pytest
 import torch
 
 from hpo.config.errors import InputError
-from hpo.config.trial import DataConfig, ObjectiveConfig, TrainingConfig, TrialConfig
+from hpo.config.trial import (
+    DataConfig,
+    ObjectiveConfig,
+    PreprocessingConfig,
+    TrainingConfig,
+    TrialConfig,
+)
 from hpo.data.sources import as_frame
 from hpo.files.store import ArtifactStore
 from hpo.lifecycle.creation import create_from_file
@@ -49,7 +55,7 @@ def model() -> Model:
         model=MLPConfig(depth=1, width=8),
         training=TrainingConfig(max_epochs=2),
     )
-    result = train(config, experiment.prepared("quantile")[1], "cpu")
+    result = train(config, experiment.prepared(PreprocessingConfig(numeric="quantile"))[1], "cpu")
     return experiment.model(config, result, torch.device("cpu"))
 
 
@@ -93,6 +99,27 @@ def test_the_card_says_what_the_model_is(tmp_path: Path, model: Model) -> None:
         model.config.data.fingerprint,
     ):
         assert words in card
+
+
+def test_the_card_says_how_features_enter(tmp_path: Path) -> None:
+    experiment = experiment_on(
+        as_frame(ROWS), DataConfig(source="t.csv", target="sold", task="binary")
+    )
+    config = TrialConfig(
+        data=DataConfig(source="t.csv", target="sold", task="binary"),
+        objective=ObjectiveConfig(metric="accuracy"),
+        preprocessing=PreprocessingConfig(max_one_hot=2),
+        model=MLPConfig(depth=1, width=8, embedding="periodic", n_frequencies=3, scale=True),
+        training=TrainingConfig(max_epochs=1),
+    )
+    result = train(config, experiment.prepared(config.preprocessing)[1], "cpu")
+    write(tmp_path / "model", experiment.model(config, result, torch.device("cpu")))
+    card = " ".join((tmp_path / "model/README.md").read_text(encoding="utf-8").split())
+    assert (
+        "(relu), with periodic embeddings of 3 frequencies and size 8 for numbers and a learned "
+        "scale for each input of its first layer." in card
+    )
+    assert "1 columns of more than 2 categories embedded, seed 0;" in card
 
 
 def test_many_exports_at_once_leave_one_whole_folder(tmp_path: Path, model: Model) -> None:

@@ -16,8 +16,7 @@ from hpo.config.errors import HpoError
 from hpo.config.trial import Measurement
 from hpo.files.store import ArtifactStore, trial_path
 from hpo.lifecycle.creation import create_from_file
-from hpo.results.report import writing
-from hpo.results.report.writing import write_report
+from hpo.results.report.page import write_report
 from hpo.storage.leases import WorkerId
 from hpo.study.artifacts import StudyArtifacts
 from hpo.study.leaderboard import leaderboard
@@ -307,7 +306,7 @@ def test_weights_that_are_gone_leave_the_rest(home: Path, page: Path) -> None:
 def test_a_place_that_cannot_be_written_is_said_in_a_sentence(
     inside: Path, out: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(writing, "gather", None)  # the work comes later
+    monkeypatch.setattr("hpo.results.report.page.gather", None)  # the work comes later
     before = sorted(inside.iterdir())
     done = hpo("report", "mean", "--out", out)
     assert (done.code, done.out) == (2, "")
@@ -319,7 +318,7 @@ def test_what_fails_leaves_no_draft(inside: Path, monkeypatch: pytest.MonkeyPatc
     def fail(*_: object) -> None:
         raise HpoError("no report today")
 
-    monkeypatch.setattr(writing, "gather", fail)
+    monkeypatch.setattr("hpo.results.report.page.gather", fail)
     before = sorted(inside.iterdir())
     done = hpo("report", "mean", "--out", "other.html")
     assert (done.code, done.err) == (1, "hpo: no report today\n")

@@ -359,7 +359,7 @@ def test_a_search_that_found_nothing_says_so() -> None:
         "optimizer": {"name": "sgd", "learning_rate": rate},
         "training": {"gradient_clip": 0.0},
     }
-    with pytest.raises(HpoError, match=r"is over without a COMPLETE trial \(1 PRUNED\): allow"):
+    with pytest.raises(HpoError, match=r"is over without a COMPLETE trial \(1 pruned\): allow"):
         regressor(n_trials=1, search_space=space).fit(points()[0], points()[0][:, 0])
 
 

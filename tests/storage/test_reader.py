@@ -136,6 +136,11 @@ def test_what_unfinished_trials_report_is_not_read(storage: Storage) -> None:
     assert whole.intermediate_values == {1: 1.0}
 
 
+def ended(storage: Storage) -> list[float]:
+    """What the finished trials reported at their first step."""
+    return [trial.intermediate_values[1] for trial in storage.reader.snapshot(1).ended]
+
+
 def change(storage: Storage, claim: Claim, state: TrialState) -> None:
     """As a retry or a quarantine do."""
     own = TRIALS.c.trial_id == claim.trial_id
@@ -153,7 +158,7 @@ def test_a_finished_trial_that_was_changed_is_read_when_it_is_forgotten(storage:
     assert states(storage) == ["COMPLETE"]
     storage.reader.forget(1)
     assert states(storage) == ["FAIL"]
-    assert storage.reader.snapshot(1).n_complete == 0
+    assert len(storage.reader.snapshot(1).ended) == 1
 
 
 def test_a_finished_trial_that_is_taken_up_again_is_noticed(storage: Storage) -> None:
@@ -162,11 +167,10 @@ def test_a_finished_trial_that_is_taken_up_again_is_noticed(storage: Storage) ->
         claim = ask(study)
         study.report({claim: [Measurement(step=1, value=value)]})
         study.finish(claim, "COMPLETE", value, {})
-    assert list(storage.reader.snapshot(1).reported(1)) == [1.0, 2.0]
+    assert ended(storage) == [1.0, 2.0]
     change(storage, claim, TrialState.WAITING)
     assert states(storage) == ["COMPLETE", "WAITING"]
-    assert list(storage.reader.snapshot(1).reported(1)) == [1.0]
-    assert storage.reader.snapshot(1).n_complete == 1
+    assert ended(storage) == [1.0]
 
 
 def test_trials_are_as_optuna_reads_them(storage: Storage) -> None:

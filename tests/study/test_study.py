@@ -112,6 +112,7 @@ class TestCreation:
         assert [status.name for status in list_studies(storage)] == ["study"]
 
 
+@pytest.mark.slow
 @every_database
 def test_processes_that_create_queue_and_claim_at_once(storage_url: str) -> None:
     """One study comes of it, and every trial of its budget is claimed by exactly one of them."""
@@ -284,6 +285,7 @@ class TestLease:
             (seen,) = leases.expired(connection, 1)
         assert storage.write(lambda connection: leases.is_still(connection, seen))
 
+    @pytest.mark.slow
     def test_of_a_killed_process_comes_back_with_number_and_params(self, storage: Storage) -> None:
         study = make(storage)
         holder = start("hold", storage.url, 0.5)

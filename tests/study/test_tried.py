@@ -113,6 +113,7 @@ def test_a_smaller_budget_is_exact(storage: Storage) -> None:
     assert study.progress().reason == "all 7 trials of its budget are finished"
 
 
+@pytest.mark.slow
 @every_database
 def test_workers_that_compete_draw_each_point_once(storage: Storage) -> None:
     space = {"model": {"depth": {"type": "int", "low": 1, "high": 40}}}
@@ -134,7 +135,7 @@ def test_a_point_that_another_worker_was_quicker_with_is_replaced(
     study, theirs = make(storage), open_study(rival, "study")
     study.ask(ME, 60.0)
     own, other = study.claim(ME, 60.0, 2), theirs.claim(ME, 60.0, 2)
-    drawn = study._param_sampler.draw(study.definition, own)
+    drawn = study._param_sampler.draw(own)
     same = dict(zip(other, drawn.values(), strict=True))
     theirs._param_sampler.draw = lambda *given: same  # type: ignore[method-assign]
     ours = study.draw(own)

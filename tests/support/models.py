@@ -1,6 +1,7 @@
 """Small models of every kind, with random weights."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import polars
@@ -73,23 +74,25 @@ def model(
     activation: Activation = "relu",
     depth: int = 2,
     seed: int = 0,
+    max_one_hot: int = 65536,
+    **layers: Any,
 ) -> Model:
-    """A model for an experiment's table."""
+    """A model for an experiment's table. Further keywords are leaves of the network."""
     schema = made.dataset.schema
     metric = "rmse" if schema.task == "regression" else "accuracy"
     data = DataConfig(source="t.csv", target="target", task=schema.task)
     config = TrialConfig(
         data=data,
         objective=ObjectiveConfig(metric=metric),
-        preprocessing=PreprocessingConfig(numeric=numeric),
-        model=MLPConfig(depth=depth, width=16, activation=activation),
+        preprocessing=PreprocessingConfig(numeric=numeric, max_one_hot=max_one_hot),
+        model=MLPConfig(depth=depth, width=16, activation=activation, **layers),
     )
-    preprocessor, prepared = made.prepared(numeric)
+    preprocessor, prepared = made.prepared(config.preprocessing)
     return Model(
         config=config,
         schema=schema,
         preprocessor=preprocessor,
-        network=MLP(prepared.n_inputs, prepared.n_outputs, config.model, seed=seed),
+        network=MLP(prepared.inputs, prepared.n_outputs, config.model, seed=seed),
         target_mean=prepared.target_mean,
         target_std=prepared.target_std,
         metrics={metric: 0.5},

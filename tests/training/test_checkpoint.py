@@ -17,6 +17,7 @@ from hpo.training.batches import BatchLoader, TrainingData
 from hpo.training.checkpoint import Checkpoint
 from hpo.training.families.mlp.network import MLP
 from hpo.training.families.mlp.parameters import MLPParameters
+from hpo.training.inputs import Inputs
 from hpo.training.record import Result
 from hpo.training.single import SingleTrainer
 from hpo.training.trainer import Finished, Progress, Run
@@ -140,6 +141,7 @@ def test_seconds_go_on():
     assert 1000 < finished.result.seconds < 1100
 
 
+@pytest.mark.slow
 def test_another_process_goes_on(tmp_path: Path):
     config, data = toy_config(model={"dropout": 0.2}, max_epochs=3), toy_data()
     trainer = begin(config, data, CPU)
@@ -208,7 +210,7 @@ def test_a_checkpoint_is_not_touched_by_what_follows():
 def test_before_the_first_epoch_the_best_are_the_initial_parameters():
     config = toy_config()
     checkpoint = checkpoint_of(config, toy_data(), n_slices=2)
-    initial = MLPParameters(MLP(5, 1, config.model, seed=0), torch.float32).values
+    initial = MLPParameters(MLP(Inputs(n_numbers=5), 1, config.model, seed=0), torch.float32).values
     assert torch.equal(checkpoint.tensors["best_values"], initial)
     assert not torch.equal(checkpoint.tensors["values"], initial)
 

@@ -9,10 +9,9 @@ from typing import Any, get_args
 import pytest
 import torch
 
-from hpo.config.trial import OptimizerName, Precision, Task, TrialConfig
+from hpo.config.trial import Activation, OptimizerName, Precision, Task, TrialConfig
 from hpo.training.batches import BatchLoader, TrainingData
 from hpo.training.families.family import family_of
-from hpo.training.families.mlp import Activation
 from hpo.training.losses import GRADIENTS, loss_gradient
 from hpo.training.metrics import SCORES, measure
 from hpo.training.packs.pack import Pack, PackKey

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from hpo.training.families.mlp.network import MLP
+from hpo.training.inputs import Inputs
 from hpo.training.metrics import evaluate
 from hpo.training.record import Result
 from hpo.training.single import SingleTrainer, train
@@ -76,7 +77,7 @@ def test_weights_and_metrics_are_those_of_the_best_epoch(task):
     pick = max if task == "multiclass" else min
     best = pick(measurements, key=lambda m: m.value)
     assert (result.best_step, result.best_value) == (best.step, best.value)
-    network = MLP(5, 3 if task == "multiclass" else 1, config.model)
+    network = MLP(Inputs(n_numbers=5), 3 if task == "multiclass" else 1, config.model)
     network.load_state_dict(result.weights)
     with torch.no_grad():
         logits = network.eval()(data.x_val)

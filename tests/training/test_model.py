@@ -5,12 +5,13 @@ from torch import nn
 from hpo.training.families.family import count_parameters
 from hpo.training.families.mlp import MLPConfig
 from hpo.training.families.mlp.network import MLP
+from hpo.training.inputs import Inputs
 
 CONFIG = MLPConfig(depth=2, width=8, activation="silu", dropout=0.5)
 
 
 def test_parameters_have_standard_names():
-    network = MLP(3, 4, CONFIG)
+    network = MLP(Inputs(n_numbers=3), 4, CONFIG)
     shapes = {name: tuple(value.shape) for name, value in network.state_dict().items()}
     assert shapes == {
         "hidden.0.weight": (8, 3),
@@ -25,13 +26,15 @@ def test_parameters_have_standard_names():
 @pytest.mark.parametrize("depth", [1, 3])
 def test_parameters_are_counted(depth):
     config = MLPConfig(depth=depth, width=8)
-    network = MLP(3, 4, config)
-    assert count_parameters(config, 3, 4) == sum(p.numel() for p in network.parameters())
+    network = MLP(Inputs(n_numbers=3), 4, config)
+    assert count_parameters(config, Inputs(n_numbers=3), 4) == sum(
+        p.numel() for p in network.parameters()
+    )
 
 
 @pytest.mark.parametrize("activation", ["relu", "leaky_relu", "tanh", "sigmoid", "silu", "gelu"])
 def test_it_is_the_network_that_one_would_write(activation):
-    network = MLP(3, 2, MLPConfig(depth=2, width=8, activation=activation)).eval()
+    network = MLP(Inputs(n_numbers=3), 2, MLPConfig(depth=2, width=8, activation=activation)).eval()
     function = getattr(nn.functional, activation)
     x = torch.randn(5, 3)
     first, second = network.hidden
@@ -40,7 +43,7 @@ def test_it_is_the_network_that_one_would_write(activation):
 
 
 def test_dropout_acts_in_training_alone():
-    network = MLP(3, 1, CONFIG)
+    network = MLP(Inputs(n_numbers=3), 1, CONFIG)
     x = torch.randn(100, 3)
     assert not torch.equal(network.train()(x), network(x))
     assert torch.equal(network.eval()(x), network(x))
@@ -48,17 +51,20 @@ def test_dropout_acts_in_training_alone():
 
 def test_initial_weights_depend_on_the_seed_alone():
     before = torch.random.get_rng_state()
-    network = MLP(3, 1, CONFIG, seed=5)
+    network = MLP(Inputs(n_numbers=3), 1, CONFIG, seed=5)
     assert torch.equal(torch.random.get_rng_state(), before)
     torch.manual_seed(99)
-    again, other = MLP(3, 1, CONFIG, seed=5), MLP(3, 1, CONFIG, seed=6)
+    again, other = (
+        MLP(Inputs(n_numbers=3), 1, CONFIG, seed=5),
+        MLP(Inputs(n_numbers=3), 1, CONFIG, seed=6),
+    )
     for name, value in network.state_dict().items():
         assert torch.equal(value, again.state_dict()[name])
         assert not torch.equal(value, other.state_dict()[name])
 
 
 def test_initial_weights_are_distributed_as_pytorch_s():
-    network = MLP(100, 1, MLPConfig(depth=2, width=400))
+    network = MLP(Inputs(n_numbers=100), 1, MLPConfig(depth=2, width=400))
     for ours, theirs in (
         (network.hidden[0], nn.Linear(100, 400)),
         (network.hidden[1], nn.Linear(400, 400)),
@@ -70,6 +76,6 @@ def test_initial_weights_are_distributed_as_pytorch_s():
 
 
 def test_layers_do_not_share_numbers():
-    network = MLP(8, 8, MLPConfig(depth=3, width=8))
+    network = MLP(Inputs(n_numbers=8), 8, MLPConfig(depth=3, width=8))
     weights = [network.hidden[0], network.hidden[1], network.hidden[2], network.output]
     assert len({tuple(layer.weight.flatten().tolist()) for layer in weights}) == 4

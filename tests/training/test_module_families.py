@@ -12,7 +12,7 @@ from hpo.training.families.autograd import random_state
 from hpo.training.families.family import family_of
 from hpo.training.families.tabm import TabMConfig
 from hpo.training.families.tabm.network import TabM
-from hpo.training.losses import loss_gradient
+from hpo.training.losses import loss_gradient, smoothed
 from hpo.training.metrics import mean_over_heads, predictions
 from hpo.training.packs.trainer import PackedTrainer
 from hpo.training.random import Stream
@@ -80,10 +80,11 @@ def test_tabm_begins_with_random_signs_of_the_features_and_equal_members(mini):
 
 @pytest.mark.parametrize("task", OBJECTIVES)
 @pytest.mark.parametrize("heads", [0, 3])
-def test_gradients_are_those_of_the_mean_loss_of_the_heads(task, heads):
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+def test_gradients_are_those_of_the_mean_loss_of_the_heads(task, heads, smoothing):
     data, model = toy_data(task), StrangeConfig(heads=heads)
     family, n_outputs = family_of(model), data.n_outputs
-    network = family.build(model, data.n_inputs, n_outputs, seed=1).double()
+    network = family.build(model, data.inputs, n_outputs, seed=1).double()
     network.hidden[2].p = 0.0
     passes = family.passes(
         model, network, seed=1, gradient=loss_gradient("auto", task), working=torch.float64
@@ -91,7 +92,9 @@ def test_gradients_are_those_of_the_mean_loss_of_the_heads(task, heads):
     x, y = data.x_train[:32].double(), data.y_train[:32]
     before = passes.parameters.values.clone()
     torch.manual_seed(5)
-    passes.run(x, y, 0)
+    is_smoothed = smoothing and task != "regression"
+    targets = smoothed(y, n_outputs, smoothing, torch.float64) if is_smoothed else y
+    passes.run(x, targets, 0)
     state = torch.get_rng_state()
     torch.manual_seed(5)
     assert torch.equal(state, torch.get_rng_state())  # the caller's random state is untouched
@@ -102,14 +105,14 @@ def test_gradients_are_those_of_the_mean_loss_of_the_heads(task, heads):
     with random_state(torch.device("cpu"), Stream.DROPOUT, 1, 0):
         outputs = network.train()(x)
     outputs = outputs[:, None] if outputs.ndim == 2 else outputs
-    losses = []
+    losses, smooth = [], y.double() * (1 - smoothing) + smoothing / 2
     for head in outputs.unbind(1):
         if task == "regression":
             losses.append(functional.mse_loss(head[:, 0], y.double()))
         elif task == "binary":
-            losses.append(functional.binary_cross_entropy_with_logits(head[:, 0], y.double()))
+            losses.append(functional.binary_cross_entropy_with_logits(head[:, 0], smooth))
         else:
-            losses.append(functional.cross_entropy(head, y))
+            losses.append(functional.cross_entropy(head, y, label_smoothing=smoothing))
     torch.stack(losses).mean().backward()
     for parameter, gradient in reference.items():
         torch.testing.assert_close(gradient, parameter.grad, rtol=1e-9, atol=1e-12)

@@ -8,6 +8,7 @@ from hpo.config.trial import OptimizerConfig
 from hpo.training.families.mlp import MLPConfig
 from hpo.training.families.mlp.network import MLP
 from hpo.training.families.mlp.parameters import MLPParameters
+from hpo.training.inputs import Inputs
 from hpo.training.optimizers import Optimizer
 from tests.support.training import DEVICES
 
@@ -27,7 +28,7 @@ def compare(
     scale: float = 1.0,
 ) -> None:
     """BatchLoader both sides the same 20 gradients; all parameters must stay together."""
-    ours = MLP(4, 2, MLPConfig(depth=3, width=6), seed=2).to(device)
+    ours = MLP(Inputs(n_numbers=4), 2, MLPConfig(depth=3, width=6), seed=2).to(device)
     theirs = copy.deepcopy(ours)
     parameters = MLPParameters(ours, torch.float32)
     optimizer = Optimizer(parameters, config, clip)
@@ -87,7 +88,7 @@ def test_gradients_are_clipped_by_their_norm_together(name, scale):
 
 
 def test_a_step_without_momentum_is_plain_descent():
-    network = MLP(2, 1, MLPConfig(depth=1, width=3))
+    network = MLP(Inputs(n_numbers=2), 1, MLPConfig(depth=1, width=3))
     parameters = MLPParameters(network, torch.float32)
     before = parameters.values.clone()
     parameters.gradients.fill_(0.5)
@@ -100,7 +101,7 @@ def test_a_step_without_momentum_is_plain_descent():
 @pytest.mark.parametrize("name", ["adam", "adamw", "rmsprop"])
 def test_steps_are_counted_as_the_fused_update_reads_them(name):
     """Its kernel on a GPU takes the counter for float32 unseen; that of the processor converts."""
-    network = MLP(4, 2, MLPConfig(depth=1, width=6), seed=2).double()
+    network = MLP(Inputs(n_numbers=4), 2, MLPConfig(depth=1, width=6), seed=2).double()
     parameters = MLPParameters(network, torch.float64)
     optimizer = Optimizer(parameters, OptimizerConfig(name=name), gradient_clip=0.0)
     usual = torch.optim.Adam(network.parameters(), fused=True)

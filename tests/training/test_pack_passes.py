@@ -12,6 +12,7 @@ from hpo.training.families.mlp.pack_layout import PackLayout
 from hpo.training.families.mlp.pack_passes import PackedMLPs
 from hpo.training.families.mlp.parameters import MLPParameters
 from hpo.training.families.mlp.passes import MLPPasses
+from hpo.training.inputs import Inputs
 from hpo.training.losses import loss_gradient
 from hpo.training.packs.run import joined
 from hpo.training.random import DropoutMasks, PackedMasks, apply_dropout
@@ -29,7 +30,7 @@ class Together:
         self.configs = configs
         models = tuple(config.model for config in configs)
         width = max(model.width for model in models) + 3
-        self.layout = PackLayout(models, n_inputs=5, n_outputs=data.n_outputs, width=width)
+        self.layout = PackLayout(models, Inputs(n_numbers=5), n_outputs=data.n_outputs, width=width)
         self.values, self.gradients = (
             [block.zeros(self.dtype, device) for block in self.layout.blocks] for _ in range(2)
         )
@@ -70,7 +71,7 @@ class Alone:
     """One of them by itself."""
 
     def __init__(self, config: TrialConfig, data, values, device) -> None:
-        network = MLP(5, data.n_outputs, config.model).to(device, values.dtype)
+        network = MLP(Inputs(n_numbers=5), data.n_outputs, config.model).to(device, values.dtype)
         self.parameters = MLPParameters(network, values.dtype)
         self.parameters.values.copy_(values)
         model = config.model

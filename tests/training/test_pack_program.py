@@ -11,6 +11,7 @@ from hpo.training.packs import program as pack_program
 from hpo.training.packs.program import Program, StepFunctions
 from hpo.training.packs.update import Coefficients
 from hpo.training.random import PackedMasks
+from hpo.training.schedules import Schedule
 
 META = torch.device("meta")
 REFUSED = "CUDA error: operation not permitted when stream is capturing"
@@ -160,6 +161,7 @@ def test_memory_is_given_back_where_others_would_find_little(monkeypatch, n_free
     assert len(emptied) == n_times
 
 
+@pytest.mark.slow
 def test_kernels_take_nothing_from_the_processor_and_serve_packs_of_any_size():
     given = []
 
@@ -177,12 +179,13 @@ def test_kernels_take_nothing_from_the_processor_and_serve_packs_of_any_size():
         coefficients, exact = (
             Coefficients(*[each] * len(Coefficients._fields)) for each in (column, column.double())
         )
+        schedules = Schedule(*[column.double()] * len(Schedule._fields))
         values = torch.zeros(n_slots, width + 1, device=META)
         buffers = values, values.bfloat16(), values.bfloat16(), values + 1, values + 2, values[0]
         with torch.no_grad(), pack_program._for_any_size():
             keys = functions.keys(masks, steps, n_slots, width)
             functions.apply_dropout(torch.zeros(n_slots, width, width, device=META), keys[0], masks)
-            scales = functions.scales(column, steps, coefficients, exact)
+            scales = functions.scales(column, steps, coefficients, exact, schedules)
             functions.update(*buffers, scales, coefficients)
     assert len(given) == len(functions)
     tensors = [x for examples in given for x in examples if isinstance(x, torch.Tensor)]

@@ -12,6 +12,7 @@ from hpo.training.checkpoint import OPTIMIZER, VALUES
 from hpo.training.families.mlp.network import MLP
 from hpo.training.families.mlp.pack_layout import PackLayout
 from hpo.training.families.mlp.parameters import MLPParameters
+from hpo.training.inputs import Inputs
 from hpo.training.optimizers import Optimizer
 from hpo.training.packs.run import MEAN, MEAN_SQUARE, VELOCITY, PackedRun, joined
 from hpo.training.packs.update import PackOptimizer, scales, update
@@ -21,6 +22,7 @@ from tests.support.packs import FEW, TOLERANCES, assert_near, endless, packs, si
 from tests.support.training import DEVICES, toy_config, toy_data
 
 N_UPDATES = 5
+N_BATCHES = 3
 
 
 class Both:
@@ -31,16 +33,18 @@ class Both:
         dtype = master_dtype(configs[0].training.precision)
         models = tuple(config.model for config in configs)
         width = max(model.width for model in models) + 2
-        self.layout = PackLayout(models, n_inputs=5, n_outputs=1, width=width)
+        self.layout = PackLayout(models, Inputs(n_numbers=5), n_outputs=1, width=width)
         self.blocks = self.layout.blocks
         self.values, self.gradients = (
             [block.zeros(dtype, device) for block in self.blocks] for _ in range(2)
         )
-        self.pack = PackOptimizer(configs, self.blocks, dtype, device)
+        self.pack = PackOptimizer(configs, self.blocks, dtype, device, N_BATCHES)
         self.steps = torch.tensor([c.n_steps if c else 0 for c in checkpoints], device=device)
         self.alone = []
         for slot, (config, checkpoint) in enumerate(zip(configs, checkpoints, strict=True)):
-            network = MLP(5, 1, config.model, seed=config.training.seed).to(device, dtype)
+            network = MLP(Inputs(n_numbers=5), 1, config.model, seed=config.training.seed).to(
+                device, dtype
+            )
             parameters = MLPParameters(network, dtype)
             optimizer = Optimizer(parameters, config.optimizer, config.training.gradient_clip)
             if checkpoint:

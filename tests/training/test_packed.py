@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from hpo.config.trial import METRICS, OptimizerName, TrialConfig
 from hpo.training.checkpoint import VALUES, Checkpoint
+from hpo.training.families.family import family_of
 from hpo.training.families.mlp.pack_layout import padded_width
 from hpo.training.packs import trainer as packed
 from hpo.training.packs.trainer import PackedTrainer
@@ -297,10 +298,11 @@ def test_a_pack_that_runs_out_of_memory_at_work_touches_no_other(monkeypatch):
     data, step, n_left = toy_data(), packed.Pack.step, 3
     widths = (8, 8, 100)
     configs = [toy_config(model={"width": w}, precision="float64") for w in widths]
+    small = configs[0].model
 
     def failing(pack):
         nonlocal n_left
-        is_small = pack.key.size == 16
+        is_small = pack.key.size == family_of(small).pack_key(small)
         n_left -= is_small
         if is_small and n_left == 0:
             raise RuntimeError("CUDA out of memory. Tried to allocate 2 GiB")

@@ -10,6 +10,7 @@ from hpo.training.families.mlp import MLPConfig
 from hpo.training.families.mlp.network import MLP
 from hpo.training.families.mlp.parameters import MLPParameters
 from hpo.training.families.mlp.passes import MLPPasses
+from hpo.training.inputs import Inputs
 from hpo.training.losses import loss_gradient
 from hpo.training.random import DropoutMasks
 from tests.support.training import DEVICES
@@ -42,7 +43,7 @@ class Case:
         config = MLPConfig(depth=depth, width=width, activation=activation, dropout=dropout)
         self.task, self.loss = LOSSES[loss]
         n_outputs = 3 if self.task == "multiclass" else 1
-        self.network = MLP(n_inputs, n_outputs, config, seed=1).to(device)
+        self.network = MLP(Inputs(n_numbers=n_inputs), n_outputs, config, seed=1).to(device)
         self.reference = copy.deepcopy(self.network).double()
         self.activation = self.reference.activation
         self.parameters = MLPParameters(self.network, working)

@@ -1,5 +1,6 @@
 """The whole engine against PyTorch's own layers, losses and optimizers, and what it needs."""
 
+import math
 import subprocess
 import sys
 from typing import get_args
@@ -8,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from hpo.config.trial import LOSSES, Activation, OptimizerName, TrialConfig
+from hpo.config.trial import LOSSES, Activation, OptimizerName, TrainingConfig, TrialConfig
 from hpo.training.batches import BatchLoader, TrainingData
 from hpo.training.families.mlp.network import MLP
 from hpo.training.single import train
@@ -16,18 +17,33 @@ from tests.support.paths import ROOT
 from tests.support.training import toy_config, toy_data
 
 FUNCTIONS = {
-    "bce": lambda z, y: nn.functional.binary_cross_entropy_with_logits(z[:, 0], y),
-    "cross_entropy": nn.functional.cross_entropy,
-    "mse": lambda z, y: nn.functional.mse_loss(z[:, 0], y),
-    "mae": lambda z, y: nn.functional.l1_loss(z[:, 0], y),
-    "huber": lambda z, y: nn.functional.huber_loss(z[:, 0], y),
+    "bce": lambda z, y, s: nn.functional.binary_cross_entropy_with_logits(
+        z[:, 0], y * (1 - s) + s / 2
+    ),
+    "cross_entropy": lambda z, y, s: nn.functional.cross_entropy(z, y, label_smoothing=s),
+    "mse": lambda z, y, _: nn.functional.mse_loss(z[:, 0], y),
+    "mae": lambda z, y, _: nn.functional.l1_loss(z[:, 0], y),
+    "huber": lambda z, y, _: nn.functional.huber_loss(z[:, 0], y),
+}
+FACTORS = {
+    "constant": lambda t: 1.0,
+    "cosine": lambda t: 0.5 * (1 + math.cos(math.pi * t)),
+    "flat_cosine": lambda t: 1.0 if t < 0.5 else 0.5 * (1 + math.cos(math.pi * (2 * t - 1))),
+    "coslog4": lambda t: 0.5 * (1 - math.cos(2 * math.pi * math.log2(1 + 15 * t))),
 }
 
 
-def by_torch(config: TrialConfig, data: TrainingData, n_epochs: int) -> dict[str, torch.Tensor]:
-    """Train with autograd and torch.optim on the engine's own batches; the weights."""
+def rate_factor(config: TrainingConfig, n_batches: int, step: int) -> float:
+    """The factor of the learning rate, as the papers write it."""
+    warm = min(1.0, step / config.warmup_steps) if config.warmup_steps else 1.0
+    return warm * FACTORS[config.schedule](step / (config.max_epochs * n_batches))
+
+
+def by_torch(config: TrialConfig, data: TrainingData, n_epochs: int) -> MLP:
+    """Train with autograd, torch.optim and LambdaLR on the engine's own batches."""
     training, optimizer = config.training, config.optimizer
-    network = MLP(data.n_inputs, data.n_outputs, config.model, seed=training.seed)
+    dtype = torch.float64 if training.precision == "float64" else torch.float32
+    network = MLP(data.inputs, data.n_outputs, config.model, seed=training.seed).to(dtype)
     weights = [p for p in network.parameters() if p.ndim == 2]
     biases = [p for p in network.parameters() if p.ndim == 1]
     groups = [
@@ -36,27 +52,35 @@ def by_torch(config: TrialConfig, data: TrainingData, n_epochs: int) -> dict[str
     ]
     names = {"sgd": "SGD", "adam": "Adam", "adamw": "AdamW", "rmsprop": "RMSprop"}
     options = {"momentum": optimizer.momentum} if optimizer.name == "sgd" else {}
+    if optimizer.name in ("adam", "adamw"):
+        options = {"betas": (optimizer.beta1, optimizer.beta2)}
     kind = getattr(torch.optim, names[optimizer.name])
     made = kind(groups, lr=optimizer.learning_rate, **options)
     loss = LOSSES[data.task][0] if training.loss == "auto" else training.loss
     loader = BatchLoader(data, torch.device("cpu"))
+    n_batches = data.n_batches(training.batch_size)
+    scheduler = torch.optim.lr_scheduler.LambdaLR(
+        made, lambda step: rate_factor(training, n_batches, step)
+    )
     for epoch in range(n_epochs):
         for x, y in loader.batches(training.seed, epoch, training.batch_size):
             made.zero_grad()
-            FUNCTIONS[loss](network(x), y).backward()
+            y = y.to(dtype) if y.is_floating_point() else y
+            FUNCTIONS[loss](network(x.to(dtype)), y, training.label_smoothing).backward()
             if training.gradient_clip:
                 nn.utils.clip_grad_norm_(network.parameters(), training.gradient_clip)
             for p in weights:  # the loss's gradient alone is clipped
                 p.grad += optimizer.l1 * p.detach().sign()
             made.step()
-    return network.state_dict()
+            scheduler.step()
+    return network
 
 
 def compare(config: TrialConfig, data: TrainingData) -> None:
     """The engine's weights at its best epoch must be PyTorch's."""
     result = train(config, data, "cpu")
     assert result.best_step > 1, "take a case that improves"
-    theirs = by_torch(config, data, result.best_step)
+    theirs = by_torch(config, data, result.best_step).state_dict()
     assert result.weights.keys() == theirs.keys()
     for name, weight in result.weights.items():
         torch.testing.assert_close(weight, theirs[name], rtol=1e-4, atol=1e-5)
@@ -91,6 +115,7 @@ def test_one_layer_and_many(depth):
     compare(toy_config(model={"depth": depth}), toy_data())
 
 
+@pytest.mark.slow
 def test_it_needs_torch_and_the_standard_library_alone():
     """A process in which every other package is out of reach, and so are hpo's other rooms, but
     for a few modules of plain values that need the standard library alone. Tests of training, which

@@ -124,6 +124,7 @@ class Interrupted(SingleTrainer):
         return events
 
 
+@pytest.mark.slow
 def test_a_trial_goes_on_from_its_checkpoint_as_if_it_had_never_stopped(
     make_study: Callable[..., Study], store: ArtifactStore
 ) -> None:
@@ -196,6 +197,7 @@ Worker(
 """
 
 
+@pytest.mark.slow
 def test_a_worker_that_hangs_is_killed_by_its_own_heartbeat(
     make_study: Callable[..., Study], store: ArtifactStore
 ) -> None:

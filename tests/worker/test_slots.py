@@ -18,6 +18,8 @@ from hpo.storage.engine import open_storage
 from hpo.storage.leases import Lease, WorkerId
 from hpo.study.catalog import bury, open_study
 from hpo.study.study import Claim, Study
+from hpo.training.packs.trainer import PackedTrainer
+from hpo.training.trainer import Event
 from hpo.worker import outbox
 from hpo.worker.loop import Worker
 from hpo.worker.quota import Quota
@@ -52,6 +54,41 @@ def make_study(tmp_path: Path, store: ArtifactStore) -> Make:
 
 def make_worker(study: Study, store: ArtifactStore, pack: Pack, **changes: object) -> Worker:
     return workers.make_worker(study, store, pack, **{"slots": 4, "identity": ME, **changes})
+
+
+class Described(PackedTrainer):
+    """Keeps the descriptions of its packs."""
+
+    def __init__(self, slots: int) -> None:
+        super().__init__("cpu", slots)
+        self.descriptions: list[list[str]] = []
+
+    def advance(self, max_seconds: float) -> list[Event]:
+        events = super().advance(max_seconds)
+        self.descriptions.append(self.describe())
+        return events
+
+
+def test_tpe_tunes_the_batch_size_of_trials_in_packs(
+    tmp_path: Path, make_study: Make, store: ArtifactStore
+) -> None:
+    make_study(n_trials=1)
+    text = (tmp_path / "small.toml").read_text().replace("n_trials = 1", "n_trials = 16")
+    sizes = '[search_space.training]\nbatch_size = {type = "categorical", choices = [32, 64]}\n'
+    sampler = '[sampler]\nname = "tpe"\nn_startup_trials = 6\n'
+    text = text.replace("small", "sizes").replace("[data]", f"{sizes}{sampler}[data]")
+    (tmp_path / "sizes.toml").write_text(text)
+    url = f"sqlite:///{tmp_path}/hpo.db"
+    study = create_from_file(tmp_path / "sizes.toml", url, store.url).study
+    trainer = Described(4)
+    assert workers.make_worker(study, store, trainer, slots=4).work(threading.Event())
+    assert study.progress().counts == {"COMPLETE": 16}
+    drawn = [trial.params["training.batch_size"] for trial in study.trials()]
+    assert {32, 64} == set(drawn) == set(drawn[6:])
+    for packs in trainer.descriptions:
+        found = [line.split("batches of ")[1].split(":")[0] for line in packs]
+        assert sorted(found) == sorted(set(found))  # a pack for each batch size
+    assert max(map(len, trainer.descriptions)) == 2
 
 
 def test_slots_are_full_until_the_budget_is_used_up(
@@ -111,7 +148,7 @@ def test_params_are_drawn_while_others_train(
     assert study.progress().counts == {"WAITING": 4}
 
 
-@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+@pytest.mark.parametrize("kind", ["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
 def test_two_workers_keep_the_budget_exactly(
     make_study: Make,
     store: ArtifactStore,
@@ -175,6 +212,7 @@ Worker(
 """
 
 
+@pytest.mark.slow
 def test_all_trials_of_a_killed_worker_go_on_from_their_checkpoints(
     make_study: Make, store: ArtifactStore
 ) -> None:
@@ -306,19 +344,8 @@ def test_a_model_that_cannot_be_made_gives_its_trial_back(
 
 
 class TestThrottle:
-    def test_reports_wait_as_long_as_sending_them_is_worth(
-        self, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        now = 100.0
-        monkeypatch.setattr(outbox.time, "monotonic", lambda: now)
-        reports = outbox.Throttle()
-        for took, waits in ((0.01, 0.2), (1.0, 5.0)):
-            assert reports.is_due
-            with reports.timed():
-                now += took
-            now += 0.99 * waits
-            assert not reports.is_due
-            now += 0.02 * waits
+    def test_the_pause_after_a_send_grows_with_its_duration(self) -> None:
+        assert [outbox.pause_after(seconds) for seconds in (0.01, 1.0)] == [0.2, 5.0]
 
     def test_slow_reports_are_few_and_lose_nothing(
         self, make_study: Make, store: ArtifactStore, monkeypatch: pytest.MonkeyPatch

@@ -78,6 +78,7 @@ def test_a_worker_that_ignores_the_notice_is_killed(tmp_path: Path) -> None:
     assert supervisor.exit_code() == EXIT_RELEASED
 
 
+@pytest.mark.slow
 def test_a_worker_told_to_go_while_it_starts_has_released_what_it_had() -> None:
     places = {"HPO_STORAGE": "postgresql://me@127.0.0.1:1/none", "HPO_ARTIFACTS": "none"}
     worker = subprocess.Popen(
@@ -93,6 +94,7 @@ def test_a_worker_told_to_go_while_it_starts_has_released_what_it_had() -> None:
     assert worker.returncode == EXIT_RELEASED
 
 
+@pytest.mark.slow
 def test_workers_notice_when_their_supervisor_is_killed(tmp_path: Path) -> None:
     child = (
         "import os, pathlib, sys\n"
@@ -117,6 +119,7 @@ def test_workers_notice_when_their_supervisor_is_killed(tmp_path: Path) -> None:
     wait_until((tmp_path / "noticed").exists)
 
 
+@pytest.mark.slow
 def test_a_worker_that_hangs_does_not_outlive_a_dead_supervisor() -> None:
     hanging = (
         "import time\n"

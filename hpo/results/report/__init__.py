@@ -1,4 +1,4 @@
 """The report of a study: one HTML file that opens offline.
 
-For others: `writing.write_report`.
+For others: `page.write_report`.
 """

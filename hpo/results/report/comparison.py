@@ -15,6 +15,7 @@ from hpo.models.experiment import Experiment
 from hpo.models.model import Model
 from hpo.results.report.intervals import Interval, interval, resampled
 from hpo.results.stored import stored_model, test_metrics
+from hpo.storage.attributes import ARTIFACT
 from hpo.study.artifacts import StudyArtifacts
 from hpo.study.leaderboard import Row
 
@@ -83,7 +84,7 @@ class Models(StudyArtifacts):
 
     def load(self, row: Row) -> Model | None:
         """A COMPLETE trial's model; None if its weights are gone."""
-        if "artifact" not in row.user_attrs:  # the trial was run by another program
+        if ARTIFACT not in row.user_attrs:  # the trial was run by another program
             return None
         try:
             return stored_model(self.store, row)
@@ -96,7 +97,7 @@ class Models(StudyArtifacts):
         metrics = {"validation": row.metrics if model is None else model.metrics}
         note = "its weights are not in the artifact store: no test metrics"
         if model is not None:
-            test = test_metrics(self, self.experiment, row, model)
+            test = test_metrics(self, self.experiment, [row], model)
             metrics |= {"test": test} if test else {}
             note = "" if test else "the study has no test part"
         return ComparedModel(name=f"trial {row.number}", kind=kind, note=note, metrics=metrics)

@@ -16,6 +16,7 @@ from hpo.results.report import effort
 from hpo.results.report.baselines import fit_baselines
 from hpo.results.report.comparison import ComparedModel, Leader, Models, TestPredictions, leaders
 from hpo.results.report.summary import TableSummary, summarize
+from hpo.storage.attributes import REASON
 from hpo.study.artifacts import StudyArtifacts
 from hpo.study.leaderboard import Row, ranked
 from hpo.study.leaderboard import row as as_row
@@ -123,9 +124,9 @@ def _compared(
 def _reasons(trials: Sequence[FrozenTrial]) -> list[tuple[str, int]]:
     """Why trials ended early, except by the pruner."""
     return Counter(
-        str(trial.user_attrs["reason"]).splitlines()[0]
+        str(trial.user_attrs[REASON]).splitlines()[0]
         for trial in trials
-        if trial.user_attrs.get("reason")
+        if trial.user_attrs.get(REASON)
         and trial.state != TrialState.COMPLETE
         and not effort.is_pruned_by_pruner(trial)
     ).most_common(10)

@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from optuna.trial import FrozenTrial, TrialState
 
+from hpo.storage.attributes import ATTEMPT, DEVICE, REASON, WORKER
+
 Floats = NDArray[np.float64]
 _N_BINS = 400
 """Spans of time over which the number of running trials is averaged."""
@@ -79,7 +81,7 @@ class Concurrency:
 
 def n_epochs(trial: FrozenTrial) -> int:
     """Number of epochs that a trial reported."""
-    return max(trial.intermediate_values, default=0)
+    return trial.last_step or 0
 
 
 def saved_by_pruning(trials: Sequence[FrozenTrial]) -> PruningSavings | None:
@@ -103,7 +105,7 @@ def saved_by_pruning(trials: Sequence[FrozenTrial]) -> PruningSavings | None:
 
 def is_pruned_by_pruner(trial: FrozenTrial) -> bool:
     """Whether the pruner ended a trial, rather than its own divergence."""
-    reason = str(trial.user_attrs.get("reason", ""))
+    reason = str(trial.user_attrs.get(REASON, ""))
     return trial.state == TrialState.PRUNED and reason.endswith(" pruner")
 
 
@@ -115,7 +117,7 @@ def concurrency(trials: Iterable[FrozenTrial]) -> Concurrency | None:
     by_worker = defaultdict(list)
     for trial in ran:
         attrs = trial.user_attrs
-        by_worker[str(attrs.get("worker", "unknown")), str(attrs.get("device", ""))].append(trial)
+        by_worker[str(attrs.get(WORKER, "unknown")), str(attrs.get(DEVICE, ""))].append(trial)
     workers = {worker: _busy(own) for worker, own in by_worker.items()}
     changes, running = _running(ran)
     edges = np.linspace(0.0, changes[-1], _N_BINS + 1)
@@ -131,15 +133,13 @@ def concurrency(trials: Iterable[FrozenTrial]) -> Concurrency | None:
 
 def attempt_seconds(trial: FrozenTrial) -> float:
     """Duration of a finished trial's last attempt in seconds; 0 if unknown."""
-    start, end = trial.datetime_start, trial.datetime_complete
-    if not trial.state.is_finished() or start is None or end is None:
-        return 0.0
-    return max(0.0, (end - start).total_seconds())
+    duration = trial.duration if trial.state.is_finished() else None
+    return 0.0 if duration is None else max(0.0, duration.total_seconds())
 
 
 def _seconds_an_epoch(trials: Sequence[FrozenTrial]) -> float:
     """Mean duration of an epoch; of trials with several attempts it is unknown."""
-    own = [t for t in trials if t.user_attrs.get("attempt", 1) == 1 and n_epochs(t)]
+    own = [t for t in trials if t.user_attrs.get(ATTEMPT, 1) == 1 and n_epochs(t)]
     epochs = sum(map(n_epochs, own))
     return sum(map(attempt_seconds, own)) / epochs if epochs else 0.0
 
@@ -149,7 +149,7 @@ def _training_share(trials: Sequence[FrozenTrial]) -> float | None:
         trial
         for trial in trials
         if trial.state == TrialState.COMPLETE
-        and trial.user_attrs.get("attempt") == 1
+        and trial.user_attrs.get(ATTEMPT) == 1
         and "seconds" in trial.user_attrs
     ]
     total = sum(map(attempt_seconds, own))

@@ -21,6 +21,7 @@ from plotly.offline import get_plotlyjs
 from hpo.config.trial import METRICS
 from hpo.config.urls import hide_passwords
 from hpo.config.version import __version__
+from hpo.files.durable import replacing, writing
 from hpo.results.report import (
     comparison,
     intervals,
@@ -30,11 +31,35 @@ from hpo.results.report import (
     text,
 )
 from hpo.results.report.comparison import ComparedModel
-from hpo.results.report.content import Content
+from hpo.results.report.content import Content, gather
+from hpo.study.artifacts import StudyArtifacts
 
 _HERE = Path(__file__).parent
 _RELATIVE = ("rmse", "mae", "log_loss")
 """Metrics whose differences are given in percent as well: 0 is perfect."""
+
+
+def write_report(artifacts: StudyArtifacts, out: Path, *, top: int = 10) -> Path:
+    """Write a study's report.
+
+    Args:
+        artifacts: of a study in any state.
+        out: the file to write; an existing one is replaced.
+        top: rows of the leaderboard.
+
+    Returns:
+        The file.
+
+    Raises:
+        InputError: the file cannot be written.
+        ArtifactError: the study's table cannot be read.
+    """
+    with writing(str(out)):
+        if out.is_dir():
+            raise IsADirectoryError(None, "Is a directory")
+        with replacing(out, out.parent) as file:  # opened before the work, not after it
+            file.write(render(gather(artifacts, top)).encode())
+    return out
 
 
 def render(content: Content) -> str:
@@ -51,7 +76,7 @@ def render(content: Content) -> str:
         objective=content.label(content.metric),
         definition=_definition(content),
         source=hide_passwords(definition.data.source),
-        counts=_counts(content),
+        counts=content.status.counts_text,
         n_finished=sum(trial.state.is_finished() for trial in content.trials),
         params=_params(content),
         names=_leaders_params(content),
@@ -161,13 +186,6 @@ def _definition(content: Content) -> str:
     tree["data"]["source"] = hide_passwords(tree["data"]["source"])
     tree["budget"] = content.status.budget.model_dump(exclude_none=True)
     return tomli_w.dumps(tree)
-
-
-def _counts(content: Content) -> str:
-    order = ("COMPLETE", "PRUNED", "FAIL", "RUNNING", "WAITING")
-    counts = content.status.counts
-    found = [f"{counts[name]:,} {name.lower()}" for name in order if counts.get(name)]
-    return ", ".join(found).replace("fail", "failed")
 
 
 def _params(content: Content) -> list[dict[str, Any]]:

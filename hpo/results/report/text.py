@@ -1,4 +1,4 @@
-"""How a report writes numbers, durations and params."""
+"""How reports and the command line write numbers, durations and params."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -25,7 +25,7 @@ def percent(part: float, whole: float) -> str:
 def duration(seconds: float) -> str:
     """`4.2 s`, `45 s`, `3 min 20 s` or `2 h 5 min`."""
     if seconds < 10:
-        return f"{seconds:.1f} s"
+        return f"{round(seconds, 1):g} s"
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"
@@ -46,9 +46,13 @@ def shortened(text: str, longest: int = 60) -> str:
 
 def plain_params(params: Mapping[str, Any]) -> dict[str, Any]:
     """Params without `x.on` switches: a param that is switched off is 0."""
-    found = {name: value for name, value in params.items() if not name.endswith(".on")}
-    off = {name.removesuffix(".on"): 0 for name, value in params.items() if name.endswith(".on")}
-    return {**off, **found}
+    plain = {}
+    for name, value in params.items():
+        if not name.endswith(".on"):
+            plain[name] = value
+        elif not value:
+            plain[name.removesuffix(".on")] = 0
+    return plain
 
 
 def short_names(names: Sequence[str]) -> dict[str, str]:

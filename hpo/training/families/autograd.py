@@ -70,8 +70,10 @@ class AutogradPasses:
         with state, torch.enable_grad(), _blamed(self._family):
             outputs = self._forward(x, is_training=True)
             heads = outputs.detach()[:, None] if outputs.ndim == 2 else outputs.detach()
-            targets = y[:, None].expand(heads.shape[:2])
-            gradient = self._gradient(heads, targets, 1 / targets.numel()).view_as(outputs)
+            rows_and_heads = heads.shape[:2]
+            targets = y[:, None].expand(*rows_and_heads, *y.shape[1:])
+            weight = 1 / rows_and_heads.numel()
+            gradient = self._gradient(heads, targets, weight).view_as(outputs)
             torch.autograd.backward(outputs, gradient)
 
     def outputs(self, x: torch.Tensor) -> torch.Tensor:

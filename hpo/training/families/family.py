@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from hpo.config.families import ModelConfig
+from hpo.training.inputs import Inputs
 from hpo.training.losses import Gradient
 from hpo.training.parameters import FlatParameters
 from hpo.training.random import PackedMasks
@@ -37,8 +38,8 @@ class Passes(Protocol):
         """Write the gradients of a batch's mean loss to `parameters.gradients`.
 
         Args:
-            x: (rows, n_inputs) float32.
-            y: (rows,) targets.
+            x: (rows, n_columns) float32.
+            y: (rows,) targets; of several smoothed classes (rows, n_outputs) probabilities.
             step: of the run; dropout depends on it.
         """
 
@@ -95,8 +96,8 @@ class PackedNetworks(Protocol):
         """Write the gradients of each network's weighted losses to the bound buffers.
 
         Args:
-            x: (slots, rows, n_inputs).
-            y: (slots, rows) targets.
+            x: (slots, rows, n_columns).
+            y: (slots, rows) targets; of several smoothed classes (slots, rows, n_outputs).
             weights: of the rows, (slots, rows, 1).
             steps: of each run, (slots,); dropout depends on them.
             drop: applies a layer's mask.
@@ -110,7 +111,7 @@ class PackedNetworks(Protocol):
 
         Args:
             values: parameters, in the types of training.
-            blocks: the inputs, (rows, n_inputs) each, the same for all networks.
+            blocks: the inputs, (rows, n_columns) each, the same for all networks.
         """
 
 
@@ -127,7 +128,7 @@ class Graph(Protocol):
         """Append the nodes that torch's exporter makes of a module; returns the output's name.
 
         Args:
-            module: from (rows, n_inputs) float32 features to one tensor.
+            module: from (rows, n_columns) float32 features to one tensor.
             x: name of the features.
         """
 
@@ -135,15 +136,15 @@ class Graph(Protocol):
 class Family(Protocol[Config, Network]):
     """A model family. Everything outside its package reaches its networks by these methods."""
 
-    def build(self, config: Config, n_inputs: int, n_outputs: int, *, seed: int | None) -> Network:
-        """Build a network, from (rows, n_inputs) features to outputs.
+    def build(self, config: Config, inputs: Inputs, n_outputs: int, *, seed: int | None) -> Network:
+        """Build a network, from (rows, n_columns) features to outputs.
 
         Outputs are (rows, n_outputs), or (rows, heads, n_outputs) for an ensemble of heads, of
         which `hpo.training.metrics.mean_over_heads` makes (rows, n_outputs).
 
         Args:
             config: of the network.
-            n_inputs: preprocessed features.
+            inputs: columns of the preprocessed features.
             n_outputs: logits: one for a binary task, one a class for several; 1 in a regression.
             seed: of the initial weights; None may leave the parameters on the meta device.
         """
@@ -188,7 +189,7 @@ class Family(Protocol[Config, Network]):
     def pack(
         self,
         configs: Sequence[Config],
-        n_inputs: int,
+        inputs: Inputs,
         n_outputs: int,
         *,
         seeds: Sequence[int],
@@ -209,7 +210,7 @@ class Family(Protocol[Config, Network]):
             config: of the network.
             network: with trained weights.
             graph: to append to.
-            x: name of the (rows, n_inputs) float32 features.
+            x: name of the (rows, n_columns) float32 features.
 
         Returns:
             The name of the outputs, of the network's shape.
@@ -222,10 +223,10 @@ def family_of(config: Config) -> Family[Config, Any]:
     return found
 
 
-def count_parameters(config: ModelConfig, n_inputs: int, n_outputs: int) -> int:
+def count_parameters(config: ModelConfig, inputs: Inputs, n_outputs: int) -> int:
     """Length of the flat buffer of a network's parameters."""
     family = family_of(config)
-    parts = family.parameters(family.build(config, n_inputs, n_outputs, seed=None))
+    parts = family.parameters(family.build(config, inputs, n_outputs, seed=None))
     return sum(tensor.numel() for part in parts for tensor in part)
 
 
@@ -235,13 +236,13 @@ def flatten(config: ModelConfig, network: nn.Module) -> FlatParameters:
 
 
 def trained_network(
-    config: ModelConfig, n_inputs: int, n_outputs: int, weights: Mapping[str, torch.Tensor]
+    config: ModelConfig, inputs: Inputs, n_outputs: int, weights: Mapping[str, torch.Tensor]
 ) -> nn.Module:
     """A network with the weights of a `state_dict`.
 
     Raises:
         RuntimeError: the weights do not fit the configuration.
     """
-    network: nn.Module = family_of(config).build(config, n_inputs, n_outputs, seed=None)
+    network: nn.Module = family_of(config).build(config, inputs, n_outputs, seed=None)
     network.load_state_dict(weights, assign=True)
     return network

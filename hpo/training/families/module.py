@@ -12,8 +12,9 @@ from typing import Generic
 import torch
 from torch import nn
 
-from hpo.training.families.autograd import AutogradPasses, built, probe, random_state
+from hpo.training.families.autograd import AutogradPasses, NetworkError, built, probe, random_state
 from hpo.training.families.family import Config, Graph, PackedNetworks
+from hpo.training.inputs import Inputs
 from hpo.training.losses import Gradient
 from hpo.training.random import Stream
 
@@ -69,13 +70,21 @@ class ModuleFamily(ABC, Generic[Config]):
         return graph.add_module(network, x)
 
     def build(
-        self, config: Config, n_inputs: int, n_outputs: int, *, seed: int | None
+        self, config: Config, inputs: Inputs, n_outputs: int, *, seed: int | None
     ) -> nn.Module:
         """Build a network under a random state of the seed.
 
         Raises:
-            NetworkError: `network` raises, or its network has outputs of a wrong shape.
+            NetworkError: `network` raises, or its network has outputs of a wrong shape; or there
+                are columns of category codes, which these networks would take for numbers.
         """
+        if inputs.sizes:
+            raise NetworkError(
+                f"the model family {config.family} has no embeddings of categories: "
+                "preprocessing.max_one_hot must be at least the number of categories of a column, "
+                f"but a column has {max(inputs.sizes)}"
+            )
+        n_inputs = inputs.n_columns
         with random_state(torch.device("cpu"), Stream.WEIGHTS, seed or 0):
             network = built(config.family, lambda: self.network(config, n_inputs, n_outputs))
             probe(config.family, network, n_inputs, n_outputs)
@@ -126,7 +135,7 @@ class ModuleFamily(ABC, Generic[Config]):
     def pack(
         self,
         configs: Sequence[Config],
-        n_inputs: int,
+        inputs: Inputs,
         n_outputs: int,
         *,
         seeds: Sequence[int],

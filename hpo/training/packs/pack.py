@@ -18,7 +18,7 @@ from hpo.config.trial import METRICS, Measurement, MetricName, Precision
 from hpo.training.batches import BatchLoader
 from hpo.training.checkpoint import VALUES
 from hpo.training.families.family import Family
-from hpo.training.losses import Gradient
+from hpo.training.losses import Gradient, smoothed
 from hpo.training.packs.program import Program
 from hpo.training.packs.run import STATE, PackedRun, State
 from hpo.training.packs.update import PackOptimizer
@@ -73,7 +73,7 @@ class Pack:
         self._working = getattr(torch, key.precision)
         self._networks = family.pack(
             [config.model for config in configs],
-            data.n_inputs,
+            data.inputs,
             data.n_outputs,
             seeds=[config.training.seed for config in configs],
             gradient=key.gradient,
@@ -83,7 +83,9 @@ class Pack:
         )
         self._make_buffers()
         blocks = self._networks.blocks
-        self._optimizer = PackOptimizer(configs, blocks, self._master, self._device)
+        self._optimizer = PackOptimizer(
+            configs, blocks, self._master, self._device, self._n_batches
+        )
         self._make_counters()
         self._program = Program(self._device)
         with torch.no_grad(), self._program.on_stream():
@@ -228,8 +230,12 @@ class Pack:
         self._best_losses = torch.zeros_like(self._best)
         self._has_diverged = torch.zeros(n, dtype=torch.bool, device=device)
         training = [member.run.config.training for member in self.members]
-        self._patience = torch.tensor([each.patience for each in training], device=device)
+        patience = [each.patience or each.max_epochs for each in training]
+        self._patience = torch.tensor(patience, device=device)
         self._max_epochs = torch.tensor([each.max_epochs for each in training], device=device)
+        smoothing = [each.label_smoothing for each in training]
+        self._smoothing = torch.tensor(smoothing, dtype=self._master, device=device)[:, None]
+        self._is_smoothed = any(smoothing)
 
     def _forget(self) -> None:
         """Reset the state after the rehearsal; `begin` sets the counters."""
@@ -265,6 +271,8 @@ class Pack:
         index = self._orders.view(-1).index_select(0, places.view(-1))
         x = self._loader.x_train.index_select(0, index).view(*rows.shape, -1)
         y = self._loader.y_train.index_select(0, index).view(rows.shape)
+        if self._is_smoothed:
+            y = smoothed(y, self._loader.data.n_outputs, self._smoothing, self._master)
         weights = is_row.to(self._master) / is_row.sum(dim=1, keepdim=True)
         return x, y, weights[..., None]
 

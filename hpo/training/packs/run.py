@@ -53,7 +53,7 @@ class PackedRun:
         else:
             config, data = self.run.config, self.run.data
             family, seed = family_of(config.model), config.training.seed
-            network = family.build(config.model, data.n_inputs, data.n_outputs, seed=seed)
+            network = family.build(config.model, data.inputs, data.n_outputs, seed=seed)
             network.to(master_dtype(self.record.precision))
             values = flatten(config.model, network).values
             flat = (values, values, torch.zeros_like(values), torch.zeros_like(values))

@@ -7,6 +7,7 @@ semantics and default constants. For a slot with gradient g, parameters p and ru
     m <- a * m + b * g                          v <- c * v + e * g^2
     p <- p - learning rate / bias1 * m / d      d = sqrt(v / bias2) + eps, or 1 for SGD
 
+The learning rate is that of the schedule at the slot's step.
 e is 1 - c, computed before c is rounded. L2, L1 and decay act on weights only. Bias corrections are
 1 except for Adam and AdamW.
 """
@@ -18,7 +19,8 @@ import torch
 
 from hpo.config.trial import TrialConfig
 from hpo.training.families.family import ParameterBlock
-from hpo.training.optimizers import ADAM_BETAS, EPS, RMSPROP_ALPHA
+from hpo.training.optimizers import EPS, RMSPROP_ALPHA
+from hpo.training.schedules import Schedule, rate_factors
 
 
 class Coefficients(NamedTuple):
@@ -37,9 +39,9 @@ class Coefficients(NamedTuple):
     is_adaptive: Any
 
 
-Scales = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
-"""The factor of clipping, the learning rate divided by the first bias correction, and the second
-bias correction, (slots, 1) each."""
+Scales = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]
+"""The factor of clipping, the learning rate, the learning rate divided by the first bias
+correction, and the second bias correction, (slots, 1) each."""
 
 
 class PackOptimizer:
@@ -56,6 +58,7 @@ class PackOptimizer:
         blocks: Sequence[ParameterBlock],
         dtype: torch.dtype,
         device: torch.device,
+        n_batches: int,
     ) -> None:
         """Start with means of 0.
 
@@ -64,6 +67,7 @@ class PackOptimizer:
             blocks: of their parameters.
             dtype: the master type.
             device: where the parameters are.
+            n_batches: the number of batches of an epoch.
         """
         self.mean = [block.zeros(dtype, device) for block in blocks]
         self.mean_square = [block.zeros(dtype, device) for block in blocks]
@@ -71,6 +75,9 @@ class PackOptimizer:
         c = Coefficients(*rows.to(device).T[..., None])
         self._coefficients = Coefficients(*[column.to(dtype) for column in c])
         self._exact = c
+        plans = [Schedule.of(config.training, n_batches) for config in configs]
+        columns = torch.tensor(plans, dtype=torch.float64).to(device).T[..., None]
+        self._schedules = Schedule(*columns)
         self._is_weight = [
             (torch.arange(block.n, device=device) < block.n_weights).to(dtype) for block in blocks
         ]
@@ -99,7 +106,7 @@ class PackOptimizer:
         for found in gradients:
             norms = torch.linalg.vector_norm(found, dim=1, keepdim=True, dtype=squares.dtype)
             squares[: len(norms)].add_(norms.square())
-        made = scale(squares, steps, c, self._exact)
+        made = scale(squares, steps, c, self._exact, self._schedules)
         for index, own in enumerate(values):
             n = len(own)
             apply(
@@ -115,22 +122,29 @@ class PackOptimizer:
 
 
 def scales(
-    squares: torch.Tensor, steps: torch.Tensor, coefficients: Coefficients, exact: Coefficients
+    squares: torch.Tensor,
+    steps: torch.Tensor,
+    coefficients: Coefficients,
+    exact: Coefficients,
+    schedules: Schedule,
 ) -> Scales:
-    """Clipping factor, step size and bias correction of a step.
+    """Clipping factor, learning rate, step size and bias correction of a step.
 
     Args:
         squares: squared norms of the gradients, (slots, 1) in the master type.
         steps: earlier updates of each trial, (slots,) int64.
         coefficients: (slots, 1) each, in the master type.
         exact: the same in float64, since powers of numbers near 1 need full precision.
+        schedules: of the learning rates, (slots, 1) each.
     """
     clip = coefficients.clip
     factor = torch.where(clip > 0, (clip / (squares.sqrt() + 1e-6)).clamp(max=1.0), 1.0)
     t, is_corrected = steps[:, None] + 1, coefficients.is_corrected > 0
-    size = exact.learning_rate / torch.where(is_corrected, 1 - exact.a**t, 1.0)
+    rate = exact.learning_rate * rate_factors(schedules, steps[:, None])
+    size = rate / torch.where(is_corrected, 1 - exact.a**t, 1.0)
     bias2 = torch.where(is_corrected, 1 - exact.c**t, 1.0)
-    return factor, size.to(factor.dtype), bias2.to(factor.dtype)
+    dtype = factor.dtype
+    return factor, rate.to(dtype), size.to(dtype), bias2.to(dtype)
 
 
 def update(
@@ -155,8 +169,8 @@ def update(
         scales: from the function of that name.
         coefficients: (slots, 1) each.
     """
-    factor, size, bias2 = scales
-    _, _, rate, l2, l1, decay, a, b, c, e, is_adaptive = coefficients
+    factor, rate, size, bias2 = scales
+    _, _, _, l2, l1, decay, a, b, c, e, is_adaptive = coefficients
     g = gradients * factor
     g = g + is_weight * (l2 * values + l1 * values.sign())
     decayed = values * (1 - rate * decay * is_weight)
@@ -175,8 +189,8 @@ def _coefficients(config: TrialConfig) -> Coefficients:
     optimizer = config.optimizer
     a, b, c = {
         "sgd": (optimizer.momentum, 1.0, 0.0),
-        "adam": (ADAM_BETAS[0], 1 - ADAM_BETAS[0], ADAM_BETAS[1]),
-        "adamw": (ADAM_BETAS[0], 1 - ADAM_BETAS[0], ADAM_BETAS[1]),
+        "adam": (optimizer.beta1, 1 - optimizer.beta1, optimizer.beta2),
+        "adamw": (optimizer.beta1, 1 - optimizer.beta1, optimizer.beta2),
         "rmsprop": (0.0, 1.0, RMSPROP_ALPHA),
     }[optimizer.name]
     is_decoupled = optimizer.name == "adamw"

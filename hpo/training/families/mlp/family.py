@@ -1,6 +1,6 @@
 """The MLP as a model family."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 
 import torch
 from torch import nn
@@ -8,11 +8,13 @@ from torch import nn
 from hpo.training.families.activations import ACTIVATIONS
 from hpo.training.families.family import Family, Graph
 from hpo.training.families.mlp import MLPConfig
+from hpo.training.families.mlp.embedding_passes import packed_embedding
 from hpo.training.families.mlp.network import MLP
-from hpo.training.families.mlp.pack_layout import PackLayout, padded_width
+from hpo.training.families.mlp.pack_layout import PackLayout, padded_size, padded_width
 from hpo.training.families.mlp.pack_passes import PackedMLPs
 from hpo.training.families.mlp.parameters import MLPParameters, ordered
 from hpo.training.families.mlp.passes import MLPPasses
+from hpo.training.inputs import Inputs
 from hpo.training.losses import Gradient
 from hpo.training.random import DropoutMasks, PackedMasks
 
@@ -22,12 +24,12 @@ _RANKS = {name: rank for rank, name in enumerate(ACTIVATIONS)}
 class _MLPFamily:
     """Hand-written passes, alone and in packs."""
 
-    def build(self, config: MLPConfig, n_inputs: int, n_outputs: int, *, seed: int | None) -> MLP:
+    def build(self, config: MLPConfig, inputs: Inputs, n_outputs: int, *, seed: int | None) -> MLP:
         """Build a network."""
-        return MLP(n_inputs, n_outputs, config, seed=seed)
+        return MLP(inputs, n_outputs, config, seed=seed)
 
     def parameters(self, network: MLP) -> tuple[Sequence[torch.Tensor], Sequence[torch.Tensor]]:
-        """Weights, which decay, and biases."""
+        """Weights, which decay, and biases, frequencies and scales."""
         return ordered(network)
 
     def width(self, config: MLPConfig) -> int:
@@ -48,11 +50,19 @@ class _MLPFamily:
         if config.dropout:
             masks = DropoutMasks(seed, config.dropout, config.depth, config.width, working)
         parameters = MLPParameters(network, working)
-        return MLPPasses(parameters, config.activation, masks, gradient, working)
+        embedding = None if network.embedding is None else network.embedding.passes
+        return MLPPasses(parameters, config.activation, masks, gradient, working, embedding)
 
-    def pack_key(self, config: MLPConfig) -> int:
-        """The width that hidden layers are padded to."""
-        return padded_width(config.width)
+    def pack_key(self, config: MLPConfig) -> Hashable:
+        """The width that hidden layers are padded to, and the kind and sizes of embeddings."""
+        sizes = {
+            "none": (),
+            "piecewise_linear": (config.embedding_size, config.n_bins),
+            "periodic": (config.embedding_size, config.n_frequencies),
+        }[config.embedding]
+        padded = tuple(padded_size(size, 4) for size in sizes)
+        kind = config.embedding, padded, config.category_size, config.scale
+        return padded_width(config.width), *kind
 
     def pack_order(self, config: MLPConfig) -> tuple[int, ...]:
         """Deepest first; then by activation, there and back, so that few neighbors differ."""
@@ -62,7 +72,7 @@ class _MLPFamily:
     def pack(
         self,
         configs: Sequence[MLPConfig],
-        n_inputs: int,
+        inputs: Inputs,
         n_outputs: int,
         *,
         seeds: Sequence[int],
@@ -76,14 +86,18 @@ class _MLPFamily:
         width = min(padded_width(configs[0].width), widest)
         rates = [config.dropout for config in configs]
         masks = PackedMasks.of(seeds, rates, width, master, device) if any(rates) else None
-        layout = PackLayout(configs, n_inputs, n_outputs, width)
-        return PackedMLPs(layout, masks, gradient, working, device)
+        layout = PackLayout(configs, inputs, n_outputs, width)
+        embedding = packed_embedding(layout.shape, configs, inputs, master, device)
+        return PackedMLPs(layout, masks, gradient, working, device, embedding)
 
     def describe(self, config: MLPConfig) -> str:
         """The network in a few words."""
         layers = "1 hidden layer" if config.depth == 1 else f"{config.depth} hidden layers"
         dropout = f", dropout {config.dropout:.3g}" if config.dropout else ""
-        return f"MLP of {layers} of {config.width} units ({config.activation}{dropout})"
+        return (
+            f"MLP of {layers} of {config.width} units "
+            f"({config.activation}{dropout}){_embedded(config)}"
+        )
 
     def to_onnx(self, config: MLPConfig, network: MLP, graph: Graph, x: str) -> str:
         """Append the network to an ONNX graph."""
@@ -94,9 +108,23 @@ class _MLPFamily:
             return graph.add("Gemm", x, weight, bias, transB=1)
 
         activation = ACTIVATIONS[config.activation]
+        if network.embedding is not None:
+            x = network.embedding.to_onnx(graph, x)
         for layer in network.hidden:
             x = activation.onnx(graph, linear(layer, x))
         return linear(network.output, x)
+
+
+def _embedded(config: MLPConfig) -> str:
+    """How features enter the first layer, for `describe`."""
+    kind = {
+        "none": "",
+        "piecewise_linear": f"piecewise-linear embeddings of up to {config.n_bins} bins",
+        "periodic": f"periodic embeddings of {config.n_frequencies} frequencies",
+    }[config.embedding]
+    said = [f"{kind} and size {config.embedding_size} for numbers"] if kind else []
+    said += ["a learned scale for each input of its first layer"] if config.scale else []
+    return f", with {' and '.join(said)}" if said else ""
 
 
 FAMILY: Family[MLPConfig, MLP] = _MLPFamily()

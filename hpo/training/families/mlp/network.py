@@ -10,6 +10,9 @@ from torch import nn
 
 from hpo.training.families.activations import ACTIVATIONS
 from hpo.training.families.mlp import MLPConfig
+from hpo.training.families.mlp.embedding import InputEmbedding
+from hpo.training.families.mlp.embedding_shape import EmbeddingParts, EmbeddingShape
+from hpo.training.inputs import Inputs
 from hpo.training.random import uniform
 
 
@@ -20,7 +23,7 @@ class MLP(nn.Module):
     """
 
     def __init__(
-        self, n_inputs: int, n_outputs: int, config: MLPConfig, *, seed: int | None = 0
+        self, inputs: Inputs, n_outputs: int, config: MLPConfig, *, seed: int | None = 0
     ) -> None:
         """Build a network with fresh weights.
 
@@ -28,13 +31,17 @@ class MLP(nn.Module):
         with which the published results of tuned MLPs were obtained. They depend on `seed` alone.
 
         Args:
-            n_inputs: preprocessed features.
+            inputs: columns of the preprocessed features.
             n_outputs: logits: one for a binary task, one a class for several; 1 in a regression.
-            config: depth, width, activation and dropout.
+            config: depth, width, activation, dropout and embedding.
             seed: of the initial weights; None leaves the parameters on the meta device.
         """
         super().__init__()
-        sizes = [n_inputs, *[config.width] * config.depth]
+        shape = EmbeddingShape.of(config, inputs)
+        self.embedding: InputEmbedding | None = None
+        if not shape.is_trivial:
+            self.embedding = InputEmbedding(config, inputs, shape, seed=seed)
+        sizes = [shape.n_outputs, *[config.width] * config.depth]
         self.hidden = nn.ModuleList(
             _linear(sizes[index], config.width, seed, index) for index in range(config.depth)
         )
@@ -42,8 +49,15 @@ class MLP(nn.Module):
         self.activation = ACTIVATIONS[config.activation].module()
         self.dropout = nn.Dropout(config.dropout)
 
+    @property
+    def embedding_parts(self) -> EmbeddingParts[torch.Tensor]:
+        """Parameters of the embedding; None for those that there are not."""
+        return EmbeddingParts.none() if self.embedding is None else self.embedding.parts
+
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Map (rows, n_inputs) features to (rows, n_outputs)."""
+        """Map (rows, n_columns) features to (rows, n_outputs)."""
+        if self.embedding is not None:
+            x = self.embedding(x)
         for layer in self.hidden:
             x = self.dropout(self.activation(layer(x)))
         outputs: torch.Tensor = self.output(x)

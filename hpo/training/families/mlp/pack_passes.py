@@ -13,6 +13,8 @@ import torch
 
 from hpo.training.families.activations import ACTIVATIONS, ActivationFunction
 from hpo.training.families.family import Dropout, MaskKeys, ParameterBlock
+from hpo.training.families.mlp.embedding_passes import EmbeddingPasses
+from hpo.training.families.mlp.embedding_shape import EmbeddingParts
 from hpo.training.families.mlp.pack_layout import PackedLinear, PackLayout
 from hpo.training.losses import Gradient
 from hpo.training.random import PackedMasks
@@ -46,6 +48,7 @@ class PackedMLPs:
         gradient: Gradient,
         working: torch.dtype,
         device: torch.device,
+        embedding: EmbeddingPasses | None = None,
     ) -> None:
         """Prepare for networks of a layout.
 
@@ -55,7 +58,9 @@ class PackedMLPs:
             gradient: of the loss.
             working: the type of activations.
             device: to compute on.
+            embedding: the passes in front of the first layer; None if features enter as they are.
         """
+        self._embedding = embedding
         self.blocks: Sequence[ParameterBlock] = layout.blocks
         self._layout = layout
         self._n_deeper = [layout.n_deeper(layer) for layer in range(layout.depth + 1)]
@@ -75,6 +80,8 @@ class PackedMLPs:
         """Set the buffers that `run` reads parameters from and writes gradients to."""
         self._linears = self._layout.linears(values)
         self._gradient_linears = self._layout.linears(gradients)
+        self._parts = self._layout.embedding(values)
+        self._gradient_parts = self._layout.embedding(gradients)
 
     def run(
         self,
@@ -91,6 +98,10 @@ class PackedMLPs:
         keys = None
         if self._masks:
             keys = draw(self._masks, steps, len(self._n_deeper) - 1, x.shape[1])
+        embedded = None
+        if self._embedding is not None:
+            embedded = self._embedding.forward(x.to(first.weight.dtype), self._parts)
+            x = embedded.outputs
         inputs, kept, ends = [], [], []
         for layer, linear in enumerate([first, *between]):
             n, n_on = self._n_deeper[layer : layer + 2]
@@ -116,18 +127,28 @@ class PackedMLPs:
             _write(found, inputs[layer], g)
             if layer:
                 torch.bmm(g, linear.weight, out=gradient[:n])
+            elif self._embedding is not None and embedded is not None:
+                found_inputs = torch.bmm(g, linear.weight)
+                self._embedding.backward(found_inputs, embedded, self._parts, self._gradient_parts)
 
     def outputs(
         self, values: Sequence[torch.Tensor], blocks: Iterable[torch.Tensor]
     ) -> torch.Tensor:
         """All networks' outputs without dropout: (slots, rows, n_outputs)."""
-        linears = self._layout.linears(values)
-        return torch.cat([self._outputs(linears, x) for x in blocks], dim=1)
+        linears, parts = self._layout.linears(values), self._layout.embedding(values)
+        return torch.cat([self._outputs(linears, parts, x) for x in blocks], dim=1)
 
-    def _outputs(self, linears: Sequence[PackedLinear], x: torch.Tensor) -> torch.Tensor:
+    def _outputs(
+        self,
+        linears: Sequence[PackedLinear],
+        parts: EmbeddingParts[torch.Tensor],
+        x: torch.Tensor,
+    ) -> torch.Tensor:
         first, output, *between = linears
         ends = []
         x = x.expand(len(first.weight), *x.shape)
+        if self._embedding is not None:
+            x = self._embedding.forward(x.to(first.weight.dtype), parts).outputs
         for layer, linear in enumerate([first, *between]):
             n, n_on = self._n_deeper[layer : layer + 2]
             z = _linear(x[:n].to(linear.weight.dtype), linear).to(self._working)

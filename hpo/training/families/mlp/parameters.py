@@ -4,7 +4,11 @@ In bfloat16 the layers between hidden layers have working copies in a buffer of 
 buffers are laid out so that these layers lie together. The first layer and the output stay in
 float32, which keeps inputs and predictions exact where that is cheap.
 
-    weights: first layer, output, layers between | biases: layers between, first layer, output
+    weights: embedding, first layer, output, layers between
+    others: biases of layers between, of the first layer and the output, others of the embedding
+
+The embedding's weights are those of numbers and categories. Its biases, frequencies and scales do
+not decay.
 """
 
 from dataclasses import dataclass
@@ -28,12 +32,13 @@ class Layer:
 
 
 def ordered(network: MLP) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
-    """Weights and biases in the order of the buffers."""
+    """Parameters that decay, and those that do not, in the order of the buffers."""
     linears = [module for module in network.modules() if isinstance(module, nn.Linear)]
     first, *between, output = linears
-    weights = [linear.weight for linear in (first, output, *between)]
-    biases = [linear.bias for linear in (*between, first, output)]
-    return list(weights), list(biases)
+    weights: list[torch.Tensor] = [linear.weight for linear in (first, output, *between)]
+    others: list[torch.Tensor] = [linear.bias for linear in (*between, first, output)]
+    parts = network.embedding_parts
+    return [*parts.weights, *weights], [*others, *parts.others]
 
 
 class MLPParameters(FlatParameters):
@@ -41,6 +46,8 @@ class MLPParameters(FlatParameters):
 
     Attributes:
         layers: from the first to the output, views of the buffers or of the working copies.
+        embedding: parameters of the embedding, views of the buffers.
+        embedding_gradients: likewise.
     """
 
     def __init__(self, network: MLP, working: torch.dtype) -> None:
@@ -50,18 +57,25 @@ class MLPParameters(FlatParameters):
             network: its parameters become views.
             working: the type that layers between hidden layers compute in.
         """
-        weights, biases = ordered(network)
-        super().__init__(weights, biases)
-        self._shapes = [parameter.shape for parameter in (*weights, *biases)]
-        n_first = sum(shape.numel() for shape in self._shapes[:2])
-        n_last = sum(shape.numel() for shape in self._shapes[-2:])
+        weights, others = ordered(network)
+        super().__init__(weights, others)
+        self._shapes = [parameter.shape for parameter in (*weights, *others)]
+        parts = network.embedding_parts
+        n_front, n_back = len(parts.weights), len(parts.others)
+        self._inner = slice(n_front + 2, len(self._shapes) - n_back - 2)
+        n_first = sum(shape.numel() for shape in self._shapes[: self._inner.start])
+        n_last = sum(shape.numel() for shape in self._shapes[self._inner.stop :])
         self._between = slice(n_first, len(self.values) - n_last)
         self._working_values = self.values[self._between].to(working)
         self._working_gradients = self.gradients[self._between].to(working)
         self._is_mixed = working != self.values.dtype
         values = self._views(self.values, self._working_values)
         gradients = self._views(self.gradients, self._working_gradients)
-        n = len(weights)
+        outer = [*range(n_front), *range(len(values) - n_back, len(values))]
+        self.embedding = parts.filled([values[index] for index in outer])
+        self.embedding_gradients = parts.filled([gradients[index] for index in outer])
+        values, gradients = values[n_front:], gradients[n_front:]
+        n = len(weights) - n_front
         layers = [
             Layer(
                 weight=values[weight],
@@ -91,7 +105,7 @@ class MLPParameters(FlatParameters):
         """Views of all parameters: layers between hidden layers in the working copies."""
         start, stop = self._between.start, self._between.stop
         return [
-            *split(buffer[:start], self._shapes[:2]),
-            *split(working, self._shapes[2:-2]),
-            *split(buffer[stop:], self._shapes[-2:]),
+            *split(buffer[:start], self._shapes[: self._inner.start]),
+            *split(working, self._shapes[self._inner]),
+            *split(buffer[stop:], self._shapes[self._inner.stop :]),
         ]

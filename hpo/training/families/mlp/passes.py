@@ -11,6 +11,7 @@ import torch
 
 from hpo.config.trial import Activation
 from hpo.training.families.activations import ACTIVATIONS
+from hpo.training.families.mlp.embedding_passes import EmbeddingPasses, EmbeddingTrace
 from hpo.training.families.mlp.parameters import Layer, MLPParameters
 from hpo.training.losses import Gradient
 from hpo.training.random import DropoutMasks
@@ -39,6 +40,7 @@ class MLPPasses:
         masks: DropoutMasks | None,
         gradient: Gradient,
         working: torch.dtype,
+        embedding: EmbeddingPasses | None = None,
     ) -> None:
         """Bind a network's parameters.
 
@@ -48,7 +50,9 @@ class MLPPasses:
             masks: of dropout; None without dropout.
             gradient: of the loss.
             working: the type of activations.
+            embedding: the passes in front of the first layer; None if features enter as they are.
         """
+        self._embedding = embedding
         self.parameters = parameters
         self._activation = ACTIVATIONS[activation]
         self._masks = masks
@@ -63,6 +67,9 @@ class MLPPasses:
         masks: Sequence[torch.Tensor | None] = [None] * len(hidden)
         if self._masks:
             masks = self._masks.draw(step, len(x), x.device).unbind()
+        embedded = self._embedded(x)
+        if embedded is not None:
+            x = embedded.outputs
         traces = []
         for layer, mask in zip(hidden, masks, strict=True):
             trace, x = self._forward(layer, x, mask)
@@ -76,15 +83,28 @@ class MLPPasses:
             gradient = gradient.to(layer.weight.dtype)
             _write_gradients(layer, trace.inputs, gradient)
             above = layer
+        if self._embedding is not None and embedded is not None:
+            gradient = torch.mm(gradient, above.weight)
+            found = self.parameters.embedding, self.parameters.embedding_gradients
+            self._embedding.backward(gradient, embedded, *found)
         self.parameters.collect_gradients()
 
     def outputs(self, x: torch.Tensor) -> torch.Tensor:
         """Outputs without dropout, computed in the types of training."""
         self.parameters.refresh_working_copies()
         *hidden, output = self.parameters.layers
+        if (embedded := self._embedded(x)) is not None:
+            x = embedded.outputs
         for layer in hidden:
             _, x = self._forward(layer, x, None)
         return torch.addmm(output.bias, x.to(output.weight.dtype), output.weight_t)
+
+    def _embedded(self, x: torch.Tensor) -> EmbeddingTrace | None:
+        """The first layer's inputs, if features do not enter as they are."""
+        if self._embedding is None:
+            return None
+        parameters = self.parameters
+        return self._embedding.forward(x.to(parameters.values.dtype), parameters.embedding)
 
     def _forward(
         self, layer: Layer, x: torch.Tensor, mask: torch.Tensor | None
