@@ -12,6 +12,7 @@ from hpo.training.families.autograd import random_state
 from hpo.training.families.family import family_of
 from hpo.training.families.tabm import TabMConfig
 from hpo.training.families.tabm.network import TabM
+from hpo.training.inputs import Inputs
 from hpo.training.losses import loss_gradient, smoothed
 from hpo.training.metrics import mean_over_heads, predictions
 from hpo.training.packs.trainer import PackedTrainer
@@ -62,7 +63,9 @@ def test_tabm_is_a_loop_over_mlps_with_factors(mini):
 
 @pytest.mark.parametrize("mini", [False, True])
 def test_tabm_begins_with_random_signs_of_the_features_and_equal_members(mini):
-    network = family_of(config := TabMConfig(k=8, mini=mini)).build(config, 9, 1, seed=1)
+    network = family_of(config := TabMConfig(k=8, mini=mini)).build(
+        config, Inputs(n_numbers=9), 1, seed=1
+    )
     signs = network.factors if mini else network.hidden[0].r
     assert set(signs.unique().tolist()) == {-1.0, 1.0}
     if not mini:
@@ -222,7 +225,7 @@ def test_a_run_without_packs_can_be_finished_early():
 
 def test_buffers_are_part_of_the_state():
     model = StrangeConfig()
-    network = family_of(model).build(model, 4, 1, seed=0)
+    network = family_of(model).build(model, Inputs(n_numbers=4), 1, seed=0)
     _, others = family_of(model).parameters(network)
     statistics = network.hidden[1]
     assert any(each is statistics.running_mean for each in others)
