@@ -60,7 +60,8 @@ def delete(
         if not sys.stdin.isatty():
             raise InputError("hpo delete asks for confirmation: pass --yes where nobody can answer")
         what = f"study {named} of {opened.safe_url}, with all its trials and weights"
-        if not typer.confirm(f"Delete {what}?", err=True):
+        print(f"Delete {what}? [y/N] ", end="", file=sys.stderr, flush=True)
+        if sys.stdin.readline().strip().lower() not in ("y", "yes"):
             raise HpoError("nothing was deleted")
     try:
         store = None if keep_artifacts else ArtifactStore(artifacts, create=False)
