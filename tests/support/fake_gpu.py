@@ -8,6 +8,7 @@ would ask the driver.
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
@@ -73,6 +74,12 @@ class FakeGpu:
                 if parameter is not None and not parameter.is_meta:
                     moved = self.mode.from_tensor(parameter.detach()).to(*to)
                     part._parameters[name] = nn.Parameter(moved)
+            for name, buffer in part._buffers.items():
+                if buffer is not None:
+                    moved = self.mode.from_tensor(buffer)
+                    part._buffers[name] = (
+                        moved.to(*to) if moved.is_floating_point() else moved.to(to[0])
+                    )
         return module
 
 
@@ -84,6 +91,10 @@ def fake_gpu() -> Iterator[FakeGpu]:
     def without_kernel(*tensors: Any, fused: bool, **rates: Any) -> None:
         sgd.sgd(*tensors, foreach=False, **rates)  # the fused kernel has no fake
 
+    def constant(schedule: Any, steps: torch.Tensor) -> Any:
+        """Learning-rate factors, which the host computes."""
+        return SimpleNamespace(tolist=lambda: [1.0] * len(steps))
+
     answers: dict[str, Callable[..., Any]] = {
         "torch.cuda.mem_get_info": lambda device=None: (MEMORY_BYTES, MEMORY_BYTES),
         "torch.cuda.get_device_capability": lambda device=None: (9, 0),
@@ -93,6 +104,8 @@ def fake_gpu() -> Iterator[FakeGpu]:
         "torch.nn.Module.to": lambda module, *to: gpu.moved(module, *to),
         "hpo.training.packs.pack.Program": EagerProgram,
         "hpo.training.optimizers.sgd": without_kernel,
+        "hpo.training.single.rate_factors": constant,
+        "hpo.training.families.autograd.random_state": lambda *counters: nullcontext(),
     }
     with ExitStack() as stack:
         for name, answer in answers.items():

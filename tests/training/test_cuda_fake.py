@@ -3,6 +3,7 @@
 `scripts/test-cuda` runs these tests with a CUDA build of torch.
 """
 
+from dataclasses import replace
 from itertools import product
 from typing import Any, get_args
 
@@ -12,6 +13,8 @@ import torch
 from hpo.config.trial import Activation, OptimizerName, Precision, Task, TrialConfig
 from hpo.training.batches import BatchLoader, TrainingData
 from hpo.training.families.family import family_of
+from hpo.training.families.tabm import TabMConfig
+from hpo.training.inputs import Inputs
 from hpo.training.losses import GRADIENTS, loss_gradient
 from hpo.training.metrics import SCORES, measure
 from hpo.training.packs.pack import Pack, PackKey
@@ -51,8 +54,9 @@ def session(config: TrialConfig, data: TrainingData) -> _Session:
 def make_steps(trained: _Session, n_steps: int) -> None:
     with torch.no_grad():
         for step in range(n_steps):
-            trained._passes.run(*next(trained._batches), step)
-            trained._optimizer.step()
+            x, y, rate_factor = next(trained._batches)
+            trained._passes.run(x, y, step)
+            trained._optimizer.step(rate_factor)
             trained._record.n_steps += 1
 
 
@@ -85,6 +89,26 @@ class TestBatches:
             assert permutation(0, 0, 100, GPU).device == GPU
 
 
+N_BINS = 7, 1
+EMBEDDED: list[dict[str, Any]] = [
+    {"embedding": "piecewise_linear", "n_bins": 7, "scale": True},
+    {"embedding": "periodic", "n_frequencies": 5, "dropout": 0.1},
+]
+
+
+def data_with_codes() -> TrainingData:
+    """Data whose last column holds codes of four categories, and those of unseen ones."""
+    data = known_data("regression")
+    x_train, x_val = data.x_train.clone(), data.x_val.clone()
+    for x in (x_train, x_val):
+        x[:, -1] = (torch.arange(len(x)) % 5).float()
+    columns = Inputs(n_numbers=4, sizes=(4,))
+    changed = replace(data, x_train=x_train, x_val=x_val, columns=columns)
+    assert (changed.target_std, changed.target_mean) == (data.target_std, data.target_mean)
+    assert all(changed.inputs.knots(n).shape == (4, n + 1) for n in N_BINS)
+    return changed
+
+
 class TestOneTrial:
     @pytest.mark.parametrize(
         ("task", "precision", "optimizer"), [*product(TASKS, PRECISIONS, get_args(OptimizerName))]
@@ -114,6 +138,30 @@ class TestOneTrial:
             make_steps(trained, 2)
             outputs = trained._passes.outputs(next(trained._loader.validation_blocks()))
             assert outputs.device == GPU
+
+    @pytest.mark.parametrize("precision", PRECISIONS)
+    @pytest.mark.parametrize("model", EMBEDDED, ids=lambda model: model["embedding"])
+    def test_embeds_numbers_and_categories(self, model, precision):
+        data = data_with_codes()
+        config = toy_config(model=model, precision=precision)
+        with fake_gpu():
+            trained = session(config, data)
+            make_steps(trained, 2)
+            with pytest.raises(ValueIsRead):
+                trained._end_epoch()
+
+    @pytest.mark.parametrize("mini", [False, True])
+    @pytest.mark.parametrize("precision", PRECISIONS)
+    def test_computes_the_outputs_of_a_family_that_autograd_trains(self, precision, mini):
+        """The backward pass of autograd needs a driver."""
+        data = known_data("multiclass")
+        config = toy_config("multiclass", precision=precision)
+        config = replace(config, model=TabMConfig(k=3, depth=2, width=8, dropout=0.1, mini=mini))
+        with fake_gpu():
+            trained = session(config, data)
+            with torch.no_grad(), pytest.raises(ValueIsRead):
+                trained._end_epoch()
+            assert trained._parameters.values.device == GPU
 
     def test_leaves_a_checkpoint_on_the_host_and_resumes_from_it(self):
         data, config = known_data("regression"), toy_config(optimizer={"name": "adam"})
@@ -189,5 +237,21 @@ def test_a_pack_steps_and_validates_until_its_metrics_are_read(task: Task, preci
             pack.step()
         found = [pack.state(slot)["values"] for slot in range(len(configs))]
         assert {part.device for parts in found for part in parts} == {GPU}
+        with pytest.raises(ValueIsRead):
+            pack.read()
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("model", EMBEDDED, ids=lambda model: model["embedding"])
+def test_a_pack_embeds_numbers_and_categories(model: dict[str, Any], precision: Precision) -> None:
+    data = data_with_codes()
+    configs = [
+        toy_config(model={**model, "width": 8 + index}, schedule="cosine", precision=precision)
+        for index in range(3)
+    ]
+    with fake_gpu() as gpu:
+        pack = make_pack(gpu, data, configs)
+        for _ in range(data.n_batches(64) + 1):
+            pack.step()
         with pytest.raises(ValueIsRead):
             pack.read()
