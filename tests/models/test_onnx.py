@@ -14,7 +14,7 @@ import torch
 from hpo.config.families import ModelConfig
 from hpo.config.trial import Activation, DataConfig, Numeric, Task
 from hpo.models.ensemble import Ensemble, EnsembleMember
-from hpo.models.model import Model, Predictor
+from hpo.models.model import Model, Predictor, columns_of
 from hpo.models.onnx import described_inputs, to_onnx
 from hpo.models.program import read_program, write_program
 from hpo.models.proof import Proof, prove
@@ -101,7 +101,8 @@ def test_an_ensemble_is_one_graph(task: Task, tmp_path: Path) -> None:
 def of_family(base: Model, config: ModelConfig, seed: int = 1) -> Model:
     """A model with a fresh network of a family."""
     n_outputs = count_outputs(base.schema.task, len(base.schema.classes))
-    network = family_of(config).build(config, base.preprocessor.n_features, n_outputs, seed=seed)
+    inputs = columns_of(base.preprocessor)
+    network = family_of(config).build(config, inputs, n_outputs, seed=seed)
     return replace(base, config=replace(base.config, model=config), network=network)
 
 

@@ -5,9 +5,10 @@ import torch
 
 from hpo.config.families import BUILT_IN, ModelConfig, config_type
 from hpo.training.families.family import count_parameters, family_of, flatten, trained_network
+from hpo.training.inputs import Inputs
 from hpo.training.losses import loss_gradient
 
-N_INPUTS, N_OUTPUTS = 5, 3
+INPUTS, N_OUTPUTS = Inputs(n_numbers=5), 3
 
 
 @pytest.fixture(params=BUILT_IN)
@@ -16,16 +17,16 @@ def config(request: pytest.FixtureRequest) -> ModelConfig:
 
 
 def test_the_flat_buffer_holds_every_parameter_once(config):
-    network = family_of(config).build(config, N_INPUTS, N_OUTPUTS, seed=1)
+    network = family_of(config).build(config, INPUTS, N_OUTPUTS, seed=1)
     parameters = flatten(config, network)
-    assert len(parameters.values) == count_parameters(config, N_INPUTS, N_OUTPUTS)
+    assert len(parameters.values) == count_parameters(config, INPUTS, N_OUTPUTS)
     parameters.values.fill_(7.0)
     assert all((parameter == 7.0).all() for parameter in network.parameters())
 
 
 def test_passes_compute_the_outputs_of_the_network_that_is_exported(config):
     family = family_of(config)
-    network = family.build(config, N_INPUTS, N_OUTPUTS, seed=1)
+    network = family.build(config, INPUTS, N_OUTPUTS, seed=1)
     weights = {name: value.clone() for name, value in network.state_dict().items()}
     passes = family.passes(
         config,
@@ -34,8 +35,8 @@ def test_passes_compute_the_outputs_of_the_network_that_is_exported(config):
         gradient=loss_gradient("cross_entropy", "multiclass"),
         working=torch.float32,
     )
-    x = torch.linspace(-1, 1, 4 * N_INPUTS).view(4, N_INPUTS)
-    exported = trained_network(config, N_INPUTS, N_OUTPUTS, weights).eval()
+    x = torch.linspace(-1, 1, 4 * INPUTS.n_columns).view(4, INPUTS.n_columns)
+    exported = trained_network(config, INPUTS, N_OUTPUTS, weights).eval()
     with torch.no_grad():
         torch.testing.assert_close(passes.outputs(x), exported(x))
 
@@ -46,7 +47,7 @@ def test_packed_networks_give_back_their_parameters(config):
         pytest.skip("these networks are not packed")
     packed = family.pack(
         [config, config],
-        N_INPUTS,
+        INPUTS,
         N_OUTPUTS,
         seeds=[0, 1],
         gradient=loss_gradient("cross_entropy", "multiclass"),
@@ -56,7 +57,7 @@ def test_packed_networks_give_back_their_parameters(config):
     )
     values = [block.zeros(torch.float32, torch.device("cpu")) for block in packed.blocks]
     sizes = [sum(part.numel() for part in packed.cut(values, slot)) for slot in (0, 1)]
-    assert sizes == [count_parameters(config, N_INPUTS, N_OUTPUTS)] * 2
+    assert sizes == [count_parameters(config, INPUTS, N_OUTPUTS)] * 2
 
 
 def test_a_description_is_one_line(config):

@@ -8,10 +8,11 @@ import pytest
 import torch
 from torch.nn import functional
 
-from hpo.training.families.autograd import random_state
+from hpo.training.families.autograd import NetworkError, random_state
 from hpo.training.families.family import family_of
 from hpo.training.families.tabm import TabMConfig
 from hpo.training.families.tabm.network import TabM
+from hpo.training.inputs import Inputs
 from hpo.training.losses import loss_gradient, smoothed
 from hpo.training.metrics import mean_over_heads, predictions
 from hpo.training.packs.trainer import PackedTrainer
@@ -62,7 +63,8 @@ def test_tabm_is_a_loop_over_mlps_with_factors(mini):
 
 @pytest.mark.parametrize("mini", [False, True])
 def test_tabm_begins_with_random_signs_of_the_features_and_equal_members(mini):
-    network = family_of(config := TabMConfig(k=8, mini=mini)).build(config, 9, 1, seed=1)
+    config = TabMConfig(k=8, mini=mini)
+    network = family_of(config).build(config, Inputs(n_numbers=9), 1, seed=1)
     signs = network.factors if mini else network.hidden[0].r
     assert set(signs.unique().tolist()) == {-1.0, 1.0}
     if not mini:
@@ -222,8 +224,14 @@ def test_a_run_without_packs_can_be_finished_early():
 
 def test_buffers_are_part_of_the_state():
     model = StrangeConfig()
-    network = family_of(model).build(model, 4, 1, seed=0)
+    network = family_of(model).build(model, Inputs(n_numbers=4), 1, seed=0)
     _, others = family_of(model).parameters(network)
     statistics = network.hidden[1]
     assert any(each is statistics.running_mean for each in others)
     assert not any(each is statistics.num_batches_tracked for each in others)
+
+
+def test_codes_of_categories_are_not_taken_for_numbers():
+    model, inputs = TabMConfig(k=2), Inputs(n_numbers=1, sizes=(30,))
+    with pytest.raises(NetworkError, match=r"family tabm.*max_one_hot.* a column has 30"):
+        family_of(model).build(model, inputs, 1, seed=0)
