@@ -113,11 +113,12 @@ def test_without_the_package_the_message_names_it_and_other_studies_go_on(folder
     assert status.returncode == 2
     assert 'the model family "residual" is not installed' in status.stderr
     assert "it is part of the package hpo-residual" in " ".join(status.stderr.split())
-    worker = hpo(folder, "worker", "--workers", "1", "--gpus", "none")
-    assert "Traceback" not in worker.stderr
-    everything = hpo(folder, "status")
-    assert everything.returncode == 0, everything.stderr
-    assert "other" in everything.stdout
+    worker = hpo(folder, "worker", "mine", "--workers", "1", "--gpus", "none")
+    assert worker.returncode == 2
+    assert 'the model family "residual" is not installed' in " ".join(worker.stderr.split())
+    other_status = hpo(folder, "status", "other")
+    assert other_status.returncode == 0, other_status.stderr
+    assert "other" in other_status.stdout
     exported = [
         path.parent
         for path in folder.rglob("config.toml")

@@ -75,7 +75,7 @@ def test_the_leaves_of_a_trial_are_those_of_its_family():
         **{"dropout": 0.0, "mini": True},
     }
     mlp = made.trial_config({"model.family": "mlp", "model.depth": 2})
-    assert mlp.model == MLPConfig(depth=2, width=256, activation="relu", dropout=0.0)
+    assert mlp.model == MLPConfig(depth=2)
     walked = made.space.walk(lambda name, leaf: "tabm" if name == "model.family" else leaf.middle())
     assert set(walked) == {"model.family", "model.depth", "model.k", "model.dropout"}
     assert set(made.space.default_params()) == {"model.family", "model.depth"}

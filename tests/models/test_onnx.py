@@ -101,8 +101,7 @@ def test_an_ensemble_is_one_graph(task: Task, tmp_path: Path) -> None:
 def of_family(base: Model, config: ModelConfig, seed: int = 1) -> Model:
     """A model with a fresh network of a family."""
     n_outputs = count_outputs(base.schema.task, len(base.schema.classes))
-    inputs = columns_of(base.preprocessor)
-    network = family_of(config).build(config, inputs, n_outputs, seed=seed)
+    network = family_of(config).build(config, columns_of(base.preprocessor), n_outputs, seed=seed)
     return replace(base, config=replace(base.config, model=config), network=network)
 
 

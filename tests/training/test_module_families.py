@@ -63,8 +63,9 @@ def test_tabm_is_a_loop_over_mlps_with_factors(mini):
 
 @pytest.mark.parametrize("mini", [False, True])
 def test_tabm_begins_with_random_signs_of_the_features_and_equal_members(mini):
-    config = TabMConfig(k=8, mini=mini)
-    network = family_of(config).build(config, Inputs(n_numbers=9), 1, seed=1)
+    network = family_of(config := TabMConfig(k=8, mini=mini)).build(
+        config, Inputs(n_numbers=9), 1, seed=1
+    )
     signs = network.factors if mini else network.hidden[0].r
     assert set(signs.unique().tolist()) == {-1.0, 1.0}
     if not mini:
