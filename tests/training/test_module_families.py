@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from hpo.training.families.autograd import random_state
+from hpo.training.families.autograd import NetworkError, random_state
 from hpo.training.families.family import family_of
 from hpo.training.families.tabm import TabMConfig
 from hpo.training.families.tabm.network import TabM
@@ -230,3 +230,9 @@ def test_buffers_are_part_of_the_state():
     statistics = network.hidden[1]
     assert any(each is statistics.running_mean for each in others)
     assert not any(each is statistics.num_batches_tracked for each in others)
+
+
+def test_codes_of_categories_are_not_taken_for_numbers():
+    model, inputs = TabMConfig(k=2), Inputs(n_numbers=1, sizes=(30,))
+    with pytest.raises(NetworkError, match=r"family tabm.*max_one_hot.* a column has 30"):
+        family_of(model).build(model, inputs, 1, seed=0)
