@@ -221,7 +221,7 @@ def test_queued_params_are_run_and_others_sampled(tmp_path: Path) -> None:
     full = hpo("enqueue", "small", "model.depth=1")
     assert full.code == 2
     assert "budget" in full.err
-    assert run_process("worker", "small", cwd=tmp_path).returncode == 0
+    assert run_process("worker", "small", "--workers", 1, cwd=tmp_path).returncode == 0
     assert hpo("trial", "small", 1, "--json").document["params"]["model.depth"] == 2
 
 
@@ -277,7 +277,7 @@ def test_an_interrupted_run_keeps_what_is_finished_and_goes_on(tmp_path: Path) -
     assert "Run the same command again to continue" in err
     before = hpo("status", "small", "--json").document["trials"]
     assert "RUNNING" not in before
-    again = run_process("run", study, "--n-trials", 24, cwd=tmp_path)
+    again = run_process("run", study, "--n-trials", 24, "--workers", 1, cwd=tmp_path)
     assert again.returncode == 0, again.stderr
     after = hpo("status", "small", "--json").document["trials"]
     assert sum(after.values()) == 24

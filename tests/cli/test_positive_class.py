@@ -60,6 +60,7 @@ def inside(home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return home
 
 
+@pytest.mark.slow
 def test_commands_name_it(inside: Path) -> None:
     said = f"f1 of {GONE}"
     assert said in (inside / "stdout").read_text()

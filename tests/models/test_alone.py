@@ -17,14 +17,14 @@ from tests.support import exact_models
 from tests.support.command_line import hpo
 from tests.support.models import ensemble, experiment, experiment_on, model
 
+pytestmark = pytest.mark.slow
+
 ABSENT = """
 import importlib.util
 assert not any(map(importlib.util.find_spec, ("torch", "hpo", "polars", "safetensors", "onnx")))
 """
 SHOW = """
 import sys
-
-pytestmark = pytest.mark.slow
 sys.stdout.reconfigure(encoding="utf-8")
 for i in range(len(rows)):
     csv.writer(sys.stdout).writerow([prediction[i], *probabilities[i]])

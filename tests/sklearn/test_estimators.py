@@ -93,6 +93,7 @@ def test_scikit_learns_own_checks(estimator: Any, check: Any) -> None:
     check(estimator)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "X",
     [
@@ -118,6 +119,7 @@ def test_tables_of_every_kind(X: Any) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_rows_and_columns_of_an_array_are_not_confused() -> None:
     X = np.asfortranarray(np.arange(12.0).reshape(4, 3) ** 2)
     for n_rows in (2, 3, 4):
@@ -147,6 +149,7 @@ def test_a_column_may_have_any_name() -> None:
     assert model.model_.schema.target == "target__"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "labels",
     [
@@ -287,6 +290,7 @@ def test_what_the_space_says_of_training_holds_unless_a_parameter_says_otherwise
     assert (training.batch_size, training.patience, training.max_epochs) == (7, 3, 8)
 
 
+@pytest.mark.slow
 def test_a_seed_repeats_a_fit() -> None:
     X, y = flats(), rents(flats())
     first, again, other = (regressor(n_trials=4, random_state=seed).fit(X, y) for seed in (1, 1, 2))
@@ -311,6 +315,7 @@ def test_a_fit_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert open_below(tmp_path) == []
 
 
+@pytest.mark.slow
 def test_a_study_that_is_kept_is_gone_on_with(tmp_path: Path) -> None:
     places = {"storage": f"sqlite:///{tmp_path}/hpo.db", "artifacts": str(tmp_path / "artifacts")}
     model = classifier(**places, study_name="kept").fit(*points())
@@ -326,6 +331,7 @@ def test_a_study_that_is_kept_is_gone_on_with(tmp_path: Path) -> None:
     assert len({"kept", *(study.study_name for study in unnamed)}) == 3
 
 
+@pytest.mark.slow
 def test_an_interrupt_gives_the_trial_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     places = {"storage": f"sqlite:///{tmp_path}/hpo.db", "artifacts": str(tmp_path / "artifacts")}
     advance, slices = SingleTrainer.advance, itertools.count()
@@ -411,6 +417,7 @@ def test_a_clone_has_the_parameters_alone() -> None:
     assert not [name for name in vars(copy) if name.endswith("_")]
 
 
+@pytest.mark.slow
 def test_inside_a_pipeline_and_others() -> None:
     X, y = flats(), rents(flats())
     numbers = make_column_selector(dtype_include="number")
@@ -425,6 +432,7 @@ def test_inside_a_pipeline_and_others() -> None:
     assert bag.predict(X[["size"]]).shape == (60,)
 
 
+@pytest.mark.slow
 def test_grid_search_over_a_parameter() -> None:
     grid = GridSearchCV(classifier(), {"max_epochs": [1, 20]}, cv=2).fit(*points())
     assert np.isfinite(grid.cv_results_["mean_test_score"]).tolist() == [True, True]
@@ -440,6 +448,7 @@ def test_cross_validation_in_processes() -> None:
     assert alone.mean() > 0.6
 
 
+@pytest.mark.slow
 def test_cross_validation_in_threads() -> None:
     import joblib
 

@@ -118,6 +118,7 @@ def test_shares_are_dealt_out_one_by_one() -> None:
     assert share_out([open_study(a, n_left=0)], 4) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("is_named", [False, True])
 def test_a_worker_with_many_slots_spreads_and_all_studies_are_finished(
     tmp_path: Path, is_named: bool

@@ -109,6 +109,7 @@ def end_time(study: Study, n_trials: int = 1) -> None:
     threading.Thread(target=wait, daemon=True).start()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("limit", ['timeout = "100s"', 'device_time = "100s"'])
 def test_time_that_ends_within_the_first_trial_leaves_its_best_epoch(
     limit: str, make_study: Make, store: ArtifactStore, tmp_path: Path
@@ -135,6 +136,7 @@ def test_time_that_ends_within_the_first_trial_leaves_its_best_epoch(
     assert again.model.metrics == model.metrics
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("slots", [1, 3])
 def test_every_trial_that_is_running_counts_then(
     slots: int, make_study: Make, store: ArtifactStore
