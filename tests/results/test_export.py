@@ -95,6 +95,7 @@ def test_the_card_says_what_the_model_is(tmp_path: Path, model: Model) -> None:
         assert words in card
 
 
+@pytest.mark.slow
 def test_many_exports_at_once_leave_one_whole_folder(tmp_path: Path, model: Model) -> None:
     with ThreadPoolExecutor(8) as pool:
         done = [pool.submit(write, tmp_path / "model", model) for _ in range(60)]

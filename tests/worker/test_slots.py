@@ -229,6 +229,7 @@ def test_a_quota_limits_what_is_claimed_at_once(make_study: Make, store: Artifac
     assert quota.take(100) == 46
 
 
+@pytest.mark.slow
 def test_a_lost_lease_leaves_the_others_alone(make_study: Make, store: ArtifactStore) -> None:
     study = make_study(n_trials=4, max_epochs=300)
     taken = list[dict[int, int]]()
@@ -321,6 +322,7 @@ class TestThrottle:
             assert not reports.is_due
             now += 0.02 * waits
 
+    @pytest.mark.slow
     def test_slow_reports_are_few_and_lose_nothing(
         self, make_study: Make, store: ArtifactStore, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -343,6 +345,7 @@ class TestThrottle:
             assert len(steps) > 30
 
 
+@pytest.mark.slow
 def test_neighbours_of_a_trial_that_kills_its_workers_do_not_fail_with_it(
     make_study: Make, store: ArtifactStore
 ) -> None:
