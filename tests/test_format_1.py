@@ -109,6 +109,7 @@ def test_commands_show_an_old_study(name: str, inside: Path) -> None:
     assert "Leaderboard" in Path("report.html").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_an_export_is_of_the_old_format_and_proves_itself(name: str, inside: Path) -> None:
     folders = done("export", name, "--ensemble", 2, "--torch-export", "--out", "out").split()
@@ -125,6 +126,7 @@ def test_an_export_is_of_the_old_format_and_proves_itself(name: str, inside: Pat
             assert_alike(model.predict(read(STORED / name / f"rows.{end}")), then(name, kind, end))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_a_worker_goes_on_with_an_old_study(name: str, inside: Path) -> None:
     """The WAITING trial from its checkpoint, and new ones, on the stored table."""
@@ -150,6 +152,7 @@ def test_a_worker_goes_on_with_an_old_study(name: str, inside: Path) -> None:
     assert np.isfinite(of_parquet.select(pl.col(pl.Float64, pl.Float32)).to_numpy()).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_its_file_opens_an_old_study(name: str, inside: Path) -> None:
     write_study(name)
@@ -173,6 +176,7 @@ def test_an_old_study_knows_another_table_and_another_class(inside: Path) -> Non
     assert "the table's content has changed" in hpo("create", "binary.toml").err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_an_old_trial_is_trained_again(name: str, inside: Path) -> None:
     """By its exported configuration, on the table at its source."""

@@ -64,6 +64,7 @@ def assert_same(found: np.ndarray, expected: np.ndarray, what: str) -> None:
     assert far.max() < 1e-6, f"{what}: row {far.argmax()} is off by {far.max():.3g}"
 
 
+@pytest.mark.slow
 @DRAWING
 @given(drawn=spellings.tables())
 def test_a_value_predicts_the_same_from_every_source_and_alone(drawn: Drawn, folder: Path) -> None:
@@ -87,6 +88,7 @@ def test_a_value_predicts_the_same_from_every_source_and_alone(drawn: Drawn, fol
         assert_same(probabilities, right, "model.onnx")
 
 
+@pytest.mark.slow
 @DRAWING
 @given(drawn=spellings.tables(is_plain=True))
 def test_the_same_table_trains_the_same_from_every_source(drawn: Drawn, folder: Path) -> None:

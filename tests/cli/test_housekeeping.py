@@ -137,6 +137,7 @@ class TestGc:
 
 
 class TestLogs:
+    @pytest.mark.slow
     def test_go_to_stdout_and_their_headings_to_stderr(self, study: Study) -> None:
         done = hpo("logs", "study", 0)
         assert done.out == "log.txt of 0, attempt 1\nlog.txt of 0, attempt 2\n"
@@ -177,6 +178,7 @@ class TestCopy:
         assert not Path("to.db").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "command",
     [

@@ -85,6 +85,7 @@ def test_a_budget_is_raised_and_never_lowered(study: Study) -> None:
     assert "give a limit to raise" in refused("extend", "study")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("params", "why"),
     [

@@ -47,6 +47,7 @@ def create(folder: Path, path: Path) -> CreatedStudy:
     return create_from_file(path, f"sqlite:///{folder}/hpo.db", str(folder / "artifacts"))
 
 
+@pytest.mark.slow
 def test_a_table_is_read_and_encoded_once(tmp_path: Path, calls: Counter[str]) -> None:
     created = create(tmp_path, write_study(tmp_path))
     assert created.experiment.dataset.schema.task == "binary"

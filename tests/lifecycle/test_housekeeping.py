@@ -191,6 +191,7 @@ class TestCollect:
         assert collect(storage, store, unknown=True).files == ()
 
 
+@pytest.mark.slow
 def test_a_sweep_of_a_finished_study_waits_for_nothing(
     storage: Storage, store: ArtifactStore
 ) -> None:

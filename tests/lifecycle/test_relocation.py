@@ -122,6 +122,7 @@ class TestMove:
         numbers = [claim(after).number for _ in range(3)]
         assert numbers == [3, 4, 5]
 
+    @pytest.mark.slow
     @across_databases
     def test_keeps_the_clock(self, source: Storage, target: Storage, store: ArtifactStore) -> None:
         study_in_every_state(source, store, lease=0.01)
@@ -215,6 +216,7 @@ class TestMove:
         copy_studies(source, target)
         assert as_optuna_sees(target, "study") == released(before)
 
+    @pytest.mark.slow
     def test_that_was_killed_is_made_good_by_the_next(
         self,
         source: Storage,
@@ -365,6 +367,7 @@ class TestCopy:
             attrs = open_study(target, "study").trials()[number].user_attrs
             assert stores.target.get(attrs["artifact"], attrs["sha256"]) == b"weights"
 
+    @pytest.mark.slow
     @across_databases
     def test_is_of_one_moment(
         self,

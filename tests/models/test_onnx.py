@@ -212,6 +212,7 @@ def feeds_of(what: Predictor, rows: pl.DataFrame) -> dict[str, np.ndarray]:
     return feeds
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", exact_models.LABELS)
 def test_dates_long_numbers_and_typed_labels_are_taken_as_they_are(
     kind: str, tmp_path: Path
@@ -256,6 +257,7 @@ def test_dates_go_through_the_cycles_that_they_hold() -> None:
     assert cycles == {"sold, at": ("day", "week", "year"), "day": ("week",)}
 
 
+@pytest.mark.slow
 def test_a_program_of_torch_takes_dates_and_long_numbers(tmp_path: Path) -> None:
     for kind in ("integer", "double"):
         made = exact_models.experiment(kind)

@@ -150,6 +150,7 @@ def figures(reader: Reader) -> dict[str, dict]:
     return json.loads(reader.scripts[0])
 
 
+@pytest.mark.slow
 def test_the_page_asks_nobody_and_runs_its_own_scripts_alone(page: Path) -> None:
     reader = Reader(page.read_text(encoding="utf-8"))
     assert [tag for tag, _ in reader.tags if tag in ("img", "a", "link", "iframe")] == []
@@ -230,6 +231,7 @@ def test_test_metrics_are_computed_once(page: Path, inside: Path) -> None:
     assert drawn == {f"trial {first['number']}", "trial 0 (default)"}
 
 
+@pytest.mark.slow
 def test_a_metric_that_has_no_value_on_the_test_part_is_a_dash(page: Path, inside: Path) -> None:
     first = hpo("leaderboard", "mean", "--json").document[0]
     kept = next((inside / "artifacts").rglob(f"trial-{first['number']:05d}/*/test_metrics.json"))

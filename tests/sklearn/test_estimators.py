@@ -258,6 +258,7 @@ def test_numbers_may_be_categories() -> None:
     assert classifier(categorical=["x1"]).fit(X, y).model_.schema == by_place
 
 
+@pytest.mark.slow
 def test_what_a_fit_tells() -> None:
     model = classifier(n_trials=6, metric="log_loss", random_state=3).fit(*points())
     board = model.leaderboard_

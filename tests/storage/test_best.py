@@ -45,6 +45,7 @@ def since_best(study: Study) -> int:
         return count_since_best(connection, study.id, study.definition.direction)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("direction", ["minimize", "maximize"])
 def test_of_equals_the_one_with_the_lower_loss_is_the_best(
     storage: Storage, direction: str

@@ -224,6 +224,7 @@ def test_who_waits_for_sqlite_gets_a_turn_between_writes_without_end(tmp_path: P
             writes.join()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["postgresql", "mariadb"])
 def test_transactions_that_lock_each_other_out_are_tried_again(
     kind: str, request: pytest.FixtureRequest

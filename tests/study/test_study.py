@@ -161,6 +161,7 @@ class TestBudget:
         let_pass(storage, 100)
         assert 300 <= study.progress().busy_seconds < 360
 
+    @pytest.mark.slow
     def test_of_time_does_not_count_until_a_late_renewal(self, storage: Storage) -> None:
         study = make(storage)
         claim = ask(study, lease=200)

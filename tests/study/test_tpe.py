@@ -29,6 +29,7 @@ def optunas(seed: int) -> TPESampler:
         )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("direction", ["minimize", "maximize"])
 def test_columns_draw_what_optunas_sampler_draws(direction: str) -> None:
     """Trials end in any order and state, some tie, some are pruned at once, five are running."""

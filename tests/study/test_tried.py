@@ -94,6 +94,7 @@ def check_exhausted(status: StudyStatus, n: int) -> None:
     assert status.reason == f"all {n} configurations of the search space were tried"
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::UserWarning")
 @pytest.mark.parametrize("name", SAMPLERS)
 @pytest.mark.parametrize("n", [1, 5])
@@ -199,6 +200,7 @@ def test_queued_params_are_taken_as_they_are_and_count(sqlite: Storage) -> None:
     assert len(points(found)) == N
 
 
+@pytest.mark.slow
 def test_a_released_trial_keeps_its_point(sqlite: Storage) -> None:
     study = make(sqlite)
     first, second = study.draw(study.claim(ME, 60.0, 2))

@@ -49,6 +49,7 @@ def test_it_learns_every_task(task, device):
         assert result.metrics["accuracy"] > 0.85
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("precision", ["float32", "bfloat16", "float64"])
 @pytest.mark.parametrize("name", ["sgd", "adam", "adamw", "rmsprop"])
@@ -193,6 +194,7 @@ def test_an_evicted_run_makes_room_and_no_other_key_does():
     assert same(drive(trainer)[-1].result, train(config, data, CPU))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("device", DEVICES)
 def test_running_out_of_memory_fails_that_run_alone(device):
     data = toy_data()

@@ -73,6 +73,7 @@ def make_pack(task: Task, precision: Precision) -> Pack:
     return pack
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize("task", get_args(Task))
 def test_the_host_waits_only_to_read_what_was_measured(task: Task, precision: Precision) -> None:

@@ -76,6 +76,7 @@ def test_a_rare_class_is_learnt_by_a_metric_that_stays_level(device):
     assert areas["f1"] == pytest.approx(areas["log_loss"], abs=0.02)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("data", [rare_data(), toy_data("binary", n_rows=90)], ids=["rare", "toy"])
 @pytest.mark.parametrize("metric", ["f1", "accuracy"])

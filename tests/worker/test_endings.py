@@ -166,6 +166,7 @@ def test_every_trial_that_is_running_counts_then(
         assert stored_model(store, row).metrics["rmse"] == pytest.approx(row.value, rel=1e-5)
 
 
+@pytest.mark.slow
 def test_beside_a_complete_trial_the_others_wait_for_more_time(
     make_study: Make, store: ArtifactStore
 ) -> None:

@@ -251,6 +251,7 @@ def test_a_storage_that_is_away_is_ridden_out(
         assert list(trial.intermediate_values) == list(range(1, 601))
 
 
+@pytest.mark.slow
 def test_patience_with_a_storage_ends_and_the_trial_is_kept(
     make_study: Callable[..., Study], store: ArtifactStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -283,6 +284,7 @@ def test_patience_with_a_storage_ends_for_an_idle_worker_too(
         make_worker(study, store, timing=Timing(outage=1.5)).work(threading.Event())
 
 
+@pytest.mark.slow
 def test_a_pause_leaves_no_epoch_unreported(
     make_study: Callable[..., Study], store: ArtifactStore
 ) -> None:

@@ -266,6 +266,7 @@ def test_a_quota_limits_what_is_claimed_at_once(make_study: Make, store: Artifac
     assert quota.take(100) == 46
 
 
+@pytest.mark.slow
 def test_a_lost_lease_leaves_the_others_alone(make_study: Make, store: ArtifactStore) -> None:
     study = make_study(n_trials=4, max_epochs=300)
     taken = list[dict[int, int]]()
@@ -347,6 +348,7 @@ class TestThrottle:
     def test_the_pause_after_a_send_grows_with_its_duration(self) -> None:
         assert [outbox.pause_after(seconds) for seconds in (0.01, 1.0)] == [0.2, 5.0]
 
+    @pytest.mark.slow
     def test_slow_reports_are_few_and_lose_nothing(
         self, make_study: Make, store: ArtifactStore, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -369,6 +371,7 @@ class TestThrottle:
             assert len(steps) > 30
 
 
+@pytest.mark.slow
 def test_neighbours_of_a_trial_that_kills_its_workers_do_not_fail_with_it(
     make_study: Make, store: ArtifactStore
 ) -> None:
