@@ -101,7 +101,6 @@ def test_the_card_says_what_the_model_is(tmp_path: Path, model: Model) -> None:
         assert words in card
 
 
-<<<<<<< HEAD
 def test_the_card_says_how_features_enter(tmp_path: Path) -> None:
     experiment = experiment_on(
         as_frame(ROWS), DataConfig(source="t.csv", target="sold", task="binary")
@@ -123,9 +122,7 @@ def test_the_card_says_how_features_enter(tmp_path: Path) -> None:
     assert "1 columns of more than 2 categories embedded, seed 0;" in card
 
 
-=======
 @pytest.mark.slow
->>>>>>> wt-speed
 def test_many_exports_at_once_leave_one_whole_folder(tmp_path: Path, model: Model) -> None:
     with ThreadPoolExecutor(8) as pool:
         done = [pool.submit(write, tmp_path / "model", model) for _ in range(60)]
