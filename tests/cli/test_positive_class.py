@@ -16,6 +16,8 @@ from hpo.study.catalog import find, open_study
 from hpo.study.confirmation import Confirmation, ConfirmedConfig, Estimate
 from tests.support.command_line import hpo
 
+pytestmark = pytest.mark.slow
+
 GONE = "[red]gone | <b>away</b>"
 STUDY = """
 name = "leaving"
@@ -60,7 +62,6 @@ def inside(home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return home
 
 
-@pytest.mark.slow
 def test_commands_name_it(inside: Path) -> None:
     said = f"f1 of {GONE}"
     assert said in (inside / "stdout").read_text()
