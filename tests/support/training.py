@@ -1,22 +1,29 @@
 """Small data sets and configs for training."""
 
-from typing import Any
+import math
+from typing import Any, get_args
 
 import pytest
 import torch
 
 from hpo.config.trial import (
     METRICS,
+    Activation,
     DataConfig,
     MetricName,
     ObjectiveConfig,
     OptimizerConfig,
+    OptimizerName,
+    Precision,
     Task,
     TrainingConfig,
     TrialConfig,
 )
-from hpo.training.batches import TrainingData
+from hpo.training.batches import BatchLoader, TrainingData
+from hpo.training.families.family import family_of
 from hpo.training.families.mlp import MLPConfig
+from hpo.training.losses import loss_gradient
+from hpo.training.packs.pack import PackKey
 
 DEVICES = [
     torch.device("cpu"),
@@ -89,4 +96,38 @@ def toy_config(
         model=MLPConfig(**{"depth": 2, "width": 16, **(model or {})}),
         optimizer=OptimizerConfig(**{"learning_rate": 3e-3, **(optimizer or {})}),
         training=TrainingConfig(**{**defaults, **training}),
+    )
+
+
+def mixed_configs(task: Task, precision: Precision) -> list[TrialConfig]:
+    """Configurations for one pack, of all optimizers and activations and several sizes."""
+    activations = get_args(Activation)
+    return [
+        toy_config(
+            task,
+            model={
+                "depth": 1 + index % 5,
+                "width": 5 + index,
+                "activation": activations[index % len(activations)],
+                "dropout": [0.0, 0.1, 0.3][index % 3],
+            },
+            optimizer={"name": name, "momentum": 0.9, "weight_decay": 0.1, "l1": 1e-3},
+            gradient_clip=0.3 * (index % 2),
+            precision=precision,
+        )
+        for index, name in enumerate(get_args(OptimizerName) * 2)
+    ]
+
+
+def pack_key(config: TrialConfig, data: TrainingData, device: torch.device) -> PackKey:
+    """The key of a pack of runs like this one."""
+    family = family_of(config.model)
+    return PackKey(
+        loader=BatchLoader(data, device, resident_bytes=math.inf),
+        batch_size=config.training.batch_size,
+        gradient=loss_gradient(config.training.loss, data.task),
+        metric=config.objective.metric,
+        precision=config.training.precision,
+        family=family,
+        size=family.pack_key(config.model),
     )

@@ -12,12 +12,11 @@ import torch
 
 from hpo.config.trial import Activation, OptimizerName, Precision, Task, TrialConfig
 from hpo.training.batches import BatchLoader, TrainingData
-from hpo.training.families.family import family_of
 from hpo.training.families.tabm import TabMConfig
 from hpo.training.inputs import Inputs
-from hpo.training.losses import GRADIENTS, loss_gradient
+from hpo.training.losses import GRADIENTS
 from hpo.training.metrics import SCORES, measure
-from hpo.training.packs.pack import Pack, PackKey
+from hpo.training.packs.pack import Pack
 from hpo.training.packs.run import PackedRun
 from hpo.training.precision import resolve_precision
 from hpo.training.random import permutation
@@ -31,7 +30,7 @@ from tests.support.fake_gpu import (
     needs_cuda_build,
     on_the_host,
 )
-from tests.support.training import toy_config, toy_data
+from tests.support.training import mixed_configs, pack_key, toy_config, toy_data
 
 pytestmark = needs_cuda_build
 
@@ -195,16 +194,7 @@ def test_losses_and_metrics_stay_on_the_gpu(task):
 
 
 def make_pack(gpu: FakeGpu, data: TrainingData, configs: list[TrialConfig]) -> Pack:
-    config = configs[0]
-    key = PackKey(
-        loader=BatchLoader(data, GPU),
-        batch_size=config.training.batch_size,
-        gradient=loss_gradient(config.training.loss, data.task),
-        metric=config.objective.metric,
-        precision=config.training.precision,
-        family=family_of(config.model),
-        size=16,
-    )
+    key = pack_key(configs[0], data, GPU)
     runs = [Run(key=index, config=each, data=data) for index, each in enumerate(configs)]
     pack = Pack(key, [PackedRun.of(run, None, GPU) for run in runs])
     for slot, member in enumerate(pack.members):
@@ -215,22 +205,7 @@ def make_pack(gpu: FakeGpu, data: TrainingData, configs: list[TrialConfig]) -> P
 
 @pytest.mark.parametrize(("task", "precision"), [*product(TASKS, PRECISIONS)])
 def test_a_pack_steps_and_validates_until_its_metrics_are_read(task: Task, precision: Any) -> None:
-    activations, data = get_args(Activation), known_data(task)
-    configs = [
-        toy_config(
-            task,
-            model={
-                "depth": 1 + index % 5,
-                "width": 5 + index,
-                "activation": activations[index % len(activations)],
-                "dropout": [0.0, 0.1, 0.3][index % 3],
-            },
-            optimizer={"name": name, "weight_decay": 0.1, "l1": 1e-3},
-            gradient_clip=0.3 * (index % 2),
-            precision=precision,
-        )
-        for index, name in enumerate(get_args(OptimizerName) * 2)
-    ]
+    data, configs = known_data(task), mixed_configs(task, precision)
     with fake_gpu() as gpu:
         pack = make_pack(gpu, data, configs)
         for _ in range(2 * data.n_batches(64) + 1):  # two epochs, each with its validation

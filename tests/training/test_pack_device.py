@@ -11,14 +11,11 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from hpo.config.trial import Activation, OptimizerName, Precision, Task
-from hpo.training.batches import BatchLoader
-from hpo.training.families.family import family_of
-from hpo.training.losses import loss_gradient
-from hpo.training.packs.pack import Pack, PackKey
+from hpo.config.trial import Precision, Task
+from hpo.training.packs.pack import Pack
 from hpo.training.packs.run import PackedRun
 from hpo.training.trainer import Run
-from tests.support.training import toy_config, toy_data
+from tests.support.training import mixed_configs, pack_key, toy_data
 
 META = torch.device("meta")
 
@@ -40,32 +37,9 @@ class Devices(TorchDispatchMode):
 
 
 def make_pack(task: Task, precision: Precision) -> Pack:
-    data, activations = toy_data(task), get_args(Activation)
-    configs = [
-        toy_config(
-            task,
-            model={
-                "depth": 1 + index % 5,
-                "width": 5 + index,
-                "activation": activations[index % len(activations)],
-                "dropout": [0.0, 0.1, 0.3][index % 3],
-            },
-            optimizer={"name": name, "momentum": 0.9, "weight_decay": 0.1, "l1": 1e-3},
-            gradient_clip=0.3 * (index % 2),
-            precision=precision,
-        )
-        for index, name in enumerate(get_args(OptimizerName) * 2)
-    ]
-    key = PackKey(
-        loader=BatchLoader(data, META),
-        batch_size=64,
-        gradient=loss_gradient(configs[0].training.loss, task),
-        metric=configs[0].objective.metric,
-        precision=precision,
-        family=(family := family_of(configs[0].model)),
-        size=family.pack_key(configs[0].model),
-    )
-    runs = [Run(key=key, config=config, data=data) for key, config in enumerate(configs)]
+    data, configs = toy_data(task), mixed_configs(task, precision)
+    key = pack_key(configs[0], data, META)
+    runs = [Run(key=n, config=config, data=data) for n, config in enumerate(configs)]
     pack = Pack(key, [PackedRun.of(run, None, META) for run in runs])
     for slot, member in enumerate(pack.members):
         pack.enter(slot, pack.flat(slot, member.tensors()))
