@@ -92,6 +92,7 @@ def test_a_stored_table_keeps_its_fingerprint(name: str, inside: Path) -> None:
         assert Table.read(path).format == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_commands_show_an_old_study(name: str, inside: Path) -> None:
     status = json.loads(done("status", name, "--json"))
@@ -211,6 +212,7 @@ def kept(url: str, name: str) -> tuple[int | None, tuple[str, ...], str | None]:
         return row.format, row.notes, row.definition
 
 
+@pytest.mark.slow
 def test_copies_and_upgrades_keep_formats_and_notes(inside: Path) -> None:
     write_study("binary")
     Path("noted.toml").write_text(NOTED)

@@ -85,6 +85,7 @@ def try_many(seeds: range, folder: Path) -> Counter[str]:
     return Counter(try_one(seed, folder) for seed in seeds)
 
 
+@pytest.mark.slow
 def test_a_few_ugly_tables_are_taken_or_refused_in_a_sentence(tmp_path: Path) -> None:
     assert try_many(range(N_FEW), tmp_path)["predicted on"] > N_FEW // 20
 

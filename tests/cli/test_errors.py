@@ -137,6 +137,7 @@ def test_a_changed_study_is_refused_with_its_difference() -> None:
     assert "search_space.model.depth.high: 2 -> 3" in done.err
 
 
+@pytest.mark.slow
 def test_passwords_are_never_shown(caplog: pytest.LogCaptureFixture) -> None:
     url = "postgresql://me:s3cret%21@127.0.0.1:1/none"
     for command in (("create", "s.toml"), ("studies",), ("doctor",)):

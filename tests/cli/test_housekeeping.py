@@ -103,6 +103,7 @@ class TestDelete:
 
 
 class TestGc:
+    @pytest.mark.slow
     def test_says_what_it_would_do_and_does_it(self, study: Study, store: ArtifactStore) -> None:
         grow_old(store)
         looked = hpo("gc", "--dry-run", "--json").document

@@ -58,6 +58,7 @@ def test_a_study_says_how_it_stands(study: Study) -> None:
     assert 'did you mean "study"' in refused("pause", "stduy")
 
 
+@pytest.mark.slow
 def test_trials_are_pruned_retried_quarantined_and_put_back(study: Study) -> None:
     hpo("prune", "study", 0)
     assert "trial 0 of study study is PRUNED already" in refused("prune", "study", 0)

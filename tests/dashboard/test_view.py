@@ -49,6 +49,7 @@ def write_note(port: int, body: str, version: int) -> int:
     return response.status
 
 
+@pytest.mark.slow
 def test_a_study_has_a_note_of_its_definition_data_budget_and_progress(port, study):
     note = detail(port)["note"]["body"]
     assert re.search(r"\| trials \| [34] of 4: 3 complete", note)

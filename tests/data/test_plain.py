@@ -42,6 +42,7 @@ def column(kind: str, generator: random.Random, n_odd: int) -> pl.Series:
     return pl.Series(cells, dtype=pl.String)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", [{}, {"thousands": ""}, {"decimal": ","}, {"missing": ("-",)}])
 def test_columns_are_read_together_as_alone(
     settings: dict[str, str], monkeypatch: pytest.MonkeyPatch

@@ -128,6 +128,7 @@ def change_weights(setting: Setting) -> None:
     execute(setting, sa.update(TRIAL_USER_ATTRS).where(own).values(value_json=f'"{digest}"'))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("damage", "seen"),
     [

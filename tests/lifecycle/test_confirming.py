@@ -132,6 +132,7 @@ def test_again_is_nothing_to_do_and_more_is_added(study: Study, store: ArtifactS
     assert len(conclude(study, wider).configs) == 3
 
 
+@pytest.mark.slow
 def test_what_failed_is_tried_again_and_what_diverged_is_not(
     study: Study, store: ArtifactStore
 ) -> None:

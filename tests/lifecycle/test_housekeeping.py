@@ -319,6 +319,7 @@ class TestFormat:
             create_study(storage, definition(), store.id)
         assert [status.name for status in list_studies(storage)] == ["older"]
 
+    @pytest.mark.slow
     def test_of_a_study_without_one_is_the_first(
         self, storage: Storage, store: ArtifactStore
     ) -> None:

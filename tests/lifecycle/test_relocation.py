@@ -95,6 +95,7 @@ def released(trials: list[dict[str, object]]) -> list[dict[str, object]]:
 
 
 class TestMove:
+    @pytest.mark.slow
     @across_databases
     def test_takes_everything_but_leases(
         self,
@@ -235,6 +236,7 @@ class TestMove:
         with pytest.raises(InputError, match="has moved"):
             copy_studies(source, target, ["study"])
 
+    @pytest.mark.slow
     def test_back_to_where_it_was_deleted_is_refused(
         self, source: Storage, target: Storage, store: ArtifactStore
     ) -> None:

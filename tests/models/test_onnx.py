@@ -60,6 +60,7 @@ def trained(what: Model) -> Model:
     return what
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layers", EMBEDDED, ids=["piecewise_linear", "periodic", "none"])
 @pytest.mark.parametrize("numeric", get_args(Numeric))
 def test_every_file_holds_the_embeddings(
@@ -114,6 +115,7 @@ def test_tabm_predicts_as_the_model(task: Task, mini: bool, tmp_path: Path) -> N
     assert max(proof.largest["model.onnx"].values()) < 2e-6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", TASKS)
 def test_an_ensemble_may_hold_several_families(task: Task, tmp_path: Path) -> None:
     made = experiment(task)

@@ -179,6 +179,7 @@ def test_the_page_asks_nobody_and_runs_its_own_scripts_alone(page: Path) -> None
     assert page.stat().st_size < 6_000_000
 
 
+@pytest.mark.slow
 def test_what_means_harm_is_shown_as_text(page: Path) -> None:
     reader = Reader(page.read_text(encoding="utf-8"))
     assert f"no luck with {SCRIPT}" in reader.text
@@ -187,6 +188,7 @@ def test_what_means_harm_is_shown_as_text(page: Path) -> None:
     assert "&lt;a href='javas" in str(figures(reader)["test"]["data"][0]["x"])
 
 
+@pytest.mark.slow
 def test_the_report_says_what_the_study_is(page: Path, home: Path) -> None:
     text = Reader(page.read_text(encoding="utf-8")).text
     for words in (

@@ -4,6 +4,7 @@ import math
 import re
 
 import optuna
+import pytest
 from optuna.trial import FrozenTrial
 
 from hpo.config.trial import Direction
@@ -90,6 +91,7 @@ def test_a_slice_leaves_out_trials_without_the_param() -> None:
     assert len(drawn.data[axes["dropout on"]].x) == len(complete)
 
 
+@pytest.mark.slow
 def test_history_is_thinned_but_for_the_best_so_far() -> None:
     trials = search(MAX_POINTS + 200, every_nth_fails=50)
     drawn = history(trials, "rmse", Direction.MINIMIZE)

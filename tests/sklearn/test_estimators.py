@@ -355,6 +355,7 @@ def test_an_interrupt_gives_the_trial_back(tmp_path: Path, monkeypatch: pytest.M
     assert [trial.number for trial in model.study_.trials] == [0]
 
 
+@pytest.mark.slow
 def test_a_search_ends_in_time() -> None:
     model = classifier(n_trials=10_000, timeout=3.0).fit(*points())
     assert 0 < len(model.study_.trials) < 10_000
@@ -411,6 +412,7 @@ def test_another_process_predicts_alike(tmp_path: Path) -> None:
     assert np.array_equal([float(p) for p in done.stdout.split()], model.predict_proba(X).ravel())
 
 
+@pytest.mark.slow
 def test_a_clone_has_the_parameters_alone() -> None:
     model = classifier(val=0.3, metric="f1").fit(*points())
     copy = clone(model)

@@ -198,6 +198,7 @@ def test_reading_waits_for_no_writer(storage: Storage) -> None:
         assert study.storage.write(look) == {"WAITING": 1}
 
 
+@pytest.mark.slow
 def test_who_waits_for_sqlite_gets_a_turn_between_writes_without_end(tmp_path: Path) -> None:
     is_taken, is_over, turns = threading.Event(), threading.Event(), list[None]()
 

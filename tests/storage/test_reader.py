@@ -67,6 +67,7 @@ def test_own_tells_are_seen_at_once_and_others_after_a_while(
     assert states(storage) == ["COMPLETE", "COMPLETE"]
 
 
+@pytest.mark.slow
 def test_a_report_costs_two_statements_whatever_else_is_running(storage: Storage) -> None:
     study = create_study(storage, definition(n_trials=30), "store")
     claims = [ask(study) for _ in range(20)]

@@ -75,6 +75,7 @@ def test_what_comes_of_it_is_what_is_made_anew(storage: Storage) -> None:
     assert upgrade(storage.url) == []
 
 
+@pytest.mark.slow
 def test_a_step_that_was_cut_off_is_taken_again(storage: Storage) -> None:
     """MySQL keeps what was changed before."""
     anew = columns(storage)

@@ -172,6 +172,7 @@ def test_workers_are_listed_with_what_they_hold(storage: Storage) -> None:
     assert all(w.silent_seconds < 10 for w in found)
 
 
+@pytest.mark.slow
 def test_the_commands_that_show_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     rows = [f"{i % 13},{(i * 7) % 29},{i % 13 * 0.5 + i % 29}" for i in range(200)]

@@ -141,6 +141,7 @@ class TestBudget:
         study.finish(third, "COMPLETE", 1.0, {})
         assert study.progress().is_finished
 
+    @pytest.mark.slow
     def test_of_time_counts_while_a_lease_lives_and_ends_the_study(self, storage: Storage) -> None:
         study = make(storage, budget={"n_trials": 5, "timeout": "600s"})
         let_pass(storage, 700)
@@ -224,6 +225,7 @@ class TestLease:
         assert (trial.value, trial.user_attrs["by"]) == (2.0, "other")
         assert trial.intermediate_values == {}
 
+    @pytest.mark.slow
     def test_renewed_in_time_is_not_taken(self, storage: Storage) -> None:
         study = make(storage)
         claim = ask(study, lease=0.2)
@@ -409,6 +411,7 @@ class TestReports:
         plain_storage.remove_session()
         plain_storage.engine.dispose()
 
+    @pytest.mark.slow
     def test_worse_than_the_median_are_pruned(self, storage: Storage) -> None:
         pruner = {"name": "median", "n_startup_trials": 2, "n_warmup_steps": 2}
         study = make(storage, pruner=pruner)

@@ -130,6 +130,7 @@ def test_workers_that_compete_draw_each_point_once(storage: Storage) -> None:
     assert sum(study.progress().counts.values()) == 40
 
 
+@pytest.mark.slow
 def test_a_point_that_another_worker_was_quicker_with_is_replaced(
     storage: Storage, rival: Storage
 ) -> None:

@@ -81,6 +81,7 @@ def assert_same(cut: Ending, whole: Ending) -> None:
     assert str(cut[1].best_value) == str(whole[1].best_value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("precision", ["float32", "bfloat16", "float64"])
 @pytest.mark.parametrize("name", get_args(OptimizerName))

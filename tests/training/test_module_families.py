@@ -131,6 +131,7 @@ def test_a_mean_over_heads_is_the_mean_of_predictions(task):
     torch.testing.assert_close(mean_over_heads(task, outputs[:, 0]), outputs[:, 0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("precision", ["float32", "bfloat16", "float64"])
 @pytest.mark.parametrize("model", [StrangeConfig(heads=2), TabMConfig(k=4, width=32, dropout=0.2)])
@@ -160,6 +161,7 @@ def test_metrics_are_those_of_the_exported_network(task):
     assert result.metrics[name] == pytest.approx(result.best_value, rel=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fault", "reason"),
     [

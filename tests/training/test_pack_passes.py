@@ -87,6 +87,7 @@ class Alone:
         return self.parameters.gradients
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("precision", TOLERANCES)
 @pytest.mark.parametrize("task", OBJECTIVES)

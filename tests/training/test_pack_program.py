@@ -98,6 +98,7 @@ def test_where_recording_fails_it_is_said_and_tried_once(program, monkeypatch, c
     assert caplog.messages == [f"packs train without a CUDA graph: {REFUSED}"]
 
 
+@pytest.mark.slow
 def test_lack_of_memory_is_no_reason_to_record_no_more(program, monkeypatch, caplog):
     def fail(step):
         raise RuntimeError("CUDA out of memory. Tried to allocate 2 GiB")

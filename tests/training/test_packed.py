@@ -63,6 +63,7 @@ def assert_same_result(ours: Result, theirs: Result) -> None:
     assert ours.seconds > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("task", OBJECTIVES)
 @FEW
@@ -102,6 +103,7 @@ def perturbed(checkpoint: Checkpoint, towards: float) -> Checkpoint:
     return replace(checkpoint, tensors={**checkpoint.tensors, VALUES: moved})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("name", get_args(OptimizerName))
 def test_in_float32_a_pack_is_as_near_as_rounding_allows(name, device):

@@ -67,6 +67,7 @@ def values_of(network: torch.nn.Module, config: TrialConfig) -> torch.Tensor:
     return flatten(config.model, network).values
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", ["regression", "binary", "multiclass"])
 def test_updates_are_those_of_torch(task):
     data, n_epochs = toy_data(task), N_EPOCHS - 1
@@ -94,6 +95,7 @@ def test_runs_that_differ_in_schedule_and_smoothing_share_a_pack():
     assert sorted(sizes) == [16]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("n_steps", [1, 8, 10])
 @pytest.mark.parametrize("schedule", get_args(ScheduleName))

@@ -188,6 +188,7 @@ class Slow(SingleTrainer):
         return super().advance(0.0) if not self._sessions else []
 
 
+@pytest.mark.slow
 def test_time_that_ends_within_the_first_epoch_is_said_and_more_of_it_goes_on(
     make_study: Make, store: ArtifactStore, tmp_path: Path
 ) -> None:

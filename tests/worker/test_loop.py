@@ -68,6 +68,7 @@ def test_a_worker_finishes_the_study(
     assert study.progress().is_finished
 
 
+@pytest.mark.slow
 def test_complete_trials_have_weights_that_give_the_recorded_metric(
     make_study: Callable[..., Study], store: ArtifactStore
 ) -> None:
@@ -92,6 +93,7 @@ def test_a_stop_gives_the_trial_back_under_its_number(
     assert study.trials()[0].params["model.depth"] == 1
 
 
+@pytest.mark.slow
 def test_an_idle_worker_asks_less_often_where_asking_takes_long(
     make_study: Callable[..., Study], store: ArtifactStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -150,6 +152,7 @@ def test_a_trial_goes_on_from_its_checkpoint_as_if_it_had_never_stopped(
     assert not store.list(f"studies/{study.uuid}/trial-00000/checkpoints")
 
 
+@pytest.mark.slow
 def test_checkpoints_are_kept_at_an_interval_and_one_a_trial(
     make_study: Callable[..., Study], store: ArtifactStore
 ) -> None:
@@ -231,6 +234,7 @@ def test_a_crash_gives_the_trial_back_as_one_that_cost_a_worker(
     assert "an illegal memory access was encountered" in log
 
 
+@pytest.mark.slow
 def test_a_storage_that_is_away_is_ridden_out(
     make_study: Callable[..., Study], store: ArtifactStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -270,6 +274,7 @@ def test_patience_with_a_storage_ends_and_the_trial_is_kept(
     assert len(store.list(f"studies/{study.uuid}/trial-00000/checkpoints")) == 1
 
 
+@pytest.mark.slow
 def test_patience_with_a_storage_ends_for_an_idle_worker_too(
     make_study: Callable[..., Study], store: ArtifactStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -339,6 +344,7 @@ def test_a_worker_gives_up_after_failures_in_a_row(
     assert study.progress().counts == {"FAIL": MAX_FAILURES}
 
 
+@pytest.mark.slow
 def test_a_trial_is_not_complete_without_its_weights(
     make_study: Callable[..., Study], store: ArtifactStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -354,6 +360,7 @@ def test_a_trial_is_not_complete_without_its_weights(
     assert study.progress().counts == {"WAITING": 1}
 
 
+@pytest.mark.slow
 def test_weights_are_saved_and_told_when_the_disk_has_room_again(
     make_study: Callable[..., Study], store: ArtifactStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -393,6 +400,7 @@ def test_a_quota_limits_the_claims(make_study: Callable[..., Study], store: Arti
     assert study.progress().counts == {"COMPLETE": 2}
 
 
+@pytest.mark.slow
 def test_a_trial_taken_from_a_sleeping_worker_is_told_by_the_next_alone(
     make_study: Callable[..., Study], store: ArtifactStore
 ) -> None:

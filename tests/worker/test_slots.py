@@ -117,6 +117,7 @@ def test_slots_are_full_until_the_budget_is_used_up(
     assert len(looks) <= 10 + 2 + (time.monotonic() - start) / 1.0
 
 
+@pytest.mark.slow
 def test_params_are_drawn_while_others_train(
     make_study: Make, store: ArtifactStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -131,7 +132,7 @@ def test_params_are_drawn_while_others_train(
     def on_slice() -> None:
         if len(pack.sizes) == 3:
             quota.give_back(2)
-        if drawing.wait(0.2 if len(pack.sizes) <= 3 else 10):
+        if drawing.wait(0.2 if len(pack.sizes) <= 3 else 2):
             noticed.set()
             stop.set()
 
@@ -148,6 +149,7 @@ def test_params_are_drawn_while_others_train(
     assert study.progress().counts == {"WAITING": 4}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
 def test_two_workers_keep_the_budget_exactly(
     make_study: Make,

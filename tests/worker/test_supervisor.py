@@ -38,6 +38,7 @@ def test_each_slot_gets_a_worker_with_its_own_environment(tmp_path: Path) -> Non
     assert supervisor.exit_code() == 0
 
 
+@pytest.mark.slow
 def test_a_killed_worker_is_started_again_but_not_for_ever(tmp_path: Path) -> None:
     program = (
         "import os, pathlib, signal\n"
@@ -52,6 +53,7 @@ def test_a_killed_worker_is_started_again_but_not_for_ever(tmp_path: Path) -> No
     assert supervisor.exit_code() == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("codes", "expected"), [("0,0", 0), ("0,75", 75), ("75,1", 1), ("1,2", 2), ("0,3", 1)]
 )
