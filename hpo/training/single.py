@@ -34,7 +34,7 @@ class SingleTrainer:
         self._runs: dict[int, Run] = {}
         self._starts: dict[int, Checkpoint | None] = {}
         self._sessions: dict[int, _Session] = {}
-        self._loaders: list[BatchLoader] = []
+        self._loaders: dict[int, BatchLoader] = {}
 
     @property
     def n_runs(self) -> int:
@@ -118,15 +118,11 @@ class SingleTrainer:
 
     def _placed(self, data: TrainingData) -> BatchLoader:
         """The data on the device; consecutive runs mostly share them."""
-        found = [loader for loader in self._loaders if loader.data is data]
-        if not found:
-            used = [run.data for run in self._runs.values()]
-            self._loaders = [
-                loader for loader in self._loaders if any(loader.data is each for each in used)
-            ]
-            found = [BatchLoader(data, self.device)]
-            self._loaders += found
-        return found[0]
+        if id(data) not in self._loaders:
+            used = {id(run.data) for run in self._runs.values()}
+            self._loaders = {k: loader for k, loader in self._loaders.items() if k in used}
+            self._loaders[id(data)] = BatchLoader(data, self.device)
+        return self._loaders[id(data)]
 
 
 def train(config: TrialConfig, data: TrainingData, device: torch.device | str) -> Result:
