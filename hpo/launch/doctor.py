@@ -17,7 +17,7 @@ from hpo.files.store import ArtifactStore
 from hpo.storage import dialects
 from hpo.storage.engine import open_storage
 from hpo.storage.server import ServerInfo, read_server_info
-from hpo.study.catalog import list_studies
+from hpo.study.catalog import studies
 from hpo.training.precision import resolve_precision
 
 _MIN_FREE_BYTES = 2**30
@@ -74,7 +74,7 @@ def _storage(url: str, n_workers: int) -> list[Finding]:
     """Check the storage; a SQLite file that does not exist yet is fine."""
     try:
         with closing(open_storage(url, create=False)) as opened:
-            detail = f"{opened.safe_url}, {len(list_studies(opened))} studies"
+            detail = f"{opened.safe_url}, {len(studies(opened))} studies"
             server = read_server_info(opened)
     except HpoError as error:
         return [Finding("storage", str(error), _is_future_file(url))]
