@@ -174,9 +174,8 @@ def _members(ensemble: Ensemble) -> str:
     lines = [
         "## Members",
         "",
-        f"The ensemble predicts the weighted mean of the members' {mean}. Members were chosen one",
-        f"after the other, each the best addition by validation {said}. A member that was chosen",
-        "twice has twice the weight.",
+        f"The ensemble predicts the weighted mean of the members' {mean}. Weights are means over",
+        f"greedy selections by validation {said} from random halves of the best trials.",
         "",
         f"| trial | weight | validation {said} | network | numbers |",
         "|---|---|---|---|---|",

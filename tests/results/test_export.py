@@ -20,6 +20,7 @@ from hpo.config.trial import (
 from hpo.data.sources import as_frame
 from hpo.files.store import ArtifactStore
 from hpo.lifecycle.creation import create_from_file
+from hpo.models.ensemble import Ensemble
 from hpo.models.folder import write_model
 from hpo.models.loading import load_model
 from hpo.models.model import Model
@@ -177,12 +178,15 @@ def test_the_best_are_different_configurations(tmp_path: Path) -> None:
     (worse,) = set(range(4)) - {row.number for row in best}
     assert worse == next(row.number for row in reversed(ranked) if row.number in (1, 2))
 
-    folders = export(StudyArtifacts(study=study, store=store), tmp_path / "out", top=4, ensemble=8)
+    artifacts = StudyArtifacts(study=study, store=store)
+    folders = export(artifacts, tmp_path / "out", top=4, ensemble=8).folders
     assert [folder.name for folder in folders] == [
         *(f"trial-{row.number:05d}" for row in best),
         "ensemble",
     ]
-    assert "Of 3 COMPLETE trials" in (folders[-1] / "README.md").read_text()
+    made = load_model(folders[-1])
+    assert isinstance(made, Ensemble)
+    assert worse not in {member.number for member in made.members}
     assert len((tmp_path / "out" / "leaderboard.csv").read_text().splitlines()) == 5
 
 
@@ -192,7 +196,7 @@ def test_a_study_without_a_test_part_says_so(tmp_path: Path) -> None:
     created = create_from_file(path, f"sqlite:///{tmp_path}/hpo.db", str(tmp_path / "artifacts"))
     study, store = created.study, created.store
     make_worker(study, store, SingleTrainer("cpu")).work(threading.Event())
-    (folder,) = export(StudyArtifacts(study=study, store=store), tmp_path / "winners")
+    (folder,) = export(StudyArtifacts(study=study, store=store), tmp_path / "winners").folders
     metrics = json.loads((folder / "metrics.json").read_text())
     assert (metrics["test"], "accuracy" in metrics["validation"]) == ({}, True)
     card = (folder / "README.md").read_text()
