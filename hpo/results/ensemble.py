@@ -7,6 +7,7 @@ from itertools import islice
 import torch
 
 from hpo.config.errors import HpoError, InputError
+from hpo.config.trial import tie_break
 from hpo.files.store import ArtifactStore
 from hpo.models.comparison import Comparison
 from hpo.models.ensemble import Ensemble, EnsembleMember, exact_outputs
@@ -17,6 +18,7 @@ from hpo.results.stored import stored_model
 from hpo.storage.attributes import ARTIFACT
 from hpo.study.artifacts import StudyArtifacts
 from hpo.study.leaderboard import Row, distinct, leaderboard, why_empty
+from hpo.study.study import Study
 
 DEFAULT_SIZE = 16
 """Maximum number of members, unless the user chooses another."""
@@ -40,10 +42,20 @@ def compare(
     return Comparison(
         single=stored_model(artifacts.store, ranked[0]),
         name=f"trial {ranked[0].number}",
-        ensemble=choose_ensemble(
-            artifacts, experiment, distinct(ranked, study.definition.space), size
-        ),
+        ensemble=choose_ensemble(artifacts, experiment, candidates(study), size),
     )
+
+
+def candidates(study: Study) -> list[Row]:
+    """Trials that may be members: the best of each configuration, also if it was pruned."""
+    sign, states = study.definition.direction.sign, ("COMPLETE", "PRUNED")
+    rows = [
+        row
+        for row in leaderboard(study, every_state=True)
+        if row.state in states and row.value is not None and ARTIFACT in row.user_attrs
+    ]
+    rows.sort(key=lambda row: (sign * (row.value or 0.0), tie_break(row.metrics)))
+    return distinct(rows, study.definition.space)
 
 
 def choose_ensemble(
@@ -79,7 +91,7 @@ def choose_ensemble(
 
 def _with_weights(store: ArtifactStore, rows: Sequence[Row]) -> Iterator[Row]:
     for row in rows:
-        if ARTIFACT in row.user_attrs and store.exists(row.user_attrs[ARTIFACT]):
+        if store.exists(row.user_attrs[ARTIFACT]):
             yield row
 
 

@@ -81,7 +81,7 @@ def export(
         comparison = None
         if ensemble:
             comparison = compare(artifacts, writer.experiment, ensemble)
-            folders.append(writer.write_ensemble(comparison.ensemble, ranked, out))
+            folders.append(writer.write_ensemble(comparison.ensemble, out))
         to_table(ranked).write_csv(out / "leaderboard.csv")
     return Exported(folders=folders, comparison=comparison)
 
@@ -109,10 +109,9 @@ class _Writer(StudyArtifacts):
         )
         return folder
 
-    def write_ensemble(self, made: Ensemble, ranked: list[Row], out: Path) -> Path:
+    def write_ensemble(self, made: Ensemble, out: Path) -> Path:
         study, experiment = self.study, self.experiment
-        by_number = {row.number: row for row in ranked}
-        rows = [by_number[member.number] for member in made.members]
+        rows = [find_row(study, member.number) for member in made.members]
         best = made.members[0].model
         write_model(
             folder := out / "ensemble",

@@ -334,6 +334,13 @@ class Study:
         with self._reading(), self.storage.read() as connection:
             return read_study_trials(connection, self.id, states)
 
+    def n_better(self, value: float) -> int:
+        """How many COMPLETE trials have a better value, as of the last few seconds."""
+        is_better = self.definition.direction.is_better
+        with self._reading():
+            trials = self.storage.reader.snapshot(self.id).trials((TrialState.COMPLETE,))
+        return sum(trial.value is not None and is_better(trial.value, value) for trial in trials)
+
     def inventory(self) -> dict[int, TrialFiles]:
         """The artifacts that the trials name, by number."""
         with self.storage.read() as connection:
