@@ -1,6 +1,6 @@
 """Ensembles of a study's models, selected on the validation part."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import islice
 
@@ -8,7 +8,6 @@ import torch
 
 from hpo.config.errors import HpoError, InputError
 from hpo.config.trial import tie_break
-from hpo.files.store import ArtifactStore
 from hpo.models.comparison import Comparison
 from hpo.models.ensemble import Ensemble, EnsembleMember, exact_outputs
 from hpo.models.experiment import Experiment
@@ -42,12 +41,12 @@ def compare(
     return Comparison(
         single=stored_model(artifacts.store, ranked[0]),
         name=f"trial {ranked[0].number}",
-        ensemble=choose_ensemble(artifacts, experiment, candidates(study), size),
+        ensemble=choose_ensemble(artifacts, experiment, size),
     )
 
 
 def candidates(study: Study) -> list[Row]:
-    """Trials that may be members: the best of each configuration, also if it was pruned."""
+    """The best trial of each configuration, best first, also if it was pruned but has weights."""
     sign, states = study.definition.direction.sign, ("COMPLETE", "PRUNED")
     rows = [
         row
@@ -58,16 +57,14 @@ def candidates(study: Study) -> list[Row]:
     return distinct(rows, study.definition.space)
 
 
-def choose_ensemble(
-    artifacts: StudyArtifacts, experiment: Experiment, rows: Sequence[Row], size: int
-) -> Ensemble:
+def choose_ensemble(artifacts: StudyArtifacts, experiment: Experiment, size: int) -> Ensemble:
     """Choose an ensemble by the study's metric on the validation part.
+
+    Only the best `N_CANDIDATES` models are read, one at a time.
 
     Args:
         artifacts: of the study.
         experiment: the study's table.
-        rows: candidates, best first. Only the best `N_CANDIDATES` that have stored weights are
-            read, one at a time.
         size: maximum number of members, at least 1.
 
     Raises:
@@ -76,23 +73,17 @@ def choose_ensemble(
         ArtifactError: weights are damaged.
     """
     study, store = artifacts.study, artifacts.store
-    candidates = list(islice(_with_weights(store, rows), N_CANDIDATES))
-    if not candidates:
-        raise HpoError(f"study {study.name} has no COMPLETE trial whose weights are stored")
-    weights = _weigh(artifacts, experiment, candidates, size)
+    stored = (row for row in candidates(study) if store.exists(row.user_attrs[ARTIFACT]))
+    if not (rows := list(islice(stored, N_CANDIDATES))):
+        raise HpoError(f"study {study.name} has no trial whose weights are stored")
+    weights = _weigh(artifacts, experiment, rows, size)
     members = tuple(
         EnsembleMember(number=row.number, weight=weight, model=stored_model(store, row))
-        for row, weight in zip(candidates, weights.tolist(), strict=True)
+        for row, weight in zip(rows, weights.tolist(), strict=True)
         if weight > 0
     )
     made = Ensemble(schema=members[0].model.schema, metrics={}, members=members)
     return replace(made, metrics=experiment.validation_metrics(made))
-
-
-def _with_weights(store: ArtifactStore, rows: Sequence[Row]) -> Iterator[Row]:
-    for row in rows:
-        if store.exists(row.user_attrs[ARTIFACT]):
-            yield row
 
 
 def _weigh(

@@ -27,10 +27,14 @@ from hpo.models.model import Model
 from hpo.results.export import export
 from hpo.results.report.content import gather
 from hpo.results.report.page import render
+from hpo.results.stored import stored_model
+from hpo.storage.attributes import SHA256, write_trials
+from hpo.storage.schema import TRIAL_USER_ATTRS
 from hpo.study.artifacts import StudyArtifacts
-from hpo.study.leaderboard import distinct, leaderboard
+from hpo.study.leaderboard import distinct, leaderboard, row
 from hpo.training.families.mlp import MLPConfig
 from hpo.training.single import SingleTrainer, train
+from tests.support.command_line import hpo
 from tests.support.models import experiment_on
 from tests.support.small_study import write_study
 from tests.support.workers import make_worker
@@ -188,6 +192,26 @@ def test_the_best_are_different_configurations(tmp_path: Path) -> None:
     assert isinstance(made, Ensemble)
     assert worse not in {member.number for member in made.members}
     assert len((tmp_path / "out" / "leaderboard.csv").read_text().splitlines()) == 5
+
+
+def test_trials_of_different_schemas_form_no_ensemble(tmp_path: Path) -> None:
+    path = write_study(tmp_path, n_trials=2)
+    created = create_from_file(path, f"sqlite:///{tmp_path}/hpo.db", str(tmp_path / "artifacts"))
+    study, store = created.study, created.store
+    make_worker(study, store, SingleTrainer("cpu")).work(threading.Event())
+    trial = study.trials()[1]
+    model = stored_model(store, row(trial))
+    other = replace(model, schema=replace(model.schema, target="bought"))
+    digest = store.put(trial.user_attrs["artifact"], other.to_bytes())
+    attrs = {trial._trial_id: {SHA256: digest}}
+    study.storage.write(lambda c: write_trials(c, TRIAL_USER_ATTRS, attrs))
+
+    places = ["--storage", f"sqlite:///{tmp_path}/hpo.db", "--artifacts", store.url]
+    done = hpo("export", "small", "--ensemble", 2, "--out", tmp_path / "winners", *places)
+    assert (done.code, done.err.count("\n")) == (2, 1)
+    assert "were trained with different table schemas" in done.err
+    assert hpo("export", "small", "--out", tmp_path / "winners", *places).code == 0
+    study.storage.close()
 
 
 def test_a_study_without_a_test_part_says_so(tmp_path: Path) -> None:
