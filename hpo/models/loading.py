@@ -1,6 +1,7 @@
 """Loads model files of every format."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from hpo.config.errors import InputError
@@ -48,7 +49,10 @@ def load_best(folders: Sequence[Path]) -> tuple[Predictor, str]:
         InputError: the models are of different tables or metrics, or a file is no model.
     """
     found = {path: load_model(path) for path in folders}
-    trained_on = {(each.parts[0][1].config.data, objective(each)) for each in found.values()}
+    trained_on = {
+        (replace(each.parts[0][1].config.data, source=""), objective(each))
+        for each in found.values()
+    }
     if len(trained_on) > 1:
         names = ", ".join(path.name for path in found)
         raise InputError(

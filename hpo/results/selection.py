@@ -19,7 +19,7 @@ from hpo.results.criteria import Array, Criterion
 N_CANDIDATES = 50
 """Selection considers this many of the models that are best on their own."""
 _N_BAGS = 10
-_MIN_BAG = 5
+_MIN_BAG = 12
 """A random half of fewer models may hold none that is good."""
 _N_STEPS = 16
 """Models that a selection adds to those that it starts with."""

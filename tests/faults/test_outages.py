@@ -101,7 +101,7 @@ def test_workers_sit_out_an_outage_of_the_object_store(tmp_path: Path, s3: S3Ser
         assert "credentials" not in worker.text  # what drivers say of themselves
         (folder,) = export(
             StudyArtifacts(study=setting.study, store=setting.store), tmp_path / "winners"
-        )
+        ).folders
         assert (folder / "model.onnx").exists()
         swept = collect(setting.study.storage, setting.store).files
         assert {file.kind for file in swept} <= {"attempt", "checkpoint"}, swept
