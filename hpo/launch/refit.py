@@ -76,15 +76,16 @@ def refit(
     if ensemble is not None and ensemble < 1:
         raise InputError(f"ensemble must be at least 1, but got {ensemble}")
     study, chosen = artifacts.study, choose_device(device)
-    if not (ranked := leaderboard(study)):
+    ranked = leaderboard(study)
+    if trial is None and not ranked:
         raise InputError(why_empty(study))
     row = ranked[0] if trial is None else complete_row(study, trial)
     folder = out / (f"trial-{row.number:05d}-refit" if ensemble is None else "ensemble-refit")
     check_replaceable(folder)
+    searched = load_experiment(artifacts.store, study.definition.data)
     with writing(str(out)):  # before the training, not after it
         out.mkdir(parents=True, exist_ok=True)
         TemporaryFile(dir=out).close()
-    searched = load_experiment(artifacts.store, study.definition.data)
     writer = _Writer(
         study=study, experiment=searched.for_refit(), device=chosen, log=log, folder=folder
     )
