@@ -256,6 +256,7 @@ def test_an_ensemble_is_refitted_member_by_member(results: StudyResults, tmp_pat
     assert f"{before.metrics['rmse']:.6g} | {metrics['test']['rmse']:.6g} | {first:.6g} |" in card
 
 
+@pytest.mark.slow
 def test_without_a_test_part_nothing_is_called_held_out(tmp_path: Path) -> None:
     study = search(tmp_path, n_trials=1, split="split = { val = 0.2, test = 0 }")
     with closing(study.study.storage):
