@@ -324,6 +324,7 @@ def test_bad_options_are_said_in_a_sentence(results: StudyResults, tmp_path: Pat
         (("tides", "--device", "abacus"), "device must be auto, cpu or a GPU of this machine"),
         (("tides", "--out", tmp_path / "file"), "file"),
         (("tides", "--out", "/proc/here"), "/proc/here: cannot be written ("),
+        (("tides", "--out", "/proc"), "/proc: cannot be written ("),  # before the training
         (("tides", "--out", tmp_path), "exists and is no exported model"),
     ):
         done = hpo("refit", *arguments, *places)
