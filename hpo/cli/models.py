@@ -91,9 +91,9 @@ def refit(
 ) -> None:
     """Train the best trial again, on its training and validation rows together.
 
-    The training has as many epochs as the trial needed. Test rows remain for its metrics. The
-    folder is like one of hpo export, and hpo train repeats its config.toml. If the command is
-    interrupted, nothing is written; run it again.
+    The training has as many epochs as the trial needed. Only test rows are left
+    to measure it. The folder is like one of hpo export, and hpo train repeats its
+    config.toml. If the command is interrupted, nothing is written; run it again.
 
     Examples:
         hpo refit california-housing
