@@ -13,10 +13,10 @@ from torch.nn import functional
 from hpo.config.trial import Activation, OptimizerName, TrialConfig
 from hpo.training.batches import TrainingData
 from hpo.training.checkpoint import VALUES, Checkpoint
+from hpo.training.families.embeddings.passes import LIMIT
+from hpo.training.families.embeddings.shape import SCALE_RATE
 from hpo.training.families.family import family_of, trained_network
 from hpo.training.families.mlp import MLPConfig
-from hpo.training.families.mlp.embedding_passes import LIMIT
-from hpo.training.families.mlp.embedding_shape import SCALE_RATE
 from hpo.training.families.mlp.network import MLP
 from hpo.training.families.mlp.parameters import MLPParameters
 from hpo.training.inputs import Inputs

@@ -6,9 +6,9 @@ import torch
 from torch import nn
 
 from hpo.training.families.activations import ACTIVATIONS
+from hpo.training.families.embeddings.passes import packed_embedding
 from hpo.training.families.family import Family, Graph
 from hpo.training.families.mlp import MLPConfig
-from hpo.training.families.mlp.embedding_passes import packed_embedding
 from hpo.training.families.mlp.network import MLP
 from hpo.training.families.mlp.pack_layout import PackLayout, padded_size, padded_width
 from hpo.training.families.mlp.pack_passes import PackedMLPs

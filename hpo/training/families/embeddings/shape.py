@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Generic, NamedTuple, TypeVar
 
-from hpo.training.families.mlp import MLPConfig
+from hpo.training.families.leaves import EmbeddingConfig
 from hpo.training.inputs import Inputs
 
 SCALE_RATE = 6.0
@@ -86,13 +86,15 @@ class EmbeddingShape:
     category_size: int
 
     @classmethod
-    def of(cls, config: MLPConfig, inputs: Inputs) -> "EmbeddingShape":
+    def of(
+        cls, config: EmbeddingConfig, inputs: Inputs, *, has_scale: bool = False
+    ) -> "EmbeddingShape":
         """The shape for a network's inputs."""
         n_numbers = 0 if config.embedding == "none" else inputs.n_numbers
         is_periodic = config.embedding == "periodic"
         return cls(
             is_periodic=is_periodic,
-            has_scale=config.scale,
+            has_scale=has_scale,
             n_numbers=n_numbers,
             n_plain=inputs.n_numbers - n_numbers + inputs.n_others,
             sizes=inputs.sizes,
