@@ -18,6 +18,12 @@ class HiddenLayersConfig(ModelConfig):
     activation: Activation = "relu"
     dropout: Annotated[float, Range(ge=0, lt=1)] = 0.0
 
+    def describe_layers(self) -> str:
+        """The hidden layers in a few words, for model cards."""
+        layers = "1 hidden layer" if self.depth == 1 else f"{self.depth} hidden layers"
+        dropout = f", dropout {self.dropout:.3g}" if self.dropout else ""
+        return f"{layers} of {self.width} units ({self.activation}{dropout})"
+
 
 @dataclass(frozen=True, kw_only=True)
 class EmbeddingConfig(ModelConfig):
@@ -39,3 +45,12 @@ class EmbeddingConfig(ModelConfig):
     n_frequencies: Annotated[int, Range(ge=1, le=4096)] = 24
     sigma: Annotated[float, Range(gt=0, le=100)] = 0.1
     category_size: Annotated[int, Range(ge=1, le=1024)] = 8
+
+    def describe_embedding(self) -> str:
+        """The embedding of numbers in a few words, for model cards; empty without one."""
+        kind = {
+            "none": "",
+            "piecewise_linear": f"piecewise-linear embeddings of up to {self.n_bins} bins",
+            "periodic": f"periodic embeddings of {self.n_frequencies} frequencies",
+        }[self.embedding]
+        return f"{kind} and size {self.embedding_size} for numbers" if kind else ""

@@ -109,6 +109,17 @@ class EmbeddingShape:
         return self.n_plain + len(self.sizes) * self.category_size + self.n_numbers * self.size
 
     @property
+    def columns(self) -> list[int]:
+        """The column of the input that each output is computed from."""
+        n_uncoded = self.n_numbers + self.n_plain
+        codes = range(n_uncoded, n_uncoded + len(self.sizes))
+        return [
+            *range(self.n_numbers, n_uncoded),
+            *[column for column in codes for _ in range(self.category_size)],
+            *[*range(self.n_numbers)] * self.size,
+        ]
+
+    @property
     def is_trivial(self) -> bool:
         """Whether features are neither embedded nor scaled."""
         return not (self.n_numbers or self.sizes or self.has_scale)

@@ -9,7 +9,10 @@ import torch
 from torch import nn
 
 from hpo.training.families.activations import ACTIVATIONS
+from hpo.training.families.embeddings.module import InputEmbedding
+from hpo.training.families.embeddings.shape import EmbeddingShape
 from hpo.training.families.tabm import TabMConfig
+from hpo.training.inputs import Inputs
 
 
 class TabM(nn.Module):
@@ -18,32 +21,44 @@ class TabM(nn.Module):
     Outputs are (rows, k, n_outputs).
 
     Attributes:
-        factors: of the features in TabM-mini, (k, n_inputs); None in TabM.
+        embedding: of the features, for all members; None if they enter as they are.
+        factors: of the first layer's inputs in TabM-mini, (k, n_inputs); None in TabM.
         hidden: the hidden layers.
         heads: the output layers.
     """
 
-    def __init__(self, n_inputs: int, n_outputs: int, config: TabMConfig) -> None:
+    def __init__(self, inputs: Inputs, n_outputs: int, config: TabMConfig) -> None:
         """Build a network with fresh weights from torch's generator.
 
-        The members begin with equal weights and biases of the hidden layers. Random signs of the
-        features, and the output layers, make them differ. All other factors begin at 1.
+        The members begin with equal weights and biases of the hidden layers. The factors of the
+        first layer's inputs, and the output layers, make them differ. All other factors begin at 1.
+
+        As in the code of the paper, the first factors are normal if numbers are embedded, and
+        random signs otherwise. Those of a column's embedding begin with the same number
+        (`_init_first_adapter` in paper/bin/model.py of https://github.com/yandex-research/tabm).
 
         Args:
-            n_inputs: preprocessed features.
+            inputs: columns of the preprocessed features.
             n_outputs: of a member.
-            config: number of members, depth, width, activation and dropout.
+            config: number of members, depth, width, activation, dropout and embedding.
         """
         super().__init__()
-        signs = torch.randint(0, 2, (config.k, n_inputs)) * 2.0 - 1.0
-        sizes = [n_inputs, *[config.width] * config.depth]
+        shape = EmbeddingShape.of(config, inputs)
+        self.embedding: InputEmbedding | None = None
+        if not shape.is_trivial:
+            seed = int(torch.randint(2**31, ()))
+            self.embedding = InputEmbedding(config, inputs, shape, seed=seed)
+        size = config.k, inputs.n_columns
+        drawn = torch.randn(size) if shape.n_numbers else torch.randint(0, 2, size) * 2.0 - 1.0
+        factors = drawn[:, shape.columns]
+        sizes = [shape.n_outputs, *[config.width] * config.depth]
         n_factors = 0 if config.mini else config.k
-        self.factors = nn.Parameter(signs) if config.mini else None
+        self.factors = nn.Parameter(factors) if config.mini else None
         self.hidden = nn.ModuleList(
             SharedLinear(sizes[index], config.width, n_factors) for index in range(config.depth)
         )
         if (first := self.layers[0].r) is not None:
-            first.data.copy_(signs)
+            first.data.copy_(factors)
         self.heads = _Heads(config.k, config.width, n_outputs)
         self.activation = ACTIVATIONS[config.activation].module()
         self.dropout = nn.Dropout(config.dropout)
@@ -54,7 +69,10 @@ class TabM(nn.Module):
         return [layer for layer in self.hidden if isinstance(layer, SharedLinear)]
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Map (rows, n_inputs) features to (rows, k, n_outputs)."""
+        """Map (rows, n_columns) features to (rows, k, n_outputs)."""
+        if self.embedding is not None:
+            with torch.autocast(x.device.type, enabled=False):  # see `EmbeddingPasses`
+                x = self.embedding(x)
         x = x[:, None]
         if self.factors is not None:
             x = x * self.factors
