@@ -123,6 +123,58 @@ def test_frequencies_of_an_embedding_do_not_decay_and_knots_are_no_state():
     assert "embedding.knots" in names.values()
 
 
+def activations(network, x):
+    """What goes into each layer's dropout and what comes out."""
+    found = []
+
+    def note(_, given, out):
+        found.append((given[0], out))
+
+    hook = network.dropout.register_forward_hook(note)
+    network(x)
+    hook.remove()
+    return found
+
+
+def test_tabm_drops_units_of_each_member_and_layer_on_their_own():
+    config = TabMConfig(k=3, depth=2, width=200, dropout=0.25, activation="sigmoid")
+    network = TabM(Inputs(n_numbers=4), 1, config).train()
+    x = torch.randn(20, 4)
+    torch.manual_seed(5)
+    layers = activations(network, x)
+    kept = []
+    for before, after in layers:
+        kept.append(after != 0)
+        torch.testing.assert_close(after, before * kept[-1] / 0.75)
+        assert kept[-1].float().mean() == pytest.approx(0.75, abs=0.02)
+        (gradient,) = torch.autograd.grad(after.sum(), before, retain_graph=True)
+        torch.testing.assert_close(gradient, kept[-1] / 0.75)
+    masks = torch.cat(kept).flatten(1).float()
+    assert torch.corrcoef(masks).fill_diagonal_(0).abs().max() < 0.1
+    torch.manual_seed(5)
+    again = [after for _, after in activations(network, x)]
+    assert all(torch.equal(after, other) for (_, after), other in zip(layers, again, strict=True))
+    other = [after != 0 for _, after in activations(network, x)]
+    assert not torch.equal(torch.cat(other), torch.cat(kept))
+    assert all(before is after for before, after in activations(network.eval(), x))
+
+
+def test_hidden_layers_of_tabm_are_in_bfloat16_throughout():
+    config = TabMConfig(k=3, depth=2, width=32, dropout=0.1, **EMBEDDED)
+    network = family_of(config).build(config, COLUMNS, 1, seed=1)
+    x = torch.cat([torch.randn(20, 3), torch.randint(0, 3, (20, 2)).float()], dim=1)
+    exact = network(x)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = network.train()(x)
+        found.sum().backward()
+        layers = activations(network, x)
+        inputs = network.embedding(x)
+        torch.testing.assert_close(network.eval()(x), exact, rtol=0.03, atol=0.03)
+    assert {part.dtype for layer in layers for part in layer} == {torch.bfloat16}
+    assert found.dtype == inputs.dtype == torch.float32
+    assert {parameter.grad.dtype for parameter in network.parameters()} == {torch.float32}
+
+
 @pytest.mark.parametrize("task", OBJECTIVES)
 @pytest.mark.parametrize("heads", [0, 3])
 @pytest.mark.parametrize("smoothing", [0.0, 0.2])
