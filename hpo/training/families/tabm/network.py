@@ -31,7 +31,7 @@ class TabM(nn.Module):
     """
 
     def __init__(self, inputs: Inputs, n_outputs: int, config: TabMConfig) -> None:
-        """Build a network with fresh weights from torch's generator.
+        """Build a network with fresh weights from torch's generator, and from its seed.
 
         The members begin with equal weights and biases of the hidden layers. The factors of the
         first layer's inputs, and the output layers, make them differ. All other factors begin at 1.
@@ -49,8 +49,7 @@ class TabM(nn.Module):
         shape = EmbeddingShape.of(config, inputs)
         self.embedding: InputEmbedding | None = None
         if not shape.is_trivial:
-            seed = int(torch.randint(2**31, ()))
-            self.embedding = InputEmbedding(config, inputs, shape, seed=seed)
+            self.embedding = InputEmbedding(config, inputs, shape, seed=torch.initial_seed())
         size = config.k, inputs.n_columns
         drawn = torch.randn(size) if shape.n_numbers else torch.randint(0, 2, size) * 2.0 - 1.0
         factors = drawn[:, shape.columns]
