@@ -106,6 +106,7 @@ def test_tabm_begins_with_a_normal_factor_for_each_embedded_column(mini):
     drawn = torch.cat([column[:, :1] for column in columns], dim=1)
     assert abs(drawn.mean()) < 0.1
     assert 0.9 < drawn.std() < 1.1
+    assert 2 < drawn.abs().max() < 6
     assert torch.corrcoef(drawn.t()).fill_diagonal_(0).abs().max() < 0.2
     signs = replace(config, embedding="none")
     network = family_of(signs).build(signs, COLUMNS, 1, seed=1)
