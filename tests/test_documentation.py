@@ -12,8 +12,9 @@ import pytest
 import hpo
 from hpo.config.definition import Budget, StudyData, StudyDefinition, StudyFile
 from hpo.config.families import BUILT_IN
+from hpo.config.leaves import SECTIONS, leaf_types
 from hpo.config.ranges import Leaf
-from hpo.config.space import SECTIONS, SearchSpace, leaf_types
+from hpo.config.space import SearchSpace
 from hpo.config.strategies import Pruner, Sampler
 from hpo.config.trial import (
     LOSSES,

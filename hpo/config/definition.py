@@ -17,9 +17,10 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, WithJsonSchema
 
 from hpo.config.errors import BudgetError, DefinitionError, nearest
+from hpo.config.leaves import SECTIONS
 from hpo.config.parsing import Duration, format_value, read_toml, validate
 from hpo.config.ranges import Categorical
-from hpo.config.space import SECTIONS, Params, SearchSpace
+from hpo.config.space import Params, SearchSpace
 from hpo.config.strategies import MedianPruner, Positive, Pruner, Sampler, Section, TpeSampler
 from hpo.config.trial import (
     LOSSES,

@@ -233,16 +233,19 @@ def draw(definition: StudyDefinition, trial: Trial) -> Params:
 
 
 def queue(definition: StudyDefinition) -> list[Params]:
-    """The params of a study's first trials: its default configuration, or the points of its grid.
+    """The params of a study's first trials: its default configuration and its starts, each once.
 
-    The points of a grid are shuffled, after the default configuration, and cut off at the budget.
+    A grid continues with its other points, shuffled, and is cut off at the budget.
     """
-    default = definition.space.default_params()
+    first: list[Params] = []
+    for params in (definition.space.default_params(), *definition.space.starts):
+        if params not in first:
+            first.append(params)
     if not isinstance(definition.sampler, strategies.GridSampler):
-        return [default]
+        return first
     points = list(grid(definition.space))
     random.Random(definition.sampler.seed).shuffle(points)
-    points.sort(key=lambda point: point != default)
+    points.sort(key=lambda point: first.index(point) if point in first else len(first))
     return points[: definition.budget.n_trials]
 
 

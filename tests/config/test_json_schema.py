@@ -9,7 +9,7 @@ from jsonschema import Draft202012Validator
 from hpo.config.definition import load_definition
 from hpo.config.errors import DefinitionError
 from hpo.config.json_schema import search_space_schema, study_schema
-from hpo.config.space import leaf_defaults
+from hpo.config.leaves import leaf_defaults
 from tests.support.paths import ROOT
 
 STUDY = """
