@@ -202,7 +202,7 @@ class StudyDefinition:
             "search_space": self.space.to_tree(),
             "data": data_tree(self.data),
             "objective": asdict(self.objective),
-            "sampler": self.sampler.model_dump(),
+            "sampler": self.sampler.model_dump(exclude_none=True),
             "pruner": self.pruner.model_dump(),
             "budget": self.budget.model_dump(exclude_none=True),
         }
@@ -390,6 +390,16 @@ def difference(stored: StudyDefinition, given: StudyDefinition) -> list[str]:
         key for key in sorted(before.keys() | after.keys()) if before.get(key) != after.get(key)
     ]
     return [_changed(key, before.get(key), after.get(key)) for key in keys]
+
+
+def differing_keys(one: StudyDefinition, other: StudyDefinition) -> list[str]:
+    """The keys of `[data]` and `[objective]` that make the values of two studies incomparable."""
+    first, second = (
+        _flat({"data": data_tree(each.data.for_trials()), "objective": asdict(each.objective)})
+        for each in (one, other)
+    )
+    keys = sorted((first.keys() | second.keys()) - {"data.source"})
+    return [key for key in keys if first.get(key) != second.get(key)]
 
 
 def _changed(key: str, before: Any, after: Any) -> str:

@@ -163,8 +163,8 @@ class SearchSpace:
 
         return self.walk(choose)
 
-    def resolve(self, params: Mapping[str, Value]) -> dict[str, dict[str, Value]]:
-        """The sections of the trial config for the given params, with all leaves."""
+    def leaf_values(self, params: Mapping[str, Value]) -> dict[str, Value]:
+        """All leaves of the trial config for the given params, by dotted path."""
         defaults = leaf_defaults(self._family(params))
         own = {path: value for path, value in self.constants.items() if path in defaults}
         values = {**defaults, **own}
@@ -175,8 +175,12 @@ class SearchSpace:
                 values[path] = params[path]
             elif leaf.or_zero and params.get(f"{path}.on") is False:
                 values[path] = 0.0 if isinstance(leaf, FloatRange) else 0
+        return values
+
+    def resolve(self, params: Mapping[str, Value]) -> dict[str, dict[str, Value]]:
+        """The sections of the trial config for the given params, with all leaves."""
         tree: dict[str, dict[str, Value]] = {section: {} for section in SECTIONS}
-        for path, value in values.items():
+        for path, value in self.leaf_values(params).items():
             section, name = path.split(".")
             tree[section][name] = value
         return tree
