@@ -49,7 +49,8 @@ def test_a_warm_start_from_nothing_writes_nothing(file: Path, tmp_path: Path) ->
     made = hpo("create", file)
     assert made.code == 2
     assert made.err == (
-        f"Error: {file}: sampler.warm_start: no study houses in sqlite:///hpo.db; it has none yet\n"
+        f"hpo: {file}: sampler.warm_start: no study houses in sqlite:///{tmp_path}/hpo.db; "
+        "it has none yet\n"
     )
     assert hpo("studies", "--json").document == []
     assert not list((tmp_path / "hpo-artifacts").rglob("*.parquet"))
@@ -62,5 +63,5 @@ def test_a_wrong_start_writes_nothing(file: Path, tmp_path: Path) -> None:
     file.write_text(text)
     made = hpo("create", file)
     said = "search_space: start[0].model.depth: must be from 1 to 2, but got 3"
-    assert (made.code, made.err) == (2, f"Error: {file}: {said}\n")
+    assert (made.code, made.err) == (2, f"hpo: {file}: {said}\n")
     assert not (tmp_path / "hpo.db").exists()

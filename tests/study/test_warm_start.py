@@ -127,8 +127,8 @@ def test_every_worker_draws_the_same_even_if_the_other_study_is_gone(
     new = make(storage, "new", sampler=WARM)
     delete_study(storage, "old")
     claimed = [new.claim(ME, 60.0), new.claim(ME, 60.0)]
-    here = [new._param_sampler.draw(claimed) for claimed in claimed]
-    there = [open_study(rival, "new")._param_sampler.draw(claimed) for claimed in claimed]
+    here = [new._param_sampler.draw(each) for each in claimed]
+    there = [open_study(rival, "new")._param_sampler.draw(each) for each in claimed]
     assert here == there
     assert known(new) == known(open_study(rival, "new"))
     made = definition(40, name="new", search_space=SPACE, sampler=WARM)
