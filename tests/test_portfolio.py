@@ -23,14 +23,13 @@ def test_the_choice_is_good_on_all_tables_together() -> None:
     matrix = np.array(
         [
             [1.0, 1.0, 0.5],  # the default
-            [0.4, 0.5, 0.5],  # the best on the mean, chosen first
+            [0.4, 0.5, 0.5],  # good alone, but adds nothing to the next two
             [0.0, 1.0, 1.0],
-            [0.5, 0.2, 0.5],
-            [0.4, 0.5, 0.5],  # adds nothing
+            [0.5, 0.2, 0.5],  # the best mean, chosen first
         ]
     )
-    assert selection.choose(matrix, 9) == [1, 2, 3]
-    assert selection.choose(matrix, 2) == [1, 2]
+    assert selection.choose(matrix, 9) == [3, 2]
+    assert selection.choose(matrix, 1) == [3]
 
 
 @pytest.mark.parametrize("k", [1, 2, 3, 5])
@@ -58,10 +57,11 @@ def test_regrets_lie_between_the_best_and_the_median() -> None:
 @pytest.mark.parametrize("space", ["mlp", "mlp_small", "tabm_mlp"])
 def test_a_printed_start_is_the_configuration(space: str) -> None:
     found = load_search_space(space, "test", ROOT / "studies")
-    extremes: list[Any] = [
-        found.walk(lambda name, leaf: leaf.grid()[-1] if leaf.grid() else leaf.high)
-    ]
-    for params in (found.default_params(), *extremes):
+
+    def highest(name: str, leaf: Any) -> Any:
+        return leaf.grid()[-1] if leaf.grid() else leaf.high
+
+    for params in (found.default_params(), found.walk(highest)):
         tree = tomllib.loads(start_table(params, found))
         assert SearchSpace.from_tree({**found.to_tree(), **tree}, "s").starts == (params,)
 
@@ -75,9 +75,9 @@ def test_tables_are_made_again_the_same(name: str) -> None:
 
 @pytest.mark.slow
 def test_a_run_prints_starts_and_a_second_run_trains_nothing(tmp_path: Path) -> None:
-    options = "--space mlp_small --n-trials 4 --candidates 1 --max-epochs 2 --rows 150 --workers 1"
+    options = "--space mlp_small --n-trials 2 --candidates 1 --max-epochs 2 --rows 150 --workers 1"
     command = [sys.executable, "-m", "portfolios", *options.split(), "--folder", str(tmp_path)]
-    command += ["--tables", "wine", "diabetes", "rings"]
+    command += ["--tables", "wine", "diabetes"]
     outs = []
     for _ in range(2):
         done = subprocess.run(
@@ -87,5 +87,5 @@ def test_a_run_prints_starts_and_a_second_run_trains_nothing(tmp_path: Path) -> 
         outs.append([line for line in done.stdout.splitlines() if " s" not in line[-4:]])
     assert outs[0] == outs[1]
     starts = tomllib.loads("\n".join(outs[0]).partition("\nRegret")[0])["start"]
-    assert 1 <= len(starts) <= 3
+    assert 1 <= len(starts) <= 2
     assert any(line.startswith("mean ") for line in outs[0])
