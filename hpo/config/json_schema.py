@@ -36,6 +36,12 @@ class _TomlSchema(GenerateJsonSchema):
             return self.generate_inner(schema["schema"])
         return super().default_schema(schema)
 
+    def encode_default(self, dft: Any) -> Any:
+        default = super().encode_default(dft)
+        if isinstance(default, dict):
+            return {key: value for key, value in default.items() if value is not None}
+        return default
+
     def generate(self, schema: CoreSchema, mode: Any = "validation") -> JsonSchemaValue:
         return {"$schema": DIALECT, **super().generate(schema, mode)}
 

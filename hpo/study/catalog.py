@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from hpo.config.definition import StudyDefinition, difference
+from hpo.config.definition import StudyDefinition
+from hpo.config.differences import difference
 from hpo.config.errors import (
     InputError,
     StudyBusyError,

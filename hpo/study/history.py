@@ -5,19 +5,17 @@ results are no trials of the study: only its sampler sees them, as older than th
 """
 
 import json
-from collections.abc import Container, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import optuna
-from optuna.pruners import BasePruner
-from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, TrialState
 
 from hpo.config.space import Params, SearchSpace
+from hpo.config.trial import Measurement
 from hpo.storage import attributes
 from hpo.storage.engine import Connection
-from hpo.storage.reader import StudyReader
 from hpo.study.row import WARM_START, StudyRow
 from hpo.study.sampling import distribution
 
@@ -32,13 +30,13 @@ class KnownResult:
     Attributes:
         params: its params in the space of this study.
         value: the objective at its best epoch; None if it was pruned.
-        last: the last epoch and its value, of a pruned trial that finished an epoch.
+        last: the last epoch of a pruned trial; None if it finished none.
     """
 
     params: Params
     state: Literal["COMPLETE", "PRUNED"]
     value: float | None = None
-    last: tuple[int, float] | None = None
+    last: Measurement | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,29 +75,29 @@ def read_warm_start(connection: Connection, row: StudyRow) -> WarmStart:
     parts = attributes.read_study(connection, row.id, keys)
     tree = json.loads("".join(parts[key] for key in keys))
     return WarmStart(
-        known=tuple(KnownResult(**each) for each in tree["known"]),
+        known=tuple(map(_known, tree["known"])),
         starts=tuple(tree["starts"]),
         notes=row.warm_start_notes,
     )
+
+
+def _known(tree: Mapping[str, Any]) -> KnownResult:
+    last = tree["last"]
+    return KnownResult(**{**tree, "last": None if last is None else Measurement(**last)})
 
 
 def _keys(n_parts: int) -> list[str]:
     return [f"{WARM_START}:{at}" for at in range(n_parts)]
 
 
-def unused_strategies() -> tuple[BaseSampler, BasePruner]:
-    """What Optuna's study wants; its own defaults take time to create."""
-    return optuna.samplers.RandomSampler(), optuna.pruners.NopPruner()
-
-
 class InformedStudy(optuna.Study):
     """Optuna's view of a study for samplers: its trials after the known results."""
 
     def __init__(
-        self, name: str, reader: StudyReader, space: SearchSpace, known: Sequence[KnownResult]
+        self, study: optuna.Study, space: SearchSpace, known: Sequence[KnownResult]
     ) -> None:
-        """Read a study's trials through the reader; `known` have params of the space."""
-        super().__init__(name, reader, *unused_strategies())
+        """Take the place of a study's view; `known` have params of the space."""
+        self.__setstate__(study.__getstate__())
         self._known = [_frozen(space, at, each) for at, each in enumerate(known)]
 
     def _get_trials(
@@ -126,5 +124,5 @@ def _frozen(space: SearchSpace, at: int, known: KnownResult) -> FrozenTrial:
         distributions={name: distribution(leaves[name]) for name in known.params},
         user_attrs={},
         system_attrs={},
-        intermediate_values={} if known.last is None else dict([known.last]),
+        intermediate_values={} if known.last is None else {known.last.step: known.last.value},
     )

@@ -28,7 +28,7 @@ from hpo.storage.ledger import RELEASED, FinalState, Outcome
 from hpo.storage.schema import NOT_FOUND, TRIAL_SYSTEM_ATTRS
 from hpo.storage.trials import read_study_trials
 from hpo.study.budget import trial_limit
-from hpo.study.history import InformedStudy, read_warm_start, unused_strategies
+from hpo.study.history import InformedStudy, read_warm_start
 from hpo.study.pruning import TrialPruner
 from hpo.study.reaper import Reaper
 from hpo.study.row import StudyRow, read_row
@@ -382,7 +382,7 @@ class Study:
     def _param_sampler(self) -> ParamSampler:
         with self.storage.read() as connection:
             known = read_warm_start(connection, self._row).known
-        informed = InformedStudy(self.name, self.storage.reader, self.definition.space, known)
+        informed = InformedStudy(self._optuna, self.definition.space, known)
         return ParamSampler(self.definition, informed, self.storage.reader, self._tried)
 
     @contextmanager
@@ -399,5 +399,6 @@ class Study:
 
     @cached_property
     def _optuna(self) -> optuna.Study:
-        """The study for Optuna's pruners; it does not use the sampler and pruner given here."""
-        return optuna.Study(self.name, self.storage.reader, *unused_strategies())
+        """The study for Optuna's samplers and pruners; it does not use those given here."""
+        unused = optuna.samplers.RandomSampler(), optuna.pruners.NopPruner()
+        return optuna.Study(self.name, self.storage.reader, *unused)

@@ -11,12 +11,14 @@ from collections.abc import Mapping, Sequence
 
 from optuna.trial import TrialState
 
-from hpo.config.definition import StudyDefinition, differing_keys
+from hpo.config.definition import StudyDefinition
+from hpo.config.differences import differing_keys
 from hpo.config.errors import InputError
 from hpo.config.parsing import format_list
 from hpo.config.ranges import Value
 from hpo.config.space import Params, SearchSpace
 from hpo.config.strategies import LearningSampler
+from hpo.config.trial import Measurement
 from hpo.storage.engine import Storage
 from hpo.study.catalog import open_study
 from hpo.study.confirmation import SEED
@@ -82,7 +84,8 @@ def _results(study: Study, space: SearchSpace) -> tuple[list[KnownResult], Count
         elif trial.state == TrialState.COMPLETE:
             found.append(KnownResult(params=params, state="COMPLETE", value=trial.value))
         else:
-            last = max(trial.intermediate_values.items(), default=None)
+            epochs = trial.intermediate_values
+            last = Measurement(step=max(epochs), value=epochs[max(epochs)]) if epochs else None
             found.append(KnownResult(params=params, state="PRUNED", last=last))
     _check_any(study, len(found), misfits, "finished")
     return found, misfits

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from hpo.config.definition import StudyDefinition, difference
+from hpo.config.definition import StudyDefinition
+from hpo.config.differences import difference
 from hpo.config.errors import DefinitionError
 from hpo.config.json_schema import search_space_schema
 from hpo.config.space import SearchSpace

@@ -140,7 +140,7 @@ def test_pruned_trials_keep_their_last_epoch(storage: Storage, old: Study) -> No
     trials = old.trials()
     assert [each.params for each in found] == [trial.params for trial in trials]
     assert found[3].state == "PRUNED"
-    assert found[3].last == [1, trials[3].intermediate_values[1]]
+    assert found[3].last == Measurement(step=1, value=trials[3].intermediate_values[1])
     assert found[4].value == trials[4].value
 
 
