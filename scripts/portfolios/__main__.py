@@ -34,7 +34,9 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--candidates", type=int, default=3, help="configurations of each table")
     parser.add_argument("--size", type=int, default=10, help="number of starts to choose")
     parser.add_argument("--rows", type=int, default=1500, help="maximum rows of a table")
-    parser.add_argument("--max-epochs", type=int, default=40, help="maximum epochs of a trial")
+    parser.add_argument(
+        "--max-epochs", type=int, help="epochs of every trial, as the space if unset"
+    )
     parser.add_argument("--tables", nargs="+", choices=TABLES, default=list(TABLES))
     parser.add_argument("--folder", type=Path, default=Path("portfolio"), help="where results go")
     parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))

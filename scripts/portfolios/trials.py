@@ -22,6 +22,8 @@ from hpo.launch.in_process import search_in_process
 from hpo.lifecycle.creation import create
 from hpo.lifecycle.draft import suited_batch_size
 
+MAX_EPOCHS = 40
+"""Maximum number of epochs where the search space has none."""
 N_DIGITS = 2
 """Significant digits of a candidate's real numbers."""
 
@@ -56,14 +58,15 @@ class Setup:
         folder: folder of the storage.
         n_trials: random draws on a table; TPE draws half as many.
         n_rows: maximum number of rows of a table.
-        max_epochs: maximum number of epochs of a trial.
+        max_epochs: maximum number of epochs of every trial; None: as the search space has it, or
+            `MAX_EPOCHS` if it has none.
     """
 
     space: str
     folder: Path
     n_trials: int
     n_rows: int
-    max_epochs: int
+    max_epochs: int | None
 
     def load_space(self) -> SearchSpace:
         """The search space without starts of its own."""
@@ -120,9 +123,11 @@ def _run(
 ) -> tuple[str, list[Trial]]:
     """Search until the budget is used up; return the study's name and its trials by number."""
     frame, task = load_table(table, setup.n_rows)
-    constants = {"max_epochs": setup.max_epochs}
-    if "training.batch_size" not in {**space.constants, **space.tunables}:
-        constants["batch_size"] = suited_batch_size(frame.height)
+    constants = {"max_epochs": MAX_EPOCHS, "batch_size": suited_batch_size(frame.height)}
+    in_space = {**space.constants, **space.tunables}
+    constants = {key: n for key, n in constants.items() if f"training.{key}" not in in_space}
+    if setup.max_epochs is not None:
+        constants["max_epochs"] = setup.max_epochs
     said = json.dumps([space.to_tree(), constants, setup.n_rows], sort_keys=True)
     name = f"{table}-{kind}-{hashlib.sha256(said.encode()).hexdigest()[:8]}"
     tree = {
