@@ -94,10 +94,7 @@ def distinct(rows: Iterable[Row], space: SearchSpace) -> list[Row]:
     """The first row of each configuration, in order; the seed is no part of a configuration."""
     found: dict[frozenset[tuple[str, Value]], Row] = {}
     for each in rows:
-        tree = space.resolve(each.params)
-        leaves = {
-            f"{section}.{name}": v for section, own in tree.items() for name, v in own.items()
-        }
+        leaves = space.leaf_values(each.params)
         del leaves[SEED]
         found.setdefault(frozenset(leaves.items()), each)
     return list(found.values())
