@@ -12,7 +12,8 @@ from rich.text import Text
 
 from hpo.cli.output import say
 from hpo.config.errors import printable
-from hpo.results.report.text import duration, format_param, plain_params, short_names
+from hpo.config.space import plain_params
+from hpo.results.report.text import duration, format_param, short_names
 from hpo.storage.progress import WorkerRow
 from hpo.study.confirmation import Confirmation
 from hpo.study.leaderboard import Row

@@ -39,6 +39,8 @@ def exported_folders(folder: Path) -> list[Path]:
 def load_best(folders: Sequence[Path]) -> tuple[Predictor, str]:
     """Load the model that is the best on validation; of equals a single model.
 
+    Refits are left out, since they have no validation metrics.
+
     Args:
         folders: of exported models of one study, at least one.
 
@@ -46,9 +48,16 @@ def load_best(folders: Sequence[Path]) -> tuple[Predictor, str]:
         The model, and a line that says which one it is.
 
     Raises:
-        InputError: the models are of different tables or metrics, or a file is no model.
+        InputError: the models are of different tables or metrics, all are refits, or a file is no
+            model.
     """
     found = {path: load_model(path) for path in folders}
+    found = {path: each for path, each in found.items() if each.metrics}  # refits have none
+    if not found:
+        raise InputError(
+            f"{folders[0].parent}: holds only refits, which have no validation metrics; name one "
+            f"of its folders: {', '.join(path.name for path in folders)}"
+        )
     trained_on = {
         (replace(each.parts[0][1].config.data, source=""), objective(each))
         for each in found.values()

@@ -67,6 +67,16 @@ def test_the_best_model_of_a_folder_is_loaded(tmp_path: Path, made: Experiment) 
     assert line == f"predicting with {expected}"
 
 
+def test_refits_are_not_compared(tmp_path: Path, made: Experiment) -> None:
+    write(tmp_path / "trial-00003-refit", replace(model(made), metrics={}))
+    with pytest.raises(InputError, match=r"holds only refits, .*folders: trial-00003-refit"):
+        load_best(exported_folders(tmp_path))
+    write(tmp_path / "trial-00003", model(made))
+    assert load_best(exported_folders(tmp_path))[1].startswith(
+        f"predicting with {tmp_path}/trial-00003: "
+    )
+
+
 def test_models_of_two_studies_are_not_compared(tmp_path: Path, made: Experiment) -> None:
     write(tmp_path / "a", model(made))
     write(tmp_path / "b", model(experiment("regression")))
