@@ -269,7 +269,8 @@ class MLPSearchClassifier(ClassifierMixin, _MLPSearch):  # type: ignore[misc]
         study_name: name of the study. None: a new name in each fit. A stored study of this name
             with the same rows and parameters is continued.
         ensemble: maximum number of models of an ensemble, which predicts if it is better on the
-            validation rows than the best trial's model. 0: the best trial's model predicts.
+            validation rows than the best trial's model. 0: the best trial's model predicts, as with
+            `refit`.
 
     Attributes:
         model_: the best trial's model, as `hpo.load_model` returns it; predicts on DataFrames. With

@@ -32,6 +32,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 import hpo
 from hpo.config.errors import HpoError
 from hpo.data.sources import as_frame
+from hpo.models.ensemble import Ensemble
 from hpo.models.model import Model
 from hpo.sklearn import MLPSearchClassifier, MLPSearchRegressor
 from hpo.training.single import SingleTrainer
@@ -474,3 +475,19 @@ def test_cross_validation_in_threads() -> None:
     alone = cross_val_score(classifier(), X, y, cv=3)
     with joblib.parallel_backend("threading"):
         assert np.array_equal(cross_val_score(classifier(), X, y, cv=3, n_jobs=3), alone)
+
+
+def test_an_ensemble_predicts_if_it_is_better_on_the_validation_rows() -> None:
+    X, y = points()
+    search = classifier(metric="log_loss", n_trials=4).fit(X, y)
+    alone = classifier(metric="log_loss", n_trials=4, ensemble=0).fit(X, y)
+    assert alone.ensemble_ is None
+    assert search.best_params_ == alone.best_params_
+    assert isinstance(search.ensemble_, Ensemble)
+    assert search.ensemble_.metrics["log_loss"] < search.model_.metrics["log_loss"]
+    probabilities = search.predict_proba(X)
+    assert not np.allclose(probabilities, alone.predict_proba(X), atol=1e-6)
+    again = pickle.loads(pickle.dumps(search))
+    assert np.array_equal(again.predict_proba(X), probabilities)
+    with pytest.raises(ValueError, match="ensemble must be a number from 0, but got -1"):
+        classifier(ensemble=-1).fit(X, y)
