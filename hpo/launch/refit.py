@@ -166,7 +166,7 @@ def refit_trial(
     device: torch.device,
     log: Callable[[str], None],
 ) -> Model:
-    """Train the configuration of a COMPLETE trial for its best number of epochs.
+    """Train the configuration of a trial for its best number of epochs.
 
     Args:
         study: of the trial.
