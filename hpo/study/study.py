@@ -337,12 +337,12 @@ class Study:
         with self._reading(), self.storage.read() as connection:
             return read_study_trials(connection, self.id, states)
 
-    def n_better(self, value: float) -> int:
-        """How many COMPLETE trials have a better value, as of the last few seconds."""
-        is_better = self.definition.direction.is_better
+    def is_among_best(self, value: float, n: int) -> bool:
+        """Whether a value is better than one of the `n` best COMPLETE trials, some seconds ago."""
         with self._reading():
             trials = self.storage.reader.snapshot(self.id).trials((TrialState.COMPLETE,))
-        return sum(trial.value is not None and is_better(trial.value, value) for trial in trials)
+        best = self.definition.direction.best_first(t.value for t in trials if t.value is not None)
+        return any(self.definition.direction.is_better(value, other) for other in best[:n])
 
     def inventory(self) -> dict[int, TrialFiles]:
         """The artifacts that the trials name, by number."""

@@ -36,7 +36,7 @@ _PAUSE_FACTOR = 20.0
 """Wait at least this many times the duration of the last send: epochs may take milliseconds."""
 _WEIGHTS = "model.safetensors"
 _N_KEPT = 16
-"""A pruned trial keeps its weights, for ensembles, if fewer COMPLETE trials are better."""
+"""A pruned trial keeps its weights, for ensembles, if it beats one of so many best trials."""
 
 
 def pause_after(seconds: float) -> float:
@@ -129,7 +129,7 @@ class Outbox:
                     # Pruned takes precedence over finished: the final state of a trial must not
                     # depend on how many of its epochs one report holds.
                     best = job.best
-                    job.prune(keep=best is not None and study.n_better(best.value) < _N_KEPT)
+                    job.prune(keep=best is not None and study.is_among_best(best.value, _N_KEPT))
             lost += [by_claim[claim] for claim in reply.lost]
         for job in lost:
             self.explain_loss(job)

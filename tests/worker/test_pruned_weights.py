@@ -21,25 +21,26 @@ from hpo.training.trainer import Trainer
 from hpo.worker import loop, outbox
 from tests.support.workers import STUDY, make_worker
 
-PRUNER = '[pruner]\nname = "median"\nn_startup_trials = 1\nn_warmup_steps = 2\n'
+PRUNER = '[pruner]\nname = "median"\nn_startup_trials = 2\nn_warmup_steps = 6\n'
 Searched = Callable[..., StudyArtifacts]
 
 
 @pytest.fixture
 def searched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Searched]:
-    """Search a study whose trial 0 is COMPLETE before trial 1, which learns less, begins."""
+    """Search a study of two COMPLETE trials and one that is pruned late, between them."""
     studies = []
 
     def search(trainer: Trainer, slice_seconds: float, **changes: object) -> StudyArtifacts:
         rows = [f"{i % 13},{(i * 7) % 29},{i % 13 * 0.5 + i % 29}" for i in range(200)]
         (tmp_path / "table.csv").write_text("\n".join(["a,b,y", *rows]))
-        text = STUDY.format(name="small", n_trials=2, max_epochs=8, high=1e-1)
+        text = STUDY.format(name="small", n_trials=3, max_epochs=8, high=1e-1)
         (tmp_path / "small.toml").write_text(text + PRUNER)
         store = ArtifactStore(str(tmp_path / "artifacts"))
         url = f"sqlite:///{tmp_path}/hpo.db"
         study = create_from_file(tmp_path / "small.toml", url, store.url).study
         studies.append(study)
-        study.enqueue({"model.depth": 1, "optimizer.learning_rate": 1e-3})
+        for rate in (1e-3, 3e-3):
+            study.enqueue({"model.depth": 1, "optimizer.learning_rate": rate})
         monkeypatch.setattr(loop, "SLICE_SECONDS", slice_seconds)
         monkeypatch.setattr(outbox, "MAX_PAUSE_SECONDS", 0.0)
         make_worker(study, store, trainer, **changes).work(threading.Event())
@@ -61,7 +62,7 @@ def test_a_pruned_trial_keeps_weights_and_may_be_a_member(
     trainer: Trainer = SingleTrainer("cpu") if slots == 1 else PackedTrainer("cpu", 2)
     artifacts = searched(trainer, slice_seconds)
     study, store = artifacts.study, artifacts.store
-    pruned = find_row(study, 1)
+    pruned = find_row(study, 2)
     assert (pruned.state, pruned.user_attrs["reason"]) == ("PRUNED", "median pruner")
     experiment = load_experiment(store, study.definition.data)
     model = stored_model(store, pruned)
@@ -72,12 +73,12 @@ def test_a_pruned_trial_keeps_weights_and_may_be_a_member(
     )
 
     assert sweep(artifacts).files == ()
-    assert [row.number for row in leaderboard(study)] == [0]
-    assert {row.number for row in candidates(study)} == {0, 1}
+    assert [row.number for row in leaderboard(study)] == [0, 1]
+    assert {row.number for row in candidates(study)} == {0, 1, 2}
     found = compare(artifacts, experiment, 2)
     assert found.single.config == stored_model(store, leaderboard(study)[0]).config
     folders = export(artifacts, tmp_path / "out", top=2, ensemble=2).folders
-    assert [folder.name for folder in folders] == ["trial-00000", "ensemble"]
+    assert [folder.name for folder in folders] == ["trial-00000", "trial-00001", "ensemble"]
 
 
 def test_weights_that_no_ensemble_would_use_are_not_kept(
@@ -85,6 +86,6 @@ def test_weights_that_no_ensemble_would_use_are_not_kept(
 ) -> None:
     monkeypatch.setattr(outbox, "_N_KEPT", 1)
     artifacts = searched(SingleTrainer("cpu"), 0.0)
-    pruned = find_row(artifacts.study, 1)
+    pruned = find_row(artifacts.study, 2)
     assert (pruned.state, "artifact" in pruned.user_attrs) == ("PRUNED", False)
-    assert not [path for path in artifacts.store.list("studies") if "trial-00001/" in path]
+    assert not [path for path in artifacts.store.list("studies") if "trial-00002/" in path]
