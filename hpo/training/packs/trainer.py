@@ -69,7 +69,7 @@ class PackedTrainer:
         """
         if len(self._members) + self._in_turn.n_runs >= self._n_slots:
             return False
-        if family_of(run.config.model).pack_key(run.config.model) is None:
+        if family_of(run.config.model).packing is None:
             return self._in_turn.admit(run, checkpoint)
         if checkpoint is not None:
             checkpoint.check(run.config, run.data)
@@ -160,15 +160,16 @@ class PackedTrainer:
         data, config = member.run.data, member.run.config
         if id(data) not in self._loaders:
             self._loaders[id(data)] = BatchLoader(data, self.device, resident_bytes=math.inf)
-        family = family_of(config.model)
+        packing = family_of(config.model).packing
+        assert packing is not None
         return PackKey(
-            family=family,
+            packing=packing,
             loader=self._loaders[id(data)],
             batch_size=config.training.batch_size,
             gradient=loss_gradient(config.training.loss, data.task),
             metric=config.objective.metric,
             precision=member.record.precision,
-            size=family.pack_key(config.model),
+            size=packing.key(config.model, data.inputs),
         )
 
     def _repack(self, pack_key: PackKey, newcomers: list[PackedRun]) -> list[Event]:

@@ -17,9 +17,9 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from hpo.training.families.family import ParameterBlock
 from hpo.training.families.mlp import MLPConfig
 from hpo.training.families.mlp.embedding_shape import EmbeddingParts, EmbeddingShape
+from hpo.training.families.packing import ParameterBlock
 from hpo.training.inputs import Inputs
 
 
