@@ -16,8 +16,10 @@ import argparse
 import multiprocessing
 import random
 import statistics
+import sys
 import time
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -59,6 +61,8 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args(arguments)
+    if find_spec("rtdl_num_embeddings") is None:
+        sys.exit("rtdl_num_embeddings is not installed: scripts/environment bench installs it")
     definition, data = prepare()
     plain = draw(definition, options.n_configs, options.epochs)
     for embedding in EMBEDDINGS:
@@ -155,6 +159,8 @@ def measure(
     for process in processes:
         process.join()
     seconds = time.perf_counter() - start
+    if any(process.exitcode for process in processes):
+        sys.exit("a process failed, see above")
     return Times(seconds, sum(taken.get() for _ in processes))
 
 
