@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 import torch
 from benches import examples
 
-from hpo.config.definition import StudyDefinition, load_definition
+from hpo.config.definition import StudyDefinition, load_definition, load_search_space
 from hpo.config.ranges import Categorical, FloatRange, Leaf, Value
 from hpo.config.space import Chooser
 from hpo.config.trial import PreprocessingConfig, TrialConfig
@@ -111,9 +111,10 @@ def prepare() -> tuple[StudyDefinition, TrainingData]:
 
 
 def draw(definition: StudyDefinition, n_configs: int, epochs: int) -> list[TrialConfig]:
-    """Random configurations of the default space, with a fixed seed."""
+    """Random configurations of the space of plain MLPs, with a fixed seed."""
     generator = random.Random(0)
-    space = definition.space.fixed({"training.max_epochs": epochs, "training.patience": epochs})
+    plain = load_search_space("mlp_plain", str(STUDY), STUDY.parent)
+    space = plain.fixed({"training.max_epochs": epochs, "training.patience": epochs})
     study = StudyDefinition(**{**vars(definition), "space": space})
     choose = chooser(generator)
     return [study.trial_config(space.walk(choose)) for _ in range(n_configs)]
