@@ -33,7 +33,8 @@ from hpo.config.trial import (
     TrialConfig,
 )
 from hpo.training.batches import TrainingData
-from hpo.training.families.mlp import Embedding, MLPConfig
+from hpo.training.families.leaves import Embedding
+from hpo.training.families.mlp import MLPConfig
 from hpo.training.memory import free_memory
 from hpo.training.packs.trainer import PackedTrainer
 from hpo.training.precision import resolve_precision

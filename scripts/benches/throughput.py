@@ -33,7 +33,7 @@ from hpo.config.trial import PreprocessingConfig, TrialConfig
 from hpo.data.table import read_table
 from hpo.models.experiment import Experiment
 from hpo.training.batches import TrainingData
-from hpo.training.families.mlp import Embedding
+from hpo.training.families.leaves import Embedding
 from hpo.training.single import train
 
 STUDY = Path(__file__).parents[2] / "studies" / "california_housing.toml"
