@@ -7,6 +7,7 @@ Tests that use a server are slow. The header of a run names what the machine lac
 
 import os
 import signal
+import subprocess
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -14,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from hpo.storage.engine import Storage, open_storage
-from tests.support import machine, servers
+from tests.support import forked, machine, servers
 from tests.support.paths import ROOT
 
 MARIADB_OPTIONS = (
@@ -45,6 +46,19 @@ def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
 def pytest_report_header() -> list[str]:
     """Name what this machine has and lacks."""
     return machine.report()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def forking() -> Iterator[None]:
+    """Fork the processes of `hpo`, which spares them their imports."""
+    with forked.forking():
+        yield
+
+
+@pytest.fixture
+def new_interpreters(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Start the processes of `hpo` as usual, for tests of their start."""
+    monkeypatch.setattr(subprocess, "Popen", forked.Popen.__base__)
 
 
 @pytest.fixture(scope="session")
