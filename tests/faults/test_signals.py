@@ -120,6 +120,7 @@ def test_a_second_sigterm_ends_at_once(tmp_path: Path) -> None:
         wait_until(lambda: is_gone(child), "rid of the child")
 
 
+@pytest.mark.usefixtures("new_interpreters")
 def test_sigterm_while_a_worker_starts_ends_it_as_released(tmp_path: Path) -> None:
     setting = make(tmp_path, n_trials=1)
     with start_workers(setting) as workers:

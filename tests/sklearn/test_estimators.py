@@ -6,7 +6,6 @@ import pickle
 import pickletools
 import signal
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -34,6 +33,7 @@ from hpo.data.sources import as_frame
 from hpo.models.model import Model
 from hpo.sklearn import MLPSearchClassifier, MLPSearchRegressor
 from hpo.training.single import SingleTrainer
+from tests.support.program import PROGRAM
 
 SPACE = {
     "model": {"depth": 1, "width": {"type": "int", "low": 4, "high": 12}},
@@ -403,11 +403,11 @@ def test_another_process_predicts_alike(tmp_path: Path) -> None:
     X, y = points()
     model = classifier().fit(X, y)
     (tmp_path / "model.pickle").write_bytes(pickle.dumps((model, X)))
-    program = (
+    code = (
         "import pickle, sys; model, X = pickle.load(open(sys.argv[1], 'rb')); "
         "print(*model.predict_proba(X).ravel().tolist())"
     )
-    command = [sys.executable, "-c", program, str(tmp_path / "model.pickle")]
+    command = [*PROGRAM, code, str(tmp_path / "model.pickle")]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert np.array_equal([float(p) for p in done.stdout.split()], model.predict_proba(X).ravel())
 

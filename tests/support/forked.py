@@ -30,7 +30,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-MODULES = ("hpo", "hpo.worker", "tests.support.study_process")
+MODULES = ("hpo", "hpo.worker", "tests.support.program", "tests.support.study_process")
 """Programs that are forked."""
 NOT_IMPORTED = ("__main__", "ray_")
 """Parts of the names of modules that run something, or need what few tests need."""
@@ -176,9 +176,9 @@ def _install(files: list[int], numbers: list[int]) -> None:
     for file, number in zip(free, numbers, strict=True):
         os.dup2(file, number)
         os.close(file)
-    sys.stdin = open(0, closefd=False)
-    sys.stdout = open(1, "w", closefd=False)
-    sys.stderr = open(2, "w", buffering=1, errors="backslashreplace", closefd=False)
+    for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
+        buffering = 1 if name == "stderr" else -1
+        setattr(sys, name, open(number, mode, buffering, closefd=False))  # noqa: SIM115
 
 
 def _show(words: list[str], environment: dict[str, str]) -> None:
@@ -195,15 +195,17 @@ def _show(words: list[str], environment: dict[str, str]) -> None:
 
 def _run(module: str) -> None:
     """Run a module, and end; the teardown of so many modules would take 0.3 s."""
+    code = 0
     try:
         runpy.run_module(module, run_name="__main__", alter_sys=True)
     except SystemExit as end:
         if not isinstance(end.code, int):
             raise
-        threading._shutdown()  # type: ignore[attr-defined]
-        atexit._run_exitfuncs()
-        sys.stdout.flush()
-        os._exit(end.code)
+        code = end.code
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    os._exit(code)
 
 
 def main() -> None:
