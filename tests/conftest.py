@@ -16,6 +16,7 @@ import pytest
 
 from hpo.storage.engine import Storage, open_storage
 from tests.support import forked, machine, servers
+from tests.support.databases import keep_migrations
 from tests.support.paths import ROOT
 
 MARIADB_OPTIONS = (
@@ -25,6 +26,8 @@ MARIADB_OPTIONS = (
     "--innodb-log-file-size=16M",
 )
 SERVERS = {"postgresql", "mariadb", "s3_server"}
+LONG = {"faults", "launch"}
+"""Folders of the longest tests."""
 
 
 def pytest_configure() -> None:
@@ -33,14 +36,16 @@ def pytest_configure() -> None:
         del os.environ[name]
     os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
     signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in a script's background
+    keep_migrations()
 
 
 @pytest.hookimpl(tryfirst=True)  # before `-m` selects
 def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
-    """Mark tests that use a server as slow."""
+    """Mark tests that use a server as slow; begin with the longest tests."""
     for item in items:
         if SERVERS.intersection(item.fixturenames):
             item.add_marker(pytest.mark.slow)
+    items.sort(key=lambda item: LONG.isdisjoint(item.path.parts))
 
 
 def pytest_report_header() -> list[str]:

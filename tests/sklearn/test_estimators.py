@@ -93,6 +93,12 @@ def test_scikit_learns_own_checks(estimator: Any, check: Any) -> None:
     check(estimator)
 
 
+@pytest.fixture(scope="module")
+def predicted_rents() -> Any:
+    """Predictions of a model that was fitted to a pandas table."""
+    return regressor().fit(flats(), rents(flats())).predict(flats())
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "X",
@@ -105,12 +111,12 @@ def test_scikit_learns_own_checks(estimator: Any, check: Any) -> None:
     ],
     ids=["pandas", "polars", "objects", "none", "numbered"],
 )
-def test_tables_of_every_kind(X: Any) -> None:
+def test_tables_of_every_kind(X: Any, predicted_rents: Any) -> None:
     y = rents(flats())
     model = regressor().fit(X, y)
     predicted = model.predict(X)
     assert (predicted.shape, predicted.dtype) == ((60,), np.float64)
-    assert np.array_equal(predicted, regressor().fit(flats(), y).predict(flats()))
+    assert np.array_equal(predicted, predicted_rents)
     schema = model.model_.schema
     assert len(schema.numeric) == 3
     assert [column.values for column in schema.categorical] == [

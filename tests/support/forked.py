@@ -30,6 +30,8 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+from tests.support.databases import keep_migrations
+
 MODULES = ("hpo", "hpo.worker", "tests.support.program", "tests.support.study_process")
 """Programs that are forked."""
 NOT_IMPORTED = ("__main__", "ray_")
@@ -143,6 +145,7 @@ def _preload() -> None:
     for name in LATE_IMPORTS:
         importlib.import_module(name)
     importlib.import_module("sqlalchemy.orm").configure_mappers()  # Optuna's
+    keep_migrations()
 
 
 def _serve(requests: socket.socket) -> tuple[dict[str, Any], list[int]]:
