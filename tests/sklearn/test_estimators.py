@@ -348,7 +348,7 @@ def test_an_interrupt_gives_the_trial_back(tmp_path: Path, monkeypatch: pytest.M
             signal.raise_signal(signal.SIGINT)
         return advance(trainer, 0.001 if next(slices) < 9 else seconds)
 
-    model = classifier(**places, study_name="long", n_trials=1, max_epochs=3_000, patience=3_000)
+    model = classifier(**places, study_name="long", n_trials=1, max_epochs=500, patience=500)
     monkeypatch.setattr(SingleTrainer, "advance", interrupted)
     with pytest.raises(KeyboardInterrupt):
         model.fit(*points())
