@@ -21,7 +21,7 @@ def in_small(study: str, space: str, folder: Path) -> Path:
     text = (ROOT / "studies" / f"{study}.toml").read_text(encoding="utf-8")
     for pattern, small in (
         (r"n_trials = \d+", f"n_trials = {N_TRIALS}"),
-        (r"max_epochs = \d+", "max_epochs = 2"),
+        (r"\[training\]\n(max_epochs = \d+\n)?", "[training]\nmax_epochs = 2\n"),
         (r'search_space = "\w+"', f'search_space = "{space}"'),
         (r'source = "data/', f'source = "{ROOT}/studies/data/'),
     ):
@@ -73,7 +73,7 @@ def test_adult(tmp_path: Path) -> None:
     assert accuracy > 0.82
 
 
-@pytest.mark.parametrize("space", ["mlp_small", "tabm_mlp"])
+@pytest.mark.parametrize("space", ["mlp_small", "mlp_plain", "tabm_mlp"])
 def test_digits(tmp_path: Path, space: str) -> None:
     best = searched("digits", space, tmp_path)
     rows = polars.DataFrame({f"pixel_{i}_{j}": [0.0, 7.5] for i in range(8) for j in range(8)})

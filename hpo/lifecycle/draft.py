@@ -84,8 +84,6 @@ def draft(table_source: str, target: str, base: Path) -> str:
         *_metric_lines(frame[target], task),
         "",
         "[training]",
-        "max_epochs = 200",
-        "patience = 16  # stop a trial after this many epochs without a better validation metric",
         f"batch_size = {suited_batch_size(frame.height)}",
         "",
         "[sampler]",

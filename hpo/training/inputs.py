@@ -36,8 +36,9 @@ class Inputs:
     def knots(self, n_bins: int) -> torch.Tensor:
         """Quantiles of each number on the training part, from the lowest to the highest value.
 
-        Missing values are left out. Equal quantiles are merged, so that a column has at most one
-        knot for each of its distinct values: more bins than rows are no error.
+        Missing values are left out, and a value that fills more than two bins counts as one bin.
+        Equal quantiles are merged, so that a column has at most one knot for each of its distinct
+        values: more bins than rows are no error.
 
         Args:
             n_bins: the largest number of bins of a column.
@@ -65,9 +66,18 @@ class Inputs:
 
 
 def _fill(row: torch.Tensor, ordered: torch.Tensor) -> None:
-    """Write the distinct quantiles of sorted values to a row of knots."""
-    positions = torch.linspace(0, len(ordered) - 1, len(row), dtype=torch.float64)
-    first, *inner, last = ordered[positions.round().long()].tolist()
+    """Write the distinct quantiles of sorted values to a row of knots.
+
+    A frequent value, such as the zero of a column that is mostly zero, would take several knots
+    and leave few to the other values. Its count is therefore capped at the share of one bin.
+    """
+    values, counts = ordered.unique_consecutive(return_counts=True)
+    n_bins = len(row) - 1
+    while counts.max() > 2 * (share := max(int(counts.sum()) // n_bins, 1)):
+        counts = counts.clamp(max=share)
+    ends = counts.cumsum(0)
+    positions = torch.linspace(0, int(ends[-1]) - 1, len(row), dtype=torch.float64).round().long()
+    first, *inner, last = values[torch.searchsorted(ends, positions, right=True)].tolist()
     least = (last - first) * TINY
     knots = [first]
     for quantile in inner:

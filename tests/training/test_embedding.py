@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any, get_args
 
 import pytest
@@ -374,6 +375,17 @@ def test_odd_columns_and_outliers_give_finite_numbers(embedding, scale):
     usual, changed = odd_columns(80), odd_columns(80)
     changed[:, 0], changed[:, 3] = 7.0, 1e30
     assert torch.equal(network(usual), network(changed))
+
+
+def test_a_frequent_value_leaves_the_bins_to_the_others():
+    others = torch.linspace(1, 2, 101)
+    x = torch.cat([torch.zeros(1000), others])[:, None]
+    zero, *knots = Inputs(n_numbers=1, x_train=x).knots(11)[0].unique().tolist()
+    assert zero == 0
+    assert all(high - low < 0.13 for low, high in pairwise([1.0, *knots]))
+    assert knots[-1] == 2
+    few = torch.cat([torch.zeros(1000), torch.tensor([3.0, 5.0])])[:, None]
+    assert Inputs(n_numbers=1, x_train=few).knots(4)[0].tolist() == [0.0, 3.0, 5.0, 5.0, 5.0]
 
 
 def test_knots_are_quantiles_of_what_is_there():
