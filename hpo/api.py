@@ -10,6 +10,7 @@ from hpo.config.errors import HpoError, InputError
 from hpo.config.parsing import parse_duration
 from hpo.files.store import ArtifactStore
 from hpo.launch.local import local_slots, slots_argument
+from hpo.launch.refit import refit
 from hpo.launch.search import search_locally
 from hpo.lifecycle.confirming import conclude, prepare
 from hpo.lifecycle.creation import create_from_file
@@ -24,6 +25,7 @@ from hpo.study.catalog import open_study
 from hpo.study.confirmation import Confirmation
 from hpo.study.leaderboard import leaderboard, why_empty
 from hpo.study.status import StudyStatus
+from hpo.worker.supervisor import to_stderr
 
 __all__ = ["StudyResults", "load_model", "load_study", "run"]
 
@@ -81,6 +83,32 @@ class StudyResults(StudyArtifacts):
             ensemble=ensemble,
             torch_program=torch_program,
         )
+
+    def refit(
+        self,
+        out: str | Path,
+        *,
+        trial: int | None = None,
+        ensemble: int | None = None,
+        device: str = "auto",
+    ) -> Path:
+        """Train the best trial on its training and validation rows together, as `hpo refit` does.
+
+        Args:
+            out: the folder to write into.
+            trial: number of the trial to refit instead.
+            ensemble: refit the members of an ensemble of at most this many instead.
+            device: "auto" (a GPU if there is one), "cpu", "cuda", or an index such as "cuda:1".
+
+        Returns:
+            The model's folder.
+
+        Raises:
+            InputError: an argument is invalid, no trial is COMPLETE or the given one is not, the
+                training diverged, or `out` cannot be written.
+            HpoError: the training failed.
+        """
+        return refit(self, Path(out), trial=trial, ensemble=ensemble, device=device, log=to_stderr)
 
     def confirm(
         self,

@@ -12,8 +12,9 @@ import pytest
 import hpo
 from hpo.config.definition import Budget, StudyData, StudyDefinition, StudyFile
 from hpo.config.families import BUILT_IN
+from hpo.config.leaves import SECTIONS, START, leaf_types
 from hpo.config.ranges import Leaf
-from hpo.config.space import SECTIONS, SearchSpace, leaf_types
+from hpo.config.space import SearchSpace
 from hpo.config.strategies import Pruner, Sampler
 from hpo.config.trial import (
     LOSSES,
@@ -187,7 +188,7 @@ def test_benchmarks_are_documented_and_take_what_is_given_to_them():
 @pytest.mark.parametrize("block", TOML, ids=[block.where for block in TOML])
 def test_what_stands_in_toml_is_a_study_or_a_search_space(block: Block):
     tree = tomllib.loads(block.text)
-    if set(tree) <= set(SECTIONS):
+    if set(tree) <= {*SECTIONS, START}:
         SearchSpace.from_tree(tree, block.where)
     else:
         StudyDefinition.from_tree({**A_STUDY, **tree}, block.where, ROOT / "studies")

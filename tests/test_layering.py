@@ -147,8 +147,9 @@ def test_optuna_stays_where_studies_are_kept_and_shown():
     assert {room(module) for module in importers("optuna")} <= OPTUNA
 
 
-def test_a_model_family_is_reached_by_its_interface():
-    family = "hpo.training.families.mlp"
+@pytest.mark.parametrize("name", ["mlp", "tabm"])
+def test_a_model_family_is_reached_by_its_interface(name):
+    family = f"hpo.training.families.{name}"
     assert all(f"{module}.".startswith(f"{family}.") for module in importers(family))
 
 

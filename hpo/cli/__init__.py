@@ -75,6 +75,7 @@ for command in (  # in the order of `hpo --help`
     inspect.trial,
     inspect.logs,
     models.export,
+    models.refit,
     models.predict,
     models.train,
     models.report,

@@ -1,5 +1,6 @@
-"""Commands for models and results: export, predict, train, report."""
+"""Commands for models and results: export, refit, predict, train, report."""
 
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -19,6 +20,7 @@ from hpo.cli.output import print_json, say
 from hpo.config.errors import InputError
 from hpo.files.durable import replacing, writing
 
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:1.")]
 ModelDir = Annotated[Path, typer.Argument(metavar="MODEL_DIR", help="Folder of an exported model.")]
 
 
@@ -68,6 +70,49 @@ def export(
         print(folder)
 
 
+def refit(
+    name: StudyName,
+    trial: Annotated[
+        int | None, typer.Option(help="Trial to refit; by default the leaderboard's first.")
+    ] = None,
+    ensemble: Annotated[
+        int | None,
+        typer.Option(
+            metavar="K",
+            help="Refit an ensemble of up to K members, selected on the validation part.",
+        ),
+    ] = None,
+    device: Device = "auto",
+    out: Annotated[
+        Path | None, typer.Option(help="Folder to write into; by default winners/NAME.")
+    ] = None,
+    storage: StorageUrl = DEFAULT_STORAGE,
+    artifacts: ArtifactsUrl = DEFAULT_ARTIFACTS,
+) -> None:
+    """Train the best trial again, on its training and validation rows together.
+
+    The training has as many epochs as the trial needed. Only test rows are left
+    to measure it. The folder is like one of hpo export, and hpo train repeats its
+    config.toml. If the command is interrupted, nothing is written; run it again.
+
+    Examples:
+        hpo refit california-housing
+        hpo refit california-housing --ensemble 8 --out winners
+    """
+    from hpo.launch.refit import refit as write
+
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C
+    folder = write(
+        load_artifacts(name, storage, artifacts),
+        out or Path("winners") / name,
+        trial=trial,
+        ensemble=ensemble,
+        device=device,
+        log=say,
+    )
+    print(folder)
+
+
 def predict(
     model_dir: Annotated[Path, typer.Argument(help="Folder of an exported model.")],
     table: TableSource,
@@ -106,7 +151,7 @@ def predict(
 def train(
     config: Annotated[Path, typer.Argument(metavar="CONFIG.toml", help="A trial's configuration.")],
     seed: Annotated[int | None, typer.Option(min=0, help="Overrides its seed.")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:1.")] = "auto",
+    device: Device = "auto",
     out: Annotated[Path | None, typer.Option(help="Folder for the trained model.")] = None,
 ) -> None:
     """Train one configuration without a storage, and print its metrics as JSON.

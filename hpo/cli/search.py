@@ -251,6 +251,6 @@ def _create(
 
     limit = None if timeout is None else seconds("--timeout", timeout)
     created = create_from_file(study_file, storage, artifacts, n_trials=n_trials, timeout=limit)
-    for note in created.study.notes:
+    for note in (*created.study.notes, *created.study.warm_start_notes):
         say(f"note: {note}")
     return StudyArtifacts(study=created.study, store=created.store)

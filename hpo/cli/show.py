@@ -11,7 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from hpo.config.errors import printable
-from hpo.results.report.text import duration, format_param, plain_params, short_names
+from hpo.config.space import plain_params
+from hpo.results.report.text import duration, format_param, short_names
 from hpo.storage.progress import WorkerRow
 from hpo.study.confirmation import Confirmation
 from hpo.study.leaderboard import Row

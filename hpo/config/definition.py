@@ -17,9 +17,10 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, WithJsonSchema
 
 from hpo.config.errors import BudgetError, DefinitionError, nearest
+from hpo.config.leaves import SECTIONS
 from hpo.config.parsing import Duration, format_value, read_toml, validate
 from hpo.config.ranges import Categorical
-from hpo.config.space import SECTIONS, Params, SearchSpace
+from hpo.config.space import Params, SearchSpace
 from hpo.config.strategies import MedianPruner, Positive, Pruner, Sampler, Section, TpeSampler
 from hpo.config.trial import (
     LOSSES,
@@ -201,7 +202,7 @@ class StudyDefinition:
             "search_space": self.space.to_tree(),
             "data": data_tree(self.data),
             "objective": asdict(self.objective),
-            "sampler": self.sampler.model_dump(),
+            "sampler": self.sampler.model_dump(exclude_none=True),
             "pruner": self.pruner.model_dump(),
             "budget": self.budget.model_dump(exclude_none=True),
         }
@@ -380,28 +381,3 @@ def load_search_space(name: str, where: str, folder: Path) -> SearchSpace:
         f"{where}: search_space: must be a path ending in .toml, an inline table or one of "
         f"{', '.join(sorted(known))}, but got {format_value(name)}{nearest(name, known)}"
     )
-
-
-def difference(stored: StudyDefinition, given: StudyDefinition) -> list[str]:
-    """The differences between two definitions, one line `dotted.key: stored -> given` per key."""
-    before, after = _flat(stored.identity()), _flat(given.identity())
-    keys = [
-        key for key in sorted(before.keys() | after.keys()) if before.get(key) != after.get(key)
-    ]
-    return [_changed(key, before.get(key), after.get(key)) for key in keys]
-
-
-def _changed(key: str, before: Any, after: Any) -> str:
-    if key == "data.fingerprint":
-        return f"the table's content has changed: SHA-256 {before[:16]}… -> {after[:16]}…"
-    return f"{key}: {format_value(before)} -> {format_value(after)}"
-
-
-def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in tree.items():
-        if isinstance(value, Mapping) and value:
-            flat.update(_flat(value, f"{prefix}{key}."))
-        else:
-            flat[f"{prefix}{key}"] = value
-    return flat

@@ -16,8 +16,8 @@ from pydantic_core import CoreSchema, core_schema
 
 from hpo.config.definition import StudyFile
 from hpo.config.families import DEFAULT_FAMILY, family_names
+from hpo.config.leaves import FAMILY, SECTIONS, START, leaf_defaults, leaf_types
 from hpo.config.ranges import Categorical, FloatRange, IntRange
-from hpo.config.space import FAMILY, SECTIONS, leaf_defaults, leaf_types
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -35,6 +35,12 @@ class _TomlSchema(GenerateJsonSchema):
         if schema.get("default", 0) is None:
             return self.generate_inner(schema["schema"])
         return super().default_schema(schema)
+
+    def encode_default(self, dft: Any) -> Any:
+        default = super().encode_default(dft)
+        if isinstance(default, dict):
+            return {key: value for key, value in default.items() if value is not None}
+        return default
 
     def generate(self, schema: CoreSchema, mode: Any = "validation") -> JsonSchemaValue:
         return {"$schema": DIALECT, **super().generate(schema, mode)}
@@ -57,19 +63,27 @@ def search_space_schema() -> dict[str, Any]:
 
 
 def _space() -> Any:
-    """A model of the trial config's sections in which each leaf may be tunable."""
-    sections: dict[str, Any] = {
-        name: (_section(name, config), {}) for name, config in SECTIONS.items()
-    }
+    """A model of the trial config's sections in which each leaf may be tunable, and of starts."""
+    start = create_model(
+        "Start",
+        __config__=ConfigDict(extra="forbid"),
+        __doc__="Leaves of a configuration that a study tries early; others have their defaults.",
+        **_sections(is_tunable=False),
+    )
     return create_model(
         "SearchSpace",
         __config__=ConfigDict(extra="forbid"),
         __doc__="A trial config in which some leaves are tunable; a constant is written as itself.",
-        **sections,
+        **{**_sections(is_tunable=True), START: (list[start], [])},  # type: ignore[valid-type]
     )
 
 
-def _section(name: str, config: Any) -> Any:
+def _sections(*, is_tunable: bool) -> dict[str, Any]:
+    """Models of all sections, as fields of another model."""
+    return {name: (_section(name, config, is_tunable), {}) for name, config in SECTIONS.items()}
+
+
+def _section(name: str, config: Any, is_tunable: bool) -> Any:
     """A model of a section; that of `[model]` has the leaves of every installed family."""
     families = family_names()
     defaults: dict[str, Any] = {}
@@ -80,10 +94,10 @@ def _section(name: str, config: Any) -> Any:
     for path, types in leaf_types(tuple(families)).items():
         section, leaf = path.split(".")
         if section == name:
-            options = [option for type_ in types for option in (type_, _ranges(type_))]
-            leaves[leaf] = (reduce(or_, options), defaults[path])
+            ranges = [_ranges(type_) for type_ in types if is_tunable]
+            leaves[leaf] = (reduce(or_, [*types, *ranges]), defaults[path])
     return create_model(
-        f"Tunable{name.capitalize()}Config",
+        f"{'Tunable' if is_tunable else 'Start'}{name.capitalize()}Config",
         __config__=ConfigDict(extra="forbid"),
         __doc__=config.__doc__,
         **leaves,

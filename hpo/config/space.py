@@ -14,73 +14,47 @@ values; otherwise the leaf keeps its default. A param's name is the leaf's dotte
 `[model] family` names the model family, and may be tunable. The leaves of `[model]` are those of
 all its values. A leaf that some of these families lack exists only where the family has it, without
 a `when` of its own.
+
+Each `[[start]]` table holds some leaves of a configuration that a study tries early. Its other
+leaves have their defaults.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
-from functools import cache
-from typing import Any, Literal
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 from hpo.config.errors import DefinitionError, InputError, nearest
-from hpo.config.families import (
-    DEFAULT_FAMILY,
-    ModelConfig,
-    config_type,
-    owners,
-    unknown_leaf,
+from hpo.config.families import DEFAULT_FAMILY, owners
+from hpo.config.leaves import (
+    FAMILY,
+    SECTIONS,
+    START,
+    leaf_defaults,
+    listed,
+    read_families,
+    read_leaves,
+    read_start_value,
+    read_tunable,
+    suited,
 )
-from hpo.config.parsing import dotted, format_value, validate
+from hpo.config.parsing import dotted, format_value
 from hpo.config.ranges import SWITCH, Categorical, FloatRange, Leaf, Tunable, Value
-from hpo.config.trial import OptimizerConfig, PreprocessingConfig, TrainingConfig
 
 Params = dict[str, Value]
 Chooser = Callable[[str, Leaf], Value]
 
-SECTIONS: dict[str, type[Any]] = {
-    "preprocessing": PreprocessingConfig,
-    "model": ModelConfig,
-    "optimizer": OptimizerConfig,
-    "training": TrainingConfig,
-}
-FAMILY = "model.family"
-
-
-@cache
-def leaf_types(families: tuple[str, ...]) -> dict[str, tuple[Any, ...]]:
-    """The types of all leaves by dotted path; in `[model]`, one for each family that has the leaf.
-
-    Raises:
-        DefinitionError: a family is not installed.
-    """
-    types: dict[str, tuple[Any, ...]] = {FAMILY: (Literal[families],)}
-    for family in families:
-        for path, leaf in _fields(family).items():
-            if path != FAMILY:
-                known = types.get(path, ())
-                types[path] = known if leaf.type in known else (*known, leaf.type)
-    return types
-
-
-@cache
-def leaf_defaults(family: str) -> dict[str, Value]:
-    """The defaults of all leaves of a family by dotted path."""
-    return {path: leaf.default for path, leaf in _fields(family).items()}
-
-
-def _fields(family: str) -> dict[str, Any]:
-    return {
-        f"{section}.{field.name}": field
-        for section, kind in SECTIONS.items()
-        for field in fields(config_type(family) if kind is ModelConfig else kind)
-    }
-
 
 @dataclass(frozen=True, kw_only=True)
 class SearchSpace:
-    """Constant and tunable leaves by dotted path; each leaf follows those that its `when` names."""
+    """Constant and tunable leaves by dotted path; each leaf follows those that its `when` names.
+
+    Attributes:
+        starts: the params of the configurations that a study tries after the default one.
+    """
 
     constants: dict[str, Value]
     tunables: dict[str, Leaf]
+    starts: tuple[Params, ...] = ()
 
     @classmethod
     def from_tree(cls, tree: Mapping[str, Any], where: str) -> "SearchSpace":
@@ -91,14 +65,16 @@ class SearchSpace:
         """
         constants: dict[str, Value] = {}
         tunables: dict[str, Leaf] = {}
-        families = _families(tree, where)
-        for path, node in _leaves(tree, families, where):
+        families = read_families(tree, where)
+        sections = {name: node for name, node in tree.items() if name != START}
+        for path, node in read_leaves(sections, families, where):
             if isinstance(node, Mapping):
-                tunables[path] = _tunable(path, node, families, where)
+                tunables[path] = read_tunable(path, node, families, where)
             else:
-                (constants[path],) = _suited(path, (node,), families, where, (path,))
+                (constants[path],) = suited(path, (node,), families, where, (path,))
         space = cls(constants=constants, tunables=tunables)
-        return cls(constants=constants, tunables=space._conditions_first(where))
+        space = cls(constants=constants, tunables=space._conditions_first(where))
+        return replace(space, starts=tuple(space._read_starts(tree.get(START, []), where)))
 
     @property
     def families(self) -> tuple[str, ...]:
@@ -117,12 +93,20 @@ class SearchSpace:
             section, name = path.split(".")
             table = leaf.model_dump(mode="json", exclude_defaults=True)
             tree.setdefault(section, {})[name] = table
+        for params in self.starts:
+            start: dict[str, dict[str, Value]] = {}
+            for path, value in plain_params(params).items():
+                section, name = path.split(".")
+                start.setdefault(section, {})[name] = value
+            tree.setdefault(START, []).append(start)
         return tree
 
     def fixed(self, constants: Mapping[str, Value]) -> "SearchSpace":
-        """The same space with some leaves made constant."""
+        """The same space with some leaves made constant, also in its starts."""
         tunables = {path: leaf for path, leaf in self.tunables.items() if path not in constants}
-        return SearchSpace(constants={**self.constants, **constants}, tunables=tunables)
+        space = SearchSpace(constants={**self.constants, **constants}, tunables=tunables)
+        starts = (space.completed(plain_params(params)) for params in self.starts)
+        return replace(space, starts=tuple(starts))
 
     def params(self) -> dict[str, Leaf]:
         """All params that a trial may have, by name, including the `x.on` switches."""
@@ -156,15 +140,31 @@ class SearchSpace:
     def is_active(self, leaf: Tunable, params: Mapping[str, Value]) -> bool:
         """Whether a leaf exists, given the params chosen before."""
         return all(
-            self._value(path, params) in _listed(wanted) for path, wanted in leaf.when.items()
+            self._value(path, params) in listed(wanted) for path, wanted in leaf.when.items()
         )
 
     def default_params(self) -> Params:
         """The params of the default configuration, which is trial 0 of a study."""
         return self.walk(self._default)
 
-    def resolve(self, params: Mapping[str, Value]) -> dict[str, dict[str, Value]]:
-        """The sections of the trial config for the given params, with all leaves."""
+    def completed(self, given: Mapping[str, Value]) -> Params:
+        """The params of a trial with the given leaves; the other leaves have their defaults.
+
+        Args:
+            given: values by leaf; 0 turns an `or_zero` leaf off. Leaves that do not exist beside
+                the others are ignored.
+        """
+
+        def choose(name: str, leaf: Leaf) -> Value:
+            path = name.removesuffix(".on")
+            if path not in given:
+                return self._default(name, leaf)
+            return given[path] != 0 if leaf is SWITCH else given[path]
+
+        return self.walk(choose)
+
+    def leaf_values(self, params: Mapping[str, Value]) -> dict[str, Value]:
+        """All leaves of the trial config for the given params, by dotted path."""
         defaults = leaf_defaults(self._family(params))
         own = {path: value for path, value in self.constants.items() if path in defaults}
         values = {**defaults, **own}
@@ -175,8 +175,12 @@ class SearchSpace:
                 values[path] = params[path]
             elif leaf.or_zero and params.get(f"{path}.on") is False:
                 values[path] = 0.0 if isinstance(leaf, FloatRange) else 0
+        return values
+
+    def resolve(self, params: Mapping[str, Value]) -> dict[str, dict[str, Value]]:
+        """The sections of the trial config for the given params, with all leaves."""
         tree: dict[str, dict[str, Value]] = {section: {} for section in SECTIONS}
-        for path, value in values.items():
+        for path, value in self.leaf_values(params).items():
             section, name = path.split(".")
             tree[section][name] = value
         return tree
@@ -209,7 +213,7 @@ class SearchSpace:
             if name == path and params.get(f"{path}.on") is False:
                 raise InputError(f"{name} is turned off by {name}.on = false")
             for other, wanted in self.tunables[path].when.items():
-                allowed = _listed(wanted)
+                allowed = listed(wanted)
                 if not self._is_sure(other, allowed, params):
                     only = " or ".join(format_value(value) for value in allowed)
                     value = self._value(other, params)
@@ -256,6 +260,46 @@ class SearchSpace:
             return self.tunables[name.removesuffix(".on")].default != 0
         return leaf.middle() if leaf.default is None else leaf.default
 
+    def _read_starts(self, nodes: Any, where: str) -> Iterator[Params]:
+        """Validate the `[[start]]` tables.
+
+        Raises:
+            DefinitionError: a leaf is unknown, does not exist in its start, or has a value that
+                trials cannot have.
+        """
+        if not isinstance(nodes, list) or not all(isinstance(node, Mapping) for node in nodes):
+            problem = f"must be an array of tables, but got {format_value(nodes)}"
+            raise DefinitionError(f"{where}: {START}: {problem}")
+        for at, node in enumerate(nodes):
+            given = dict(read_leaves(node, self.families, where, (START, at)))
+            said = f"{where}: {dotted((START, at))}"
+            for path, leaf in self.tunables.items():
+                if path in given:
+                    given[path] = read_start_value(path, leaf, given[path], self.families, said)
+            params = self.completed(given)
+            for path in given:
+                self._check_start(path, given[path], params, said)
+            yield params
+
+    def _check_start(self, path: str, value: Any, params: Params, where: str) -> None:
+        """Make sure that a leaf exists in a start, and that a constant keeps its value."""
+        section, name = path.split(".")
+        conditions: dict[str, Any] = {}
+        if section == "model":
+            conditions[FAMILY] = owners(name, self.families)
+        if path in self.tunables:
+            conditions |= self.tunables[path].when
+        for other, wanted in conditions.items():
+            if (has := self._value(other, params)) not in listed(wanted):
+                only = " or ".join(format_value(each) for each in listed(wanted))
+                got = "which the start lacks" if has is None else f"but got {format_value(has)}"
+                raise DefinitionError(f"{where}.{path}: exists only where {other} is {only}, {got}")
+        if path not in self.tunables and value != (constant := self._value(path, params)):
+            raise DefinitionError(
+                f"{where}.{path}: must be {format_value(constant)}, because the space does not "
+                f"tune it, but got {format_value(value)}"
+            )
+
     def _conditions_first(self, where: str) -> dict[str, Leaf]:
         """Order the tunables so that each follows those that its `when` names."""
         ordered: dict[str, Leaf] = {}
@@ -270,102 +314,12 @@ class SearchSpace:
         return ordered
 
 
-def _families(tree: Mapping[str, Any], where: str) -> tuple[str, ...]:
-    """The model families of a space, whose leaves it may have."""
-    model = tree.get("model")
-    node = model.get("family", DEFAULT_FAMILY) if isinstance(model, Mapping) else DEFAULT_FAMILY
-    if isinstance(node, Mapping):
-        if "when" in node:
-            raise DefinitionError(f"{where}: {FAMILY}.when: every trial must have a family")
-        named = validate(Leaf, node, where, (FAMILY,))
-        node = list(named.choices) if isinstance(named, Categorical) else [DEFAULT_FAMILY]
-    families = tuple(validate(str, name, where, (FAMILY,)) for name in _listed(node))
-    for family in families:
-        try:
-            config_type(family)
-        except DefinitionError as error:
-            raise DefinitionError(f"{where}: {FAMILY}: {error}") from None
-    return families
-
-
-def _leaves(
-    tree: Mapping[str, Any], families: Sequence[str], where: str
-) -> Iterator[tuple[str, Any]]:
-    for section, table in tree.items():
-        if section not in SECTIONS:
-            raise DefinitionError(
-                f"{where}: {dotted((section,))}: unknown section{nearest(section, SECTIONS)}; "
-                f"known sections are {', '.join(SECTIONS)}"
-            )
-        if not isinstance(table, Mapping):
-            raise DefinitionError(
-                f"{where}: {section}: must be a table, but got {format_value(table)}"
-            )
-        for name, node in table.items():
-            if section == "model" and not owners(name, families):
-                problem = unknown_leaf(name, families)
-                raise DefinitionError(f"{where}: {dotted((section, name))}: {problem}")
-            known = [field.name for field in fields(SECTIONS[section])]
-            if section != "model" and name not in known:
-                raise DefinitionError(
-                    f"{where}: {dotted((section, name))}: unknown key{nearest(name, known)}; "
-                    f"known keys are {', '.join(known)}"
-                )
-            yield f"{section}.{name}", node
-
-
-def _tunable(path: str, node: Mapping[str, Any], families: tuple[str, ...], where: str) -> Leaf:
-    """Validate a tunable leaf, and its values against the type of the leaf."""
-    leaf: Leaf = validate(Leaf, node, where, (path,))
-    if isinstance(leaf, Categorical):
-        choices = _suited(path, leaf.choices, families, where, (path, "choices"))
-        leaf = leaf.model_copy(update={"choices": choices})
-    else:
-        _suited(path, (leaf.low,), families, where, (path, "low"))
-        _suited(path, (leaf.high,), families, where, (path, "high"))
-    if leaf.or_zero:
-        _suited(path, (0,), families, where, (path, "or_zero"))
-    types = leaf_types(families)
-    for other, wanted in leaf.when.items():
-        if other not in types or other == path:
-            hint = nearest(other, types)
-            raise DefinitionError(
-                f"{where}: {path}.when: {format_value(other)} is not another leaf{hint}"
-            )
-        if wanted == []:
-            raise DefinitionError(f"{where}: {path}.when.{other}: must hold a value, but got []")
-        _suited(other, _listed(wanted), families, where, (path, "when", other))
-    return _within_families(path, leaf, families, where)
-
-
-def _within_families(path: str, leaf: Leaf, families: tuple[str, ...], where: str) -> Leaf:
-    """Restrict a leaf of `[model]` to the trials whose family has it."""
-    section, name = path.split(".")
-    if section != "model" or len(own := owners(name, families)) == len(families):
-        return leaf
-    for family in _listed(leaf.when.get(FAMILY, [*own])):
-        if family not in own:
-            raise DefinitionError(
-                f"{where}: {path}.when.{FAMILY}: must be one of {', '.join(own)}, "
-                f"but got {format_value(family)}"
-            )
-    condition = own[0] if len(own) == 1 else [*own]
-    return leaf.model_copy(update={"when": {FAMILY: condition, **leaf.when}})
-
-
-def _suited(
-    path: str,
-    values: Iterable[Value],
-    families: tuple[str, ...],
-    where: str,
-    key: tuple[str, ...],
-) -> tuple[Value, ...]:
-    """Convert values to the types of a leaf: 0 becomes 0.0 for a real number."""
-    suited = tuple(values)
-    for type_ in leaf_types(families)[path]:
-        suited = tuple(validate(type_, value, where, key) for value in suited)
-    return suited
-
-
-def _listed(wanted: Value | list[Value]) -> list[Value]:
-    return wanted if isinstance(wanted, list) else [wanted]
+def plain_params(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Params without `x.on` switches: a param that is switched off is 0."""
+    plain = {}
+    for name, value in params.items():
+        if not name.endswith(".on"):
+            plain[name] = value
+        elif not value:
+            plain[name.removesuffix(".on")] = 0
+    return plain

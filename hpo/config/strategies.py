@@ -24,12 +24,23 @@ class Strategy(Section):
     model_config = ConfigDict(json_schema_extra={"required": ["name"]})
 
 
-class TpeSampler(Strategy):
+class LearningSampler(Strategy):
+    """A sampler that learns from finished trials.
+
+    Attributes:
+        n_startup_trials: draw at random before so many trials are finished.
+        warm_start: names of studies in the same storage whose finished trials count as well.
+    """
+
+    n_startup_trials: Count = 20
+    warm_start: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
+
+
+class TpeSampler(LearningSampler):
     """Tree-structured Parzen estimator, multivariate (Bergstra 2011; Falkner 2018)."""
 
     name: Literal["tpe"] = "tpe"
     seed: Seed = 0
-    n_startup_trials: Count = 20
 
 
 class RandomSampler(Strategy):
@@ -46,12 +57,11 @@ class QmcSampler(Strategy):
     seed: Seed = 0
 
 
-class GpSampler(Strategy):
+class GpSampler(LearningSampler):
     """Gaussian-process Bayesian optimization."""
 
     name: Literal["gp"] = "gp"
     seed: Seed = 0
-    n_startup_trials: Count = 20
 
 
 class GridSampler(Strategy):

@@ -305,8 +305,27 @@ class ObjectiveConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class RefitConfig:
+    """Training on the training and validation rows together.
+
+    Without validation rows no epoch is known to be the best: the number of epochs is given, and the
+    weights of the last one are kept. `max_epochs` still plans the learning-rate schedule.
+
+    Attributes:
+        n_epochs: epochs to train, at most `max_epochs`.
+    """
+
+    n_epochs: Annotated[int, Range(ge=1, le=100_000)]
+
+    __pydantic_config__ = STRICT
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrialConfig:
-    """Everything that one training run depends on: the `config.toml` that `hpo train` takes."""
+    """Everything that one training run depends on: the `config.toml` that `hpo train` takes.
+
+    `refit` is None for the trials of a search.
+    """
 
     data: DataConfig
     objective: ObjectiveConfig
@@ -314,13 +333,17 @@ class TrialConfig:
     model: ModelConfig = field(default_factory=lambda: config_type(DEFAULT_FAMILY)())
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
+    refit: RefitConfig | None = None
 
     __pydantic_config__ = STRICT
 
     def to_dict(self) -> dict[str, Any]:
         """The configuration by section, as a model file holds it."""
         changed = {name: _written(name, getattr(self, name)) for name in ("optimizer", "training")}
-        return {**asdict(self), **changed, "model": model_tree(self.model)}
+        tree = {**asdict(self), **changed, "model": model_tree(self.model)}
+        if self.refit is None:
+            del tree["refit"]
+        return tree
 
     def to_tree(self) -> dict[str, Any]:
         """The configuration by section, as `config.toml` holds it."""

@@ -13,6 +13,7 @@ from hpo.config.urls import hide_passwords
 from hpo.dashboard.curve import curve_svg
 from hpo.files.store import ArtifactStore
 from hpo.storage.attributes import ARTIFACT, SHA256
+from hpo.study.leaderboard import recorded_config
 from hpo.study.study import Study
 
 FileKind = Literal["config", "curve", "weights"]
@@ -78,13 +79,9 @@ def file_content(
     """
     title = f"trial {trial.number} of study {study.name}"
     if kind == "config":
-        config = study.definition.trial_config(trial.params)
-        training = replace(
-            config.training,
-            precision=trial.user_attrs.get("precision", config.training.precision),
-        )
+        config = recorded_config(study, trial)
         data = replace(config.data, source=hide_passwords(config.data.source))
-        return replace(config, data=data, training=training).to_toml(title).encode()
+        return replace(config, data=data).to_toml(title).encode()
     if kind == "curve":
         curve, metric = trial.intermediate_values, study.definition.metric_label
         return curve_svg(curve, metric, study.definition.direction, title).encode()

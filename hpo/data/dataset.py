@@ -67,8 +67,14 @@ class Dataset:
         return {1} if metric == "f1" and self.schema.task == "binary" else set()
 
 
-def load_dataset(table: Table, data: DataConfig) -> Dataset:
+def load_dataset(table: Table, data: DataConfig, *, for_refit: bool = False) -> Dataset:
     """Check a typed table against a study's `[data]`, split and encode it.
+
+    Args:
+        table: the typed table.
+        data: the study's `[data]`.
+        for_refit: whether the validation rows belong to the training part, so that they also define
+            the schema.
 
     Raises:
         DataError: the table is not suited for training; the message says why.
@@ -78,6 +84,8 @@ def load_dataset(table: Table, data: DataConfig) -> Dataset:
         table = replace(table, frame=table.frame.with_columns(texts))
     task = resolve_task(table, data)
     split = split_rows(table, data, task)
+    if for_refit:
+        split = split.for_refit()
     schema, dropped, truncated = infer_schema(table, data, task, split.train)
     if table.format > 1:
         notes = notes_on(table, data, split, schema, dropped, truncated)

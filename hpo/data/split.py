@@ -1,6 +1,6 @@
 """Split the rows of a table into training, validation and test parts."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import polars as pl
 import torch
@@ -22,6 +22,11 @@ class Split:
     train: torch.Tensor
     val: torch.Tensor
     test: torch.Tensor
+
+    def for_refit(self) -> "Split":
+        """The split with the validation rows in the training part; the validation part is empty."""
+        train = torch.cat([self.train, self.val]).sort().values
+        return replace(self, train=train, val=self.val[:0])
 
 
 def split_rows(table: Table, data: DataConfig, task: Task) -> Split:

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 import torch
 
 from hpo.launch.local import REPRODUCIBLE
+from hpo.launch.single import one_thread
 from hpo.lifecycle.creation import CreatedStudy
 from hpo.storage.leases import WorkerId
 from hpo.training.precision import describe_environment
@@ -45,13 +46,8 @@ def search_in_process(created: CreatedStudy, device: torch.device) -> None:
         experiments={created.study.uuid: created.experiment},
         timing=Timing(hang=math.inf),  # or the watchdog would kill the caller's process
     )
-    n_threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # as in worker processes, for bitwise equal results
-    try:
-        with _interrupts() as stop:
-            worker.work(stop)
-    finally:
-        torch.set_num_threads(n_threads)
+    with one_thread(), _interrupts() as stop:
+        worker.work(stop)
 
 
 @contextmanager

@@ -1,15 +1,15 @@
 """Training of one configuration without a study, for `hpo train`."""
 
 import os
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
 from hpo.config.definition import check_label_smoothing
-from hpo.config.errors import HpoError, InputError
+from hpo.config.errors import DefinitionError, HpoError, InputError
 from hpo.config.parsing import read_toml, validate
 from hpo.config.trial import TrialConfig, metric_label
 from hpo.data.format_1 import read_recorded
@@ -46,30 +46,62 @@ def train_config(
     Raises:
         DefinitionError: the file is invalid.
         DataError: the table is not the one in the configuration, or cannot be trained on.
-        HpoError: the training failed or diverged.
+        InputError: the training diverged.
+        HpoError: the training failed.
     """
-    torch.set_num_threads(1)  # as in worker processes, for bitwise equal results
+    chosen = choose_device(device)
+    with one_thread():
+        config, experiment = _load(path, seed)
+        model = fit(config, experiment, chosen, log)
+        metrics = {"validation": model.metrics} if config.refit is None else {}
+        metrics["test"] = experiment.test_metrics(model)
+    return TrainedModel(model=model, metrics=metrics, experiment=experiment)
+
+
+def fit(
+    config: TrialConfig, experiment: Experiment, device: torch.device, log: Callable[[str], None]
+) -> Model:
+    """Train a configuration in this process; `one_thread` makes the result reproducible.
+
+    Args:
+        config: of the training.
+        experiment: its table; for a refit, from `Experiment.for_refit`.
+        device: to train on.
+        log: called with a line for each epoch.
+
+    Raises:
+        InputError: the training diverged.
+        HpoError: the training failed.
+    """
     os.environ.update(REPRODUCIBLE)
-    trainer = SingleTrainer(choose_device(device))
-    config, experiment = _load(path, seed)
+    trainer = SingleTrainer(device)
     _, data = experiment.prepared(config.preprocessing)
     metric = metric_label(config.objective.metric, experiment.dataset.schema.positive)
+    where = "" if config.refit is None else " on the training rows"
     trainer.admit(Run(key=0, config=config, data=data))
     while True:
         for event in trainer.advance(_SLICE_SECONDS):
             match event:
                 case Progress():
                     for measured in event.measurements:
-                        log(f"epoch {measured.step}: {metric} {measured.value:.5g}")
+                        log(f"epoch {measured.step}: {metric} {measured.value:.5g}{where}")
                 case Failed():
                     raise HpoError(f"training failed: {event.reason}")
                 case Finished() if event.result.status == "diverged":
-                    raise HpoError(f"training diverged: {event.result.reason}")
+                    raise InputError(f"training diverged: {event.result.reason}")
                 case Finished():
-                    model = experiment.model(config, event.result, trainer.device)
-                    test = experiment.test_metrics(model)
-                    metrics = {"validation": model.metrics, "test": test}
-                    return TrainedModel(model=model, metrics=metrics, experiment=experiment)
+                    return experiment.model(config, event.result, device)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Compute with one thread, as worker processes do, for bitwise equal results."""
+    n_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(n_threads)
 
 
 def choose_device(name: str) -> torch.device:
@@ -94,7 +126,21 @@ def _load(path: Path, seed: int | None) -> tuple[TrialConfig, Experiment]:
     task = resolve_task(table, config.data)
     data = replace(config.data, task=task)
     check_label_smoothing(task, config.training.label_smoothing, str(path))
+    _check_refit(config, str(path))
     if not data.fingerprint:  # a file that was written by hand
         data = replace(data, fingerprint=table.fingerprint())
     training = config.training if seed is None else replace(config.training, seed=seed)
-    return replace(config, data=data, training=training), Experiment(table, data)
+    experiment = Experiment(table, data)
+    if config.refit is not None:
+        experiment = experiment.for_refit()
+    return replace(config, data=data, training=training), experiment
+
+
+def _check_refit(config: TrialConfig, where: str) -> None:
+    """Refuse a refit beyond the planned epochs, for which no learning rate is planned."""
+    highest = config.training.max_epochs
+    if config.refit is not None and config.refit.n_epochs > highest:
+        raise DefinitionError(
+            f"{where}: refit.n_epochs: must be at most training.max_epochs, which is {highest}, "
+            f"but got {config.refit.n_epochs}"
+        )

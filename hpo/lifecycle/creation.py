@@ -20,6 +20,8 @@ from hpo.models.experiment import Experiment, keep_table
 from hpo.storage.engine import open_storage
 from hpo.study.artifacts import StudyArtifacts
 from hpo.study.catalog import create_study, study_rows
+from hpo.study.history import COLD_START
+from hpo.study.warm_start import choose_warm_start
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,6 +82,8 @@ def create(
 ) -> CreatedStudy:
     """Create the study of a definition and a typed table, or reopen it; see `create_from_file`.
 
+    What `sampler.warm_start` takes from other studies is chosen when the study is created.
+
     Args:
         definition: the definition; its `data.source` is stored as the table's origin.
         table: the typed table.
@@ -93,12 +97,15 @@ def create(
         opened = open_storage(storage)
         undo.callback(opened.close)
         store = ArtifactStore(artifacts)
-        stored = {row.name: row.format for row in study_rows(opened)} if legacy else {}
+        stored = {row.name: row.format for row in study_rows(opened)}
         if legacy and stored.get(definition.name) == 1:
             table = legacy()
             complete, experiment, notes = _complete(definition, table, where)
+        warm_start = COLD_START
+        if definition.name not in stored:  # an existing study keeps the choice of its creation
+            warm_start = choose_warm_start(opened, complete, where)
         keep_table(store, table, complete.data)
-        study = create_study(opened, complete, store.id, notes)
+        study = create_study(opened, complete, store.id, notes, warm_start)
         write_owner(store, study)
         # Deleting another study may have removed the same table before this study's row existed.
         keep_table(store, table, complete.data)

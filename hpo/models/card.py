@@ -12,6 +12,14 @@ SHOWN_COLUMNS = 30
 NONE = "\u2013"
 """Stands for a metric that is undefined on a part's rows."""
 
+BEFORE_REFIT = "validation_before_refit"
+PARTS = {
+    "validation": "validation",
+    BEFORE_REFIT: "validation before the refit",
+    "test": "test",
+}
+"""Names of the parts in `metrics.json`, and for people."""
+
 ROWS = {
     "held": "unchanged",
     "missing": "values missing",
@@ -58,8 +66,8 @@ def model_card(
 
     Args:
         model: to describe.
-        metrics: `validation` and `test`; `test` is empty without a test part. A dash stands for a
-            metric that is missing in one of them.
+        metrics: by part, see `PARTS`; a part is empty if it has no rows. A dash stands for a metric
+            that is missing in one of the parts.
         title: the heading.
         note: one line on the origin of the model.
         folder: name of the model's folder.
@@ -76,7 +84,7 @@ def model_card(
         *_notes(model.schema),
         _members(model) if isinstance(model, Ensemble) else _configuration(model),
         USE.format(folder=folder, example=onnx_example(model.schema, inputs, folder)),
-        _proven(proof),
+        _proven(proof, is_held=any(metrics.get(part) for part in ("validation", "test"))),
         _limits(model),
     ]
     return "\n".join(part.rstrip() + "\n" for part in parts)
@@ -105,8 +113,10 @@ def _metrics(
     alone: dict[str, dict[str, float]],
     positive: str | None,
 ) -> str:
-    columns = {part: metrics[part] for part in ("validation", "test") if metrics[part]}
-    columns |= {f"best member's {part}": alone[part] for part in columns if alone}
+    columns = {PARTS[part]: values for part, values in metrics.items() if values}
+    columns |= {f"best member's {PARTS[part]}": values for part, values in alone.items() if values}
+    if not columns:
+        return "## Metrics\n\nThere are none: training saw every row of the table."
     lines = [
         "## Metrics",
         "",
@@ -125,6 +135,12 @@ def _metrics(
             "There was no test part. The choice of the model makes validation metrics optimistic."
         )
     lines += ["", f"Regression metrics are in the target's own units. {tested}"]
+    if BEFORE_REFIT in metrics:
+        lines += [
+            "",
+            "Validation metrics are those of the search's model, which did not see the validation",
+            "rows. This model was trained on them, too, so that only test rows measure it.",
+        ]
     return "\n".join(lines)
 
 
@@ -170,21 +186,25 @@ def _members(ensemble: Ensemble) -> str:
     config = ensemble.members[0].model.config
     metric = config.objective.metric
     said = _cell(metric_label(metric, ensemble.schema.positive))
+    is_refit = config.refit is not None
     mean = "probabilities" if ensemble.schema.classes else "values"
+    chosen = "before the refit, one after the other" if is_refit else "one after the other"
+    known = "epochs" if is_refit else f"validation {said}"
     lines = [
         "## Members",
         "",
-        f"The ensemble predicts the weighted mean of the members' {mean}. Members were chosen one",
-        f"after the other, each the best addition by validation {said}. A member that was chosen",
-        "twice has twice the weight.",
+        f"The ensemble predicts the weighted mean of the members' {mean}. Members were chosen",
+        f"{chosen}, each the best addition by validation {said}. A member that",
+        "was chosen twice has twice the weight.",
         "",
-        f"| trial | weight | validation {said} | network | numbers |",
+        f"| trial | weight | {known} | network | numbers |",
         "|---|---|---|---|---|",
     ]
     for member in ensemble.members:
-        value = _number(member.model.metrics.get(metric))
+        refit = member.model.config.refit
+        cell = _number(member.model.metrics.get(metric)) if refit is None else refit.n_epochs
         lines.append(
-            f"| {member.number} | {member.weight:.3g} | {value} "
+            f"| {member.number} | {member.weight:.3g} | {cell} "
             f"| {_network(member.model)} "
             f"| {member.model.config.preprocessing.numeric} |"
         )
@@ -201,13 +221,19 @@ def _configuration(model: Predictor) -> str:
         else ""
     )
     metric = metric_label(config.objective.metric, model.schema.positive)
+    epochs = f"the best of up to {training.max_epochs} epochs by validation {metric}"
+    if config.refit is not None:
+        epochs = (
+            f"{config.refit.n_epochs} of {training.max_epochs} planned epochs on the training and "
+            "validation rows together"
+        )
     return (
         "## Training\n\n"
         f"{optimizer.name}, learning rate {optimizer.learning_rate:.3g}, weight decay "
         f"{optimizer.weight_decay:.3g}, batches of "
         f"{training.batch_size}, numbers scaled by `{config.preprocessing.numeric}`, "
-        f"{coded}seed {training.seed}; the best of up to {training.max_epochs} epochs by "
-        f"validation {metric}. `config.toml` has the whole configuration; `hpo train config.toml` "
+        f"{coded}seed {training.seed}; {epochs}. "
+        "`config.toml` has the whole configuration; `hpo train config.toml` "
         f"trains it again.\n\n{_data(config)}"
     )
 
@@ -216,13 +242,14 @@ def _data(config: TrialConfig) -> str:
     return f"Data: `{config.data.source}`, SHA-256 `{config.data.fingerprint}`."
 
 
-def _proven(proof: Proof) -> str:
+def _proven(proof: Proof, *, is_held: bool) -> str:
+    rows = "rows that training did not see" if is_held else "training rows"
     versions = " and ".join(f"{name} {version}" for name, version in proof.versions.items())
     lines = [
         "## Checked",
         "",
         "Before export these files were run and compared with the trained model. Largest",
-        "differences, on rows that training did not see and on awkward variants of them:",
+        f"differences, on {rows} and on awkward variants of them:",
         "",
         f"| rows | number | {' | '.join(f'`{file}`' for file in proof.largest)} |",
         "|---|---|" + "---|" * len(proof.largest),

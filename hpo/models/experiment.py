@@ -2,7 +2,8 @@
 
 Owns what is computed once and shared: the encoded table, and a preprocessed copy for each
 configuration of preprocessing. Preprocessors are fitted on the training part only; only
-`test_metrics` reads the targets of the test part.
+`test_metrics` reads the targets of the test part. In a refit, the validation rows belong to the
+training part, and epochs are measured on that part.
 
 A study's table is in its artifact store, under its fingerprint, or stays at its source if the study
 has `copy = false`. A remote table is read through the local cache, which keeps the typed table. A
@@ -66,6 +67,12 @@ class Experiment:
         self._data = data
         self._prepared: dict[PreprocessingConfig, tuple[Preprocessor, TrainingData]] = {}
 
+    def for_refit(self) -> "Experiment":
+        """The same table with the validation rows in the training part."""
+        return Experiment(
+            self.table, self._data, load_dataset(self.table, self._data, for_refit=True)
+        )
+
     @cached_property
     def dataset(self) -> Dataset:
         """The encoded table and its split."""
@@ -81,7 +88,7 @@ class Experiment:
         """Combine the weights of a finished run with their preprocessing.
 
         The model's configuration has the resolved precision instead of `auto`, so that training it
-        again gives the same bits.
+        again gives the same bits. A refit has no validation metrics.
         """
         preprocessor, data = self.prepared(config.preprocessing)
         network = trained_network(config.model, data.inputs, data.n_outputs, result.weights)
@@ -92,7 +99,7 @@ class Experiment:
             network=network,
             target_mean=data.target_mean,
             target_std=data.target_std,
-            metrics=result.metrics,
+            metrics=result.metrics if config.refit is None else {},
             environment=describe_environment(device, result.precision),
         )
 
@@ -105,9 +112,14 @@ class Experiment:
         return self._metrics(model, "val")
 
     def held_rows(self, n: int) -> polars.DataFrame:
-        """Up to `n` typed rows of the validation and test parts, evenly spaced."""
+        """Up to `n` typed rows of the validation and test parts, evenly spaced.
+
+        If both parts are empty, as in a refit without a test part, they are training rows.
+        """
         split = self.dataset.split
         rows = torch.cat([split.val, split.test]).sort().values
+        if not len(rows):
+            rows = split.train
         picked = torch.linspace(0, len(rows) - 1, min(n, len(rows))).round().long()
         return self.table.frame[rows[picked].numpy()]
 
@@ -122,13 +134,15 @@ class Experiment:
         dataset = self.dataset
         train, val = dataset.part("train"), dataset.part("val")
         preprocessor = Preprocessor.fit(dataset.schema, train.x_num, train.x_cat, config)
+        x_train = preprocessor(train.x_num, train.x_cat)
+        is_refit = not len(val.y)
         data = TrainingData(
             task=dataset.schema.task,
             n_classes=len(dataset.schema.classes),
-            x_train=preprocessor(train.x_num, train.x_cat),
+            x_train=x_train,
             y_train=train.y,
-            x_val=preprocessor(val.x_num, val.x_cat),
-            y_val=val.y,
+            x_val=x_train if is_refit else preprocessor(val.x_num, val.x_cat),
+            y_val=train.y if is_refit else val.y,
             columns=columns_of(preprocessor),
         )
         return preprocessor, data

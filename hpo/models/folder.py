@@ -45,10 +45,12 @@ def write_model(
         folder: is replaced if it holds an earlier model.
         model: to write.
         metrics: `validation` and `test`, each with the metrics that are defined there; `test` is
-            empty without a test part.
+            empty without a test part. A refitted model has `validation_before_refit`, those of the
+            search's model, or no validation metrics.
         title: heading of the model card.
         note: one line on the origin of the model.
-        held: raw rows that training did not see, on which the files must predict like the model.
+        held: raw rows on which the files must predict like the model; training did not see them,
+            except in a refit without a test part.
         alone: metrics of an ensemble's best member.
         torch_program: whether to write `model.pt2` too.
 

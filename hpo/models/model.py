@@ -43,7 +43,8 @@ class Predictor(ABC):
     Attributes:
         schema: of the training table.
         metrics: validation metrics, by name, in the target's own units; those that are undefined on
-            the validation part are missing.
+            the validation part are missing. A refitted model, which saw the validation rows, has
+            none.
     """
 
     schema: TableSchema
@@ -124,7 +125,7 @@ class Model(Predictor):
     Attributes:
         target_mean: mean of the training targets in a regression, otherwise 0.
         target_std: their standard deviation, otherwise 1.
-        metrics: validation metrics at the best epoch.
+        metrics: validation metrics at the best epoch; empty for a refit.
         environment: what a bit-for-bit repetition depends on besides `config`.
     """
 

@@ -59,7 +59,7 @@ def prove(model: Predictor, folder: Path, held: polars.DataFrame) -> Proof:
     Args:
         model: in memory.
         folder: holds `model.safetensors`, `model.onnx` and perhaps `model.pt2`.
-        held: at least one raw row that training did not see.
+        held: at least one raw row, if possible one that training did not see.
 
     Raises:
         ExportError: a file predicts something else; the message has the kind of row and the

@@ -16,7 +16,7 @@ from hpo.results.ensemble import choose_ensemble
 from hpo.results.leaderboard_table import to_table
 from hpo.results.stored import stored_model, test_metrics
 from hpo.study.artifacts import StudyArtifacts
-from hpo.study.leaderboard import Row, distinct, find_row, leaderboard, why_empty
+from hpo.study.leaderboard import Row, complete_row, distinct, leaderboard, why_empty
 from hpo.study.study import Study
 
 
@@ -55,7 +55,7 @@ def export(
     if not (ranked := leaderboard(study)):
         raise HpoError(why_empty(study))
     best = distinct(ranked, study.definition.space)
-    rows = [_complete(study, number) for number in numbers] or best[:top]
+    rows = [complete_row(study, number) for number in numbers] or best[:top]
     writer = _Writer(
         study=study,
         store=artifacts.store,
@@ -88,7 +88,7 @@ class _Writer(StudyArtifacts):
                 "test": test_metrics(self, self.experiment, [row], model),
             },
             f"{self.study.name}, trial {row.number}",
-            _note(self.study, row),
+            origin(self.study, row),
             held=self.experiment.held_rows(N_HELD),
             torch_program=self.torch_program,
         )
@@ -119,17 +119,7 @@ class _Writer(StudyArtifacts):
         return folder
 
 
-def _complete(study: Study, number: int) -> Row:
-    row = find_row(study, number)
-    if row.state != "COMPLETE":
-        raise InputError(
-            f"trial {number} of study {study.name} is {row.state}: "
-            "only COMPLETE trials have weights"
-        )
-    return row
-
-
-def _note(study: Study, row: Row) -> str:
+def origin(study: Study, row: Row) -> str:
     """Where a model comes from, and its configuration's mean over seeds if it was confirmed."""
     note = f"Trial {row.number} of study {study.name} ({study.uuid})."
     if row.early:

@@ -1,5 +1,6 @@
 """The estimators: they search with a study, and predict with the best trial's model."""
 
+import logging
 import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -22,6 +23,8 @@ from hpo.config.errors import AmbiguousCellsError, HpoError, InputError
 from hpo.config.trial import MetricName, Task
 from hpo.data.sources import RawTable, as_frame
 from hpo.data.table import typed_table
+from hpo.launch.refit import refit_trial
+from hpo.launch.single import choose_device
 from hpo.lifecycle.creation import CreatedStudy, create
 from hpo.lifecycle.draft import suited_batch_size
 from hpo.models.model import Model
@@ -29,7 +32,9 @@ from hpo.results.leaderboard_table import to_table
 from hpo.results.stored import stored_model
 from hpo.sklearn.rows import Array, as_table, column_names, free_name, label_texts
 from hpo.sklearn.work import plan_search
-from hpo.study.leaderboard import leaderboard
+from hpo.study.leaderboard import Row, leaderboard
+
+log = logging.getLogger(__name__)
 
 MIN_ROWS = 2
 """One row for training and one for validation."""
@@ -52,6 +57,7 @@ class _MLPSearch(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
         max_epochs: int | None = None,
         patience: int | None = None,
         batch_size: int | None = None,
+        refit: bool = False,
         workers: int = 1,
         device: str = "auto",
         random_state: Any = 0,
@@ -68,6 +74,7 @@ class _MLPSearch(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
         self.max_epochs = max_epochs
         self.patience = patience
         self.batch_size = batch_size
+        self.refit = refit
         self.workers = workers
         self.device = device
         self.random_state = random_state
@@ -138,7 +145,7 @@ class _MLPSearch(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
                 f"study {study.name} is over without a COMPLETE trial "
                 f"({study.progress().counts_text}): allow it more trials or more time"
             )
-        self.model_ = stored_model(created.store, rows[0])
+        self.model_ = self._best_model(created, rows[0])
         self.best_params_, self.best_score_ = rows[0].params, rows[0].value
         self.leaderboard_ = to_table(rows)
         self.study_ = optuna.create_study(
@@ -146,6 +153,12 @@ class _MLPSearch(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
         )
         self.study_.add_trials(study.trials())
         self.notes_ = study.notes
+
+    def _best_model(self, created: CreatedStudy, best: Row) -> Model:
+        if not self.refit:
+            return stored_model(created.store, best)
+        experiment, device = created.experiment.for_refit(), choose_device(self.device)
+        return refit_trial(created.study, experiment, best, device, log.info)
 
     def _definition(self, table: polars.DataFrame) -> StudyDefinition:
         seed = _seed(self.random_state)
@@ -227,6 +240,9 @@ class MLPSearchClassifier(ClassifierMixin, _MLPSearch):  # type: ignore[misc]
         patience: stop a trial after this many epochs without a better validation metric. None: as
             in the search space, or 16.
         batch_size: None: as in the search space, or 32 to 1024 by the number of rows.
+        refit: train the best trial's configuration again on all rows, including the validation
+            rows, for as many epochs as the trial needed. `best_score_` and `leaderboard_` remain
+            those of the search.
         workers: 1 searches in this process, with one thread. More start worker processes, which
             share the GPUs if there are any; then a search is not exactly reproducible.
         device: "auto" (a GPU if there is one), "cpu", "cuda", or an index such as "cuda:1".
@@ -240,7 +256,8 @@ class MLPSearchClassifier(ClassifierMixin, _MLPSearch):  # type: ignore[misc]
             with the same rows and parameters is continued.
 
     Attributes:
-        model_: the best trial's model, as `hpo.load_model` returns it; predicts on DataFrames.
+        model_: the best trial's model, as `hpo.load_model` returns it; predicts on DataFrames. With
+            `refit`, the refitted one.
         best_params_: params of the best trial.
         best_score_: validation metric of the best trial.
         leaderboard_: the COMPLETE trials, best first, as a polars DataFrame.

@@ -15,6 +15,7 @@ from hpo.config.trial import Direction
 from hpo.storage import attributes, interventions, leases, ledger
 from hpo.storage.best import count_since_best
 from hpo.storage.engine import Connection
+from hpo.study.history import read_warm_start
 from hpo.study.row import DEFINITION, GIVEN_BUDGET, StudyRow
 from hpo.study.sampling import queue
 
@@ -108,5 +109,6 @@ def _write(
     extended = replace(definition, budget=budget)
     attributes.set_study(connection, row.id, DEFINITION, extended.to_json())
     if budget.n_trials > row.budget.n_trials:
-        ledger.enqueue(connection, row.id, queue(extended), budget.n_trials)
+        first = queue(extended, read_warm_start(connection, row).starts)
+        ledger.enqueue(connection, row.id, first, budget.n_trials)
     return extended

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from hpo.config.definition import StudyDefinition, difference
+from hpo.config.definition import StudyDefinition
+from hpo.config.differences import difference
 from hpo.config.errors import (
     InputError,
     StudyBusyError,
@@ -16,6 +17,7 @@ from hpo.storage import leases, ledger, removal
 from hpo.storage.engine import Connection, Storage
 from hpo.storage.progress import read_workers
 from hpo.study.budget import raise_by_file
+from hpo.study.history import COLD_START, WarmStart
 from hpo.study.row import StudyRow, new_attrs, read_rows
 from hpo.study.sampling import queue
 from hpo.study.status import StudyStatus
@@ -27,25 +29,29 @@ def create_study(
     definition: StudyDefinition,
     artifact_store_id: str,
     notes: Sequence[str] = (),
+    warm_start: WarmStart = COLD_START,
 ) -> Study:
-    """Create a study with its default configuration as waiting trial 0, or reopen it.
+    """Create a study with its first trials waiting, or reopen it.
+
+    Trial 0 is the default configuration. The starts follow.
 
     Args:
         storage: storage for the rows.
         definition: complete definition, with task and fingerprint.
         artifact_store_id: id of the store that holds the table.
         notes: remarks on how the table was read that may surprise a person.
+        warm_start: what a new study takes from other studies.
 
     Raises:
         StudyConflictError: the name is taken by another definition.
         BudgetError: the study exists and its budget is larger.
         InputError: the study exists with another artifact store.
     """
-    first = queue(definition)
+    first = queue(definition, warm_start.starts)
     if isinstance(definition.sampler, GridSampler):  # no more trials than the grid has points
         budget = definition.budget.model_copy(update={"n_trials": len(first)})
         definition = replace(definition, budget=budget)
-    attrs = new_attrs(definition, artifact_store_id, notes)
+    attrs = new_attrs(definition, artifact_store_id, notes) | warm_start.to_attrs()
 
     def write(connection: Connection) -> int:
         study_id = ledger.create_study(connection, definition.name, definition.direction, attrs)

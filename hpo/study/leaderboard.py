@@ -12,7 +12,7 @@ confirmed leader is better, it is ranked among the others by its mean.
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
@@ -20,8 +20,8 @@ from optuna.trial import FrozenTrial, TrialState
 from hpo.config.errors import InputError
 from hpo.config.ranges import Value
 from hpo.config.space import SearchSpace
-from hpo.config.trial import Direction, tie_break
-from hpo.storage.attributes import METRICS, REASON
+from hpo.config.trial import Direction, TrialConfig, tie_break
+from hpo.storage.attributes import BEST_EPOCH, METRICS, REASON
 from hpo.study.confirmation import DEFAULT, SEED, Estimate
 from hpo.study.retraining import read_confirmed
 from hpo.study.study import Study
@@ -94,10 +94,7 @@ def distinct(rows: Iterable[Row], space: SearchSpace) -> list[Row]:
     """The first row of each configuration, in order; the seed is no part of a configuration."""
     found: dict[frozenset[tuple[str, Value]], Row] = {}
     for each in rows:
-        tree = space.resolve(each.params)
-        leaves = {
-            f"{section}.{name}": v for section, own in tree.items() for name, v in own.items()
-        }
+        leaves = space.leaf_values(each.params)
         del leaves[SEED]
         found.setdefault(frozenset(leaves.items()), each)
     return list(found.values())
@@ -132,6 +129,48 @@ def find_row(study: Study, number: int) -> Row:
         has = f"has trials 0 to {len(trials) - 1}" if trials else "has no trials yet"
         raise InputError(f"study {study.name} {has}, but got {number}")
     return row(trials[number], read_confirmed(study).get(number))
+
+
+def complete_row(study: Study, number: int) -> Row:
+    """One COMPLETE trial by its number.
+
+    Raises:
+        InputError: the study has no such trial, or it is not COMPLETE.
+    """
+    found = find_row(study, number)
+    if found.state != "COMPLETE":
+        raise InputError(
+            f"trial {number} of study {study.name} is {found.state}: "
+            "only COMPLETE trials have weights"
+        )
+    return found
+
+
+def recorded_config(study: Study, trial: Row | FrozenTrial) -> TrialConfig:
+    """The configuration of a trial, with the precision that it was trained in.
+
+    Raises:
+        DefinitionError: the trial's params are not valid.
+    """
+    config = study.definition.trial_config(trial.params)
+    precision = trial.user_attrs.get("precision", config.training.precision)
+    return replace(config, training=replace(config.training, precision=precision))
+
+
+def best_epoch(study: Study, row: Row) -> int:
+    """The epoch whose weights a COMPLETE trial keeps, from 1.
+
+    Earlier versions did not record it. It is then the last of the epochs with the best value.
+
+    Raises:
+        InputError: another program than hpo has run the trial.
+    """
+    if BEST_EPOCH in row.user_attrs:
+        return int(row.user_attrs[BEST_EPOCH])
+    if not (curve := learning_curve(study, row.number)):
+        raise InputError(f"trial {row.number} of study {study.name} has no recorded epochs")
+    best = study.definition.direction.best(curve.values())
+    return max(epoch for epoch, value in curve.items() if value == best)
 
 
 def row(trial: FrozenTrial, confirmed: Estimate | None = None) -> Row:

@@ -24,10 +24,12 @@ STANDING = "hpo:standing"
 GIVEN_BUDGET = "hpo:given_budget"
 PRIORITY = "hpo:priority"
 CONFIRMS = "hpo:confirms"
+WARM_START = "hpo:warm_start"
+"""Notes on the warm start, and the number of attributes `hpo:warm_start:0`, … that hold it."""
 _UUID, _ARTIFACTS, _NOTES, _MOVED = "hpo:uuid", "hpo:artifacts", "hpo:notes", "hpo:moved"
 _VERSION, _FORMAT, _PACKAGES = "hpo:version", "hpo:format", "hpo:packages"
 _KEYS = (
-    *(DEFINITION, STANDING, GIVEN_BUDGET, PRIORITY, CONFIRMS),
+    *(DEFINITION, STANDING, GIVEN_BUDGET, PRIORITY, CONFIRMS, WARM_START),
     *(_UUID, _ARTIFACTS, _NOTES, _MOVED, _VERSION, _FORMAT, _PACKAGES),
 )
 CONFIRMATION = "hpo:confirmation"
@@ -40,7 +42,8 @@ Raise it by one when an hpo that knows the current format would misread a new st
 new key in the definition, or a new meaning of an attribute. Older versions then refuse the study
 and say why. `open_study` reads all formats up to this one. List the changes here.
 
-2: how the cells of a table are read (`hpo.data.reader`): new keys of `data`, and notes on them.
+2: how the cells of a table are read (`hpo.data.reader`): new keys of `data`, and notes on them;
+   starts of the search space, and warm starts.
 """
 
 Standing = Literal["open", "paused", "stopped"]
@@ -58,6 +61,8 @@ class StudyRow:
         artifact_store_id: id of the store that holds the table and the weights.
         definition: the stored definition as JSON; None if another program created the study.
         notes: remarks on how the table was read that may surprise a person.
+        warm_start_notes: what was taken from other studies, a sentence for each of them.
+        n_warm_start_parts: number of attributes that hold it.
         moved_to: URL of the storage to which the study has moved.
         standing: whether the study accepts workers.
         priority: studies of higher priority get workers first.
@@ -72,6 +77,8 @@ class StudyRow:
     artifact_store_id: str | None
     definition: str | None
     notes: tuple[str, ...]
+    warm_start_notes: tuple[str, ...]
+    n_warm_start_parts: int
     moved_to: str | None
     standing: Standing
     priority: int
@@ -80,7 +87,7 @@ class StudyRow:
     @classmethod
     def parse(cls, study_id: int, name: str, where: str, attrs: Mapping[str, Any]) -> "StudyRow":
         """Parse the system attributes of a study."""
-        moved = attrs.get(_MOVED, {})
+        moved, warm_start = attrs.get(_MOVED, {}), attrs.get(WARM_START, {})
         return cls(
             id=study_id,
             name=name,
@@ -90,6 +97,8 @@ class StudyRow:
             artifact_store_id=attrs.get(_ARTIFACTS),
             definition=attrs.get(DEFINITION) or moved.get("definition"),
             notes=tuple(map(str, attrs.get(_NOTES, ()))),
+            warm_start_notes=tuple(warm_start.get("notes", ())),
+            n_warm_start_parts=warm_start.get("n_parts", 0),
             moved_to=moved.get("to"),
             standing=attrs.get(STANDING, "open"),
             priority=attrs.get(PRIORITY, 0),

@@ -181,9 +181,9 @@ class ParamSampler:
         leaves = self._definition.space.params()
         written = []
         for name, value in params.items():
-            distribution = _distribution(leaves[name])
-            internal = distribution.to_internal_repr(value)
-            written.append(DrawnParam(name=name, value=internal, distribution=distribution))
+            drawn = distribution(leaves[name])
+            internal = drawn.to_internal_repr(value)
+            written.append(DrawnParam(name=name, value=internal, distribution=drawn))
         return SampledParams(params=params, written=written, is_free=True)
 
 
@@ -232,21 +232,26 @@ def draw(definition: StudyDefinition, trial: Trial) -> Params:
     return definition.space.walk(choose)
 
 
-def queue(definition: StudyDefinition) -> list[Params]:
-    """The params of a study's first trials: its default configuration, or the points of its grid.
+def queue(definition: StudyDefinition, starts: Sequence[Params]) -> list[Params]:
+    """The params of a study's first trials, each once.
 
-    The points of a grid are shuffled, after the default configuration, and cut off at the budget.
+    These are the default configuration, the starts of the search space, and further ones. A grid
+    continues with its other points, shuffled, and is cut off at the budget.
     """
-    default = definition.space.default_params()
+    space = definition.space
+    first: list[Params] = []
+    for params in (space.default_params(), *space.starts, *starts):
+        if params not in first:
+            first.append(params)
     if not isinstance(definition.sampler, strategies.GridSampler):
-        return [default]
-    points = list(grid(definition.space))
+        return first
+    points = list(grid(space))
     random.Random(definition.sampler.seed).shuffle(points)
-    points.sort(key=lambda point: point != default)
+    points.sort(key=lambda point: first.index(point) if point in first else len(first))
     return points[: definition.budget.n_trials]
 
 
-def _distribution(leaf: Leaf) -> BaseDistribution:
+def distribution(leaf: Leaf) -> BaseDistribution:
     """The distribution that Optuna's `suggest_*` methods create for a range."""
     match leaf:
         case FloatRange():

@@ -34,7 +34,7 @@ class StudyStatus:
         per_minute: trials that recently ended per minute.
         failures: the latest failed trials.
         curve: best value so far after each COMPLETE trial, if a history was read.
-        notes: remarks on how the table was read that may surprise a person.
+        notes: remarks on how the table was read that may surprise a person, and on the warm start.
         n_points: size of a finite search space if all of its points have a trial; else None.
     """
 
@@ -181,5 +181,5 @@ def read_status(
         per_minute=per_minute,
         failures=progress.read_failures(connection, study_id),
         curve=() if history is None else tuple(history.best),
-        notes=row.notes,
+        notes=(*row.notes, *row.warm_start_notes),
     )

@@ -28,6 +28,7 @@ from hpo.storage.ledger import RELEASED, FinalState, Outcome
 from hpo.storage.schema import NOT_FOUND, TRIAL_SYSTEM_ATTRS
 from hpo.storage.trials import read_study_trials
 from hpo.study.budget import trial_limit
+from hpo.study.history import InformedStudy, read_warm_start
 from hpo.study.pruning import TrialPruner
 from hpo.study.reaper import Reaper
 from hpo.study.row import StudyRow, read_row
@@ -68,6 +69,7 @@ class Study:
         definition: what the study searches, with the budget as of opening or of the last change.
         artifact_store_id: id of the store that holds the table and the weights.
         notes: remarks on how the table was read that may surprise a person.
+        warm_start_notes: what was taken from other studies, a sentence for each of them.
         storage: storage with the rows.
     """
 
@@ -82,6 +84,7 @@ class Study:
         self.uuid = row.uuid
         self.artifact_store_id = row.artifact_store_id
         self.notes = row.notes
+        self.warm_start_notes = row.warm_start_notes
         self._row = row
 
     @cached_property
@@ -377,7 +380,10 @@ class Study:
 
     @cached_property
     def _param_sampler(self) -> ParamSampler:
-        return ParamSampler(self.definition, self._optuna, self.storage.reader, self._tried)
+        with self.storage.read() as connection:
+            known = read_warm_start(connection, self._row).known
+        informed = InformedStudy(self._optuna, self.definition.space, known)
+        return ParamSampler(self.definition, informed, self.storage.reader, self._tried)
 
     @contextmanager
     def _reading(self) -> Iterator[None]:

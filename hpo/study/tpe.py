@@ -55,7 +55,7 @@ class Columns:
         rows = numpy.array([_own(study, trial) for trial in new], dtype=float)
         own = dict(zip(self._own, rows.T, strict=True))
         numbers = numpy.concatenate([self._own["number"], own["number"]])
-        order = numpy.argsort(numbers)
+        order = numpy.argsort(numbers, kind="stable")  # known results share a number
         n_before = len(numbers) - len(new)
         for name in {*self._values, *(name for trial in new for name in trial.params)}:
             before = self._values.get(name, numpy.full(n_before, math.nan))
@@ -92,7 +92,8 @@ class Columns:
         fresh = [[_internal(trial, name) for trial in others] for name in names]
         numbers = [*self._own["number"][is_whole], *(trial.number for trial in others)]
         values = numpy.concatenate([finished[:, is_whole], numpy.array(fresh)], axis=1)
-        return dict(zip(names, values[:, numpy.argsort(numbers)], strict=True))
+        order = numpy.argsort(numbers, kind="stable")
+        return dict(zip(names, values[:, order], strict=True))
 
 
 class ColumnsTpeSampler(TPESampler):

@@ -29,7 +29,8 @@ class TrainingData:
 
     Attributes:
         n_classes: 2 for a binary task, 0 in a regression.
-        x_train: (rows, n_columns) float32; `x_val` alike.
+        x_train: (rows, n_columns) float32; `x_val`, on which epochs are measured, alike. In a refit
+            both are the same rows.
         columns: what the columns hold; numbers alone if None.
         y_train: (rows,) float32, 0 or 1, for a binary task; int64 for several classes; float64 in
             the target's own units in a regression. `y_val` alike.

@@ -71,7 +71,7 @@ def _fill(row: torch.Tensor, ordered: torch.Tensor) -> None:
     A frequent value, such as the zero of a column that is mostly zero, would take several knots
     and leave few to the other values. Its count is therefore capped at the share of one bin.
     """
-    values, counts = ordered.unique_consecutive(return_counts=True)
+    values, counts = torch.unique_consecutive(ordered, return_counts=True)
     n_bins = len(row) - 1
     while counts.max() > 2 * (share := max(int(counts.sum()) // n_bins, 1)):
         counts = counts.clamp(max=share)

@@ -2,7 +2,8 @@
 
 Owns patience, the choice of the best epoch and the definition of divergence, for both engines. An
 epoch is better than another if its metric is better, or if the metric is equal and the loss is
-lower: a metric may stay constant for many epochs while the network learns.
+lower: a metric may stay constant for many epochs while the network learns. A refit has no
+validation part: it trains all its epochs and keeps the last one.
 """
 
 import math
@@ -102,7 +103,9 @@ class Record:
     @property
     def is_over(self) -> bool:
         """Whether the run has ended: diverged, out of patience or out of epochs."""
-        training = self.config.training
+        training, refit = self.config.training, self.config.refit
+        if refit is not None:
+            return bool(self.reason) or self.n_epochs >= refit.n_epochs
         patience = training.patience or training.max_epochs
         is_late = self.n_epochs - self.best.step >= patience
         return bool(self.reason) or is_late or self.n_epochs >= training.max_epochs
@@ -128,7 +131,8 @@ class Record:
         self.measurements.append(measurement)
         gain = METRICS[metric].direction.sign * (self.best.value - value)
         is_lower = loss < self.best_loss or math.isnan(self.best_loss)
-        if not self.best.step or gain > 0 or (gain == 0 and is_lower):
+        is_better = not self.best.step or gain > 0 or (gain == 0 and is_lower)
+        if is_better or self.config.refit is not None:
             self.best, self.best_loss = measurement, loss
         return measurement
 

@@ -13,7 +13,7 @@ import torch
 from hpo.config.trial import Measurement
 from hpo.files.store import trial_path
 from hpo.models.experiment import Experiment
-from hpo.storage.attributes import METRICS, REASON
+from hpo.storage.attributes import BEST_EPOCH, METRICS, REASON
 from hpo.storage.ledger import FinalState, Outcome
 from hpo.study.study import Claim, Study
 from hpo.training.record import Result
@@ -125,7 +125,8 @@ class Job:
             config = replace(config, training=replace(training, max_epochs=result.n_epochs))
         model = self.experiment.model(config, result, device)
         environment = {**asdict(model.environment), "slots": n_slots}
-        attrs = {**_effort(result), **environment, METRICS: result.metrics, **note}
+        found = {BEST_EPOCH: result.best_step, METRICS: result.metrics}
+        attrs = {**_effort(result), **environment, **found, **note}
         self.ending = Ending(state="COMPLETE", attrs=attrs, weights=model.to_bytes())
 
     def diverge(self, result: Result) -> None:

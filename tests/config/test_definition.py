@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from hpo.config.definition import (
     StudyDefinition,
-    difference,
     load_definition,
     load_search_space,
 )
+from hpo.config.differences import difference
 from hpo.config.errors import DefinitionError
 from hpo.config.parsing import validate
 from hpo.config.space import SearchSpace

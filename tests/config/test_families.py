@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from hpo.config import families, space
+from hpo.config import families, leaves
 from hpo.config.definition import StudyDefinition
 from hpo.config.errors import DefinitionError, InputError
 from hpo.config.json_schema import search_space_schema
@@ -42,7 +42,7 @@ class Config(ModelConfig):
 @pytest.fixture
 def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
     """Installs a package for a test."""
-    caches = (families.config_type, families._installed, space.leaf_types, space.leaf_defaults)
+    caches = (families.config_type, families._installed, leaves.leaf_types, leaves.leaf_defaults)
     monkeypatch.syspath_prepend(tmp_path)
     before = set(sys.modules)
 
@@ -72,13 +72,57 @@ def test_the_leaves_of_a_trial_are_those_of_its_family():
     tabm = made.trial_config({"model.family": "tabm", "model.depth": 2, "model.k": 8})
     assert asdict(tabm.model) == {
         **{"family": "tabm", "k": 8, "depth": 2, "width": 256, "activation": "relu"},
-        **{"dropout": 0.0, "mini": True},
+        **{"dropout": 0.0, "mini": True, "embedding": "none", "embedding_size": 8},
+        **{"n_bins": 48, "n_frequencies": 24, "sigma": 0.1, "category_size": 8},
     }
     mlp = made.trial_config({"model.family": "mlp", "model.depth": 2})
     assert mlp.model == MLPConfig(depth=2)
     walked = made.space.walk(lambda name, leaf: "tabm" if name == "model.family" else leaf.middle())
     assert set(walked) == {"model.family", "model.depth", "model.k", "model.dropout"}
     assert set(made.space.default_params()) == {"model.family", "model.depth"}
+
+
+EMBEDDED = {
+    "model": {
+        **BOTH["model"],
+        "embedding": {"type": "categorical", "choices": ["piecewise_linear", "periodic"]},
+        "n_bins": {
+            **{"type": "int", "low": 8, "high": 32},
+            "when": {"model.embedding": "piecewise_linear"},
+        },
+        "sigma": {
+            **{"type": "float", "low": 0.03, "high": 0.3, "log": True},
+            "when": {"model.embedding": "periodic", "model.family": ["mlp", "tabm"]},
+        },
+        "scale": {"type": "categorical", "choices": [True, False]},
+    }
+}
+
+
+def test_families_share_the_leaves_of_their_inputs():
+    made = definition(EMBEDDED)
+    params = {
+        **{"model.family": "tabm", "model.depth": 2, "model.k": 8, "model.dropout": 0.1},
+        **{"model.embedding": "periodic", "model.sigma": 0.2},
+    }
+    made.space.check_active(params)
+    model = made.trial_config(params).model
+    assert (model.embedding, model.sigma, model.n_bins, model.k) == ("periodic", 0.2, 48, 8)
+    chosen = {"model.family": "mlp", "model.scale": True, "model.n_bins": 16}
+    walked = made.space.walk(lambda name, leaf: chosen.get(name, leaf.middle()))
+    mlp = made.trial_config(walked).model
+    assert mlp == MLPConfig(depth=2, embedding="piecewise_linear", n_bins=16, scale=True)
+    assert not {"model.k", "model.dropout", "model.sigma"} & set(walked)
+    with pytest.raises(InputError, match=r'model\.scale exists only where model\.family is "mlp"'):
+        made.space.check_active({"model.family": "tabm", "model.scale": True})
+    assert StudyDefinition.from_json(made.to_json()).digest() == made.digest()
+
+
+def test_the_leaves_of_a_family_keep_their_order():
+    inputs = "embedding embedding_size n_bins n_frequencies sigma category_size"
+    layers = f"family depth width activation dropout {inputs}"
+    assert " ".join(families.leaf_fields("mlp")) == f"{layers} scale"
+    assert " ".join(families.leaf_fields("tabm")) == f"{layers} k mini"
 
 
 def test_a_stored_space_of_families_reads_back_the_same():

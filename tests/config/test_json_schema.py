@@ -9,7 +9,7 @@ from jsonschema import Draft202012Validator
 from hpo.config.definition import load_definition
 from hpo.config.errors import DefinitionError
 from hpo.config.json_schema import search_space_schema, study_schema
-from hpo.config.space import leaf_defaults
+from hpo.config.leaves import leaf_defaults
 from tests.support.paths import ROOT
 
 STUDY = """
@@ -66,6 +66,10 @@ CHANGES = [
     ("", {"name": "a b"}, False),
     ("", {"sampler": {"name": "gp", "n_startup_trials": 3}}, True),
     ("", {"sampler": {"name": "random", "n_startup_trials": 3}}, False),
+    ("", {"sampler": {"name": "gp", "warm_start": ["a", "b"]}}, True),
+    ("", {"sampler": {"name": "tpe", "warm_start": []}}, False),
+    ("", {"sampler": {"name": "tpe", "warm_start": "a"}}, False),
+    ("", {"sampler": {"name": "random", "warm_start": ["a"]}}, False),
     ("", {"sampler": {"seed": 3}}, False),
     ("", {"pruner": {"percentile": 10.0}}, False),
     ("", {"pruner": {"name": "median", "patience": 3}}, False),
@@ -81,6 +85,8 @@ CHANGES = [
     ("search_space", {"model": {"depth": {"type": "int", "low": 1, "hihg": 2}}}, False),
     ("search_space", {"model": {"width": {"type": "float", "low": 1, "high": 2}}}, False),
     ("search_space", {"model": {"depht": 3}}, False),
+    ("search_space", {"start": [{"model": {"depth": 3}}, {"training": {"seed": 2}}]}, True),
+    ("search_space", {"start": [{"model": {"depth": "deep"}}]}, False),
     ("search_space", {"optimizer": {"l1": {"type": "float", "low": 0, "high": 1}}}, True),
 ]
 

@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hpo.config.errors import DefinitionError, InputError
+from hpo.config.leaves import leaf_defaults
 from hpo.config.points import MAX_GRID, grid
 from hpo.config.ranges import Categorical, FloatRange, IntRange
-from hpo.config.space import SearchSpace, leaf_defaults
+from hpo.config.space import SearchSpace
 
 SPACE = {
     "model": {

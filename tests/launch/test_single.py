@@ -63,6 +63,18 @@ def test_a_seed_changes_the_model(config: Path) -> None:
             DefinitionError,
             r"config\.toml: training\.label_smoothing: must be 0 for a regression task",
         ),
+        (
+            "max_epochs = 2",
+            "max_epochs = 2\n[refit]\nn_epochs = 3",
+            DefinitionError,
+            r"config\.toml: refit\.n_epochs: must be at most training\.max_epochs, which is 2",
+        ),
+        (
+            "max_epochs = 2",
+            "max_epochs = 2\n[refit]\nepochs = 2",
+            DefinitionError,
+            r"config\.toml: refit\.epochs: unknown key",
+        ),
         ('target = "y"', 'target = "y"\nfingerprint = "ab"', DataError, "content has changed"),
     ],
 )
@@ -72,6 +84,14 @@ def test_a_wrong_configuration_is_said_in_a_sentence(
     config.write_text(config.read_text().replace(old, new))
     with pytest.raises(kind, match=complaint):
         train_config(config, seed=None, device="cpu", log=print)
+
+
+def test_a_training_that_diverges_is_said_so(config: Path) -> None:
+    wild = '[optimizer]\nname = "sgd"\nlearning_rate = 100.0\n[training]\ngradient_clip = 0.0'
+    text = config.read_text().replace("max_epochs = 2", "max_epochs = 9\nbatch_size = 8")
+    config.write_text(text.replace("[training]", wild))
+    with pytest.raises(InputError, match=r"^training diverged: .* are not finite after epoch \d$"):
+        train_config(config, seed=None, device="cpu", log=lambda line: None)
 
 
 @pytest.mark.parametrize("name", ["cuda:9", "meta", "gpu"])

@@ -19,6 +19,7 @@ from hpo.models.onnx import described_inputs, to_onnx
 from hpo.models.program import read_program, write_program
 from hpo.models.proof import Proof, prove
 from hpo.training.families.family import family_of
+from hpo.training.families.leaves import Embedding
 from hpo.training.families.tabm import TabMConfig
 from hpo.training.metrics import count_outputs
 from tests.support import exact_models, models
@@ -113,6 +114,31 @@ def test_tabm_predicts_as_the_model(task: Task, mini: bool, tmp_path: Path) -> N
     config = TabMConfig(k=4, width=16, depth=2, activation="gelu", mini=mini)
     proof = proven(tmp_path, made, of_family(model(made), config))
     assert max(proof.largest["model.onnx"].values()) < 2e-6
+
+
+@pytest.mark.parametrize("mini", [False, True])
+@pytest.mark.parametrize("embedding", get_args(Embedding))
+def test_model_files_hold_the_embeddings_of_tabm(
+    embedding: Embedding, mini: bool, tmp_path: Path
+) -> None:
+    made = experiment("regression")
+    config = TabMConfig(k=3, width=16, depth=2, mini=mini, embedding=embedding, n_bins=9)
+    what = trained(of_family(model(made, max_one_hot=2), config))
+    (tmp_path / "model.safetensors").write_bytes(what.to_bytes())
+    proof = proven(tmp_path, made, what)
+    assert max(proof.largest["model.safetensors"].values()) == 0
+    assert max(proof.largest["model.onnx"].values()) < 2e-6
+    onnx.checker.check_model(to_onnx(what), full_check=True)
+
+
+@pytest.mark.slow
+def test_a_program_of_torch_holds_the_embeddings_of_tabm(tmp_path: Path) -> None:
+    made = experiment("regression")
+    config = TabMConfig(k=3, width=16, depth=1, embedding="piecewise_linear", n_bins=9)
+    what = trained(of_family(model(made, max_one_hot=2), config))
+    write_program(what, tmp_path / "model.pt2")
+    proof = prove(what, tmp_path, made.held_rows(50))
+    assert max(proof.largest["model.pt2"].values()) < 1e-6
 
 
 @pytest.mark.slow

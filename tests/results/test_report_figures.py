@@ -7,11 +7,12 @@ import optuna
 import pytest
 from optuna.trial import FrozenTrial
 
+from hpo.config.space import plain_params
 from hpo.config.trial import Direction
 from hpo.results.report.param_figures import importances, parallel_coordinates, slices
 from hpo.results.report.search_figures import MAX_POINTS, best_so_far, history, learning_curves
 from hpo.results.report.style import WINNER, label, thinned, typical_range
-from hpo.results.report.text import duration, number, percent, plain_params, short_names
+from hpo.results.report.text import duration, number, percent, short_names
 
 
 def search(n: int, every_nth_fails: int = 0) -> list[FrozenTrial]:

@@ -7,6 +7,7 @@ import pickletools
 import signal
 import subprocess
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -289,6 +290,20 @@ def test_all_rows_train_or_validate() -> None:
     assert model.model_.schema.n_train == 45
     assert set(model.model_.metrics) == {"rmse", "mae", "r2"}
     assert model.best_score_ == model.model_.metrics["r2"]
+
+
+def test_a_refit_trains_on_all_rows_and_scores_the_search() -> None:
+    X, y = flats(), rents(flats())
+    plain, refitted = regressor().fit(X, y), regressor(refit=True).fit(X, y)
+    assert (plain.model_.schema.n_train, refitted.model_.schema.n_train) == (51, 60)
+    assert refitted.model_.metrics == {}
+    assert refitted.leaderboard_.equals(plain.leaderboard_)
+    assert refitted.best_score_ == plain.best_score_ == plain.model_.metrics["r2"]
+    curve = plain.study_.trials[plain.leaderboard_["number"][0]].intermediate_values
+    config = refitted.model_.config
+    assert curve[config.refit.n_epochs] == max(curve.values())
+    assert replace(config, refit=None) == plain.model_.config
+    assert refitted.score(X, y) != plain.score(X, y)
 
 
 def test_what_the_space_says_of_training_holds_unless_a_parameter_says_otherwise() -> None:

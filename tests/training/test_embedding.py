@@ -14,12 +14,13 @@ from torch.nn import functional
 from hpo.config.trial import Activation, OptimizerName, TrialConfig
 from hpo.training.batches import TrainingData
 from hpo.training.checkpoint import VALUES, Checkpoint
+from hpo.training.families.embeddings.passes import LIMIT
+from hpo.training.families.embeddings.shape import SCALE_RATE
 from hpo.training.families.family import family_of, trained_network
 from hpo.training.families.mlp import MLPConfig
-from hpo.training.families.mlp.embedding_passes import LIMIT
-from hpo.training.families.mlp.embedding_shape import SCALE_RATE
 from hpo.training.families.mlp.network import MLP
 from hpo.training.families.mlp.parameters import MLPParameters
+from hpo.training.families.tabm import TabMConfig
 from hpo.training.inputs import Inputs
 from hpo.training.losses import loss_gradient
 from hpo.training.packs.run import joined
@@ -290,6 +291,23 @@ def test_runs_change_engines_and_resume_to_the_bit(model):
     assert_near(again.tensors[VALUES], single(chosen, data, "cpu", 9).tensors[VALUES], 1e-5)
 
 
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("model", EMBEDDED[:3:2])
+def test_tabm_learns_with_embeddings_and_resumes_to_the_bit(model, precision):
+    data = table()
+    chosen = replace(
+        config({}, max_epochs=12, precision=precision, optimizer={"learning_rate": 1e-2}),
+        model=TabMConfig(k=3, width=32, depth=2, **model),
+    )
+    whole = train(chosen, data, "cpu")
+    resumed = resumed_result(chosen, data, single(chosen, data, "cpu", 4))
+    assert whole.metrics["r2"] > 0.2
+    fresh = family_of(chosen.model).build(chosen.model, data.inputs, 1, seed=0).state_dict()
+    for name, weight in whole.weights.items():
+        assert torch.equal(resumed.weights[name], weight)
+        assert (name == "embedding.knots") == torch.equal(fresh[name], weight)
+
+
 def resumed_result(chosen: TrialConfig, data: TrainingData, checkpoint: Checkpoint) -> Result:
     trainer = SingleTrainer("cpu")
     assert trainer.admit(Run(key=KEY, config=chosen, data=data), checkpoint)
@@ -353,9 +371,11 @@ def odd_columns(n_rows: int) -> torch.Tensor:
     return x
 
 
-@pytest.mark.parametrize("scale", [False, True])
+@pytest.mark.parametrize(
+    "family", [MLPConfig(width=16), MLPConfig(width=16, scale=True), TabMConfig(k=3, width=16)]
+)
 @pytest.mark.parametrize("embedding", ["piecewise_linear", "periodic"])
-def test_odd_columns_and_outliers_give_finite_numbers(embedding, scale):
+def test_odd_columns_and_outliers_give_finite_numbers(embedding, family):
     x, y = odd_columns(80), torch.linspace(0, 1, 80, dtype=torch.float64)
     columns = Inputs(n_numbers=6, flagged=(2, 3), n_others=2)
     x_val = odd_columns(80)
@@ -364,8 +384,8 @@ def test_odd_columns_and_outliers_give_finite_numbers(embedding, scale):
     data = TrainingData(
         task="regression", n_classes=0, x_train=x, y_train=y, x_val=x_val, y_val=y, columns=columns
     )
-    model = {"embedding": embedding, "scale": scale, "n_bins": 200}
-    chosen = config(model, precision="float32", max_epochs=3)
+    model = replace(family, depth=2, embedding=embedding, n_bins=200)
+    chosen = replace(config({}, precision="float32", max_epochs=3), model=model)
     result = train(chosen, data, "cpu")
     assert result.status == "complete"
     assert all(math.isfinite(value) for value in result.metrics.values())

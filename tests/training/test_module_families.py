@@ -40,16 +40,26 @@ def drive(trainer, n):
     return events
 
 
+EMBEDDED = {"embedding": "periodic", "embedding_size": 3, "n_frequencies": 5, "category_size": 2}
+COLUMNS = Inputs(
+    n_numbers=2, n_others=1, sizes=(4, 3), x_train=torch.linspace(0, 1, 50).view(10, 5)
+)
+
+
+@pytest.mark.parametrize("layers", [{}, EMBEDDED], ids=["plain", "embedded"])
 @pytest.mark.parametrize("mini", [False, True])
-def test_tabm_is_a_loop_over_mlps_with_factors(mini):
+def test_tabm_is_a_loop_over_mlps_with_factors(mini, layers):
     torch.manual_seed(3)
-    network = TabM(5, 2, TabMConfig(k=4, depth=3, width=7, activation="tanh", mini=mini)).double()
+    config = TabMConfig(k=4, depth=3, width=7, activation="tanh", mini=mini, **layers)
+    network = TabM(COLUMNS if layers else Inputs(n_numbers=5), 2, config).double()
     for parameter in network.parameters():  # factors that differ from 1
         parameter.data.add_(torch.randn_like(parameter))
     x = torch.randn(6, 5, dtype=torch.float64)
+    x[:, 3:] = torch.randint(0, 4, (6, 2))
     found = []
     for member in range(4):
-        a = x * network.factors[member] if mini else x
+        a = network.embedding(x) if layers else x
+        a = a * network.factors[member] if mini else a
         for layer in network.hidden:
             weight, bias = layer.weight, layer.bias
             if not mini:
@@ -61,13 +71,16 @@ def test_tabm_is_a_loop_over_mlps_with_factors(mini):
     torch.testing.assert_close(network(x), torch.stack(found, dim=1), rtol=1e-9, atol=1e-9)
 
 
+def first_factors(network):
+    return network.hidden[0].r if network.factors is None else network.factors
+
+
 @pytest.mark.parametrize("mini", [False, True])
 def test_tabm_begins_with_random_signs_of_the_features_and_equal_members(mini):
     network = family_of(config := TabMConfig(k=8, mini=mini)).build(
         config, Inputs(n_numbers=9), 1, seed=1
     )
-    signs = network.factors if mini else network.hidden[0].r
-    assert set(signs.unique().tolist()) == {-1.0, 1.0}
+    assert set(first_factors(network).unique().tolist()) == {-1.0, 1.0}
     if not mini:
         others = [
             network.hidden[0].s,
@@ -79,6 +92,88 @@ def test_tabm_begins_with_random_signs_of_the_features_and_equal_members(mini):
     names = {id(parameter): name for name, parameter in network.named_parameters()}
     assert all(names[id(each)].endswith("bias") for each in others)
     assert not any(names[id(each)].endswith("bias") for each in weights)
+
+
+@pytest.mark.parametrize("mini", [False, True])
+def test_tabm_begins_with_a_normal_factor_for_each_embedded_column(mini):
+    config = TabMConfig(k=400, width=4, mini=mini, **EMBEDDED)
+    network = family_of(config).build(config, COLUMNS, 1, seed=1)
+    factors = first_factors(network)
+    assert factors.shape == (400, 1 + 2 * 2 + 2 * 3)
+    plain, first_codes, second_codes, numbers = factors.split([1, 2, 2, 6], dim=1)
+    columns = [plain, first_codes, second_codes, numbers[:, ::2], numbers[:, 1::2]]
+    assert all((column == column[:, :1]).all() for column in columns)
+    drawn = torch.cat([column[:, :1] for column in columns], dim=1)
+    assert abs(drawn.mean()) < 0.1
+    assert 0.9 < drawn.std() < 1.1
+    assert 2 < drawn.abs().max() < 6
+    assert torch.corrcoef(drawn.t()).fill_diagonal_(0).abs().max() < 0.2
+    signs = replace(config, embedding="none")
+    network = family_of(signs).build(signs, COLUMNS, 1, seed=1)
+    assert set(first_factors(network).unique().tolist()) == {-1.0, 1.0}
+
+
+def test_frequencies_of_an_embedding_do_not_decay_and_knots_are_no_state():
+    config = TabMConfig(k=2, width=4, **EMBEDDED)
+    network = family_of(config).build(config, COLUMNS, 1, seed=1)
+    weights, others = family_of(config).parameters(network)
+    names = {id(t): name for name, t in network.state_dict(keep_vars=True).items()}
+    assert {names[id(each)] for each in weights} >= {"embedding.weight", "embedding.categories"}
+    found = {names[id(each)] for each in others if names[id(each)].startswith("embedding")}
+    assert found == {"embedding.bias", "embedding.frequencies"}
+    assert "embedding.knots" in names.values()
+
+
+def activations(network, x):
+    """What goes into each layer's dropout and what comes out."""
+    found = []
+
+    def note(_, given, out):
+        found.append((given[0], out))
+
+    hook = network.dropout.register_forward_hook(note)
+    network(x)
+    hook.remove()
+    return found
+
+
+def test_tabm_drops_units_of_each_member_and_layer_on_their_own():
+    config = TabMConfig(k=3, depth=2, width=200, dropout=0.25, activation="sigmoid")
+    network = TabM(Inputs(n_numbers=4), 1, config).train()
+    x = torch.randn(20, 4)
+    torch.manual_seed(5)
+    layers = activations(network, x)
+    kept = []
+    for before, after in layers:
+        kept.append(after != 0)
+        torch.testing.assert_close(after, before * kept[-1] / 0.75)
+        assert kept[-1].float().mean() == pytest.approx(0.75, abs=0.02)
+        (gradient,) = torch.autograd.grad(after.sum(), before, retain_graph=True)
+        torch.testing.assert_close(gradient, kept[-1] / 0.75)
+    masks = torch.cat(kept).flatten(1).float()
+    assert torch.corrcoef(masks).fill_diagonal_(0).abs().max() < 0.1
+    torch.manual_seed(5)
+    again = [after for _, after in activations(network, x)]
+    assert all(torch.equal(after, other) for (_, after), other in zip(layers, again, strict=True))
+    other = [after != 0 for _, after in activations(network, x)]
+    assert not torch.equal(torch.cat(other), torch.cat(kept))
+    assert all(before is after for before, after in activations(network.eval(), x))
+
+
+def test_hidden_layers_of_tabm_are_in_bfloat16_throughout():
+    config = TabMConfig(k=3, depth=2, width=32, dropout=0.1, **EMBEDDED)
+    network = family_of(config).build(config, COLUMNS, 1, seed=1)
+    x = torch.cat([torch.randn(20, 3), torch.randint(0, 3, (20, 2)).float()], dim=1)
+    exact = network(x)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = network.train()(x)
+        found.sum().backward()
+        layers = activations(network, x)
+        inputs = network.embedding(x)
+        torch.testing.assert_close(network.eval()(x), exact, rtol=0.03, atol=0.03)
+    assert {part.dtype for layer in layers for part in layer} == {torch.bfloat16}
+    assert found.dtype == inputs.dtype == torch.float32
+    assert {parameter.grad.dtype for parameter in network.parameters()} == {torch.float32}
 
 
 @pytest.mark.parametrize("task", OBJECTIVES)
@@ -134,7 +229,14 @@ def test_a_mean_over_heads_is_the_mean_of_predictions(task):
 @pytest.mark.slow
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("precision", ["float32", "bfloat16", "float64"])
-@pytest.mark.parametrize("model", [StrangeConfig(heads=2), TabMConfig(k=4, width=32, dropout=0.2)])
+@pytest.mark.parametrize(
+    "model",
+    [
+        StrangeConfig(heads=2),
+        TabMConfig(k=4, width=32, dropout=0.2),
+        TabMConfig(k=4, width=32, dropout=0.2, **EMBEDDED),
+    ],
+)
 def test_a_run_repeats_and_resumes_to_the_bit(model, precision, device):
     data, config = toy_data(), config_of(model, precision=precision)
     whole = train(config, data, device)
@@ -235,6 +337,6 @@ def test_buffers_are_part_of_the_state():
 
 
 def test_codes_of_categories_are_not_taken_for_numbers():
-    model, inputs = TabMConfig(k=2), Inputs(n_numbers=1, sizes=(30,))
-    with pytest.raises(NetworkError, match=r"family tabm.*max_one_hot.* a column has 30"):
+    model, inputs = StrangeConfig(), Inputs(n_numbers=1, sizes=(30,))
+    with pytest.raises(NetworkError, match=r"family strange.*max_one_hot.* a column has 30"):
         family_of(model).build(model, inputs, 1, seed=0)

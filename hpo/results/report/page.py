@@ -18,6 +18,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 from plotly.offline import get_plotlyjs
 
+from hpo.config.space import plain_params
 from hpo.config.trial import METRICS
 from hpo.config.urls import hide_passwords
 from hpo.config.version import __version__
@@ -141,7 +142,7 @@ def _environment() -> Environment:
     )
     plain = (text.number, text.percent, text.duration, text.pluralize, text.shortened)
     environment.filters |= {each.__name__: each for each in plain}
-    environment.filters["plain_params"] = text.plain_params
+    environment.filters["plain_params"] = plain_params
     environment.filters["format_param"] = text.format_param
     environment.filters["breakable"] = _breakable
     return environment
@@ -191,8 +192,8 @@ def _definition(content: Content) -> str:
 def _params(content: Content) -> list[dict[str, Any]]:
     """Each param's range, its default and the winner's value."""
     space = content.study.definition.space
-    default = text.plain_params(space.default_params())
-    own = text.plain_params(content.winner.params) if content.winner else {}
+    default = plain_params(space.default_params())
+    own = plain_params(content.winner.params) if content.winner else {}
     return [
         {
             "name": name,
@@ -206,7 +207,7 @@ def _params(content: Content) -> list[dict[str, Any]]:
 
 def _leaders_params(content: Content) -> dict[str, str]:
     """Short names of the params that any leader has."""
-    held = {name for each in content.leaders for name in text.plain_params(each.row.params)}
+    held = {name for each in content.leaders for name in plain_params(each.row.params)}
     names = text.short_names([*content.study.definition.space.tunables])
     return {name: short for name, short in names.items() if name in held}
 

@@ -1,6 +1,6 @@
 """How reports and the command line write numbers, durations and params."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 _NONE = "\u2013"
@@ -42,17 +42,6 @@ def pluralize(n: int, one: str, many: str | None = None) -> str:
 def shortened(text: str, longest: int = 60) -> str:
     """The text, cut to a number of characters."""
     return text if len(text) <= longest else f"{text[: longest - 1]}…"
-
-
-def plain_params(params: Mapping[str, Any]) -> dict[str, Any]:
-    """Params without `x.on` switches: a param that is switched off is 0."""
-    plain = {}
-    for name, value in params.items():
-        if not name.endswith(".on"):
-            plain[name] = value
-        elif not value:
-            plain[name.removesuffix(".on")] = 0
-    return plain
 
 
 def short_names(names: Sequence[str]) -> dict[str, str]:

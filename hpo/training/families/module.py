@@ -1,4 +1,4 @@
-"""The base class of families whose networks are plain PyTorch modules.
+"""The base classes of families whose networks are plain PyTorch modules.
 
 A subclass says how its networks are built. Training by autograd, checkpoints, exports and model
 cards follow.
@@ -13,23 +13,24 @@ import torch
 from torch import nn
 
 from hpo.training.families.autograd import AutogradPasses, NetworkError, built, probe, random_state
+from hpo.training.families.embeddings.module import InputEmbedding
 from hpo.training.families.family import Config, Graph, PackedNetworks
 from hpo.training.inputs import Inputs
 from hpo.training.losses import Gradient
 from hpo.training.random import Stream
 
 
-class ModuleFamily(ABC, Generic[Config]):
+class AutogradFamily(ABC, Generic[Config]):
     """A family that trains by autograd, with defaults for all but its networks.
 
     Its networks are not packed: a worker trains them in turn.
     """
 
     @abstractmethod
-    def network(self, config: Config, n_inputs: int, n_outputs: int) -> nn.Module:
+    def network_for(self, config: Config, inputs: Inputs, n_outputs: int) -> nn.Module:
         """Build a network with initial weights from torch's generator, which has a seed here.
 
-        The network maps (rows, n_inputs) float32 features to (rows, n_outputs) outputs, or to
+        The network maps (rows, n_columns) float32 features to (rows, n_outputs) outputs, or to
         (rows, heads, n_outputs) for an ensemble of heads. The loss of an ensemble is the mean of
         its heads' losses. Its prediction is the mean of the heads' probabilities, or values in a
         regression.
@@ -39,7 +40,8 @@ class ModuleFamily(ABC, Generic[Config]):
 
         Args:
             config: of the network.
-            n_inputs: preprocessed features.
+            inputs: columns of the preprocessed features, for which
+                `hpo.training.families.embeddings.module.InputEmbedding` has embeddings.
             n_outputs: logits: one for a binary task, one a class for several; 1 in a regression.
         """
 
@@ -75,32 +77,27 @@ class ModuleFamily(ABC, Generic[Config]):
         """Build a network under a random state of the seed.
 
         Raises:
-            NetworkError: `network` raises, or its network has outputs of a wrong shape; or there
-                are columns of category codes, which these networks would take for numbers.
+            NetworkError: it cannot be built, or has outputs of a wrong shape.
         """
-        if inputs.sizes:
-            raise NetworkError(
-                f"the model family {config.family} has no embeddings of categories: "
-                "preprocessing.max_one_hot must be at least the number of categories of a column, "
-                f"but a column has {max(inputs.sizes)}"
-            )
-        n_inputs = inputs.n_columns
         with random_state(torch.device("cpu"), Stream.WEIGHTS, seed or 0):
-            network = built(config.family, lambda: self.network(config, n_inputs, n_outputs))
-            probe(config.family, network, n_inputs, n_outputs)
+            network = built(config.family, lambda: self.network_for(config, inputs, n_outputs))
+            probe(config.family, network, inputs.n_columns, n_outputs)
         return network
 
     def parameters(
         self, network: nn.Module
     ) -> tuple[Sequence[torch.Tensor], Sequence[torch.Tensor]]:
         """The parameters that weight decay acts on; the others and the floating-point buffers."""
+        embeddings = [each for each in network.modules() if isinstance(each, InputEmbedding)]
+        exempt = {id(part) for each in embeddings for part in (*each.parts.others, each.knots)}
         weights: list[torch.Tensor] = []
         others: list[torch.Tensor] = []
         for name, parameter in network.named_parameters():
-            (weights if self.decays(name, parameter) else others).append(parameter)
+            is_weight = id(parameter) not in exempt and self.decays(name, parameter)
+            (weights if is_weight else others).append(parameter)
         kept = network.state_dict(keep_vars=True).values()
         buffers = {id(t): t for t in kept if not isinstance(t, nn.Parameter)}
-        others += [t for t in buffers.values() if t.is_floating_point()]
+        others += [t for key, t in buffers.items() if t.is_floating_point() and key not in exempt]
         return weights, others
 
     def passes(
@@ -146,3 +143,31 @@ class ModuleFamily(ABC, Generic[Config]):
     ) -> PackedNetworks:
         """Not called, as there are no packs."""
         raise NotImplementedError
+
+
+class ModuleFamily(AutogradFamily[Config]):
+    """A family whose networks take all features for numbers."""
+
+    @abstractmethod
+    def network(self, config: Config, n_inputs: int, n_outputs: int) -> nn.Module:
+        """Build a network as `network_for` does, for a number of features.
+
+        Args:
+            config: of the network.
+            n_inputs: preprocessed features.
+            n_outputs: logits: one for a binary task, one a class for several; 1 in a regression.
+        """
+
+    def network_for(self, config: Config, inputs: Inputs, n_outputs: int) -> nn.Module:
+        """Build a network.
+
+        Raises:
+            NetworkError: there are columns of category codes, which would be taken for numbers.
+        """
+        if inputs.sizes:
+            raise NetworkError(
+                f"the model family {config.family} has no embeddings of categories: "
+                "preprocessing.max_one_hot must be at least the number of categories of a column, "
+                f"but a column has {max(inputs.sizes)}"
+            )
+        return self.network(config, inputs.n_columns, n_outputs)

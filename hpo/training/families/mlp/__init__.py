@@ -1,41 +1,21 @@
 """The multilayer perceptron (MLP): its configuration."""
 
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, Literal
+from typing import ClassVar, Literal
 
-from hpo.config.families import ModelConfig
-from hpo.config.trial import Activation, Range
-
-Embedding = Literal["none", "piecewise_linear", "periodic"]
+from hpo.training.families.leaves import EmbeddingConfig, HiddenLayersConfig
 
 
 @dataclass(frozen=True, kw_only=True)
-class MLPConfig(ModelConfig):
+class MLPConfig(EmbeddingConfig, HiddenLayersConfig):
     """An MLP: `depth` hidden layers of `width` units, each followed by activation and dropout.
 
     Attributes:
-        embedding: learned embedding of each number (arXiv:2203.05556).
-        embedding_size: size of a number's embedding.
-        n_bins: bins of a piecewise-linear embedding, between quantiles of the training part. A
-            column with fewer distinct values has fewer bins.
-        n_frequencies: frequencies of a periodic embedding.
-        sigma: standard deviation of the initial frequencies of a periodic embedding.
-        category_size: size of the learned embedding of a category that is not one-hot.
         scale: whether the first layer's inputs are multiplied by learned factors
             (arXiv:2407.04491).
     """
 
     family: Literal["mlp"] = "mlp"
-    depth: Annotated[int, Range(ge=1, le=64)] = 3
-    width: Annotated[int, Range(ge=1, le=65536)] = 256
-    activation: Activation = "relu"
-    dropout: Annotated[float, Range(ge=0, lt=1)] = 0.0
-    embedding: Embedding = "none"
-    embedding_size: Annotated[int, Range(ge=1, le=1024)] = 8
-    n_bins: Annotated[int, Range(ge=1, le=4096)] = 48
-    n_frequencies: Annotated[int, Range(ge=1, le=4096)] = 24
-    sigma: Annotated[float, Range(gt=0, le=100)] = 0.1
-    category_size: Annotated[int, Range(ge=1, le=1024)] = 8
     scale: bool = False
 
     implementation: ClassVar[str] = "hpo.training.families.mlp.family"

@@ -6,9 +6,9 @@ import torch
 from torch import nn
 
 from hpo.training.families.activations import ACTIVATIONS
+from hpo.training.families.embeddings.passes import packed_embedding
 from hpo.training.families.family import Family, Graph
 from hpo.training.families.mlp import MLPConfig
-from hpo.training.families.mlp.embedding_passes import packed_embedding
 from hpo.training.families.mlp.network import MLP
 from hpo.training.families.mlp.pack_layout import PackLayout, padded_size, padded_width
 from hpo.training.families.mlp.pack_passes import PackedMLPs
@@ -92,12 +92,10 @@ class _MLPFamily:
 
     def describe(self, config: MLPConfig) -> str:
         """The network in a few words."""
-        layers = "1 hidden layer" if config.depth == 1 else f"{config.depth} hidden layers"
-        dropout = f", dropout {config.dropout:.3g}" if config.dropout else ""
-        return (
-            f"MLP of {layers} of {config.width} units "
-            f"({config.activation}{dropout}){_embedded(config)}"
-        )
+        embedding = config.describe_embedding()
+        said = [embedding] if embedding else []
+        said += ["a learned scale for each input of its first layer"] if config.scale else []
+        return f"MLP of {config.describe_layers()}{', with ' if said else ''}{' and '.join(said)}"
 
     def to_onnx(self, config: MLPConfig, network: MLP, graph: Graph, x: str) -> str:
         """Append the network to an ONNX graph."""
@@ -113,18 +111,6 @@ class _MLPFamily:
         for layer in network.hidden:
             x = activation.onnx(graph, linear(layer, x))
         return linear(network.output, x)
-
-
-def _embedded(config: MLPConfig) -> str:
-    """How features enter the first layer, for `describe`."""
-    kind = {
-        "none": "",
-        "piecewise_linear": f"piecewise-linear embeddings of up to {config.n_bins} bins",
-        "periodic": f"periodic embeddings of {config.n_frequencies} frequencies",
-    }[config.embedding]
-    said = [f"{kind} and size {config.embedding_size} for numbers"] if kind else []
-    said += ["a learned scale for each input of its first layer"] if config.scale else []
-    return f", with {' and '.join(said)}" if said else ""
 
 
 FAMILY: Family[MLPConfig, MLP] = _MLPFamily()

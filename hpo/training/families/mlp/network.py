@@ -9,9 +9,9 @@ import torch
 from torch import nn
 
 from hpo.training.families.activations import ACTIVATIONS
+from hpo.training.families.embeddings.module import InputEmbedding
+from hpo.training.families.embeddings.shape import EmbeddingParts, EmbeddingShape
 from hpo.training.families.mlp import MLPConfig
-from hpo.training.families.mlp.embedding import InputEmbedding
-from hpo.training.families.mlp.embedding_shape import EmbeddingParts, EmbeddingShape
 from hpo.training.inputs import Inputs
 from hpo.training.random import uniform
 
@@ -37,7 +37,7 @@ class MLP(nn.Module):
             seed: of the initial weights; None leaves the parameters on the meta device.
         """
         super().__init__()
-        shape = EmbeddingShape.of(config, inputs)
+        shape = EmbeddingShape.of(config, inputs, has_scale=config.scale)
         self.embedding: InputEmbedding | None = None
         if not shape.is_trivial:
             self.embedding = InputEmbedding(config, inputs, shape, seed=seed)

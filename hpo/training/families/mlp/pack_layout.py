@@ -17,9 +17,9 @@ from dataclasses import dataclass, replace
 
 import torch
 
+from hpo.training.families.embeddings.shape import EmbeddingParts, EmbeddingShape
 from hpo.training.families.family import ParameterBlock
 from hpo.training.families.mlp import MLPConfig
-from hpo.training.families.mlp.embedding_shape import EmbeddingParts, EmbeddingShape
 from hpo.training.inputs import Inputs
 
 
@@ -55,7 +55,9 @@ class PackLayout:
         self.configs = configs
         self.width = width
         self.depth = configs[0].depth
-        self.shapes = [EmbeddingShape.of(config, inputs) for config in configs]
+        self.shapes = [
+            EmbeddingShape.of(config, inputs, has_scale=config.scale) for config in configs
+        ]
         self.shape = replace(
             self.shapes[0],
             n_entries=max(shape.n_entries for shape in self.shapes),

@@ -12,9 +12,9 @@ from itertools import groupby
 import torch
 
 from hpo.training.families.activations import ACTIVATIONS, ActivationFunction
+from hpo.training.families.embeddings.passes import EmbeddingPasses
+from hpo.training.families.embeddings.shape import EmbeddingParts
 from hpo.training.families.family import Dropout, MaskKeys, ParameterBlock
-from hpo.training.families.mlp.embedding_passes import EmbeddingPasses
-from hpo.training.families.mlp.embedding_shape import EmbeddingParts
 from hpo.training.families.mlp.pack_layout import PackedLinear, PackLayout
 from hpo.training.losses import Gradient
 from hpo.training.random import PackedMasks

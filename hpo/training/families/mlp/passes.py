@@ -11,7 +11,7 @@ import torch
 
 from hpo.config.trial import Activation
 from hpo.training.families.activations import ACTIVATIONS
-from hpo.training.families.mlp.embedding_passes import EmbeddingPasses, EmbeddingTrace
+from hpo.training.families.embeddings.passes import EmbeddingPasses, EmbeddingTrace
 from hpo.training.families.mlp.parameters import Layer, MLPParameters
 from hpo.training.losses import Gradient
 from hpo.training.random import DropoutMasks

@@ -5,17 +5,18 @@ from torch import nn
 
 from hpo.training.families.activations import ACTIVATIONS
 from hpo.training.families.family import Family, Graph
-from hpo.training.families.module import ModuleFamily
+from hpo.training.families.module import AutogradFamily
 from hpo.training.families.tabm import TabMConfig
 from hpo.training.families.tabm.network import TabM
+from hpo.training.inputs import Inputs
 
 
-class _TabMFamily(ModuleFamily[TabMConfig]):
+class _TabMFamily(AutogradFamily[TabMConfig]):
     """Trained by autograd; its ONNX graph is written by hand, which takes no time."""
 
-    def network(self, config: TabMConfig, n_inputs: int, n_outputs: int) -> TabM:
+    def network_for(self, config: TabMConfig, inputs: Inputs, n_outputs: int) -> TabM:
         """Build a network."""
-        return TabM(n_inputs, n_outputs, config)
+        return TabM(inputs, n_outputs, config)
 
     def width(self, config: TabMConfig) -> int:
         """Units of a hidden layer."""
@@ -23,11 +24,11 @@ class _TabMFamily(ModuleFamily[TabMConfig]):
 
     def describe(self, config: TabMConfig) -> str:
         """The network in a few words."""
-        layers = "1 hidden layer" if config.depth == 1 else f"{config.depth} hidden layers"
-        dropout = f", dropout {config.dropout:.3g}" if config.dropout else ""
+        kind = "TabM-mini" if config.mini else "TabM"
+        embedding = config.describe_embedding()
         return (
-            f"{'TabM-mini' if config.mini else 'TabM'} of {config.k} members of {layers} of "
-            f"{config.width} units ({config.activation}{dropout})"
+            f"{kind} of {config.k} members of {config.describe_layers()}"
+            f"{', with ' if embedding else ''}{embedding}"
         )
 
     def to_onnx(self, config: TabMConfig, network: nn.Module, graph: Graph, x: str) -> str:
@@ -42,6 +43,8 @@ class _TabMFamily(ModuleFamily[TabMConfig]):
         def members_first(x: str) -> str:
             return graph.add("Transpose", x, perm=[1, 0, 2])
 
+        if network.embedding is not None:
+            x = network.embedding.to_onnx(graph, x)
         x = graph.add("Unsqueeze", x, graph.constant([1], "i8"))
         x = scaled(x, network.factors)
         for layer in network.layers:

@@ -1,14 +1,14 @@
-"""The input embedding of an MLP as a module, and in ONNX."""
+"""The input embedding of a network as a module, and in ONNX."""
 
 import math
 
 import torch
 from torch import nn
 
+from hpo.training.families.embeddings.passes import EmbeddingPasses, encoding
+from hpo.training.families.embeddings.shape import SCALE_RATE, EmbeddingParts, EmbeddingShape
 from hpo.training.families.family import Graph
-from hpo.training.families.mlp import MLPConfig
-from hpo.training.families.mlp.embedding_passes import EmbeddingPasses, encoding
-from hpo.training.families.mlp.embedding_shape import SCALE_RATE, EmbeddingParts, EmbeddingShape
+from hpo.training.families.leaves import EmbeddingConfig
 from hpo.training.inputs import Inputs
 from hpo.training.random import uniform
 
@@ -27,14 +27,20 @@ class InputEmbedding(nn.Module):
     knots: torch.Tensor | None
 
     def __init__(
-        self, config: MLPConfig, inputs: Inputs, shape: EmbeddingShape, *, seed: int | None
+        self, config: EmbeddingConfig, inputs: Inputs, shape: EmbeddingShape, *, seed: int | None
     ) -> None:
-        """Build an embedding; arguments as for `MLP`.
+        """Build an embedding.
 
         Weights and biases of a periodic embedding are uniform within 1 / sqrt(n_entries). Linear
         terms and biases of a piecewise-linear embedding are uniform within 1 / sqrt(size), as are
         categories. The weights of encodings, unseen categories and scales start at 0. Frequencies
         are normal with standard deviation `sigma`.
+
+        Args:
+            config: kind and sizes of the embedding.
+            inputs: columns of the preprocessed features.
+            shape: `EmbeddingShape.of` these.
+            seed: of the initial weights; None leaves the parameters on the meta device.
         """
         super().__init__()
         self.shape = shape

@@ -1,4 +1,4 @@
-"""The input embedding of MLPs: what it computes, and its gradients, written out.
+"""What an input embedding computes, and its gradients, written out.
 
 Formulas of Gorishniy, Rubachev and Babenko 2022 (arXiv:2203.05556):
 
@@ -18,8 +18,8 @@ from typing import NamedTuple
 import torch
 from torch.nn import functional
 
-from hpo.training.families.mlp import MLPConfig
-from hpo.training.families.mlp.embedding_shape import SCALE_RATE, EmbeddingParts, EmbeddingShape
+from hpo.training.families.embeddings.shape import SCALE_RATE, EmbeddingParts, EmbeddingShape
+from hpo.training.families.leaves import EmbeddingConfig
 from hpo.training.inputs import Inputs
 
 LIMIT = 16.0
@@ -222,7 +222,7 @@ class EmbeddingPasses:
 
 def packed_embedding(
     shape: EmbeddingShape,
-    configs: Sequence[MLPConfig],
+    configs: Sequence[EmbeddingConfig],
     inputs: Inputs,
     dtype: torch.dtype,
     device: torch.device,

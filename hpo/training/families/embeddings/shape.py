@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Generic, NamedTuple, TypeVar
 
-from hpo.training.families.mlp import MLPConfig
+from hpo.training.families.leaves import EmbeddingConfig
 from hpo.training.inputs import Inputs
 
 SCALE_RATE = 6.0
@@ -86,13 +86,15 @@ class EmbeddingShape:
     category_size: int
 
     @classmethod
-    def of(cls, config: MLPConfig, inputs: Inputs) -> "EmbeddingShape":
+    def of(
+        cls, config: EmbeddingConfig, inputs: Inputs, *, has_scale: bool = False
+    ) -> "EmbeddingShape":
         """The shape for a network's inputs."""
         n_numbers = 0 if config.embedding == "none" else inputs.n_numbers
         is_periodic = config.embedding == "periodic"
         return cls(
             is_periodic=is_periodic,
-            has_scale=config.scale,
+            has_scale=has_scale,
             n_numbers=n_numbers,
             n_plain=inputs.n_numbers - n_numbers + inputs.n_others,
             sizes=inputs.sizes,
@@ -105,6 +107,17 @@ class EmbeddingShape:
     def n_outputs(self) -> int:
         """Features for the first layer."""
         return self.n_plain + len(self.sizes) * self.category_size + self.n_numbers * self.size
+
+    @property
+    def columns(self) -> list[int]:
+        """The column of the input that each output is computed from."""
+        n_uncoded = self.n_numbers + self.n_plain
+        codes = range(n_uncoded, n_uncoded + len(self.sizes))
+        return [
+            *range(self.n_numbers, n_uncoded),
+            *[column for column in codes for _ in range(self.category_size)],
+            *[*range(self.n_numbers)] * self.size,
+        ]
 
     @property
     def is_trivial(self) -> bool:
