@@ -13,7 +13,7 @@ from tests.support.program import PROGRAM
 pytestmark = pytest.mark.slow
 
 SHOW = """
-import os, sys, torch
+import os, sys
 print(sys.argv[1:], os.getcwd(), sorted(os.environ.items()), sys.stdin.read())
 print(os.getppid(), os.getsid(0) == os.getpid())
 for name in ("cmdline", "environ"):
@@ -24,13 +24,14 @@ os.write(int(sys.argv[2]), b"written")
 
 @pytest.mark.parametrize("new", [True, False], ids=["session", "same"])
 def test_a_forked_process_has_all_that_it_was_given(tmp_path: Path, new: bool) -> None:
+    kept = {name: os.environ[name] for name in ("PATH", "PYTHONPATH")}
     shown = []
     for kind in (Popen, Popen.__base__):
         reader, writer = os.pipe()
         with kind(
             [*PROGRAM, SHOW, "a b", str(writer)],
             cwd=tmp_path,
-            env={**os.environ, "GIVEN": "ä"},
+            env={**kept, "LC_ALL": "C.UTF-8", "GIVEN": "ä"},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             pass_fds=[writer],
