@@ -95,7 +95,8 @@ def _section(name: str, config: Any, is_tunable: bool) -> Any:
         section, leaf = path.split(".")
         if section == name:
             ranges = [_ranges(type_) for type_ in types if is_tunable]
-            leaves[leaf] = (reduce(or_, [*types, *ranges]), defaults[path])
+            default = defaults[path] if is_tunable else None  # a start has the space's defaults
+            leaves[leaf] = (reduce(or_, [*types, *ranges]), default)
     return create_model(
         f"{'Tunable' if is_tunable else 'Start'}{name.capitalize()}Config",
         __config__=ConfigDict(extra="forbid"),

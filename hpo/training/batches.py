@@ -6,10 +6,12 @@ rows at a time: the block is gathered, moved to the device and cut into batches.
 streamed batches are equal to the bit. The last batch of an epoch may be smaller than the others.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import islice
+from weakref import WeakValueDictionary
 
 import torch
 
@@ -81,6 +83,7 @@ class BatchLoader:
     """Loads batches to one device.
 
     Attributes:
+        is_resident: whether the data stay on the device.
         x_train: on the device when the data are resident, otherwise on the host; `x_val` alike.
         y_train: likewise; regression targets are standardized in float64, then cast to float32.
         y_val: on the device, in the target's own units.
@@ -105,8 +108,8 @@ class BatchLoader:
         """
         if resident_bytes is None:
             resident_bytes = _free_bytes(device) * RESIDENT_SHARE
-        self._is_resident = device.type == "cpu" or data.n_bytes <= resident_bytes
-        home = device if self._is_resident else torch.device("cpu")
+        self.is_resident = device.type == "cpu" or data.n_bytes <= resident_bytes
+        home = device if self.is_resident else torch.device("cpu")
         y_train = data.y_train
         if data.task == "regression":
             y_train = ((y_train.double() - data.target_mean) / data.target_std).float()
@@ -149,12 +152,48 @@ class BatchLoader:
 
     def _gather(self, source: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
         """Some rows of the data, on the device."""
-        if self._is_resident:
+        if self.is_resident:
             return source.index_select(0, rows)
         # Pinned memory is copied asynchronously; its allocator waits before reuse.
         staged = torch.empty((len(rows), *source.shape[1:]), dtype=source.dtype, pin_memory=True)
         torch.index_select(source, 0, rows, out=staged)
         return staged.to(self.device, non_blocking=True)
+
+
+class Loaders:
+    """The loaders of one device: runs on the same data share one.
+
+    A loader lives as long as its runs. The latest one stays, since the next run mostly shares it.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        """Start without data on the device."""
+        self._device = device
+        self._in_use: WeakValueDictionary[int, BatchLoader] = WeakValueDictionary()
+        self._latest: BatchLoader | None = None
+
+    def of(self, data: TrainingData, *, is_resident: bool = False) -> BatchLoader:
+        """The loader of these very data.
+
+        Args:
+            data: in host memory.
+            is_resident: the data must stay on the device, however large they are.
+
+        Raises:
+            RuntimeError: there is too little memory.
+        """
+        loader = self._in_use.get(id(data))
+        if loader is None or (is_resident and not loader.is_resident):
+            self.forget()
+            resident_bytes = math.inf if is_resident else None
+            loader = BatchLoader(data, self._device, resident_bytes=resident_bytes)
+            self._in_use[id(data)] = loader
+        self._latest = loader
+        return loader
+
+    def forget(self) -> None:
+        """Free the memory of data that no run uses."""
+        self._latest = None
 
 
 def _free_bytes(device: torch.device) -> float:

@@ -10,7 +10,7 @@ import torch
 
 from hpo.config.errors import first_line
 from hpo.config.trial import Measurement, TrialConfig
-from hpo.training.batches import BatchLoader, TrainingData
+from hpo.training.batches import BatchLoader, Loaders, TrainingData
 from hpo.training.checkpoint import BEST_VALUES, OPTIMIZER, VALUES, Checkpoint
 from hpo.training.families.autograd import NetworkError
 from hpo.training.families.family import family_of
@@ -27,14 +27,22 @@ from hpo.training.trainer import Event, Failed, Finished, Progress, Run, Unplace
 class SingleTrainer:
     """Trains each run on its own, reproducible to the bit; several runs in turn."""
 
-    def __init__(self, device: torch.device | str, slots: int = 1) -> None:
-        """Bind a device, such as `cpu` or `cuda:0`, for up to `slots` runs."""
+    def __init__(
+        self, device: torch.device | str, slots: int = 1, loaders: Loaders | None = None
+    ) -> None:
+        """Bind a device.
+
+        Args:
+            device: such as `cpu` or `cuda:0`.
+            slots: the largest number of runs at a time.
+            loaders: of another trainer on this device, to share its data.
+        """
         self.device = torch.device(device)
         self._n_slots = slots
         self._runs: dict[int, Run] = {}
         self._starts: dict[int, Checkpoint | None] = {}
         self._sessions: dict[int, _Session] = {}
-        self._loaders: dict[int, BatchLoader] = {}
+        self._loaders = loaders or Loaders(self.device)
 
     @property
     def n_runs(self) -> int:
@@ -95,15 +103,14 @@ class SingleTrainer:
             if self.n_runs > 1 and run.key not in self._sessions:
                 failed = Unplaced(key=run.key)
         self.evict(run.key)  # outside of `except`: the traceback holds references to memory
-        if not self._runs:
-            self._loaders.clear()
+        self._loaders.forget()
         free_memory(self.device)
         return [failed]
 
     def _advance(self, run: Run, deadline: float) -> list[Event]:
         key = run.key
         if key not in self._sessions:
-            loader = self._placed(run.data)
+            loader = self._loaders.of(run.data)
             self._sessions[key] = _Session(run.config, loader, self._starts[key])
             self._starts[key] = None
         session = self._sessions[key]
@@ -115,14 +122,6 @@ class SingleTrainer:
             events.append(Finished(key=key, result=result))
             self.evict(key)
         return events
-
-    def _placed(self, data: TrainingData) -> BatchLoader:
-        """The data on the device; consecutive runs mostly share them."""
-        if id(data) not in self._loaders:
-            used = {id(run.data) for run in self._runs.values()}
-            self._loaders = {k: loader for k, loader in self._loaders.items() if k in used}
-            self._loaders[id(data)] = BatchLoader(data, self.device)
-        return self._loaders[id(data)]
 
 
 def train(config: TrialConfig, data: TrainingData, device: torch.device | str) -> Result:

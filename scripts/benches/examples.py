@@ -1,9 +1,11 @@
 """Training as in Optuna's PyTorch examples: DataLoader, nn.Sequential, torch.optim.
 
-Needs only torch.
+A piecewise-linear embedding is that of its authors' package `rtdl_num_embeddings`, which only
+configurations with an embedding need. All else needs only torch.
 """
 
 import time
+from functools import cache
 
 import torch
 from torch import nn
@@ -44,7 +46,7 @@ class Stepper:
     def __init__(self, config: TrialConfig, data: TrainingData, device: torch.device) -> None:
         """Build model, optimizer and loader."""
         torch.manual_seed(config.training.seed)
-        self.model = build(config, data.x_train.shape[1]).to(device)
+        self.model = build(config, data).to(device)
         self._config, self._data, self._device = config, data, device
         self._optimizer = build_optimizer(config, self.model)
         y_train = (data.y_train - data.target_mean) / data.target_std
@@ -65,7 +67,8 @@ class Stepper:
             outputs = self.model(x.to(self._device)).squeeze(1)
             loss = nn.functional.mse_loss(outputs, y.to(self._device))
             if l1:
-                weights = [p for p in self.model.parameters() if p.ndim == 2]
+                named = self.model.named_parameters()
+                weights = [p for name, p in named if name.endswith("weight")]
                 loss = loss + l1 * sum(p.abs().sum() for p in weights)
             loss.backward()
             if clip:
@@ -96,15 +99,31 @@ class Activation(nn.Module):
         return self.function(x)
 
 
-def build(config: TrialConfig, n_inputs: int) -> nn.Sequential:
+def build(config: TrialConfig, data: TrainingData) -> nn.Sequential:
     """The network."""
     layers: list[nn.Module] = []
-    width = n_inputs
+    width = data.x_train.shape[1]
+    if config.model.embedding == "piecewise_linear":
+        from rtdl_num_embeddings import PiecewiseLinearEmbeddings
+
+        size, found = config.model.embedding_size, bins(data, config.model.n_bins)
+        embedding = PiecewiseLinearEmbeddings(found, size, activation=False, version="B")
+        layers += [embedding, nn.Flatten()]
+        width *= size
     for _ in range(config.model.depth):
         layers += [nn.Linear(width, config.model.width), Activation(config.model.activation)]
         layers += [nn.Dropout(config.model.dropout)] if config.model.dropout else []
         width = config.model.width
     return nn.Sequential(*layers, nn.Linear(width, 1))
+
+
+@cache
+def bins(data: TrainingData, n_bins: int) -> list[torch.Tensor]:
+    """Quantiles of each number on the training part, computed once for all networks."""
+    from rtdl_num_embeddings import compute_bins
+
+    found: list[torch.Tensor] = compute_bins(data.x_train, n_bins)
+    return found
 
 
 def build_optimizer(config: TrialConfig, model: nn.Module) -> torch.optim.Optimizer:

@@ -1,6 +1,6 @@
 """Everything that needs a GPU: `packed`, and the tests for GPUs.
 
-The most important row of `packed` comes first, then the tests, then all rows. Results are printed
+The most important rows of `packed` come first, then the tests, then all rows. Results are printed
 at once, so that little is lost if the time on the GPU ends.
 
 Needs only torch, pytest and hypothesis.
@@ -26,7 +26,8 @@ def main(arguments: list[str]) -> None:
     options, rest = parser.parse_known_args(arguments)
     if not torch.cuda.is_available():
         sys.exit("there is no GPU here: torch.cuda.is_available() is False")
-    packed.main(["--widths", "256", "--packs", "64", *rest])
+    first = ["--widths", "256", "--packs", "64", "--shapes", "3x256", "--slots", "32"]
+    packed.main([*first, *rest])
     code = tested(options.test_seconds)
     print("tests: passed" if code == 0 else "tests: FAILED, see above")
     packed.main(rest)

@@ -4,19 +4,25 @@
   (b)   the pattern of Optuna's PyTorch examples: DataLoader and torch.optim
   (c)   upper bound: only the matrix products between hidden layers, for as many networks
 
-Needs only torch. The defaults are smaller on a CPU, where packs may not pay. The choice of `--slots
-auto` is printed as well.
+The choice of `--slots auto` is printed as well. A second table compares packs of networks of equal
+shape, which differ in their seeds only, with `torch.func.vmap` over the same networks and with the
+engine of one trial. The three take turns, and a ratio is the median of the rounds' ratios. On a CPU
+it counts CPU seconds, so that other load matters less.
+
+Needs only torch. The defaults are smaller on a CPU, where packs may not pay.
 """
 
 import argparse
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
+from itertools import product
 
 import torch
-from benches import examples
+from benches import examples, vmapped
 
 from hpo.config.errors import first_line
 from hpo.config.trial import (
@@ -27,12 +33,14 @@ from hpo.config.trial import (
     TrialConfig,
 )
 from hpo.training.batches import TrainingData
+from hpo.training.families.leaves import Embedding
 from hpo.training.families.mlp import MLPConfig
 from hpo.training.memory import free_memory
 from hpo.training.packs.trainer import PackedTrainer
 from hpo.training.precision import resolve_precision
 from hpo.training.single import SingleTrainer
 from hpo.training.sizing import best_slots, speed
+from hpo.training.trainer import Run, Trainer
 
 N_INPUTS = 16
 BATCH_SIZE = 256
@@ -42,6 +50,10 @@ OPTIMIZERS = ("adamw", "sgd", "rmsprop", "adam")
 GPU = ((256, 1024, 64, 512), (64, 8, 128, 32, 1))
 CPU = ((256, 64), (8, 1))
 """Widths and pack sizes, the most important first."""
+SHAPES = ("2x128", "3x256")
+SLOTS = (8, 32)
+EMBEDDINGS: tuple[Embedding, ...] = ("none", "piecewise_linear")
+ROUNDS = 5
 
 
 def main(arguments: list[str]) -> None:
@@ -52,8 +64,10 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--widths", type=int, nargs="+", default=widths)
     parser.add_argument("--packs", type=int, nargs="+", default=packs)
     parser.add_argument("--depth", type=int, default=4)
-    parser.add_argument("--rows", type=int, default=100_000)
+    parser.add_argument("--rows", type=int, default=102_400)
     parser.add_argument("--seconds", type=float, default=2.0, help="for each figure")
+    parser.add_argument("--shapes", nargs="*", default=SHAPES, help="of the second table, as 3x256")
+    parser.add_argument("--slots", type=int, nargs="+", default=SLOTS, help="of the second table")
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU, one thread"
@@ -64,6 +78,84 @@ def main(arguments: list[str]) -> None:
     for width in options.widths:
         _attempted(f"{width:5}", partial(rows, width, options, data, device), device)
         print(f"{width:5}   {time.perf_counter() - start:.0f} s since the start")
+    if options.shapes:
+        equal_shapes(options, data, device)
+
+
+def equal_shapes(options: argparse.Namespace, data: TrainingData, device: torch.device) -> None:
+    """Print a row, or its failure, for each shape, pack size, embedding and precision."""
+    print("\nupdates/s of networks of equal shape; packs compared with vmap and with one trial")
+    print("shape  embedding        precision  trials    packs     vmap    alone  x vmap  x alone")
+    for shape, n, embedding in product(options.shapes, options.slots, EMBEDDINGS):
+        depth, width = map(int, shape.split("x"))
+        fastest = resolve_precision("auto", width, device)
+        for precision in dict.fromkeys(("float32", fastest)):
+            name = f"{shape:6} {embedding:16} {precision:9}  {n:6}"
+            alike = replace(
+                config(0, width, depth),
+                model=MLPConfig(depth=depth, width=width, dropout=0.1, embedding=embedding),
+                training=TrainingConfig(batch_size=BATCH_SIZE, precision=precision),
+            )
+            measure = partial(compare, name, alike, n, data, device, options.seconds)
+            _attempted(name, measure, device)
+
+
+def compare(
+    name: str,
+    alike: TrialConfig,
+    n: int,
+    data: TrainingData,
+    device: torch.device,
+    seconds: float,
+) -> None:
+    """Measure a pack, `vmap` and one trial in turns, and print a row."""
+    training = replace(alike.training, max_epochs=100_000, patience=100_000)
+    runs = [replace(alike, training=replace(training, seed=seed)) for seed in range(n)]
+    ways = [
+        Trained(PackedTrainer(device, n), runs, data),
+        vmapped.Stack(runs, data, device),
+        Trained(SingleTrainer(device), runs[:1], data),
+    ]
+    clock = time.process_time if device.type == "cpu" else time.perf_counter
+    found: list[list[float]] = []
+    for _ in range(1 + ROUNDS):
+        found.append([])
+        for way in ways:
+            n_before, start = way.n_updates, clock()
+            way.advance(seconds / ROUNDS)
+            taken = clock() - start
+            found[-1].append((way.n_updates - n_before) / taken)
+    measured = found[1:]  # the first round warms up
+    figures = [statistics.median(column) for column in zip(*measured, strict=True)]
+    by_vmap, by_one = (statistics.median(each[0] / each[i] for each in measured) for i in (1, 2))
+    print(name, *[f"{each:8.0f}" for each in figures], f"{by_vmap:7.2f}  {by_one:7.2f}")
+
+
+class Trained:
+    """Runs in one of `hpo`'s engines."""
+
+    def __init__(self, trainer: Trainer, runs: Sequence[TrialConfig], data: TrainingData) -> None:
+        """Start the runs.
+
+        Raises:
+            RuntimeError: there is too little memory.
+        """
+        self._trainer, self._n = trainer, len(runs)
+        for key, run in enumerate(runs):
+            trainer.admit(Run(key=key, config=run, data=data))
+        if events := trainer.advance(0.0):
+            raise RuntimeError(f"not trained: {events[0]}")
+
+    @property
+    def n_updates(self) -> int:
+        """Updates of all runs together; they make equally many."""
+        checkpoint = self._trainer.checkpoint(0)
+        assert checkpoint is not None
+        return self._n * checkpoint.n_steps
+
+    def advance(self, seconds: float) -> None:
+        """Train for about so many seconds."""
+        self._trainer.advance(seconds)
 
 
 def rows(width: int, options: argparse.Namespace, data: TrainingData, device: torch.device) -> None:

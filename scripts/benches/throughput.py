@@ -6,27 +6,34 @@
   (b)   the same pattern in two processes with PyTorch's default threads
 
 Each way takes configurations from one queue until it is empty. The data are preprocessed before the
-clock starts. Every way validates after each epoch.
+clock starts. Every way validates after each epoch. Afterwards all is measured again with
+piecewise-linear embeddings of the numbers, in (a) and (b) those of `rtdl_num_embeddings`.
+
+CPU seconds are those of all processes together. They depend less on the machine's other load.
 """
 
 import argparse
 import multiprocessing
 import random
 import statistics
+import sys
 import time
+from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from benches import examples
 
-from hpo.config.definition import StudyDefinition, load_definition
+from hpo.config.definition import StudyDefinition, load_definition, load_search_space
 from hpo.config.ranges import Categorical, FloatRange, Leaf, Value
 from hpo.config.space import Chooser
 from hpo.config.trial import PreprocessingConfig, TrialConfig
 from hpo.data.table import read_table
 from hpo.models.experiment import Experiment
 from hpo.training.batches import TrainingData
+from hpo.training.families.leaves import Embedding
 from hpo.training.single import train
 
 STUDY = Path(__file__).parents[2] / "studies" / "california_housing.toml"
@@ -37,33 +44,59 @@ WAYS = {
     "(b) 2 processes, default threads": ("examples", 2, None),
 }
 """Name: engine, processes, threads of each."""
+EMBEDDINGS: tuple[Embedding, ...] = ("none", "piecewise_linear")
+
+
+class Times(NamedTuple):
+    """What a way took: the time that passed, and the CPU time of its processes."""
+
+    seconds: float
+    cpu_seconds: float
 
 
 def main(arguments: list[str]) -> None:
-    """Time each way in turn, and print their ratios."""
+    """Compare the ways without and with embeddings."""
     parser = argparse.ArgumentParser(prog="scripts/bench throughput", description=__doc__)
     parser.add_argument("--n-configs", type=int, default=24)
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args(arguments)
+    if find_spec("rtdl_num_embeddings") is None:
+        sys.exit("rtdl_num_embeddings is not installed: scripts/environment bench installs it")
     definition, data = prepare()
-    configs = draw(definition, options.n_configs, options.epochs)
-    times: dict[str, list[float]] = {name: [] for name in WAYS}
-    for _ in range(options.rounds):
+    plain = draw(definition, options.n_configs, options.epochs)
+    for embedding in EMBEDDINGS:
+        print(f"embedding: {embedding}")
+        configs = [replace(c, model=replace(c.model, embedding=embedding)) for c in plain]
+        compare(configs, data, options.rounds)
+
+
+def compare(configs: list[TrialConfig], data: TrainingData, n_rounds: int) -> None:
+    """Time each way in turn, and print their ratios."""
+    times: dict[str, list[Times]] = {name: [] for name in WAYS}
+    for _ in range(n_rounds):
         for name, (engine, n_processes, n_threads) in WAYS.items():
             times[name].append(measure(engine, n_processes, n_threads, configs, data))
-    n_steps = len(configs) * options.epochs * -(-len(data.x_train) // 256)
+    n_steps = sum(c.training.max_epochs * data.n_batches(c.training.batch_size) for c in configs)
     ours, *others = times.values()
-    for name, seconds in times.items():
-        middle, ratio = statistics.median(seconds), paired(ours, seconds)
-        print(f"{name:34} {middle:7.1f} s  {n_steps / middle:7.0f} steps/s  {ratio:5.1f} x")
-    best_a = min(paired(ours, seconds) for seconds in others[:2])
-    print(f"{best_a:.1f} times (a), {paired(ours, others[2]):.1f} times (b)")
+    for name, found in times.items():
+        seconds, cpu_seconds = map(statistics.median, zip(*found, strict=True))
+        ratio, cpu_ratio = paired(ours, found)
+        print(
+            f"{name:34} {seconds:7.1f} s {cpu_seconds:7.1f} CPU s {n_steps / seconds:7.0f} steps/s"
+            f" {ratio:6.1f} x {cpu_ratio:6.1f} x CPU"
+        )
+    best_a, best_cpu = map(min, zip(*[paired(ours, found) for found in others[:2]], strict=True))
+    b, cpu_b = paired(ours, others[2])
+    print(
+        f"{best_a:.1f} times (a), {b:.1f} times (b); in CPU seconds {best_cpu:.1f} and {cpu_b:.1f}"
+    )
 
 
-def paired(ours: list[float], theirs: list[float]) -> float:
-    """Ratio of theirs to ours: the median of the rounds' ratios."""
-    return statistics.median(b / a for a, b in zip(ours, theirs, strict=True))
+def paired(ours: list[Times], theirs: list[Times]) -> Times:
+    """Ratios of theirs to ours: the medians of the rounds' ratios."""
+    rounds = list(zip(ours, theirs, strict=True))
+    return Times(*[statistics.median(b[i] / a[i] for a, b in rounds) for i in range(2)])
 
 
 def prepare() -> tuple[StudyDefinition, TrainingData]:
@@ -78,9 +111,10 @@ def prepare() -> tuple[StudyDefinition, TrainingData]:
 
 
 def draw(definition: StudyDefinition, n_configs: int, epochs: int) -> list[TrialConfig]:
-    """Random configurations of the default space, with a fixed seed."""
+    """Random configurations of the space of plain MLPs, with a fixed seed."""
     generator = random.Random(0)
-    space = definition.space.fixed({"training.max_epochs": epochs, "training.patience": epochs})
+    plain = load_search_space("mlp_plain", str(STUDY), STUDY.parent)
+    space = plain.fixed({"training.max_epochs": epochs, "training.patience": epochs})
     study = StudyDefinition(**{**vars(definition), "space": space})
     choose = chooser(generator)
     return [study.trial_config(space.walk(choose)) for _ in range(n_configs)]
@@ -107,16 +141,17 @@ def measure(
     n_threads: int | None,
     configs: list[TrialConfig],
     data: TrainingData,
-) -> float:
-    """Seconds from the moment every process is ready to the end of the last configuration."""
+) -> Times:
+    """Times from the moment every process is ready to the end of the last configuration."""
     context = multiprocessing.get_context("spawn")
     barrier, queue = context.Barrier(n_processes + 1), context.Queue()
+    taken = context.SimpleQueue()
     for config in configs:
         queue.put(config)
     for _ in range(n_processes):
         queue.put(None)
     tensors = (data.x_train, data.y_train, data.x_val, data.y_val)
-    work = (engine, n_threads, tensors, queue, barrier)
+    work = (engine, n_threads, tensors, queue, barrier, taken)
     processes = [context.Process(target=worker, args=work) for _ in range(n_processes)]
     for process in processes:
         process.start()
@@ -124,13 +159,21 @@ def measure(
     start = time.perf_counter()
     for process in processes:
         process.join()
-    return time.perf_counter() - start
+    seconds = time.perf_counter() - start
+    if any(process.exitcode for process in processes):
+        sys.exit("a process failed, see above")
+    return Times(seconds, sum(taken.get() for _ in processes))
 
 
 def worker(
-    engine: str, n_threads: int | None, tensors: tuple[torch.Tensor, ...], queue: Any, barrier: Any
+    engine: str,
+    n_threads: int | None,
+    tensors: tuple[torch.Tensor, ...],
+    queue: Any,
+    barrier: Any,
+    taken: Any,
 ) -> None:
-    """Train configurations from the queue until it yields None."""
+    """Train configurations from the queue until it yields None; then put the CPU seconds."""
     if n_threads is not None:
         torch.set_num_threads(n_threads)
     x_train, y_train, x_val, y_val = (tensor.clone() for tensor in tensors)
@@ -139,5 +182,7 @@ def worker(
     )
     trained = train if engine == "hpo" else examples.train
     barrier.wait()
+    start = time.process_time()
     while (config := queue.get()) is not None:
         trained(config, data, torch.device("cpu"))
+    taken.put(time.process_time() - start)

@@ -33,10 +33,8 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--n-trials", type=int, default=50, help="random draws on each table")
     parser.add_argument("--candidates", type=int, default=3, help="configurations of each table")
     parser.add_argument("--size", type=int, default=10, help="number of starts to choose")
-    parser.add_argument("--rows", type=int, default=1500, help="maximum rows of a table")
-    parser.add_argument(
-        "--max-epochs", type=int, help="epochs of every trial, as the space if unset"
-    )
+    parser.add_argument("--rows", type=int, default=1200, help="maximum rows of a table")
+    parser.add_argument("--max-epochs", type=int, help="epochs of a trial, instead of the space's")
     parser.add_argument("--tables", nargs="+", choices=TABLES, default=list(TABLES))
     parser.add_argument("--folder", type=Path, default=Path("portfolio"), help="where results go")
     parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))

@@ -19,6 +19,7 @@ def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return write_study(tmp_path)
 
 
+@pytest.mark.slow
 def test_a_study_goes_on_in_another_space(file: Path, tmp_path: Path) -> None:
     assert hpo("create", file).code == 0
     with closing(open_storage(f"sqlite:///{tmp_path}/hpo.db")) as storage:

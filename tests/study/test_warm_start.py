@@ -2,10 +2,12 @@
 
 import json
 import math
+import random
 import statistics
 from contextlib import closing
 from typing import Any
 
+import numpy
 import pytest
 
 from hpo.config.errors import InputError
@@ -15,10 +17,11 @@ from hpo.storage.engine import Storage, open_storage
 from hpo.storage.leases import WorkerId
 from hpo.storage.ledger import Outcome
 from hpo.study.catalog import create_study, delete_study, open_study
-from hpo.study.history import KnownResult, WarmStart, read_warm_start
+from hpo.study.history import InformedStudy, KnownResult, WarmStart, read_warm_start
 from hpo.study.leaderboard import leaderboard
 from hpo.study.row import read_row
 from hpo.study.study import Study
+from hpo.study.tpe import FINISHED, Columns
 from hpo.study.warm_start import N_STARTS, choose_warm_start
 from tests.support.databases import every_database
 from tests.support.definitions import definition
@@ -85,6 +88,15 @@ def search(study: Study, at_once: int = 1) -> list[Params]:
     return found
 
 
+def many_results(n: int) -> tuple[KnownResult, ...]:
+    """Results of different learning rates."""
+    params = definition(search_space=SPACE).space.default_params()
+    return tuple(
+        KnownResult(params={**params, RATE: 1e-4 + place * 1e-6}, state="COMPLETE", value=place)
+        for place in range(n)
+    )
+
+
 @pytest.fixture
 def old(storage: Storage) -> Study:
     """A finished study of 40 trials."""
@@ -126,13 +138,32 @@ def test_every_worker_draws_the_same_even_if_the_other_study_is_gone(
 ) -> None:
     new = make(storage, "new", sampler=WARM)
     delete_study(storage, "old")
-    claimed = [new.claim(ME, 60.0), new.claim(ME, 60.0)]
-    here = [new._param_sampler.draw(each) for each in claimed]
-    there = [open_study(rival, "new")._param_sampler.draw(each) for each in claimed]
-    assert here == there
+    for _ in range(3):  # a worker that has drawn before, and a new one
+        claimed = new.claim(ME, 60.0)
+        here, there = (
+            study._param_sampler.draw(claimed) for study in (new, open_study(rival, "new"))
+        )
+        assert here == there
+        (claim,) = new.draw(claimed)
+        new.finish(claim, "COMPLETE", distance(claim.params), {})
     assert known(new) == known(open_study(rival, "new"))
     made = definition(40, name="new", search_space=SPACE, sampler=WARM)
     assert create_study(storage, made, "store").uuid == new.uuid
+
+
+def test_known_results_keep_their_order(storage: Storage) -> None:
+    """TPE gives less weight to older trials: their order must not depend on who finished when."""
+    made = definition(20, search_space=SPACE)
+    study = create_study(storage, made, "store")
+    search(study, at_once=20)
+    informed = InformedStudy(study._optuna, made.space, many_results(400))
+    trials = informed._get_trials(deepcopy=False, states=FINISHED)
+    random.Random(0).shuffle(late := trials[400:])
+    columns = Columns()
+    columns.update(informed, trials[:400] + late[:10])
+    columns.update(informed, trials[:400] + late)
+    found = columns.observed([RATE], numpy.ones(420, dtype=bool), [])[RATE]
+    assert found.tolist() == [trial.params[RATE] for trial in trials]
 
 
 def test_pruned_trials_keep_their_last_epoch(storage: Storage, old: Study) -> None:
@@ -246,12 +277,7 @@ def test_a_warm_start_from_nothing_is_one_sentence(
 
 @every_database
 def test_thousands_of_known_results_are_stored(storage: Storage) -> None:
-    params = definition(search_space=SPACE).space.default_params()
-    results = tuple(
-        KnownResult(params={**params, RATE: 1e-4 + place * 1e-6}, state="COMPLETE", value=place)
-        for place in range(2000)
-    )
-    warm = WarmStart(known=results, starts=(), notes=('a "note" \u2013 on é',))
+    warm = WarmStart(known=many_results(2000), starts=(), notes=('a "note" \u2013 on é',))
     create_study(storage, definition(search_space=SPACE), "store", warm_start=warm)
     with closing(open_storage(storage.url)) as other, other.read() as connection:
         row = read_row(connection, open_study(other, "study").id, "study", "")

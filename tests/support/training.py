@@ -121,13 +121,13 @@ def mixed_configs(task: Task, precision: Precision) -> list[TrialConfig]:
 
 def pack_key(config: TrialConfig, data: TrainingData, device: torch.device) -> PackKey:
     """The key of a pack of runs like this one."""
-    family = family_of(config.model)
+    packing = family_of(config.model).packing
     return PackKey(
         loader=BatchLoader(data, device, resident_bytes=math.inf),
         batch_size=config.training.batch_size,
         gradient=loss_gradient(config.training.loss, data.task),
         metric=config.objective.metric,
         precision=config.training.precision,
-        family=family,
-        size=family.pack_key(config.model),
+        packing=packing,
+        size=packing.key(config.model, data.inputs),
     )

@@ -1,7 +1,9 @@
+import weakref
+
 import pytest
 import torch
 
-from hpo.training.batches import BatchLoader, TrainingData
+from hpo.training.batches import BatchLoader, Loaders, TrainingData
 from tests.support.training import DEVICES, toy_data
 
 CPU = torch.device("cpu")
@@ -31,6 +33,29 @@ def test_a_device_may_be_named_with_its_index_or_without():
     """What is moved to `cuda` is on `cuda:0`; what is moved to `cpu:0`, on `cpu`."""
     assert torch.device("cpu", 0) != torch.zeros(0, device=torch.device("cpu", 0)).device
     assert len(epoch(BatchLoader(toy_data(), torch.device("cpu", 0)))) == 5
+
+
+def test_runs_share_a_loader_and_the_latest_stays():
+    loaders, data, others = Loaders(CPU), toy_data(), toy_data()
+    in_use = loaders.of(data)
+    latest = weakref.ref(loaders.of(others))
+    assert latest() is not None
+    assert loaders.of(data) is in_use
+    assert latest() is None
+    latest = weakref.ref(in_use)
+    del in_use
+    assert latest() is not None
+    loaders.forget()
+    assert latest() is None
+
+
+def test_data_that_are_streamed_become_resident_once_they_must(monkeypatch):
+    monkeypatch.setattr("hpo.training.batches._free_bytes", lambda device: 0)
+    loaders, data = Loaders(torch.device("meta")), toy_data()
+    assert loaders.of(data).x_train.device == CPU
+    resident = loaders.of(data, is_resident=True)
+    assert resident.x_train.device == torch.device("meta")
+    assert loaders.of(data) is resident
 
 
 def test_the_order_depends_on_seed_and_epoch():

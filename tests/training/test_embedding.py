@@ -20,6 +20,7 @@ from hpo.training.families.family import family_of, trained_network
 from hpo.training.families.mlp import MLPConfig
 from hpo.training.families.mlp.network import MLP
 from hpo.training.families.mlp.parameters import MLPParameters
+from hpo.training.families.packing import PackSpec
 from hpo.training.families.tabm import TabMConfig
 from hpo.training.inputs import Inputs
 from hpo.training.losses import loss_gradient
@@ -183,18 +184,21 @@ def test_gradients_of_a_pack_are_those_of_each_network_alone(drawn, model):
     data = table()
     configs = [drawn.draw(similar(model)) for _ in range(drawn.draw(st.integers(1, 4)))]
     family = family_of(configs[0])
-    configs = sorted(configs, key=family.pack_order)
-    shared: dict[str, Any] = {"gradient": loss_gradient("mse", "regression")}
-    pack = family.pack(
-        configs,
-        data.inputs,
-        1,
+    configs = sorted(configs, key=family.packing.order)
+    shared: dict[str, Any] = {
+        "gradient": loss_gradient("mse", "regression"),
+        "working": torch.float64,
+    }
+    spec = PackSpec(
+        configs=configs,
         seeds=[7] * len(configs),
+        inputs=data.inputs,
+        n_outputs=1,
         master=torch.float64,
-        working=torch.float64,
         device=torch.device("cpu"),
         **shared,
     )
+    pack = family.packing.networks(spec)
     values, gradients = (
         [block.zeros(torch.float64, torch.device("cpu")) for block in pack.blocks] for _ in range(2)
     )
@@ -203,7 +207,7 @@ def test_gradients_of_a_pack_are_those_of_each_network_alone(drawn, model):
     alone = []
     for slot, chosen in enumerate(configs):
         network = MLP(data.inputs, 1, chosen, seed=slot).double()
-        passes = family.passes(chosen, network, seed=7, working=torch.float64, **shared)
+        passes = family.passes(chosen, network, seed=7, **shared)
         passes.parameters.values.add_(uniform_like(passes.parameters.values))
         parts = pack.cut(values, slot)
         flat = passes.parameters.values.split([part.numel() for part in parts])
@@ -266,6 +270,24 @@ def test_curves_of_packs_are_those_of_runs_alone(device):
         assert found.weights.keys() == expected.weights.keys()
         for name, weight in expected.weights.items():
             torch.testing.assert_close(found.weights[name], weight, rtol=1e-5, atol=1e-6)
+
+
+def test_runs_share_a_pack_whatever_embeddings_their_inputs_lack():
+    plain = replace(table(), columns=Inputs(n_numbers=0, n_others=7))
+    models = [
+        {"category_size": 3},
+        {"category_size": 5, "embedding": "periodic"},
+        {"embedding": "piecewise_linear", "n_bins": 30},
+    ]
+    configs = [config(model) for model in models]
+    trainer = PackedTrainer("cpu", 3)
+    for key, chosen in enumerate(configs):
+        trainer.admit(Run(key=key, config=chosen, data=plain))
+    trainer.advance(0.0)
+    assert [line[:7] for line in trainer.describe()] == ["3 runs,"]
+    endings = together(configs, plain, "cpu")
+    values = [train(chosen, plain, "cpu").best_value for chosen in configs]
+    assert [endings.results[key].best_value for key in range(3)] == pytest.approx(values, rel=1e-9)
 
 
 def test_packs_in_bfloat16_learn_as_runs_alone():

@@ -5,6 +5,7 @@ import torch
 
 from hpo.config.families import BUILT_IN, ModelConfig, config_type
 from hpo.training.families.family import count_parameters, family_of, flatten, trained_network
+from hpo.training.families.packing import PackSpec
 from hpo.training.inputs import Inputs
 from hpo.training.losses import loss_gradient
 
@@ -42,19 +43,20 @@ def test_passes_compute_the_outputs_of_the_network_that_is_exported(config):
 
 
 def test_packed_networks_give_back_their_parameters(config):
-    family = family_of(config)
-    if family.pack_key(config) is None:
+    packing = family_of(config).packing
+    if packing is None:
         pytest.skip("these networks are not packed")
-    packed = family.pack(
-        [config, config],
-        INPUTS,
-        N_OUTPUTS,
+    spec = PackSpec(
+        configs=[config, config],
         seeds=[0, 1],
+        inputs=INPUTS,
+        n_outputs=N_OUTPUTS,
         gradient=loss_gradient("cross_entropy", "multiclass"),
         master=torch.float32,
         working=torch.float32,
         device=torch.device("cpu"),
     )
+    packed = packing.networks(spec)
     values = [block.zeros(torch.float32, torch.device("cpu")) for block in packed.blocks]
     sizes = [sum(part.numel() for part in packed.cut(values, slot)) for slot in (0, 1)]
     assert sizes == [count_parameters(config, INPUTS, N_OUTPUTS)] * 2

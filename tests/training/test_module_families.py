@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch.nn import functional
 
+from hpo.training.batches import BatchLoader
 from hpo.training.families.autograd import NetworkError, random_state
 from hpo.training.families.family import family_of
 from hpo.training.families.tabm import TabMConfig
@@ -291,7 +292,14 @@ def test_outputs_that_are_not_finite_end_a_run_with_the_family_in_the_reason():
     assert result.reason.startswith("outputs of the model family strange or rmse are not finite")
 
 
-def test_runs_without_packs_train_in_turn_beside_a_pack():
+def test_runs_without_packs_train_in_turn_beside_a_pack(monkeypatch):
+    placed = []
+
+    def place(*args, **keywords):
+        placed.append(BatchLoader(*args, **keywords))
+        return placed[-1]
+
+    monkeypatch.setattr("hpo.training.batches.BatchLoader", place)
     data, trainer = toy_data(), PackedTrainer("cpu", 4)
     tabm = config_of(TabMConfig(k=2, width=16))
     configs = [
@@ -311,6 +319,7 @@ def test_runs_without_packs_train_in_turn_beside_a_pack():
     events += drive(trainer, 3)
     results = {event.key: event.result for event in events if isinstance(event, Finished)}
     assert results.keys() == {0, 1, 2}
+    assert len(placed) == 1
     assert same(results[0], train(configs[0], data, "cpu"))
     assert same(results[2], train(configs[2], data, "cpu"))
     n_measured = sum(len(e.measurements) for e in events if isinstance(e, Progress) and e.key == 0)

@@ -306,7 +306,7 @@ def test_a_pack_that_runs_out_of_memory_at_work_touches_no_other(monkeypatch):
 
     def failing(pack):
         nonlocal n_left
-        is_small = pack.key.size == family_of(small).pack_key(small)
+        is_small = pack.key.size == family_of(small).packing.key(small, data.inputs)
         n_left -= is_small
         if is_small and n_left == 0:
             raise RuntimeError("CUDA out of memory. Tried to allocate 2 GiB")

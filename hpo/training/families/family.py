@@ -1,11 +1,10 @@
 """The interface of a model family, and what its parts are made of.
 
-A family builds plain PyTorch modules and supplies the passes that the two engines train them by:
-`Passes` for one network at a time, `PackedNetworks` for many at once.
+A family builds plain PyTorch modules and supplies the passes that train one network at a time. It
+may also supply a packing, by which many networks train at once.
 """
 
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from typing import Any, Protocol, TypeVar
 
@@ -13,18 +12,12 @@ import torch
 from torch import nn
 
 from hpo.config.families import ModelConfig
+from hpo.training.families.packing import Config, Packing
 from hpo.training.inputs import Inputs
 from hpo.training.losses import Gradient
 from hpo.training.parameters import FlatParameters
-from hpo.training.random import PackedMasks
 
-Config = TypeVar("Config", bound=ModelConfig, contravariant=True)
 Network = TypeVar("Network", bound=nn.Module)
-
-Dropout = Callable[[torch.Tensor, torch.Tensor, PackedMasks], torch.Tensor]
-"""`hpo.training.random.apply_dropout`, as it is or compiled."""
-MaskKeys = Callable[[PackedMasks, torch.Tensor, int, int], torch.Tensor]
-"""`PackedMasks.keys`, likewise."""
 
 
 class Passes(Protocol):
@@ -47,74 +40,6 @@ class Passes(Protocol):
         """Outputs of the network without dropout, computed in the types of training."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class ParameterBlock:
-    """Parameters of the first slots of a pack, a row for each: (n_slots, n) in a buffer.
-
-    Attributes:
-        n_slots: rows.
-        n: length of a row.
-        n_weights: parameters at the start of a row that decay.
-        is_master: training computes with the master parameters, not with copies of lower precision.
-    """
-
-    n_slots: int
-    n: int
-    n_weights: int
-    is_master: bool
-
-    def zeros(self, dtype: torch.dtype, device: torch.device) -> torch.Tensor:
-        """A buffer of zeros."""
-        return torch.zeros(self.n_slots, self.n, dtype=dtype, device=device)
-
-
-class PackedNetworks(Protocol):
-    """The networks of a pack: where their parameters lie, and their passes.
-
-    Buffers are sequences of tensors, one for each of `blocks`.
-    """
-
-    @property
-    def blocks(self) -> Sequence[ParameterBlock]:
-        """What the parameters lie in."""
-
-    def cut(self, buffers: Sequence[torch.Tensor], slot: int) -> list[torch.Tensor]:
-        """Views of one network's parameters without padding, in the order of `FlatParameters`."""
-
-    def bind(self, values: Sequence[torch.Tensor], gradients: Sequence[torch.Tensor]) -> None:
-        """Set the buffers that `run` reads parameters from and writes gradients to."""
-
-    def run(
-        self,
-        x: torch.Tensor,
-        y: torch.Tensor,
-        weights: torch.Tensor,
-        steps: torch.Tensor,
-        drop: Dropout,
-        draw: MaskKeys,
-    ) -> None:
-        """Write the gradients of each network's weighted losses to the bound buffers.
-
-        Args:
-            x: (slots, rows, n_columns).
-            y: (slots, rows) targets; of several smoothed classes (slots, rows, n_outputs).
-            weights: of the rows, (slots, rows, 1).
-            steps: of each run, (slots,); dropout depends on them.
-            drop: applies a layer's mask.
-            draw: makes the keys of the masks.
-        """
-
-    def outputs(
-        self, values: Sequence[torch.Tensor], blocks: Iterable[torch.Tensor]
-    ) -> torch.Tensor:
-        """All networks' outputs without dropout: (slots, rows, n_outputs).
-
-        Args:
-            values: parameters, in the types of training.
-            blocks: the inputs, (rows, n_columns) each, the same for all networks.
-        """
-
-
 class Graph(Protocol):
     """An ONNX graph under construction."""
 
@@ -134,7 +59,11 @@ class Graph(Protocol):
 
 
 class Family(Protocol[Config, Network]):
-    """A model family. Everything outside its package reaches its networks by these methods."""
+    """A model family. Everything outside its package reaches its networks by these members."""
+
+    @property
+    def packing(self) -> Packing[Config] | None:
+        """How networks train in packs; None if they are trained in turn."""
 
     def build(self, config: Config, inputs: Inputs, n_outputs: int, *, seed: int | None) -> Network:
         """Build a network, from (rows, n_columns) features to outputs.
@@ -176,29 +105,6 @@ class Family(Protocol[Config, Network]):
             gradient: of the loss.
             working: the type to compute in; parameters and optimizer keep the network's own.
         """
-
-    def pack_key(self, config: Config) -> Hashable:
-        """Networks with equal keys may be packed together without much padding.
-
-        None: these networks are not packed, but trained in turn.
-        """
-
-    def pack_order(self, config: Config) -> tuple[int, ...]:
-        """Sort key of a pack's networks: `pack` takes them in this order."""
-
-    def pack(
-        self,
-        configs: Sequence[Config],
-        inputs: Inputs,
-        n_outputs: int,
-        *,
-        seeds: Sequence[int],
-        gradient: Gradient,
-        master: torch.dtype,
-        working: torch.dtype,
-        device: torch.device,
-    ) -> PackedNetworks:
-        """The networks of a pack; arguments as for `build` and `passes`, by slot."""
 
     def describe(self, config: Config) -> str:
         """The network in a few words, for model cards."""

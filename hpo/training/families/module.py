@@ -5,7 +5,7 @@ cards follow.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Generic
 
@@ -14,7 +14,8 @@ from torch import nn
 
 from hpo.training.families.autograd import AutogradPasses, NetworkError, built, probe, random_state
 from hpo.training.families.embeddings.module import InputEmbedding
-from hpo.training.families.family import Config, Graph, PackedNetworks
+from hpo.training.families.family import Graph
+from hpo.training.families.packing import Config, Packing
 from hpo.training.inputs import Inputs
 from hpo.training.losses import Gradient
 from hpo.training.random import Stream
@@ -23,8 +24,11 @@ from hpo.training.random import Stream
 class AutogradFamily(ABC, Generic[Config]):
     """A family that trains by autograd, with defaults for all but its networks.
 
-    Its networks are not packed: a worker trains them in turn.
+    Attributes:
+        packing: None by default: a worker trains the networks in turn.
     """
+
+    packing: Packing[Config] | None = None
 
     @abstractmethod
     def network_for(self, config: Config, inputs: Inputs, n_outputs: int) -> nn.Module:
@@ -120,29 +124,6 @@ class AutogradFamily(ABC, Generic[Config]):
             gradient=gradient,
             working=working,
         )
-
-    def pack_key(self, config: Config) -> Hashable:
-        """None: these networks are not packed."""
-        return None
-
-    def pack_order(self, config: Config) -> tuple[int, ...]:
-        """Not called, as there are no packs."""
-        return ()
-
-    def pack(
-        self,
-        configs: Sequence[Config],
-        inputs: Inputs,
-        n_outputs: int,
-        *,
-        seeds: Sequence[int],
-        gradient: Gradient,
-        master: torch.dtype,
-        working: torch.dtype,
-        device: torch.device,
-    ) -> PackedNetworks:
-        """Not called, as there are no packs."""
-        raise NotImplementedError
 
 
 class ModuleFamily(AutogradFamily[Config]):

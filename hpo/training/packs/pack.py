@@ -17,7 +17,7 @@ import torch
 from hpo.config.trial import METRICS, Measurement, MetricName, Precision
 from hpo.training.batches import BatchLoader
 from hpo.training.checkpoint import VALUES
-from hpo.training.families.family import Family
+from hpo.training.families.packing import Packing, PackSpec
 from hpo.training.losses import Gradient, smoothed
 from hpo.training.packs.program import Program
 from hpo.training.packs.run import STATE, PackedRun, State
@@ -37,8 +37,8 @@ class PackKey:
 
     Attributes:
         gradient: of the loss.
-        family: of the networks.
-        size: the family's `pack_key`.
+        packing: of the networks' family.
+        size: its `key`.
     """
 
     loader: BatchLoader
@@ -46,7 +46,7 @@ class PackKey:
     gradient: Gradient
     metric: MetricName
     precision: Precision
-    family: Family[Any, Any]
+    packing: Packing[Any]
     size: Hashable
 
 
@@ -64,23 +64,23 @@ class Pack:
         Raises:
             RuntimeError: there is too little memory.
         """
-        family = key.family
-        self.members = sorted(members, key=lambda m: family.pack_order(m.run.config.model))
+        self.members = sorted(members, key=lambda m: key.packing.order(m.run.config.model))
         self.key, self._loader, self._device = key, key.loader, key.loader.device
         data, configs = self._loader.data, [member.run.config for member in self.members]
         self._n_batches = data.n_batches(key.batch_size)
         self._master = master_dtype(key.precision)
         self._working = getattr(torch, key.precision)
-        self._networks = family.pack(
-            [config.model for config in configs],
-            data.inputs,
-            data.n_outputs,
+        spec = PackSpec(
+            configs=[config.model for config in configs],
             seeds=[config.training.seed for config in configs],
+            inputs=data.inputs,
+            n_outputs=data.n_outputs,
             gradient=key.gradient,
             master=self._master,
             working=self._working,
             device=self._device,
         )
+        self._networks = key.packing.networks(spec)
         self._make_buffers()
         blocks = self._networks.blocks
         self._optimizer = PackOptimizer(

@@ -7,7 +7,6 @@ comes or goes; the others keep their tensors. All packs make a step in turn. Res
 the engine of one run up to rounding.
 """
 
-import math
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -16,7 +15,7 @@ from dataclasses import dataclass
 import torch
 
 from hpo.config.errors import first_line
-from hpo.training.batches import BatchLoader
+from hpo.training.batches import Loaders
 from hpo.training.checkpoint import BEST_VALUES, Checkpoint
 from hpo.training.families.family import family_of
 from hpo.training.losses import loss_gradient
@@ -56,10 +55,10 @@ class PackedTrainer:
         self._places: dict[int, _Slot] = {}
         self._packs: dict[PackKey, Pack] = {}
         self._vacant: set[PackKey] = set()
-        self._loaders: dict[int, BatchLoader] = {}
+        self._loaders = Loaders(self.device)
         self._round = 1
         self._step_seconds = 0.0
-        self._in_turn = SingleTrainer(device, slots)
+        self._in_turn = SingleTrainer(device, slots, self._loaders)
 
     def admit(self, run: Run, checkpoint: Checkpoint | None = None) -> bool:
         """Take a run, from a checkpoint if given; False if all slots are taken.
@@ -69,7 +68,7 @@ class PackedTrainer:
         """
         if len(self._members) + self._in_turn.n_runs >= self._n_slots:
             return False
-        if family_of(run.config.model).pack_key(run.config.model) is None:
+        if family_of(run.config.model).packing is None:
             return self._in_turn.admit(run, checkpoint)
         if checkpoint is not None:
             checkpoint.check(run.config, run.data)
@@ -151,24 +150,22 @@ class PackedTrainer:
         if newcomers or self._vacant:
             leave_room(self.device)
         self._vacant.clear()
-        used = {id(member.run.data) for member in self._members.values()}
-        self._loaders = {k: loader for k, loader in self._loaders.items() if k in used}
+        self._loaders.forget()
         return events
 
     def _pack_key(self, member: PackedRun) -> PackKey:
         """The key of the member's pack; moves its data to the device."""
         data, config = member.run.data, member.run.config
-        if id(data) not in self._loaders:
-            self._loaders[id(data)] = BatchLoader(data, self.device, resident_bytes=math.inf)
-        family = family_of(config.model)
+        packing = family_of(config.model).packing
+        assert packing is not None
         return PackKey(
-            family=family,
-            loader=self._loaders[id(data)],
+            packing=packing,
+            loader=self._loaders.of(data, is_resident=True),
             batch_size=config.training.batch_size,
             gradient=loss_gradient(config.training.loss, data.task),
             metric=config.objective.metric,
             precision=member.record.precision,
-            size=family.pack_key(config.model),
+            size=packing.key(config.model, data.inputs),
         )
 
     def _repack(self, pack_key: PackKey, newcomers: list[PackedRun]) -> list[Event]:

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import torch
 
 from hpo.config.trial import TrialConfig
-from hpo.training.families.family import ParameterBlock
+from hpo.training.families.packing import ParameterBlock
 from hpo.training.optimizers import EPS, RMSPROP_ALPHA
 from hpo.training.schedules import Schedule, rate_factors
 

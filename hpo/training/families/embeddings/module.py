@@ -127,7 +127,7 @@ class InputEmbedding(nn.Module):
         assert parts.bias is not None
         weight, bias = parts.weight.detach(), parts.bias.detach()
         found = encoding(self.knots, is_periodic=self.shape.is_periodic)
-        start, slope, low, high = [graph.constant(part[:, 0]) for part in found]
+        start, slope, low, high = [graph.constant(part[..., 0]) for part in found]
         entries = graph.add("Unsqueeze", x, graph.constant([2], "i8"))
         entries = graph.add("Mul", graph.add("Sub", entries, start), slope)
         entries = graph.add("Min", graph.add("Max", entries, low), high)

@@ -9,6 +9,9 @@ Both are one matrix product of entries and weights: x_j is the entry before its 
 may have a leading dimension for the slots of a pack, so that both engines and the module share this
 code. It computes in the type of the master parameters: bfloat16 has too few digits for category
 codes and angles.
+
+Rows are the last dimension of all tensors of numbers. Embeddings are small: products whose last
+dimension is the embedding take three times as long on a CPU.
 """
 
 import math
@@ -32,7 +35,7 @@ aten = torch.ops.aten
 class Encoding(NamedTuple):
     """The encoding of numbers: entries (x - start) * slope, clamped to [low, high].
 
-    Shapes are (n_numbers, 1, n_entries). A periodic embedding has only the first entry, x itself.
+    Shapes are (n_numbers, n_entries, 1). A periodic embedding has only the first entry, x itself.
     """
 
     start: torch.Tensor
@@ -52,7 +55,7 @@ def encoding(knots: torch.Tensor, *, is_periodic: bool) -> Encoding:
     zero = torch.zeros_like(first)
     own = [zero, zero + 1, first - far, last + far]
     if is_periodic:
-        return Encoding(*[part[:, None] for part in own])
+        return Encoding(*[part[..., None] for part in own])
     start, width = knots[:, :-1], knots.diff(dim=1)
     is_bin = width > 0
     place, n_bins = torch.arange(start.shape[1], device=knots.device), is_bin.sum(1, keepdim=True)
@@ -63,7 +66,7 @@ def encoding(knots: torch.Tensor, *, is_periodic: bool) -> Encoding:
         torch.where(place == 0, -LIMIT, 0.0) * ones,
         torch.where(place == n_bins - 1, LIMIT, 1.0) * ones,
     ]
-    return Encoding(*[torch.cat(pair, dim=1)[:, None] for pair in zip(own, bins, strict=True)])
+    return Encoding(*[torch.cat(pair, dim=1)[..., None] for pair in zip(own, bins, strict=True)])
 
 
 class EmbeddingTrace(NamedTuple):
@@ -73,9 +76,9 @@ class EmbeddingTrace(NamedTuple):
         outputs: inputs of the first layer, (..., rows, n_outputs).
         unscaled: outputs before scaling.
         rows: rows of the table of categories, (..., rows, columns of codes).
-        numbers: clamped numbers of a periodic embedding, (..., n_numbers, rows, 1).
-        entries: entries of the numbers, (..., n_numbers, rows, n_entries).
-        embedded: embeddings of the numbers, (..., n_numbers, rows, size).
+        numbers: clamped numbers of a periodic embedding, (..., n_numbers, 1, rows).
+        entries: entries of the numbers, (..., n_numbers, n_entries, rows).
+        embedded: embeddings of the numbers, (..., n_numbers, size, rows).
     """
 
     outputs: torch.Tensor
@@ -103,7 +106,7 @@ class EmbeddingPasses:
             knots: (n_numbers, n_knots), with a leading dimension for the slots of a pack; None if
                 numbers are not embedded.
             device: device of the parameters.
-            mask: 0 for padded entries of a periodic pack, (slots, 1, 1, n_entries).
+            mask: 0 for padded entries of a periodic pack, (slots, 1, n_entries, 1).
         """
         self._shape = shape
         self._encoding = None
@@ -131,10 +134,10 @@ class EmbeddingPasses:
             parts.append(functional.embedding(rows, table).flatten(-2))
         if values.weight is not None and values.bias is not None:
             numbers, entries = self._entries(x[..., : shape.n_numbers], values.frequencies)
-            embedded = entries @ values.weight + values.bias
+            embedded = values.weight.mT @ entries + values.bias.mT
             if shape.is_periodic:
                 embedded = torch.relu(embedded)
-            parts.append(embedded.movedim(-3, -1).flatten(-2))
+            parts.append(embedded.movedim(-1, -3).mT.flatten(-2))
         outputs = unscaled = torch.cat(parts, dim=-1)
         if values.scale is not None:
             outputs = unscaled * (1 + SCALE_RATE * values.scale)
@@ -168,7 +171,7 @@ class EmbeddingPasses:
             found.categories.copy_(own.view_as(found.categories))
         if trace.entries is not None and trace.embedded is not None:
             own = gradient[..., end:].reshape(*gradient.shape[:-1], shape.size, shape.n_numbers)
-            self._write_numbers(own.movedim(-1, -3).contiguous(), trace, values, found)
+            self._write_numbers(own.mT.movedim(-3, -1).contiguous(), trace, values, found)
 
     def _write_numbers(
         self,
@@ -177,7 +180,7 @@ class EmbeddingPasses:
         values: EmbeddingParts[torch.Tensor],
         found: EmbeddingParts[torch.Tensor],
     ) -> None:
-        """Write the gradients of the numbers' parameters, from (..., n_numbers, rows, size)."""
+        """Write the gradients of the numbers' parameters, from (..., n_numbers, size, rows)."""
         entries, numbers = trace.entries, trace.numbers
         assert entries is not None
         assert numbers is not None
@@ -186,29 +189,30 @@ class EmbeddingPasses:
         assert found.bias is not None
         if self._shape.is_periodic:
             gradient = aten.threshold_backward(gradient, trace.embedded, 0)
-        found.weight.copy_(entries.mT @ gradient)
-        found.bias.copy_(gradient.sum(-2, keepdim=True))
+        found.weight.copy_((gradient @ entries.mT).mT)
+        found.bias.copy_(gradient.sum(-1, keepdim=True).mT)
         if found.frequencies is not None:
-            of_entries = gradient @ values.weight.mT
-            angles = of_entries[..., 1::2] * entries[..., ::2]
-            angles = angles - of_entries[..., ::2] * entries[..., 1::2]
-            found.frequencies.copy_(2 * math.pi * (angles * numbers).sum(-2, keepdim=True))
+            of_entries = values.weight @ gradient
+            angles = of_entries[..., 1::2, :] * entries[..., ::2, :]
+            angles = angles - of_entries[..., ::2, :] * entries[..., 1::2, :]
+            found.frequencies.copy_(2 * math.pi * (angles * numbers).sum(-1, keepdim=True).mT)
 
     def _entries(
         self, x: torch.Tensor, frequencies: torch.Tensor | None
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Clamped numbers (..., n_numbers, rows, 1) and their entries (..., rows, n_entries).
+        """Clamped numbers (..., n_numbers, 1, rows) and their entries (..., n_entries, rows).
 
         The entries of a periodic embedding are cosine and sine of each frequency in turn, so that
         the entries of fewer frequencies are the first ones.
         """
         assert self._encoding is not None
         start, slope, low, high = self._encoding
-        found = ((x.mT[..., None] - start) * slope).clamp(low, high)
+        found = (x.mT.contiguous()[..., None, :] - start).mul_(slope)
+        found = found.clamp_min_(low).clamp_max_(high)  # `clamp` is slow with two tensors
         if frequencies is None:
             return found, found
-        angles = found * (2 * math.pi * frequencies)
-        entries = torch.stack([angles.cos(), angles.sin()], dim=-1).flatten(-2)
+        angles = found * (2 * math.pi * frequencies.mT)
+        entries = torch.stack([angles.cos(), angles.sin()], dim=-2).flatten(-3, -2)
         return found, entries if self._mask is None else entries * self._mask
 
     def _rows(self, codes: torch.Tensor, categories: torch.Tensor) -> torch.Tensor:
@@ -251,4 +255,4 @@ def packed_embedding(
     knots = inputs.knots(1).expand(len(configs), -1, -1).to(device, dtype)
     n_entries = torch.tensor([2 * config.n_frequencies for config in configs])
     mask = torch.arange(shape.n_entries) < n_entries[:, None]
-    return EmbeddingPasses(shape, knots, device, mask[:, None, None].to(device, dtype))
+    return EmbeddingPasses(shape, knots, device, mask[:, None, :, None].to(device, dtype))

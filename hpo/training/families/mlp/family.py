@@ -14,6 +14,7 @@ from hpo.training.families.mlp.pack_layout import PackLayout, padded_size, padde
 from hpo.training.families.mlp.pack_passes import PackedMLPs
 from hpo.training.families.mlp.parameters import MLPParameters, ordered
 from hpo.training.families.mlp.passes import MLPPasses
+from hpo.training.families.packing import PackSpec
 from hpo.training.inputs import Inputs
 from hpo.training.losses import Gradient
 from hpo.training.random import DropoutMasks, PackedMasks
@@ -21,8 +22,47 @@ from hpo.training.random import DropoutMasks, PackedMasks
 _RANKS = {name: rank for rank, name in enumerate(ACTIVATIONS)}
 
 
+class _MLPPacking:
+    """Packs of MLPs."""
+
+    def key(self, config: MLPConfig, inputs: Inputs) -> Hashable:
+        """The width that hidden layers are padded to, and the kind and sizes of embeddings.
+
+        What the inputs leave without effect is not part of it.
+        """
+        kind = config.embedding if inputs.n_numbers else "none"
+        sizes = {
+            "none": (),
+            "piecewise_linear": (config.embedding_size, config.n_bins),
+            "periodic": (config.embedding_size, config.n_frequencies),
+        }[kind]
+        padded = tuple(padded_size(size, 4) for size in sizes)
+        category_size = config.category_size if inputs.sizes else 0
+        return padded_width(config.width), kind, padded, category_size, config.scale
+
+    def order(self, config: MLPConfig) -> tuple[int, ...]:
+        """Deepest first; then by activation, there and back, so that few neighbors differ."""
+        rank = _RANKS[config.activation]
+        return -config.depth, rank if config.depth % 2 else -rank
+
+    def networks(self, spec: PackSpec[MLPConfig]) -> PackedMLPs:
+        """The networks of a pack, no wider than the widest needs."""
+        configs, device = spec.configs, spec.device
+        widest = max(-(-config.width // 8) * 8 for config in configs)
+        width = min(padded_width(configs[0].width), widest)
+        rates = [config.dropout for config in configs]
+        masks = None
+        if any(rates):
+            masks = PackedMasks.of(spec.seeds, rates, width, spec.master, device)
+        layout = PackLayout(configs, spec.inputs, spec.n_outputs, width)
+        embedding = packed_embedding(layout.shape, configs, spec.inputs, spec.master, device)
+        return PackedMLPs(layout, masks, spec.gradient, spec.working, device, embedding)
+
+
 class _MLPFamily:
     """Hand-written passes, alone and in packs."""
+
+    packing = _MLPPacking()
 
     def build(self, config: MLPConfig, inputs: Inputs, n_outputs: int, *, seed: int | None) -> MLP:
         """Build a network."""
@@ -52,43 +92,6 @@ class _MLPFamily:
         parameters = MLPParameters(network, working)
         embedding = None if network.embedding is None else network.embedding.passes
         return MLPPasses(parameters, config.activation, masks, gradient, working, embedding)
-
-    def pack_key(self, config: MLPConfig) -> Hashable:
-        """The width that hidden layers are padded to, and the kind and sizes of embeddings."""
-        sizes = {
-            "none": (),
-            "piecewise_linear": (config.embedding_size, config.n_bins),
-            "periodic": (config.embedding_size, config.n_frequencies),
-        }[config.embedding]
-        padded = tuple(padded_size(size, 4) for size in sizes)
-        kind = config.embedding, padded, config.category_size, config.scale
-        return padded_width(config.width), *kind
-
-    def pack_order(self, config: MLPConfig) -> tuple[int, ...]:
-        """Deepest first; then by activation, there and back, so that few neighbors differ."""
-        rank = _RANKS[config.activation]
-        return -config.depth, rank if config.depth % 2 else -rank
-
-    def pack(
-        self,
-        configs: Sequence[MLPConfig],
-        inputs: Inputs,
-        n_outputs: int,
-        *,
-        seeds: Sequence[int],
-        gradient: Gradient,
-        master: torch.dtype,
-        working: torch.dtype,
-        device: torch.device,
-    ) -> PackedMLPs:
-        """The networks of a pack, no wider than the widest needs."""
-        widest = max(-(-config.width // 8) * 8 for config in configs)
-        width = min(padded_width(configs[0].width), widest)
-        rates = [config.dropout for config in configs]
-        masks = PackedMasks.of(seeds, rates, width, master, device) if any(rates) else None
-        layout = PackLayout(configs, inputs, n_outputs, width)
-        embedding = packed_embedding(layout.shape, configs, inputs, master, device)
-        return PackedMLPs(layout, masks, gradient, working, device, embedding)
 
     def describe(self, config: MLPConfig) -> str:
         """The network in a few words."""

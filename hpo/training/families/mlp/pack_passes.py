@@ -14,8 +14,8 @@ import torch
 from hpo.training.families.activations import ACTIVATIONS, ActivationFunction
 from hpo.training.families.embeddings.passes import EmbeddingPasses
 from hpo.training.families.embeddings.shape import EmbeddingParts
-from hpo.training.families.family import Dropout, MaskKeys, ParameterBlock
 from hpo.training.families.mlp.pack_layout import PackedLinear, PackLayout
+from hpo.training.families.packing import Dropout, MaskKeys, ParameterBlock
 from hpo.training.losses import Gradient
 from hpo.training.random import PackedMasks
 
