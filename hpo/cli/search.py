@@ -29,7 +29,7 @@ from hpo.cli.options import (
     seconds,
 )
 from hpo.cli.output import print_json, say
-from hpo.config.errors import HpoError
+from hpo.config.errors import HpoError, StorageUnavailableError
 from hpo.files.durable import writing
 
 if TYPE_CHECKING:
@@ -156,7 +156,8 @@ def worker(
         opened_storage = open_storage(storage, create=False, patience=patience)
         store = ArtifactStore(artifacts, create=False)
         slots = local.slots()
-        opened_storage.check_room(len(slots))
+        with suppress(StorageUnavailableError):  # the workers retry by themselves
+            opened_storage.check_room(len(slots))
         supervisor = create_supervisor(
             opened_storage,
             store,

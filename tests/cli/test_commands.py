@@ -14,7 +14,9 @@ import pytest
 import safetensors.torch
 import torch
 
+from hpo.config.errors import StorageUnavailableError
 from hpo.config.version import __version__
+from hpo.storage.engine import Storage
 from tests.support import machine
 from tests.support.command_line import Outcome, hpo, run_process
 from tests.support.small_disk import small_disk
@@ -232,6 +234,16 @@ def test_train_repeats_an_exported_trial_bit_for_bit(inside: Path) -> None:
     )
     assert first.keys() == second.keys()
     assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_workers_start_although_the_database_goes_away(
+    inside: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(storage: Storage, n_workers: int) -> None:
+        raise StorageUnavailableError("away")
+
+    monkeypatch.setattr(Storage, "check_room", away)
+    assert hpo("worker", "small", "--workers", 1).code == 0
 
 
 def test_a_place_to_train_into_is_looked_at_before(inside: Path) -> None:

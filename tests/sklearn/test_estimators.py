@@ -6,7 +6,6 @@ import pickle
 import pickletools
 import signal
 import subprocess
-import sys
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -36,6 +35,7 @@ from hpo.models.ensemble import Ensemble
 from hpo.models.model import Model
 from hpo.sklearn import MLPSearchClassifier, MLPSearchRegressor
 from hpo.training.single import SingleTrainer
+from tests.support.program import PROGRAM
 
 SPACE = {
     "model": {"depth": 1, "width": {"type": "int", "low": 4, "high": 12}},
@@ -95,6 +95,12 @@ def test_scikit_learns_own_checks(estimator: Any, check: Any) -> None:
     check(estimator)
 
 
+@pytest.fixture(scope="module")
+def predicted_rents() -> Any:
+    """Predictions of a model that was fitted to a pandas table."""
+    return regressor().fit(flats(), rents(flats())).predict(flats())
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "X",
@@ -107,12 +113,12 @@ def test_scikit_learns_own_checks(estimator: Any, check: Any) -> None:
     ],
     ids=["pandas", "polars", "objects", "none", "numbered"],
 )
-def test_tables_of_every_kind(X: Any) -> None:
+def test_tables_of_every_kind(X: Any, predicted_rents: Any) -> None:
     y = rents(flats())
     model = regressor().fit(X, y)
     predicted = model.predict(X)
     assert (predicted.shape, predicted.dtype) == ((60,), np.float64)
-    assert np.array_equal(predicted, regressor().fit(flats(), y).predict(flats()))
+    assert np.array_equal(predicted, predicted_rents)
     schema = model.model_.schema
     assert len(schema.numeric) == 3
     assert [column.values for column in schema.categorical] == [
@@ -358,7 +364,7 @@ def test_an_interrupt_gives_the_trial_back(tmp_path: Path, monkeypatch: pytest.M
             signal.raise_signal(signal.SIGINT)
         return advance(trainer, 0.001 if next(slices) < 9 else seconds)
 
-    model = classifier(**places, study_name="long", n_trials=1, max_epochs=3_000, patience=3_000)
+    model = classifier(**places, study_name="long", n_trials=1, max_epochs=500, patience=500)
     monkeypatch.setattr(SingleTrainer, "advance", interrupted)
     with pytest.raises(KeyboardInterrupt):
         model.fit(*points())
@@ -419,11 +425,11 @@ def test_another_process_predicts_alike(tmp_path: Path) -> None:
     X, y = points()
     model = classifier().fit(X, y)
     (tmp_path / "model.pickle").write_bytes(pickle.dumps((model, X)))
-    program = (
+    code = (
         "import pickle, sys; model, X = pickle.load(open(sys.argv[1], 'rb')); "
         "print(*model.predict_proba(X).ravel().tolist())"
     )
-    command = [sys.executable, "-c", program, str(tmp_path / "model.pickle")]
+    command = [*PROGRAM, code, str(tmp_path / "model.pickle")]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert np.array_equal([float(p) for p in done.stdout.split()], model.predict_proba(X).ravel())
 
