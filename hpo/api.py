@@ -14,8 +14,11 @@ from hpo.launch.refit import refit
 from hpo.launch.search import search_locally
 from hpo.lifecycle.confirming import conclude, prepare
 from hpo.lifecycle.creation import create_from_file
+from hpo.models.ensemble import Ensemble
+from hpo.models.experiment import load_experiment
 from hpo.models.loading import load_model
 from hpo.models.model import Model
+from hpo.results.ensemble import DEFAULT_SIZE, compare
 from hpo.results.export import export
 from hpo.results.leaderboard_table import to_table
 from hpo.results.stored import stored_model
@@ -53,13 +56,29 @@ class StudyResults(StudyArtifacts):
             raise HpoError(why_empty(self.study))
         return stored_model(self.store, rows[0])
 
+    def ensemble(self, size: int = DEFAULT_SIZE) -> Ensemble:
+        """Select an ensemble on the validation part, as `hpo run` does.
+
+        Args:
+            size: maximum number of members.
+
+        Raises:
+            InputError: `size` is less than 1, or the trials were trained with different table
+                schemas.
+            HpoError: no trial is COMPLETE yet.
+        """
+        if size < 1:
+            raise InputError(f"size must be at least 1, but got {size}")
+        experiment = load_experiment(self.store, self.study.definition.data)
+        return compare(self, experiment, size).ensemble
+
     def export(
         self,
         out: str | Path,
         *,
         top: int = 1,
         trials: Sequence[int] = (),
-        ensemble: int | None = None,
+        ensemble: int = 0,
         torch_program: bool = False,
     ) -> list[Path]:
         """Export trials as self-contained folders, and return the folders.
@@ -68,11 +87,13 @@ class StudyResults(StudyArtifacts):
             out: the folder to write into.
             top: number of trials to export, best first.
             trials: numbers of the trials to export instead.
-            ensemble: also export an ensemble of at most this many members, as the last folder.
+            ensemble: also export an ensemble of at most this many members, as the last folder; 0
+                makes none.
             torch_program: also write a `model.pt2` of `torch.export` into each folder.
 
         Raises:
-            InputError: a trial does not exist or is not COMPLETE, or `out` cannot be written.
+            InputError: a trial does not exist or is not COMPLETE, `out` cannot be written, or the
+                ensemble's trials were trained with different table schemas.
             ExportError: an exported file does not predict as the trained model does.
         """
         return export(
@@ -82,7 +103,7 @@ class StudyResults(StudyArtifacts):
             numbers=trials,
             ensemble=ensemble,
             torch_program=torch_program,
-        )
+        ).folders
 
     def refit(
         self,

@@ -7,6 +7,7 @@ Tests that use a server are slow. The header of a run names what the machine lac
 
 import os
 import signal
+import subprocess
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -14,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from hpo.storage.engine import Storage, open_storage
-from tests.support import machine, servers
+from tests.support import forked, machine, servers
+from tests.support.databases import keep_migrations
 from tests.support.paths import ROOT
 
 MARIADB_OPTIONS = (
@@ -24,6 +26,8 @@ MARIADB_OPTIONS = (
     "--innodb-log-file-size=16M",
 )
 SERVERS = {"postgresql", "mariadb", "s3_server"}
+LONG = {"faults", "launch"}
+"""Folders of the longest tests."""
 
 
 def pytest_configure() -> None:
@@ -32,19 +36,34 @@ def pytest_configure() -> None:
         del os.environ[name]
     os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
     signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in a script's background
+    keep_migrations()
 
 
 @pytest.hookimpl(tryfirst=True)  # before `-m` selects
 def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
-    """Mark tests that use a server as slow."""
+    """Mark tests that use a server as slow; begin with the longest tests."""
     for item in items:
         if SERVERS.intersection(item.fixturenames):
             item.add_marker(pytest.mark.slow)
+    items.sort(key=lambda item: LONG.isdisjoint(item.path.parts))
 
 
 def pytest_report_header() -> list[str]:
     """Name what this machine has and lacks."""
     return machine.report()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def forking() -> Iterator[None]:
+    """Fork the processes of `hpo`, which spares them their imports."""
+    with forked.forking():
+        yield
+
+
+@pytest.fixture
+def new_interpreters(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Start the processes of `hpo` as usual, for tests of their start."""
+    monkeypatch.setattr(subprocess, "Popen", forked.Popen.__base__)
 
 
 @pytest.fixture(scope="session")

@@ -35,9 +35,10 @@ STUDY = {
 
 def hpo(folder: Path, *words: str, site: Path | None = None) -> subprocess.CompletedProcess[str]:
     """Run a command in a process of its own, with the packages of `site` installed."""
-    paths = [*([str(site)] if site else []), os.environ.get("PYTHONPATH", ""), str(ROOT)]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "HPO_STORAGE": ""}
-    environment |= {"HPO_STORAGE": f"sqlite:///{folder}/hpo.db", "HPO_ARTIFACTS": f"{folder}/kept"}
+    places = {"HPO_STORAGE": f"sqlite:///{folder}/hpo.db", "HPO_ARTIFACTS": f"{folder}/kept"}
+    environment = {**os.environ, **places}
+    if site:
+        environment["PYTHONPATH"] = os.pathsep.join([str(site), os.environ["PYTHONPATH"]])
     command = [sys.executable, "-m", "hpo", *words]
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
 

@@ -89,7 +89,7 @@ def from_file_to_predictions(folder: Path, n_columns: int) -> None:
     )
     study, store = created.study, created.store
     make_worker(study, store, SingleTrainer("cpu"), slots=1).work(threading.Event())
-    (exported,) = export(StudyArtifacts(study=study, store=store), folder / "out")
+    (exported,) = export(StudyArtifacts(study=study, store=store), folder / "out").folders
     rows = polars.read_csv(folder / "table.csv", infer_schema=False)
     model = hpo.load_model(exported)
     model.predict(rows)

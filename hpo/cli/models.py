@@ -3,7 +3,7 @@
 import signal
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,17 +11,25 @@ from hpo.cli.options import (
     DEFAULT_ARTIFACTS,
     DEFAULT_STORAGE,
     ArtifactsUrl,
+    EnsembleSize,
     StorageUrl,
     StudyName,
     TableSource,
     load_artifacts,
 )
 from hpo.cli.output import print_json, say
-from hpo.config.errors import InputError
+from hpo.config.errors import (
+    InputError,
+    StorageError,
+    StorageUnavailableError,
+    StudyNotFoundError,
+)
 from hpo.files.durable import replacing, writing
 
+if TYPE_CHECKING:
+    from hpo.models.model import Predictor
+
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:1.")]
-ModelDir = Annotated[Path, typer.Argument(metavar="MODEL_DIR", help="Folder of an exported model.")]
 
 
 def export(
@@ -31,13 +39,7 @@ def export(
     trial: Annotated[
         list[int] | None, typer.Option(help="Trial to export instead; may be repeated.")
     ] = None,
-    ensemble: Annotated[
-        int | None,
-        typer.Option(
-            metavar="K",
-            help="Also export an ensemble of up to K members, selected on the validation part.",
-        ),
-    ] = None,
+    ensemble: EnsembleSize = 0,
     torch_export: Annotated[
         bool, typer.Option("--torch-export", help="Also write model.pt2, a torch.export program.")
     ] = False,
@@ -56,9 +58,10 @@ def export(
         hpo export california-housing --ensemble 8 --out winners
         hpo export california-housing --trial 17 --torch-export --out winners
     """
+    from hpo.cli.show import print_exported
     from hpo.results.export import export as write
 
-    folders = write(
+    exported = write(
         load_artifacts(name, storage, artifacts),
         out,
         top=top,
@@ -66,8 +69,7 @@ def export(
         ensemble=ensemble,
         torch_program=torch_export,
     )
-    for folder in folders:
-        print(folder)
+    print_exported(exported)
 
 
 def refit(
@@ -114,27 +116,39 @@ def refit(
 
 
 def predict(
-    model_dir: Annotated[Path, typer.Argument(help="Folder of an exported model.")],
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME|FOLDER",
+            help="A study, a folder of exported models, or the folder of one model.",
+        ),
+    ],
     table: TableSource,
     out: Annotated[
         Path | None, typer.Option(help="CSV or Parquet file; by default CSV to stdout.")
     ] = None,
+    storage: StorageUrl = DEFAULT_STORAGE,
+    artifacts: ArtifactsUrl = DEFAULT_ARTIFACTS,
 ) -> None:
     """Predict each row of a table of raw values, whose columns may be in any order.
 
-    Example:
-        hpo predict winners/trial-00017 rows.csv --out predictions.csv
+    Of a folder with several exported models, the best one on validation predicts. The name of a
+    study means the folder winners/NAME or, if nothing was exported there, the best trial or
+    ensemble in the storage.
+
+    Examples:
+        hpo predict houses rows.csv --out predictions.csv
+        hpo predict winners/houses/trial-00017 rows.csv
     """
     from hpo.data.notes import prediction_notes
     from hpo.data.sources import read_raw, write_parquet
-    from hpo.models.loading import load_model
 
     if out is not None and out.suffix not in (".csv", ".parquet"):
         raise InputError(f"--out must end in .csv or .parquet, but got {out}")
-    model = load_model(model_dir)
+    predictor = _load_predictor(model, storage, artifacts)
     raw = read_raw(table, Path(), may_be_empty=True)
-    predictions = model.predict(raw.frame, raw.where)
-    for note in (*raw.notes, *prediction_notes(model.schema, raw.frame)):
+    predictions = predictor.predict(raw.frame, raw.where)
+    for note in (*raw.notes, *prediction_notes(predictor.schema, raw.frame)):
         say(f"{raw.where}: {note}")
     with writing(str(out or "standard output")):
         if out is None:
@@ -146,6 +160,51 @@ def predict(
                 predictions.write_csv(file)
             else:
                 write_parquet(predictions, file)
+
+
+def _load_predictor(name: str, storage: str, artifacts: str) -> "Predictor":
+    """Load what an argument names, and say which model that is if it names several.
+
+    Raises:
+        InputError: it names nothing, or the models cannot be compared.
+    """
+    from hpo.config.definition import check_name
+    from hpo.models.loading import exported_folders, load_best, load_model
+
+    path = Path(name)
+    if path.is_file() or (path / "model.safetensors").is_file():
+        return load_model(path)
+    for folder in (path, Path("winners", name)):
+        if exported := exported_folders(folder):
+            predictor, line = load_best(exported)
+            say(line)
+            return predictor
+    try:
+        check_name(name)
+    except ValueError:
+        return load_model(path)  # its message says which file is missing
+    return _load_from_storage(name, storage, artifacts)
+
+
+def _load_from_storage(name: str, storage: str, artifacts: str) -> "Predictor":
+    from hpo.models.comparison import objective_text
+    from hpo.models.experiment import load_experiment
+    from hpo.results.ensemble import compare
+
+    try:
+        loaded = load_artifacts(name, storage, artifacts)
+    except StorageUnavailableError:
+        raise
+    except (StorageError, StudyNotFoundError) as error:
+        raise InputError(
+            f"{name}: holds no exported model, nor does winners/{name}; {error}"
+        ) from None
+    experiment = load_experiment(loaded.store, loaded.study.definition.data)
+    compared = compare(loaded, experiment)
+    best = compared.best
+    which = compared.name if best is compared.single else f"the {compared.ensemble.text}"
+    say(f"predicting with {which} of study {name}: {objective_text(best)}")
+    return best
 
 
 def train(

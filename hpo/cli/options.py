@@ -61,6 +61,15 @@ Timeout = Annotated[
         help="Time limit, such as 90s, 30m or 2h; overrides the study file.",
     ),
 ]
+EnsembleSize = Annotated[
+    int,
+    typer.Option(
+        "--ensemble",
+        metavar="K",
+        min=0,
+        help="Also export an ensemble of up to K models, selected on the validation part; 0: none.",
+    ),
+]
 DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Print what would be done; change nothing.")
 ]

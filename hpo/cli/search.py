@@ -15,6 +15,7 @@ from hpo.cli.options import (
     DEFAULT_STORAGE,
     ArtifactsUrl,
     AsJson,
+    EnsembleSize,
     LocalOptions,
     NTrials,
     StorageUrl,
@@ -28,7 +29,7 @@ from hpo.cli.options import (
     seconds,
 )
 from hpo.cli.output import print_json, say
-from hpo.config.errors import HpoError
+from hpo.config.errors import HpoError, StorageUnavailableError
 from hpo.files.durable import writing
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ def run(
     local: LocalOptions,
     worker: WorkerOptions,
     top: Annotated[int, typer.Option(min=1, help="Configurations to export.")] = 3,
+    ensemble: EnsembleSize = 16,
     out: Annotated[
         Path | None, typer.Option(help="Folder to export to; by default winners/NAME.")
     ] = None,
@@ -53,13 +55,16 @@ def run(
 ) -> None:
     """Create a study, search with workers on this machine, and export the best trials.
 
+    An ensemble of the trials' models is exported too. hpo predict NAME uses it if it is better on
+    validation than the best single model.
+
     Run the command again to continue an interrupted search, or with a larger --n-trials to extend
     it.
 
     Example:
         hpo run studies/california_housing.toml --n-trials 40 --timeout 10m
     """
-    from hpo.cli.show import print_leaderboard
+    from hpo.cli.show import print_exported, print_leaderboard
     from hpo.results.export import export
     from hpo.study.leaderboard import leaderboard
 
@@ -76,10 +81,10 @@ def run(
     search_here(created, slots, arguments)
     if (status := study.progress()).state == "stopped":
         say(status.why_closed)
-    folders = export(created, winners, top=top)
+    exported = export(created, winners, top=top, ensemble=ensemble)
     print_leaderboard(study, leaderboard(study)[:10])
-    for folder in folders:
-        print(folder)
+    print_exported(exported)
+    say(f"predict with: hpo predict {study.name if out is None else winners} TABLE")
 
 
 def create(
@@ -151,7 +156,8 @@ def worker(
         opened_storage = open_storage(storage, create=False, patience=patience)
         store = ArtifactStore(artifacts, create=False)
         slots = local.slots()
-        opened_storage.check_room(len(slots))
+        with suppress(StorageUnavailableError):  # the workers retry by themselves
+            opened_storage.check_room(len(slots))
         supervisor = create_supervisor(
             opened_storage,
             store,

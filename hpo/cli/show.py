@@ -3,13 +3,14 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from itertools import groupby
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from hpo.cli.output import say
 from hpo.config.errors import printable
 from hpo.config.space import plain_params
 from hpo.results.report.text import duration, format_param, short_names
@@ -18,6 +19,9 @@ from hpo.study.confirmation import Confirmation
 from hpo.study.leaderboard import Row
 from hpo.study.status import StudyStatus
 from hpo.study.study import Study
+
+if TYPE_CHECKING:
+    from hpo.results.export import Exported
 
 
 def print_studies(found: list[StudyStatus], priorities: Mapping[str, int]) -> None:
@@ -96,6 +100,14 @@ def print_leaderboard(study: Study, rows: list[Row]) -> None:
     for row in rows:
         if row.early:
             Console().print(f"Trial {row.number}: {row.early}.", highlight=False, markup=False)
+
+
+def print_exported(exported: "Exported") -> None:
+    """Print the exported folders, and on standard error what an ensemble gains."""
+    for folder in exported.folders:
+        print(folder)
+    if exported.comparison is not None:
+        say(exported.comparison.text)
 
 
 def print_confirmation(found: Confirmation, metric: str) -> None:

@@ -7,7 +7,7 @@ stay the same, not the steps, so that each row is seen as often as in the trial.
 stay as well, so that a learning-rate schedule goes through the rates of the trial.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -31,7 +31,7 @@ from hpo.study.leaderboard import (
     Row,
     best_epoch,
     complete_row,
-    distinct,
+    find_row,
     leaderboard,
     recorded_config,
     why_empty,
@@ -93,10 +93,9 @@ def refit(
         if ensemble is None:
             writer.write_trial(row)
         else:
-            rows = distinct(ranked, study.definition.space)
-            before = choose_ensemble(artifacts, searched, rows, ensemble)
+            before = choose_ensemble(artifacts, searched, ensemble)
             alone = searched.validation_metrics(before.members[0].model)
-            writer.write_ensemble(before, alone, rows)
+            writer.write_ensemble(before, alone)
     return folder
 
 
@@ -119,23 +118,19 @@ class _Writer:
         title, note = f"trial {row.number}", origin(self.study, row)
         self._write(model, self._metrics(row.metrics, model), title, note)
 
-    def write_ensemble(
-        self, before: Ensemble, first: Mapping[str, float], rows: Sequence[Row]
-    ) -> None:
+    def write_ensemble(self, before: Ensemble, first: Mapping[str, float]) -> None:
         """Refit and write an ensemble.
 
         Args:
             before: the ensemble of the search's models.
             first: validation metrics of its first member alone.
-            rows: the trials that it was chosen from.
         """
-        by_number = {row.number: row for row in rows}
         members = tuple(
-            replace(member, model=self._refit(by_number[member.number]))
+            replace(member, model=self._refit(find_row(self.study, member.number)))
             for member in before.members
         )
         made = Ensemble(schema=self.experiment.dataset.schema, metrics={}, members=members)
-        note = f"Of {len(rows)} COMPLETE trials of study {self.study.name} ({self.study.uuid})."
+        note = f"Of {len(members)} trials of study {self.study.name} ({self.study.uuid})."
         alone = self._metrics(first, members[0].model)
         self._write(made, self._metrics(before.metrics, made), "ensemble", note, alone)
 
@@ -171,7 +166,7 @@ def refit_trial(
     device: torch.device,
     log: Callable[[str], None],
 ) -> Model:
-    """Train the configuration of a COMPLETE trial for its best number of epochs.
+    """Train the configuration of a trial for its best number of epochs.
 
     Args:
         study: of the trial.

@@ -188,14 +188,13 @@ def _members(ensemble: Ensemble) -> str:
     said = _cell(metric_label(metric, ensemble.schema.positive))
     is_refit = config.refit is not None
     mean = "probabilities" if ensemble.schema.classes else "values"
-    chosen = "before the refit, one after the other" if is_refit else "one after the other"
+    before = ", before the refit" if is_refit else ""
     known = "epochs" if is_refit else f"validation {said}"
     lines = [
         "## Members",
         "",
-        f"The ensemble predicts the weighted mean of the members' {mean}. Members were chosen",
-        f"{chosen}, each the best addition by validation {said}. A member that",
-        "was chosen twice has twice the weight.",
+        f"The ensemble predicts the weighted mean of the members' {mean}. Weights are means over",
+        f"greedy selections by validation {said} from random subsets of the best trials{before}.",
         "",
         f"| trial | weight | {known} | network | numbers |",
         "|---|---|---|---|---|",

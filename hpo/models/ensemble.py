@@ -55,6 +55,12 @@ class Ensemble(Predictor):
         shares = [weight * model.block_outputs(x_num, x_cat) for weight, model in self.parts]
         return reduce(torch.add, shares)
 
+    @property
+    def text(self) -> str:
+        """Its name for people."""
+        n = len(self.members)
+        return f"ensemble of {n} model{'s' if n > 1 else ''}"
+
     def to_bytes(self) -> bytes:
         """The file's content."""
         tensors = {

@@ -9,15 +9,30 @@ from pathlib import Path
 
 from hpo.config.errors import HpoError, InputError
 from hpo.files.durable import writing
+from hpo.models.comparison import Comparison
+from hpo.models.ensemble import Ensemble
 from hpo.models.experiment import Experiment, load_experiment
 from hpo.models.folder import write_model
 from hpo.models.proof import N_HELD
-from hpo.results.ensemble import choose_ensemble
+from hpo.results.ensemble import compare
 from hpo.results.leaderboard_table import to_table
 from hpo.results.stored import stored_model, test_metrics
 from hpo.study.artifacts import StudyArtifacts
-from hpo.study.leaderboard import Row, complete_row, distinct, leaderboard, why_empty
+from hpo.study.leaderboard import Row, complete_row, distinct, find_row, leaderboard, why_empty
 from hpo.study.study import Study
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exported:
+    """What an export wrote.
+
+    Attributes:
+        folders: the trials' folders, best first or in the order asked for, then the ensemble's.
+        comparison: of the ensemble with the best trial; None without an ensemble.
+    """
+
+    folders: list[Path]
+    comparison: Comparison | None
 
 
 def export(
@@ -26,9 +41,9 @@ def export(
     *,
     top: int = 1,
     numbers: Sequence[int] = (),
-    ensemble: int | None = None,
+    ensemble: int = 0,
     torch_program: bool = False,
-) -> list[Path]:
+) -> Exported:
     """Write `leaderboard.csv` and a folder for each exported trial.
 
     Args:
@@ -38,19 +53,17 @@ def export(
         top: number of configurations to export, each by its best trial.
         numbers: numbers of the trials to export instead.
         ensemble: also export an ensemble of at most this many members, chosen from the best trial
-            of each configuration.
+            of each configuration; 0 makes none.
         torch_program: also write a `model.pt2` into each folder.
 
-    Returns:
-        The trials' folders, best first or in the order of `numbers`, then the ensemble's.
-
     Raises:
-        InputError: a trial does not exist or is not COMPLETE, or `out` cannot be written.
+        InputError: a trial does not exist or is not COMPLETE, `out` cannot be written, or the
+            ensemble's trials were trained with different table schemas.
         ArtifactError: weights are missing or damaged.
         ExportError: an exported file does not predict as the trained model does.
     """
-    if ensemble is not None and ensemble < 1:
-        raise InputError(f"ensemble must be at least 1, but got {ensemble}")
+    if ensemble < 0:
+        raise InputError(f"ensemble must be at least 0, but got {ensemble}")
     study = artifacts.study
     if not (ranked := leaderboard(study)):
         raise HpoError(why_empty(study))
@@ -65,10 +78,12 @@ def export(
     with writing(str(out)):
         out.mkdir(parents=True, exist_ok=True)
         folders = [writer.write_trial(row, out) for row in rows]
-        if ensemble is not None:
-            folders.append(writer.write_ensemble(best, ensemble, out))
+        comparison = None
+        if ensemble:
+            comparison = compare(artifacts, writer.experiment, ensemble)
+            folders.append(writer.write_ensemble(comparison.ensemble, out))
         to_table(ranked).write_csv(out / "leaderboard.csv")
-    return folders
+    return Exported(folders=folders, comparison=comparison)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,11 +109,9 @@ class _Writer(StudyArtifacts):
         )
         return folder
 
-    def write_ensemble(self, candidates: list[Row], size: int, out: Path) -> Path:
+    def write_ensemble(self, made: Ensemble, out: Path) -> Path:
         study, experiment = self.study, self.experiment
-        made = choose_ensemble(self, experiment, candidates, size)
-        by_number = {row.number: row for row in candidates}
-        rows = [by_number[member.number] for member in made.members]
+        rows = [find_row(study, member.number) for member in made.members]
         best = made.members[0].model
         write_model(
             folder := out / "ensemble",
@@ -108,7 +121,7 @@ class _Writer(StudyArtifacts):
                 "test": test_metrics(self, experiment, rows, made),
             },
             f"{study.name}, ensemble",
-            f"Of {len(candidates)} COMPLETE trials of study {study.name} ({study.uuid}).",
+            f"Of {len(rows)} trials of study {study.name} ({study.uuid}).",
             held=experiment.held_rows(N_HELD),
             alone={
                 "validation": experiment.validation_metrics(best),

@@ -1,4 +1,4 @@
-"""Scikit-learn estimators: `fit` searches, and the best trial's model predicts.
+"""Scikit-learn estimators: `fit` searches, and the best model or ensemble predicts.
 
 Each fit is a study. Without `storage`, the study is in a temporary folder, which is deleted at the
 end. All rows given to `fit` are used for training or validation; scikit-learn users hold out test

@@ -1,4 +1,4 @@
-"""The estimators: they search with a study, and predict with the best trial's model."""
+"""The estimators: they search with a study, and predict with its best model or ensemble."""
 
 import logging
 import secrets
@@ -27,11 +27,14 @@ from hpo.launch.refit import refit_trial
 from hpo.launch.single import choose_device
 from hpo.lifecycle.creation import CreatedStudy, create
 from hpo.lifecycle.draft import suited_batch_size
+from hpo.models.ensemble import Ensemble
 from hpo.models.model import Model
+from hpo.results.ensemble import DEFAULT_SIZE, compare
 from hpo.results.leaderboard_table import to_table
 from hpo.results.stored import stored_model
 from hpo.sklearn.rows import Array, as_table, column_names, free_name, label_texts
 from hpo.sklearn.work import plan_search
+from hpo.study.artifacts import StudyArtifacts
 from hpo.study.leaderboard import Row, leaderboard
 
 log = logging.getLogger(__name__)
@@ -64,6 +67,7 @@ class _MLPSearch(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
         storage: str | None = None,
         artifacts: str | None = None,
         study_name: str | None = None,
+        ensemble: int = DEFAULT_SIZE,
     ) -> None:
         self.n_trials = n_trials
         self.timeout = timeout
@@ -81,9 +85,10 @@ class _MLPSearch(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
         self.storage = storage
         self.artifacts = artifacts
         self.study_name = study_name
+        self.ensemble = ensemble
 
     def fit(self, X: Any, y: Any) -> Self:
-        """Search, and keep the best trial's model.
+        """Search, and keep the best trial's model and an ensemble.
 
         Sample weights are not supported.
 
@@ -122,9 +127,11 @@ class _MLPSearch(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
             table = as_table(X, 1)
             validate_data(self, X, reset=False, skip_check_array=True)
             table.columns = self._names
-            return self.model_.predict(table)
+            return (self.ensemble_ or self.model_).predict(table)
 
     def _search(self, table: polars.DataFrame, target: Array) -> None:
+        if not isinstance(self.ensemble, int | np.integer) or self.ensemble < 0:
+            raise InputError(f"ensemble must be a number from 0, but got {self.ensemble!r}")
         definition = self._definition(table)
         search = plan_search(self.workers, self.device)
         frame = table.with_columns(as_frame({definition.data.target: target}).to_series())
@@ -139,13 +146,17 @@ class _MLPSearch(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
 
     def _set_results(self, created: CreatedStudy) -> None:
         """Set the fitted attributes from a finished study."""
-        study = created.study
+        study, artifacts = created.study, StudyArtifacts(study=created.study, store=created.store)
         if not (rows := leaderboard(study)):
             raise HpoError(
                 f"study {study.name} is over without a COMPLETE trial "
                 f"({study.progress().counts_text}): allow it more trials or more time"
             )
-        self.model_ = self._best_model(created, rows[0])
+        self.model_, self.ensemble_ = self._best_model(created, rows[0]), None
+        if self.ensemble and not self.refit:
+            compared = compare(artifacts, created.experiment, int(self.ensemble))
+            if compared.best is compared.ensemble:
+                self.ensemble_ = compared.ensemble
         self.best_params_, self.best_score_ = rows[0].params, rows[0].value
         self.leaderboard_ = to_table(rows)
         self.study_ = optuna.create_study(
@@ -204,16 +215,19 @@ class _MLPSearch(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
         return f"sqlite:///{folder}/hpo.db", f"{folder}/artifacts"
 
     def __getstate__(self) -> dict[str, Any]:
-        """Pickle the model as the bytes of its file; leave out the study."""
+        """Pickle models as the bytes of their files; leave out the study."""
         state = {key: value for key, value in super().__getstate__().items() if key != "study_"}
-        if "model_" in state:
-            state["model_"] = self.model_.to_bytes()
+        for key in ("model_", "ensemble_"):
+            if state.get(key) is not None:
+                state[key] = state[key].to_bytes()
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Load the model from the bytes of its file, which runs no code."""
-        if "model_" in state:
-            state = {**state, "model_": Model.from_bytes(state["model_"], "the pickled model")}
+        """Load models from the bytes of their files, which runs no code."""
+        state = dict(state)
+        for key, kind in (("model_", Model), ("ensemble_", Ensemble)):
+            if state.get(key) is not None:
+                state[key] = kind.from_bytes(state[key], "the pickled model")
         super().__setstate__(state)
 
     def __sklearn_tags__(self) -> Any:
@@ -254,10 +268,14 @@ class MLPSearchClassifier(ClassifierMixin, _MLPSearch):  # type: ignore[misc]
         artifacts: URL of the artifact store of a stored study. None: "hpo-artifacts".
         study_name: name of the study. None: a new name in each fit. A stored study of this name
             with the same rows and parameters is continued.
+        ensemble: maximum number of models of an ensemble, which predicts if it is better on the
+            validation rows than the best trial's model. 0: the best trial's model predicts, as with
+            `refit`.
 
     Attributes:
         model_: the best trial's model, as `hpo.load_model` returns it; predicts on DataFrames. With
             `refit`, the refitted one.
+        ensemble_: the ensemble that predicts, likewise; None if `model_` predicts.
         best_params_: params of the best trial.
         best_score_: validation metric of the best trial.
         leaderboard_: the COMPLETE trials, best first, as a polars DataFrame.

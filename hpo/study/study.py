@@ -337,6 +337,13 @@ class Study:
         with self._reading(), self.storage.read() as connection:
             return read_study_trials(connection, self.id, states)
 
+    def is_among_best(self, value: float, n: int) -> bool:
+        """Whether a value is better than one of the `n` best COMPLETE trials, some seconds ago."""
+        with self._reading():
+            trials = self.storage.reader.snapshot(self.id).trials((TrialState.COMPLETE,))
+        best = self.definition.direction.best_first(t.value for t in trials if t.value is not None)
+        return any(self.definition.direction.is_better(value, other) for other in best[:n])
+
     def inventory(self) -> dict[int, TrialFiles]:
         """The artifacts that the trials name, by number."""
         with self.storage.read() as connection:

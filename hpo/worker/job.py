@@ -49,6 +49,7 @@ class Job:
         is_admitted: whether the trainer accepted it.
         result: of a training that has finished.
         ending: set once it is known how the trial ends.
+        wants_weights: whether the pruner ended it, and its weights are still in the trainer.
         saved_at: `time.monotonic()` of the last checkpoint, or of the start.
         has_checkpoint: whether the store may hold a checkpoint of it.
         n_attempts_left: workers that the trial may still cost; infinite if it has cost none.
@@ -64,6 +65,7 @@ class Job:
     is_admitted: bool = False
     result: Result | None = None
     ending: Ending | None = None
+    wants_weights: bool = False
     saved_at: float = field(default_factory=time.monotonic)
     has_checkpoint: bool = False
     n_attempts_left: float = math.inf
@@ -118,16 +120,59 @@ class Job:
             n_slots: of its worker.
             is_early: the study's time is up. The configuration gets the epochs trained so far.
         """
-        config, training, note = self.run.config, self.run.config.training, {}
+        self.ending = self._with_weights("COMPLETE", result, device, n_slots, is_early=is_early)
         if is_early:
-            text = f"time was up after epoch {result.n_epochs} of {training.max_epochs}"
-            note = {REASON: f"{text}: the best of them counts"}
-            config = replace(config, training=replace(training, max_epochs=result.n_epochs))
+            n_planned = self.run.config.training.max_epochs
+            text = f"time was up after epoch {result.n_epochs} of {n_planned}"
+            self.ending.attrs[REASON] = f"{text}: the best of them counts"
+
+    def keep_weights(self, result: Result, device: torch.device, n_slots: int) -> None:
+        """Add the weights of the best epoch to the ending of a pruned trial.
+
+        The trainer may be some epochs ahead of the pruner.
+
+        Args:
+            result: of its training so far.
+            device: on which it was trained.
+            n_slots: of its worker.
+        """
+        assert self.ending is not None
+        kept = self._with_weights("PRUNED", result, device, n_slots, is_early=True)
+        self.ending = replace(kept, attrs={**kept.attrs, **self.ending.attrs})
+
+    def prune(self, *, keep: bool) -> None:
+        """End the trial because its pruner says so.
+
+        Args:
+            keep: whether to keep its weights, if it was trained to its end meanwhile or still is in
+                training.
+        """
+        reason = {REASON: f"{self.study.definition.pruner.name} pruner"}
+        if keep and self.ending is not None:
+            attrs = {**self.ending.attrs, **reason}
+            self.ending = Ending(state="PRUNED", attrs=attrs, weights=self.ending.weights)
+        else:
+            self.wants_weights = keep and self.is_training
+            self.ending = Ending(state="PRUNED", attrs=reason)
+
+    def _with_weights(
+        self,
+        state: Literal["COMPLETE", "PRUNED"],
+        result: Result,
+        device: torch.device,
+        n_slots: int,
+        *,
+        is_early: bool,
+    ) -> Ending:
+        config = self.run.config
+        if is_early:
+            training = replace(config.training, max_epochs=result.n_epochs)
+            config = replace(config, training=training)
         model = self.experiment.model(config, result, device)
         environment = {**asdict(model.environment), "slots": n_slots}
         found = {BEST_EPOCH: result.best_step, METRICS: result.metrics}
-        attrs = {**_effort(result), **environment, **found, **note}
-        self.ending = Ending(state="COMPLETE", attrs=attrs, weights=model.to_bytes())
+        attrs = {**_effort(result), **environment, **found}
+        return Ending(state=state, attrs=attrs, weights=model.to_bytes())
 
     def diverge(self, result: Result) -> None:
         """End a trial whose weights or outputs are no longer finite."""

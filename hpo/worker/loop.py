@@ -149,7 +149,7 @@ class Worker:
                     self._sync_while_training(executor)
                 else:
                     start = time.monotonic()
-                    self._sync()
+                    self._sync(self._deliver)
                     self._assign_slots()
                     if not self._jobs:
                         if self._is_done():
@@ -165,18 +165,19 @@ class Worker:
 
     def _sync_while_training(self, executor: ThreadPoolExecutor) -> None:
         """Train for a slice, and meanwhile send what happened in the previous one."""
-        sync = executor.submit(self._sync)
+        sync = executor.submit(self._sync, self._send)
         try:
             events = self._train()
         finally:
             wait([sync])
         self._handle(events)
         sync.result()
+        self._take_weights()
         self._assign_slots()
 
-    def _sync(self) -> None:
-        """Send reports and endings, and claim trials. Does not touch the trainer."""
-        self._deliver()
+    def _sync(self, send: Callable[[], None]) -> None:
+        """Send reports and endings, and claim trials. Only `send` may touch the trainer."""
+        send()
         self._release_idle()
         self._claim()
 
@@ -232,7 +233,27 @@ class Worker:
                 log.warning("not enough memory for trial %d: %s", job.claim.number, limit)
 
     def _deliver(self, *, at_once: bool = False) -> None:
-        """Send what the storage does not have yet, and drop jobs that are over."""
+        """Send what the storage does not have yet, between two slices."""
+        self._send(at_once=at_once)
+        if self._take_weights():
+            self._send(at_once=at_once)
+
+    def _take_weights(self) -> bool:
+        """Take the weights of pruned trials that ensembles may use; whether there were any."""
+        pruned = [job for job in self._jobs.values() if job.wants_weights]
+        for job in pruned:
+            with self._heartbeat.watching():
+                result = self.trainer.finish(job.run.key)
+            if result is not None:
+                job.keep_weights(result, self.trainer.device, self._slots.n)
+            job.wants_weights = False
+        return bool(pruned)
+
+    def _send(self, *, at_once: bool = False) -> None:
+        """Send what the storage does not have yet, and drop jobs that are over.
+
+        Does not touch the trainer.
+        """
         for job in self._jobs.values():
             if job.result is not None and job.ending is None:
                 result, job.result = job.result, None

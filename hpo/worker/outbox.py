@@ -35,6 +35,8 @@ MAX_PAUSE_SECONDS = 5.0
 _PAUSE_FACTOR = 20.0
 """Wait at least this many times the duration of the last send: epochs may take milliseconds."""
 _WEIGHTS = "model.safetensors"
+_N_KEPT = 16
+"""A pruned trial keeps its weights, for ensembles, if it beats one of so many best trials."""
 
 
 def pause_after(seconds: float) -> float:
@@ -55,7 +57,7 @@ class Outbox:
     def deliver(self, jobs: Collection[Job], *, at_once: bool = False) -> list[Job]:
         """Send what is to be sent, as far as storage and store are available.
 
-        A job that the pruner ended gets its `ending`.
+        A job that the pruner ended gets its `ending`. While it `wants_weights`, it is not told.
 
         Args:
             jobs: all jobs of the worker.
@@ -79,7 +81,9 @@ class Outbox:
                 if is_due:
                     end = time.monotonic()
                     self._next_reports = end + pause_after(end - start)
-                ended = by_study(job for job in jobs if job.ending and job not in over)
+                ended = by_study(
+                    job for job in jobs if job.ending and not job.wants_weights and job not in over
+                )
                 for study, own in ended.items():
                     over += self._release_refused(study, own)
                     over += self._tell(study, own)
@@ -124,8 +128,8 @@ class Outbox:
                 if claim in reply.prune:
                     # Pruned takes precedence over finished: the final state of a trial must not
                     # depend on how many of its epochs one report holds.
-                    reason = f"{study.definition.pruner.name} pruner"
-                    job.ending = Ending(state="PRUNED", attrs={REASON: reason})
+                    best = job.best
+                    job.prune(keep=best is not None and study.is_among_best(best.value, _N_KEPT))
             lost += [by_claim[claim] for claim in reply.lost]
         for job in lost:
             self.explain_loss(job)

@@ -1,7 +1,7 @@
 """Benchmarks.
 
-    scripts/bench throughput | overhead | quality | storage | scale | faults | wide | digests
-                  | packed | pruned | gpu
+    scripts/bench throughput | overhead | quality | storage | scale | faults | wide | ensembles
+                  | digests | packed | pruned | gpu
 
 Each has --help. Results are comparable only within one run.
 """
@@ -23,6 +23,7 @@ BENCHES = (
     "scale",
     "faults",
     "wide",
+    "ensembles",
     "packed",
     "pruned",
     "digests",

@@ -118,7 +118,7 @@ def measure(n_columns: int, draw: Draw) -> dict[str, float]:
                 threading.Event()
             )
         with timed("export"):
-            (exported,) = export(created, folder / "out")
+            (exported,) = export(created, folder / "out").folders
         with timed("predict"):
             rows = polars.read_csv(folder / "table.csv", infer_schema=False)
             hpo.load_model(exported).predict(rows)

@@ -14,7 +14,9 @@ import pytest
 import safetensors.torch
 import torch
 
+from hpo.config.errors import StorageUnavailableError
 from hpo.config.version import __version__
+from hpo.storage.engine import Storage
 from tests.support import machine
 from tests.support.command_line import Outcome, hpo, run_process
 from tests.support.small_disk import small_disk
@@ -48,6 +50,10 @@ def test_run_says_what_it_did(home: Path) -> None:
     assert "winners/small/trial-0000" in out
     assert "6/6 trials" in err
     assert re.search(r"best accuracy 0\.\d+ \(trial \d\)", err)
+    assert out.splitlines()[-1] == "winners/small/ensemble"
+    gain, hint = err.splitlines()[-2:]
+    assert re.match(r"the ensemble of \d models? gains \S+ over trial \d on validation: ", gain)
+    assert hint == "predict with: hpo predict small TABLE"
 
 
 def test_run_again_goes_on_where_it_ended(inside: Path) -> None:
@@ -144,16 +150,46 @@ def test_an_ensemble_is_exported_and_predicts_like_any_model(inside: Path) -> No
     assert (predicted.code, len(predicted.out.splitlines())) == (0, 161)
     best = json.loads((inside / done.out.splitlines()[0] / "metrics.json").read_text())
     own = json.loads((inside / "together/ensemble/metrics.json").read_text())
-    assert own["validation"]["accuracy"] >= best["validation"]["accuracy"]
+    together, alone = own["validation"]["accuracy"], best["validation"]["accuracy"]
+    assert re.fullmatch(r"the ensemble of \d models? gains .* over trial \d on .*\n", done.err)
+    if together != alone:
+        assert f"accuracy {together:.5g} instead of {alone:.5g}\n" in done.err
     card = (inside / "together/ensemble/README.md").read_text()
     assert f"| {own['test']['accuracy']:.6g} | {best['validation']['accuracy']:.6g} |" in card
     members = tomllib.loads((inside / "together/ensemble/config.toml").read_text())["members"]
     assert sum(member["weight"] for member in members) == pytest.approx(1)
     kept = list(inside.glob("hpo-artifacts/**/ensemble_*_test_metrics.json"))
     assert json.loads(kept[0].read_text()) == own["test"]
-    refused = hpo("export", "small", "--ensemble", 0, "--out", "none")
-    assert (refused.code, refused.err) == (2, "hpo: ensemble must be at least 1, but got 0\n")
-    assert not Path("none").exists()
+
+
+def test_a_name_predicts_with_the_best_there_is(
+    inside: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    by_name, by_folder = (hpo("predict", each, "houses.csv") for each in ("small", "winners/small"))
+    assert by_name == by_folder
+    used = re.match(r"predicting with (winners/small/\S+): validation accuracy", by_name.err)
+    assert used is not None
+    assert hpo("predict", used[1], "houses.csv").out == by_name.out
+
+    places = ["--storage", f"sqlite:///{inside}/hpo.db", "--artifacts", inside / "hpo-artifacts"]
+    monkeypatch.chdir(tmp_path)  # without exports
+    from_storage = hpo("predict", "small", inside / "houses.csv", *places)
+    assert from_storage.out == by_name.out
+    assert " of study small: validation accuracy " in from_storage.err
+
+    nothing = hpo("predict", "smal", inside / "houses.csv", *places)
+    assert nothing.code == 2
+    assert nothing.err.startswith("hpo: smal: holds no exported model, nor does winners/smal; no ")
+
+
+def test_a_run_without_an_ensemble_exports_none(inside: Path) -> None:
+    done = hpo("run", "small.toml", "--ensemble", 0, "--top", 1, "--out", "single")
+    assert done.code == 0, done.err
+    assert [path.name for path in (inside / "single").iterdir() if path.is_dir()] == [
+        f"trial-{leaderboard()[0]['number']:05d}"
+    ]
+    assert done.err.splitlines()[-1] == "predict with: hpo predict single TABLE"
+    assert "ensemble" not in done.err
 
 
 def test_no_rows_are_no_predictions(inside: Path) -> None:
@@ -198,6 +234,16 @@ def test_train_repeats_an_exported_trial_bit_for_bit(inside: Path) -> None:
     )
     assert first.keys() == second.keys()
     assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_workers_start_although_the_database_goes_away(
+    inside: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(storage: Storage, n_workers: int) -> None:
+        raise StorageUnavailableError("away")
+
+    monkeypatch.setattr(Storage, "check_room", away)
+    assert hpo("worker", "small", "--workers", 1).code == 0
 
 
 def test_a_place_to_train_into_is_looked_at_before(inside: Path) -> None:

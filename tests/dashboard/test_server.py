@@ -21,6 +21,7 @@ from hpo.dashboard.server import listening, serve
 from hpo.storage.engine import open_storage
 from tests.support import machine
 from tests.support.dashboard import ask, served
+from tests.support.program import PROGRAM
 
 
 def nothing(environ, start):
@@ -209,7 +210,7 @@ server.serve(sys.argv[1], None, application.ServerSettings(port=0))
 def test_an_interrupt_while_the_server_holds_a_lock_ends_it(tmp_path):
     url = f"sqlite:///{tmp_path / 'hpo.db'}"
     open_storage(url).close()
-    command = [sys.executable, "-c", INTERRUPTED, url]
+    command = [*PROGRAM, INTERRUPTED, url]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         port = int(re.search(rb":(\d+)/", process.stdout.readline())[1])
         socket.create_connection(("127.0.0.1", port)).close()
@@ -235,5 +236,5 @@ server.serve(sys.argv[1], None, application.ServerSettings(port=0))
 def test_an_interrupt_before_the_server_is_ready_ends_it(tmp_path):
     url = f"sqlite:///{tmp_path / 'hpo.db'}"
     open_storage(url).close()
-    done = subprocess.run([sys.executable, "-c", EARLY, url], capture_output=True, timeout=60)
+    done = subprocess.run([*PROGRAM, EARLY, url], capture_output=True, timeout=60)
     assert (done.returncode, done.stderr) == (0, b"")

@@ -22,8 +22,8 @@ from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.slow
 
-LONG = 1500
-"""Epochs: a trial of some ten seconds, which can be met in its middle."""
+LONG = 1000
+"""Epochs: a trial of some seconds, which can be met in its middle."""
 
 
 def make(folder: Path, **settings: object) -> Setting:
@@ -120,6 +120,7 @@ def test_a_second_sigterm_ends_at_once(tmp_path: Path) -> None:
         wait_until(lambda: is_gone(child), "rid of the child")
 
 
+@pytest.mark.usefixtures("new_interpreters")
 def test_sigterm_while_a_worker_starts_ends_it_as_released(tmp_path: Path) -> None:
     setting = make(tmp_path, n_trials=1)
     with start_workers(setting) as workers:
@@ -130,7 +131,7 @@ def test_sigterm_while_a_worker_starts_ends_it_as_released(tmp_path: Path) -> No
 
 
 def test_a_worker_stopped_beyond_its_lease_carries_on_with_other_trials(tmp_path: Path) -> None:
-    setting = make(tmp_path, n_trials=8, max_epochs=LONG // 3)
+    setting = make(tmp_path, n_trials=8, max_epochs=LONG // 2)
     with start_workers(setting, size=2) as workers:
         wait_for_epochs(setting, 1, number=1)  # both are at work
         stopped, other = workers.commands

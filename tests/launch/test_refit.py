@@ -235,7 +235,7 @@ def test_another_trial_may_be_refitted(results: StudyResults, tmp_path: Path) ->
 
 def test_an_ensemble_is_refitted_member_by_member(results: StudyResults, tmp_path: Path) -> None:
     experiment = load_experiment(results.store, results.study.definition.data)
-    before = choose_ensemble(results, experiment, leaderboard(results.study), 4)
+    before = choose_ensemble(results, experiment, 4)
     assert len(before.members) > 1
     found = refit(results, tmp_path, ensemble=4, device="cpu", log=quiet)
     assert found == tmp_path / "ensemble-refit"

@@ -159,8 +159,13 @@ def test_an_ensemble_may_hold_several_families(task: Task, tmp_path: Path) -> No
     write_program(mixed, tmp_path / "model.pt2")
     proof = proven(tmp_path, made, mixed)
     assert list(proof.largest) == ["model.onnx", "model.pt2"]
-    assert to_onnx(mixed) == (tmp_path / "model.onnx").read_bytes()
     onnx.checker.check_model((tmp_path / "model.onnx").read_bytes(), full_check=True)
+
+
+@pytest.mark.slow
+def test_a_module_is_exported_alike_each_time() -> None:
+    what = of_family(model(experiment("binary")), StrangeConfig(heads=2))
+    assert to_onnx(what) == to_onnx(what)
 
 
 def test_inputs_are_columns_and_outputs_are_named() -> None:

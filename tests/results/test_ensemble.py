@@ -1,46 +1,116 @@
-"""Which models are chosen for an ensemble."""
+"""Which models are selected for an ensemble, with which weights."""
 
+from typing import Any
+
+import numpy
+import pytest
 import torch
+from sklearn.metrics import roc_auc_score
 
-from hpo.results.ensemble import select
+from hpo.config.trial import METRICS, MetricName, Task
+from hpo.models.ensemble import as_logits
+from hpo.results.criteria import Array, Criterion, criteria
+from hpo.results.selection import N_CANDIDATES, select
+from hpo.training.metrics import measure
 
-TRUTH = torch.tensor([1.0, 2.0, 3.0, 4.0])
+TRUTH = numpy.array([1.0, 2.0, 3.0, 4.0])
 
 
-def score(outputs: torch.Tensor) -> tuple[float, float]:
-    return -(outputs - TRUTH).abs().mean().item(), 0.0
+def by_mae(*errors: Any) -> list[Criterion]:
+    """Candidates that are off by these errors."""
+    return criteria("regression", "mae", [TRUTH + error for error in errors], TRUTH)
 
 
-def candidates(*errors: float) -> list[torch.Tensor]:
-    return [TRUTH + error for error in errors]
+def chosen(weights: Array) -> dict[int, float]:
+    return {index: pytest.approx(weight) for index, weight in enumerate(weights) if weight > 0}
 
 
 def test_errors_that_cancel_are_chosen_with_their_weights() -> None:
-    assert select(candidates(3.0, 1.0, -2.1), score, 3) == [1, 2, 1]
+    assert chosen(select(by_mae(3.0, 1.0, -2.0), 3)) == {1: 2 / 3, 2: 1 / 3}
 
 
 def test_no_more_are_chosen_than_asked_for() -> None:
-    assert select(candidates(3.0, 1.0, -2.1), score, 2) == [1, 2]
-    assert select(candidates(3.0, 1.0, -2.1), score, 1) == [1]
+    generator = numpy.random.default_rng(0)
+    found = by_mae(*generator.normal(size=(30, 4)))
+    assert len(chosen(select(found, 30))) > 5
+    for size in (1, 2, 5):
+        weights = select(found, size)
+        assert len(chosen(weights)) == size
+        assert weights.sum() == pytest.approx(1)
 
 
-def test_the_best_comes_first_and_of_equals_the_earliest() -> None:
-    assert select(candidates(1.0, 0.5, 0.5), score, 8) == [1]
+def test_one_member_is_the_best_and_of_equals_the_earliest() -> None:
+    assert chosen(select(by_mae(1.0, 0.5, 0.5), 1)) == {1: 1.0}
+    assert chosen(select(by_mae(0.5), 16)) == {0: 1.0}
+    assert chosen(select(by_mae(1.0, 0.5, 0.5), 8)).keys() == {1}
 
 
-def test_a_detour_is_gone_when_it_leads_to_a_better_ensemble() -> None:
-    # A second 1.0 is no gain by itself, but makes room for the -3.5.
-    found = candidates(1.0, -3.5)
-    assert select(found, score, 2) == [0]
-    assert select(found, score, 3) == [0, 0, 1]
-
-
-def test_of_those_that_are_level_the_lower_loss_decides() -> None:
-    def level(outputs: torch.Tensor) -> tuple[float, float]:
-        return 0.0, score(outputs)[0]
-
-    assert select(candidates(3.0, 1.0, -2.1), level, 3) == [1, 2, 1]
+def test_a_bad_model_among_few_gets_no_weight() -> None:
+    assert chosen(select(by_mae(0.5, 9.0), 8)) == {0: 1.0}
+    assert chosen(select(by_mae(9.0, 0.5, 9.0), 8)) == {1: 1.0}
 
 
 def test_what_cannot_be_scored_is_never_chosen() -> None:
-    assert select(candidates(float("nan"), 9.0), score, 2) == [1]
+    assert chosen(select(by_mae(float("nan"), 9.0), 2)) == {1: 1.0}
+
+
+def test_of_those_that_are_level_the_lower_loss_decides() -> None:
+    sure, unsure = numpy.array([[0.1, 0.9]] * 3), numpy.array([[0.4, 0.6]] * 3)
+    found = criteria("binary", "accuracy", [unsure, sure], numpy.ones(3))
+    assert chosen(select(found, 1)) == {1: 1.0}
+
+
+def test_only_the_best_on_their_own_are_considered() -> None:
+    best = [1.0] * N_CANDIDATES
+    assert N_CANDIDATES not in chosen(select(by_mae(*best, -1.5), 16))
+    assert N_CANDIDATES - 1 in chosen(select(by_mae(*best[1:], -1.5), 16))
+
+
+def test_many_models_that_are_equally_good_share_the_weight() -> None:
+    """A single selection from all of them fits the few rows with a handful of members."""
+    generator = numpy.random.default_rng(0)
+    y = generator.normal(size=40)
+    outputs = [y + generator.normal(size=40) for _ in range(60)]
+    found = criteria("regression", "rmse", outputs, y)
+    weights = select(found, 60)
+    assert (weights > 0).sum() > 20
+    assert weights.max() < 0.2
+    assert numpy.array_equal(weights, select(found, 60))
+
+
+@pytest.mark.parametrize(
+    ("task", "metric"),
+    [(task, name) for name, metric in METRICS.items() for task in metric.tasks],
+)
+def test_criteria_order_ensembles_as_the_metrics_do(task: Task, metric: MetricName) -> None:
+    generator = numpy.random.default_rng(1)
+    n_classes = {"regression": 0, "binary": 2, "multiclass": 4}[task]
+    if task == "regression":
+        y = generator.normal(size=200)
+        outputs = [y + generator.normal(size=200) * scale for scale in numpy.linspace(1, 2, 12)]
+    else:
+        y = generator.integers(0, n_classes, 200)
+        likely = (1 + numpy.eye(n_classes)[y]) / (1 + n_classes)
+        outputs = [generator.multinomial(16, likely) / 16 for _ in range(12)]  # with many ties
+
+    def value(mean: Array) -> float:
+        if metric == "roc_auc":  # logits would break ties of probabilities by rounding
+            return float(
+                roc_auc_score(y, mean[:, 1] if n_classes == 2 else mean, multi_class="ovr")
+            )
+        logits = as_logits(task, torch.from_numpy(mean))
+        found = measure([metric], task, n_classes, logits, torch.from_numpy(y), 0.0, 1.0)
+        return -METRICS[metric].direction.sign * found.item()
+
+    criterion = criteria(task, metric, outputs, y)[0]
+    total = criterion.values[:, :3].sum(axis=1)
+    scores = criterion.score(total, 4)
+    values = numpy.array([value((sum(outputs[:3]) + own) / 4) for own in outputs])
+    if metric == "rmse":
+        scores = -numpy.sqrt(-scores)
+    if metric == "r2":
+        scores = 1 + scores / y.var()
+    assert scores == pytest.approx(values, abs=1e-6)
+    assert criterion.alone() == pytest.approx(criterion.among(numpy.arange(12)).alone())
+    first = criterion.means_of_first().alone()
+    assert first[1] == pytest.approx(criterion.score(criterion.values[:, 0], 2)[1])

@@ -20,16 +20,21 @@ from hpo.config.trial import (
 from hpo.data.sources import as_frame
 from hpo.files.store import ArtifactStore
 from hpo.lifecycle.creation import create_from_file
+from hpo.models.ensemble import Ensemble
 from hpo.models.folder import write_model
 from hpo.models.loading import load_model
 from hpo.models.model import Model
 from hpo.results.export import export
 from hpo.results.report.content import gather
 from hpo.results.report.page import render
+from hpo.results.stored import stored_model
+from hpo.storage.attributes import SHA256, write_trials
+from hpo.storage.schema import TRIAL_USER_ATTRS
 from hpo.study.artifacts import StudyArtifacts
-from hpo.study.leaderboard import distinct, leaderboard
+from hpo.study.leaderboard import distinct, leaderboard, row
 from hpo.training.families.mlp import MLPConfig
 from hpo.training.single import SingleTrainer, train
+from tests.support.command_line import hpo
 from tests.support.models import experiment_on
 from tests.support.small_study import write_study
 from tests.support.workers import make_worker
@@ -177,13 +182,36 @@ def test_the_best_are_different_configurations(tmp_path: Path) -> None:
     (worse,) = set(range(4)) - {row.number for row in best}
     assert worse == next(row.number for row in reversed(ranked) if row.number in (1, 2))
 
-    folders = export(StudyArtifacts(study=study, store=store), tmp_path / "out", top=4, ensemble=8)
+    artifacts = StudyArtifacts(study=study, store=store)
+    folders = export(artifacts, tmp_path / "out", top=4, ensemble=8).folders
     assert [folder.name for folder in folders] == [
         *(f"trial-{row.number:05d}" for row in best),
         "ensemble",
     ]
-    assert "Of 3 COMPLETE trials" in (folders[-1] / "README.md").read_text()
+    made = load_model(folders[-1])
+    assert isinstance(made, Ensemble)
+    assert worse not in {member.number for member in made.members}
     assert len((tmp_path / "out" / "leaderboard.csv").read_text().splitlines()) == 5
+
+
+def test_trials_of_different_schemas_form_no_ensemble(tmp_path: Path) -> None:
+    path = write_study(tmp_path, n_trials=2)
+    created = create_from_file(path, f"sqlite:///{tmp_path}/hpo.db", str(tmp_path / "artifacts"))
+    study, store = created.study, created.store
+    make_worker(study, store, SingleTrainer("cpu")).work(threading.Event())
+    trial = study.trials()[1]
+    model = stored_model(store, row(trial))
+    other = replace(model, schema=replace(model.schema, target="bought"))
+    digest = store.put(trial.user_attrs["artifact"], other.to_bytes())
+    attrs = {trial._trial_id: {SHA256: digest}}
+    study.storage.write(lambda c: write_trials(c, TRIAL_USER_ATTRS, attrs))
+
+    places = ["--storage", f"sqlite:///{tmp_path}/hpo.db", "--artifacts", store.url]
+    done = hpo("export", "small", "--ensemble", 2, "--out", tmp_path / "winners", *places)
+    assert (done.code, done.err.count("\n")) == (2, 1)
+    assert "were trained with different table schemas" in done.err
+    assert hpo("export", "small", "--out", tmp_path / "winners", *places).code == 0
+    study.storage.close()
 
 
 def test_a_study_without_a_test_part_says_so(tmp_path: Path) -> None:
@@ -192,7 +220,7 @@ def test_a_study_without_a_test_part_says_so(tmp_path: Path) -> None:
     created = create_from_file(path, f"sqlite:///{tmp_path}/hpo.db", str(tmp_path / "artifacts"))
     study, store = created.study, created.store
     make_worker(study, store, SingleTrainer("cpu")).work(threading.Event())
-    (folder,) = export(StudyArtifacts(study=study, store=store), tmp_path / "winners")
+    (folder,) = export(StudyArtifacts(study=study, store=store), tmp_path / "winners").folders
     metrics = json.loads((folder / "metrics.json").read_text())
     assert (metrics["test"], "accuracy" in metrics["validation"]) == ({}, True)
     card = (folder / "README.md").read_text()

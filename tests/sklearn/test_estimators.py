@@ -6,7 +6,6 @@ import pickle
 import pickletools
 import signal
 import subprocess
-import sys
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -32,9 +31,11 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 import hpo
 from hpo.config.errors import HpoError
 from hpo.data.sources import as_frame
+from hpo.models.ensemble import Ensemble
 from hpo.models.model import Model
 from hpo.sklearn import MLPSearchClassifier, MLPSearchRegressor
 from hpo.training.single import SingleTrainer
+from tests.support.program import PROGRAM
 
 SPACE = {
     "model": {"depth": 1, "width": {"type": "int", "low": 4, "high": 12}},
@@ -94,6 +95,12 @@ def test_scikit_learns_own_checks(estimator: Any, check: Any) -> None:
     check(estimator)
 
 
+@pytest.fixture(scope="module")
+def predicted_rents() -> Any:
+    """Predictions of a model that was fitted to a pandas table."""
+    return regressor().fit(flats(), rents(flats())).predict(flats())
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "X",
@@ -106,12 +113,12 @@ def test_scikit_learns_own_checks(estimator: Any, check: Any) -> None:
     ],
     ids=["pandas", "polars", "objects", "none", "numbered"],
 )
-def test_tables_of_every_kind(X: Any) -> None:
+def test_tables_of_every_kind(X: Any, predicted_rents: Any) -> None:
     y = rents(flats())
     model = regressor().fit(X, y)
     predicted = model.predict(X)
     assert (predicted.shape, predicted.dtype) == ((60,), np.float64)
-    assert np.array_equal(predicted, regressor().fit(flats(), y).predict(flats()))
+    assert np.array_equal(predicted, predicted_rents)
     schema = model.model_.schema
     assert len(schema.numeric) == 3
     assert [column.values for column in schema.categorical] == [
@@ -357,7 +364,7 @@ def test_an_interrupt_gives_the_trial_back(tmp_path: Path, monkeypatch: pytest.M
             signal.raise_signal(signal.SIGINT)
         return advance(trainer, 0.001 if next(slices) < 9 else seconds)
 
-    model = classifier(**places, study_name="long", n_trials=1, max_epochs=3_000, patience=3_000)
+    model = classifier(**places, study_name="long", n_trials=1, max_epochs=500, patience=500)
     monkeypatch.setattr(SingleTrainer, "advance", interrupted)
     with pytest.raises(KeyboardInterrupt):
         model.fit(*points())
@@ -418,11 +425,11 @@ def test_another_process_predicts_alike(tmp_path: Path) -> None:
     X, y = points()
     model = classifier().fit(X, y)
     (tmp_path / "model.pickle").write_bytes(pickle.dumps((model, X)))
-    program = (
+    code = (
         "import pickle, sys; model, X = pickle.load(open(sys.argv[1], 'rb')); "
         "print(*model.predict_proba(X).ravel().tolist())"
     )
-    command = [sys.executable, "-c", program, str(tmp_path / "model.pickle")]
+    command = [*PROGRAM, code, str(tmp_path / "model.pickle")]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert np.array_equal([float(p) for p in done.stdout.split()], model.predict_proba(X).ravel())
 
@@ -474,3 +481,19 @@ def test_cross_validation_in_threads() -> None:
     alone = cross_val_score(classifier(), X, y, cv=3)
     with joblib.parallel_backend("threading"):
         assert np.array_equal(cross_val_score(classifier(), X, y, cv=3, n_jobs=3), alone)
+
+
+def test_an_ensemble_predicts_if_it_is_better_on_the_validation_rows() -> None:
+    X, y = points()
+    search = classifier(metric="log_loss", n_trials=4).fit(X, y)
+    alone = classifier(metric="log_loss", n_trials=4, ensemble=0).fit(X, y)
+    assert alone.ensemble_ is None
+    assert search.best_params_ == alone.best_params_
+    assert isinstance(search.ensemble_, Ensemble)
+    assert search.ensemble_.metrics["log_loss"] < search.model_.metrics["log_loss"]
+    probabilities = search.predict_proba(X)
+    assert not np.allclose(probabilities, alone.predict_proba(X), atol=1e-6)
+    again = pickle.loads(pickle.dumps(search))
+    assert np.array_equal(again.predict_proba(X), probabilities)
+    with pytest.raises(ValueError, match="ensemble must be a number from 0, but got -1"):
+        classifier(ensemble=-1).fit(X, y)

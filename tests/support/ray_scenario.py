@@ -22,6 +22,7 @@ from hpo.study.budget import BudgetChange
 from hpo.study.steering import extend
 from tests.support.faults.audit import audit
 from tests.support.faults.setting import Setting, make_setting
+from tests.support.forked import forking
 
 PATIENCE = 120.0
 MEMORY = 80 * 2**20
@@ -106,18 +107,18 @@ def main() -> None:
     os.environ.update(setting.environment)
     scenario = Scenario(setting)
 
-    first, nodes = cluster(1, 2)
+    first, nodes = cluster(1, 1)
     scenario.say("a cluster of two nodes is up")
     where = ["--address", first.address]
     subprocess.run([*LAUNCH, *where, "--detach"], check=True, timeout=PATIENCE)
     again = subprocess.run([*LAUNCH, *where, "--detach"], capture_output=True, text=True)
     assert (again.returncode, "has workers of" in again.stderr) == (2, True), again.stderr
-    scenario.until("three workers have a device each", lambda: scenario.hold_trials(3))
+    scenario.until("two workers have a device each", lambda: scenario.hold_trials(2))
 
     first.remove_node(nodes[1], allow_graceful=False)
     scenario.until("one worker is left", lambda: len(devices()) == 1)
-    first.add_node(num_cpus=2, num_gpus=2, object_store_memory=MEMORY)
-    scenario.until("three workers again", lambda: scenario.hold_trials(3))
+    first.add_node(num_cpus=1, num_gpus=1, object_store_memory=MEMORY)
+    scenario.until("two workers again", lambda: scenario.hold_trials(2))
 
     first.shutdown()
     scenario.until("the head is gone, and all workers with it", lambda: not devices())
@@ -138,7 +139,7 @@ def main() -> None:
     attached.wait()
     scenario.until("their launcher was killed, and they are gone", lambda: not devices())
     assert "RUNNING" not in setting.study.progress().counts
-    subprocess.run([*LAUNCH, *where, "--workers", "2"], check=True, timeout=2 * PATIENCE)
+    subprocess.run([*LAUNCH, *where, "--workers", "1"], check=True, timeout=2 * PATIENCE)
     assert not devices()
     second.shutdown()
 
@@ -150,4 +151,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with forking():
+        main()

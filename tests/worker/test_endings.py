@@ -125,7 +125,7 @@ def test_time_that_ends_within_the_first_trial_leaves_its_best_epoch(
     assert trial.user_attrs["reason"] == note
     assert trial.value == min(trial.intermediate_values.values())
 
-    (folder,) = export(StudyArtifacts(study=study, store=store), tmp_path / "out", top=3)
+    (folder,) = export(StudyArtifacts(study=study, store=store), tmp_path / "out", top=3).folders
     config = tomllib.loads((folder / "config.toml").read_text())
     assert config["training"]["max_epochs"] == n_epochs
     assert f"Time was up after epoch {n_epochs} of {LONG}" in (folder / "README.md").read_text()

@@ -30,6 +30,7 @@ from hpo.worker.checkpoints import latest
 from hpo.worker.loop import MAX_FAILURES, Timing, Worker
 from hpo.worker.quota import Quota
 from tests.support import workers
+from tests.support.program import PROGRAM
 from tests.support.waiting import wait_until
 from tests.support.workers import STUDY
 
@@ -205,7 +206,7 @@ def test_a_worker_that_hangs_is_killed_by_its_own_heartbeat(
     make_study: Callable[..., Study], store: ArtifactStore
 ) -> None:
     study = make_study(n_trials=1)
-    command = [sys.executable, "-c", HANGING, study.storage.url, store.url]
+    command = [*PROGRAM, HANGING, study.storage.url, store.url]
     done = subprocess.run(command, capture_output=True, text=True, timeout=240)
     assert done.returncode == -signal.SIGKILL
     assert "no progress for" in done.stderr

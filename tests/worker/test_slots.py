@@ -2,7 +2,6 @@
 
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -26,6 +25,7 @@ from hpo.worker.quota import Quota
 from hpo.worker.slots import Slots
 from tests.support import workers
 from tests.support.pack import Pack
+from tests.support.program import PROGRAM
 from tests.support.workers import STUDY
 
 ME = WorkerId(host="here", pid=1, device="cpu")
@@ -219,7 +219,7 @@ def test_all_trials_of_a_killed_worker_go_on_from_their_checkpoints(
     make_study: Make, store: ArtifactStore
 ) -> None:
     study = make_study(n_trials=4, max_epochs=400)
-    command = [sys.executable, "-c", KILLED, study.storage.url, store.url]
+    command = [*PROGRAM, KILLED, study.storage.url, store.url]
     done = subprocess.run(command, timeout=240)
     assert done.returncode == -signal.SIGKILL
     assert study.progress().counts == {"RUNNING": 4}

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from hpo.worker.supervisor import EXIT_RELEASED, MAX_RESTARTS, Slot, Supervisor
+from tests.support.program import PROGRAM
 from tests.support.waiting import wait_until
 
 
@@ -132,5 +133,5 @@ def test_a_worker_that_hangs_does_not_outlive_a_dead_supervisor() -> None:
         "stop.watch_parent()\n"
         "time.sleep(600)\n"
     )
-    done = subprocess.run([sys.executable, "-c", hanging], stdin=subprocess.DEVNULL, timeout=240)
+    done = subprocess.run([*PROGRAM, hanging], stdin=subprocess.DEVNULL, timeout=240)
     assert done.returncode == -signal.SIGKILL

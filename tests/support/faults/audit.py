@@ -4,7 +4,7 @@ import math
 import posixpath
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import optuna
@@ -66,7 +66,7 @@ def orphans(setting: Setting) -> list[str]:
     own = {ID_FILE, table_path(study.definition.data.fingerprint), study_path(study.uuid, OWNER)}
     folders = set()
     for trial in study.trials():
-        if trial.state.name == "COMPLETE":
+        if "artifact" in trial.user_attrs:
             folders.add(posixpath.dirname(trial.user_attrs["artifact"]))
     left = [path for path in files(setting.store) if path not in own and not is_draft(path)]
     return [
@@ -142,11 +142,12 @@ def _trial(trial: FrozenTrial) -> Iterator[str]:
 
 
 def _weights(setting: Setting, trials: list[FrozenTrial], trained: bool) -> Iterator[str]:
-    """Load the weights of all COMPLETE trials, and evaluate trained ones."""
+    """Load the weights of COMPLETE and some PRUNED trials, and evaluate trained ones."""
     data = setting.study.definition.data
     experiment = load_experiment(setting.store, data)
     for trial in trials:
-        if trial.state is not optuna.trial.TrialState.COMPLETE:
+        is_complete = trial.state is optuna.trial.TrialState.COMPLETE
+        if not is_complete and "artifact" not in trial.user_attrs:
             continue
         try:
             model = _load(setting, trial)
@@ -156,8 +157,11 @@ def _weights(setting: Setting, trials: list[FrozenTrial], trained: bool) -> Iter
         if not trained:
             continue
         measured = _measure(setting, experiment, model)
-        if not math.isclose(measured, trial.value or math.nan, rel_tol=1e-5):
-            yield f"trial {trial.number}: its weights give {measured}, recorded is {trial.value}"
+        value = trial.value
+        if not is_complete:  # the trainer may have been ahead of the pruner
+            value = trial.user_attrs["metrics"][setting.study.definition.objective.metric]
+        if not math.isclose(measured, value or math.nan, rel_tol=1e-5):
+            yield f"trial {trial.number}: its weights give {measured}, recorded is {value}"
 
 
 def _load(setting: Setting, trial: FrozenTrial) -> Model:
@@ -166,7 +170,11 @@ def _load(setting: Setting, trial: FrozenTrial) -> Model:
     model = Model.from_bytes(
         setting.store.get(attrs["artifact"], attrs["sha256"]), attrs["artifact"]
     )
-    if model.config != setting.study.definition.trial_config(trial.params):
+    expected = setting.study.definition.trial_config(trial.params)
+    if trial.state is optuna.trial.TrialState.PRUNED:
+        training = replace(expected.training, max_epochs=model.config.training.max_epochs)
+        expected = replace(expected, training=training)
+    if model.config != expected:
         raise HpoError("they are of another configuration")
     return model
 

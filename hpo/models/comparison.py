@@ -1,0 +1,66 @@
+"""Comparison of models on the validation part."""
+
+from dataclasses import dataclass
+
+from hpo.config.trial import METRICS, TIE_BREAKS, MetricName, metric_label, tie_break
+from hpo.models.ensemble import Ensemble
+from hpo.models.model import Model, Predictor
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """A study's best single model and its ensemble.
+
+    Attributes:
+        name: of the single model, such as `trial 17`.
+    """
+
+    single: Model
+    name: str
+    ensemble: Ensemble
+
+    @property
+    def best(self) -> Predictor:
+        """The better one on validation."""
+        return best_of(self.single, self.ensemble)
+
+    @property
+    def text(self) -> str:
+        """What the ensemble gains, in one line."""
+        metric, equal = objective(self.single), ""
+        if self.single.metrics[metric] == self.ensemble.metrics[metric]:
+            equal = f", at equal {_label(self.single, metric)}"
+            metric = TIE_BREAKS[self.single.schema.task]
+        single, together = self.single.metrics[metric], self.ensemble.metrics[metric]
+        gain = METRICS[metric].direction.sign * (single - together)
+        gained = f"{gain:.3g}" if gain > 0 else "nothing"
+        return (
+            f"the {self.ensemble.text} gains {gained} over {self.name} "
+            f"on validation: {_label(self.single, metric)} {together:.5g} instead of {single:.5g}"
+            f"{equal}"
+        )
+
+
+def best_of(*models: Predictor) -> Predictor:
+    """The best one on validation, by the study's metric, then by the loss; the first of equals."""
+    return min(models, key=_rank)
+
+
+def objective(model: Predictor) -> MetricName:
+    """The metric of the study that trained a model."""
+    return model.parts[0][1].config.objective.metric
+
+
+def objective_text(model: Predictor) -> str:
+    """The metric of a model's study with its value on validation."""
+    metric = objective(model)
+    return f"validation {_label(model, metric)} {model.metrics[metric]:.5g}"
+
+
+def _rank(model: Predictor) -> tuple[float, float]:
+    metric = objective(model)
+    return METRICS[metric].direction.sign * model.metrics[metric], tie_break(model.metrics)
+
+
+def _label(model: Predictor, metric: str) -> str:
+    return metric_label(metric, model.schema.positive)

@@ -1,0 +1,212 @@
+"""Criteria of ensemble selection: many ensembles scored at once.
+
+A criterion orders predictions as the metric of its name in `hpo.training.metrics` does. It is
+written for speed, because selection scores thousands of ensembles that differ in one member.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+import numpy
+from numpy.typing import NDArray
+
+from hpo.config.trial import TIE_BREAKS, MetricName, Task
+from hpo.models.ensemble import FAINTEST
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Criterion(ABC):
+    """Scores ensembles by the mean of their members' predictions.
+
+    Attributes:
+        values: (kinds, candidates, rows); what is averaged, such as the probabilities of a class.
+    """
+
+    values: Array
+
+    @property
+    def n_candidates(self) -> int:
+        """Number of candidates."""
+        return len(self.values[0])
+
+    def among(self, candidates: Array) -> Self:
+        """The criterion for some of the candidates, by their indices."""
+        return replace(self, values=self.values[:, candidates])
+
+    def means_of_first(self) -> Self:
+        """The criterion for the mean of the first candidate, of the first two, and so on."""
+        n = numpy.arange(1, self.n_candidates + 1, dtype=self.values.dtype)
+        return replace(self, values=self.values.cumsum(axis=1) / n[:, None])
+
+    def alone(self) -> Array:
+        """Score each candidate without others, as `score` does."""
+        return self.score(numpy.zeros_like(self.values[:, 0]), 1)
+
+    def score(self, total: Array, n: int) -> Array:
+        """Score each candidate as a further member of an ensemble.
+
+        Args:
+            total: (kinds, rows), sum of the values of the other members.
+            n: number of members, including the candidate.
+
+        Returns:
+            (candidates,) float64. Greater is better. It is minus infinity without a value.
+        """
+        # One kind at a time: its arrays fit into the processor's cache.
+        means = ((own + others) / n for own, others in zip(self.values, total, strict=True))
+        scores = self._score(means)
+        return numpy.where(numpy.isnan(scores), -numpy.inf, scores)
+
+    @abstractmethod
+    def _score(self, means: Iterator[Array]) -> Array:
+        """Score the (candidates, rows) means of each kind; NaN where there is no value."""
+
+
+class SquaredError(Criterion):
+    """The order of rmse and r2; values are errors."""
+
+    def _score(self, means: Iterator[Array]) -> Array:
+        return _mean(-numpy.square(next(means)))
+
+
+class AbsoluteError(Criterion):
+    """The order of mae; values are errors."""
+
+    def _score(self, means: Iterator[Array]) -> Array:
+        return _mean(-numpy.abs(next(means)))
+
+
+class LogLoss(Criterion):
+    """Values are probabilities of the true classes."""
+
+    def _score(self, means: Iterator[Array]) -> Array:
+        return _mean(numpy.log(numpy.maximum(next(means), FAINTEST)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class _OfClasses(Criterion):
+    """Values are probabilities of each class.
+
+    Attributes:
+        y: (rows,) true classes.
+    """
+
+    y: Array
+
+    def _predicted(self, means: Iterator[Array]) -> Array:
+        """The likeliest class of each row, the first one of equals."""
+        highest = next(means)
+        predicted = numpy.zeros(highest.shape, self.y.dtype)
+        for index, probabilities in enumerate(means, start=1):
+            numpy.copyto(predicted, index, where=probabilities > highest)
+            numpy.maximum(highest, probabilities, out=highest)
+        return predicted
+
+    def _counts(self, means: Iterator[Array]) -> tuple[Array, Array, Array]:
+        """Rows of each class: predicted and right, predicted, (candidates, classes); and true."""
+        n = len(self.values)
+        predicted = self._predicted(means)
+        right = [numpy.bincount(self.y[own == self.y], minlength=n) for own in predicted]
+        n_predicted = [numpy.bincount(own, minlength=n) for own in predicted]
+        return numpy.stack(right), numpy.stack(n_predicted), numpy.bincount(self.y, minlength=n)
+
+
+class Accuracy(_OfClasses):
+    """Share of the rows whose likeliest class is the true one."""
+
+    def _score(self, means: Iterator[Array]) -> Array:
+        return _mean(self._predicted(means) == self.y)
+
+
+class BalancedAccuracy(_OfClasses):
+    """Mean recall of the classes that occur."""
+
+    def _score(self, means: Iterator[Array]) -> Array:
+        right, _, n_true = self._counts(means)
+        scores: Array = (right / numpy.maximum(n_true, 1)).sum(axis=1) / (n_true > 0).sum()
+        return scores
+
+
+class F1(_OfClasses):
+    """F1 of the positive class of two, otherwise the mean of the classes'."""
+
+    def _score(self, means: Iterator[Array]) -> Array:
+        right, n_predicted, n_true = self._counts(means)
+        n_either = n_predicted + n_true
+        by_class: Array = 2 * right / numpy.maximum(n_either, 1)
+        if len(n_true) == 2:
+            return by_class[:, 1]
+        scores: Array = by_class.sum(axis=1) / (n_either > 0).sum(axis=1)
+        return scores
+
+
+class RocAuc(_OfClasses):
+    """Area under the ROC curve of the positive class of two, otherwise the mean of the classes'."""
+
+    def _score(self, means: Iterator[Array]) -> Array:
+        areas = [self._area(each, self.y == index) for index, each in enumerate(means)]
+        return areas[1] if len(areas) == 2 else numpy.mean(areas, axis=0)
+
+    def _area(self, scores: Array, truth: Array) -> Array:
+        """Area under the curve of one class; ties count half.
+
+        Keys are sorted that hold the bits of a score and, as the last bit, whether the row is
+        positive: the places of the positive rows are their ranks. Of equal scores, the positive
+        ones are last. They are first if the last bit is inverted. The mean of both is the rank
+        among ties. Sorting keys is faster by far than sorting scores together with their places.
+        """
+        n_positive, n_rows = int(truth.sum()), len(truth)
+        if not 0 < n_positive < n_rows:
+            return numpy.full(len(scores), numpy.nan)
+        bits = scores.view(numpy.int32) << 1  # in the order of scores from 0 to 1
+        last = numpy.sort(bits | truth, axis=1) & 1
+        first = 1 - (numpy.sort(bits | ~truth, axis=1) & 1)
+        ranks = (last + first) @ numpy.arange(n_rows, dtype=numpy.float64) / 2
+        wins = ranks - n_positive * (n_positive - 1) / 2
+        area: Array = wins / (n_positive * (n_rows - n_positive))
+        return area
+
+
+def _mean(by_row: Array) -> Array:
+    """(candidates,) means over the rows."""
+    means: Array = by_row.mean(axis=1)
+    return means
+
+
+_ERRORS: dict[str, type[Criterion]] = {
+    "rmse": SquaredError,
+    "r2": SquaredError,
+    "mae": AbsoluteError,
+}
+_OF_CLASSES: dict[str, type[_OfClasses]] = {
+    "accuracy": Accuracy,
+    "balanced_accuracy": BalancedAccuracy,
+    "f1": F1,
+    "roc_auc": RocAuc,
+}
+
+
+def criteria(task: Task, metric: MetricName, outputs: Sequence[Array], y: Array) -> list[Criterion]:
+    """The criteria that rank ensembles: the metric, then the loss, which breaks ties.
+
+    Args:
+        task: of the candidates.
+        metric: the study's.
+        outputs: float64 predictions of each candidate: (rows,) values or (rows, classes)
+            probabilities.
+        y: (rows,) targets or classes.
+    """
+    if task == "regression":
+        errors = (numpy.stack(outputs) - y)[None]
+        kinds = dict.fromkeys(_ERRORS[name] for name in (metric, TIE_BREAKS[task]))
+        return [kind(values=errors) for kind in kinds]
+    y = y.astype(numpy.int32)
+    loss = LogLoss(values=numpy.stack([own[numpy.arange(len(y)), y] for own in outputs])[None])
+    if metric == TIE_BREAKS[task]:
+        return [loss]
+    by_class = numpy.stack([own.T.astype(numpy.float32) for own in outputs], axis=1)
+    return [_OF_CLASSES[metric](values=by_class, y=y), loss]
