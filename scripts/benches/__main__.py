@@ -44,7 +44,7 @@ def machine() -> str:
 
 def versions() -> Iterator[str]:
     """Versions of the installed packages that matter here."""
-    for name in ("torch", "optuna", "sqlalchemy", "rtdl_num_embeddings"):
+    for name in ("torch", "optuna", "sqlalchemy", "rtdl_num_embeddings", "catboost", "lightgbm"):
         with suppress(PackageNotFoundError):
             yield f"{name} {version(name)}"
 

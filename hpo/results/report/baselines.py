@@ -19,6 +19,7 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
 from threadpoolctl import threadpool_limits
+from torch import Tensor
 
 from hpo.data.dataset import Dataset, Part
 from hpo.models.ensemble import as_logits
@@ -65,13 +66,31 @@ def fit_baselines(
             seconds = time.perf_counter() - started
             parts = {"validation": dataset.part("val"), "test": dataset.part("test")}
             metrics = {
-                part: _evaluate(dataset, prepare, model, rows)
+                part: evaluate_estimator(dataset, model, prepare.transform(_matrix(rows)), rows.y)
                 for part, rows in parts.items()
                 if len(rows.y)
             }
             note = f"{drawn}{note}; fitted in {seconds:.1f} s"
             found.append(ComparedModel(name=name, kind="baseline", note=note, metrics=metrics))
     return found
+
+
+def evaluate_estimator(dataset: Dataset, model: Any, x: Any, y: Tensor) -> dict[str, float]:
+    """Every metric that has a value on some rows, by the functions that measure the trials.
+
+    Args:
+        dataset: the study's.
+        model: a fitted regressor or classifier with scikit-learn's methods.
+        x: the rows, as the model takes them.
+        y: (rows,) their targets, as in `Part`.
+    """
+    task, n_classes = dataset.schema.task, len(dataset.schema.classes)
+    if task == "regression":
+        outputs = model.predict(x)
+    else:
+        outputs = np.zeros((len(y), n_classes))
+        outputs[:, model.classes_.astype(int)] = model.predict_proba(x)
+    return evaluate(task, n_classes, as_logits(task, torch.from_numpy(outputs)), y, 0.0, 1.0)
 
 
 def _boosting(dataset: Dataset, x: Floats, y: NDArray[Any], deadline: float) -> _Fitted:
@@ -138,18 +157,3 @@ def _places(dataset: Dataset) -> tuple[NDArray[np.int_], NDArray[np.int_]]:
 
 def _matrix(part: Part) -> Floats:
     return np.concatenate([part.x_num.numpy(), part.x_cat.numpy()], axis=1).astype(float)
-
-
-def _evaluate(
-    dataset: Dataset, prepare: ColumnTransformer, model: Any, part: Part
-) -> dict[str, float]:
-    """Every metric that has a value on the part, by the functions that measure the trials."""
-    rows, task, n_classes = prepare.transform(_matrix(part)), dataset.schema.task, 0
-    if task == "regression":
-        outputs = model.predict(rows)
-    else:
-        n_classes = len(dataset.schema.classes)
-        outputs = np.zeros((len(part.y), n_classes))
-        outputs[:, model.classes_.astype(int)] = model.predict_proba(rows)
-    logits = as_logits(task, torch.from_numpy(outputs))
-    return evaluate(task, n_classes, logits, part.y, 0.0, 1.0)
