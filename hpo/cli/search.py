@@ -55,8 +55,8 @@ def run(
 ) -> None:
     """Create a study, search with workers on this machine, and export the best trials.
 
-    An ensemble of the trials' models is exported too. hpo predict NAME uses it if it is better on
-    validation than the best single model.
+    An ensemble of the trials' models is exported too. hpo predict NAME uses it unless the best
+    single model is better on validation in both the metric and the loss.
 
     Run the command again to continue an interrupted search, or with a larger --n-trials to extend
     it.

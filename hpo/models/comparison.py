@@ -34,16 +34,30 @@ class Comparison:
         single, together = self.single.metrics[metric], self.ensemble.metrics[metric]
         gain = METRICS[metric].direction.sign * (single - together)
         gained = f"{gain:.3g}" if gain > 0 else "nothing"
+        loss, lower = TIE_BREAKS[self.single.schema.task], ""
+        if gain <= 0 and self.best is self.ensemble:
+            losses = self.ensemble.metrics[loss], self.single.metrics[loss]
+            lower = f", but {loss} {losses[0]:.5g} instead of {losses[1]:.5g}"
         return (
             f"the {self.ensemble.text} gains {gained} over {self.name} "
             f"on validation: {_label(self.single, metric)} {together:.5g} instead of {single:.5g}"
-            f"{equal}"
+            f"{equal}{lower}"
         )
 
 
 def best_of(*models: Predictor) -> Predictor:
-    """The best one on validation, by the study's metric, then by the loss; the first of equals."""
-    return min(models, key=_rank)
+    """The best one on validation, by the study's metric, then by the loss; the first of equals.
+
+    An ensemble needs the lower loss only. The metric of the winner of many trials is partly luck,
+    above all if it counts rows, as accuracy does.
+    """
+    best = min(models, key=_rank)
+    ensembles = [model for model in models if isinstance(model, Ensemble)]
+    if ensembles and not isinstance(best, Ensemble):
+        together = min(ensembles, key=_rank)
+        if tie_break(together.metrics) < tie_break(best.metrics):
+            return together
+    return best
 
 
 def objective(model: Predictor) -> MetricName:

@@ -25,6 +25,9 @@ def made() -> Experiment:
          "accuracy 0.75 instead of 0.5"),
         ({"accuracy": 0.75}, {"accuracy": 0.5}, False, "gains nothing over trial 7 on validation: "
          "accuracy 0.5 instead of 0.75"),
+        ({"accuracy": 0.75, "log_loss": 0.5}, {"accuracy": 0.5, "log_loss": 0.25}, True, "gains "
+         "nothing over trial 7 on validation: accuracy 0.5 instead of 0.75, but log_loss 0.25 "
+         "instead of 0.5"),
         ({"accuracy": 0.5, "log_loss": 0.5}, {"accuracy": 0.5, "log_loss": 0.25}, True, "gains "
          "0.25 over trial 7 on validation: log_loss 0.25 instead of 0.5, at equal accuracy"),
         ({"accuracy": 0.5, "log_loss": 0.5}, {"accuracy": 0.5, "log_loss": 0.5}, False, "gains "
