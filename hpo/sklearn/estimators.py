@@ -268,9 +268,9 @@ class MLPSearchClassifier(ClassifierMixin, _MLPSearch):  # type: ignore[misc]
         artifacts: URL of the artifact store of a stored study. None: "hpo-artifacts".
         study_name: name of the study. None: a new name in each fit. A stored study of this name
             with the same rows and parameters is continued.
-        ensemble: maximum number of models of an ensemble, which predicts unless the best trial's model
-            is better on the validation rows in both the metric and the loss. 0: the best trial's model predicts, as with
-            `refit`.
+        ensemble: maximum number of models of an ensemble. It predicts unless the best trial's
+            model is better on the validation rows in both the metric and the loss. 0: the best
+            trial's model predicts, as with `refit`.
 
     Attributes:
         model_: the best trial's model, as `hpo.load_model` returns it; predicts on DataFrames. With
