@@ -133,8 +133,8 @@ def predict(
     """Predict each row of a table of raw values, whose columns may be in any order.
 
     Of a folder with several exported models, the best one on validation predicts. The name of a
-    study means the folder winners/NAME or, if nothing was exported there, the best trial or
-    ensemble in the storage.
+    study means the folder winners/NAME or, if nothing but refits was exported there, the best
+    trial or ensemble in the storage.
 
     Examples:
         hpo predict houses rows.csv --out predictions.csv
@@ -169,14 +169,19 @@ def _load_predictor(name: str, storage: str, artifacts: str) -> "Predictor":
         InputError: it names nothing, or the models cannot be compared.
     """
     from hpo.config.definition import check_name
-    from hpo.models.loading import exported_folders, load_best, load_model
+    from hpo.models.loading import OnlyRefitsError, exported_folders, load_best, load_model
 
     path = Path(name)
     if path.is_file() or (path / "model.safetensors").is_file():
         return load_model(path)
     for folder in (path, Path("winners", name)):
         if exported := exported_folders(folder):
-            predictor, line = load_best(exported)
+            try:
+                predictor, line = load_best(exported)
+            except OnlyRefitsError:
+                if folder == path:
+                    raise
+                continue  # the storage has models that can be compared
             say(line)
             return predictor
     try:

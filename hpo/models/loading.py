@@ -13,6 +13,10 @@ from hpo.models.model import Model, Predictor
 _WEIGHTS = "model.safetensors"
 
 
+class OnlyRefitsError(InputError):
+    """A folder of exported models holds only refits, which cannot be compared."""
+
+
 def load_model(path: str | Path) -> Predictor:
     """Load an exported model or ensemble from its folder or file.
 
@@ -48,13 +52,13 @@ def load_best(folders: Sequence[Path]) -> tuple[Predictor, str]:
         The model, and a line that says which one it is.
 
     Raises:
-        InputError: the models are of different tables or metrics, all are refits, or a file is no
-            model.
+        OnlyRefitsError: all are refits.
+        InputError: the models are of different tables or metrics, or a file is no model.
     """
     found = {path: load_model(path) for path in folders}
     found = {path: each for path, each in found.items() if each.metrics}  # refits have none
     if not found:
-        raise InputError(
+        raise OnlyRefitsError(
             f"{folders[0].parent}: holds only refits, which have no validation metrics; name one "
             f"of its folders: {', '.join(path.name for path in folders)}"
         )
