@@ -27,21 +27,20 @@ class Comparison:
     @property
     def text(self) -> str:
         """What the ensemble gains, in one line."""
-        metric, equal = objective(self.single), ""
+        metric, loss, more = objective(self.single), TIE_BREAKS[self.single.schema.task], ""
         if self.single.metrics[metric] == self.ensemble.metrics[metric]:
-            equal = f", at equal {_label(self.single, metric)}"
-            metric = TIE_BREAKS[self.single.schema.task]
+            more = f", at equal {_label(self.single, metric)}"
+            metric = loss
         single, together = self.single.metrics[metric], self.ensemble.metrics[metric]
         gain = METRICS[metric].direction.sign * (single - together)
         gained = f"{gain:.3g}" if gain > 0 else "nothing"
-        loss, lower = TIE_BREAKS[self.single.schema.task], ""
         if gain <= 0 and self.best is self.ensemble:
             losses = self.ensemble.metrics[loss], self.single.metrics[loss]
-            lower = f", but {loss} {losses[0]:.5g} instead of {losses[1]:.5g}"
+            more = f", but {loss} {losses[0]:.5g} instead of {losses[1]:.5g}"
         return (
             f"the {self.ensemble.text} gains {gained} over {self.name} "
             f"on validation: {_label(self.single, metric)} {together:.5g} instead of {single:.5g}"
-            f"{equal}{lower}"
+            f"{more}"
         )
 
 

@@ -23,6 +23,7 @@ from hpo.study.row import read_row
 from hpo.study.study import Study
 from hpo.study.tpe import FINISHED, Columns
 from hpo.study.warm_start import N_STARTS, choose_warm_start
+from tests.support import definitions
 from tests.support.databases import every_database
 from tests.support.definitions import definition
 
@@ -34,13 +35,7 @@ SPACE: dict[str, Any] = {
         "dropout": {"type": "float", "low": 0.1, "high": 0.5, "or_zero": True, "default": 0},
     },
     "optimizer": {
-        "name": {"type": "categorical", "choices": ["adam", "sgd"]},
-        "momentum": {
-            "type": "float",
-            "low": 0.5,
-            "high": 0.9,
-            "when": {"optimizer.name": "sgd"},
-        },
+        **definitions.SPACE["optimizer"],
         "learning_rate": {"type": "float", "low": 1e-4, "high": 1e-1, "log": True},
     },
 }
