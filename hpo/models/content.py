@@ -11,9 +11,10 @@ import torch
 from hpo.config.errors import InputError
 from hpo.config.parsing import parse_json
 
-MODEL, ENSEMBLE = 1, 2
+MODEL, ENSEMBLE = (1, 3), (2, 4)
 """Format numbers. A content that earlier versions would misread gets the next number. Readers of
-all earlier formats stay, and so does a file of each in the tests."""
+all earlier formats stay, and so does a file of each in the tests. The second number of each kind is
+for a header that holds a calibration."""
 
 Tensors = dict[str, torch.Tensor]
 Header = dict[str, str]
@@ -37,7 +38,7 @@ def deserialize(content: bytes, where: str, *formats: int) -> tuple[Tensors, Hea
     except (safetensors.SafetensorError, ValueError, RecursionError) as error:
         raise InputError(f"{where}: is not a model file: {error}") from None
     if (found := header.get("format")) not in map(str, formats):
-        allowed = " or ".join(map(str, formats))
+        allowed = " or ".join(map(str, sorted(formats)))
         raise InputError(f"{where}: must be a model of format {allowed}, but got {found}")
     return tensors, header
 

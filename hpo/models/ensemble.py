@@ -1,5 +1,7 @@
 """Ensembles: the weighted mean of the probabilities or values of several models.
 
+The mean has a calibration of its own. That of a member counts only where the member predicts alone.
+
 The file of an ensemble is that of a model, with each member's tensors under the member's index.
 """
 
@@ -12,7 +14,13 @@ import torch
 from hpo.config.errors import InputError
 from hpo.config.trial import Task
 from hpo.models.content import ENSEMBLE, deserialize, header_value, serialize, strip_prefix
-from hpo.models.model import Model, Predictor, read_schema
+from hpo.models.model import (
+    Model,
+    Predictor,
+    calibration_header,
+    read_calibration,
+    read_schema,
+)
 from hpo.training.metrics import predictions
 
 FAINTEST = 1e-300
@@ -45,14 +53,19 @@ class Ensemble(Predictor):
         return tuple((member.weight, member.model) for member in self.members)
 
     @torch.inference_mode()
-    def logits(self, x_num: torch.Tensor, x_cat: torch.Tensor) -> torch.Tensor:
-        """Logits or values for metrics, in float64."""
+    def raw_logits(self, x_num: torch.Tensor, x_cat: torch.Tensor) -> torch.Tensor:
+        """Logits of the members' mean before its calibration, or values, in float64."""
         shares = [weight * exact_outputs(model, x_num, x_cat) for weight, model in self.parts]
         return as_logits(self.schema.task, reduce(torch.add, shares))
 
     def block_outputs(self, x_num: torch.Tensor, x_cat: torch.Tensor) -> torch.Tensor:
-        """The weighted mean of the members' predictions."""
-        shares = [weight * model.block_outputs(x_num, x_cat) for weight, model in self.parts]
+        """The weighted mean of the members' predictions, with its calibration."""
+        if self.calibration.temperature != 1:
+            return predictions(self.schema.task, self.logits(x_num, x_cat), 0.0, 1.0).float()
+        shares = [
+            weight * predictions(self.schema.task, model.raw_logits(x_num, x_cat), 0.0, 1.0)
+            for weight, model in self.parts
+        ]
         return reduce(torch.add, shares)
 
     @property
@@ -60,6 +73,11 @@ class Ensemble(Predictor):
         """Its name for people."""
         n = len(self.members)
         return f"ensemble of {n} model{'s' if n > 1 else ''}"
+
+    @property
+    def formats(self) -> tuple[int, int]:
+        """The formats of an ensemble."""
+        return ENSEMBLE
 
     def to_bytes(self) -> bytes:
         """The file's content."""
@@ -73,10 +91,11 @@ class Ensemble(Predictor):
             for member in self.members
         ]
         header = {
-            "format": str(ENSEMBLE),
+            "format": str(self.format),
             "schema": self.schema.to_json(),
             "metrics": json.dumps(self.metrics),
             "members": json.dumps(members),
+            **calibration_header(self.calibration),
         }
         return serialize(tensors, header)
 
@@ -87,7 +106,7 @@ class Ensemble(Predictor):
         Raises:
             InputError: the content is no ensemble, or has a newer format.
         """
-        tensors, header = deserialize(content, where, ENSEMBLE)
+        tensors, header = deserialize(content, where, *ENSEMBLE)
         schema = read_schema(header, where)
         members = []
         described = header_value(header, "members", tuple[_MemberHeader, ...], where)
@@ -98,7 +117,8 @@ class Ensemble(Predictor):
         if not members:
             raise InputError(f"{where}: is an ensemble without members")
         metrics = header_value(header, "metrics", dict[str, float], where)
-        return cls(schema=schema, metrics=metrics, members=tuple(members))
+        calibration = read_calibration(header, where)
+        return cls(schema=schema, metrics=metrics, members=tuple(members), calibration=calibration)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,6 +127,7 @@ class _MemberHeader:
 
     Attributes:
         package: that adds the member's model family; empty for a built-in one.
+        calibration: of the member alone; empty without one.
     """
 
     number: int
@@ -116,11 +137,12 @@ class _MemberHeader:
     metrics: str
     environment: str
     package: str = ""
+    calibration: str = ""
 
 
 def exact_outputs(model: Model, x_num: torch.Tensor, x_cat: torch.Tensor) -> torch.Tensor:
     """A model's predictions in float64, so that even faint probabilities can be averaged."""
-    return predictions(model.schema.task, model.logits(x_num, x_cat).double(), 0.0, 1.0)
+    return predictions(model.schema.task, model.raw_logits(x_num, x_cat).double(), 0.0, 1.0)
 
 
 def as_logits(task: Task, outputs: torch.Tensor) -> torch.Tensor:

@@ -21,7 +21,13 @@ import torch
 
 from hpo.config.definition import StudyData
 from hpo.config.errors import ArtifactError, DataError
-from hpo.config.trial import DataConfig, PreprocessingConfig, TrialConfig
+from hpo.config.trial import (
+    Calibration,
+    DataConfig,
+    ObjectiveConfig,
+    PreprocessingConfig,
+    TrialConfig,
+)
 from hpo.data.dataset import Dataset, load_dataset
 from hpo.data.format_1 import read_recorded
 from hpo.data.preprocessing import Preprocessor
@@ -31,6 +37,7 @@ from hpo.files.remote import is_remote
 from hpo.files.store import ArtifactStore, table_path
 from hpo.models.model import Model, Predictor, columns_of
 from hpo.training.batches import TrainingData
+from hpo.training.calibration import calibrate
 from hpo.training.families.family import trained_network
 from hpo.training.metrics import evaluate
 from hpo.training.precision import describe_environment
@@ -88,7 +95,8 @@ class Experiment:
         """Combine the weights of a finished run with their preprocessing.
 
         The model's configuration has the resolved precision instead of `auto`, so that training it
-        again gives the same bits. A refit has no validation metrics.
+        again gives the same bits. A refit has no validation metrics, and the calibration of its
+        trial.
         """
         preprocessor, data = self.prepared(config.preprocessing)
         network = trained_network(config.model, data.inputs, data.n_outputs, result.weights)
@@ -100,6 +108,7 @@ class Experiment:
             target_mean=data.target_mean,
             target_std=data.target_std,
             metrics=result.metrics if config.refit is None else {},
+            calibration=result.calibration if config.refit is None else config.refit.calibration,
             environment=describe_environment(device, result.precision),
         )
 
@@ -110,6 +119,12 @@ class Experiment:
     def validation_metrics(self, model: Predictor) -> dict[str, float]:
         """Every metric that is defined on the validation part."""
         return self._metrics(model, "val")
+
+    def calibration(self, model: Predictor, objective: ObjectiveConfig) -> Calibration:
+        """The calibration of a model's raw predictions on the validation part."""
+        part = self.dataset.part("val")
+        logits = model.raw_logits(part.x_num, part.x_cat)
+        return calibrate(objective, self.dataset.schema.task, logits, part.y)
 
     def held_rows(self, n: int) -> polars.DataFrame:
         """Up to `n` typed rows of the validation and test parts, evenly spaced.
@@ -128,7 +143,8 @@ class Experiment:
         if not len(part.y):
             return {}
         logits = model.logits(part.x_num, part.x_cat)
-        return evaluate(schema.task, len(schema.classes), logits, part.y, 0.0, 1.0)
+        threshold = model.calibration.threshold
+        return evaluate(schema.task, len(schema.classes), logits, part.y, 0.0, 1.0, threshold)
 
     def _prepare(self, config: PreprocessingConfig) -> tuple[Preprocessor, TrainingData]:
         dataset = self.dataset

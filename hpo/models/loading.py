@@ -30,8 +30,8 @@ def load_model(path: str | Path) -> Predictor:
         content = file.read_bytes()
     except OSError as error:
         raise InputError(f"{file}: cannot be read ({error.strerror})") from None
-    _, header = deserialize(content, str(file), MODEL, ENSEMBLE)
-    kind = Ensemble if header["format"] == str(ENSEMBLE) else Model
+    _, header = deserialize(content, str(file), *MODEL, *ENSEMBLE)
+    kind = Ensemble if int(header["format"]) in ENSEMBLE else Model
     return kind.from_bytes(content, str(file))
 
 

@@ -5,7 +5,7 @@ written for speed, because selection scores thousands of ensembles that differ i
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
@@ -106,13 +106,95 @@ class _OfClasses(Criterion):
             numpy.maximum(highest, probabilities, out=highest)
         return predicted
 
-    def _counts(self, means: Iterator[Array]) -> tuple[Array, Array, Array]:
-        """Rows of each class: predicted and right, predicted, (candidates, classes); and true."""
+
+Counts = Sequence[Any]
+"""A number of rows for each class: (candidates,) or (candidates, rows), or one for all of them."""
+Decision = Callable[[Counts, Counts, Counts], Any]
+"""A score of the predicted classes, from the rows that are predicted right, predicted, and true."""
+
+
+def _accuracy(right: Counts, predicted: Counts, true: Counts) -> Any:
+    return sum(right) / sum(true)
+
+
+def _balanced_accuracy(right: Counts, predicted: Counts, true: Counts) -> Any:
+    """Mean recall of the classes that occur."""
+    recall = [own / numpy.maximum(n, 1) for own, n in zip(right, true, strict=True)]
+    return sum(recall) / sum(n > 0 for n in true)
+
+
+def _f1(right: Counts, predicted: Counts, true: Counts) -> Any:
+    """F1 of the positive class of two, otherwise the mean of the classes'."""
+    n_either = [own + n for own, n in zip(predicted, true, strict=True)]
+    by_class = [2 * own / numpy.maximum(n, 1) for own, n in zip(right, n_either, strict=True)]
+    return by_class[1] if len(by_class) == 2 else sum(by_class) / sum(n > 0 for n in n_either)
+
+
+_DECISIONS: dict[str, Decision] = {
+    "accuracy": _accuracy,
+    "balanced_accuracy": _balanced_accuracy,
+    "f1": _f1,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class OfLikeliest(_OfClasses):
+    """A score of the likeliest classes."""
+
+    decision: Decision
+
+    def _score(self, means: Iterator[Array]) -> Array:
         n = len(self.values)
         predicted = self._predicted(means)
         right = [numpy.bincount(self.y[own == self.y], minlength=n) for own in predicted]
         n_predicted = [numpy.bincount(own, minlength=n) for own in predicted]
-        return numpy.stack(right), numpy.stack(n_predicted), numpy.bincount(self.y, minlength=n)
+        n_true = numpy.bincount(self.y, minlength=n)
+        scores: Array = self.decision(
+            [*numpy.stack(right, axis=1)], [*numpy.stack(n_predicted, axis=1)], [*n_true]
+        )
+        return scores
+
+
+@dataclass(frozen=True, kw_only=True)
+class AtBestThreshold(Criterion):
+    """A score of the classes that the best threshold predicts.
+
+    Values are probabilities of the positive class, as float32.
+
+    Attributes:
+        y: (rows,) true classes, 0 or 1.
+    """
+
+    y: Array
+    decision: Decision
+
+    def _score(self, means: Iterator[Array]) -> Array:
+        """Score every cut between two rows in the order of their probabilities.
+
+        Keys are sorted that hold the bits of a probability, and its row as the last bits: sorting
+        them is faster by far than sorting probabilities together with their places.
+        """
+        n_rows = len(self.y)
+        bits = next(means).view(numpy.int32).astype(numpy.int64)
+        keys = numpy.sort(bits << 32 | numpy.arange(n_rows), axis=1)
+        n_missed = self.y[keys & 0xFFFFFFFF].cumsum(axis=1, dtype=numpy.int32)
+        n_positive, n_below = n_missed[:, -1:], numpy.arange(1, n_rows + 1, dtype=numpy.int32)
+        scores: Array = self.decision(
+            (n_below - n_missed, n_positive - n_missed),
+            (n_below, n_rows - n_below),
+            (n_rows - n_positive, n_positive),
+        )
+        ordered = keys >> 32
+        is_cut = numpy.ones(scores.shape, dtype=bool)  # ties are all on one side
+        numpy.not_equal(ordered[:, 1:], ordered[:, :-1], out=is_cut[:, :-1])
+        best = scores.max(axis=1, where=is_cut, initial=-numpy.inf)
+        everywhere = self.decision(
+            (numpy.zeros(1), n_positive[:, 0]),
+            (numpy.zeros(1), numpy.array([n_rows])),
+            (n_rows - n_positive[:, 0], n_positive[:, 0]),
+        )
+        scores = numpy.maximum(best, numpy.where(ordered[:, 0] > 0, everywhere, -numpy.inf))
+        return scores
 
 
 class Accuracy(_OfClasses):
@@ -120,28 +202,6 @@ class Accuracy(_OfClasses):
 
     def _score(self, means: Iterator[Array]) -> Array:
         return _mean(self._predicted(means) == self.y)
-
-
-class BalancedAccuracy(_OfClasses):
-    """Mean recall of the classes that occur."""
-
-    def _score(self, means: Iterator[Array]) -> Array:
-        right, _, n_true = self._counts(means)
-        scores: Array = (right / numpy.maximum(n_true, 1)).sum(axis=1) / (n_true > 0).sum()
-        return scores
-
-
-class F1(_OfClasses):
-    """F1 of the positive class of two, otherwise the mean of the classes'."""
-
-    def _score(self, means: Iterator[Array]) -> Array:
-        right, n_predicted, n_true = self._counts(means)
-        n_either = n_predicted + n_true
-        by_class: Array = 2 * right / numpy.maximum(n_either, 1)
-        if len(n_true) == 2:
-            return by_class[:, 1]
-        scores: Array = by_class.sum(axis=1) / (n_either > 0).sum(axis=1)
-        return scores
 
 
 class RocAuc(_OfClasses):
@@ -182,15 +242,17 @@ _ERRORS: dict[str, type[Criterion]] = {
     "r2": SquaredError,
     "mae": AbsoluteError,
 }
-_OF_CLASSES: dict[str, type[_OfClasses]] = {
-    "accuracy": Accuracy,
-    "balanced_accuracy": BalancedAccuracy,
-    "f1": F1,
-    "roc_auc": RocAuc,
-}
+_OF_CLASSES: dict[str, type[_OfClasses]] = {"accuracy": Accuracy, "roc_auc": RocAuc}
 
 
-def criteria(task: Task, metric: MetricName, outputs: Sequence[Array], y: Array) -> list[Criterion]:
+def criteria(
+    task: Task,
+    metric: MetricName,
+    outputs: Sequence[Array],
+    y: Array,
+    *,
+    is_tuned: bool = False,
+) -> list[Criterion]:
     """The criteria that rank ensembles: the metric, then the loss, which breaks ties.
 
     Args:
@@ -199,6 +261,7 @@ def criteria(task: Task, metric: MetricName, outputs: Sequence[Array], y: Array)
         outputs: float64 predictions of each candidate: (rows,) values or (rows, classes)
             probabilities.
         y: (rows,) targets or classes.
+        is_tuned: whether the study tunes the decision threshold.
     """
     if task == "regression":
         errors = (numpy.stack(outputs) - y)[None]
@@ -209,4 +272,9 @@ def criteria(task: Task, metric: MetricName, outputs: Sequence[Array], y: Array)
     if metric == TIE_BREAKS[task]:
         return [loss]
     by_class = numpy.stack([own.T.astype(numpy.float32) for own in outputs], axis=1)
-    return [_OF_CLASSES[metric](values=by_class, y=y), loss]
+    if is_tuned:
+        decision = _DECISIONS[metric]
+        return [AtBestThreshold(values=by_class[1:], y=y, decision=decision), loss]
+    if metric in _OF_CLASSES:
+        return [_OF_CLASSES[metric](values=by_class, y=y), loss]
+    return [OfLikeliest(values=by_class, y=y, decision=_DECISIONS[metric]), loss]

@@ -83,6 +83,7 @@ def choose_ensemble(artifacts: StudyArtifacts, experiment: Experiment, size: int
         if weight > 0
     )
     made = Ensemble(schema=members[0].model.schema, metrics={}, members=members)
+    made = replace(made, calibration=experiment.calibration(made, study.definition.objective))
     return replace(made, metrics=experiment.validation_metrics(made))
 
 
@@ -105,5 +106,6 @@ def _weigh(
                 "different table schemas and cannot form an ensemble; --ensemble 0 makes none"
             )
         outputs.append(exact_outputs(model, x_num, x_cat).numpy())
-    metric = study.definition.objective.metric
-    return select(criteria(task, metric, outputs, part.y[picked].numpy()), size)
+    objective, y = study.definition.objective, part.y[picked].numpy()
+    is_tuned = objective.threshold is not None
+    return select(criteria(task, objective.metric, outputs, y, is_tuned=is_tuned), size)

@@ -23,6 +23,7 @@ from hpo.config.errors import AmbiguousCellsError, HpoError, InputError
 from hpo.config.trial import MetricName, Task
 from hpo.data.sources import RawTable, as_frame
 from hpo.data.table import typed_table
+from hpo.data.target import text_of
 from hpo.launch.refit import refit_trial
 from hpo.launch.single import choose_device
 from hpo.lifecycle.creation import CreatedStudy, create
@@ -55,6 +56,8 @@ class _MLPSearch(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
         timeout: str | float | None = None,
         search_space: str | dict[str, Any] = "mlp",
         metric: MetricName | None = None,
+        calibrate: str | None = None,
+        threshold: str | None = None,
         val: float = 0.15,
         categorical: Sequence[str | int] = (),
         max_epochs: int | None = None,
@@ -73,6 +76,8 @@ class _MLPSearch(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
         self.timeout = timeout
         self.search_space = search_space
         self.metric = metric
+        self.calibrate = calibrate
+        self.threshold = threshold
         self.val = val
         self.categorical = categorical
         self.max_epochs = max_epochs
@@ -189,7 +194,10 @@ class _MLPSearch(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
                 "split": {"val": self._val(table.height), "test": 0, "seed": seed},
                 "categorical": column_names(self.categorical, table.columns),
             },
-            "objective": {"metric": self.metric or self._default_metric},
+            "objective": {
+                "metric": self.metric or self._default_metric,
+                **_given({"calibrate": self.calibrate, "threshold": self.threshold}),
+            },
             "training": _given(training),
             "sampler": {"name": "tpe", "seed": seed},
             "budget": _given({"n_trials": self.n_trials, "timeout": self.timeout}),
@@ -246,6 +254,9 @@ class MLPSearchClassifier(ClassifierMixin, _MLPSearch):  # type: ignore[misc]
         search_space: name of a search space of hpo, path of a TOML file, or its content as a dict.
         metric: validation metric that ranks trials: accuracy, balanced_accuracy, f1, roc_auc or
             log_loss. None means accuracy.
+        calibrate: "temperature" fits a temperature to the probabilities on the validation rows.
+        threshold: "tuned" fits the decision threshold of two classes to the metric on the
+            validation rows; `predict` follows it. For metrics of the predicted labels.
         val: fraction of the rows used for validation, at least two rows; the others are used for
             training.
         categorical: numeric columns to treat as categories, by name or index. Text columns always
@@ -289,9 +300,10 @@ class MLPSearchClassifier(ClassifierMixin, _MLPSearch):  # type: ignore[misc]
     _default_metric = "accuracy"
 
     def predict(self, X: Any) -> Array:
-        """Predict the most likely label of each row; returns (rows,) labels."""
-        likeliest = self.predict_proba(X).argmax(axis=1)
-        labels: Array = self.classes_[likeliest]
+        """Predict the label of each row, the likeliest or by the threshold; returns (rows,)."""
+        places = {text: place for place, text in enumerate(label_texts(self.classes_))}
+        predicted = text_of(self._predicted(X)["prediction"])
+        labels: Array = self.classes_[[places[text] for text in predicted]]
         return labels
 
     def predict_proba(self, X: Any) -> Array:

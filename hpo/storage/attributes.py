@@ -25,6 +25,8 @@ BEST_EPOCH = "best_epoch"
 """The epoch whose weights a COMPLETE trial keeps, from 1."""
 METRICS = "metrics"
 """Validation metrics at the best epoch, by name."""
+CALIBRATION = "calibration"
+"""The temperature and the threshold of the weights, by name; absent without either."""
 ARTIFACT, SHA256 = "artifact", "sha256"
 """Path of the weights in the artifact store, and their digest."""
 

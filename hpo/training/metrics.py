@@ -21,6 +21,12 @@ Score = Callable[[Tensor, Tensor, Weights], Tensor]
 
 Returns a number, or (draws,) numbers where weights are given.
 """
+Decision = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""A score of the predicted classes alone.
+
+From the rows of each class that are predicted right, that are predicted and that are true,
+(..., n_classes) float64 each, to (...) numbers.
+"""
 
 
 def count_outputs(task: Task, n_classes: int) -> int:
@@ -42,7 +48,7 @@ def predictions(task: Task, logits: Tensor, mean: float, std: float) -> Tensor:
     """
     if task == "regression":
         return logits[:, 0].double() * std + mean
-    return torch.softmax(_class_logits(task, logits), dim=1)
+    return torch.softmax(class_logits(task, logits), dim=1)
 
 
 def mean_over_heads(task: Task, outputs: Tensor) -> Tensor:
@@ -76,6 +82,7 @@ def measure(
     mean: float,
     std: float,
     weights: Weights = None,
+    threshold: float | None = None,
 ) -> Tensor:
     """Compute some metrics on the device of the logits; `roc_auc` is NaN where it has no value.
 
@@ -89,6 +96,8 @@ def measure(
         std: their standard deviation.
         weights: (draws, rows) float64, how often each row counts in each draw; without, every row
             counts once.
+        threshold: in a binary task, the probability above which the second class is predicted;
+            None predicts the likeliest class.
 
     Returns:
         (metrics,) float64 numbers, or (metrics, draws) with weights.
@@ -98,13 +107,27 @@ def measure(
         scores, truth = predictions(task, logits, mean, std), y.double()
     else:
         truth = functional.one_hot(y.long(), n_classes).double()
-        scores = _class_logits(task, logits).double()
-    found = {name: SCORES[task][name](scores, truth, weights) for name in dict.fromkeys(names)}
+        scores = class_logits(task, logits).double()
+    decided = scores
+    if threshold is not None:
+        is_positive = predictions(task, logits, mean, std)[:, 1] > threshold
+        decided = functional.one_hot(is_positive.long(), n_classes).double()
+    by_decision = DECISIONS.get(task, {})
+    found = {
+        name: SCORES[task][name](decided if name in by_decision else scores, truth, weights)
+        for name in dict.fromkeys(names)
+    }
     return torch.stack([found[name] for name in names])
 
 
 def evaluate(
-    task: Task, n_classes: int, logits: Tensor, y: Tensor, mean: float, std: float
+    task: Task,
+    n_classes: int,
+    logits: Tensor,
+    y: Tensor,
+    mean: float,
+    std: float,
+    threshold: float | None = None,
 ) -> dict[str, float]:
     """Every metric of the task that is defined on these rows, by name.
 
@@ -112,7 +135,7 @@ def evaluate(
     and `r2` if there is a single row. The arguments are those of `measure`.
     """
     names = [name for name in SCORES[task] if _has_value(name, task, n_classes, y)]
-    values = measure(names, task, n_classes, logits, y, mean, std).tolist()
+    values = measure(names, task, n_classes, logits, y, mean, std, threshold=threshold).tolist()
     return dict(zip(names, values, strict=True))
 
 
@@ -126,8 +149,8 @@ def _has_value(metric: MetricName, task: Task, n_classes: int, y: Tensor) -> boo
     return metric != "roc_auc" or 0 not in counts
 
 
-def _class_logits(task: Task, logits: Tensor) -> Tensor:
-    """A logit for each class, (rows, n_classes)."""
+def class_logits(task: Task, logits: Tensor) -> Tensor:
+    """A logit for each class, (rows, n_classes), of outputs (rows, n_outputs)."""
     return functional.pad(logits, (1, 0)) if task == "binary" else logits
 
 
@@ -136,13 +159,9 @@ def _total(per_row: Tensor, weights: Weights) -> Tensor:
     return per_row.sum(dim=0) if weights is None else weights @ per_row
 
 
-def _n_rows(rows: Tensor, weights: Weights) -> Tensor | int:
-    return len(rows) if weights is None else weights.sum(dim=1)
-
-
 def _mean(per_row: Tensor, weights: Weights) -> Tensor:
     """Mean over the rows, (rows,)."""
-    return per_row.mean() if weights is None else weights @ per_row / _n_rows(per_row, weights)
+    return per_row.mean() if weights is None else weights @ per_row / weights.sum(dim=1)
 
 
 def _predicted(scores: Tensor) -> Tensor:
@@ -150,31 +169,43 @@ def _predicted(scores: Tensor) -> Tensor:
     return functional.one_hot(scores.argmax(dim=1), scores.shape[1]).double()
 
 
-def _accuracy(scores: Tensor, truth: Tensor, weights: Weights) -> Tensor:
-    hits = _total((_predicted(scores) * truth).sum(dim=1), weights)
-    return hits / _n_rows(truth, weights)
+def _of_decision(decision: Decision) -> Score:
+    """A score of the classes with the highest scores."""
+
+    def score(scores: Tensor, truth: Tensor, weights: Weights) -> Tensor:
+        predicted = _predicted(scores)
+        counted = (_total(rows, weights) for rows in (predicted * truth, predicted, truth))
+        return decision(*counted)
+
+    return score
 
 
-def _balanced_accuracy(scores: Tensor, truth: Tensor, weights: Weights) -> Tensor:
+def _share(part: Tensor, whole: Tensor) -> Tensor:
+    """The part in a whole that is not empty, otherwise 0."""
+    return torch.where(whole > 0, part / whole, 0.0)
+
+
+def _accuracy(right: Tensor, predicted: Tensor, true: Tensor) -> Tensor:
+    return right.sum(dim=-1) / true.sum(dim=-1)
+
+
+def _balanced_accuracy(right: Tensor, predicted: Tensor, true: Tensor) -> Tensor:
     """Mean recall of the classes that occur."""
-    n_true = _total(truth, weights)
-    recall = _total(_predicted(scores) * truth, weights) / n_true.clamp(min=1)
-    return recall.sum(dim=-1) / (n_true > 0).sum(dim=-1)
+    return _share(right, true).sum(dim=-1) / (true > 0).sum(dim=-1)
 
 
-def _f1_by_class(scores: Tensor, truth: Tensor, weights: Weights) -> tuple[Tensor, Tensor]:
+def _f1_by_class(right: Tensor, predicted: Tensor, true: Tensor) -> tuple[Tensor, Tensor]:
     """F1 of each class, 0 for classes that neither occur nor are predicted; and which do."""
-    predicted = _predicted(scores)
-    n_either = _total(predicted, weights) + _total(truth, weights)
-    return 2 * _total(predicted * truth, weights) / n_either.clamp(min=1), n_either > 0
+    n_either = predicted + true
+    return _share(2 * right, n_either), n_either > 0
 
 
-def _f1_of_positive(scores: Tensor, truth: Tensor, weights: Weights) -> Tensor:
-    return _f1_by_class(scores, truth, weights)[0][..., 1]
+def _f1_of_positive(right: Tensor, predicted: Tensor, true: Tensor) -> Tensor:
+    return _f1_by_class(right, predicted, true)[0][..., 1]
 
 
-def _f1_macro(scores: Tensor, truth: Tensor, weights: Weights) -> Tensor:
-    by_class, is_present = _f1_by_class(scores, truth, weights)
+def _f1_macro(right: Tensor, predicted: Tensor, true: Tensor) -> Tensor:
+    by_class, is_present = _f1_by_class(right, predicted, true)
     return by_class.sum(dim=-1) / is_present.sum(dim=-1)
 
 
@@ -230,17 +261,25 @@ def _r2(values: Tensor, y: Tensor, weights: Weights) -> Tensor:
 
 
 REGRESSION: dict[MetricName, Score] = {"rmse": _rmse, "mae": _mae, "r2": _r2}
-MULTICLASS: dict[MetricName, Score] = {
+_OF_CLASSES: dict[MetricName, Decision] = {
     "accuracy": _accuracy,
     "balanced_accuracy": _balanced_accuracy,
     "f1": _f1_macro,
+}
+DECISIONS: dict[Task, dict[MetricName, Decision]] = {
+    "binary": {**_OF_CLASSES, "f1": _f1_of_positive},
+    "multiclass": _OF_CLASSES,
+}
+"""The metrics that depend on the predicted classes."""
+MULTICLASS: dict[MetricName, Score] = {
+    **{name: _of_decision(decision) for name, decision in DECISIONS["multiclass"].items()},
     "roc_auc": _roc_auc_one_vs_rest,
     "log_loss": _log_loss,
 }
 BINARY: dict[MetricName, Score] = {
-    **MULTICLASS,
-    "f1": _f1_of_positive,
+    **{name: _of_decision(decision) for name, decision in DECISIONS["binary"].items()},
     "roc_auc": _roc_auc_of_positive,
+    "log_loss": _log_loss,
 }
 SCORES: dict[Task, dict[MetricName, Score]] = {
     "binary": BINARY,

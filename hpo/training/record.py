@@ -13,8 +13,17 @@ from typing import Literal
 
 import torch
 
-from hpo.config.trial import METRICS, TIE_BREAKS, Measurement, MetricName, Precision, TrialConfig
+from hpo.config.trial import (
+    METRICS,
+    TIE_BREAKS,
+    Calibration,
+    Measurement,
+    ObjectiveConfig,
+    Precision,
+    TrialConfig,
+)
 from hpo.training.batches import BatchLoader
+from hpo.training.calibration import best_at_threshold, calibrate, fit_temperature
 from hpo.training.checkpoint import Checkpoint
 from hpo.training.families.family import family_of, flatten
 from hpo.training.metrics import evaluate, mean_over_heads, measure
@@ -32,9 +41,10 @@ class Result:
         best_value: the validation metric of the best epoch in the precision of training; NaN if
             there is none.
         metrics: every metric of the task that is defined on the validation part, at the best
-            epoch, by the network in float32.
+            epoch, by the network in float32 with its calibration.
         weights: the network's `state_dict` at the best epoch, float32 on the CPU. Empty when
             diverged, as are `metrics`.
+        calibration: what the objective asks for, fitted at the best epoch.
         n_epochs: epochs finished, including one that diverged.
         n_steps: updates made.
         seconds: spent training and validating.
@@ -47,6 +57,7 @@ class Result:
     best_value: float
     metrics: dict[str, float]
     weights: dict[str, torch.Tensor]
+    calibration: Calibration
     n_epochs: int
     n_steps: int
     seconds: float
@@ -165,7 +176,9 @@ class Record:
             loader: the run's data.
             best_values: the flat parameters of the best epoch.
         """
-        metrics, weights = ({}, {}) if self.reason else _winner(self.config, loader, best_values)
+        metrics, weights, calibration = (
+            ({}, {}, Calibration()) if self.reason else _winner(self.config, loader, best_values)
+        )
         return Result(
             status="diverged" if self.reason else "complete",
             reason=self.reason,
@@ -173,6 +186,7 @@ class Record:
             best_value=self.best.value,
             metrics=metrics,
             weights=weights,
+            calibration=calibration,
             n_epochs=self.n_epochs,
             n_steps=self.n_steps,
             seconds=self.seconds,
@@ -181,27 +195,32 @@ class Record:
 
 
 def measure_validation(
-    loader: BatchLoader, metric: MetricName, logits: torch.Tensor
+    loader: BatchLoader, objective: ObjectiveConfig, logits: torch.Tensor
 ) -> torch.Tensor:
-    """A metric and the loss, on the validation part: (2,) float64 on the device.
+    """The metric and the loss, on the validation part: (2,) float64 on the device.
+
+    Both are those of a network that is calibrated as the objective asks.
 
     Args:
         loader: the run's data.
-        metric: defined for the task.
+        objective: its metric is defined for the task.
         logits: the network's outputs on the validation part, (rows, n_outputs).
     """
-    data = loader.data
-    names = metric, TIE_BREAKS[data.task]
-    return measure(
-        names, data.task, data.n_classes, logits, loader.y_val, data.target_mean, data.target_std
-    )
+    data, y = loader.data, loader.y_val
+    if objective.calibrate is not None:
+        logits = logits / fit_temperature(data.task, logits, y)
+    names = objective.metric, TIE_BREAKS[data.task]
+    found = measure(names, data.task, data.n_classes, logits, y, data.target_mean, data.target_std)
+    if objective.threshold is None:
+        return found
+    return torch.stack([best_at_threshold(objective.metric, logits, y), found[1]])
 
 
 @torch.no_grad()
 def _winner(
     config: TrialConfig, loader: BatchLoader, best_values: torch.Tensor
-) -> tuple[dict[str, float], dict[str, torch.Tensor]]:
-    """Metrics and weights of the best epoch, by the network that is exported."""
+) -> tuple[dict[str, float], dict[str, torch.Tensor], Calibration]:
+    """Metrics, weights and calibration of the best epoch, by the network that is exported."""
     data = loader.data
     family = family_of(config.model)
     seed = config.training.seed
@@ -210,8 +229,15 @@ def _winner(
     flatten(config.model, network).values.copy_(best_values)
     outputs = torch.cat([network(x) for x in loader.validation_blocks()])
     logits = mean_over_heads(data.task, outputs)
+    calibration = calibrate(config.objective, data.task, logits, loader.y_val)
     metrics = evaluate(
-        data.task, data.n_classes, logits, loader.y_val, data.target_mean, data.target_std
+        data.task,
+        data.n_classes,
+        logits / calibration.temperature,
+        loader.y_val,
+        data.target_mean,
+        data.target_std,
+        calibration.threshold,
     )
-    weights = network.state_dict()
-    return metrics, {name: value.cpu().clone() for name, value in weights.items()}
+    weights = {name: value.cpu().clone() for name, value in network.state_dict().items()}
+    return metrics, weights, calibration

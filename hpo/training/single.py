@@ -240,7 +240,7 @@ class _Session:
         """Validate; None if the run has diverged."""
         outputs = torch.cat([self._passes.outputs(x) for x in self._loader.validation_blocks()])
         logits = mean_over_heads(self._loader.data.task, outputs)
-        found = measure_validation(self._loader, self._config.objective.metric, logits)
+        found = measure_validation(self._loader, self._config.objective, logits)
         # The metric alone would hide NaN logits: argmax returns a class for them.
         is_finite = logits.isfinite().all().double()
         value, loss, is_sound = torch.cat([found, is_finite[None]]).tolist()

@@ -13,7 +13,7 @@ import torch
 from hpo.config.trial import Measurement
 from hpo.files.store import trial_path
 from hpo.models.experiment import Experiment
-from hpo.storage.attributes import BEST_EPOCH, METRICS, REASON
+from hpo.storage.attributes import BEST_EPOCH, CALIBRATION, METRICS, REASON
 from hpo.storage.ledger import FinalState, Outcome
 from hpo.study.study import Claim, Study
 from hpo.training.record import Result
@@ -171,6 +171,8 @@ class Job:
         model = self.experiment.model(config, result, device)
         environment = {**asdict(model.environment), "slots": n_slots}
         found = {BEST_EPOCH: result.best_step, METRICS: result.metrics}
+        if kept := result.calibration.to_tree():
+            found[CALIBRATION] = kept
         attrs = {**_effort(result), **environment, **found}
         return Ending(state=state, attrs=attrs, weights=model.to_bytes())
 
