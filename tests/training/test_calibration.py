@@ -1,4 +1,4 @@
-"""Temperature and threshold, beside scipy's minimizer, scikit-learn and a search of all thresholds."""
+"""Temperature and threshold, beside scipy, scikit-learn and a search of all thresholds."""
 
 import math
 
