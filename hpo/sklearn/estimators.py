@@ -301,8 +301,8 @@ class MLPSearchClassifier(ClassifierMixin, _MLPSearch):  # type: ignore[misc]
 
     def predict(self, X: Any) -> Array:
         """Predict the label of each row, the likeliest or by the threshold; returns (rows,)."""
-        places = {text: place for place, text in enumerate(label_texts(self.classes_))}
         predicted = text_of(self._predicted(X)["prediction"])
+        places = {text: place for place, text in enumerate(label_texts(self.classes_))}
         labels: Array = self.classes_[[places[text] for text in predicted]]
         return labels
 

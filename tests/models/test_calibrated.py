@@ -17,7 +17,7 @@ from hpo.models.folder import write_model
 from hpo.models.loading import load_model
 from hpo.models.model import Model, Predictor, columns_of
 from hpo.models.onnx import to_onnx
-from hpo.models.program import PredictorModule, read_program, write_program
+from hpo.models.program import PredictorModule
 from hpo.models.proof import prove
 from hpo.training.families.family import family_of
 from hpo.training.families.tabm import TabMConfig
@@ -91,18 +91,6 @@ def test_a_graph_with_another_threshold_is_no_export(
     monkeypatch.setattr("hpo.models.onnx.to_onnx", lambda _: content)
     with pytest.raises(ExportError, match=r"model\.onnx does not predict like the model"):
         write_model(tmp_path / "it", what, {}, "Title", "Note.", held=made.held_rows(50))
-
-
-@pytest.mark.slow
-def test_a_program_of_torch_decides(made: Experiment, tmp_path: Path) -> None:
-    encoded = made.dataset.schema.encode(made.held_rows(50))
-    what = calibrated(model(made, depth=1))
-    write_program(what, tmp_path / "model.pt2")
-    proof = prove(what, tmp_path, made.held_rows(50))
-    assert max(proof.largest["model.pt2"].values()) < 2e-6
-    probabilities, classes = read_program(tmp_path / "model.pt2")(*encoded)
-    assert torch.allclose(probabilities, what.outputs(*encoded), atol=1e-6)
-    assert classes.tolist() == what.predicted_classes(probabilities).tolist()
 
 
 def test_a_card_and_a_schema_name_temperature_and_threshold(
