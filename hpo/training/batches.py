@@ -27,7 +27,7 @@ EVALUATION_ROWS = 1024
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TrainingData:
-    """The preprocessed training and validation part in host memory.
+    """The preprocessed training and validation part in host memory; `folds` is this alone.
 
     Attributes:
         n_classes: 2 for a binary task, 0 in a regression.
@@ -45,6 +45,11 @@ class TrainingData:
     x_val: torch.Tensor
     y_val: torch.Tensor
     columns: Inputs | None = None
+
+    @property
+    def folds(self) -> tuple["TrainingData"]:
+        """The data as the only fold."""
+        return (self,)
 
     @cached_property
     def inputs(self) -> Inputs:
@@ -77,6 +82,21 @@ class TrainingData:
     def n_bytes(self) -> int:
         """Memory of all tensors."""
         return sum(t.nbytes for t in (self.x_train, self.y_train, self.x_val, self.y_val))
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class FoldedData:
+    """The data of a run with folds, each of which trains a network.
+
+    Attributes:
+        folds: at least two, with disjoint validation parts and equal task and classes.
+    """
+
+    folds: tuple[TrainingData, ...]
+
+
+RunData = TrainingData | FoldedData
+"""What a run is trained on, without or with folds."""
 
 
 class BatchLoader:
@@ -163,17 +183,18 @@ class BatchLoader:
 class Loaders:
     """The loaders of one device: runs on the same data share one.
 
-    A loader lives as long as its runs. The latest one stays, since the next run mostly shares it.
+    A loader lives as long as its runs. Those of the latest run stay, since the next run mostly
+    shares them.
     """
 
     def __init__(self, device: torch.device) -> None:
         """Start without data on the device."""
         self._device = device
         self._in_use: WeakValueDictionary[int, BatchLoader] = WeakValueDictionary()
-        self._latest: BatchLoader | None = None
+        self._latest: list[BatchLoader] = []
 
-    def of(self, data: TrainingData, *, is_resident: bool = False) -> BatchLoader:
-        """The loader of these very data.
+    def of(self, data: RunData, *, is_resident: bool = False) -> list[BatchLoader]:
+        """The loaders of these very data, one for each fold.
 
         Args:
             data: in host memory.
@@ -182,18 +203,21 @@ class Loaders:
         Raises:
             RuntimeError: there is too little memory.
         """
+        self._latest = [self._of_fold(fold, is_resident=is_resident) for fold in data.folds]
+        return self._latest
+
+    def forget(self) -> None:
+        """Free the memory of data that no run uses."""
+        self._latest = []
+
+    def _of_fold(self, data: TrainingData, *, is_resident: bool) -> BatchLoader:
         loader = self._in_use.get(id(data))
         if loader is None or (is_resident and not loader.is_resident):
             self.forget()
             resident_bytes = math.inf if is_resident else None
             loader = BatchLoader(data, self._device, resident_bytes=resident_bytes)
             self._in_use[id(data)] = loader
-        self._latest = loader
         return loader
-
-    def forget(self) -> None:
-        """Free the memory of data that no run uses."""
-        self._latest = None
 
 
 def _free_bytes(device: torch.device) -> float:

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from hpo.training.batches import BatchLoader, Loaders, TrainingData
-from tests.support.training import DEVICES, toy_data
+from tests.support.training import DEVICES, toy_data, toy_folds
 
 CPU = torch.device("cpu")
 CUDA = torch.device("cuda", 0)
@@ -37,10 +37,10 @@ def test_a_device_may_be_named_with_its_index_or_without():
 
 def test_runs_share_a_loader_and_the_latest_stays():
     loaders, data, others = Loaders(CPU), toy_data(), toy_data()
-    in_use = loaders.of(data)
-    latest = weakref.ref(loaders.of(others))
+    (in_use,) = loaders.of(data)
+    latest = weakref.ref(*loaders.of(others))
     assert latest() is not None
-    assert loaders.of(data) is in_use
+    assert loaders.of(data) == [in_use]
     assert latest() is None
     latest = weakref.ref(in_use)
     del in_use
@@ -52,10 +52,18 @@ def test_runs_share_a_loader_and_the_latest_stays():
 def test_data_that_are_streamed_become_resident_once_they_must(monkeypatch):
     monkeypatch.setattr("hpo.training.batches._free_bytes", lambda device: 0)
     loaders, data = Loaders(torch.device("meta")), toy_data()
-    assert loaders.of(data).x_train.device == CPU
-    resident = loaders.of(data, is_resident=True)
+    (streamed,) = loaders.of(data)
+    assert streamed.x_train.device == CPU
+    (resident,) = loaders.of(data, is_resident=True)
     assert resident.x_train.device == torch.device("meta")
-    assert loaders.of(data) is resident
+    assert loaders.of(data) == [resident]
+
+
+def test_the_data_of_all_folds_stay():
+    loaders, data = Loaders(CPU), toy_folds()
+    first = [weakref.ref(loader) for loader in loaders.of(data)]
+    assert [loader() for loader in first] == loaders.of(data)
+    assert [loader().data for loader in first] == list(data.folds)
 
 
 def test_the_order_depends_on_seed_and_epoch():

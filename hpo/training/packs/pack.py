@@ -9,7 +9,6 @@ that is over continues until then, and is ignored.
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import torch
@@ -305,8 +304,11 @@ class Pack:
         """Metric, loss and whether all outputs are finite, of the copies: float64 (3, slots)."""
         values = [a.to(dtype) for a, dtype in zip(self._aside, self._types, strict=True)]
         logits = self._networks.outputs(values, self._loader.validation_blocks())
-        of_slot = partial(measure_validation, self._loader, self.key.metric)
-        found = torch.vmap(of_slot, chunk_size=METRIC_SLOTS)(logits)
+
+        def measured(own: torch.Tensor) -> torch.Tensor:
+            return measure_validation([(self._loader, own)], self.key.metric)
+
+        found = torch.vmap(measured, chunk_size=METRIC_SLOTS)(logits)
         is_finite = logits.isfinite().flatten(1).all(dim=1).double()
         return torch.cat([found.t(), is_finite[None]])
 
