@@ -124,7 +124,8 @@ class Experiment:
         """The calibration of a model's raw predictions on the validation part."""
         part = self.dataset.part("val")
         logits = model.raw_logits(part.x_num, part.x_cat)
-        return calibrate(objective, self.dataset.schema.task, logits, part.y)
+        task = self.dataset.schema.task
+        return calibrate(objective, task, logits, part.y, part.weights)
 
     def held_rows(self, n: int) -> polars.DataFrame:
         """Up to `n` typed rows of the validation and test parts, evenly spaced.
@@ -143,8 +144,10 @@ class Experiment:
         if not len(part.y):
             return {}
         logits = model.logits(part.x_num, part.x_cat)
-        threshold = model.calibration.threshold
-        return evaluate(schema.task, len(schema.classes), logits, part.y, 0.0, 1.0, threshold)
+        n_classes, threshold = len(schema.classes), model.calibration.threshold
+        return evaluate(
+            schema.task, n_classes, logits, part.y, 0.0, 1.0, part.weights, threshold=threshold
+        )
 
     def _prepare(self, config: PreprocessingConfig) -> tuple[Preprocessor, TrainingData]:
         dataset = self.dataset
@@ -160,6 +163,8 @@ class Experiment:
             x_val=x_train if is_refit else preprocessor(val.x_num, val.x_cat),
             y_val=train.y if is_refit else val.y,
             columns=columns_of(preprocessor),
+            w_train=dataset.loss_weights(),
+            w_val=train.weights if is_refit else val.weights,
         )
         return preprocessor, data
 

@@ -12,7 +12,7 @@ from typing import Any, Self
 import numpy
 from numpy.typing import NDArray
 
-from hpo.config.trial import TIE_BREAKS, MetricName, Task
+from hpo.config.trial import TIE_BREAKS, ObjectiveConfig, Task
 from hpo.models.ensemble import FAINTEST
 
 Array = NDArray[Any]
@@ -24,9 +24,11 @@ class Criterion(ABC):
 
     Attributes:
         values: (kinds, candidates, rows); what is averaged, such as the probabilities of a class.
+        weights: (rows,) float64, how much each row counts; None if all are equal.
     """
 
     values: Array
+    weights: Array | None = None
 
     @property
     def n_candidates(self) -> int:
@@ -65,26 +67,35 @@ class Criterion(ABC):
     def _score(self, means: Iterator[Array]) -> Array:
         """Score the (candidates, rows) means of each kind; NaN where there is no value."""
 
+    def _mean(self, by_row: Array) -> Array:
+        """(candidates,) means over the rows."""
+        means: Array
+        if self.weights is None:
+            means = by_row.mean(axis=1)
+        else:
+            means = by_row @ (self.weights / self.weights.sum())
+        return means
+
 
 class SquaredError(Criterion):
     """The order of rmse and r2; values are errors."""
 
     def _score(self, means: Iterator[Array]) -> Array:
-        return _mean(-numpy.square(next(means)))
+        return self._mean(-numpy.square(next(means)))
 
 
 class AbsoluteError(Criterion):
     """The order of mae; values are errors."""
 
     def _score(self, means: Iterator[Array]) -> Array:
-        return _mean(-numpy.abs(next(means)))
+        return self._mean(-numpy.abs(next(means)))
 
 
 class LogLoss(Criterion):
     """Values are probabilities of the true classes."""
 
     def _score(self, means: Iterator[Array]) -> Array:
-        return _mean(numpy.log(numpy.maximum(next(means), FAINTEST)))
+        return self._mean(numpy.log(numpy.maximum(next(means), FAINTEST)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,14 +130,14 @@ def _accuracy(right: Counts, predicted: Counts, true: Counts) -> Any:
 
 def _balanced_accuracy(right: Counts, predicted: Counts, true: Counts) -> Any:
     """Mean recall of the classes that occur."""
-    recall = [own / numpy.maximum(n, 1) for own, n in zip(right, true, strict=True)]
+    recall = [_ratio(own, n) for own, n in zip(right, true, strict=True)]
     return sum(recall) / sum(n > 0 for n in true)
 
 
 def _f1(right: Counts, predicted: Counts, true: Counts) -> Any:
     """F1 of the positive class of two, otherwise the mean of the classes'."""
     n_either = [own + n for own, n in zip(predicted, true, strict=True)]
-    by_class = [2 * own / numpy.maximum(n, 1) for own, n in zip(right, n_either, strict=True)]
+    by_class = [_ratio(2 * own, n) for own, n in zip(right, n_either, strict=True)]
     return by_class[1] if len(by_class) == 2 else sum(by_class) / sum(n > 0 for n in n_either)
 
 
@@ -144,14 +155,16 @@ class OfLikeliest(_OfClasses):
     decision: Decision
 
     def _score(self, means: Iterator[Array]) -> Array:
-        n = len(self.values)
+        n, w = len(self.values), self.weights
+
+        def counted(classes: Array, where: Array | None = None) -> Array:
+            rows = slice(None) if where is None else where
+            return numpy.bincount(classes[rows], None if w is None else w[rows], minlength=n)
+
         predicted = self._predicted(means)
-        right = [numpy.bincount(self.y[own == self.y], minlength=n) for own in predicted]
-        n_predicted = [numpy.bincount(own, minlength=n) for own in predicted]
-        n_true = numpy.bincount(self.y, minlength=n)
-        scores: Array = self.decision(
-            [*numpy.stack(right, axis=1)], [*numpy.stack(n_predicted, axis=1)], [*n_true]
-        )
+        right = numpy.stack([counted(self.y, own == self.y) for own in predicted], axis=1)
+        n_predicted = numpy.stack([counted(own) for own in predicted], axis=1)
+        scores: Array = self.decision([*right], [*n_predicted], [*counted(self.y)])
         return scores
 
 
@@ -177,22 +190,26 @@ class AtBestThreshold(Criterion):
         n_rows = len(self.y)
         bits = next(means).view(numpy.int32).astype(numpy.int64)
         keys = numpy.sort(bits << 32 | numpy.arange(n_rows), axis=1)
-        n_missed = self.y[keys & 0xFFFFFFFF].cumsum(axis=1, dtype=numpy.int32)
-        n_positive, n_below = n_missed[:, -1:], numpy.arange(1, n_rows + 1, dtype=numpy.int32)
+        order = keys & 0xFFFFFFFF
+        n_below = numpy.arange(1, n_rows + 1)[None]
+        n_missed = self.y[order].cumsum(axis=1, dtype=numpy.int32)
+        if self.weights is not None:
+            n_below = self.weights[order].cumsum(axis=1)
+            n_missed = (self.weights * self.y)[order].cumsum(axis=1)
+        n_all, n_positive = n_below[:, -1:], n_missed[:, -1:]
         scores: Array = self.decision(
             (n_below - n_missed, n_positive - n_missed),
-            (n_below, n_rows - n_below),
-            (n_rows - n_positive, n_positive),
+            (n_below, n_all - n_below),
+            (n_all - n_positive, n_positive),
         )
         ordered = keys >> 32
         is_cut = numpy.ones(scores.shape, dtype=bool)  # ties are all on one side
         numpy.not_equal(ordered[:, 1:], ordered[:, :-1], out=is_cut[:, :-1])
         best = scores.max(axis=1, where=is_cut, initial=-numpy.inf)
+        nothing = numpy.zeros_like(n_positive)
         everywhere = self.decision(
-            (numpy.zeros(1), n_positive[:, 0]),
-            (numpy.zeros(1), numpy.array([n_rows])),
-            (n_rows - n_positive[:, 0], n_positive[:, 0]),
-        )
+            (nothing, n_positive), (nothing, n_all), (n_all - n_positive, n_positive)
+        )[:, 0]
         scores = numpy.maximum(best, numpy.where(ordered[:, 0] > 0, everywhere, -numpy.inf))
         return scores
 
@@ -201,7 +218,7 @@ class Accuracy(_OfClasses):
     """Share of the rows whose likeliest class is the true one."""
 
     def _score(self, means: Iterator[Array]) -> Array:
-        return _mean(self._predicted(means) == self.y)
+        return self._mean(self._predicted(means) == self.y)
 
 
 class RocAuc(_OfClasses):
@@ -217,12 +234,15 @@ class RocAuc(_OfClasses):
         Keys are sorted that hold the bits of a score and, as the last bit, whether the row is
         positive: the places of the positive rows are their ranks. Of equal scores, the positive
         ones are last. They are first if the last bit is inverted. The mean of both is the rank
-        among ties. Sorting keys is faster by far than sorting scores together with their places.
+        among ties. Sorting keys is faster by far than sorting scores together with their places,
+        which weights need.
         """
         n_positive, n_rows = int(truth.sum()), len(truth)
         if not 0 < n_positive < n_rows:
             return numpy.full(len(scores), numpy.nan)
         bits = scores.view(numpy.int32) << 1  # in the order of scores from 0 to 1
+        if self.weights is not None:
+            return _weighted_area(bits, truth, self.weights)
         last = numpy.sort(bits | truth, axis=1) & 1
         first = 1 - (numpy.sort(bits | ~truth, axis=1) & 1)
         ranks = (last + first) @ numpy.arange(n_rows, dtype=numpy.float64) / 2
@@ -231,10 +251,23 @@ class RocAuc(_OfClasses):
         return area
 
 
-def _mean(by_row: Array) -> Array:
-    """(candidates,) means over the rows."""
-    means: Array = by_row.mean(axis=1)
-    return means
+def _weighted_area(bits: Array, truth: Array, weights: Array) -> Array:
+    """Area under the curve from the bits of scores, by the weights of the rows below."""
+    of_positive, of_negative = weights * truth, weights * ~truth
+    n_pairs = of_positive.sum() * of_negative.sum()
+    wins = numpy.zeros(len(bits))
+    for last_bit in (truth, ~truth):
+        order = numpy.argsort(bits | last_bit, axis=1)
+        below = of_negative[order].cumsum(axis=1)
+        wins += (of_positive[order] * below).sum(axis=1) / 2
+    area: Array = wins / n_pairs if n_pairs else numpy.full(len(bits), numpy.nan)
+    return area
+
+
+def _ratio(part: Array, whole: Array) -> Array:
+    """The quotient, 0 where the whole is 0."""
+    ratio: Array = part / numpy.where(whole > 0, whole, 1)
+    return ratio
 
 
 _ERRORS: dict[str, type[Criterion]] = {
@@ -247,34 +280,36 @@ _OF_CLASSES: dict[str, type[_OfClasses]] = {"accuracy": Accuracy, "roc_auc": Roc
 
 def criteria(
     task: Task,
-    metric: MetricName,
+    objective: ObjectiveConfig,
     outputs: Sequence[Array],
     y: Array,
-    *,
-    is_tuned: bool = False,
+    weights: Array | None = None,
 ) -> list[Criterion]:
     """The criteria that rank ensembles: the metric, then the loss, which breaks ties.
 
     Args:
         task: of the candidates.
-        metric: the study's.
+        objective: the study's; a tuned threshold is tuned for each ensemble.
         outputs: float64 predictions of each candidate: (rows,) values or (rows, classes)
             probabilities.
         y: (rows,) targets or classes.
-        is_tuned: whether the study tunes the decision threshold.
+        weights: (rows,) float64, how much each row counts; None if all are equal.
     """
+    metric = objective.metric
     if task == "regression":
         errors = (numpy.stack(outputs) - y)[None]
         kinds = dict.fromkeys(_ERRORS[name] for name in (metric, TIE_BREAKS[task]))
-        return [kind(values=errors) for kind in kinds]
+        return [kind(values=errors, weights=weights) for kind in kinds]
     y = y.astype(numpy.int32)
-    loss = LogLoss(values=numpy.stack([own[numpy.arange(len(y)), y] for own in outputs])[None])
+    of_truth = numpy.stack([own[numpy.arange(len(y)), y] for own in outputs])
+    loss = LogLoss(values=of_truth[None], weights=weights)
     if metric == TIE_BREAKS[task]:
         return [loss]
     by_class = numpy.stack([own.T.astype(numpy.float32) for own in outputs], axis=1)
-    if is_tuned:
-        decision = _DECISIONS[metric]
-        return [AtBestThreshold(values=by_class[1:], y=y, decision=decision), loss]
+    if objective.threshold is not None:
+        decision, positive = _DECISIONS[metric], by_class[1:]
+        return [AtBestThreshold(values=positive, weights=weights, y=y, decision=decision), loss]
     if metric in _OF_CLASSES:
-        return [_OF_CLASSES[metric](values=by_class, y=y), loss]
-    return [OfLikeliest(values=by_class, y=y, decision=_DECISIONS[metric]), loss]
+        return [_OF_CLASSES[metric](values=by_class, weights=weights, y=y), loss]
+    decision = _DECISIONS[metric]
+    return [OfLikeliest(values=by_class, weights=weights, y=y, decision=decision), loss]

@@ -105,5 +105,5 @@ def _weigh(
             )
         outputs.append(exact_outputs(model, x_num, x_cat).numpy())
     objective, y = study.definition.objective, part.y[picked].numpy()
-    is_tuned = objective.threshold is not None
-    return select(criteria(task, objective.metric, outputs, y, is_tuned=is_tuned), size)
+    row_weights = None if part.weights is None else part.weights[picked].numpy()
+    return select(criteria(task, objective, outputs, y, row_weights), size)

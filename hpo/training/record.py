@@ -226,22 +226,24 @@ def measure_validation(
         objective: its metric is defined for the task.
     """
     data, metric = folds[0][0].data, objective.metric
-    logits, y = _together(folds)
+    logits, y, weights = _together(folds)
     if objective.calibrate is not None:
-        logits = logits / fit_temperature(data.task, logits, y)
+        logits = logits / fit_temperature(data.task, logits, y, weights)
     names = metric, TIE_BREAKS[data.task]
-    found = measure(names, data.task, data.n_classes, logits, y, 0.0, 1.0)
+    found = measure(names, data.task, data.n_classes, logits, y, 0.0, 1.0, weights)
     if objective.threshold is None:
         return found
-    return torch.stack([best_at_threshold(metric, logits, y), found[1]])
+    return torch.stack([best_at_threshold(metric, logits, y, weights), found[1]])
 
 
 def _together(
     folds: Sequence[tuple[BatchLoader, torch.Tensor]],
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Logits, or values in the target's own units, and targets of all validation parts."""
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
+    """Logits, or values in the target's own units, targets and weights of all validation parts."""
     logits = [in_own_units(loader.data, outputs) for loader, outputs in folds]
-    return torch.cat(logits), torch.cat([loader.y_val for loader, _ in folds])
+    weights = [loader.w_val for loader, _ in folds if loader.w_val is not None]
+    targets = torch.cat([loader.y_val for loader, _ in folds])
+    return torch.cat(logits), targets, torch.cat(weights) if weights else None
 
 
 def in_own_units(data: TrainingData, outputs: torch.Tensor) -> torch.Tensor:
@@ -264,7 +266,8 @@ def _winners(
         network = _network(config, loader, best_values)
         blocks = torch.cat([network(x) for x in loader.validation_blocks()])
         outputs.append((loader, mean_over_heads(loader.data.task, blocks)))
-        weights.append({name: value.cpu().clone() for name, value in network.state_dict().items()})
+        state = network.state_dict()
+        weights.append({name: value.cpu().clone() for name, value in state.items()})
     calibration = calibrate(config.objective, folds[0][0].data.task, *_together(outputs))
     metrics = [_metrics([each], calibration) for each in outputs]
     found = tuple(
@@ -278,10 +281,10 @@ def _metrics(
     folds: Sequence[tuple[BatchLoader, torch.Tensor]], calibration: Calibration
 ) -> dict[str, float]:
     """Every metric that is defined on the validation parts together."""
-    data = folds[0][0].data
-    logits, y = _together(folds)
+    data, threshold = folds[0][0].data, calibration.threshold
+    logits, y, weights = _together(folds)
     logits = logits / calibration.temperature
-    return evaluate(data.task, data.n_classes, logits, y, 0.0, 1.0, calibration.threshold)
+    return evaluate(data.task, data.n_classes, logits, y, 0.0, 1.0, weights, threshold=threshold)
 
 
 def _network(config: TrialConfig, loader: BatchLoader, values: torch.Tensor) -> torch.nn.Module:

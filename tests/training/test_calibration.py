@@ -128,7 +128,7 @@ def test_the_metric_at_the_threshold_is_scikit_learn_s(metric: MetricName) -> No
     predicted = predictions("binary", logits, 0.0, 1.0)[:, 1].double() > found.threshold
     best = SCORES[metric](y.numpy(), predicted.numpy())
     assert float(best_at_threshold(metric, logits, y)) == pytest.approx(best, abs=1e-12)
-    metrics = evaluate("binary", 2, logits, y, 0.0, 1.0, found.threshold)
+    metrics = evaluate("binary", 2, logits, y, 0.0, 1.0, threshold=found.threshold)
     assert metrics[metric] == pytest.approx(best, abs=1e-12)
     assert metrics[metric] > evaluate("binary", 2, logits, y, 0.0, 1.0)[metric]
     for other, score in SCORES.items():
@@ -142,7 +142,7 @@ def test_a_temperature_changes_the_threshold_and_no_decision() -> None:
     found = calibrate(both, "binary", logits, y)
     assert found.temperature > 2
     values = [
-        evaluate("binary", 2, logits / each.temperature, y, 0.0, 1.0, each.threshold)
+        evaluate("binary", 2, logits / each.temperature, y, 0.0, 1.0, threshold=each.threshold)
         for each in (plain, found)
     ]
     assert values[0]["f1"] == values[1]["f1"]

@@ -67,8 +67,9 @@ def test_folds_are_calibrated_together() -> None:
         network = trained_network(config.model, fold.inputs, fold.n_outputs, made.weights)
         with torch.no_grad():
             outputs.append(network(fold.x_val) / result.calibration.temperature)
-        own = outputs[-1], fold.y_val, 0.0, 1.0, result.calibration.threshold
-        assert made.metrics == pytest.approx(evaluate("binary", 2, *own))
+        threshold = result.calibration.threshold
+        own = evaluate("binary", 2, outputs[-1], fold.y_val, 0.0, 1.0, threshold=threshold)
+        assert made.metrics == pytest.approx(own)
     y = toy_data("binary").y_train
     expected = calibrate(config.objective, "binary", torch.cat(outputs), y)
     assert expected.temperature == pytest.approx(1)
