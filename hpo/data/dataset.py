@@ -13,9 +13,12 @@ from hpo.data.inference import infer_schema
 from hpo.data.notes import notes_on
 from hpo.data.reader import text_of_format_1
 from hpo.data.schema import TableSchema
-from hpo.data.split import Split, split_rows
+from hpo.data.split import Split, known_rows, split_rows
+from hpo.data.split import for_refit as to_refit
 from hpo.data.table import Table
 from hpo.data.target import resolve_task
+
+PartName = Literal["train", "val", "test"]
 
 
 class Part(NamedTuple):
@@ -28,17 +31,39 @@ class Part(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Dataset:
-    """All encoded rows; shapes as in `TableSchema.encode` and `TableSchema.encode_target`."""
+    """All encoded rows; shapes as in `TableSchema.encode` and `TableSchema.encode_target`.
+
+    Attributes:
+        splits: one, or one for each fold; the folds share their test part.
+    """
 
     schema: TableSchema
-    split: Split
+    splits: tuple[Split, ...]
     x_num: torch.Tensor
     x_cat: torch.Tensor
     y: torch.Tensor
 
-    def part(self, name: Literal["train", "val", "test"]) -> Part:
-        """The rows of one part."""
-        rows: torch.Tensor = getattr(self.split, name)
+    @property
+    def folds(self) -> tuple["Dataset", ...]:
+        """The dataset of each fold; without folds, this one."""
+        return tuple(replace(self, splits=(split,)) for split in self.splits)
+
+    def rows(self, name: PartName) -> torch.Tensor:
+        """The indices of the rows of a part, int64.
+
+        With folds, the validation part is theirs, one after the other, and the training part is all
+        rows but those for test.
+        """
+        if name == "val":
+            return torch.cat([split.val for split in self.splits])
+        if name == "train" and len(self.splits) > 1:
+            return known_rows(self.splits)
+        rows: torch.Tensor = getattr(self.splits[0], name)
+        return rows
+
+    def part(self, name: PartName) -> Part:
+        """The rows of one part, see `rows`."""
+        rows = self.rows(name)
         return Part(self.x_num[rows], self.x_cat[rows], self.y[rows])
 
     def check_metric(self, metric: MetricName, where: str) -> None:
@@ -47,7 +72,7 @@ class Dataset:
         Raises:
             DataError: the metric is not defined; the message says why.
         """
-        y = self.y[self.split.val]
+        y = self.y[self.rows("val")]
         present = set(y.tolist())
         why = ""
         if metric == "r2" and len(y) == 1:
@@ -73,8 +98,7 @@ def load_dataset(table: Table, data: DataConfig, *, for_refit: bool = False) -> 
     Args:
         table: the typed table.
         data: the study's `[data]`.
-        for_refit: whether the validation rows belong to the training part, so that they also define
-            the schema.
+        for_refit: whether to train on the validation rows too, without folds.
 
     Raises:
         DataError: the table is not suited for training; the message says why.
@@ -83,13 +107,15 @@ def load_dataset(table: Table, data: DataConfig, *, for_refit: bool = False) -> 
         texts = [text_of_format_1(column) for column in table.frame if column.dtype == pl.String]
         table = replace(table, frame=table.frame.with_columns(texts))
     task = resolve_task(table, data)
-    split = split_rows(table, data, task)[0]
+    splits = split_rows(table, data, task)
     if for_refit:
-        split = split.for_refit()
-    schema, dropped, truncated = infer_schema(table, data, task, split.train)
+        splits = (to_refit(splits),)
+    # Folds share the schema, so that their networks can predict together.
+    train = splits[0].train if len(splits) == 1 else known_rows(splits)
+    schema, dropped, truncated = infer_schema(table, data, task, train)
     if table.format > 1:
-        notes = notes_on(table, data, split, schema, dropped, truncated)
+        notes = notes_on(table, data, splits, schema, dropped, truncated)
         schema = replace(schema, notes=notes)
     encoded = schema.encode(table.frame, data.source)
     y = schema.encode_target(table.frame)
-    return Dataset(schema=schema, split=split, y=y, **encoded._asdict())
+    return Dataset(schema=schema, splits=splits, y=y, **encoded._asdict())

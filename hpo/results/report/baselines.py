@@ -1,7 +1,7 @@
 """Baselines: scikit-learn's gradient boosting and a linear model with their defaults.
 
-They get what the trials get: the same columns, fitted on the training part alone. Each has a limit
-of rows and of seconds; its note says which limit it met.
+They get what the trials get: the same columns, fitted on the training part alone, or in each fold.
+Each has a limit of rows and of seconds; its note says which limit it met.
 """
 
 import time
@@ -21,7 +21,7 @@ from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
 from threadpoolctl import threadpool_limits
 from torch import Tensor
 
-from hpo.data.dataset import Dataset, Part
+from hpo.data.dataset import Dataset, Part, PartName
 from hpo.models.ensemble import as_logits
 from hpo.results.report.comparison import ComparedModel
 from hpo.training.metrics import evaluate
@@ -50,29 +50,39 @@ def fit_baselines(
         max_rows: rows of the training part to use; they are drawn at random.
         max_seconds: for each baseline, checked every few dozen iterations.
     """
-    train, n_rows = dataset.part("train"), len(dataset.split.train)
-    drawn = ""
-    if n_rows > max_rows:
-        rows = np.random.default_rng(0).choice(n_rows, max_rows, replace=False)
-        train = Part(*(tensor[torch.from_numpy(np.sort(rows))] for tensor in train))
-        drawn = f"{max_rows:,} of the {n_rows:,} training rows; "
-    x, y = _matrix(train), train.y.numpy()
     fits = {"gradient boosting": _boosting, "linear model": _linear}
+    folds = dataset.folds
+    trains, notes = zip(*(_drawn(fold.part("train"), max_rows) for fold in folds), strict=True)
+    of_each = f" in each of {len(folds)} folds" if len(folds) > 1 else ""
     found = []
-    with threadpool_limits(1 if x.size <= _FEW_CELLS else None):
+    with threadpool_limits(1 if _matrix(trains[0]).size <= _FEW_CELLS else None):
         for name, fit in fits.items():
             started = time.perf_counter()
-            prepare, model, note = fit(dataset, x, y, started + max_seconds)
+            predicted: dict[PartName, list[Floats]] = {"val": [], "test": []}
+            for number, (fold, train) in enumerate(zip(folds, trains, strict=True), 1):
+                deadline = started + max_seconds * number / len(folds)
+                prepare, model, note = fit(fold, _matrix(train), train.y.numpy(), deadline)
+                for part, outputs in predicted.items():
+                    if len(x := _matrix(fold.part(part))):
+                        outputs.append(_outputs(fold, model, prepare.transform(x)))
             seconds = time.perf_counter() - started
-            parts = {"validation": dataset.part("val"), "test": dataset.part("test")}
-            metrics = {
-                part: evaluate_estimator(dataset, model, prepare.transform(_matrix(rows)), rows.y)
-                for part, rows in parts.items()
-                if len(rows.y)
-            }
-            note = f"{drawn}{note}; fitted in {seconds:.1f} s"
+            together = np.concatenate(predicted["val"])
+            metrics = {"validation": _metrics(dataset, together, dataset.part("val").y)}
+            if predicted["test"]:
+                mean = np.mean(predicted["test"], axis=0)
+                metrics["test"] = _metrics(dataset, mean, dataset.part("test").y)
+            note = f"{notes[0]}{note}{of_each}; fitted in {seconds:.1f} s"
             found.append(ComparedModel(name=name, kind="baseline", note=note, metrics=metrics))
     return found
+
+
+def _drawn(train: Part, max_rows: int) -> tuple[Part, str]:
+    """At most so many rows of a training part, and a note on them."""
+    if (n_rows := len(train.y)) <= max_rows:
+        return train, ""
+    rows = np.random.default_rng(0).choice(n_rows, max_rows, replace=False)
+    drawn = Part(*(tensor[torch.from_numpy(np.sort(rows))] for tensor in train))
+    return drawn, f"{max_rows:,} of the {n_rows:,} training rows; "
 
 
 def evaluate_estimator(dataset: Dataset, model: Any, x: Any, y: Tensor) -> dict[str, float]:
@@ -84,12 +94,21 @@ def evaluate_estimator(dataset: Dataset, model: Any, x: Any, y: Tensor) -> dict[
         x: the rows, as the model takes them.
         y: (rows,) their targets, as in `Part`.
     """
+    return _metrics(dataset, _outputs(dataset, model, x), y)
+
+
+def _outputs(dataset: Dataset, model: Any, x: Any) -> Floats:
+    """Predicted values, or a probability for each of the study's classes."""
+    if dataset.schema.task == "regression":
+        values: Floats = model.predict(x)
+        return values
+    outputs = np.zeros((x.shape[0], len(dataset.schema.classes)))
+    outputs[:, model.classes_.astype(int)] = model.predict_proba(x)
+    return outputs
+
+
+def _metrics(dataset: Dataset, outputs: Floats, y: Tensor) -> dict[str, float]:
     task, n_classes = dataset.schema.task, len(dataset.schema.classes)
-    if task == "regression":
-        outputs = model.predict(x)
-    else:
-        outputs = np.zeros((len(y), n_classes))
-        outputs[:, model.classes_.astype(int)] = model.predict_proba(x)
     return evaluate(task, n_classes, as_logits(task, torch.from_numpy(outputs)), y, 0.0, 1.0)
 
 
