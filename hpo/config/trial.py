@@ -25,6 +25,10 @@ ScheduleName = Literal["constant", "cosine", "flat_cosine", "coslog4"]
 DEFAULT_PATIENCE = 16
 """The default of `patience` with a constant learning rate."""
 
+ENSEMBLE_SIZE = 16
+"""Maximum number of models in an ensemble, unless the user sets another. A pruned trial keeps its
+weights, for ensembles, if it is better than one of so many best trials."""
+
 STRICT = {"extra": "forbid"}  # pydantic: an unknown key is an error
 
 
