@@ -14,7 +14,7 @@ import torch
 from hpo.config.errors import InputError
 from hpo.config.trial import Task
 from hpo.data.sources import read_raw
-from hpo.models.ensemble import Ensemble, EnsembleMember
+from hpo.models.ensemble import Ensemble, EnsembleMember, FoldEnsemble
 from hpo.models.loading import load_model
 from hpo.models.model import Model
 from tests.support.models import ensemble, experiment
@@ -23,7 +23,7 @@ from tests.support.paths import EARLIER_VERSIONS
 STORED = EARLIER_VERSIONS / "models"
 
 
-@pytest.mark.parametrize(("version", "kind"), [(1, Model), (2, Ensemble)])
+@pytest.mark.parametrize(("version", "kind"), [(1, Model), (2, Ensemble), (3, FoldEnsemble)])
 def test_a_stored_file_of_every_format_predicts_what_it_did(version: int, kind: type) -> None:
     folder = STORED / f"format_{version}"
     model = load_model(folder)
@@ -37,7 +37,7 @@ def test_a_stored_file_of_every_format_predicts_what_it_did(version: int, kind: 
 
 
 def test_every_format_has_a_stored_file() -> None:
-    assert {path.name for path in STORED.iterdir()} == {"format_1", "format_2"}
+    assert {path.name for path in STORED.iterdir()} == {"format_1", "format_2", "format_3"}
 
 
 @pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
