@@ -21,7 +21,7 @@ import torch
 from hpo.config.definition import StudyData
 from hpo.config.errors import ArtifactError, DataError
 from hpo.config.trial import DataConfig, PreprocessingConfig, TrialConfig
-from hpo.data.dataset import Dataset, load_dataset
+from hpo.data.dataset import Dataset, Part, load_dataset
 from hpo.data.format_1 import read_recorded
 from hpo.data.preprocessing import Preprocessor
 from hpo.data.table import Table
@@ -117,11 +117,11 @@ class Experiment:
     def test_metrics(self, model: Predictor) -> dict[str, float]:
         """Every metric that is defined on the test part, in the target's own units."""
         part = self.dataset.part("test")
-        return self._metrics(model.logits(part.x_num, part.x_cat), part.y) if len(part.y) else {}
+        return self._metrics(model.logits(part.x_num, part.x_cat), part) if len(part.y) else {}
 
     def validation_metrics(self, model: Predictor) -> dict[str, float]:
         """Every metric that is defined on the validation part."""
-        return self._metrics(self.validation_logits(model), self.dataset.part("val").y)
+        return self._metrics(self.validation_logits(model), self.dataset.part("val"))
 
     def validation_logits(
         self, model: Predictor, picked: torch.Tensor | None = None
@@ -164,9 +164,10 @@ class Experiment:
         picked = torch.linspace(0, len(rows) - 1, min(n, len(rows))).round().long()
         return self.table.frame[rows[picked].numpy()]
 
-    def _metrics(self, logits: torch.Tensor, y: torch.Tensor) -> dict[str, float]:
+    def _metrics(self, logits: torch.Tensor, part: Part) -> dict[str, float]:
         schema = self.dataset.schema
-        return evaluate(schema.task, len(schema.classes), logits, y, 0.0, 1.0)
+        n_classes, weights = len(schema.classes), part.weights
+        return evaluate(schema.task, n_classes, logits, part.y, 0.0, 1.0, weights)
 
 
 def _prepare(dataset: Dataset, config: PreprocessingConfig) -> tuple[Preprocessor, TrainingData]:
@@ -183,6 +184,8 @@ def _prepare(dataset: Dataset, config: PreprocessingConfig) -> tuple[Preprocesso
         x_val=x_train if is_refit else preprocessor(val.x_num, val.x_cat),
         y_val=train.y if is_refit else val.y,
         columns=columns_of(preprocessor),
+        w_train=dataset.loss_weights(),
+        w_val=train.weights if is_refit else val.weights,
     )
     return preprocessor, data
 

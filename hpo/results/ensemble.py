@@ -109,4 +109,5 @@ def _weigh(
         logits = experiment.validation_logits(model, picked).double()
         outputs.append(predictions(task, logits, 0.0, 1.0).numpy())
     metric = study.definition.objective.metric
-    return select(criteria(task, metric, outputs, part.y[picked].numpy()), size)
+    row_weights = None if part.weights is None else part.weights[picked].numpy()
+    return select(criteria(task, metric, outputs, part.y[picked].numpy(), row_weights), size)

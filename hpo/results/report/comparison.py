@@ -120,7 +120,7 @@ def leaders(models: Models, ranked: Sequence[Row], top: int) -> list[Leader]:
         if rank <= top or row.number == 0
     ]
     dataset = models.experiment.dataset
-    y, schema = dataset.part("val").y, dataset.schema
+    part, schema = dataset.part("val"), dataset.schema
     logits = {}
     for leader in found:
         number, is_due = leader.row.number, leader.rank <= N_WITH_INTERVAL or not leader.row.number
@@ -129,7 +129,8 @@ def leaders(models: Models, ranked: Sequence[Row], top: int) -> list[Leader]:
     if not logits:
         return found
     n_classes = len(schema.classes)
-    values = resampled(objective, schema.task, n_classes, list(logits.values()), y)
+    of_each = list(logits.values())
+    values = resampled(objective, schema.task, n_classes, of_each, part.y, part.weights)
     by_number = dict(zip(logits, values.T, strict=True))
     winner, sign = by_number.get(ranked[0].number), models.study.definition.direction.sign
     for place, leader in enumerate(found):
