@@ -11,10 +11,11 @@ import torch
 from hpo.config.errors import InputError
 from hpo.config.parsing import parse_json
 
-MODEL, ENSEMBLE = (1, 3), (2, 4)
-"""Format numbers. A content that earlier versions would misread gets the next number. Readers of
-all earlier formats stay, and so does a file of each in the tests. The second number of each kind is
-for a header that holds a calibration."""
+MODEL, ENSEMBLE, FOLDS = (1, 4), (2, 5), (3, 3)
+"""Format numbers: of a model, of an ensemble of trials, of the networks of a trial's folds. A
+content that earlier versions would misread gets the next number. Readers of all earlier formats
+stay, and so does a file of each in the tests. The second number of each kind is for a header that
+holds a calibration; format 3 always could."""
 
 Tensors = dict[str, torch.Tensor]
 Header = dict[str, str]

@@ -93,7 +93,7 @@ def check_replaceable(folder: Path) -> None:
 
 def _config_text(model: Predictor, note: str) -> str:
     """The configuration as a file for `hpo train`; for an ensemble, a list of them."""
-    if not isinstance(model, Ensemble):
+    if not isinstance(model, Ensemble):  # the folds of a trial share their configuration
         return model.parts[0][1].config.to_toml(note)
     members = [
         {"trial": member.number, "weight": member.weight, **member.model.config.to_tree()}

@@ -23,7 +23,7 @@ from hpo.config.version import __version__
 from hpo.data.preprocessing import TINY, Preprocessor
 from hpo.data.schema import Categories, TableSchema
 from hpo.data.target import LabelType
-from hpo.models.ensemble import FAINTEST, Ensemble
+from hpo.models.ensemble import FAINTEST
 from hpo.models.model import Model, Predictor
 from hpo.training.families.family import family_of
 
@@ -222,8 +222,8 @@ def _side_by_side(graph: _Graph, columns: list[str]) -> str | None:
 
 def _mixed(graph: _Graph, model: Predictor, x_num: str | None, codes: str | None) -> str:
     """The weighted mean of the parts' predictions; equal preprocessing is computed once."""
-    temperature, is_ensemble = model.calibration.temperature, isinstance(model, Ensemble)
-    is_calibrated_mean = is_ensemble and temperature != 1
+    temperature, is_mean = model.calibration.temperature, not isinstance(model, Model)
+    is_calibrated_mean = is_mean and temperature != 1
     features: list[tuple[Preprocessor, str]] = []
     outputs = []
     for weight, part in model.parts:
@@ -236,7 +236,7 @@ def _mixed(graph: _Graph, model: Predictor, x_num: str | None, codes: str | None
         logits = family_of(config).to_onnx(config, part.network, graph, found[0])
         if is_calibrated_mean:
             logits = graph.add("Cast", logits, to=onnx.TensorProto.DOUBLE)
-        output = _predictions(graph, part, logits, 1.0 if is_ensemble else temperature)
+        output = _predictions(graph, part, logits, 1.0 if is_mean else temperature)
         kind = "f8" if model.schema.task == "regression" or is_calibrated_mean else "f4"
         if weight != 1:
             output = graph.add("Mul", output, graph.constant(weight, kind))

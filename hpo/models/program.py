@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from hpo.models.ensemble import Ensemble, as_logits
-from hpo.models.model import Predictor
+from hpo.models.ensemble import as_logits
+from hpo.models.model import Model, Predictor
 from hpo.training.metrics import mean_over_heads, predictions
 
 
@@ -25,7 +25,7 @@ class PredictorModule(nn.Module):
         super().__init__()
         self.task = model.schema.task
         self.temperature = model.calibration.temperature
-        self.is_ensemble = isinstance(model, Ensemble)
+        self.is_mean = not isinstance(model, Model)
         self.weights = [weight for weight, _ in model.parts]
         self.targets = [(part.target_mean, part.target_std) for _, part in model.parts]
         self.preprocessors = nn.ModuleList(part.preprocessor for _, part in model.parts)
@@ -40,9 +40,9 @@ class PredictorModule(nn.Module):
             logits = mean_over_heads(self.task, network(preprocess(x_num, x_cat)))
             if temperature != 1:
                 dtype = logits.dtype
-                logits = logits.double() if self.is_ensemble else logits / temperature
+                logits = logits.double() if self.is_mean else logits / temperature
             mixed = mixed + weight * predictions(self.task, logits, *target)
-        if self.is_ensemble and temperature != 1:
+        if self.is_mean and temperature != 1:
             mean = as_logits(self.task, mixed)
             mixed = predictions(self.task, mean / temperature, 0.0, 1.0).to(dtype)
         return mixed

@@ -107,7 +107,7 @@ def test_a_card_and_a_schema_name_temperature_and_threshold(
 def test_only_a_calibrated_file_has_the_newer_format(made: Experiment) -> None:
     raw, mixed = model(made), ensemble(made)
     assert (raw.format, mixed.format) == (1, 2)
-    assert (calibrated(raw).format, calibrated(mixed).format) == (3, 4)
+    assert (calibrated(raw).format, calibrated(mixed).format) == (4, 5)
     # A member's own calibration does not enter the mean, and is kept.
     first = mixed.members[0]
     own = (replace(first, model=calibrated(first.model)), *mixed.members[1:])
