@@ -5,10 +5,11 @@ and MariaDB too: one server for each pytest process, and a fresh schema or datab
 Tests that use a server are slow. The header of a run names what the machine lacks.
 """
 
+import gc
 import os
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -46,6 +47,16 @@ def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
         if SERVERS.intersection(item.fixturenames):
             item.add_marker(pytest.mark.slow)
     items.sort(key=lambda item: LONG.isdisjoint(item.path.parts))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Keep the garbage collector from searching all that is imported, now and during tests."""
+    gc.disable()
+    collected = yield
+    gc.freeze()
+    gc.enable()
+    return collected
 
 
 def pytest_report_header() -> list[str]:
