@@ -22,7 +22,7 @@ from tests.support import models, ugly_tables
 SENTENCE = re.compile(r"(the table|(/\S*/)?t\.(csv|tsv|parquet)(\.gz)?): .+")
 """One line that begins with the table's name."""
 
-N_TABLES = 2_000
+N_TABLES = 800
 
 
 def outcome(work: Callable[[], Any]) -> Any:
@@ -82,6 +82,6 @@ def assert_finite(predicted: pl.DataFrame) -> None:
 
 
 @pytest.mark.slow
-def test_two_thousand_ugly_tables_are_taken_or_refused_in_a_sentence(tmp_path: Path) -> None:
+def test_ugly_tables_are_taken_or_refused_in_a_sentence(tmp_path: Path) -> None:
     ends = Counter(try_one(seed, tmp_path) for seed in range(N_TABLES))
-    assert ends["predicted on"] > N_TABLES // 20
+    assert ends["predicted on"] > N_TABLES // 10
