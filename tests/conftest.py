@@ -17,7 +17,7 @@ import pytest
 
 from hpo.storage.engine import Storage, open_storage
 from tests.support import forked, machine, servers
-from tests.support.databases import keep_migrations
+from tests.support.databases import keep_tables
 from tests.support.paths import ROOT
 
 MARIADB_OPTIONS = (
@@ -37,7 +37,7 @@ def pytest_configure() -> None:
         del os.environ[name]
     os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
     signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in a script's background
-    keep_migrations()
+    keep_tables()
 
 
 @pytest.hookimpl(tryfirst=True)  # before `-m` selects

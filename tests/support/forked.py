@@ -30,7 +30,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from tests.support.databases import keep_migrations
+from tests.support.databases import keep_tables
 
 MODULES = ("hpo", "hpo.worker", "tests.support.program", "tests.support.study_process")
 """Programs that are forked."""
@@ -147,7 +147,7 @@ def _preload() -> None:
     for name in LATE_IMPORTS:
         importlib.import_module(name)
     importlib.import_module("sqlalchemy.orm").configure_mappers()  # Optuna's
-    keep_migrations()
+    keep_tables()
 
 
 def _serve(requests: socket.socket) -> tuple[dict[str, Any], list[int]]:

@@ -92,7 +92,9 @@ class Scenario:
         """Wait for a condition."""
         deadline = time.monotonic() + PATIENCE
         while not is_so():
-            assert time.monotonic() < deadline, f"{what}: not within {PATIENCE:.0f} s"
+            assert time.monotonic() < deadline, (
+                f"{what}: not within {PATIENCE:.0f} s, but {devices()}, {self.setting.study.progress()}"
+            )
             time.sleep(0.2)
         self.say(what)
 
