@@ -93,7 +93,8 @@ class Scenario:
         deadline = time.monotonic() + PATIENCE
         while not is_so():
             assert time.monotonic() < deadline, (
-                f"{what}: not within {PATIENCE:.0f} s, but {devices()}, {self.setting.study.progress()}"
+                f"{what}: not within {PATIENCE:.0f} s, but {devices()} and "
+                f"{self.setting.study.progress()}"
             )
             time.sleep(0.2)
         self.say(what)
