@@ -179,7 +179,7 @@ class Model(Predictor):
         package = package_of(self.config.model.family)
         return {
             **({"package": package} if package else {}),
-            "config": json.dumps(self.config.to_dict()),
+            "config": json.dumps(self.config.to_tree()),
             "target": json.dumps([self.target_mean, self.target_std]),
             "metrics": json.dumps(self.metrics),
             "environment": json.dumps(asdict(self.environment)),

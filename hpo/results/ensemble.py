@@ -7,7 +7,7 @@ from itertools import islice
 import torch
 
 from hpo.config.errors import HpoError, InputError
-from hpo.config.trial import tie_break
+from hpo.config.trial import ENSEMBLE_SIZE, tie_break
 from hpo.models.comparison import Comparison
 from hpo.models.ensemble import Ensemble, EnsembleMember, exact_outputs
 from hpo.models.experiment import Experiment
@@ -19,14 +19,12 @@ from hpo.study.artifacts import StudyArtifacts
 from hpo.study.leaderboard import Row, distinct, leaderboard, why_empty
 from hpo.study.study import Study
 
-DEFAULT_SIZE = 16
-"""Maximum number of members, unless the user chooses another."""
 _MAX_CELLS = 100_000
 """Maximum number of predictions of a model, rows times classes, that selection looks at."""
 
 
 def compare(
-    artifacts: StudyArtifacts, experiment: Experiment, size: int = DEFAULT_SIZE
+    artifacts: StudyArtifacts, experiment: Experiment, size: int = ENSEMBLE_SIZE
 ) -> Comparison:
     """Compare the best trial's model with an ensemble of at most `size` models.
 
@@ -106,4 +104,5 @@ def _weigh(
             )
         outputs.append(exact_outputs(model, x_num, x_cat).numpy())
     metric = study.definition.objective.metric
-    return select(criteria(task, metric, outputs, part.y[picked].numpy()), size)
+    row_weights = None if part.weights is None else part.weights[picked].numpy()
+    return select(criteria(task, metric, outputs, part.y[picked].numpy(), row_weights), size)

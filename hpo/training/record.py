@@ -1,5 +1,8 @@
 """The history of a run: its measurements, its best epoch, whether it is over.
 
+A run with folds has one history: an epoch ends when every fold has finished it, and its metric is
+that of all folds' predictions together, each by the network that did not see the row.
+
 Owns patience, the choice of the best epoch and the definition of divergence, for both engines. An
 epoch is better than another if its metric is better, or if the metric is equal and the loss is
 lower: a metric may stay constant for many epochs while the network learns. A refit has no
@@ -7,18 +10,31 @@ validation part: it trains all its epochs and keeps the last one.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
 
 from hpo.config.trial import METRICS, TIE_BREAKS, Measurement, MetricName, Precision, TrialConfig
-from hpo.training.batches import BatchLoader
+from hpo.training.batches import BatchLoader, TrainingData
 from hpo.training.checkpoint import Checkpoint
 from hpo.training.families.family import family_of, flatten
-from hpo.training.metrics import evaluate, mean_over_heads, measure
+from hpo.training.metrics import evaluate, mean_over_heads, measure, predictions
 from hpo.training.precision import describe_environment, resolve_precision
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class FoldResult:
+    """A fold's network at the run's best epoch.
+
+    Attributes:
+        metrics: every metric of the task that is defined on the fold's validation part.
+        weights: the network's `state_dict`, float32 on the CPU.
+    """
+
+    metrics: dict[str, float]
+    weights: dict[str, torch.Tensor]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -31,12 +47,11 @@ class Result:
         best_step: the best epoch, from 1; 0 if there is none.
         best_value: the validation metric of the best epoch in the precision of training; NaN if
             there is none.
-        metrics: every metric of the task that is defined on the validation part, at the best
-            epoch, by the network in float32.
-        weights: the network's `state_dict` at the best epoch, float32 on the CPU. Empty when
-            diverged, as are `metrics`.
+        metrics: every metric of the task that is defined on the validation part, or on those of
+            all folds together, at the best epoch, by networks in float32.
+        folds: in their order; a run without folds has one. Empty when diverged, as are `metrics`.
         n_epochs: epochs finished, including one that diverged.
-        n_steps: updates made.
+        n_steps: updates made, in all folds together.
         seconds: spent training and validating.
         precision: of training; `auto` is resolved.
     """
@@ -46,11 +61,16 @@ class Result:
     best_step: int
     best_value: float
     metrics: dict[str, float]
-    weights: dict[str, torch.Tensor]
+    folds: tuple[FoldResult, ...]
     n_epochs: int
     n_steps: int
     seconds: float
     precision: Precision
+
+    @property
+    def weights(self) -> dict[str, torch.Tensor]:
+        """The weights of a run without folds; empty when diverged."""
+        return self.folds[0].weights if self.folds else {}
 
 
 @dataclass(kw_only=True, eq=False)
@@ -59,7 +79,7 @@ class Record:
 
     Attributes:
         precision: of training.
-        n_steps: updates made.
+        n_steps: updates made, in all folds together.
         n_epochs: epochs finished, including one that diverged.
         measurements: of every epoch with a finite metric, in order.
         best: the best of them; step 0 and NaN before the first.
@@ -158,21 +178,20 @@ class Record:
             environment=describe_environment(device, self.precision),
         )
 
-    def result(self, loader: BatchLoader, best_values: torch.Tensor) -> Result:
+    def result(self, folds: Sequence[tuple[BatchLoader, torch.Tensor]]) -> Result:
         """How the run ended.
 
         Args:
-            loader: the run's data.
-            best_values: the flat parameters of the best epoch.
+            folds: the data of each and its flat parameters of the best epoch.
         """
-        metrics, weights = ({}, {}) if self.reason else _winner(self.config, loader, best_values)
+        metrics, found = ({}, ()) if self.reason else _winners(self.config, folds)
         return Result(
             status="diverged" if self.reason else "complete",
             reason=self.reason,
             best_step=self.best.step,
             best_value=self.best.value,
             metrics=metrics,
-            weights=weights,
+            folds=found,
             n_epochs=self.n_epochs,
             n_steps=self.n_steps,
             seconds=self.seconds,
@@ -181,37 +200,63 @@ class Record:
 
 
 def measure_validation(
-    loader: BatchLoader, metric: MetricName, logits: torch.Tensor
+    folds: Sequence[tuple[BatchLoader, torch.Tensor]], metric: MetricName
 ) -> torch.Tensor:
-    """A metric and the loss, on the validation part: (2,) float64 on the device.
+    """A metric and the loss on the validation parts together: (2,) float64 on the device.
 
     Args:
-        loader: the run's data.
+        folds: the data of each and its network's outputs on its validation part, (rows, n_outputs).
         metric: defined for the task.
-        logits: the network's outputs on the validation part, (rows, n_outputs).
     """
-    data = loader.data
-    names = metric, TIE_BREAKS[data.task]
-    return measure(
-        names, data.task, data.n_classes, logits, loader.y_val, data.target_mean, data.target_std
-    )
+    data, names = folds[0][0].data, (metric, TIE_BREAKS[folds[0][0].data.task])
+    logits, y, weights = _together(folds)
+    return measure(names, data.task, data.n_classes, logits, y, 0.0, 1.0, weights)
+
+
+def _together(
+    folds: Sequence[tuple[BatchLoader, torch.Tensor]],
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
+    """Logits, or values in the target's own units, targets and weights of all validation parts."""
+    logits = [in_own_units(loader.data, outputs) for loader, outputs in folds]
+    weights = [loader.w_val for loader, _ in folds if loader.w_val is not None]
+    targets = torch.cat([loader.y_val for loader, _ in folds])
+    return torch.cat(logits), targets, torch.cat(weights) if weights else None
+
+
+def in_own_units(data: TrainingData, outputs: torch.Tensor) -> torch.Tensor:
+    """Logits as they are; values of a regression in the target's own units, (rows, 1) float64."""
+    if data.task != "regression":
+        return outputs
+    return predictions("regression", outputs, data.target_mean, data.target_std)[:, None]
 
 
 @torch.no_grad()
-def _winner(
-    config: TrialConfig, loader: BatchLoader, best_values: torch.Tensor
-) -> tuple[dict[str, float], dict[str, torch.Tensor]]:
-    """Metrics and weights of the best epoch, by the network that is exported."""
-    data = loader.data
-    family = family_of(config.model)
+def _winners(
+    config: TrialConfig, folds: Sequence[tuple[BatchLoader, torch.Tensor]]
+) -> tuple[dict[str, float], tuple[FoldResult, ...]]:
+    """Metrics over all folds at the best epoch, and each fold's, by the networks to export."""
+    data = folds[0][0].data
+    found, outputs = [], []
+    for loader, best_values in folds:
+        network = _network(config, loader, best_values)
+        blocks = torch.cat([network(x) for x in loader.validation_blocks()])
+        outputs.append((loader, mean_over_heads(data.task, blocks)))
+        own, y, row_weights = _together(outputs[-1:])
+        weights = {name: value.cpu().clone() for name, value in network.state_dict().items()}
+        metrics = evaluate(data.task, data.n_classes, own, y, 0.0, 1.0, row_weights)
+        found.append(FoldResult(metrics=metrics, weights=weights))
+    if len(folds) == 1:
+        return found[0].metrics, tuple(found)
+    logits, y, row_weights = _together(outputs)
+    metrics = evaluate(data.task, data.n_classes, logits, y, 0.0, 1.0, row_weights)
+    return metrics, tuple(found)
+
+
+def _network(config: TrialConfig, loader: BatchLoader, values: torch.Tensor) -> torch.nn.Module:
+    """The network with these flat parameters, in float32 on the device."""
+    family, data = family_of(config.model), loader.data
     seed = config.training.seed
-    network = family.build(config.model, data.inputs, data.n_outputs, seed=seed)
+    network: torch.nn.Module = family.build(config.model, data.inputs, data.n_outputs, seed=seed)
     network.to(loader.device).eval()
-    flatten(config.model, network).values.copy_(best_values)
-    outputs = torch.cat([network(x) for x in loader.validation_blocks()])
-    logits = mean_over_heads(data.task, outputs)
-    metrics = evaluate(
-        data.task, data.n_classes, logits, loader.y_val, data.target_mean, data.target_std
-    )
-    weights = network.state_dict()
-    return metrics, {name: value.cpu().clone() for name, value in weights.items()}
+    flatten(config.model, network).values.copy_(values)
+    return network

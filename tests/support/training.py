@@ -1,6 +1,7 @@
 """Small data sets and configs for training."""
 
 import math
+from dataclasses import replace
 from typing import Any, get_args
 
 import pytest
@@ -19,7 +20,7 @@ from hpo.config.trial import (
     TrainingConfig,
     TrialConfig,
 )
-from hpo.training.batches import BatchLoader, TrainingData
+from hpo.training.batches import BatchLoader, FoldedData, TrainingData
 from hpo.training.families.family import family_of
 from hpo.training.families.mlp import MLPConfig
 from hpo.training.losses import loss_gradient
@@ -57,6 +58,36 @@ def toy_data(task: Task = "regression", n_rows: int = 300, n_inputs: int = 5) ->
         y_train=y[:n_rows],
         x_val=x[n_rows:],
         y_val=y[n_rows:],
+    )
+
+
+def weighted(data: TrainingData) -> TrainingData:
+    """The data with weights from 0 to 3 of their rows, of which few are equal."""
+    generator = torch.Generator().manual_seed(5)
+    w_train, w_val = (
+        (3 * torch.rand(len(x), generator=generator, dtype=torch.float64) - 0.3).clamp(min=0)
+        for x in (data.x_train, data.x_val)
+    )
+    return replace(data, w_train=w_train, w_val=w_val)
+
+
+def toy_folds(task: Task = "regression") -> FoldedData:
+    """The 300 training rows of `toy_data` in three folds of 150, 100 and 50 validation rows."""
+    data = toy_data(task)
+    rows = torch.arange(300)
+    parts = torch.split(rows, [150, 100, 50])
+    return FoldedData(
+        folds=tuple(
+            TrainingData(
+                task=task,
+                n_classes=data.n_classes,
+                x_train=data.x_train[~torch.isin(rows, part)],
+                y_train=data.y_train[~torch.isin(rows, part)],
+                x_val=data.x_train[part],
+                y_val=data.y_train[part],
+            )
+            for part in parts
+        )
     )
 
 

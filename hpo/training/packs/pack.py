@@ -9,7 +9,6 @@ that is over continues until then, and is ignored.
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import torch
@@ -274,6 +273,8 @@ class Pack:
         if self._is_smoothed:
             y = smoothed(y, self._loader.data.n_outputs, self._smoothing, self._master)
         weights = is_row.to(self._master) / is_row.sum(dim=1, keepdim=True)
+        if self._loader.w_train is not None:
+            weights *= self._loader.w_train.index_select(0, index).view(rows.shape)
         return x, y, weights[..., None]
 
     def _end_epoch(self, ended: list[int]) -> None:
@@ -305,8 +306,11 @@ class Pack:
         """Metric, loss and whether all outputs are finite, of the copies: float64 (3, slots)."""
         values = [a.to(dtype) for a, dtype in zip(self._aside, self._types, strict=True)]
         logits = self._networks.outputs(values, self._loader.validation_blocks())
-        of_slot = partial(measure_validation, self._loader, self.key.metric)
-        found = torch.vmap(of_slot, chunk_size=METRIC_SLOTS)(logits)
+
+        def measured(own: torch.Tensor) -> torch.Tensor:
+            return measure_validation([(self._loader, own)], self.key.metric)
+
+        found = torch.vmap(measured, chunk_size=METRIC_SLOTS)(logits)
         is_finite = logits.isfinite().flatten(1).all(dim=1).double()
         return torch.cat([found.t(), is_finite[None]])
 
