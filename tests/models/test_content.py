@@ -62,9 +62,9 @@ def test_an_ensemble_predicts_the_weighted_mean_and_metrics_agree(task: Task) ->
 def test_a_newer_format_is_refused_with_those_there_are(tmp_path: Path) -> None:
     content = safetensors.torch.save({}, {"format": "3"})
     (tmp_path / "model.safetensors").write_bytes(content)
-    with pytest.raises(InputError, match="must be a model of format 1 or 2, but got 3"):
+    with pytest.raises(InputError, match='must be a model of format 1 or 2, but got "3"'):
         load_model(tmp_path)
-    with pytest.raises(InputError, match="must be a model of format 1, but got 3"):
+    with pytest.raises(InputError, match='must be a model of format 1, but got "3"'):
         Model.from_bytes(content, "it")
 
 
