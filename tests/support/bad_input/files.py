@@ -17,8 +17,8 @@ import torch
 
 from hpo.config.definition import StudyDefinition, load_definition
 from hpo.config.errors import HpoError
-from hpo.config.json_schema import search_space_schema, study_schema
 from hpo.config.families import family_names
+from hpo.config.json_schema import search_space_schema, study_schema
 from hpo.config.leaves import SECTIONS, leaf_defaults
 from hpo.config.parsing import read_toml, validate
 from hpo.config.points import Points, grid
@@ -357,7 +357,9 @@ def _change_tensor(random: Random, tensors: dict[str, torch.Tensor]) -> None:
         lambda: torch.full_like(tensor, -1),
         lambda: tensor * 10**6,
         lambda: tensor.bool(),
-        lambda: tensor.to(torch.complex64) if tensor.is_floating_point() else tensor.to(torch.uint8),
+        lambda: (
+            tensor.to(torch.complex64) if tensor.is_floating_point() else tensor.to(torch.uint8)
+        ),
         lambda: torch.full(tensor.shape, float(random.choice([np.nan, np.inf, -np.inf, 1e38]))),
     ]
     tensors[name] = changes[random.integers(len(changes))]()

@@ -52,14 +52,15 @@ def outcome(work: Callable[[], Any], opening: str = "") -> Any:
     try:
         return work()
     except HpoError as error:
-        text = str(error)
-        assert error.exit_code == 2, f"exit code {error.exit_code}: {text}"
-        assert re.match(opening, text), f"does not begin with {opening}: {text[:200]}"
-        assert SECRET not in text, f"shows the secret: {text[:500]}"
-        longest = max(text.splitlines(), key=len, default="")
-        assert 0 < len(longest) <= MAX_LINE, f"a line of {len(longest)} characters: {text[:200]}"
-        printable(text).encode()
-        return error
+        refusal = error
+    text = str(refusal)
+    assert refusal.exit_code == 2, f"exit code {refusal.exit_code}: {text}"
+    assert re.match(opening, text), f"does not begin with {opening}: {text[:200]}"
+    assert SECRET not in text, f"shows the secret: {text[:500]}"
+    longest = max(text.splitlines(), key=len, default="")
+    assert 0 < len(longest) <= MAX_LINE, f"a line of {len(longest)} characters: {text[:200]}"
+    printable(text).encode()
+    return refusal
 
 
 def run(kind: Kind, seeds: Iterable[int], folder: Path) -> Tally:
