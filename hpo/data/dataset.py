@@ -16,30 +16,61 @@ from hpo.data.schema import TableSchema
 from hpo.data.split import Split, split_rows
 from hpo.data.table import Table
 from hpo.data.target import resolve_task
+from hpo.data.weights import (
+    ClassWeights,
+    check_weights,
+    class_weights,
+    loss_weights,
+    row_weights,
+)
 
 
 class Part(NamedTuple):
-    """The encoded rows of a part, and their targets; float64 for a regression."""
+    """The encoded rows of a part.
+
+    Attributes:
+        x_num: as in `TableSchema.encode`, and so is `x_cat`.
+        y: their targets; float64 for a regression.
+        weights: (rows,) float64 weights of the rows in metrics; None if all are equal.
+    """
 
     x_num: torch.Tensor
     x_cat: torch.Tensor
     y: torch.Tensor
+    weights: torch.Tensor | None
+
+    def picked(self, places: torch.Tensor) -> "Part":
+        """The rows at some places."""
+        weights = None if self.weights is None else self.weights[places]
+        return Part(self.x_num[places], self.x_cat[places], self.y[places], weights)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Dataset:
-    """All encoded rows; shapes as in `TableSchema.encode` and `TableSchema.encode_target`."""
+    """All encoded rows; shapes as in `TableSchema.encode` and `TableSchema.encode_target`.
+
+    Attributes:
+        weights: of the rows, from `hpo.data.weights.row_weights`.
+        class_weights: of the classes in the loss, from `hpo.data.weights.class_weights`.
+    """
 
     schema: TableSchema
     split: Split
     x_num: torch.Tensor
     x_cat: torch.Tensor
     y: torch.Tensor
+    weights: torch.Tensor | None = None
+    class_weights: ClassWeights = None
 
     def part(self, name: Literal["train", "val", "test"]) -> Part:
         """The rows of one part."""
         rows: torch.Tensor = getattr(self.split, name)
-        return Part(self.x_num[rows], self.x_cat[rows], self.y[rows])
+        return Part(self.x_num, self.x_cat, self.y, self.weights).picked(rows)
+
+    def loss_weights(self) -> torch.Tensor | None:
+        """(rows,) float64 weights of the training rows in the loss; None if all are equal."""
+        train = self.part("train")
+        return loss_weights(self.class_weights, train.y, train.weights)
 
     def check_metric(self, metric: MetricName, where: str) -> None:
         """Make sure that a metric is defined on the validation part.
@@ -47,7 +78,8 @@ class Dataset:
         Raises:
             DataError: the metric is not defined; the message says why.
         """
-        y = self.y[self.split.val]
+        val = self.part("val")
+        y = val.y if val.weights is None else val.y[val.weights > 0]
         present = set(y.tolist())
         why = ""
         if metric == "r2" and len(y) == 1:
@@ -92,4 +124,13 @@ def load_dataset(table: Table, data: DataConfig, *, for_refit: bool = False) -> 
         schema = replace(schema, notes=notes)
     encoded = schema.encode(table.frame, data.source)
     y = schema.encode_target(table.frame)
-    return Dataset(schema=schema, split=split, y=y, **encoded._asdict())
+    dataset = Dataset(
+        schema=schema,
+        split=split,
+        y=y,
+        **encoded._asdict(),
+        weights=row_weights(table, data),
+        class_weights=class_weights(schema, data),
+    )
+    check_weights(dataset.weights, data, schema, y, (split,))
+    return dataset

@@ -236,7 +236,7 @@ def _groups(table: Table, data: DataConfig, schema: TableSchema) -> Iterable[str
     frame, target = table.frame, schema.target
     groups = None if data.split.groups is None else frame[data.split.groups]
     labels = text_of(frame[target])
-    settled = {target, data.split.column, data.split.groups}
+    settled = {target, data.split.column, data.split.groups, data.weight}
     for column in frame.get_columns():
         name = column.name
         is_exact = column.dtype.is_integer() or column.dtype == pl.String

@@ -128,7 +128,8 @@ class Experiment:
         if not len(part.y):
             return {}
         logits = model.logits(part.x_num, part.x_cat)
-        return evaluate(schema.task, len(schema.classes), logits, part.y, 0.0, 1.0)
+        n_classes, weights = len(schema.classes), part.weights
+        return evaluate(schema.task, n_classes, logits, part.y, 0.0, 1.0, weights)
 
     def _prepare(self, config: PreprocessingConfig) -> tuple[Preprocessor, TrainingData]:
         dataset = self.dataset
@@ -144,6 +145,8 @@ class Experiment:
             x_val=x_train if is_refit else preprocessor(val.x_num, val.x_cat),
             y_val=train.y if is_refit else val.y,
             columns=columns_of(preprocessor),
+            w_train=dataset.loss_weights(),
+            w_val=train.weights if is_refit else val.weights,
         )
         return preprocessor, data
 

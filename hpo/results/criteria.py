@@ -24,9 +24,11 @@ class Criterion(ABC):
 
     Attributes:
         values: (kinds, candidates, rows); what is averaged, such as the probabilities of a class.
+        weights: (rows,) float64, how much each row counts; None if all are equal.
     """
 
     values: Array
+    weights: Array | None = None
 
     @property
     def n_candidates(self) -> int:
@@ -65,26 +67,35 @@ class Criterion(ABC):
     def _score(self, means: Iterator[Array]) -> Array:
         """Score the (candidates, rows) means of each kind; NaN where there is no value."""
 
+    def _mean(self, by_row: Array) -> Array:
+        """(candidates,) means over the rows."""
+        means: Array
+        if self.weights is None:
+            means = by_row.mean(axis=1)
+        else:
+            means = by_row @ (self.weights / self.weights.sum())
+        return means
+
 
 class SquaredError(Criterion):
     """The order of rmse and r2; values are errors."""
 
     def _score(self, means: Iterator[Array]) -> Array:
-        return _mean(-numpy.square(next(means)))
+        return self._mean(-numpy.square(next(means)))
 
 
 class AbsoluteError(Criterion):
     """The order of mae; values are errors."""
 
     def _score(self, means: Iterator[Array]) -> Array:
-        return _mean(-numpy.abs(next(means)))
+        return self._mean(-numpy.abs(next(means)))
 
 
 class LogLoss(Criterion):
     """Values are probabilities of the true classes."""
 
     def _score(self, means: Iterator[Array]) -> Array:
-        return _mean(numpy.log(numpy.maximum(next(means), FAINTEST)))
+        return self._mean(numpy.log(numpy.maximum(next(means), FAINTEST)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,18 +119,23 @@ class _OfClasses(Criterion):
 
     def _counts(self, means: Iterator[Array]) -> tuple[Array, Array, Array]:
         """Rows of each class: predicted and right, predicted, (candidates, classes); and true."""
-        n = len(self.values)
+        n, w = len(self.values), self.weights
+
+        def counted(classes: Array, where: Array | None = None) -> Array:
+            rows = slice(None) if where is None else where
+            return numpy.bincount(classes[rows], None if w is None else w[rows], minlength=n)
+
         predicted = self._predicted(means)
-        right = [numpy.bincount(self.y[own == self.y], minlength=n) for own in predicted]
-        n_predicted = [numpy.bincount(own, minlength=n) for own in predicted]
-        return numpy.stack(right), numpy.stack(n_predicted), numpy.bincount(self.y, minlength=n)
+        right = [counted(self.y, own == self.y) for own in predicted]
+        n_predicted = [counted(own) for own in predicted]
+        return numpy.stack(right), numpy.stack(n_predicted), counted(self.y)
 
 
 class Accuracy(_OfClasses):
     """Share of the rows whose likeliest class is the true one."""
 
     def _score(self, means: Iterator[Array]) -> Array:
-        return _mean(self._predicted(means) == self.y)
+        return self._mean(self._predicted(means) == self.y)
 
 
 class BalancedAccuracy(_OfClasses):
@@ -127,7 +143,7 @@ class BalancedAccuracy(_OfClasses):
 
     def _score(self, means: Iterator[Array]) -> Array:
         right, _, n_true = self._counts(means)
-        scores: Array = (right / numpy.maximum(n_true, 1)).sum(axis=1) / (n_true > 0).sum()
+        scores: Array = _ratio(right, n_true).sum(axis=1) / (n_true > 0).sum()
         return scores
 
 
@@ -137,7 +153,7 @@ class F1(_OfClasses):
     def _score(self, means: Iterator[Array]) -> Array:
         right, n_predicted, n_true = self._counts(means)
         n_either = n_predicted + n_true
-        by_class: Array = 2 * right / numpy.maximum(n_either, 1)
+        by_class = _ratio(2 * right, n_either)
         if len(n_true) == 2:
             return by_class[:, 1]
         scores: Array = by_class.sum(axis=1) / (n_either > 0).sum(axis=1)
@@ -157,12 +173,15 @@ class RocAuc(_OfClasses):
         Keys are sorted that hold the bits of a score and, as the last bit, whether the row is
         positive: the places of the positive rows are their ranks. Of equal scores, the positive
         ones are last. They are first if the last bit is inverted. The mean of both is the rank
-        among ties. Sorting keys is faster by far than sorting scores together with their places.
+        among ties. Sorting keys is faster by far than sorting scores together with their places,
+        which weights need.
         """
         n_positive, n_rows = int(truth.sum()), len(truth)
         if not 0 < n_positive < n_rows:
             return numpy.full(len(scores), numpy.nan)
         bits = scores.view(numpy.int32) << 1  # in the order of scores from 0 to 1
+        if self.weights is not None:
+            return _weighted_area(bits, truth, self.weights)
         last = numpy.sort(bits | truth, axis=1) & 1
         first = 1 - (numpy.sort(bits | ~truth, axis=1) & 1)
         ranks = (last + first) @ numpy.arange(n_rows, dtype=numpy.float64) / 2
@@ -171,10 +190,23 @@ class RocAuc(_OfClasses):
         return area
 
 
-def _mean(by_row: Array) -> Array:
-    """(candidates,) means over the rows."""
-    means: Array = by_row.mean(axis=1)
-    return means
+def _weighted_area(bits: Array, truth: Array, weights: Array) -> Array:
+    """Area under the curve from the bits of scores, by the weights of the rows below."""
+    of_positive, of_negative = weights * truth, weights * ~truth
+    n_pairs = of_positive.sum() * of_negative.sum()
+    wins = numpy.zeros(len(bits))
+    for last_bit in (truth, ~truth):
+        order = numpy.argsort(bits | last_bit, axis=1)
+        below = of_negative[order].cumsum(axis=1)
+        wins += (of_positive[order] * below).sum(axis=1) / 2
+    area: Array = wins / n_pairs if n_pairs else numpy.full(len(bits), numpy.nan)
+    return area
+
+
+def _ratio(part: Array, whole: Array) -> Array:
+    """The quotient, 0 where the whole is 0."""
+    ratio: Array = part / numpy.where(whole > 0, whole, 1)
+    return ratio
 
 
 _ERRORS: dict[str, type[Criterion]] = {
@@ -190,7 +222,13 @@ _OF_CLASSES: dict[str, type[_OfClasses]] = {
 }
 
 
-def criteria(task: Task, metric: MetricName, outputs: Sequence[Array], y: Array) -> list[Criterion]:
+def criteria(
+    task: Task,
+    metric: MetricName,
+    outputs: Sequence[Array],
+    y: Array,
+    weights: Array | None = None,
+) -> list[Criterion]:
     """The criteria that rank ensembles: the metric, then the loss, which breaks ties.
 
     Args:
@@ -199,14 +237,16 @@ def criteria(task: Task, metric: MetricName, outputs: Sequence[Array], y: Array)
         outputs: float64 predictions of each candidate: (rows,) values or (rows, classes)
             probabilities.
         y: (rows,) targets or classes.
+        weights: (rows,) float64, how much each row counts; None if all are equal.
     """
     if task == "regression":
         errors = (numpy.stack(outputs) - y)[None]
         kinds = dict.fromkeys(_ERRORS[name] for name in (metric, TIE_BREAKS[task]))
-        return [kind(values=errors) for kind in kinds]
+        return [kind(values=errors, weights=weights) for kind in kinds]
     y = y.astype(numpy.int32)
-    loss = LogLoss(values=numpy.stack([own[numpy.arange(len(y)), y] for own in outputs])[None])
+    of_truth = numpy.stack([own[numpy.arange(len(y)), y] for own in outputs])
+    loss = LogLoss(values=of_truth[None], weights=weights)
     if metric == TIE_BREAKS[task]:
         return [loss]
     by_class = numpy.stack([own.T.astype(numpy.float32) for own in outputs], axis=1)
-    return [_OF_CLASSES[metric](values=by_class, y=y), loss]
+    return [_OF_CLASSES[metric](values=by_class, weights=weights, y=y), loss]

@@ -104,4 +104,5 @@ def _weigh(
             )
         outputs.append(exact_outputs(model, x_num, x_cat).numpy())
     metric = study.definition.objective.metric
-    return select(criteria(task, metric, outputs, part.y[picked].numpy()), size)
+    row_weights = None if part.weights is None else part.weights[picked].numpy()
+    return select(criteria(task, metric, outputs, part.y[picked].numpy(), row_weights), size)

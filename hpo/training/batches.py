@@ -10,7 +10,8 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import islice
+from itertools import islice, repeat
+from typing import NamedTuple
 from weakref import WeakValueDictionary
 
 import torch
@@ -36,6 +37,9 @@ class TrainingData:
         columns: what the columns hold; numbers alone if None.
         y_train: (rows,) float32, 0 or 1, for a binary task; int64 for several classes; float64 in
             the target's own units in a regression. `y_val` alike.
+        w_train: (rows,) float64 weights of the training rows in the loss, not negative; None if all
+            are equal.
+        w_val: (rows,) float64 weights of the validation rows in metrics, likewise.
     """
 
     task: Task
@@ -45,6 +49,8 @@ class TrainingData:
     x_val: torch.Tensor
     y_val: torch.Tensor
     columns: Inputs | None = None
+    w_train: torch.Tensor | None = None
+    w_val: torch.Tensor | None = None
 
     @property
     def folds(self) -> tuple["TrainingData"]:
@@ -81,7 +87,8 @@ class TrainingData:
     @cached_property
     def n_bytes(self) -> int:
         """Memory of all tensors."""
-        return sum(t.nbytes for t in (self.x_train, self.y_train, self.x_val, self.y_val))
+        parts = (self.x_train, self.y_train, self.x_val, self.y_val, self.w_train, self.w_val)
+        return sum(part.nbytes for part in parts if part is not None)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -99,6 +106,21 @@ RunData = TrainingData | FoldedData
 """What a run is trained on, without or with folds."""
 
 
+class Batch(NamedTuple):
+    """A batch on the device.
+
+    Attributes:
+        x: (rows, n_columns) inputs.
+        y: (rows,) targets; standardized in a regression.
+        weights: (rows,) float32 weights in the loss, whose mean over the training part is 1; None
+            if all are equal.
+    """
+
+    x: torch.Tensor
+    y: torch.Tensor
+    weights: torch.Tensor | None
+
+
 class BatchLoader:
     """Loads batches to one device.
 
@@ -106,7 +128,9 @@ class BatchLoader:
         is_resident: whether the data stay on the device.
         x_train: on the device when the data are resident, otherwise on the host; `x_val` alike.
         y_train: likewise; regression targets are standardized in float64, then cast to float32.
+        w_train: where `x_train` is; the weights of `Batch`.
         y_val: on the device, in the target's own units.
+        w_val: on the device, as in `TrainingData`.
     """
 
     def __init__(
@@ -139,13 +163,14 @@ class BatchLoader:
         self.x_train, self.y_train = data.x_train.to(home), y_train.to(home)
         self.x_val = data.x_val.to(home)
         self.y_val = data.y_val.to(device)
+        self.w_train = self.w_val = None
+        if data.w_train is not None:
+            self.w_train = (data.w_train / data.w_train.mean()).float().to(home)
+        if data.w_val is not None:
+            self.w_val = data.w_val.to(device)
 
-    def batches(
-        self, seed: int, epoch: int, batch_size: int, start: int = 0
-    ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """The batches of an epoch: (rows, n_columns) inputs and (rows,) targets on the device.
-
-        Regression targets are standardized.
+    def batches(self, seed: int, epoch: int, batch_size: int, start: int = 0) -> Iterator[Batch]:
+        """The batches of an epoch.
 
         Args:
             seed: of the run.
@@ -160,9 +185,10 @@ class BatchLoader:
         for rows in torch.split(order, n_batches * batch_size)[n_blocks:]:
             # The first block is gathered whole, skipped batches included: the result of a matrix
             # product may depend on the alignment of its factors in memory.
-            x, y = self._gather(self.x_train, rows), self._gather(self.y_train, rows)
-            batches = zip(torch.split(x, batch_size), torch.split(y, batch_size), strict=True)
-            yield from islice(batches, n_skipped, None)
+            sources = (self.x_train, self.y_train, self.w_train)
+            gathered = [None if each is None else self._gather(each, rows) for each in sources]
+            parts = [repeat(None) if t is None else torch.split(t, batch_size) for t in gathered]
+            yield from islice(map(Batch, *parts), n_skipped, None)
             n_skipped = 0
 
     def validation_blocks(self) -> Iterator[torch.Tensor]:

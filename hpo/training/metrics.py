@@ -15,7 +15,7 @@ from torch.nn import functional
 from hpo.config.trial import MetricName, Task
 
 Weights = Tensor | None
-"""(draws, rows) float64: how often each row counts in each draw. None: every row counts once."""
+"""(draws, rows) float64: how much each row counts in each draw. None: every row counts once."""
 Score = Callable[[Tensor, Tensor, Weights], Tensor]
 """From values and targets, or from logits (rows, n_classes) and one-hot classes, all float64.
 
@@ -87,12 +87,15 @@ def measure(
         y: (rows,) targets; in a regression in their own units.
         mean: of the training targets in a regression.
         std: their standard deviation.
-        weights: (draws, rows) float64, how often each row counts in each draw; without, every row
-            counts once.
+        weights: (rows,) float64, how much each row counts, or (draws, rows) in each draw; without,
+            every row counts once.
 
     Returns:
-        (metrics,) float64 numbers, or (metrics, draws) with weights.
+        (metrics,) float64 numbers, or (metrics, draws) for draws.
     """
+    if weights is not None and weights.ndim == 1:
+        drawn = measure(metrics, task, n_classes, logits, y, mean, std, weights[None])
+        return drawn.squeeze(1)
     names = list(metrics)
     if task == "regression":
         scores, truth = predictions(task, logits, mean, std), y.double()
@@ -104,23 +107,32 @@ def measure(
 
 
 def evaluate(
-    task: Task, n_classes: int, logits: Tensor, y: Tensor, mean: float, std: float
+    task: Task,
+    n_classes: int,
+    logits: Tensor,
+    y: Tensor,
+    mean: float,
+    std: float,
+    weights: Tensor | None = None,
 ) -> dict[str, float]:
     """Every metric of the task that is defined on these rows, by name.
 
     `roc_auc` is left out if a class is absent, a binary task's `f1` if the second class is absent,
-    and `r2` if there is a single row. The arguments are those of `measure`.
+    and `r2` if there is a single row. A class is absent if its rows have no weight. The arguments
+    are those of `measure`; `weights` are (rows,).
     """
-    names = [name for name in SCORES[task] if _has_value(name, task, n_classes, y)]
-    values = measure(names, task, n_classes, logits, y, mean, std).tolist()
+    names = [name for name in SCORES[task] if _has_value(name, task, n_classes, y, weights)]
+    values = measure(names, task, n_classes, logits, y, mean, std, weights).tolist()
     return dict(zip(names, values, strict=True))
 
 
-def _has_value(metric: MetricName, task: Task, n_classes: int, y: Tensor) -> bool:
+def _has_value(
+    metric: MetricName, task: Task, n_classes: int, y: Tensor, weights: Tensor | None
+) -> bool:
     """Whether a metric can be computed on rows with these targets."""
     if task == "regression":
         return metric != "r2" or len(y) > 1
-    counts: list[int] = torch.bincount(y.long(), minlength=n_classes).tolist()
+    counts: list[float] = torch.bincount(y.long(), weights, minlength=n_classes).tolist()
     if metric == "f1" and task == "binary":
         return counts[1] > 0
     return metric != "roc_auc" or 0 not in counts
@@ -145,6 +157,11 @@ def _mean(per_row: Tensor, weights: Weights) -> Tensor:
     return per_row.mean() if weights is None else weights @ per_row / _n_rows(per_row, weights)
 
 
+def _ratio(part: Tensor, whole: Tensor) -> Tensor:
+    """The quotient, 0 where the whole is 0."""
+    return torch.where(whole > 0, part / whole, 0.0)
+
+
 def _predicted(scores: Tensor) -> Tensor:
     """The classes of the highest scores, one-hot."""
     return functional.one_hot(scores.argmax(dim=1), scores.shape[1]).double()
@@ -158,7 +175,7 @@ def _accuracy(scores: Tensor, truth: Tensor, weights: Weights) -> Tensor:
 def _balanced_accuracy(scores: Tensor, truth: Tensor, weights: Weights) -> Tensor:
     """Mean recall of the classes that occur."""
     n_true = _total(truth, weights)
-    recall = _total(_predicted(scores) * truth, weights) / n_true.clamp(min=1)
+    recall = _ratio(_total(_predicted(scores) * truth, weights), n_true)
     return recall.sum(dim=-1) / (n_true > 0).sum(dim=-1)
 
 
@@ -166,7 +183,7 @@ def _f1_by_class(scores: Tensor, truth: Tensor, weights: Weights) -> tuple[Tenso
     """F1 of each class, 0 for classes that neither occur nor are predicted; and which do."""
     predicted = _predicted(scores)
     n_either = _total(predicted, weights) + _total(truth, weights)
-    return 2 * _total(predicted * truth, weights) / n_either.clamp(min=1), n_either > 0
+    return _ratio(2 * _total(predicted * truth, weights), n_either), n_either > 0
 
 
 def _f1_of_positive(scores: Tensor, truth: Tensor, weights: Weights) -> Tensor:
@@ -196,7 +213,7 @@ def _roc_auc_by_class(scores: Tensor, truth: Tensor, weights: Weights) -> Tensor
     n_positive, n_negative = _total(truth, weights), _total(1 - truth, weights)
     wins = ((n_below + n_up_to) * positive).sum(dim=-1) / 2 - n_positive.square() / 2
     n_pairs = n_positive * n_negative
-    return torch.where(n_pairs > 0, wins / n_pairs.clamp(min=1), torch.nan)
+    return torch.where(n_pairs > 0, wins / n_pairs, torch.nan)
 
 
 def _roc_auc_of_positive(scores: Tensor, truth: Tensor, weights: Weights) -> Tensor:

@@ -209,16 +209,18 @@ def measure_validation(
         metric: defined for the task.
     """
     data, names = folds[0][0].data, (metric, TIE_BREAKS[folds[0][0].data.task])
-    logits, y = _together(folds)
-    return measure(names, data.task, data.n_classes, logits, y, 0.0, 1.0)
+    logits, y, weights = _together(folds)
+    return measure(names, data.task, data.n_classes, logits, y, 0.0, 1.0, weights)
 
 
 def _together(
     folds: Sequence[tuple[BatchLoader, torch.Tensor]],
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Logits, or values in the target's own units, and targets of all validation parts."""
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
+    """Logits, or values in the target's own units, targets and weights of all validation parts."""
     logits = [in_own_units(loader.data, outputs) for loader, outputs in folds]
-    return torch.cat(logits), torch.cat([loader.y_val for loader, _ in folds])
+    weights = [loader.w_val for loader, _ in folds if loader.w_val is not None]
+    targets = torch.cat([loader.y_val for loader, _ in folds])
+    return torch.cat(logits), targets, torch.cat(weights) if weights else None
 
 
 def in_own_units(data: TrainingData, outputs: torch.Tensor) -> torch.Tensor:
@@ -239,14 +241,15 @@ def _winners(
         network = _network(config, loader, best_values)
         blocks = torch.cat([network(x) for x in loader.validation_blocks()])
         outputs.append((loader, mean_over_heads(data.task, blocks)))
-        own, y = _together(outputs[-1:])
+        own, y, row_weights = _together(outputs[-1:])
         weights = {name: value.cpu().clone() for name, value in network.state_dict().items()}
-        metrics = evaluate(data.task, data.n_classes, own, y, 0.0, 1.0)
+        metrics = evaluate(data.task, data.n_classes, own, y, 0.0, 1.0, row_weights)
         found.append(FoldResult(metrics=metrics, weights=weights))
     if len(folds) == 1:
         return found[0].metrics, tuple(found)
-    logits, y = _together(outputs)
-    return evaluate(data.task, data.n_classes, logits, y, 0.0, 1.0), tuple(found)
+    logits, y, row_weights = _together(outputs)
+    metrics = evaluate(data.task, data.n_classes, logits, y, 0.0, 1.0, row_weights)
+    return metrics, tuple(found)
 
 
 def _network(config: TrialConfig, loader: BatchLoader, values: torch.Tensor) -> torch.nn.Module:

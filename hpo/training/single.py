@@ -271,11 +271,11 @@ class _Fold:
         steps = torch.arange(first, first + self.n_batches)
         factors = rate_factors(Schedule.of(training, self.n_batches), steps).tolist()
         batches = self.loader.batches(training.seed, epoch, training.batch_size, n_done)
-        for step, (x, y) in enumerate(batches, first + n_done):
+        for step, (x, y, weights) in enumerate(batches, first + n_done):
             if training.label_smoothing:
                 master = self._parameters.values.dtype
                 y = smoothed(y, data.n_outputs, training.label_smoothing, master)
-            self._passes.run(x, y, step)
+            self._passes.run(x, y, step, weights)
             self._optimizer.step(factors[step - first])
             yield True
 

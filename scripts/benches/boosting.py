@@ -42,7 +42,7 @@ def fit_boosting(dataset: Dataset, trees: int | None) -> Iterator[Measured]:
         model, best, limit = fit(dataset, x, y, trees)
         seconds = time.perf_counter() - start
         metrics = {
-            title: evaluate_estimator(dataset, model, x[part], parts[part].y)
+            title: evaluate_estimator(dataset, model, x[part], parts[part])
             for title, part in (("validation", "val"), ("test", "test"))
             if len(y[part])
         }

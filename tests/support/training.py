@@ -1,6 +1,7 @@
 """Small data sets and configs for training."""
 
 import math
+from dataclasses import replace
 from typing import Any, get_args
 
 import pytest
@@ -58,6 +59,16 @@ def toy_data(task: Task = "regression", n_rows: int = 300, n_inputs: int = 5) ->
         x_val=x[n_rows:],
         y_val=y[n_rows:],
     )
+
+
+def weighted(data: TrainingData) -> TrainingData:
+    """The data with weights from 0 to 3 of their rows, of which few are equal."""
+    generator = torch.Generator().manual_seed(5)
+    w_train, w_val = (
+        (3 * torch.rand(len(x), generator=generator, dtype=torch.float64) - 0.3).clamp(min=0)
+        for x in (data.x_train, data.x_val)
+    )
+    return replace(data, w_train=w_train, w_val=w_val)
 
 
 def toy_folds(task: Task = "regression") -> FoldedData:

@@ -16,7 +16,8 @@ def epoch(
 ) -> list[torch.Tensor]:
     """Inputs and targets of each batch, side by side, on the host."""
     return [
-        torch.cat([x, y[:, None]], dim=1).cpu() for x, y in loader.batches(seed, number, batch_size)
+        torch.cat([batch.x, batch.y[:, None]], dim=1).cpu()
+        for batch in loader.batches(seed, number, batch_size)
     ]
 
 
@@ -90,16 +91,17 @@ def test_an_epoch_may_begin_at_any_batch(device, block_bytes):
     loader = BatchLoader(toy_data(n_rows=1000), device, resident_bytes=0, block_bytes=block_bytes)
     whole = epoch(loader)
     for start in range(len(whole) + 1):
-        rest = [torch.cat([x, y[:, None]], dim=1).cpu() for x, y in loader.batches(0, 0, 64, start)]
+        batches = loader.batches(0, 0, 64, start)
+        rest = [torch.cat([x, y[:, None]], dim=1).cpu() for x, y, _ in batches]
         assert len(rest) == len(whole) - start
         assert all(torch.equal(a, b) for a, b in zip(rest, whole[start:], strict=True))
 
 
 def test_a_batch_lies_in_memory_as_it_does_in_a_whole_epoch():
     loader = BatchLoader(toy_data(n_rows=90), CPU)
-    places = [x.data_ptr() % 64 for x, _ in loader.batches(0, 0, 9)]
+    places = [x.data_ptr() % 64 for x, *_ in loader.batches(0, 0, 9)]
     assert len(set(places)) > 1
-    assert [x.data_ptr() % 64 for x, _ in loader.batches(0, 0, 9, 3)] == places[3:]
+    assert [x.data_ptr() % 64 for x, *_ in loader.batches(0, 0, 9, 3)] == places[3:]
 
 
 @pytest.mark.parametrize("batch_size", [1, 99, 100, 101, 300, 1000])
@@ -114,7 +116,7 @@ def test_data_too_large_for_the_gpu_stay_on_the_host():
     before = torch.cuda.memory_allocated()
     loader = BatchLoader(data, CUDA, resident_bytes=data.n_bytes - 1)
     assert torch.cuda.memory_allocated() - before < data.x_train.nbytes
-    assert all(x.device == CUDA for x, _ in loader.batches(0, 0, 64))
+    assert all(x.device == CUDA for x, *_ in loader.batches(0, 0, 64))
     assert all(x.device == CUDA for x in loader.validation_blocks())
 
 

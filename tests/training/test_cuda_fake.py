@@ -64,7 +64,7 @@ class TestBatches:
     def test_come_from_the_gpu_when_the_data_are_there(self, task):
         data = known_data(task)
         with fake_gpu():
-            for x, y in BatchLoader(data, GPU).batches(0, 0, 64):
+            for x, y, _ in BatchLoader(data, GPU).batches(0, 0, 64):
                 assert (x.device, y.device) == (GPU, GPU)
 
     def test_are_on_the_gpu_when_the_data_stay_on_the_host(self):
@@ -72,7 +72,7 @@ class TestBatches:
         with fake_gpu():
             loader = BatchLoader(data, GPU, resident_bytes=0)
             assert loader.x_train.device.type == "cpu"
-            x, y = next(loader.batches(0, 0, 64))
+            x, y, _ = next(loader.batches(0, 0, 64))
             assert (x.device, y.device) == (GPU, GPU)
             assert all(block.device == GPU for block in loader.validation_blocks())
 

@@ -19,7 +19,6 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
 from threadpoolctl import threadpool_limits
-from torch import Tensor
 
 from hpo.data.dataset import Dataset, Part
 from hpo.models.ensemble import as_logits
@@ -51,22 +50,26 @@ def fit_baselines(
         max_seconds: for each baseline, checked every few dozen iterations.
     """
     train, n_rows = dataset.part("train"), len(dataset.split.train)
+    weights = dataset.loss_weights()
     drawn = ""
     if n_rows > max_rows:
         rows = np.random.default_rng(0).choice(n_rows, max_rows, replace=False)
-        train = Part(*(tensor[torch.from_numpy(np.sort(rows))] for tensor in train))
+        picked = torch.from_numpy(np.sort(rows))
+        train = train.picked(picked)
+        weights = None if weights is None else weights[picked]
         drawn = f"{max_rows:,} of the {n_rows:,} training rows; "
     x, y = _matrix(train), train.y.numpy()
+    w = None if weights is None else (weights / weights.mean()).numpy()
     fits = {"gradient boosting": _boosting, "linear model": _linear}
     found = []
     with threadpool_limits(1 if x.size <= _FEW_CELLS else None):
         for name, fit in fits.items():
             started = time.perf_counter()
-            prepare, model, note = fit(dataset, x, y, started + max_seconds)
+            prepare, model, note = fit(dataset, x, y, w, started + max_seconds)
             seconds = time.perf_counter() - started
             parts = {"validation": dataset.part("val"), "test": dataset.part("test")}
             metrics = {
-                part: evaluate_estimator(dataset, model, prepare.transform(_matrix(rows)), rows.y)
+                part: evaluate_estimator(dataset, model, prepare.transform(_matrix(rows)), rows)
                 for part, rows in parts.items()
                 if len(rows.y)
             }
@@ -75,25 +78,28 @@ def fit_baselines(
     return found
 
 
-def evaluate_estimator(dataset: Dataset, model: Any, x: Any, y: Tensor) -> dict[str, float]:
+def evaluate_estimator(dataset: Dataset, model: Any, x: Any, part: Part) -> dict[str, float]:
     """Every metric that has a value on some rows, by the functions that measure the trials.
 
     Args:
         dataset: the study's.
         model: a fitted regressor or classifier with scikit-learn's methods.
         x: the rows, as the model takes them.
-        y: (rows,) their targets, as in `Part`.
+        part: the same rows.
     """
     task, n_classes = dataset.schema.task, len(dataset.schema.classes)
     if task == "regression":
         outputs = model.predict(x)
     else:
-        outputs = np.zeros((len(y), n_classes))
+        outputs = np.zeros((len(part.y), n_classes))
         outputs[:, model.classes_.astype(int)] = model.predict_proba(x)
-    return evaluate(task, n_classes, as_logits(task, torch.from_numpy(outputs)), y, 0.0, 1.0)
+    logits = as_logits(task, torch.from_numpy(outputs))
+    return evaluate(task, n_classes, logits, part.y, 0.0, 1.0, part.weights)
 
 
-def _boosting(dataset: Dataset, x: Floats, y: NDArray[Any], deadline: float) -> _Fitted:
+def _boosting(
+    dataset: Dataset, x: Floats, y: NDArray[Any], w: Floats | None, deadline: float
+) -> _Fitted:
     numbers, categories = _places(dataset)
     is_empty = np.isnan(x[:, numbers]).all(axis=0)  # the trees cannot bin such a column
     encoder = OrdinalEncoder(
@@ -119,12 +125,14 @@ def _boosting(dataset: Dataset, x: Floats, y: NDArray[Any], deadline: float) -> 
     ready = prepare.fit_transform(x)
     while trees.max_iter < _N_TREES and (trees.max_iter == 0 or time.perf_counter() < deadline):
         trees.set_params(max_iter=trees.max_iter + _TREES_A_STEP)
-        trees.fit(ready, y)
+        trees.fit(ready, y, sample_weight=w)
     limit = "" if trees.max_iter == _N_TREES else ", stopped by the time limit"
     return prepare, trees, f"{kind.__name__}, {trees.max_iter} iterations{limit}"
 
 
-def _linear(dataset: Dataset, x: Floats, y: NDArray[Any], deadline: float) -> _Fitted:
+def _linear(
+    dataset: Dataset, x: Floats, y: NDArray[Any], w: Floats | None, deadline: float
+) -> _Fitted:
     numbers, categories = _places(dataset)
     imputer = SimpleImputer(strategy="median", add_indicator=True, keep_empty_features=True)
     prepare = ColumnTransformer(
@@ -135,13 +143,13 @@ def _linear(dataset: Dataset, x: Floats, y: NDArray[Any], deadline: float) -> _F
     )
     ready = prepare.fit_transform(x)
     if dataset.schema.task == "regression":
-        return prepare, Ridge().fit(ready, y), "Ridge, alpha = 1"
+        return prepare, Ridge().fit(ready, y, sample_weight=w), "Ridge, alpha = 1"
     model = LogisticRegression(max_iter=_DESCENTS_A_STEP, warm_start=True)
     n_done, limit = 0, ", not converged"
     while n_done < _N_DESCENTS and (n_done == 0 or time.perf_counter() < deadline):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
-            model.fit(ready, y)
+            model.fit(ready, y, sample_weight=w)
         n_done += int(model.n_iter_.max())
         if model.n_iter_.max() < _DESCENTS_A_STEP:
             limit = ""

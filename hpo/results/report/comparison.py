@@ -129,7 +129,8 @@ def leaders(models: Models, ranked: Sequence[Row], top: int) -> list[Leader]:
     if not logits:
         return found
     n_classes = len(schema.classes)
-    values = resampled(objective, schema.task, n_classes, list(logits.values()), part.y)
+    of_each = list(logits.values())
+    values = resampled(objective, schema.task, n_classes, of_each, part.y, part.weights)
     by_number = dict(zip(logits, values.T, strict=True))
     winner, sign = by_number.get(ranked[0].number), models.study.definition.direction.sign
     for place, leader in enumerate(found):

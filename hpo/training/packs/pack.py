@@ -273,6 +273,8 @@ class Pack:
         if self._is_smoothed:
             y = smoothed(y, self._loader.data.n_outputs, self._smoothing, self._master)
         weights = is_row.to(self._master) / is_row.sum(dim=1, keepdim=True)
+        if self._loader.w_train is not None:
+            weights *= self._loader.w_train.index_select(0, index).view(rows.shape)
         return x, y, weights[..., None]
 
     def _end_epoch(self, ended: list[int]) -> None:
