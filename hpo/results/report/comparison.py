@@ -70,7 +70,12 @@ class ComparedModel:
 
 @dataclass(frozen=True, kw_only=True)
 class TestPredictions:
-    """The winner's predictions on the test part (values or probabilities), and the targets."""
+    """The winner's predictions on the test part.
+
+    Attributes:
+        outputs: values in a regression, otherwise the predicted classes.
+        y: the targets.
+    """
 
     outputs: NDArray[Any]
     y: NDArray[Any]
@@ -108,6 +113,8 @@ class Models(StudyArtifacts):
         if not len(part.y) or (model := self.load(winner)) is None:
             return None
         outputs = model.outputs(part.x_num, part.x_cat)
+        if model.schema.classes:
+            outputs = model.predicted_classes(outputs)
         return TestPredictions(outputs=outputs.numpy(), y=part.y.numpy())
 
 

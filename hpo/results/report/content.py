@@ -14,6 +14,7 @@ from hpo.config.trial import metric_label
 from hpo.models.experiment import load_experiment
 from hpo.results.report import effort
 from hpo.results.report.baselines import fit_baselines
+from hpo.results.report.calibration import WinnersCalibration, winners_calibration
 from hpo.results.report.comparison import ComparedModel, Leader, Models, TestPredictions, leaders
 from hpo.results.report.summary import TableSummary, summarize
 from hpo.storage.attributes import REASON
@@ -49,6 +50,7 @@ class Content:
     leaders: Sequence[Leader]
     compared: Sequence[ComparedModel]
     on_test: TestPredictions | None
+    calibration: WinnersCalibration | None
     saved: effort.PruningSavings | None
     concurrency: effort.Concurrency | None
     reasons: Sequence[tuple[str, int]]
@@ -97,6 +99,7 @@ def gather(artifacts: StudyArtifacts, top: int) -> Content:
         leaders=leaders(models, rows, top),
         compared=_compared(models, trials, rows),
         on_test=models.on_test(rows[0]) if rows else None,
+        calibration=winners_calibration(models, rows[0]) if rows else None,
         saved=effort.saved_by_pruning(trials),
         concurrency=effort.concurrency(trials),
         reasons=_reasons(trials),

@@ -89,7 +89,7 @@ def confusion(on_test: TestPredictions, classes: Sequence[str]) -> go.Figure:
     If there are more than `MAX_CLASSES`, those with the most wrong rows are shown.
     """
     n = len(classes)
-    counts = confusion_matrix(on_test.y, on_test.outputs.argmax(axis=1), labels=np.arange(n))
+    counts = confusion_matrix(on_test.y, on_test.outputs, labels=np.arange(n))
     wrong = counts.sum(axis=0) + counts.sum(axis=1) - 2 * counts.diagonal()
     kept = np.sort(np.argsort(-wrong, kind="stable")[:MAX_CLASSES])
     cells = np.ix_(kept, kept)

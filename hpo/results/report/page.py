@@ -24,6 +24,7 @@ from hpo.config.urls import hide_passwords
 from hpo.config.version import __version__
 from hpo.files.durable import replacing, writing
 from hpo.results.report import (
+    calibration,
     comparison,
     intervals,
     model_figures,
@@ -87,6 +88,7 @@ def render(content: Content) -> str:
         figures_json=Markup(_json(figures)),
         scripts=[Markup(script) for script in scripts],
         hashes=[_hash(script) for script in scripts],
+        calibration=calibration,
         comparison=comparison,
         intervals=intervals,
         model_figures=model_figures,
@@ -167,6 +169,13 @@ def _figures(content: Content) -> dict[str, go.Figure | None]:
         drawn["test"] = model_figures.confusion(content.on_test, content.classes)
     elif content.on_test is not None:
         drawn["test"] = model_figures.residuals(content.on_test, definition.data.target)
+    if (found := content.calibration) is not None:
+        if found.reliability:
+            is_binary = content.positive is not None
+            of = f"of {content.positive}" if is_binary else "of the likeliest class"
+            drawn["reliability"] = calibration.reliability_figure(found.reliability, of)
+        if found.curves:
+            drawn["threshold"] = calibration.threshold_figure(found, metric)
     return drawn
 
 
