@@ -26,6 +26,7 @@ from hpo.config.strategies import MedianPruner, Positive, Pruner, Sampler, Secti
 from hpo.config.trial import (
     LOSSES,
     METRICS,
+    Calibration,
     DataConfig,
     Direction,
     ObjectiveConfig,
@@ -335,6 +336,18 @@ def check_calibration(task: Task, objective: ObjectiveConfig, where: str) -> Non
             f"{where}: objective.threshold: needs a metric of the predicted classes, one of "
             f'{fitting}, but objective.metric is "{objective.metric}"'
         )
+
+
+def check_fitted(task: Task, calibration: Calibration, where: str) -> None:
+    """Make sure that a calibration in a file is one that a task can have.
+
+    Raises:
+        DefinitionError: it is not.
+    """
+    if calibration.temperature != 1 and task == "regression":
+        raise DefinitionError(f"{where}.temperature: is for classes, but this is a {task} task")
+    if calibration.threshold is not None and task != "binary":
+        raise DefinitionError(f"{where}.threshold: is for a binary task, but this is a {task} task")
 
 
 def check_label_smoothing(task: Task, smoothing: float, where: str) -> None:

@@ -138,7 +138,7 @@ class FoldEnsemble(_Mean):
         if not folds:
             raise InputError(f"{where}: is an ensemble without members")
         metrics = header_value(header, "metrics", dict[str, float], where)
-        calibration = read_calibration(header, where)
+        calibration = read_calibration(header, schema.task, where)
         return cls(schema=schema, metrics=metrics, folds=folds, calibration=calibration)
 
 
@@ -227,7 +227,7 @@ class Ensemble(_Mean):
         if not members:
             raise InputError(f"{where}: is an ensemble without members")
         metrics = header_value(header, "metrics", dict[str, float], where)
-        calibration = read_calibration(header, where)
+        calibration = read_calibration(header, schema.task, where)
         return cls(schema=schema, metrics=metrics, members=tuple(members), calibration=calibration)
 
 

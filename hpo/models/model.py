@@ -13,9 +13,10 @@ import polars
 import torch
 from torch import nn
 
+from hpo.config.definition import check_fitted
 from hpo.config.errors import InputError
 from hpo.config.families import package_of
-from hpo.config.trial import Calibration, Environment, TrialConfig
+from hpo.config.trial import Calibration, Environment, Task, TrialConfig
 from hpo.data.preprocessing import Preprocessor
 from hpo.data.schema import TableSchema
 from hpo.data.sources import as_frame
@@ -253,7 +254,7 @@ class Model(Predictor):
             target_std=std,
             metrics=header_value(header, "metrics", dict[str, float], where),
             environment=header_value(header, "environment", Environment, where),
-            calibration=read_calibration(header, where),
+            calibration=read_calibration(header, schema.task, where),
         )
 
 
@@ -273,15 +274,16 @@ def calibration_header(calibration: Calibration) -> Header:
     return {"calibration": json.dumps(tree)} if tree else {}
 
 
-def read_calibration(header: Header, where: str) -> Calibration:
+def read_calibration(header: Header, task: Task, where: str) -> Calibration:
     """The calibration in a header; earlier versions wrote none.
 
     Raises:
-        InputError: it is invalid.
+        InputError: it is invalid, or none of the task.
     """
     if not header.get("calibration"):
         return Calibration()
     found: Calibration = header_value(header, "calibration", Calibration, where)
+    check_fitted(task, found, f"{where}: calibration")
     return found
 
 

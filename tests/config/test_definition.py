@@ -353,6 +353,23 @@ def test_the_table_settles_what_the_file_leaves_open():
         open_ended.resolved(source="", task="binary", fingerprint="", where="s.toml")
 
 
+def test_a_threshold_is_for_two_classes_and_a_metric_of_predicted_classes():
+    def of(task: str, **objective: str) -> dict[str, object]:
+        return {**changed("data.task", task), "objective": objective}
+
+    multiclass = of("multiclass", metric="f1", threshold="tuned")
+    assert refused(multiclass) == (
+        "s.toml: objective.threshold: is for a binary task, but this is a multiclass task"
+    )
+    found = refused(of("binary", metric="roc_auc", threshold="tuned"))
+    assert found.startswith("s.toml: objective.threshold: needs a metric of the predicted classes")
+    assert "one of accuracy, balanced_accuracy, f1" in found
+    assert found.endswith('but objective.metric is "roc_auc"')
+    both = {"metric": "f1", "calibrate": "temperature", "threshold": "tuned"}
+    assert definition(of("binary", **both)).to_tree()["objective"] == both
+    assert definition(of("multiclass", metric="f1")).to_tree()["objective"] == {"metric": "f1"}
+
+
 @pytest.mark.parametrize("low", [True, False])
 def test_every_loss_that_a_search_may_choose_must_suit_the_task(low):
     tree = copy.deepcopy(TREE)

@@ -64,6 +64,18 @@ def test_a_seed_changes_the_model(config: Path) -> None:
             r"config\.toml: training\.label_smoothing: must be 0 for a regression task",
         ),
         (
+            'metric = "rmse"',
+            'metric = "rmse"\ncalibrate = "temperature"',
+            DefinitionError,
+            r"config\.toml: objective\.calibrate: is for classes, but this is a regression task",
+        ),
+        (
+            "max_epochs = 2",
+            "max_epochs = 2\n[refit]\nn_epochs = 2\ncalibration = { threshold = 0.5 }",
+            DefinitionError,
+            r"config\.toml: refit\.calibration\.threshold: is for a binary task, but this is a reg",
+        ),
+        (
             "max_epochs = 2",
             "max_epochs = 2\n[refit]\nn_epochs = 3",
             DefinitionError,

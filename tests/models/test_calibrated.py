@@ -124,6 +124,7 @@ def test_only_a_calibrated_file_has_the_newer_format(made: Experiment) -> None:
         ('{"temperature": 0}', "calibration: temperature: input should be greater than 0"),
         ('{"threshold": 2}', "calibration: threshold: input should be less than or equal to 1"),
         ("[]", "calibration: input should be"),
+        ("[" * 100_000, "calibration: invalid json"),
     ],
 )
 def test_a_damaged_calibration_is_refused(
@@ -133,6 +134,12 @@ def test_a_damaged_calibration_is_refused(
     header = {**what.header(), "calibration": tree}
     monkeypatch.setattr(Model, "header", lambda _: header)
     with pytest.raises(InputError, match=f"^it: {sentence}"):
+        Model.from_bytes(what.to_bytes(), "it")
+
+
+def test_a_threshold_of_several_classes_is_refused() -> None:
+    what = replace(model(experiment("multiclass")), calibration=FITTED)
+    with pytest.raises(InputError, match=r"^it: calibration\.threshold: is for a binary task"):
         Model.from_bytes(what.to_bytes(), "it")
 
 

@@ -16,6 +16,10 @@ from hpo.models.experiment import load_experiment
 from hpo.models.loading import load_model
 from hpo.results.ensemble import compare
 from hpo.results.export import export
+from hpo.results.report.calibration import threshold_figure
+from hpo.results.report.content import gather
+from hpo.results.report.page import render
+from hpo.results.report.text import number
 from hpo.results.stored import stored_model
 from hpo.study.leaderboard import leaderboard
 from hpo.training.single import SingleTrainer
@@ -97,3 +101,31 @@ def test_exports_and_refits_keep_the_calibration(results: StudyResults, tmp_path
         assert again.model.config == expected.parts[0][1].config
         rows = again.experiment.held_rows(60)
         assert again.model.predict(rows).equals(expected.predict(rows))
+
+
+def test_the_report_shows_what_was_fitted(results: StudyResults) -> None:
+    content = gather(results, 3)
+    assert content.calibration is not None
+    model = stored_model(results.store, leaderboard(results.study)[0])
+    fitted = model.calibration
+    assert content.calibration.fitted == fitted
+    drawn = threshold_figure(content.calibration, "f1")
+    validation, test, chosen = drawn.data
+    assert [validation.name, test.name] == ["validation", "test"]
+    assert chosen.x[0] == pytest.approx(fitted.threshold)
+    assert chosen.y[0] == max(validation.y) == pytest.approx(content.leaders[0].metric)
+    at = np.abs(test.x - fitted.threshold).argmin()
+    assert test.y[at] == pytest.approx(content.compared[0].metrics["test"]["f1"], abs=0.02)
+    # Each leader is resampled at its own threshold.
+    for leader in content.leaders:
+        assert leader.interval is not None
+        assert leader.interval.low <= leader.metric <= leader.interval.high
+    page = render(content)
+    before, after = content.calibration.reliability.values()
+    assert f"<b>{number(before.error, 3)}</b> as trained" in page
+    assert f"<b>{number(after.error, 3)}</b> calibrated" in page
+    assert f"A temperature of <b>{number(fitted.temperature)}</b>" in page
+    assert content.on_test is not None
+    part = load_experiment(results.store, results.study.definition.data).dataset.part("test")
+    positive = model.outputs(part.x_num, part.x_cat)[:, 1].double().numpy()
+    assert (content.on_test.outputs == (positive > fitted.threshold)).all()

@@ -359,6 +359,6 @@ def test_a_browser_draws_it_all_without_a_network(page: Path) -> None:
         browser.close()
     assert asked == [page.as_uri()]
     assert said == []
-    assert n_drawn == 9
+    assert n_drawn == 10
     assert title == "mean: report"
     assert "<a href='javascript:ale" in shown

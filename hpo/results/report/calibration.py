@@ -188,7 +188,7 @@ def threshold_figure(found: WinnersCalibration, metric: str) -> go.Figure:
             y=values[kept],
             name=part,
             mode="lines",
-            line={"color": color, "width": 2},
+            line={"color": color, "width": 2, "shape": "hvh"},
             hovertemplate=f"{part}: threshold %{{x:.4f}}, %{{y:.4f}}<extra></extra>",
         )
     thresholds, values = found.curves["validation"]
