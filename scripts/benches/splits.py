@@ -1,9 +1,10 @@
 """Scenarios of `scripts/bench validation` in which rows of one table depend on each other.
 
 `groups`: 100 patients with 8 rows each. The rows of a patient have similar features and the same
-label, which is random: nothing can be learned about other patients. New rows are 100 other patients.
+label, which is random: nothing can be learned about other patients. New rows are those of 100 other
+patients.
 
-`time`: a number a day for 1,500 days, which depends on three columns and on a level that drifts up and
+`time`: a number a day for 1,500 days. It depends on three columns and on a level that drifts up and
 down within some 100 days. New rows are the 500 days that follow.
 
 Each scenario searches once by shares of the rows, and once by groups or time.
