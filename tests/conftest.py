@@ -13,6 +13,7 @@ from collections.abc import Generator, Iterator
 from contextlib import closing
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from hpo.storage.engine import Storage, open_storage
@@ -32,11 +33,13 @@ LONG = {"faults", "launch"}
 
 
 def pytest_configure() -> None:
-    """Isolate tests from the environment, and let their processes import `tests`."""
+    """Isolate tests from the environment and the clock; let their processes import `tests`."""
     for name in [name for name in os.environ if name.startswith("HPO_")]:
         del os.environ[name]
     os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
     signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in a script's background
+    hypothesis.settings.register_profile("untimed", deadline=None)
+    hypothesis.settings.load_profile("untimed")
     keep_tables()
 
 

@@ -7,7 +7,7 @@ ledger, and a worker writes only under its lease. Optuna's samplers and pruners 
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -33,6 +33,7 @@ from hpo.storage.ledger import RELEASED, FinalState, Outcome
 from hpo.storage.schema import NOT_FOUND, TRIAL_SYSTEM_ATTRS
 from hpo.storage.trials import read_study_trials
 from hpo.study.budget import trial_limit
+from hpo.study.claim import Claim, ReportReply
 from hpo.study.damage import reporting_damage
 from hpo.study.history import InformedStudy, read_warm_start
 from hpo.study.pruning import TrialPruner
@@ -42,26 +43,6 @@ from hpo.study.rows import Result, StudyRows
 from hpo.study.sampling import ParamSampler
 from hpo.study.status import StudyStatus, read_status
 from hpo.study.tried import TriedPoints
-
-
-@dataclass(frozen=True, kw_only=True)
-class Claim(Lease):
-    """A lease on a trial and the params drawn for it."""
-
-    params: Params = field(compare=False)
-
-
-@dataclass(frozen=True, kw_only=True)
-class ReportReply:
-    """The result of a report.
-
-    Attributes:
-        prune: trials to prune, with the epoch of the decision; later epochs were not written.
-        lost: trials whose lease was lost.
-    """
-
-    prune: dict[Claim, int]
-    lost: set[Claim]
 
 
 class Study(StudyRows):

@@ -14,7 +14,8 @@ from hpo.config.errors import LeaseLostError, StorageError
 from hpo.files.store import ArtifactStore
 from hpo.models.experiment import Experiment, load_experiment
 from hpo.storage.leases import Lease, WorkerId
-from hpo.study.study import Claim, Study
+from hpo.study.claim import Claim
+from hpo.study.study import Study
 from hpo.training.checkpoint import Checkpoint
 from hpo.training.trainer import Run
 from hpo.worker.checkpoints import latest, remove

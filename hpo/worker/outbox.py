@@ -19,8 +19,9 @@ from hpo.config.trial import ENSEMBLE_SIZE, Measurement
 from hpo.files.store import LOG, WEIGHTS, ArtifactStore, trial_path
 from hpo.storage.attributes import ARTIFACT, REASON, SHA256
 from hpo.storage.ledger import Outcome
+from hpo.study.claim import Claim
 from hpo.study.orders import was_pruned
-from hpo.study.study import Claim, Study
+from hpo.study.study import Study
 from hpo.training.checkpoint import Checkpoint
 from hpo.worker.checkpoints import remove, save
 from hpo.worker.damaged import DamagedStudies
