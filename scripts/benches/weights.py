@@ -5,7 +5,7 @@
 Rows: a rate is measured on 600 objects, each for its own time. The shorter the time, the noisier
 the rate. Searches choose by RMSE, and are compared with the true rates of 20,000 new objects.
 
-Classes: one row in twelve is positive, with noisy labels. Searches of 1,500 rows choose by ROC AUC,
+Classes: one row in 13 is positive, with noisy labels. Searches of 1,500 rows choose by ROC AUC,
 and are measured on 20,000 new rows.
 """
 
