@@ -1,7 +1,7 @@
 """Benchmarks.
 
     scripts/bench throughput | overhead | quality | storage | scale | faults | wide | ensembles
-                  | digests | packed | pruned | gpu
+                  | digests | packed | pruned | validation | gpu
 
 Each has --help. Results are comparable only within one run.
 """
@@ -26,6 +26,7 @@ BENCHES = (
     "ensembles",
     "packed",
     "pruned",
+    "validation",
     "digests",
     "gpu",
 )
