@@ -3,8 +3,8 @@
     scripts/bench validation folds --seeds 10
 
 `folds` draws 300 rows with 20 columns and noisy labels of two classes, once for each seed. Searches
-of the space `mlp_small` choose by accuracy, on one validation part or on folds. There are 20,000 new
-rows.
+of the space `mlp_small` choose by accuracy, on one validation part or on folds. 20,000 rows are
+new.
 """
 
 import argparse
