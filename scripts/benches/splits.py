@@ -14,11 +14,12 @@ import tempfile
 import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import polars as pl
 import tomli_w
+from benches.seeds import Outcome
 
 from hpo.api import StudyResults
 from hpo.lifecycle.creation import create_from_file
@@ -38,15 +39,7 @@ STUDY = {
 }
 
 
-class Measured(NamedTuple):
-    """The metric of a search's winner: on the validation part, on the test part, on new rows."""
-
-    validation: float
-    test: float
-    new: float
-
-
-def groups(seed: int) -> Iterator[tuple[str, Measured]]:
+def groups(seed: int) -> Iterator[tuple[str, Outcome]]:
     """Accuracy of a search by shares of the rows, and by groups."""
     generator = np.random.default_rng(seed)
     known, new = (_visits(generator) for _ in range(2))
@@ -58,7 +51,7 @@ def groups(seed: int) -> Iterator[tuple[str, Measured]]:
         yield name, searched(known, new, data, "accuracy")
 
 
-def time(seed: int) -> Iterator[tuple[str, Measured]]:
+def time(seed: int) -> Iterator[tuple[str, Outcome]]:
     """RMSE of a search by shares of the rows, and by time."""
     series = _series(np.random.default_rng(seed))
     shares = {"val": 0.2, "test": 0.2}
@@ -71,7 +64,7 @@ def time(seed: int) -> Iterator[tuple[str, Measured]]:
 
 def searched(
     known: pl.DataFrame, new: pl.DataFrame, data: Mapping[str, Any], metric: str
-) -> Measured:
+) -> Outcome:
     """Search on a table, and measure the winner.
 
     Args:
@@ -98,7 +91,7 @@ def searched(
         value = float(np.mean(predicted == truth))
     else:
         value = float(np.sqrt(np.mean((predicted - truth) ** 2)))
-    return Measured(model.metrics[metric], test, value)
+    return {"validation part": model.metrics[metric], "test part": test, "new rows": value}
 
 
 def _visits(generator: np.random.Generator) -> pl.DataFrame:

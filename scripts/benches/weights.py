@@ -10,18 +10,17 @@ and are measured on 20,000 new rows.
 """
 
 import argparse
-import statistics
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
+from benches.seeds import Outcome, print_means
 from numpy.typing import NDArray
 from sklearn import metrics
 
 from hpo.sklearn import MLPSearchClassifier, MLPSearchRegressor
 
 Floats = NDArray[np.float64]
-Outcome = dict[str, float]
 N_OBJECTS, N_ROWS, N_NEW, N_COLUMNS = 600, 1_500, 20_000, 6
 SEARCH = {"search_space": "mlp_small", "n_trials": 10, "max_epochs": 60, "val": 0.25}
 
@@ -36,15 +35,7 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--seeds", type=int, default=5)
     options = parser.parse_args(arguments)
     for scenario in (rows, classes):
-        found: dict[str, list[Outcome]] = {}
-        for seed in range(options.seeds):
-            for name, outcome in scenario(seed):
-                found.setdefault(name, []).append(outcome)
-        titles = [*outcome]
-        print(f"\n| | {' | '.join(titles)} |\n|---|{'---|' * len(titles)}")
-        for name, outcomes in found.items():
-            means = [_mean([each[title] for each in outcomes]) for title in titles]
-            print(f"| {name} | {' | '.join(means)} |")
+        print_means(scenario, options.seeds)
 
 
 def rows(seed: int) -> Iterator[tuple[str, Outcome]]:
@@ -88,9 +79,3 @@ def classes(seed: int) -> Iterator[tuple[str, Outcome]]:
 def _signal(x: Floats) -> Floats:
     signal: Floats = x[:, 0] + np.sin(2 * x[:, 1]) + x[:, 2] * x[:, 3]
     return signal
-
-
-def _mean(values: Sequence[float]) -> str:
-    """The mean and its standard error."""
-    error = statistics.stdev(values) / len(values) ** 0.5 if len(values) > 1 else 0.0
-    return f"{statistics.fmean(values):.3f} ± {error:.3f}"
