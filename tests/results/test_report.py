@@ -79,6 +79,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     study, store = make_study(folder, "mean", 26)
     worker = Worker(
         studies=lambda: [study],
+        storage=study.storage,
         store=store,
         trainer=SingleTrainer("cpu"),
         identity=replace(ME, pid=os.getpid()),
