@@ -107,6 +107,7 @@ class _MemberHeader:
 
     Attributes:
         package: that adds the member's model family; empty for a built-in one.
+        metric_package: that adds the metric of its objective, likewise.
     """
 
     number: int
@@ -116,11 +117,12 @@ class _MemberHeader:
     metrics: str
     environment: str
     package: str = ""
+    metric_package: str = ""
 
 
 def exact_outputs(model: Model, x_num: torch.Tensor, x_cat: torch.Tensor) -> torch.Tensor:
     """A model's predictions in float64, so that even faint probabilities can be averaged."""
-    return predictions(model.schema.task, model.logits(x_num, x_cat).double(), 0.0, 1.0)
+    return predictions(model.schema.task, model.logits(x_num, x_cat).double())
 
 
 def as_logits(task: Task, outputs: torch.Tensor) -> torch.Tensor:

@@ -29,12 +29,14 @@ from hpo.data.table import Table
 from hpo.files.cache import cached
 from hpo.files.remote import is_remote
 from hpo.files.store import ArtifactStore, table_path
+from hpo.models.comparison import objective
 from hpo.models.model import Model, Predictor, columns_of
 from hpo.training.batches import TrainingData
 from hpo.training.families.family import trained_network
 from hpo.training.metrics import evaluate
 from hpo.training.precision import describe_environment
 from hpo.training.record import Result
+from hpo.training.targets import link_of
 
 
 class Experiment:
@@ -97,8 +99,7 @@ class Experiment:
             schema=self.dataset.schema,
             preprocessor=preprocessor,
             network=network,
-            target_mean=data.target_mean,
-            target_std=data.target_std,
+            scale=data.scale(link_of(config.training, data.task)),
             metrics=result.metrics if config.refit is None else {},
             environment=describe_environment(device, result.precision),
         )
@@ -128,7 +129,7 @@ class Experiment:
         if not len(part.y):
             return {}
         logits = model.logits(part.x_num, part.x_cat)
-        return evaluate(schema.task, len(schema.classes), logits, part.y, 0.0, 1.0)
+        return evaluate(objective(model), schema.task, len(schema.classes), logits, part.y)
 
     def _prepare(self, config: PreprocessingConfig) -> tuple[Preprocessor, TrainingData]:
         dataset = self.dataset

@@ -23,18 +23,18 @@ class PredictorModule(nn.Module):
         super().__init__()
         self.task = model.schema.task
         self.weights = [weight for weight, _ in model.parts]
-        self.targets = [(part.target_mean, part.target_std) for _, part in model.parts]
+        self.scales = [part.scale for _, part in model.parts]
         self.preprocessors = nn.ModuleList(part.preprocessor for _, part in model.parts)
         self.networks = nn.ModuleList(part.network for _, part in model.parts)
 
     def forward(self, x_num: torch.Tensor, x_cat: torch.Tensor) -> torch.Tensor:
         """(rows,) values or (rows, n_classes) probabilities."""
         mixed = torch.zeros(())
-        for weight, target, preprocess, network in zip(
-            self.weights, self.targets, self.preprocessors, self.networks, strict=True
+        for weight, scale, preprocess, network in zip(
+            self.weights, self.scales, self.preprocessors, self.networks, strict=True
         ):
             logits = mean_over_heads(self.task, network(preprocess(x_num, x_cat)))
-            mixed = mixed + weight * predictions(self.task, logits, *target)
+            mixed = mixed + weight * predictions(self.task, logits, scale)
         return mixed
 
 

@@ -10,10 +10,13 @@ from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy
+import torch
 from numpy.typing import NDArray
 
-from hpo.config.trial import TIE_BREAKS, MetricName, Task
-from hpo.models.ensemble import FAINTEST
+from hpo.config.metrics import find_metric, loss_metric
+from hpo.config.trial import ObjectiveConfig, Task
+from hpo.models.ensemble import FAINTEST, as_logits
+from hpo.training.metrics import measure
 
 Array = NDArray[Any]
 
@@ -80,6 +83,29 @@ class AbsoluteError(Criterion):
         return _mean(-numpy.abs(next(means)))
 
 
+@dataclass(frozen=True, kw_only=True)
+class Measured(Criterion):
+    """Any metric, computed as for trials; values are predictions or probabilities of each class.
+
+    Attributes:
+        y: (rows,) targets or classes.
+    """
+
+    objective: ObjectiveConfig
+    task: Task
+    y: Array
+
+    def _score(self, means: Iterator[Array]) -> Array:
+        name = self.objective.metric
+        n_classes, y = len(self.values) if self.task != "regression" else 0, torch.tensor(self.y)
+        outputs = numpy.stack(list(means), axis=-1) if n_classes else next(means)
+        found = [
+            measure([name], self.objective, self.task, n_classes, logits, y).item()
+            for logits in (as_logits(self.task, torch.from_numpy(own)) for own in outputs)
+        ]
+        return -find_metric(name).direction.sign * numpy.array(found)
+
+
 class LogLoss(Criterion):
     """Values are probabilities of the true classes."""
 
@@ -144,6 +170,43 @@ class F1(_OfClasses):
         return scores
 
 
+class MatthewsCorrelation(_OfClasses):
+    """Correlation of the predicted and the true classes; 0 if either is constant."""
+
+    def _score(self, means: Iterator[Array]) -> Array:
+        right, n_predicted, n_true = self._counts(means)
+        n_rows = float(len(self.y))
+        covariance = right.sum(axis=1) * n_rows - n_predicted @ n_true
+        of_predicted = n_rows**2 - numpy.square(n_predicted).sum(axis=1)
+        of_true = n_rows**2 - numpy.square(n_true).sum()
+        spread = numpy.sqrt(of_predicted * of_true)
+        scores: Array = covariance / numpy.where(spread > 0, spread, numpy.inf)
+        return scores
+
+
+class BrierScore(_OfClasses):
+    """Squared errors of the probabilities, summed over the classes."""
+
+    def _score(self, means: Iterator[Array]) -> Array:
+        squares = [numpy.square(each - (self.y == at)) for at, each in enumerate(means)]
+        return -numpy.sum([_mean(each) for each in squares], axis=0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TopKAccuracy(_OfClasses):
+    """Share of the rows whose class is among the likeliest; of equal classes, the last ones are."""
+
+    k: int
+
+    def _score(self, means: Iterator[Array]) -> Array:
+        by_class = list(means)
+        own = numpy.stack(by_class)[self.y, :, numpy.arange(len(self.y))].T
+        n_ahead = numpy.zeros(own.shape, numpy.int32)
+        for at, each in enumerate(by_class):
+            n_ahead += (each > own) | ((each == own) & (self.y < at))
+        return _mean(n_ahead < self.k)
+
+
 class RocAuc(_OfClasses):
     """Area under the ROC curve of the positive class of two, otherwise the mean of the classes'."""
 
@@ -171,6 +234,26 @@ class RocAuc(_OfClasses):
         return area
 
 
+class AveragePrecision(_OfClasses):
+    """Average precision of the positive class of two, otherwise the mean of the classes'."""
+
+    def _score(self, means: Iterator[Array]) -> Array:
+        found = [self._precision(each, self.y == at) for at, each in enumerate(means)]
+        return found[1] if len(found) == 2 else numpy.mean(found, axis=0)
+
+    def _precision(self, scores: Array, truth: Array) -> Array:
+        """Average precision of one class, from sorted keys as in `RocAuc`."""
+        if not (n_positive := int(truth.sum())):
+            return numpy.full(len(scores), numpy.nan)
+        keys = numpy.sort(scores.view(numpy.int32) << 1 | truth, axis=1)[:, ::-1]
+        found = []
+        for own in keys:
+            ends = numpy.append(numpy.flatnonzero(own[1:] >> 1 != own[:-1] >> 1), len(own) - 1)
+            n_right = numpy.cumsum(own & 1)[ends]  # of the rows that each threshold selects
+            found.append(numpy.diff(n_right, prepend=0) @ (n_right / (ends + 1)) / n_positive)
+        return numpy.array(found)
+
+
 def _mean(by_row: Array) -> Array:
     """(candidates,) means over the rows."""
     means: Array = by_row.mean(axis=1)
@@ -187,26 +270,41 @@ _OF_CLASSES: dict[str, type[_OfClasses]] = {
     "balanced_accuracy": BalancedAccuracy,
     "f1": F1,
     "roc_auc": RocAuc,
+    "average_precision": AveragePrecision,
+    "matthews_correlation": MatthewsCorrelation,
+    "brier_score": BrierScore,
 }
 
 
-def criteria(task: Task, metric: MetricName, outputs: Sequence[Array], y: Array) -> list[Criterion]:
+def criteria(
+    task: Task, objective: ObjectiveConfig, outputs: Sequence[Array], y: Array
+) -> list[Criterion]:
     """The criteria that rank ensembles: the metric, then the loss, which breaks ties.
 
     Args:
         task: of the candidates.
-        metric: the study's.
+        objective: the study's.
         outputs: float64 predictions of each candidate: (rows,) values or (rows, classes)
             probabilities.
         y: (rows,) targets or classes.
     """
+    metric, loss_name = objective.metric, loss_metric(task, objective.metric)
     if task == "regression":
-        errors = (numpy.stack(outputs) - y)[None]
-        kinds = dict.fromkeys(_ERRORS[name] for name in (metric, TIE_BREAKS[task]))
-        return [kind(values=errors) for kind in kinds]
+        predicted = numpy.stack(outputs)[None]
+        return [
+            _ERRORS[name](values=predicted - y)
+            if name in _ERRORS
+            else Measured(values=predicted, y=y, task=task, objective=objective)
+            for name in dict.fromkeys((metric, loss_name))
+        ]
     y = y.astype(numpy.int32)
     loss = LogLoss(values=numpy.stack([own[numpy.arange(len(y)), y] for own in outputs])[None])
-    if metric == TIE_BREAKS[task]:
+    if metric == loss_name:
         return [loss]
-    by_class = numpy.stack([own.T.astype(numpy.float32) for own in outputs], axis=1)
-    return [_OF_CLASSES[metric](values=by_class, y=y), loss]
+    by_class = numpy.stack([own.T for own in outputs], axis=1)
+    if metric == "top_k_accuracy":
+        assert objective.k is not None
+        return [TopKAccuracy(values=by_class, y=y, k=objective.k), loss]
+    if metric in _OF_CLASSES:
+        return [_OF_CLASSES[metric](values=by_class.astype(numpy.float32), y=y), loss]
+    return [Measured(values=by_class, y=y, task=task, objective=objective), loss]

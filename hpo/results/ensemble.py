@@ -7,7 +7,7 @@ from itertools import islice
 import torch
 
 from hpo.config.errors import HpoError, InputError
-from hpo.config.trial import tie_break
+from hpo.config.metrics import tie_break
 from hpo.models.comparison import Comparison
 from hpo.models.ensemble import Ensemble, EnsembleMember, exact_outputs
 from hpo.models.experiment import Experiment
@@ -105,5 +105,5 @@ def _weigh(
                 "different table schemas and cannot form an ensemble; --ensemble 0 makes none"
             )
         outputs.append(exact_outputs(model, x_num, x_cat).numpy())
-    metric = study.definition.objective.metric
-    return select(criteria(task, metric, outputs, part.y[picked].numpy()), size)
+    objective = study.definition.objective
+    return select(criteria(task, objective, outputs, part.y[picked].numpy()), size)

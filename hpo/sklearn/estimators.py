@@ -20,7 +20,8 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from hpo.config.definition import StudyDefinition
 from hpo.config.errors import AmbiguousCellsError, HpoError, InputError
-from hpo.config.trial import MetricName, Task
+from hpo.config.metrics import MetricName
+from hpo.config.trial import Task
 from hpo.data.sources import RawTable, as_frame
 from hpo.data.table import typed_table
 from hpo.launch.refit import refit_trial

@@ -8,13 +8,16 @@ because the caches of the storage compare it.
 import json
 import uuid
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
 
+from hpo.config import metrics
 from hpo.config.definition import Budget, StudyDefinition
 from hpo.config.errors import DefinitionError, InputError
 from hpo.config.families import config_type, package_of
+from hpo.config.metrics import find_metric
 from hpo.config.version import __version__
 from hpo.storage import attributes
 from hpo.storage.engine import Connection
@@ -28,9 +31,10 @@ WARM_START = "hpo:warm_start"
 """Notes on the warm start, and the number of attributes `hpo:warm_start:0`, … that hold it."""
 _UUID, _ARTIFACTS, _NOTES, _MOVED = "hpo:uuid", "hpo:artifacts", "hpo:notes", "hpo:moved"
 _VERSION, _FORMAT, _PACKAGES = "hpo:version", "hpo:format", "hpo:packages"
+_METRIC_PACKAGE = "hpo:metric_package"
 _KEYS = (
     *(DEFINITION, STANDING, GIVEN_BUDGET, PRIORITY, CONFIRMS, WARM_START),
-    *(_UUID, _ARTIFACTS, _NOTES, _MOVED, _VERSION, _FORMAT, _PACKAGES),
+    *(_UUID, _ARTIFACTS, _NOTES, _MOVED, _VERSION, _FORMAT, _PACKAGES, _METRIC_PACKAGE),
 )
 CONFIRMATION = "hpo:confirmation"
 """The result of a confirmation, up to 64 KiB, so that it is read on its own."""
@@ -127,7 +131,7 @@ class StudyRow:
                 f"{study} was made by hpo {made_by}, which is newer than this hpo {__version__}: "
                 f"install hpo {made_by} or later to work with it"
             )
-        if unusable := self._unusable_family():
+        if unusable := self._unusable_family() or self._unusable_metric():
             return f"{study}: {unusable}"
         return None
 
@@ -142,6 +146,16 @@ class StudyRow:
                 config_type(family)
             except DefinitionError as error:
                 package = self.attrs.get(_PACKAGES, {}).get(family)
+                return f"{error}; it is part of the package {package}" if package else str(error)
+        return None
+
+    def _unusable_metric(self) -> str | None:
+        """Why this hpo cannot use the metric of the study, if so."""
+        with suppress(ValueError, KeyError, TypeError):  # a damaged definition
+            try:
+                find_metric(self.metric)
+            except DefinitionError as error:
+                package = self.attrs.get(_METRIC_PACKAGE)
                 return f"{error}; it is part of the package {package}" if package else str(error)
         return None
 
@@ -192,9 +206,11 @@ def new_attrs(
 ) -> dict[str, Any]:
     """The system attributes of a new study."""
     packages = {family: package_of(family) for family in definition.space.families}
+    of_metric = metrics.REGISTRY.package_of(definition.objective.metric)
     added = {family: package for family, package in packages.items() if package}
     return {
         **({_PACKAGES: added} if added else {}),
+        **({_METRIC_PACKAGE: of_metric} if of_metric else {}),
         DEFINITION: definition.to_json(),
         _UUID: str(uuid.uuid4()),
         _ARTIFACTS: artifact_store_id,

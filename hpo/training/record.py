@@ -13,12 +13,14 @@ from typing import Literal
 
 import torch
 
-from hpo.config.trial import METRICS, TIE_BREAKS, Measurement, MetricName, Precision, TrialConfig
+from hpo.config.metrics import find_metric, loss_metric
+from hpo.config.trial import Measurement, ObjectiveConfig, Precision, TrialConfig
 from hpo.training.batches import BatchLoader
 from hpo.training.checkpoint import Checkpoint
 from hpo.training.families.family import family_of, flatten
 from hpo.training.metrics import evaluate, mean_over_heads, measure
 from hpo.training.precision import describe_environment, resolve_precision
+from hpo.training.targets import TargetScale, link_of
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -129,7 +131,7 @@ class Record:
             return None
         measurement = Measurement(step=self.n_epochs, value=value)
         self.measurements.append(measurement)
-        gain = METRICS[metric].direction.sign * (self.best.value - value)
+        gain = find_metric(metric).direction.sign * (self.best.value - value)
         is_lower = loss < self.best_loss or math.isnan(self.best_loss)
         is_better = not self.best.step or gain > 0 or (gain == 0 and is_lower)
         if is_better or self.config.refit is not None:
@@ -181,20 +183,19 @@ class Record:
 
 
 def measure_validation(
-    loader: BatchLoader, metric: MetricName, logits: torch.Tensor
+    loader: BatchLoader, objective: ObjectiveConfig, scale: TargetScale, logits: torch.Tensor
 ) -> torch.Tensor:
     """A metric and the loss, on the validation part: (2,) float64 on the device.
 
     Args:
         loader: the run's data.
-        metric: defined for the task.
+        objective: defined for the task.
+        scale: of the run's targets.
         logits: the network's outputs on the validation part, (rows, n_outputs).
     """
     data = loader.data
-    names = metric, TIE_BREAKS[data.task]
-    return measure(
-        names, data.task, data.n_classes, logits, loader.y_val, data.target_mean, data.target_std
-    )
+    names = objective.metric, loss_metric(data.task, objective.metric)
+    return measure(names, objective, data.task, data.n_classes, logits, loader.y_val, scale=scale)
 
 
 @torch.no_grad()
@@ -210,8 +211,9 @@ def _winner(
     flatten(config.model, network).values.copy_(best_values)
     outputs = torch.cat([network(x) for x in loader.validation_blocks()])
     logits = mean_over_heads(data.task, outputs)
+    scale = data.scale(link_of(config.training, data.task))
     metrics = evaluate(
-        data.task, data.n_classes, logits, loader.y_val, data.target_mean, data.target_std
+        config.objective, data.task, data.n_classes, logits, loader.y_val, scale=scale
     )
     weights = network.state_dict()
     return metrics, {name: value.cpu().clone() for name, value in weights.items()}

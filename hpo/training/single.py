@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import torch
 
-from hpo.config.errors import first_line
+from hpo.config.errors import MetricError, first_line
 from hpo.config.trial import Measurement, TrialConfig
 from hpo.training.batches import BatchLoader, Loaders, TrainingData
 from hpo.training.checkpoint import BEST_VALUES, OPTIMIZER, VALUES, Checkpoint
@@ -21,6 +21,7 @@ from hpo.training.optimizers import Optimizer
 from hpo.training.precision import master_dtype
 from hpo.training.record import Record, Result, measure_validation
 from hpo.training.schedules import Schedule, rate_factors
+from hpo.training.targets import link_of
 from hpo.training.trainer import Event, Failed, Finished, Progress, Run, Unplaced
 
 
@@ -94,7 +95,7 @@ class SingleTrainer:
         """Advance a run; it fails alone if its family's code fails or memory runs out."""
         try:
             return self._advance(run, deadline)
-        except NetworkError as error:
+        except (NetworkError, MetricError) as error:
             failed: Event = Failed(key=run.key, reason=str(error))
         except RuntimeError as error:
             if not is_out_of_memory(error):
@@ -161,6 +162,7 @@ class _Session:
         training, data = config.training, loader.data
         self._config = config
         self._loader = loader
+        self._link = link_of(training, data.task)
         self._record = Record.of(config, checkpoint, loader.device)
         working = getattr(torch, self._record.precision)
         family = family_of(config.model)
@@ -170,7 +172,9 @@ class _Session:
             config.model,
             network,
             seed=training.seed,
-            gradient=loss_gradient(training.loss, data.task),
+            gradient=loss_gradient(
+                training.loss, data.task, config.objective, training.focal_gamma
+            ),
             working=working,
         )
         self._parameters = self._passes.parameters
@@ -229,7 +233,9 @@ class _Session:
         steps = torch.arange(first, first + n_batches)
         factors = rate_factors(Schedule.of(training, n_batches), steps).tolist()
         n_done = record.n_steps - first
-        batches = self._loader.batches(training.seed, record.n_epochs, training.batch_size, n_done)
+        batches = self._loader.batches(
+            training.seed, record.n_epochs, training.batch_size, n_done, self._link
+        )
         for (x, y), factor in zip(batches, factors[n_done:], strict=True):
             if training.label_smoothing:
                 master = self._parameters.values.dtype
@@ -240,7 +246,8 @@ class _Session:
         """Validate; None if the run has diverged."""
         outputs = torch.cat([self._passes.outputs(x) for x in self._loader.validation_blocks()])
         logits = mean_over_heads(self._loader.data.task, outputs)
-        found = measure_validation(self._loader, self._config.objective.metric, logits)
+        scale = self._loader.data.scale(self._link)
+        found = measure_validation(self._loader, self._config.objective, scale, logits)
         # The metric alone would hide NaN logits: argmax returns a class for them.
         is_finite = logits.isfinite().all().double()
         value, loss, is_sound = torch.cat([found, is_finite[None]]).tolist()

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy
 from numpy.typing import NDArray
 
-from hpo.config.trial import METRICS, Task
+from hpo.config.metrics import METRICS
+from hpo.config.trial import ObjectiveConfig, Task
 from hpo.results.criteria import criteria
 from hpo.results.selection import select
 
@@ -24,10 +25,11 @@ def main(arguments: Sequence[str]) -> None:
         y, outputs = _predictions(n_classes, given.models, given.rows)
         for name, metric in METRICS.items():
             if task in metric.tasks:
+                objective = ObjectiveConfig(metric=name, quantile=0.9, k=3)
                 start = time.process_time()
-                weights = select(criteria(task, name, outputs, y), 16)
+                weights = select(criteria(task, objective, outputs, y), 16)
                 seconds, n = time.process_time() - start, (weights > 0).sum()
-                print(f"{task:10}  {name:17}  {seconds:5.2f} s  {n} members", flush=True)
+                print(f"{task:10}  {name:20}  {seconds:5.2f} s  {n} members", flush=True)
 
 
 def _predictions(
@@ -38,6 +40,7 @@ def _predictions(
     scales = generator.uniform(1, 2, n_models)
     if not n_classes:
         y = generator.normal(size=n_rows)
+        y = numpy.exp(y)  # some metrics need targets above 0
         return y, [y + scale * generator.normal(size=n_rows) for scale in scales]
     classes = generator.integers(0, n_classes, n_rows)
     true = 2 * numpy.eye(n_classes)[classes]

@@ -42,7 +42,7 @@ class Config(ModelConfig):
 @pytest.fixture
 def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
     """Installs a package for a test."""
-    caches = (families.config_type, families._installed, leaves.leaf_types, leaves.leaf_defaults)
+    caches = (families.config_type, entry_points.installed, leaves.leaf_types, leaves.leaf_defaults)
     monkeypatch.syspath_prepend(tmp_path)
     before = set(sys.modules)
 

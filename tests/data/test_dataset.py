@@ -10,7 +10,8 @@ import polars as pl
 import pytest
 
 from hpo.config.errors import DataError
-from hpo.config.trial import DataConfig, MetricName, PreprocessingConfig, SplitConfig
+from hpo.config.metrics import MetricName
+from hpo.config.trial import DataConfig, PreprocessingConfig, SplitConfig
 from hpo.data.dataset import Dataset, load_dataset
 from hpo.data.preprocessing import Preprocessor
 from hpo.data.table import read_table

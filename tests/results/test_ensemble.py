@@ -7,7 +7,8 @@ import pytest
 import torch
 from sklearn.metrics import roc_auc_score
 
-from hpo.config.trial import METRICS, MetricName, Task
+from hpo.config.metrics import METRICS, MetricName
+from hpo.config.trial import Task
 from hpo.models.ensemble import as_logits
 from hpo.results.criteria import Array, Criterion, criteria
 from hpo.results.selection import N_CANDIDATES, select

@@ -6,11 +6,10 @@ from typing import Any, get_args
 import pytest
 import torch
 
+from hpo.config.metrics import METRICS, MetricName
 from hpo.config.trial import (
-    METRICS,
     Activation,
     DataConfig,
-    MetricName,
     ObjectiveConfig,
     OptimizerConfig,
     OptimizerName,

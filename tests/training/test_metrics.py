@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from hpo.config.trial import METRICS
+from hpo.config.metrics import METRICS
 from hpo.training.metrics import evaluate, measure, predictions
 from tests.support.training import DEVICES
 

@@ -13,7 +13,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpo.config.trial import METRICS, OptimizerName, TrialConfig
+from hpo.config.metrics import METRICS
+from hpo.config.trial import OptimizerName, TrialConfig
 from hpo.training.checkpoint import VALUES, Checkpoint
 from hpo.training.families.family import family_of
 from hpo.training.families.mlp.pack_layout import padded_width

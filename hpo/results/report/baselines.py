@@ -21,6 +21,7 @@ from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
 from threadpoolctl import threadpool_limits
 from torch import Tensor
 
+from hpo.config.trial import ObjectiveConfig
 from hpo.data.dataset import Dataset, Part
 from hpo.models.ensemble import as_logits
 from hpo.results.report.comparison import ComparedModel
@@ -41,12 +42,17 @@ _Fitted = tuple[ColumnTransformer, Any, str]
 
 
 def fit_baselines(
-    dataset: Dataset, *, max_rows: int = _MAX_ROWS, max_seconds: float = _MAX_SECONDS
+    dataset: Dataset,
+    objective: ObjectiveConfig,
+    *,
+    max_rows: int = _MAX_ROWS,
+    max_seconds: float = _MAX_SECONDS,
 ) -> list[ComparedModel]:
     """Fit both baselines on the training part, and measure them on the others.
 
     Args:
         dataset: the study's.
+        objective: the study's.
         max_rows: rows of the training part to use; they are drawn at random.
         max_seconds: for each baseline, checked every few dozen iterations.
     """
@@ -66,7 +72,9 @@ def fit_baselines(
             seconds = time.perf_counter() - started
             parts = {"validation": dataset.part("val"), "test": dataset.part("test")}
             metrics = {
-                part: evaluate_estimator(dataset, model, prepare.transform(_matrix(rows)), rows.y)
+                part: evaluate_estimator(
+                    dataset, objective, model, prepare.transform(_matrix(rows)), rows.y
+                )
                 for part, rows in parts.items()
                 if len(rows.y)
             }
@@ -75,11 +83,14 @@ def fit_baselines(
     return found
 
 
-def evaluate_estimator(dataset: Dataset, model: Any, x: Any, y: Tensor) -> dict[str, float]:
+def evaluate_estimator(
+    dataset: Dataset, objective: ObjectiveConfig, model: Any, x: Any, y: Tensor
+) -> dict[str, float]:
     """Every metric that has a value on some rows, by the functions that measure the trials.
 
     Args:
         dataset: the study's.
+        objective: has the parameters of metrics.
         model: a fitted regressor or classifier with scikit-learn's methods.
         x: the rows, as the model takes them.
         y: (rows,) their targets, as in `Part`.
@@ -90,7 +101,7 @@ def evaluate_estimator(dataset: Dataset, model: Any, x: Any, y: Tensor) -> dict[
     else:
         outputs = np.zeros((len(y), n_classes))
         outputs[:, model.classes_.astype(int)] = model.predict_proba(x)
-    return evaluate(task, n_classes, as_logits(task, torch.from_numpy(outputs)), y, 0.0, 1.0)
+    return evaluate(objective, task, n_classes, as_logits(task, torch.from_numpy(outputs)), y)
 
 
 def _boosting(dataset: Dataset, x: Floats, y: NDArray[Any], deadline: float) -> _Fitted:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from hpo.config.trial import MetricName, Task
+from hpo.config.trial import ObjectiveConfig, Task
 from hpo.training.metrics import measure
 
 Floats = NDArray[np.float64]
@@ -30,12 +30,16 @@ class Interval:
 
 
 def resampled(
-    metric: MetricName, task: Task, n_classes: int, logits: Sequence[torch.Tensor], y: torch.Tensor
+    objective: ObjectiveConfig,
+    task: Task,
+    n_classes: int,
+    logits: Sequence[torch.Tensor],
+    y: torch.Tensor,
 ) -> Floats:
     """Measure several models on the same resampled rows.
 
     Args:
-        metric: defined for the task.
+        objective: with a metric that is defined for the task.
         task: of the models.
         n_classes: 2 for a binary task, 0 in a regression.
         logits: of each model, (rows, n_outputs); in a regression values in the target's units.
@@ -45,9 +49,13 @@ def resampled(
         (N_RESAMPLES, models) values of the metric; NaN on draws where it has no value.
     """
     n_draws = max(1, _CELLS // max(each.numel() for each in logits))
+
+    def measured(x: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+        return measure([objective.metric], objective, task, n_classes, x, y, weights=weights)[0]
+
     blocks = [
-        torch.stack([measure([metric], task, n_classes, x, y, 0.0, 1.0, w)[0] for x in logits])
-        for w in _row_weights(len(y), n_draws)
+        torch.stack([measured(x, weights) for x in logits])
+        for weights in _row_weights(len(y), n_draws)
     ]
     return torch.cat(blocks, dim=1).T.numpy()
 
