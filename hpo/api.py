@@ -8,6 +8,7 @@ import polars
 
 from hpo.config.errors import HpoError, InputError
 from hpo.config.parsing import parse_duration
+from hpo.config.trial import ENSEMBLE_SIZE
 from hpo.files.store import ArtifactStore
 from hpo.launch.local import local_slots, slots_argument
 from hpo.launch.refit import refit
@@ -18,7 +19,7 @@ from hpo.models.ensemble import Ensemble
 from hpo.models.experiment import load_experiment
 from hpo.models.loading import load_model
 from hpo.models.model import Model
-from hpo.results.ensemble import DEFAULT_SIZE, compare
+from hpo.results.ensemble import compare
 from hpo.results.export import export
 from hpo.results.leaderboard_table import to_table
 from hpo.results.stored import stored_model
@@ -56,7 +57,7 @@ class StudyResults(StudyArtifacts):
             raise HpoError(why_empty(self.study))
         return stored_model(self.store, rows[0])
 
-    def ensemble(self, size: int = DEFAULT_SIZE) -> Ensemble:
+    def ensemble(self, size: int = ENSEMBLE_SIZE) -> Ensemble:
         """Select an ensemble on the validation part, as `hpo run` does.
 
         Args:

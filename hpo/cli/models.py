@@ -142,10 +142,13 @@ def predict(
     """
     from hpo.data.notes import prediction_notes
     from hpo.data.sources import read_raw, write_parquet
+    from hpo.models.loading import load_exported
 
     if out is not None and out.suffix not in (".csv", ".parquet"):
         raise InputError(f"--out must end in .csv or .parquet, but got {out}")
-    predictor = _load_predictor(model, storage, artifacts)
+    predictor, which = load_exported(model) or _load_from_storage(model, storage, artifacts)
+    if which:
+        say(which)
     raw = read_raw(table, Path(), may_be_empty=True)
     predictions = predictor.predict(raw.frame, raw.where)
     for note in (*raw.notes, *prediction_notes(predictor.schema, raw.frame)):
@@ -162,36 +165,12 @@ def predict(
                 write_parquet(predictions, file)
 
 
-def _load_predictor(name: str, storage: str, artifacts: str) -> "Predictor":
-    """Load what an argument names, and say which model that is if it names several.
+def _load_from_storage(name: str, storage: str, artifacts: str) -> "tuple[Predictor, str]":
+    """The best trial or ensemble of a study, and a line that says which one it is.
 
     Raises:
-        InputError: it names nothing, or the models cannot be compared.
+        InputError: there is no such study.
     """
-    from hpo.config.definition import check_name
-    from hpo.models.loading import OnlyRefitsError, exported_folders, load_best, load_model
-
-    path = Path(name)
-    if path.is_file() or (path / "model.safetensors").is_file():
-        return load_model(path)
-    for folder in (path, Path("winners", name)):
-        if exported := exported_folders(folder):
-            try:
-                predictor, line = load_best(exported)
-            except OnlyRefitsError:
-                if folder == path:
-                    raise
-                continue  # the storage has models that can be compared
-            say(line)
-            return predictor
-    try:
-        check_name(name)
-    except ValueError:
-        return load_model(path)  # its message says which file is missing
-    return _load_from_storage(name, storage, artifacts)
-
-
-def _load_from_storage(name: str, storage: str, artifacts: str) -> "Predictor":
     from hpo.models.comparison import objective_text
     from hpo.models.experiment import load_experiment
     from hpo.results.ensemble import compare
@@ -208,8 +187,7 @@ def _load_from_storage(name: str, storage: str, artifacts: str) -> "Predictor":
     compared = compare(loaded, experiment)
     best = compared.best
     which = compared.name if best is compared.single else f"the {compared.ensemble.text}"
-    say(f"predicting with {which} of study {name}: {objective_text(best)}")
-    return best
+    return best, f"predicting with {which} of study {name}: {objective_text(best)}"
 
 
 def train(

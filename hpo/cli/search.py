@@ -30,6 +30,7 @@ from hpo.cli.options import (
 )
 from hpo.cli.output import print_json, say
 from hpo.config.errors import HpoError, StorageUnavailableError
+from hpo.config.trial import ENSEMBLE_SIZE
 from hpo.files.durable import writing
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def run(
     local: LocalOptions,
     worker: WorkerOptions,
     top: Annotated[int, typer.Option(min=1, help="Configurations to export.")] = 3,
-    ensemble: EnsembleSize = 16,
+    ensemble: EnsembleSize = ENSEMBLE_SIZE,
     out: Annotated[
         Path | None, typer.Option(help="Folder to export to; by default winners/NAME.")
     ] = None,

@@ -17,6 +17,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, WithJsonSchema
 
 from hpo.config.compatibility import LossChoices, check_task
+from hpo.config.data_rules import check_data
 from hpo.config.errors import BudgetError, DefinitionError, nearest
 from hpo.config.families import DEFAULT_FAMILY
 from hpo.config.leaves import SECTIONS, leaf_defaults, listed
@@ -173,8 +174,7 @@ class StudyDefinition:
         if not definition.space.tunables:
             raise DefinitionError(f"{where}: search_space: has no tunable leaf: nothing to search")
         definition._check_source(where)
-        definition._check_split(where, tree["data"])
-        definition._check_columns(where)
+        check_data(definition.data, tree["data"], where)
         if definition.data.task != "auto":
             definition.check_task(where)
         return definition
@@ -316,34 +316,6 @@ class StudyDefinition:
                 f"{where}: data.source: with copy = false it must hold no password, "
                 f"but got {hide_passwords(self.data.source)}; give it by the environment"
             )
-
-    def _check_split(self, where: str, tree: Mapping[str, Any]) -> None:
-        split = self.data.split
-        shares = sorted(set(tree.get("split", {})) - {"column"})
-        if split.column is not None and shares:
-            raise DefinitionError(f"{where}: data.split: column excludes {', '.join(shares)}")
-        if split.val + split.test >= 1:
-            raise DefinitionError(
-                f"{where}: data.split: val + test must stay below 1, "
-                f"but got {split.val + split.test:g}"
-            )
-
-    def _check_columns(self, where: str) -> None:
-        """Make sure that each column has at most one role."""
-        data = self.data
-        roles = {"target": data.target}
-        if data.split.column is not None:
-            roles["split.column"] = data.split.column
-        for role in ("drop", "numeric", "categorical"):
-            roles |= {f"{role}[{at}]": name for at, name in enumerate(getattr(data, role))}
-        taken: dict[str, str] = {}
-        for role, column in roles.items():
-            if column in taken:
-                raise DefinitionError(
-                    f"{where}: data.{role}: must be a column of its own, "
-                    f"but got {format_value(column)}, which is data.{taken[column]}"
-                )
-            taken[column] = role
 
 
 def load_definition(path: Path) -> StudyDefinition:

@@ -26,6 +26,10 @@ ScheduleName = Literal["constant", "cosine", "flat_cosine", "coslog4"]
 DEFAULT_PATIENCE = 16
 """The default of `patience` with a constant learning rate."""
 
+ENSEMBLE_SIZE = 16
+"""Maximum number of models in an ensemble, unless the user sets another. A pruned trial keeps its
+weights, for ensembles, if it is better than one of so many best trials."""
+
 STRICT = {"extra": "forbid"}  # pydantic: an unknown key is an error
 
 
@@ -121,15 +125,40 @@ class TrainingConfig:
 class SplitConfig:
     """The split into training, validation and test rows: by a column, or by seeded shares.
 
-    `test = 0` makes no test part, for users who keep test rows elsewhere.
+    Attributes:
+        column: a column whose cells say train, val or test; with `folds`, train or test.
+        val: the share of the validation rows.
+        test: the share of the test rows; 0 makes no test part, for users who keep test rows
+            elsewhere.
+        seed: of the order in which rows or groups are dealt out.
+        folds: the number of folds. Each is the validation part of a model that trains on the
+            others.
+        groups: a column; rows with the same value are in the same part.
+        time: a column of dates or numbers; the validation rows are later than the training rows,
+            and the test rows are the latest.
     """
 
     column: str | None = None
     val: Annotated[float, Range(gt=0, lt=1)] = 0.15
     test: Annotated[float, Range(ge=0, lt=1)] = 0.15
     seed: Annotated[int, Range(ge=0, lt=2**31)] = 0
+    folds: Annotated[int, Range(ge=2, le=100)] | None = None
+    groups: str | None = None
+    time: str | None = None
 
     __pydantic_config__ = STRICT
+
+    @property
+    def excluded(self) -> dict[str, set[str]]:
+        """The keys that have no meaning, by the key that excludes them."""
+        excluded: dict[str, set[str]] = {}
+        if self.column is not None:
+            excluded["column"] = {"val", "test"} if self.folds else {"val", "test", "seed"}
+        if self.folds is not None:
+            excluded["folds"] = {"val"}
+        if self.time is not None:
+            excluded["time"] = {"seed", "groups"}
+        return excluded
 
 
 _OMITTED_AT_DEFAULT = {
@@ -201,12 +230,11 @@ class DataConfig:
 
 
 def data_tree(data: DataConfig) -> dict[str, Any]:
-    """`[data]` as a file holds it: arrays as lists, and the split by a column or by shares."""
+    """`[data]` as a file holds it: arrays as lists, and the split without keys it does not use."""
     tree: dict[str, Any] = json.loads(json.dumps(written("data", data)))
-    if data.split.column is None:
-        del tree["split"]["column"]
-    else:
-        tree["split"] = {"column": data.split.column}
+    unused: set[str] = set().union(*data.split.excluded.values())
+    split = tree["split"].items()
+    tree["split"] = {key: value for key, value in split if value is not None and key not in unused}
     return tree
 
 
@@ -275,18 +303,15 @@ class TrialConfig:
 
     __pydantic_config__ = STRICT
 
-    def to_dict(self) -> dict[str, Any]:
-        """The configuration by section, as a model file holds it."""
+    def to_tree(self) -> dict[str, Any]:
+        """The configuration by section, as `config.toml` and model files hold it."""
         sections = ("objective", "optimizer", "training")
         changed = {name: written(name, getattr(self, name)) for name in sections}
-        tree = {**asdict(self), **changed, "model": model_tree(self.model)}
+        data, model = data_tree(self.data), model_tree(self.model)
+        tree = {**asdict(self), **changed, "data": data, "model": model}
         if self.refit is None:
             del tree["refit"]
         return tree
-
-    def to_tree(self) -> dict[str, Any]:
-        """The configuration by section, as `config.toml` holds it."""
-        return {**self.to_dict(), "data": data_tree(self.data)}
 
     def to_toml(self, note: str) -> str:
         """The text of `config.toml`; the note is its first line."""

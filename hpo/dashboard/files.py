@@ -11,7 +11,7 @@ from optuna.trial import FrozenTrial
 
 from hpo.config.urls import hide_passwords
 from hpo.dashboard.curve import curve_svg
-from hpo.files.store import ArtifactStore
+from hpo.files.store import WEIGHTS, ArtifactStore
 from hpo.storage.attributes import ARTIFACT, SHA256
 from hpo.study.leaderboard import recorded_config
 from hpo.study.study import Study
@@ -20,7 +20,7 @@ FileKind = Literal["config", "curve", "weights"]
 _NAMES: dict[FileKind, tuple[str, str]] = {
     "config": ("config.toml", "application/toml"),
     "curve": ("learning-curve.svg", "image/svg+xml"),
-    "weights": ("model.safetensors", "application/octet-stream"),
+    "weights": (WEIGHTS, "application/octet-stream"),
 }
 """File name, without the trial's prefix, and media type."""
 

@@ -115,7 +115,7 @@ def load_dataset(table: Table, data: DataConfig, *, for_refit: bool = False) -> 
         texts = [text_of_format_1(column) for column in table.frame if column.dtype == pl.String]
         table = replace(table, frame=table.frame.with_columns(texts))
     task = resolve_task(table, data)
-    split = split_rows(table, data, task)
+    split = split_rows(table, data, task)[0]
     if for_refit:
         split = split.for_refit()
     schema, dropped, truncated = infer_schema(table, data, task, split.train)

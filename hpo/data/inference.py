@@ -135,7 +135,9 @@ def _features(table: Table, data: DataConfig) -> tuple[list[str], Dropped]:
                 f"{data.source}: column {format_value(both[0])} is named in both data.{one} "
                 f"and data.{other}"
             )
-    left_out = {*data.drop, data.target, data.split.column}
+    split = data.split
+    roles = {split.column, *({split.groups, split.time} - named)}
+    left_out = {*data.drop, data.target, *roles}
     features = [column for column in frame.get_columns() if column.name not in left_out]
     if not features:
         raise DataError(f"{data.source}: has no feature column besides the target")

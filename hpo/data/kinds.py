@@ -100,6 +100,7 @@ class _Chooser:
         self._missing = missing_words(data)
         self._where = where
         self._declared: dict[str | None, Kind] = {
+            data.split.groups: "category",
             **dict.fromkeys(data.dates, "date"),
             **dict.fromkeys((*data.categorical, data.split.column), "category"),
             **dict.fromkeys(data.numeric, "number"),

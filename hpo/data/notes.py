@@ -41,6 +41,7 @@ def notes_on(
     return (
         *reading_notes(table, data),
         *_dropped(dropped),
+        *_of_split(data, schema),
         *truncated,
         *filter(None, [positive_note(table, data, schema)]),
         *_absent(table, split, schema),
@@ -164,6 +165,18 @@ def _dropped(dropped: Dropped) -> Iterable[str]:
         yield f"{_columns(names)}: dropped, because {it} {why}; data.{key} keeps {them}"
 
 
+def _of_split(data: DataConfig, schema: TableSchema) -> Iterable[str]:
+    """Columns that are no features because the split uses them."""
+    uses = {"groups": ("keeps rows together", "categorical"), "time": ("orders the rows", "dates")}
+    for key, (does, feature) in uses.items():
+        name = getattr(data.split, key)
+        if name is not None and name not in schema.columns:
+            yield (
+                f"column {format_value(name)}: {does} in data.split.{key}, and is no feature; "
+                f"data.{feature} or data.numeric makes it one"
+            )
+
+
 def truncated_note(name: str, counts: pl.Series, n_kept: int) -> str:
     """The note on a column of which only the most frequent categories are encoded.
 
@@ -217,12 +230,13 @@ def _repeated(table: Table, split: Split, schema: TableSchema) -> Iterable[str]:
 
 
 def _groups(table: Table, data: DataConfig, schema: TableSchema) -> Iterable[str]:
-    """Columns in which all rows with the same value have the same label."""
+    """Columns in which all rows with the same value have the same label, but not the same part."""
     if not schema.classes:
         return
     frame, target = table.frame, schema.target
+    groups = None if data.split.groups is None else frame[data.split.groups]
     labels = text_of(frame[target])
-    settled = {target, data.split.column}
+    settled = {target, data.split.column, data.split.groups}
     for column in frame.get_columns():
         name = column.name
         is_exact = column.dtype.is_integer() or column.dtype == pl.String
@@ -231,12 +245,14 @@ def _groups(table: Table, data: DataConfig, schema: TableSchema) -> Iterable[str
         n_values = column.n_unique()
         if n_values <= 4 * len(schema.classes) or len(column) < _MIN_REPEATS * n_values:
             continue
-        pairs = pl.DataFrame([column.alias("value"), labels.alias("label")]).n_unique()
-        if pairs == n_values:
+        value = column.alias("value")
+        if pl.DataFrame([value, labels.alias("label")]).n_unique() != n_values:
+            continue
+        if groups is None or pl.DataFrame([value, groups.alias("group")]).n_unique() != n_values:
             yield (
                 f"column {format_value(name)}: rows with the same value always share their label, "
-                "as rows of one person or place do: where that is so, name in data.split a column "
-                "that keeps them in one part"
+                "as rows of one person or place do: where that is so, data.split.groups keeps them "
+                "in one part"
             )
 
 

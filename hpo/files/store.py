@@ -29,6 +29,8 @@ from hpo.files.remote import DISK_FULL, RetryPolicy, file_system, is_transient
 T = TypeVar("T")
 
 ID_FILE = "store-id"
+WEIGHTS = "model.safetensors"
+"""File name of a trained model, in a store and in exported folders."""
 LOG = "log.txt"
 """File name of an attempt's log."""
 _DRAFT = re.compile(r"(\..+|store-id)\.[0-9a-f]{32}")

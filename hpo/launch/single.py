@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from hpo.config.compatibility import LossChoices, check_task
+from hpo.config.data_rules import check_data
 from hpo.config.errors import DefinitionError, HpoError, InputError
 from hpo.config.metrics import metric_label
 from hpo.config.parsing import read_toml, validate
@@ -122,7 +123,9 @@ def choose_device(name: str) -> torch.device:
 
 def _load(path: Path, seed: int | None) -> tuple[TrialConfig, Experiment]:
     """Return the complete configuration, and the experiment with its table."""
-    config: TrialConfig = validate(TrialConfig, read_toml(path), str(path))
+    tree = read_toml(path)
+    config: TrialConfig = validate(TrialConfig, tree, str(path))
+    check_data(config.data, tree["data"], str(path))
     table = read_recorded(config.data, path.parent)
     task = resolve_task(table, config.data)
     data = replace(config.data, task=task)

@@ -15,6 +15,7 @@ import tomli_w
 
 from hpo.config.errors import ExportError, InputError
 from hpo.config.version import __version__
+from hpo.files.store import WEIGHTS
 from hpo.models.card import model_card
 from hpo.models.content import ENSEMBLE, MODEL
 from hpo.models.ensemble import Ensemble
@@ -87,7 +88,7 @@ def check_replaceable(folder: Path) -> None:
         return
     except OSError as error:
         raise InputError(f"{folder}: cannot be written ({error.strerror})") from None
-    if not folder.name or (names and "model.safetensors" not in names):
+    if not folder.name or (names and WEIGHTS not in names):
         raise InputError(f"{folder}: exists and is no exported model, so it is not replaced")
 
 
@@ -128,7 +129,7 @@ def _put_in_place(draft: Path, folder: Path) -> None:
 def _write_weights(folder: Path, model: Predictor, *, torch_program: bool) -> None:
     from hpo.models.onnx import to_onnx  # slow to import
 
-    (folder / "model.safetensors").write_bytes(model.to_bytes())
+    (folder / WEIGHTS).write_bytes(model.to_bytes())
     (folder / "model.onnx").write_bytes(to_onnx(model))
     if torch_program:
         write_program(model, folder / "model.pt2")
@@ -158,7 +159,7 @@ def _schema(model: Predictor, proof: Proof) -> dict[str, Any]:
         "onnx_inputs": onnx_graph.described_inputs(model.schema),
         "versions": {"hpo": __version__, "torch": first.environment.torch},
         "environment": asdict(first.environment),
-        "formats": {"model.safetensors": of_weights, "model.onnx": onnx_graph.FORMAT},
+        "formats": {WEIGHTS: of_weights, "model.onnx": onnx_graph.FORMAT},
         "proof": asdict(proof),
     }
 

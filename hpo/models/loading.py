@@ -1,20 +1,16 @@
-"""Loads model files of every format."""
+"""Loads model files of every format, and chooses among exported models."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from hpo.config.definition import check_name
 from hpo.config.errors import InputError
+from hpo.files.store import WEIGHTS
 from hpo.models.comparison import best_of, objective, objective_text
 from hpo.models.content import ENSEMBLE, MODEL, deserialize
 from hpo.models.ensemble import Ensemble
 from hpo.models.model import Model, Predictor
-
-_WEIGHTS = "model.safetensors"
-
-
-class OnlyRefitsError(InputError):
-    """A folder of exported models holds only refits, which cannot be compared."""
 
 
 def load_model(path: str | Path) -> Predictor:
@@ -25,7 +21,7 @@ def load_model(path: str | Path) -> Predictor:
     """
     file = Path(path)
     if file.is_dir():
-        file = file / _WEIGHTS
+        file = file / WEIGHTS
     try:
         content = file.read_bytes()
     except OSError as error:
@@ -35,44 +31,78 @@ def load_model(path: str | Path) -> Predictor:
     return kind.from_bytes(content, str(file))
 
 
-def exported_folders(folder: Path) -> list[Path]:
-    """The folders of exported models in a folder."""
-    return sorted(file.parent for file in folder.glob(f"[!.]*/{_WEIGHTS}"))  # drafts are hidden
-
-
-def load_best(folders: Sequence[Path]) -> tuple[Predictor, str]:
-    """Load the model that is the best on validation; of equals a single model.
-
-    Refits are left out, since they have no validation metrics.
+def load_exported(name: str) -> tuple[Predictor, str] | None:
+    """Load the model that predicts for a model file, a folder or the name of a study.
 
     Args:
-        folders: of exported models of one study, at least one.
+        name: a file or folder of a model, or a folder of several; or a study, whose folder is
+            `winners/NAME`.
+
+    Returns:
+        The model, and a line that says which of several it is, empty if the name says it. None for
+        the name of a study without exported models to choose from.
+
+    Raises:
+        InputError: the name is neither, its folder holds only refits, the models cannot be
+            compared, or a file is no model.
+    """
+    path = Path(name)
+    if path.is_file() or (path / WEIGHTS).is_file():
+        return load_model(path), ""
+    if folders := exported_folders(path):
+        if models := load_comparable(folders):
+            return best_exported(models)
+        raise InputError(
+            f"{path}: holds only refits, which have no validation metrics; name one of its "
+            f"folders: {', '.join(folder.name for folder in folders)}"
+        )
+    if models := load_comparable(exported_folders(Path("winners", name))):
+        return best_exported(models)
+    try:
+        check_name(name)
+    except ValueError:
+        return load_model(path), ""  # its message says which file is missing
+    return None
+
+
+def exported_folders(folder: Path) -> list[Path]:
+    """The folders of exported models in a folder."""
+    return sorted(file.parent for file in folder.glob(f"[!.]*/{WEIGHTS}"))  # drafts are hidden
+
+
+def load_comparable(folders: Sequence[Path]) -> dict[Path, Predictor]:
+    """Load the models of folders, except refits: those have no validation metrics.
+
+    Raises:
+        InputError: a file is no model.
+    """
+    found = {folder: load_model(folder) for folder in folders}
+    return {folder: model for folder, model in found.items() if model.metrics}
+
+
+def best_exported(models: Mapping[Path, Predictor]) -> tuple[Predictor, str]:
+    """The model that is the best on validation; of equals a single model.
+
+    Args:
+        models: by their folders, all in one folder; at least one.
 
     Returns:
         The model, and a line that says which one it is.
 
     Raises:
-        OnlyRefitsError: all are refits.
-        InputError: the models are of different tables or metrics, or a file is no model.
+        InputError: the models are of different tables or metrics.
     """
-    found = {path: load_model(path) for path in folders}
-    found = {path: each for path, each in found.items() if each.metrics}  # refits have none
-    if not found:
-        raise OnlyRefitsError(
-            f"{folders[0].parent}: holds only refits, which have no validation metrics; name one "
-            f"of its folders: {', '.join(path.name for path in folders)}"
-        )
     trained_on = {
         (replace(each.parts[0][1].config.data, source=""), objective(each))
-        for each in found.values()
+        for each in models.values()
     }
     if len(trained_on) > 1:
-        names = ", ".join(path.name for path in found)
+        names = ", ".join(path.name for path in models)
         raise InputError(
-            f"{folders[0].parent}: holds models of different tables or metrics, which cannot be "
-            f"compared; name one of its folders: {names}"
+            f"{next(iter(models)).parent}: holds models of different tables or metrics, which "
+            f"cannot be compared; name one of its folders: {names}"
         )
-    best = best_of(*sorted(found.values(), key=lambda each: isinstance(each, Ensemble)))
-    (path,) = (path for path, each in found.items() if each is best)
-    among = f", the best of {len(found)} models" if len(found) > 1 else ""
+    best = best_of(*sorted(models.values(), key=lambda each: isinstance(each, Ensemble)))
+    (path,) = (path for path, each in models.items() if each is best)
+    among = f", the best of {len(models)} models" if len(models) > 1 else ""
     return best, f"predicting with {path}: {objective_text(best)}{among}"

@@ -182,7 +182,7 @@ class Model(Predictor):
         }
         return {
             **{key: package for key, package in packages.items() if package},
-            "config": json.dumps(self.config.to_dict()),
+            "config": json.dumps(self.config.to_tree()),
             "target": json.dumps(self._target()),
             "metrics": json.dumps(self.metrics),
             "environment": json.dumps(asdict(self.environment)),

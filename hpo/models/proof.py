@@ -20,6 +20,7 @@ import torch
 
 from hpo.config.errors import ExportError
 from hpo.data.schema import Encoded, TableSchema
+from hpo.files.store import WEIGHTS
 from hpo.models.awkward import Columns, Group, groups
 from hpo.models.loading import load_model
 from hpo.models.model import Predictor
@@ -74,7 +75,7 @@ def prove(model: Predictor, folder: Path, held: polars.DataFrame) -> Proof:
     scale = np.maximum(np.abs(expected.values), _unit(model))
     allowed = _allowed(model, kinds, encoded, expected.values, scale)
     readers: dict[str, Callable[[Path], Outputs]] = {
-        "model.safetensors": lambda file: by_torch(model, file, rows, encoded),
+        WEIGHTS: lambda file: by_torch(model, file, rows, encoded),
         "model.onnx": lambda file: by_onnx(model, file, rows),
         "model.pt2": lambda file: by_program(model, file, encoded),
     }

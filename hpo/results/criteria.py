@@ -189,7 +189,8 @@ class BrierScore(_OfClasses):
 
     def _score(self, means: Iterator[Array]) -> Array:
         squares = [numpy.square(each - (self.y == at)) for at, each in enumerate(means)]
-        return -numpy.sum([_mean(each) for each in squares], axis=0)
+        scores: Array = -numpy.sum([_mean(each) for each in squares], axis=0)
+        return scores
 
 
 @dataclass(frozen=True, kw_only=True)

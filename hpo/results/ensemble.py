@@ -8,6 +8,7 @@ import torch
 
 from hpo.config.errors import HpoError, InputError
 from hpo.config.metrics import tie_break
+from hpo.config.trial import ENSEMBLE_SIZE
 from hpo.models.comparison import Comparison
 from hpo.models.ensemble import Ensemble, EnsembleMember, exact_outputs
 from hpo.models.experiment import Experiment
@@ -19,14 +20,12 @@ from hpo.study.artifacts import StudyArtifacts
 from hpo.study.leaderboard import Row, distinct, leaderboard, why_empty
 from hpo.study.study import Study
 
-DEFAULT_SIZE = 16
-"""Maximum number of members, unless the user chooses another."""
 _MAX_CELLS = 100_000
 """Maximum number of predictions of a model, rows times classes, that selection looks at."""
 
 
 def compare(
-    artifacts: StudyArtifacts, experiment: Experiment, size: int = DEFAULT_SIZE
+    artifacts: StudyArtifacts, experiment: Experiment, size: int = ENSEMBLE_SIZE
 ) -> Comparison:
     """Compare the best trial's model with an ensemble of at most `size` models.
 

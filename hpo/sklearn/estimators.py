@@ -21,7 +21,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from hpo.config.definition import StudyDefinition
 from hpo.config.errors import AmbiguousCellsError, HpoError, InputError
 from hpo.config.metrics import MetricName
-from hpo.config.trial import Task
+from hpo.config.trial import ENSEMBLE_SIZE, Task
 from hpo.data.sources import RawTable, as_frame
 from hpo.data.table import typed_table
 from hpo.launch.refit import refit_trial
@@ -30,7 +30,7 @@ from hpo.lifecycle.creation import CreatedStudy, create
 from hpo.lifecycle.draft import suited_batch_size
 from hpo.models.ensemble import Ensemble
 from hpo.models.model import Model
-from hpo.results.ensemble import DEFAULT_SIZE, compare
+from hpo.results.ensemble import compare
 from hpo.results.leaderboard_table import to_table
 from hpo.results.stored import stored_model
 from hpo.sklearn.rows import Array, as_table, column_names, free_name, label_texts
@@ -68,7 +68,7 @@ class _MLPSearch(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
         storage: str | None = None,
         artifacts: str | None = None,
         study_name: str | None = None,
-        ensemble: int = DEFAULT_SIZE,
+        ensemble: int = ENSEMBLE_SIZE,
     ) -> None:
         self.n_trials = n_trials
         self.timeout = timeout

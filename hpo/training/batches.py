@@ -10,7 +10,8 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import islice
+from itertools import islice, repeat
+from typing import NamedTuple
 from weakref import WeakValueDictionary
 
 import torch
@@ -28,7 +29,7 @@ EVALUATION_ROWS = 1024
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TrainingData:
-    """The preprocessed training and validation part in host memory.
+    """The preprocessed training and validation part in host memory; `folds` is this alone.
 
     Attributes:
         n_classes: 2 for a binary task, 0 in a regression.
@@ -37,6 +38,9 @@ class TrainingData:
         columns: what the columns hold; numbers alone if None.
         y_train: (rows,) float32, 0 or 1, for a binary task; int64 for several classes; float64 in
             the target's own units in a regression. `y_val` alike.
+        w_train: (rows,) float64 weights of the training rows in the loss, not negative; None if all
+            are equal.
+        w_val: (rows,) float64 weights of the validation rows in metrics, likewise.
     """
 
     task: Task
@@ -46,6 +50,13 @@ class TrainingData:
     x_val: torch.Tensor
     y_val: torch.Tensor
     columns: Inputs | None = None
+    w_train: torch.Tensor | None = None
+    w_val: torch.Tensor | None = None
+
+    @property
+    def folds(self) -> tuple["TrainingData"]:
+        """The data as the only fold."""
+        return (self,)
 
     @cached_property
     def inputs(self) -> Inputs:
@@ -77,7 +88,38 @@ class TrainingData:
     @cached_property
     def n_bytes(self) -> int:
         """Memory of all tensors."""
-        return sum(t.nbytes for t in (self.x_train, self.y_train, self.x_val, self.y_val))
+        parts = (self.x_train, self.y_train, self.x_val, self.y_val, self.w_train, self.w_val)
+        return sum(part.nbytes for part in parts if part is not None)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class FoldedData:
+    """The data of a run with folds, each of which trains a network.
+
+    Attributes:
+        folds: at least two, with disjoint validation parts and equal task and classes.
+    """
+
+    folds: tuple[TrainingData, ...]
+
+
+RunData = TrainingData | FoldedData
+"""What a run is trained on, without or with folds."""
+
+
+class Batch(NamedTuple):
+    """A batch on the device.
+
+    Attributes:
+        x: (rows, n_columns) inputs.
+        y: (rows,) targets; standardized in a regression.
+        weights: (rows,) float32 weights in the loss, whose mean over the training part is 1; None
+            if all are equal.
+    """
+
+    x: torch.Tensor
+    y: torch.Tensor
+    weights: torch.Tensor | None
 
 
 class BatchLoader:
@@ -86,7 +128,9 @@ class BatchLoader:
     Attributes:
         is_resident: whether the data stay on the device.
         x_train: on the device when the data are resident, otherwise on the host; `x_val` alike.
+        w_train: where `x_train` is; the weights of `Batch`.
         y_val: on the device, in the target's own units.
+        w_val: on the device, as in `TrainingData`.
     """
 
     def __init__(
@@ -117,6 +161,11 @@ class BatchLoader:
         self._targets: dict[Link, torch.Tensor] = {}
         self.x_val = data.x_val.to(home)
         self.y_val = data.y_val.to(device)
+        self.w_train = self.w_val = None
+        if data.w_train is not None:
+            self.w_train = (data.w_train / data.w_train.mean()).float().to(home)
+        if data.w_val is not None:
+            self.w_val = data.w_val.to(device)
 
     def targets(self, link: Link) -> torch.Tensor:
         """The training targets as networks learn them, where `x_train` is.
@@ -132,10 +181,8 @@ class BatchLoader:
 
     def batches(
         self, seed: int, epoch: int, batch_size: int, start: int = 0, link: Link = "identity"
-    ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """The batches of an epoch: (rows, n_columns) inputs and (rows,) targets on the device.
-
-        Regression targets are those of `targets`.
+    ) -> Iterator[Batch]:
+        """The batches of an epoch.
 
         Args:
             seed: of the run.
@@ -152,9 +199,10 @@ class BatchLoader:
         for rows in torch.split(order, n_batches * batch_size)[n_blocks:]:
             # The first block is gathered whole, skipped batches included: the result of a matrix
             # product may depend on the alignment of its factors in memory.
-            x, y = self._gather(self.x_train, rows), self._gather(y_train, rows)
-            batches = zip(torch.split(x, batch_size), torch.split(y, batch_size), strict=True)
-            yield from islice(batches, n_skipped, None)
+            sources = (self.x_train, y_train, self.w_train)
+            gathered = [None if each is None else self._gather(each, rows) for each in sources]
+            parts = [repeat(None) if t is None else torch.split(t, batch_size) for t in gathered]
+            yield from islice(map(Batch, *parts), n_skipped, None)
             n_skipped = 0
 
     def validation_blocks(self) -> Iterator[torch.Tensor]:
@@ -175,17 +223,18 @@ class BatchLoader:
 class Loaders:
     """The loaders of one device: runs on the same data share one.
 
-    A loader lives as long as its runs. The latest one stays, since the next run mostly shares it.
+    A loader lives as long as its runs. Those of the latest run stay, since the next run mostly
+    shares them.
     """
 
     def __init__(self, device: torch.device) -> None:
         """Start without data on the device."""
         self._device = device
         self._in_use: WeakValueDictionary[int, BatchLoader] = WeakValueDictionary()
-        self._latest: BatchLoader | None = None
+        self._latest: list[BatchLoader] = []
 
-    def of(self, data: TrainingData, *, is_resident: bool = False) -> BatchLoader:
-        """The loader of these very data.
+    def of(self, data: RunData, *, is_resident: bool = False) -> list[BatchLoader]:
+        """The loaders of these very data, one for each fold.
 
         Args:
             data: in host memory.
@@ -194,18 +243,21 @@ class Loaders:
         Raises:
             RuntimeError: there is too little memory.
         """
+        self._latest = [self._of_fold(fold, is_resident=is_resident) for fold in data.folds]
+        return self._latest
+
+    def forget(self) -> None:
+        """Free the memory of data that no run uses."""
+        self._latest = []
+
+    def _of_fold(self, data: TrainingData, *, is_resident: bool) -> BatchLoader:
         loader = self._in_use.get(id(data))
         if loader is None or (is_resident and not loader.is_resident):
             self.forget()
             resident_bytes = math.inf if is_resident else None
             loader = BatchLoader(data, self._device, resident_bytes=resident_bytes)
             self._in_use[id(data)] = loader
-        self._latest = loader
         return loader
-
-    def forget(self) -> None:
-        """Free the memory of data that no run uses."""
-        self._latest = None
 
 
 def _free_bytes(device: torch.device) -> float:

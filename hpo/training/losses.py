@@ -11,7 +11,7 @@ from functools import partial
 import torch
 from torch.nn import functional
 
-from hpo.config.trial import Loss, ObjectiveConfig, Task, resolve_loss
+from hpo.config.trial import Loss, Task
 
 Gradient = Callable[[torch.Tensor, torch.Tensor, torch.Tensor | float], torch.Tensor]
 """From outputs (..., n_outputs), targets (...) and weights, a number or (..., 1), to a gradient in
@@ -20,25 +20,27 @@ the shape of the outputs. Targets are int64 for several classes, or floating-poi
 
 
 def loss_gradient(
-    loss: Loss, task: Task, objective: ObjectiveConfig, focal_gamma: torch.Tensor | float
+    loss: Loss,
+    task: Task,
+    *,
+    quantile: float | None = None,
+    focal_gamma: torch.Tensor | float = 2.0,
 ) -> Gradient:
-    """The gradient of a loss; `auto` is that of `hpo.config.trial.resolve_loss`.
+    """The gradient of a loss.
 
     Args:
-        loss: defined for the task.
+        loss: defined for the task, not `auto`.
         task: of the network.
-        objective: has the quantile.
+        quantile: of the loss `quantile`.
         focal_gamma: of the focal loss, a number or in a shape that broadcasts to the outputs.
     """
-    match resolve_loss(loss, task, objective.metric):
-        case "quantile":
-            assert objective.quantile is not None
-            return partial(_quantile, quantile=objective.quantile)
-        case "focal":
-            focal = _focal_of_classes if task == "multiclass" else _focal_of_two
-            return partial(focal, gamma=focal_gamma)
-        case resolved:
-            return GRADIENTS[resolved]
+    if loss == "quantile":
+        assert quantile is not None
+        return partial(_quantile, quantile=quantile)
+    if loss == "focal":
+        focal = _focal_of_classes if task == "multiclass" else _focal_of_two
+        return partial(focal, gamma=focal_gamma)
+    return GRADIENTS[loss]
 
 
 def smoothed(

@@ -20,7 +20,7 @@ from hpo.config.trial import ObjectiveConfig, Task
 from hpo.training.targets import IDENTITY, TargetScale
 
 Weights = Tensor | None
-"""(draws, rows) float64: how often each row counts in each draw. None: every row counts once."""
+"""(draws, rows) float64: how much each row counts in each draw. None: every row counts once."""
 Score = Callable[[Tensor, Tensor, Weights], Tensor]
 """From values and targets, or from logits (rows, n_classes) and one-hot classes, all float64.
 
@@ -78,8 +78,6 @@ def measure(
     n_classes: int,
     logits: Tensor,
     y: Tensor,
-    *,
-    scale: TargetScale = IDENTITY,
     weights: Weights = None,
 ) -> Tensor:
     """Compute some metrics on the device of the logits, NaN where one has no value.
@@ -89,26 +87,30 @@ def measure(
         objective: has the parameters of the metrics, such as the quantile.
         task: of the network.
         n_classes: 2 for a binary task, 0 in a regression.
-        logits: the network's outputs, (rows, n_outputs).
-        y: (rows,) targets; in a regression in their own units.
-        scale: of the targets in a regression.
-        weights: (draws, rows) float64, how often each row counts in each draw; without, every row
-            counts once.
+        logits: (rows, n_outputs); in a regression values in the target's own units.
+        y: (rows,) targets.
+        weights: (rows,) float64, how much each row counts, or (draws, rows) in each draw; without,
+            every row counts once.
 
     Returns:
-        (metrics,) float64 numbers, or (metrics, draws) with weights.
+        (metrics,) float64 numbers, or (metrics, draws) for draws.
+
+    Raises:
+        MetricError: the code of a metric of an installed package failed.
     """
+    if weights is not None and weights.ndim == 1:
+        drawn = measure(metrics, objective, task, n_classes, logits, y, weights[None])
+        return drawn.squeeze(1)
     names = list(metrics)
     if task == "regression":
-        scores, truth = predictions(task, logits, scale), y.double()
+        scores, truth = logits[:, 0].double(), y.double()
     else:
         truth = functional.one_hot(y.long(), n_classes).double()
         scores = _class_logits(task, logits).double()
     found: dict[MetricName, Tensor] = {}
     for name in dict.fromkeys(names):
         if (own := find_metric(name).own) is not None:
-            outputs = predictions(task, logits.double(), scale)
-            found[name] = _own_score(own, outputs, y if n_classes else y.double(), weights)
+            found[name] = _own_score(own, predictions(task, logits.double()), y, weights)
         else:
             found[name] = _score(name, objective, task)(scores, truth, weights)
     return torch.stack([found[name] for name in names])
@@ -120,21 +122,20 @@ def evaluate(
     n_classes: int,
     logits: Tensor,
     y: Tensor,
-    *,
-    scale: TargetScale = IDENTITY,
+    weights: Tensor | None = None,
 ) -> dict[str, float]:
     """Every metric of the task that is defined on these rows, by name.
 
     A metric is left out if the rows lack what it requires, or if the objective has no value of its
-    parameter. Of the metrics of installed packages there is only the objective's. The arguments are
-    those of `measure`.
+    parameter. A class is absent if its rows have no weight. Of the metrics of installed packages
+    there is only the objective's. The arguments are those of `measure`; `weights` are (rows,).
     """
     names: list[MetricName] = [
-        name for name in SCORES[task] if _has_value(name, objective, task, n_classes, y)
+        name for name in SCORES[task] if _has_value(name, objective, task, n_classes, y, weights)
     ]
     if find_metric(objective.metric).own is not None:
         names.append(objective.metric)
-    values = measure(names, objective, task, n_classes, logits, y, scale=scale).tolist()
+    values = measure(names, objective, task, n_classes, logits, y, weights).tolist()
     return dict(zip(names, values, strict=True))
 
 
@@ -150,7 +151,7 @@ def _own_score(own: OwnMetric, outputs: Tensor, y: Tensor, weights: Weights) -> 
     Raises:
         MetricError: its code raised, or returned something else than a number.
     """
-    targets = y if y.dtype == torch.float64 else y.long()
+    targets = y.double() if outputs.ndim == 1 else y.long()
     draws = outputs.new_ones(1, len(y)) if weights is None else weights
     try:
         found = [torch.as_tensor(own.score(outputs, targets, each)) for each in draws]
@@ -162,7 +163,12 @@ def _own_score(own: OwnMetric, outputs: Tensor, y: Tensor, weights: Weights) -> 
 
 
 def _has_value(
-    name: MetricName, objective: ObjectiveConfig, task: Task, n_classes: int, y: Tensor
+    name: MetricName,
+    objective: ObjectiveConfig,
+    task: Task,
+    n_classes: int,
+    y: Tensor,
+    weights: Tensor | None,
 ) -> bool:
     """Whether a metric can be computed on rows with these targets."""
     metric = METRICS[name]
@@ -170,9 +176,9 @@ def _has_value(
         return False
     match metric.requires.get(task):
         case "positive_class":
-            return bool((y == 1).any())
+            return _counts(n_classes, y, weights)[1] > 0
         case "every_class":
-            return 0 not in torch.bincount(y.long(), minlength=n_classes).tolist()
+            return 0 not in _counts(n_classes, y, weights)
         case "two_rows":
             return len(y) > 1
         case "no_zeros":
@@ -180,6 +186,12 @@ def _has_value(
         case "no_negatives":
             return not bool((y < 0).any())
     return True
+
+
+def _counts(n_classes: int, y: Tensor, weights: Tensor | None) -> list[float]:
+    """The rows of each class, or their weight."""
+    counts: list[float] = torch.bincount(y.long(), weights, minlength=n_classes).tolist()
+    return counts
 
 
 def _class_logits(task: Task, logits: Tensor) -> Tensor:
@@ -201,6 +213,11 @@ def _mean(per_row: Tensor, weights: Weights) -> Tensor:
     return per_row.mean() if weights is None else weights @ per_row / _n_rows(per_row, weights)
 
 
+def _ratio(part: Tensor, whole: Tensor) -> Tensor:
+    """The quotient, 0 where the whole is 0."""
+    return torch.where(whole > 0, part / whole, 0.0)
+
+
 def _predicted(scores: Tensor) -> Tensor:
     """The classes of the highest scores, one-hot."""
     return functional.one_hot(scores.argmax(dim=1), scores.shape[1]).double()
@@ -214,7 +231,7 @@ def _accuracy(scores: Tensor, truth: Tensor, weights: Weights) -> Tensor:
 def _balanced_accuracy(scores: Tensor, truth: Tensor, weights: Weights) -> Tensor:
     """Mean recall of the classes that occur."""
     n_true = _total(truth, weights)
-    recall = _total(_predicted(scores) * truth, weights) / n_true.clamp(min=1)
+    recall = _ratio(_total(_predicted(scores) * truth, weights), n_true)
     return recall.sum(dim=-1) / (n_true > 0).sum(dim=-1)
 
 
@@ -222,7 +239,7 @@ def _f1_by_class(scores: Tensor, truth: Tensor, weights: Weights) -> tuple[Tenso
     """F1 of each class, 0 for classes that neither occur nor are predicted; and which do."""
     predicted = _predicted(scores)
     n_either = _total(predicted, weights) + _total(truth, weights)
-    return 2 * _total(predicted * truth, weights) / n_either.clamp(min=1), n_either > 0
+    return _ratio(2 * _total(predicted * truth, weights), n_either), n_either > 0
 
 
 def _f1_of_positive(scores: Tensor, truth: Tensor, weights: Weights) -> Tensor:
@@ -252,7 +269,7 @@ def _roc_auc_by_class(scores: Tensor, truth: Tensor, weights: Weights) -> Tensor
     n_positive, n_negative = _total(truth, weights), _total(1 - truth, weights)
     wins = ((n_below + n_up_to) * positive).sum(dim=-1) / 2 - n_positive.square() / 2
     n_pairs = n_positive * n_negative
-    return torch.where(n_pairs > 0, wins / n_pairs.clamp(min=1), torch.nan)
+    return torch.where(n_pairs > 0, wins / n_pairs, torch.nan)
 
 
 def _roc_auc_of_positive(scores: Tensor, truth: Tensor, weights: Weights) -> Tensor:

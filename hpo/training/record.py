@@ -1,5 +1,8 @@
 """The history of a run: its measurements, its best epoch, whether it is over.
 
+A run with folds has one history: an epoch ends when every fold has finished it, and its metric is
+that of all folds' predictions together, each by the network that did not see the row.
+
 Owns patience, the choice of the best epoch and the definition of divergence, for both engines. An
 epoch is better than another if its metric is better, or if the metric is equal and the loss is
 lower: a metric may stay constant for many epochs while the network learns. A refit has no
@@ -7,7 +10,7 @@ validation part: it trains all its epochs and keeps the last one.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -15,12 +18,25 @@ import torch
 
 from hpo.config.metrics import find_metric, loss_metric
 from hpo.config.trial import Measurement, ObjectiveConfig, Precision, TrialConfig
-from hpo.training.batches import BatchLoader
+from hpo.training.batches import BatchLoader, TrainingData
 from hpo.training.checkpoint import Checkpoint
 from hpo.training.families.family import family_of, flatten
 from hpo.training.metrics import evaluate, mean_over_heads, measure
 from hpo.training.precision import describe_environment, resolve_precision
-from hpo.training.targets import TargetScale, link_of
+from hpo.training.targets import Link, link_of
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class FoldResult:
+    """A fold's network at the run's best epoch.
+
+    Attributes:
+        metrics: every metric of the task that is defined on the fold's validation part.
+        weights: the network's `state_dict`, float32 on the CPU.
+    """
+
+    metrics: dict[str, float]
+    weights: dict[str, torch.Tensor]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -33,12 +49,11 @@ class Result:
         best_step: the best epoch, from 1; 0 if there is none.
         best_value: the validation metric of the best epoch in the precision of training; NaN if
             there is none.
-        metrics: every metric of the task that is defined on the validation part, at the best
-            epoch, by the network in float32.
-        weights: the network's `state_dict` at the best epoch, float32 on the CPU. Empty when
-            diverged, as are `metrics`.
+        metrics: every metric of the task that is defined on the validation part, or on those of
+            all folds together, at the best epoch, by networks in float32.
+        folds: in their order; a run without folds has one. Empty when diverged, as are `metrics`.
         n_epochs: epochs finished, including one that diverged.
-        n_steps: updates made.
+        n_steps: updates made, in all folds together.
         seconds: spent training and validating.
         precision: of training; `auto` is resolved.
     """
@@ -48,11 +63,16 @@ class Result:
     best_step: int
     best_value: float
     metrics: dict[str, float]
-    weights: dict[str, torch.Tensor]
+    folds: tuple[FoldResult, ...]
     n_epochs: int
     n_steps: int
     seconds: float
     precision: Precision
+
+    @property
+    def weights(self) -> dict[str, torch.Tensor]:
+        """The weights of a run without folds; empty when diverged."""
+        return self.folds[0].weights if self.folds else {}
 
 
 @dataclass(kw_only=True, eq=False)
@@ -61,7 +81,7 @@ class Record:
 
     Attributes:
         precision: of training.
-        n_steps: updates made.
+        n_steps: updates made, in all folds together.
         n_epochs: epochs finished, including one that diverged.
         measurements: of every epoch with a finite metric, in order.
         best: the best of them; step 0 and NaN before the first.
@@ -160,21 +180,20 @@ class Record:
             environment=describe_environment(device, self.precision),
         )
 
-    def result(self, loader: BatchLoader, best_values: torch.Tensor) -> Result:
+    def result(self, folds: Sequence[tuple[BatchLoader, torch.Tensor]]) -> Result:
         """How the run ended.
 
         Args:
-            loader: the run's data.
-            best_values: the flat parameters of the best epoch.
+            folds: the data of each and its flat parameters of the best epoch.
         """
-        metrics, weights = ({}, {}) if self.reason else _winner(self.config, loader, best_values)
+        metrics, found = ({}, ()) if self.reason else _winners(self.config, folds)
         return Result(
             status="diverged" if self.reason else "complete",
             reason=self.reason,
             best_step=self.best.step,
             best_value=self.best.value,
             metrics=metrics,
-            weights=weights,
+            folds=found,
             n_epochs=self.n_epochs,
             n_steps=self.n_steps,
             seconds=self.seconds,
@@ -183,37 +202,63 @@ class Record:
 
 
 def measure_validation(
-    loader: BatchLoader, objective: ObjectiveConfig, scale: TargetScale, logits: torch.Tensor
+    folds: Sequence[tuple[BatchLoader, torch.Tensor]], objective: ObjectiveConfig, link: Link
 ) -> torch.Tensor:
-    """A metric and the loss, on the validation part: (2,) float64 on the device.
+    """A metric and the loss on the validation parts together: (2,) float64 on the device.
 
     Args:
-        loader: the run's data.
+        folds: the data of each and its network's outputs on its validation part, (rows, n_outputs).
         objective: defined for the task.
-        scale: of the run's targets.
-        logits: the network's outputs on the validation part, (rows, n_outputs).
+        link: between outputs and targets.
     """
-    data = loader.data
+    data = folds[0][0].data
     names = objective.metric, loss_metric(data.task, objective.metric)
-    return measure(names, objective, data.task, data.n_classes, logits, loader.y_val, scale=scale)
+    logits, y, weights = _together(folds, link)
+    return measure(names, objective, data.task, data.n_classes, logits, y, weights)
+
+
+def _together(
+    folds: Sequence[tuple[BatchLoader, torch.Tensor]], link: Link
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
+    """Logits, or values in the target's own units, targets and weights of all validation parts."""
+    logits = [in_own_units(loader.data, outputs, link) for loader, outputs in folds]
+    weights = [loader.w_val for loader, _ in folds if loader.w_val is not None]
+    targets = torch.cat([loader.y_val for loader, _ in folds])
+    return torch.cat(logits), targets, torch.cat(weights) if weights else None
+
+
+def in_own_units(data: TrainingData, outputs: torch.Tensor, link: Link) -> torch.Tensor:
+    """Logits as they are; values of a regression in the target's own units, (rows, 1) float64."""
+    return outputs if data.task != "regression" else data.scale(link).values(outputs)
 
 
 @torch.no_grad()
-def _winner(
-    config: TrialConfig, loader: BatchLoader, best_values: torch.Tensor
-) -> tuple[dict[str, float], dict[str, torch.Tensor]]:
-    """Metrics and weights of the best epoch, by the network that is exported."""
-    data = loader.data
-    family = family_of(config.model)
+def _winners(
+    config: TrialConfig, folds: Sequence[tuple[BatchLoader, torch.Tensor]]
+) -> tuple[dict[str, float], tuple[FoldResult, ...]]:
+    """Metrics over all folds at the best epoch, and each fold's, by the networks to export."""
+    data = folds[0][0].data
+    link = link_of(config.training, data.task)
+
+    def evaluated(folds: Sequence[tuple[BatchLoader, torch.Tensor]]) -> dict[str, float]:
+        logits, y, row_weights = _together(folds, link)
+        return evaluate(config.objective, data.task, data.n_classes, logits, y, row_weights)
+
+    found, outputs = [], []
+    for loader, best_values in folds:
+        network = _network(config, loader, best_values)
+        blocks = torch.cat([network(x) for x in loader.validation_blocks()])
+        outputs.append((loader, mean_over_heads(data.task, blocks)))
+        weights = {name: value.cpu().clone() for name, value in network.state_dict().items()}
+        found.append(FoldResult(metrics=evaluated(outputs[-1:]), weights=weights))
+    return found[0].metrics if len(folds) == 1 else evaluated(outputs), tuple(found)
+
+
+def _network(config: TrialConfig, loader: BatchLoader, values: torch.Tensor) -> torch.nn.Module:
+    """The network with these flat parameters, in float32 on the device."""
+    family, data = family_of(config.model), loader.data
     seed = config.training.seed
-    network = family.build(config.model, data.inputs, data.n_outputs, seed=seed)
+    network: torch.nn.Module = family.build(config.model, data.inputs, data.n_outputs, seed=seed)
     network.to(loader.device).eval()
-    flatten(config.model, network).values.copy_(best_values)
-    outputs = torch.cat([network(x) for x in loader.validation_blocks()])
-    logits = mean_over_heads(data.task, outputs)
-    scale = data.scale(link_of(config.training, data.task))
-    metrics = evaluate(
-        config.objective, data.task, data.n_classes, logits, loader.y_val, scale=scale
-    )
-    weights = network.state_dict()
-    return metrics, {name: value.cpu().clone() for name, value in weights.items()}
+    flatten(config.model, network).values.copy_(values)
+    return network

@@ -4,14 +4,14 @@ It trains several runs in turn where their model families have no packs.
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 
 from hpo.config.errors import MetricError, first_line
-from hpo.config.trial import Measurement, TrialConfig
-from hpo.training.batches import BatchLoader, Loaders, TrainingData
-from hpo.training.checkpoint import BEST_VALUES, OPTIMIZER, VALUES, Checkpoint
+from hpo.config.trial import Measurement, Precision, TrialConfig, resolve_loss
+from hpo.training.batches import BatchLoader, Loaders, RunData
+from hpo.training.checkpoint import BEST_VALUES, OPTIMIZER, VALUES, Checkpoint, fold_prefix
 from hpo.training.families.autograd import NetworkError
 from hpo.training.families.family import family_of
 from hpo.training.losses import loss_gradient, smoothed
@@ -111,8 +111,8 @@ class SingleTrainer:
     def _advance(self, run: Run, deadline: float) -> list[Event]:
         key = run.key
         if key not in self._sessions:
-            loader = self._loaders.of(run.data)
-            self._sessions[key] = _Session(run.config, loader, self._starts[key])
+            loaders = self._loaders.of(run.data)
+            self._sessions[key] = _Session(run.config, loaders, self._starts[key])
             self._starts[key] = None
         session = self._sessions[key]
         measurements = session.advance(deadline)
@@ -125,7 +125,7 @@ class SingleTrainer:
         return events
 
 
-def train(config: TrialConfig, data: TrainingData, device: torch.device | str) -> Result:
+def train(config: TrialConfig, data: RunData, device: torch.device | str) -> Result:
     """Train one configuration to its end.
 
     Raises:
@@ -143,47 +143,28 @@ def train(config: TrialConfig, data: TrainingData, device: torch.device | str) -
 
 
 class _Session:
-    """One training run: its network and where it stands.
+    """One training run: a network for each fold, and where the run stands.
 
-    The run's whole state is the flat parameters, the optimizer's memory, the best epoch's
-    parameters and the record's counters. Everything random is a function of these.
+    The folds train in lockstep: an epoch of the first, then of the next one. The epoch ends with
+    the validation of all. The run's whole state is each fold's tensors and the record's counters.
+    Everything random is a function of these.
     """
 
     def __init__(
-        self, config: TrialConfig, loader: BatchLoader, checkpoint: Checkpoint | None = None
+        self,
+        config: TrialConfig,
+        loaders: Sequence[BatchLoader],
+        checkpoint: Checkpoint | None,
     ) -> None:
-        """Build the network and its optimizer on the device of `loader`.
-
-        Args:
-            config: of the run.
-            loader: its data.
-            checkpoint: of this run, to resume from.
-        """
-        training, data = config.training, loader.data
         self._config = config
-        self._loader = loader
-        self._link = link_of(training, data.task)
-        self._record = Record.of(config, checkpoint, loader.device)
-        working = getattr(torch, self._record.precision)
-        family = family_of(config.model)
-        network = family.build(config.model, data.inputs, data.n_outputs, seed=training.seed)
-        network.to(loader.device, master_dtype(self._record.precision))
-        self._passes = family.passes(
-            config.model,
-            network,
-            seed=training.seed,
-            gradient=loss_gradient(
-                training.loss, data.task, config.objective, training.focal_gamma
-            ),
-            working=working,
-        )
-        self._parameters = self._passes.parameters
-        self._optimizer = Optimizer(self._parameters, config.optimizer, training.gradient_clip)
-        self._best_values = self._parameters.values.clone()
+        self._device = loaders[0].device
+        self._record = Record.of(config, checkpoint, self._device)
+        precision = self._record.precision
+        self._folds = [_Fold(config, loader, precision) for loader in loaders]
         if checkpoint:
             for name, tensor in self._tensors().items():
                 tensor.copy_(checkpoint.tensors[name])
-        self._batches = self._start_epoch()
+        self._epoch = self._start_epoch()
 
     def advance(self, deadline: float) -> tuple[Measurement, ...]:
         """Train until `time.perf_counter()` reaches `deadline` or the run ends.
@@ -195,65 +176,122 @@ class _Session:
         measured = []
         with torch.no_grad():
             while not self._record.is_over:
-                if (batch := next(self._batches, None)) is not None:
-                    x, y, rate_factor = batch
-                    self._passes.run(x, y, self._record.n_steps)
-                    self._optimizer.step(rate_factor)
+                if next(self._epoch, False):
                     self._record.n_steps += 1
                 elif (measurement := self._end_epoch()) is not None:
                     measured.append(measurement)
                 if time.perf_counter() >= deadline:
                     break
-        if self._loader.device.type == "cuda":
-            torch.cuda.synchronize(self._loader.device)
+        if self._device.type == "cuda":
+            torch.cuda.synchronize(self._device)
         self._record.seconds += time.perf_counter() - start
         return tuple(measured)
 
     def checkpoint(self) -> Checkpoint | None:
         """The current state of the run; None before the first step."""
-        return self._record.checkpoint(self._tensors(), self._loader.device)
+        return self._record.checkpoint(self._tensors(), self._device)
 
     def result(self, *, early: bool = False) -> Result | None:
         """How the run ended; None while it goes on. `early` ends it at its last finished epoch."""
         if not (self._record.is_over or (early and self._record.best.step)):
             return None
-        return self._record.result(self._loader, self._best_values)
+        return self._record.result([(fold.loader, fold.best_values) for fold in self._folds])
 
     def _tensors(self) -> dict[str, torch.Tensor]:
         """All tensors of a checkpoint, by name."""
-        memory = {f"{OPTIMIZER}{name}": t for name, t in self._optimizer.memory.items()}
-        return {VALUES: self._parameters.values, BEST_VALUES: self._best_values, **memory}
+        n_folds = len(self._folds)
+        return {
+            f"{fold_prefix(index, n_folds)}{name}": tensor
+            for index, fold in enumerate(self._folds)
+            for name, tensor in fold.tensors().items()
+        }
 
-    def _start_epoch(self) -> Iterator[tuple[torch.Tensor, torch.Tensor, float]]:
-        """The remaining inputs and targets of the epoch, and the factors of the learning rate."""
-        training, record, data = self._config.training, self._record, self._loader.data
-        n_batches = data.n_batches(training.batch_size)
-        first = record.n_epochs * n_batches
-        # Those of the whole epoch: a vectorized cosine may depend on the place in the tensor.
-        steps = torch.arange(first, first + n_batches)
-        factors = rate_factors(Schedule.of(training, n_batches), steps).tolist()
-        n_done = record.n_steps - first
-        batches = self._loader.batches(
-            training.seed, record.n_epochs, training.batch_size, n_done, self._link
-        )
-        for (x, y), factor in zip(batches, factors[n_done:], strict=True):
-            if training.label_smoothing:
-                master = self._parameters.values.dtype
-                y = smoothed(y, data.n_outputs, training.label_smoothing, master)
-            yield x, y, factor
+    def _start_epoch(self) -> Iterator[bool]:
+        """The remaining steps of the epoch: train one for each True."""
+        record = self._record
+        n_done = record.n_steps - record.n_epochs * sum(fold.n_batches for fold in self._folds)
+        for fold in self._folds:
+            yield from fold.train(record.n_epochs, min(n_done, fold.n_batches))
+            n_done = max(0, n_done - fold.n_batches)
 
     def _end_epoch(self) -> Measurement | None:
         """Validate; None if the run has diverged."""
-        outputs = torch.cat([self._passes.outputs(x) for x in self._loader.validation_blocks()])
-        logits = mean_over_heads(self._loader.data.task, outputs)
-        scale = self._loader.data.scale(self._link)
-        found = measure_validation(self._loader, self._config.objective, scale, logits)
+        outputs = [(fold.loader, fold.validation_logits()) for fold in self._folds]
+        found = measure_validation(outputs, self._config.objective, self._folds[0].link)
         # The metric alone would hide NaN logits: argmax returns a class for them.
-        is_finite = logits.isfinite().all().double()
+        is_finite = torch.stack([logits.isfinite().all() for _, logits in outputs]).all().double()
         value, loss, is_sound = torch.cat([found, is_finite[None]]).tolist()
         measurement = self._record.add_epoch(value, loss, is_finite=bool(is_sound))
         if measurement is not None:
             if self._record.best is measurement:
-                self._best_values.copy_(self._parameters.values)
-            self._batches = self._start_epoch()
+                for fold in self._folds:
+                    fold.keep_best()
+            self._epoch = self._start_epoch()
         return measurement
+
+
+class _Fold:
+    """A network in training on the data of a fold, or of a run without folds.
+
+    Attributes:
+        loader: its data.
+        link: between outputs and targets.
+        n_batches: of an epoch.
+        best_values: the flat parameters of the best epoch.
+    """
+
+    def __init__(self, config: TrialConfig, loader: BatchLoader, precision: Precision) -> None:
+        self._config = config
+        self.loader = loader
+        data, training = loader.data, config.training
+        self.link = link_of(training, data.task)
+        self.n_batches = data.n_batches(training.batch_size)
+        working = getattr(torch, precision)
+        family = family_of(config.model)
+        network = family.build(config.model, data.inputs, data.n_outputs, seed=training.seed)
+        network.to(loader.device, master_dtype(precision))
+        self._passes = family.passes(
+            config.model,
+            network,
+            seed=training.seed,
+            gradient=loss_gradient(
+                resolve_loss(training.loss, data.task, config.objective.metric),
+                data.task,
+                quantile=config.objective.quantile,
+                focal_gamma=training.focal_gamma,
+            ),
+            working=working,
+        )
+        self._parameters = self._passes.parameters
+        self._optimizer = Optimizer(self._parameters, config.optimizer, training.gradient_clip)
+        self.best_values = self._parameters.values.clone()
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """The fold's tensors in a checkpoint, by name."""
+        memory = {f"{OPTIMIZER}{name}": t for name, t in self._optimizer.memory.items()}
+        return {VALUES: self._parameters.values, BEST_VALUES: self.best_values, **memory}
+
+    def train(self, epoch: int, n_done: int) -> Iterator[bool]:
+        """Train the remaining batches of an epoch, from 0; yields True after each."""
+        training, data = self._config.training, self.loader.data
+        first = epoch * self.n_batches
+        # Those of the whole epoch: a vectorized cosine may depend on the place in the tensor.
+        steps = torch.arange(first, first + self.n_batches)
+        factors = rate_factors(Schedule.of(training, self.n_batches), steps).tolist()
+        batches = self.loader.batches(training.seed, epoch, training.batch_size, n_done, self.link)
+        for step, (x, y, weights) in enumerate(batches, first + n_done):
+            if training.label_smoothing:
+                master = self._parameters.values.dtype
+                y = smoothed(y, data.n_outputs, training.label_smoothing, master)
+            self._passes.run(x, y, step, weights)
+            self._optimizer.step(factors[step - first])
+            yield True
+
+    def validation_logits(self) -> torch.Tensor:
+        """The network's outputs on the validation part, (rows, n_outputs)."""
+        outputs = torch.cat([self._passes.outputs(x) for x in self.loader.validation_blocks()])
+        return mean_over_heads(self.loader.data.task, outputs)
+
+    def keep_best(self) -> None:
+        """Keep the parameters as those of the best epoch."""
+        self.best_values.copy_(self._parameters.values)

@@ -7,7 +7,7 @@ from dataclasses import replace
 import torch
 
 from hpo.config.trial import TrialConfig
-from hpo.training.batches import TrainingData
+from hpo.training.batches import RunData
 from hpo.training.memory import free_memory
 from hpo.training.packs.trainer import PackedTrainer
 from hpo.training.single import SingleTrainer
@@ -19,7 +19,7 @@ MIN_GAIN = 1.15
 SECONDS = 0.5
 
 
-def best_slots(config: TrialConfig, data: TrainingData, device: torch.device) -> int:
+def best_slots(config: TrialConfig, data: RunData, device: torch.device) -> int:
     """The size of pack beyond which a device gains little, or runs out of memory.
 
     Args:
@@ -42,7 +42,7 @@ def best_slots(config: TrialConfig, data: TrainingData, device: torch.device) ->
     return best
 
 
-def _is_refilled(trainer: Trainer, config: TrialConfig, data: TrainingData) -> bool:
+def _is_refilled(trainer: Trainer, config: TrialConfig, data: RunData) -> bool:
     """Whether a run can be replaced: the old pack stays in memory while the new one is built.
 
     Otherwise a worker could not place new runs until the pack has shrunk.
@@ -55,7 +55,7 @@ def _is_refilled(trainer: Trainer, config: TrialConfig, data: TrainingData) -> b
 def speed(
     trainer: Trainer,
     configs: Sequence[TrialConfig],
-    data: TrainingData,
+    data: RunData,
     seconds: float = SECONDS,
 ) -> float:
     """Updates per second of all runs together; 0 if memory runs out.

@@ -13,7 +13,7 @@ from typing import Protocol
 import torch
 
 from hpo.config.trial import Measurement, TrialConfig
-from hpo.training.batches import TrainingData
+from hpo.training.batches import RunData
 from hpo.training.checkpoint import Checkpoint
 from hpo.training.record import Result
 
@@ -24,7 +24,7 @@ class Run:
 
     key: int
     config: TrialConfig
-    data: TrainingData
+    data: RunData
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,8 +15,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 from hpo.config.errors import ArtifactError
-from hpo.config.trial import Measurement
-from hpo.files.store import LOG, ArtifactStore, trial_path
+from hpo.config.trial import ENSEMBLE_SIZE, Measurement
+from hpo.files.store import LOG, WEIGHTS, ArtifactStore, trial_path
 from hpo.storage.attributes import ARTIFACT, REASON, SHA256
 from hpo.storage.ledger import Outcome
 from hpo.study.orders import was_pruned
@@ -34,9 +34,6 @@ MAX_PAUSE_SECONDS = 5.0
 """A trial keeps training until the pruner's verdict arrives, so the pause is short."""
 _PAUSE_FACTOR = 20.0
 """Wait at least this many times the duration of the last send: epochs may take milliseconds."""
-_WEIGHTS = "model.safetensors"
-_N_KEPT = 16
-"""A pruned trial keeps its weights, for ensembles, if it beats one of so many best trials."""
 
 
 def pause_after(seconds: float) -> float:
@@ -129,7 +126,8 @@ class Outbox:
                     # Pruned takes precedence over finished: the final state of a trial must not
                     # depend on how many of its epochs one report holds.
                     best = job.best
-                    job.prune(keep=best is not None and study.is_among_best(best.value, _N_KEPT))
+                    is_kept = best and study.is_among_best(best.value, ENSEMBLE_SIZE)
+                    job.prune(keep=bool(is_kept))
             lost += [by_claim[claim] for claim in reply.lost]
         for job in lost:
             self.explain_loss(job)
@@ -188,7 +186,7 @@ class Outbox:
         """Write a job's weights; returns the attributes that refer to them."""
         assert job.ending is not None
         assert job.ending.weights is not None
-        path = job.path(_WEIGHTS)
+        path = job.path(WEIGHTS)
         return {ARTIFACT: path, SHA256: self._store.put(path, job.ending.weights)}
 
     def _log_outcome(self, job: Job, outcome: Outcome) -> None:
@@ -212,7 +210,7 @@ class Outbox:
         attempts = range(attempt, attempt + 1) if is_lost else range(1, attempt)
         with suppress(ArtifactError):  # `hpo gc` collects what stays
             for earlier in attempts:
-                self._store.delete(trial_path(uuid, number, earlier, _WEIGHTS))
+                self._store.delete(trial_path(uuid, number, earlier, WEIGHTS))
             if not is_lost and (job.has_checkpoint or attempt > 1):
                 remove(self._store, uuid, number)
 

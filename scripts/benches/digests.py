@@ -3,7 +3,8 @@
     scripts/bench digests > before; ...; scripts/bench digests | diff before -
 
 The runs cover every activation with every optimizer on each task, dropout, L1 and L2, resuming from
-a checkpoint, and packs. Digests are comparable on the same kind of processor with the same torch.
+a checkpoint, packs, and folds. Digests are comparable on the same kind of processor with the same
+torch.
 """
 
 import argparse
@@ -32,7 +33,7 @@ from hpo.training.packs.trainer import PackedTrainer
 from hpo.training.record import Result
 from hpo.training.single import SingleTrainer, train
 from hpo.training.trainer import Finished, Progress, Run, Trainer
-from tests.support.training import OBJECTIVES, toy_data
+from tests.support.training import OBJECTIVES, toy_data, toy_folds
 
 METRICS = (
     *("accuracy", "balanced_accuracy", "f1", "roc_auc", "log_loss"),
@@ -53,6 +54,8 @@ def main(arguments: list[str]) -> None:
         print(task, precision, "alone", digest(train(run, data, CPU) for run in runs))
         print(task, precision, "resumed", digest(resumed(run, data) for run in runs[::5]))
         print(task, precision, "packed", digest(packed(runs, data)))
+        folds = toy_folds(task)
+        print(task, precision, "folds", digest(train(run, folds, CPU) for run in runs[::5]))
 
 
 def configs(task: Task, precision: Precision) -> list[TrialConfig]:
@@ -112,8 +115,9 @@ def digest(results: Iterable[Result]) -> str:
     """First 16 digits of the SHA-256 of all weights and metrics."""
     found = hashlib.sha256()
     for result in results:
-        for name, weights in sorted(result.weights.items()):
-            found.update(name.encode() + weights.contiguous().numpy().tobytes())
+        for fold in result.folds:
+            for name, weights in sorted(fold.weights.items()):
+                found.update(name.encode() + weights.contiguous().numpy().tobytes())
         known = {name: value for name, value in result.metrics.items() if name in METRICS}
         found.update(json.dumps([result.best_step, known], sort_keys=True).encode())
     return found.hexdigest()[:16]

@@ -129,7 +129,11 @@ def table(rows: Sequence[Measured], objective: str) -> Iterator[str]:
 
 
 def over_seeds(config: Path, metric: str, n: int) -> str:
-    """A line with the mean and the standard deviation of a configuration's metric over seeds."""
+    """A line with the mean and the standard deviation of a configuration's metric over seeds.
+
+    `hpo confirm` also trains with several seeds. But it measures the validation part alone, and it
+    changes which trial of the study is the winner.
+    """
     with ProcessPoolExecutor(len(os.sched_getaffinity(0)), mp_context=get_context("spawn")) as pool:
         found = list(pool.map(measure, [config] * n, range(n)))
     means = []

@@ -107,6 +107,24 @@ def refused(tree: dict[str, object]) -> str:
             {"column": "part", "val": 0.1},
             "data.split: column excludes val",
         ),
+        ("data.split", {"column": "part", "seed": 1}, "data.split: column excludes seed"),
+        ("data.split", {"folds": 5, "val": 0.1}, "data.split: folds excludes val"),
+        (
+            "data.split",
+            {"time": "day", "groups": "id", "seed": 1},
+            "data.split: time excludes groups, seed",
+        ),
+        ("data.split", {"folds": 1}, "data.split.folds: must be at least 2, but got 1"),
+        (
+            "data.split",
+            {"groups": "id"},
+            'data.split.groups: must be a column of its own, but got "id", which is data.drop[0]',
+        ),
+        (
+            "data.split",
+            {"time": "price"},
+            'data.split.time: must be a column of its own, but got "price", which is data.target',
+        ),
         (
             "data.split",
             {"val": 0.5, "test": 0.5},
@@ -284,9 +302,27 @@ def test_json_reads_back_as_the_same_definition():
     assert again.to_json() == first.to_json()
 
 
-def test_a_split_column_reads_back_too():
-    first = definition(changed("data.split", {"column": "part"}))
+@pytest.mark.parametrize(
+    "split",
+    [
+        {"column": "part"},
+        {"column": "part", "folds": 3, "seed": 1},
+        {"val": 0.2, "test": 0.1, "seed": 1, "groups": "day"},
+        {"folds": 5, "test": 0.9, "seed": 0, "groups": "day"},
+        {"folds": 5, "test": 0.1, "time": "day"},
+    ],
+)
+def test_a_split_reads_back_with_the_keys_it_had(split):
+    first = definition(changed("data.split", split))
     assert StudyDefinition.from_json(first.to_json()) == first
+    assert first.to_tree()["data"]["split"] == split
+
+
+def test_groups_and_times_may_be_features():
+    split = {"val": 0.2, "test": 0.1, "groups": "day"}
+    tree = changed("data.split", split)
+    tree["data"]["categorical"] = ["day"]
+    assert definition(tree).data.split.groups == "day"
 
 
 def test_the_table_settles_what_the_file_leaves_open():
@@ -354,12 +390,11 @@ def test_leaves_of_later_versions_are_written_only_where_they_are_set():
     tree["data"]["task"], tree["objective"]["metric"] = "binary", "log_loss"
     tree["search_space"].update(later)
     smooth = definition(tree)
-    for written in (TrialConfig.to_tree, TrialConfig.to_dict):
-        before = written(plain.trial_config(plain.space.default_params()))
-        after = written(smooth.trial_config(smooth.space.default_params()))
-        for section, leaves in later.items():
-            assert not leaves.keys() & before[section].keys()
-            assert {name: after[section][name] for name in leaves} == leaves
+    before = plain.trial_config(plain.space.default_params()).to_tree()
+    after = smooth.trial_config(smooth.space.default_params()).to_tree()
+    for section, leaves in later.items():
+        assert not leaves.keys() & before[section].keys()
+        assert {name: after[section][name] for name in leaves} == leaves
 
 
 def test_a_trial_config_is_complete():

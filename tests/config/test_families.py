@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from hpo.config import families, leaves
+from hpo.config import entry_points, families, leaves
 from hpo.config.definition import StudyDefinition
 from hpo.config.errors import DefinitionError, InputError
 from hpo.config.json_schema import search_space_schema

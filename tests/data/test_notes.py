@@ -110,6 +110,15 @@ def test_odd_dates() -> None:
     ]
 
 
+def test_a_column_that_only_orders_the_rows() -> None:
+    columns = {"day": pl.Series(range(N)).cast(pl.Date)}
+    assert notes(columns, split=SplitConfig(time="day")) == [
+        'column "day": orders the rows in data.split.time, and is no feature; '
+        "data.dates or data.numeric makes it one"
+    ]
+    assert notes(columns, split=SplitConfig(time="day"), dates=("day",)) == []
+
+
 def test_columns_that_are_left_out() -> None:
     ids = {f"id{letter}": [f"{letter}{index}" for index in range(N)] for letter in "ab"}
     assert notes(ids) == [
@@ -172,8 +181,15 @@ def test_a_column_whose_rows_share_a_label_wherever_it_repeats() -> None:
     found = notes({"person": people, "y": labels}, positive="sick")
     assert found == [
         'column "person": rows with the same value always share their label, as rows of one person '
-        "or place do: where that is so, name in data.split a column that keeps them in one part"
+        "or place do: where that is so, data.split.groups keeps them in one part"
     ]
+    visits = {"person": people, "visit": [index // 2 for index in range(N)], "y": labels}
+    split = SplitConfig(groups="person")
+    assert notes(visits, positive="sick", split=split) == [
+        'column "person": keeps rows together in data.split.groups, and is no feature; '
+        "data.categorical or data.numeric makes it one"
+    ]
+    assert notes(visits, positive="sick", split=split, numeric=("person",)) == []
     mixed = ["well", *labels[1:]] if labels[0] == "sick" else ["sick", *labels[1:]]
     assert notes({"person": people, "y": mixed}, positive="sick") == []
 

@@ -8,7 +8,7 @@ import pytest
 from hpo.config.errors import InputError
 from hpo.models.comparison import Comparison
 from hpo.models.experiment import Experiment
-from hpo.models.loading import exported_folders, load_best
+from hpo.models.loading import load_exported
 from hpo.models.model import Predictor
 from tests.support.models import ensemble, experiment, model
 
@@ -55,6 +55,12 @@ def write(folder: Path, predictor: Predictor) -> None:
     (folder / "model.safetensors").write_bytes(predictor.to_bytes())
 
 
+def loaded(name: str | Path) -> tuple[Predictor, str]:
+    found = load_exported(str(name))
+    assert found is not None
+    return found
+
+
 def test_the_best_model_of_a_folder_is_loaded(tmp_path: Path, made: Experiment) -> None:
     for number, accuracy in ((3, 0.5), (4, 0.75)):
         single = replace(model(made), metrics={"accuracy": accuracy})
@@ -62,26 +68,29 @@ def test_the_best_model_of_a_folder_is_loaded(tmp_path: Path, made: Experiment) 
     write(tmp_path / "ensemble", replace(ensemble(made), metrics={"accuracy": 0.75}))
     write(tmp_path / ".trial-00009.draft", replace(model(made), metrics={"accuracy": 1.0}))
     (tmp_path / "leaderboard.csv").touch()
-    folders = exported_folders(tmp_path)
-    assert [path.name for path in folders] == ["ensemble", "trial-00003", "trial-00004"]
-    best, line = load_best(folders)
+    best, line = loaded(tmp_path)
     assert best.metrics == {"accuracy": 0.75}
     expected = f"{tmp_path}/trial-00004: validation accuracy 0.75, the best of 3 models"
     assert line == f"predicting with {expected}"
 
 
-def test_refits_are_not_compared(tmp_path: Path, made: Experiment) -> None:
-    write(tmp_path / "trial-00003-refit", replace(model(made), metrics={}))
+def test_refits_are_not_compared(
+    tmp_path: Path, made: Experiment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    winners = Path("winners/houses")
+    write(winners / "trial-00003-refit", replace(model(made), metrics={}))
+    assert load_exported("houses") is None  # the study's storage may have others
     with pytest.raises(InputError, match=r"holds only refits, .*folders: trial-00003-refit"):
-        load_best(exported_folders(tmp_path))
-    write(tmp_path / "trial-00003", model(made))
-    assert load_best(exported_folders(tmp_path))[1].startswith(
-        f"predicting with {tmp_path}/trial-00003: "
-    )
+        load_exported("winners/houses")
+    assert loaded(winners / "trial-00003-refit")[1] == ""
+    write(winners / "trial-00003", model(made))
+    for name in ("houses", winners):
+        assert loaded(name)[1].startswith(f"predicting with {winners}/trial-00003: ")
 
 
 def test_models_of_two_studies_are_not_compared(tmp_path: Path, made: Experiment) -> None:
     write(tmp_path / "a", model(made))
     write(tmp_path / "b", model(experiment("regression")))
     with pytest.raises(InputError, match=r"holds models of different tables or metrics.*: a, b"):
-        load_best(exported_folders(tmp_path))
+        loaded(tmp_path)

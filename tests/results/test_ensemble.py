@@ -8,7 +8,7 @@ import torch
 from sklearn.metrics import roc_auc_score
 
 from hpo.config.metrics import METRICS, MetricName
-from hpo.config.trial import Task
+from hpo.config.trial import ObjectiveConfig, Task
 from hpo.models.ensemble import as_logits
 from hpo.results.criteria import Array, Criterion, criteria
 from hpo.results.selection import N_CANDIDATES, select
@@ -19,7 +19,9 @@ TRUTH = numpy.array([1.0, 2.0, 3.0, 4.0])
 
 def by_mae(*errors: Any) -> list[Criterion]:
     """Candidates that are off by these errors."""
-    return criteria("regression", "mae", [TRUTH + error for error in errors], TRUTH)
+    return criteria(
+        "regression", ObjectiveConfig(metric="mae"), [TRUTH + error for error in errors], TRUTH
+    )
 
 
 def chosen(weights: Array) -> dict[int, float]:
@@ -57,7 +59,7 @@ def test_what_cannot_be_scored_is_never_chosen() -> None:
 
 def test_of_those_that_are_level_the_lower_loss_decides() -> None:
     sure, unsure = numpy.array([[0.1, 0.9]] * 3), numpy.array([[0.4, 0.6]] * 3)
-    found = criteria("binary", "accuracy", [unsure, sure], numpy.ones(3))
+    found = criteria("binary", ObjectiveConfig(metric="accuracy"), [unsure, sure], numpy.ones(3))
     assert chosen(select(found, 1)) == {1: 1.0}
 
 
@@ -72,7 +74,7 @@ def test_many_models_that_are_equally_good_share_the_weight() -> None:
     generator = numpy.random.default_rng(0)
     y = generator.normal(size=40)
     outputs = [y + generator.normal(size=40) for _ in range(60)]
-    found = criteria("regression", "rmse", outputs, y)
+    found = criteria("regression", ObjectiveConfig(metric="rmse"), outputs, y)
     weights = select(found, 60)
     assert (weights > 0).sum() > 20
     assert weights.max() < 0.2
@@ -85,6 +87,7 @@ def test_many_models_that_are_equally_good_share_the_weight() -> None:
 )
 def test_criteria_order_ensembles_as_the_metrics_do(task: Task, metric: MetricName) -> None:
     generator = numpy.random.default_rng(1)
+    objective = ObjectiveConfig(metric=metric, quantile=0.9, k=2)
     n_classes = {"regression": 0, "binary": 2, "multiclass": 4}[task]
     if task == "regression":
         y = generator.normal(size=200)
@@ -100,10 +103,10 @@ def test_criteria_order_ensembles_as_the_metrics_do(task: Task, metric: MetricNa
                 roc_auc_score(y, mean[:, 1] if n_classes == 2 else mean, multi_class="ovr")
             )
         logits = as_logits(task, torch.from_numpy(mean))
-        found = measure([metric], task, n_classes, logits, torch.from_numpy(y), 0.0, 1.0)
+        found = measure([metric], objective, task, n_classes, logits, torch.from_numpy(y))
         return -METRICS[metric].direction.sign * found.item()
 
-    criterion = criteria(task, metric, outputs, y)[0]
+    criterion = criteria(task, objective, outputs, y)[0]
     total = criterion.values[:, :3].sum(axis=1)
     scores = criterion.score(total, 4)
     values = numpy.array([value((sum(outputs[:3]) + own) / 4) for own in outputs])

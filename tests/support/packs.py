@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 
 from hpo.config.trial import Activation, Measurement, OptimizerName, Precision, Task, TrialConfig
-from hpo.training.batches import TrainingData
+from hpo.training.batches import RunData
 from hpo.training.checkpoint import Checkpoint
 from hpo.training.packs.trainer import PackedTrainer
 from hpo.training.record import Result
@@ -74,7 +74,7 @@ def packs(
 
 
 def started(
-    trainer: Trainer, config: TrialConfig, data: TrainingData, checkpoint: Checkpoint | None = None
+    trainer: Trainer, config: TrialConfig, data: RunData, checkpoint: Checkpoint | None = None
 ) -> Any:
     """Admit a run under `KEY`, and return the trainer."""
     assert trainer.admit(Run(key=KEY, config=config, data=data), checkpoint)
@@ -92,7 +92,11 @@ def checkpoint_after(trainer: Trainer, n_steps: int) -> Checkpoint:
 
 
 def single(
-    config: TrialConfig, data: TrainingData, device: Any, n_steps: int, start: Any = None
+    config: TrialConfig,
+    data: RunData,
+    device: Any,
+    n_steps: int,
+    start: Any = None,
 ) -> Checkpoint:
     """Train a run by `SingleTrainer` up to a step."""
     return checkpoint_after(started(SingleTrainer(device), config, data, start), n_steps)
@@ -143,14 +147,17 @@ def finish(
 
 
 def together(
-    configs: Sequence[TrialConfig], data: TrainingData, device: Any, seconds: float = math.inf
+    configs: Sequence[TrialConfig],
+    data: RunData,
+    device: Any,
+    seconds: float = math.inf,
 ) -> Endings:
     """Train configs in one pack; their index is the key."""
     runs = [Run(key=key, config=config, data=data) for key, config in enumerate(configs)]
     return finish(PackedTrainer(device, len(runs)), runs, seconds)
 
 
-def alone(config: TrialConfig, data: TrainingData, device: Any) -> Endings:
+def alone(config: TrialConfig, data: RunData, device: Any) -> Endings:
     """Train a config by `SingleTrainer` under `KEY`."""
     return finish(SingleTrainer(device), [Run(key=KEY, config=config, data=data)])
 

@@ -1,6 +1,7 @@
 """Small data sets and configs for training."""
 
 import math
+from dataclasses import replace
 from typing import Any, get_args
 
 import pytest
@@ -17,12 +18,14 @@ from hpo.config.trial import (
     Task,
     TrainingConfig,
     TrialConfig,
+    resolve_loss,
 )
-from hpo.training.batches import BatchLoader, TrainingData
+from hpo.training.batches import BatchLoader, FoldedData, TrainingData
 from hpo.training.families.family import family_of
 from hpo.training.families.mlp import MLPConfig
-from hpo.training.losses import loss_gradient
+from hpo.training.losses import Gradient, loss_gradient
 from hpo.training.packs.pack import PackKey
+from hpo.training.targets import link_of
 
 DEVICES = [
     torch.device("cpu"),
@@ -32,6 +35,8 @@ DEVICES = [
         id="cuda",
     ),
 ]
+ANY = ObjectiveConfig(metric="rmse")
+"""Gives no metric a parameter."""
 OBJECTIVES: dict[Task, MetricName] = {
     "binary": "log_loss",
     "multiclass": "accuracy",
@@ -56,6 +61,36 @@ def toy_data(task: Task = "regression", n_rows: int = 300, n_inputs: int = 5) ->
         y_train=y[:n_rows],
         x_val=x[n_rows:],
         y_val=y[n_rows:],
+    )
+
+
+def weighted(data: TrainingData) -> TrainingData:
+    """The data with weights from 0 to 3 of their rows, of which few are equal."""
+    generator = torch.Generator().manual_seed(5)
+    w_train, w_val = (
+        (3 * torch.rand(len(x), generator=generator, dtype=torch.float64) - 0.3).clamp(min=0)
+        for x in (data.x_train, data.x_val)
+    )
+    return replace(data, w_train=w_train, w_val=w_val)
+
+
+def toy_folds(task: Task = "regression") -> FoldedData:
+    """The 300 training rows of `toy_data` in three folds of 150, 100 and 50 validation rows."""
+    data = toy_data(task)
+    rows = torch.arange(300)
+    parts = torch.split(rows, [150, 100, 50])
+    return FoldedData(
+        folds=tuple(
+            TrainingData(
+                task=task,
+                n_classes=data.n_classes,
+                x_train=data.x_train[~torch.isin(rows, part)],
+                y_train=data.y_train[~torch.isin(rows, part)],
+                x_val=data.x_train[part],
+                y_val=data.y_train[part],
+            )
+            for part in parts
+        )
     )
 
 
@@ -124,9 +159,22 @@ def pack_key(config: TrialConfig, data: TrainingData, device: torch.device) -> P
     return PackKey(
         loader=BatchLoader(data, device, resident_bytes=math.inf),
         batch_size=config.training.batch_size,
-        gradient=loss_gradient(config.training.loss, data.task),
-        metric=config.objective.metric,
+        loss=resolve_loss(config.training.loss, data.task, config.objective.metric),
+        link=link_of(config.training, data.task),
+        objective=config.objective,
         precision=config.training.precision,
         packing=packing,
         size=packing.key(config.model, data.inputs),
+    )
+
+
+def gradient_of(config: TrialConfig) -> Gradient:
+    """The gradient of a run's loss, alone."""
+    task, objective = config.data.task, config.objective
+    assert task != "auto"
+    return loss_gradient(
+        resolve_loss(config.training.loss, task, objective.metric),
+        task,
+        quantile=objective.quantile,
+        focal_gamma=config.training.focal_gamma,
     )

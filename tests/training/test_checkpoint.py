@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from hpo.config.trial import Measurement, OptimizerName, TrialConfig
-from hpo.training.batches import BatchLoader, TrainingData
+from hpo.training.batches import BatchLoader, RunData
 from hpo.training.checkpoint import Checkpoint
 from hpo.training.families.mlp.network import MLP
 from hpo.training.families.mlp.parameters import MLPParameters
@@ -22,7 +22,7 @@ from hpo.training.record import Result
 from hpo.training.single import SingleTrainer
 from hpo.training.trainer import Finished, Progress, Run
 from tests.support.paths import ROOT
-from tests.support.training import DEVICES, OBJECTIVES, toy_config, toy_data
+from tests.support.training import DEVICES, OBJECTIVES, toy_config, toy_data, toy_folds
 
 files = pytest.importorskip("hpo.worker.checkpoints")  # wants more than torch
 from_bytes, to_bytes = files.from_bytes, files.to_bytes
@@ -33,7 +33,7 @@ Ending = tuple[list[Measurement], Result]
 
 
 def begin(
-    config: TrialConfig, data: TrainingData, device: torch.device, content: bytes | None = None
+    config: TrialConfig, data: RunData, device: torch.device, content: bytes | None = None
 ) -> SingleTrainer:
     """A trainer as another process has it, from a checkpoint's file."""
     trainer = SingleTrainer(device)
@@ -44,7 +44,7 @@ def begin(
 
 def run(
     config: TrialConfig,
-    data: TrainingData,
+    data: RunData,
     device: torch.device = CPU,
     is_cut: Callable[[int], bool] = lambda n_slices: False,
 ) -> Ending:
@@ -68,7 +68,8 @@ def run(
 
 def digest(result: Result) -> str:
     """Of the weights' bits."""
-    parts = [t.contiguous().view(torch.int32).numpy().tobytes() for t in result.weights.values()]
+    weights = [weight for fold in result.folds for weight in fold.weights.values()]
+    parts = [weight.contiguous().view(torch.int32).numpy().tobytes() for weight in weights]
     return hashlib.sha256(b"".join(parts)).hexdigest()
 
 
@@ -76,7 +77,7 @@ def assert_same(cut: Ending, whole: Ending) -> None:
     assert cut[0] == whole[0]
     assert digest(cut[1]) == digest(whole[1])
     assert cut[1].weights.keys() == whole[1].weights.keys()
-    known = {"seconds": None, "weights": None, "best_value": None}  # the last may be NaN
+    known = {"seconds": None, "folds": None, "best_value": None}  # the last may be NaN
     assert {**vars(cut[1]), **known} == {**vars(whole[1]), **known}
     assert str(cut[1].best_value) == str(whole[1].best_value)
 
@@ -101,6 +102,15 @@ def test_every_task(task, device):
     config, data = toy_config(task, model={"dropout": 0.1}), toy_data(task)
     whole = run(config, data, device)
     for cut in (1, 5, 6, 14, 29):  # a step, an epoch's last step, its validation, the middle, late
+        assert_same(run(config, data, device, lambda n, cut=cut: n == cut), whole)
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_a_run_with_folds_resumes_in_its_fold_and_batch(device):
+    config, data = toy_config(model={"dropout": 0.2}, max_epochs=2), toy_folds()
+    whole = run(config, data, device)
+    # An epoch has 3, 4 and 4 batches: within each fold, between two, before and after validation.
+    for cut in (2, 3, 5, 9, 11, 12, 13, 20):
         assert_same(run(config, data, device, lambda n, cut=cut: n == cut), whole)
 
 
@@ -167,7 +177,7 @@ def test_another_process_goes_on(tmp_path: Path):
     assert done.stdout.strip() == digest(run(config, data)[1]), done.stderr
 
 
-def checkpoint_of(config: TrialConfig, data: TrainingData, n_slices: int = 8) -> Checkpoint:
+def checkpoint_of(config: TrialConfig, data: RunData, n_slices: int = 8) -> Checkpoint:
     trainer = begin(config, data, CPU)
     for _ in range(n_slices):
         trainer.advance(0.0)

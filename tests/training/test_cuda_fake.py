@@ -10,7 +10,14 @@ from typing import Any, get_args
 import pytest
 import torch
 
-from hpo.config.trial import Activation, OptimizerName, Precision, Task, TrialConfig
+from hpo.config.trial import (
+    Activation,
+    ObjectiveConfig,
+    OptimizerName,
+    Precision,
+    Task,
+    TrialConfig,
+)
 from hpo.training.batches import BatchLoader, TrainingData
 from hpo.training.families.tabm import TabMConfig
 from hpo.training.inputs import Inputs
@@ -30,7 +37,7 @@ from tests.support.fake_gpu import (
     needs_cuda_build,
     on_the_host,
 )
-from tests.support.training import mixed_configs, pack_key, toy_config, toy_data
+from tests.support.training import OBJECTIVES, mixed_configs, pack_key, toy_config, toy_data
 
 pytestmark = needs_cuda_build
 
@@ -41,8 +48,8 @@ TASKS: tuple[Task, ...] = get_args(Task)
 def known_data(task: Task) -> TrainingData:
     """Data whose mean and deviation the host has computed."""
     data = toy_data(task)
-    assert data.target_std > 0
-    assert isinstance(data.target_mean, float)
+    assert data.scale().std > 0
+    assert isinstance(data.scale().mean, float)
     return data
 
 
@@ -64,7 +71,7 @@ class TestBatches:
     def test_come_from_the_gpu_when_the_data_are_there(self, task):
         data = known_data(task)
         with fake_gpu():
-            for x, y in BatchLoader(data, GPU).batches(0, 0, 64):
+            for x, y, _ in BatchLoader(data, GPU).batches(0, 0, 64):
                 assert (x.device, y.device) == (GPU, GPU)
 
     def test_are_on_the_gpu_when_the_data_stay_on_the_host(self):
@@ -72,7 +79,7 @@ class TestBatches:
         with fake_gpu():
             loader = BatchLoader(data, GPU, resident_bytes=0)
             assert loader.x_train.device.type == "cpu"
-            x, y = next(loader.batches(0, 0, 64))
+            x, y, _ = next(loader.batches(0, 0, 64))
             assert (x.device, y.device) == (GPU, GPU)
             assert all(block.device == GPU for block in loader.validation_blocks())
 
@@ -103,7 +110,7 @@ def data_with_codes() -> TrainingData:
         x[:, -1] = (torch.arange(len(x)) % 5).float()
     columns = Inputs(n_numbers=4, sizes=(4,))
     changed = replace(data, x_train=x_train, x_val=x_val, columns=columns)
-    assert (changed.target_std, changed.target_mean) == (data.target_std, data.target_mean)
+    assert changed.scale() == data.scale()
     assert all(changed.inputs.knots(n).shape == (4, n + 1) for n in N_BINS)
     return changed
 
@@ -189,7 +196,8 @@ def test_losses_and_metrics_stay_on_the_gpu(task):
         losses = {"binary": ["bce"], "multiclass": ["cross_entropy"]}.get(task)
         for loss in losses or ["mse", "mae", "huber"]:
             assert GRADIENTS[loss](outputs.clone(), y, 1 / len(y)).device == GPU
-        found = measure(SCORES[task], task, data.n_classes, outputs, loader.y_val, 0.0, 1.0)
+        objective = ObjectiveConfig(metric=OBJECTIVES[task], quantile=0.9, k=2)
+        found = measure(SCORES[task], objective, task, data.n_classes, outputs, loader.y_val)
         assert found.device == GPU
 
 

@@ -3,7 +3,8 @@ import torch
 
 from hpo.config.metrics import METRICS
 from hpo.training.metrics import evaluate, measure, predictions
-from tests.support.training import DEVICES
+from hpo.training.targets import TargetScale
+from tests.support.training import ANY, DEVICES
 
 np = pytest.importorskip("numpy")
 sk = pytest.importorskip("sklearn.metrics")
@@ -23,7 +24,7 @@ def logits_and_classes(n_classes: int, *, ties: bool) -> tuple[torch.Tensor, tor
 @pytest.mark.parametrize("ties", [False, True])
 def test_binary_metrics_are_scikit_learn_s(ties, device):
     logits, y = logits_and_classes(2, ties=ties)
-    found = evaluate("binary", 2, logits.to(device), y.float().to(device), 0.0, 1.0)
+    found = evaluate(ANY, "binary", 2, logits.to(device), y.float().to(device))
     probability = torch.sigmoid(logits[:, 0].double()).numpy()
     truth, predicted = y.numpy(), (logits[:, 0] > 0).long().numpy()
     assert found == pytest.approx(
@@ -42,7 +43,7 @@ def test_binary_metrics_are_scikit_learn_s(ties, device):
 @pytest.mark.parametrize("ties", [False, True])
 def test_multiclass_metrics_are_scikit_learn_s(ties, device):
     logits, y = logits_and_classes(5, ties=ties)
-    found = evaluate("multiclass", 5, logits.to(device), y.to(device), 0.0, 1.0)
+    found = evaluate(ANY, "multiclass", 5, logits.to(device), y.to(device))
     probabilities = torch.softmax(logits.double(), dim=1).numpy()
     truth, predicted = y.numpy(), logits.argmax(dim=1).numpy()
     assert found == pytest.approx(
@@ -62,7 +63,8 @@ def test_regression_metrics_are_scikit_learn_s_in_original_units(device):
     generator = torch.Generator().manual_seed(0)
     y = 200 + 50 * torch.randn(400, generator=generator)
     logits = (y[:, None] - 200) / 50 + 0.3 * torch.randn(400, 1, generator=generator)
-    found = evaluate("regression", 0, logits.to(device), y.to(device), 200.0, 50.0)
+    scaled = TargetScale(200.0, 50.0).values(logits.to(device))
+    found = evaluate(ANY, "regression", 0, scaled, y.to(device))
     values = logits[:, 0].double().numpy() * 50 + 200
     assert found == pytest.approx(
         {
@@ -78,7 +80,7 @@ def test_classes_that_do_not_occur_count_as_scikit_learn_counts_them():
     logits, y = logits_and_classes(5, ties=False)
     logits[:, 4] = -99.0  # neither true nor predicted
     y = y.clamp(max=3)
-    found = evaluate("multiclass", 5, logits, y, 0.0, 1.0)
+    found = evaluate(ANY, "multiclass", 5, logits, y)
     truth, predicted = y.numpy(), logits.argmax(dim=1).numpy()
     assert found["f1"] == pytest.approx(sk.f1_score(truth, predicted, average="macro"))
     expected = sk.balanced_accuracy_score(truth, predicted)
@@ -86,13 +88,13 @@ def test_classes_that_do_not_occur_count_as_scikit_learn_counts_them():
 
 
 def test_a_metric_that_has_no_value_is_left_out():
-    found = evaluate("binary", 2, torch.randn(9, 1), torch.zeros(9), 0.0, 1.0)
+    found = evaluate(ANY, "binary", 2, torch.randn(9, 1), torch.zeros(9))
     assert set(found) == {"accuracy", "balanced_accuracy", "log_loss"}
-    found = evaluate("binary", 2, torch.randn(9, 1), torch.ones(9), 0.0, 1.0)
+    found = evaluate(ANY, "binary", 2, torch.randn(9, 1), torch.ones(9))
     assert set(found) == {"accuracy", "balanced_accuracy", "log_loss", "f1"}
-    found = evaluate("multiclass", 3, torch.randn(9, 3), torch.arange(9) % 2, 0.0, 1.0)
+    found = evaluate(ANY, "multiclass", 3, torch.randn(9, 3), torch.arange(9) % 2)
     assert set(found) == {"accuracy", "balanced_accuracy", "log_loss", "f1"}
-    found = evaluate("regression", 0, torch.randn(1, 1), torch.randn(1), 0.0, 1.0)
+    found = evaluate(ANY, "regression", 0, torch.randn(1, 1), torch.randn(1))
     assert set(found) == {"rmse", "mae"}
 
 
@@ -106,7 +108,7 @@ def test_a_metric_that_has_no_value_is_left_out():
 )
 def test_nothing_to_rank_is_no_number(task, logits, y):
     n_classes = 2 if task == "binary" else 3
-    auc, loss = measure(["roc_auc", "log_loss"], task, n_classes, logits, y, 0.0, 1.0).tolist()
+    auc, loss = measure(["roc_auc", "log_loss"], ANY, task, n_classes, logits, y).tolist()
     assert np.isnan(auc)
     assert loss > 0
 
@@ -115,22 +117,23 @@ def test_no_digit_of_a_target_is_lost():
     y = 1.7e9 + torch.arange(400.0, dtype=torch.float64) / 7
     mean, std = y.mean().item(), y.std(correction=0).item()
     logits = ((y - mean) / std).float()[:, None]
-    found = evaluate("regression", 0, logits, y, mean, std)
+    scaled = TargetScale(mean, std).values(logits)
+    found = evaluate(ANY, "regression", 0, scaled, y)
     values = logits[:, 0].double().numpy() * std + mean
     assert found["mae"] == pytest.approx(sk.mean_absolute_error(y.numpy(), values), rel=1e-9)
     assert found["mae"] < 1e-5
-    assert predictions("regression", logits, mean, std).dtype == torch.float64
+    assert scaled.dtype == torch.float64
 
 
 def test_log_loss_of_sure_mistakes_stays_exact():
-    found = evaluate("binary", 2, torch.tensor([[80.0], [-80.0]]), torch.tensor([0.0, 1.0]), 0, 1)
+    found = evaluate(ANY, "binary", 2, torch.tensor([[80.0], [-80.0]]), torch.tensor([0.0, 1.0]))
     assert found["log_loss"] == pytest.approx(80.0)
 
 
 @pytest.mark.parametrize("outputs", [torch.full((5, 1), 2.0), torch.arange(5.0)[:, None]])
 def test_of_a_constant_target_r2_is_one_or_zero(outputs):
     y = torch.full((5,), 2.0)
-    found = evaluate("regression", 0, outputs, y, 0.0, 1.0)
+    found = evaluate(ANY, "regression", 0, outputs, y)
     assert found["r2"] == sk.r2_score(y.numpy(), outputs[:, 0].numpy())
 
 
@@ -140,22 +143,22 @@ def test_every_metric_of_a_task_is_measured(task):
     logits = torch.randn(30, 3 if task == "multiclass" else 1)
     y = torch.arange(30) % max(n_classes, 2)
     y = y if task == "multiclass" else y.float()
-    found = evaluate(task, n_classes, logits, y, 0.0, 1.0)
+    found = evaluate(ANY, task, n_classes, logits, y)
     assert set(found) == {name for name, metric in METRICS.items() if task in metric.tasks}
     for name, value in found.items():
-        assert measure([name], task, n_classes, logits, y, 0.0, 1.0).tolist() == [value]
+        assert measure([name], ANY, task, n_classes, logits, y).tolist() == [value]
 
 
 def test_predictions_of_a_regression_are_in_original_units():
-    found = predictions("regression", torch.tensor([[0.0], [2.0]]), 10.0, 3.0)
+    found = predictions("regression", torch.tensor([[0.0], [2.0]]), TargetScale(10.0, 3.0))
     assert found.tolist() == [10.0, 16.0]
 
 
 def test_predictions_of_classes_are_probabilities():
-    binary = predictions("binary", torch.tensor([[0.0], [3.0]]), 0.0, 1.0)
+    binary = predictions("binary", torch.tensor([[0.0], [3.0]]))
     positive = 1 / (1 + np.exp(-3.0))
     np.testing.assert_allclose(binary, [[0.5, 0.5], [1 - positive, positive]], rtol=1e-6)
-    several = predictions("multiclass", torch.tensor([[1.0, 1.0, 1.0]]), 0.0, 1.0)
+    several = predictions("multiclass", torch.tensor([[1.0, 1.0, 1.0]]))
     np.testing.assert_allclose(several, [[1 / 3] * 3], rtol=1e-6)
 
 
@@ -169,23 +172,23 @@ def test_a_weight_counts_a_row_as_often(task, metric, device):
     logits, y = logits_and_classes(n_classes or 3, ties=True)
     weights = torch.randint(3, (4, len(y)), generator=torch.Generator().manual_seed(1)).double()
     weights[0] = 1
-    arguments = task, n_classes, logits.to(device), y.to(device), 0.0, 1.0
-    found = measure([metric], *arguments, weights=weights.to(device))
+    arguments = task, n_classes, logits.to(device), y.to(device)
+    found = measure([metric], ANY, *arguments, weights=weights.to(device))
     assert found.shape == (1, 4)
     for value, row in zip(found[0].tolist(), weights, strict=True):
         rows = torch.arange(len(y)).repeat_interleave(row.long())
         assert value == pytest.approx(
-            evaluate(task, n_classes, logits[rows], y[rows], 0.0, 1.0)[metric], abs=1e-12
+            evaluate(ANY, task, n_classes, logits[rows], y[rows])[metric], abs=1e-12
         )
 
 
 def test_draws_of_one_class_or_one_value_are_told_apart():
     weights = torch.tensor([[1.0, 1.0, 0.0], [0.0, 1.0, 1.0]], dtype=torch.float64)
     logits, y = torch.tensor([[-1.0], [0.5], [2.0]]), torch.tensor([0, 1, 1])
-    ranked = measure(["roc_auc"], "binary", 2, logits, y, 0.0, 1.0, weights)[0]
+    ranked = measure(["roc_auc"], ANY, "binary", 2, logits, y, weights)[0]
     assert ranked[0] == 1.0
     assert ranked[1].isnan()
-    r2 = measure(["r2"], "regression", 0, torch.tensor([[0.0], [1], [1]]), y, 0.0, 1.0, weights)
+    r2 = measure(["r2"], ANY, "regression", 0, torch.tensor([[0.0], [1], [1]]), y, weights)
     assert r2[0].tolist() == [1.0, 1.0]
-    r2 = measure(["r2"], "regression", 0, torch.tensor([[0.0], [1], [2]]), y, 0.0, 1.0, weights)
+    r2 = measure(["r2"], ANY, "regression", 0, torch.tensor([[0.0], [1], [2]]), y, weights)
     assert r2[0].tolist() == [1.0, 0.0]

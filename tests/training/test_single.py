@@ -3,6 +3,7 @@
 import math
 import subprocess
 import sys
+from dataclasses import replace
 from typing import get_args
 
 import pytest
@@ -14,17 +15,20 @@ from hpo.training.batches import BatchLoader, TrainingData
 from hpo.training.families.mlp.network import MLP
 from hpo.training.single import train
 from tests.support.paths import ROOT
-from tests.support.training import toy_config, toy_data
+from tests.support.training import toy_config, toy_data, weighted
 
 FUNCTIONS = {
     "bce": lambda z, y, s: nn.functional.binary_cross_entropy_with_logits(
-        z[:, 0], y * (1 - s) + s / 2
+        z[:, 0], y * (1 - s) + s / 2, reduction="none"
     ),
-    "cross_entropy": lambda z, y, s: nn.functional.cross_entropy(z, y, label_smoothing=s),
-    "mse": lambda z, y, _: nn.functional.mse_loss(z[:, 0], y),
-    "mae": lambda z, y, _: nn.functional.l1_loss(z[:, 0], y),
-    "huber": lambda z, y, _: nn.functional.huber_loss(z[:, 0], y),
+    "cross_entropy": lambda z, y, s: nn.functional.cross_entropy(
+        z, y, label_smoothing=s, reduction="none"
+    ),
+    "mse": lambda z, y, _: nn.functional.mse_loss(z[:, 0], y, reduction="none"),
+    "mae": lambda z, y, _: nn.functional.l1_loss(z[:, 0], y, reduction="none"),
+    "huber": lambda z, y, _: nn.functional.huber_loss(z[:, 0], y, reduction="none"),
 }
+"""Losses of each row."""
 FACTORS = {
     "constant": lambda t: 1.0,
     "cosine": lambda t: 0.5 * (1 + math.cos(math.pi * t)),
@@ -63,10 +67,11 @@ def by_torch(config: TrialConfig, data: TrainingData, n_epochs: int) -> MLP:
         made, lambda step: rate_factor(training, n_batches, step)
     )
     for epoch in range(n_epochs):
-        for x, y in loader.batches(training.seed, epoch, training.batch_size):
+        for x, y, w in loader.batches(training.seed, epoch, training.batch_size):
             made.zero_grad()
             y = y.to(dtype) if y.is_floating_point() else y
-            FUNCTIONS[loss](network(x.to(dtype)), y, training.label_smoothing).backward()
+            losses = FUNCTIONS[loss](network(x.to(dtype)), y, training.label_smoothing)
+            (losses if w is None else w * losses).mean().backward()
             if training.gradient_clip:
                 nn.utils.clip_grad_norm_(network.parameters(), training.gradient_clip)
             for p in weights:  # the loss's gradient alone is clipped
@@ -104,6 +109,24 @@ def test_every_optimizer(name, weight_decay):
 def test_every_loss(task, loss):
     metric = "rmse" if task == "regression" else "log_loss"
     compare(toy_config(task, metric=metric, loss=loss), toy_data(task))
+
+
+@pytest.mark.parametrize(
+    ("task", "training"),
+    [
+        ("binary", {"label_smoothing": 0.2}),
+        ("multiclass", {}),
+        ("multiclass", {"label_smoothing": 0.2}),
+        ("regression", {"loss": "huber"}),
+    ],
+)
+def test_weights_of_rows_in_the_loss(task, training):
+    data = weighted(toy_data(task))
+    config = toy_config(task, metric="rmse" if task == "regression" else "log_loss", **training)
+    compare(config, data)
+    plain = train(config, replace(data, w_train=None), "cpu")
+    weights = train(config, data, "cpu").weights
+    assert not any(torch.allclose(weights[name], plain.weights[name]) for name in weights)
 
 
 def test_l1_and_clipping():

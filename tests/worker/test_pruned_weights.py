@@ -84,7 +84,7 @@ def test_a_pruned_trial_keeps_weights_and_may_be_a_member(
 def test_weights_that_no_ensemble_would_use_are_not_kept(
     searched: Searched, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(outbox, "_N_KEPT", 1)
+    monkeypatch.setattr(outbox, "ENSEMBLE_SIZE", 1)
     artifacts = searched(SingleTrainer("cpu"), 0.0)
     pruned = find_row(artifacts.study, 2)
     assert (pruned.state, "artifact" in pruned.user_attrs) == ("PRUNED", False)

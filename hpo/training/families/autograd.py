@@ -63,7 +63,9 @@ class AutogradPasses:
             if tensor.requires_grad:
                 tensor.grad = part  # autograd adds to it in place
 
-    def run(self, x: torch.Tensor, y: torch.Tensor, step: int) -> None:
+    def run(
+        self, x: torch.Tensor, y: torch.Tensor, step: int, weights: torch.Tensor | None = None
+    ) -> None:
         """Write the gradients of a batch's mean loss to the flat buffer."""
         self.parameters.gradients.zero_()
         state = random_state(x.device, Stream.DROPOUT, self._seed, step)
@@ -72,7 +74,8 @@ class AutogradPasses:
             heads = outputs.detach()[:, None] if outputs.ndim == 2 else outputs.detach()
             rows_and_heads = heads.shape[:2]
             targets = y[:, None].expand(*rows_and_heads, *y.shape[1:])
-            weight = 1 / rows_and_heads.numel()
+            share = 1 / rows_and_heads.numel()
+            weight = share if weights is None else share * weights[:, None, None]
             gradient = self._gradient(heads, targets, weight).view_as(outputs)
             torch.autograd.backward(outputs, gradient)
 

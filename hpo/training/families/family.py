@@ -27,13 +27,16 @@ class Passes(Protocol):
     def parameters(self) -> FlatParameters:
         """The network's parameters and their gradients."""
 
-    def run(self, x: torch.Tensor, y: torch.Tensor, step: int) -> None:
+    def run(
+        self, x: torch.Tensor, y: torch.Tensor, step: int, weights: torch.Tensor | None = None
+    ) -> None:
         """Write the gradients of a batch's mean loss to `parameters.gradients`.
 
         Args:
             x: (rows, n_columns) float32.
             y: (rows,) targets; of several smoothed classes (rows, n_outputs) probabilities.
             step: of the run; dropout depends on it.
+            weights: (rows,) factors of the rows' losses, of which the mean is taken; 1 if None.
         """
 
     def outputs(self, x: torch.Tensor) -> torch.Tensor:

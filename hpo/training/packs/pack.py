@@ -9,7 +9,6 @@ that is over continues until then, and is ignored.
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import torch
@@ -210,7 +209,8 @@ class Pack:
         """The gradient of the members' loss, each with its own exponent of the focal loss."""
         gammas = [member.run.config.training.focal_gamma for member in self.members]
         gamma = torch.tensor(gammas, dtype=self._master, device=self._device)[:, None, None]
-        return loss_gradient(self.key.loss, self._loader.data.task, self.key.objective, gamma)
+        task, quantile = self._loader.data.task, self.key.objective.quantile
+        return loss_gradient(self.key.loss, task, quantile=quantile, focal_gamma=gamma)
 
     def _make_buffers(self) -> None:
         blocks, device = self._networks.blocks, self._device
@@ -285,6 +285,8 @@ class Pack:
         if self._is_smoothed:
             y = smoothed(y, self._loader.data.n_outputs, self._smoothing, self._master)
         weights = is_row.to(self._master) / is_row.sum(dim=1, keepdim=True)
+        if self._loader.w_train is not None:
+            weights *= self._loader.w_train.index_select(0, index).view(rows.shape)
         return x, y, weights[..., None]
 
     def _end_epoch(self, ended: list[int]) -> None:
@@ -316,12 +318,14 @@ class Pack:
         """Metric, loss and whether all outputs are finite, of the copies: float64 (3, slots)."""
         values = [a.to(dtype) for a, dtype in zip(self._aside, self._types, strict=True)]
         logits = self._networks.outputs(values, self._loader.validation_blocks())
-        scale = self._loader.data.scale(self.key.link)
-        of_slot = partial(measure_validation, self._loader, self.key.objective, scale)
+
+        def measured(own: torch.Tensor) -> torch.Tensor:
+            return measure_validation([(self._loader, own)], self.key.objective, self.key.link)
+
         if find_metric(self.key.objective.metric).own is None:
-            found = torch.vmap(of_slot, chunk_size=METRIC_SLOTS)(logits)
+            found = torch.vmap(measured, chunk_size=METRIC_SLOTS)(logits)
         else:
-            found = torch.stack([of_slot(own) for own in logits])
+            found = torch.stack([measured(own) for own in logits])
         is_finite = logits.isfinite().flatten(1).all(dim=1).double()
         return torch.cat([found.t(), is_finite[None]])
 

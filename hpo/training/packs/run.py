@@ -51,7 +51,7 @@ class PackedRun:
             square = found.get(MEAN_SQUARE, torch.zeros_like(mean))
             flat = (found[VALUES], found[BEST_VALUES], mean, square)
         else:
-            config, data = self.run.config, self.run.data
+            config, (data,) = self.run.config, self.run.data.folds
             family, seed = family_of(config.model), config.training.seed
             network = family.build(config.model, data.inputs, data.n_outputs, seed=seed)
             network.to(master_dtype(self.record.precision))

@@ -1,6 +1,7 @@
 """The engine that trains many runs at once, in packs.
 
-Runs whose model family has no packs are trained one by one, in turn, by `hpo.training.single`.
+Runs with folds, and runs whose model family has no packs, are trained one by one, in turn, by
+`hpo.training.single`.
 
 Runs come and go between slices. Runs with equal `PackKey` form a pack, which is rebuilt when a run
 comes or goes; the others keep their tensors. All packs make a step in turn. Results equal those of
@@ -69,7 +70,7 @@ class PackedTrainer:
         """
         if len(self._members) + self._in_turn.n_runs >= self._n_slots:
             return False
-        if family_of(run.config.model).packing is None:
+        if len(run.data.folds) > 1 or family_of(run.config.model).packing is None:
             return self._in_turn.admit(run, checkpoint)
         if checkpoint is not None:
             checkpoint.check(run.config, run.data)
@@ -133,8 +134,8 @@ class PackedTrainer:
     def describe(self) -> list[str]:
         """A line for each pack: its size and the share of padding; one for runs in turn."""
         n_alone = self._in_turn.n_runs
-        alone = [f"{n_alone} runs in turn, whose model families have no packs"] if n_alone else []
-        return [*(str(pack) for pack in self._packs.values()), *alone]
+        alone = [f"{n_alone} runs in turn, with folds or of a family without packs"]
+        return [*map(str, self._packs.values()), *(alone if n_alone else [])]
 
     def _settle(self) -> list[Event]:
         """Rebuild the packs that runs have entered or left."""
@@ -156,12 +157,13 @@ class PackedTrainer:
 
     def _pack_key(self, member: PackedRun) -> PackKey:
         """The key of the member's pack; moves its data to the device."""
-        data, config = member.run.data, member.run.config
+        (data,), config = member.run.data.folds, member.run.config
         packing = family_of(config.model).packing
         assert packing is not None
+        (loader,) = self._loaders.of(data, is_resident=True)
         return PackKey(
             packing=packing,
-            loader=self._loaders.of(data, is_resident=True),
+            loader=loader,
             batch_size=config.training.batch_size,
             loss=resolve_loss(config.training.loss, data.task, config.objective.metric),
             link=link_of(config.training, data.task),
@@ -280,7 +282,7 @@ class PackedTrainer:
     def _result(self, key: int) -> Result:
         place = self._places[key]
         best_values = joined(place.state()[BEST_VALUES])
-        return self._members[key].record.result(place.pack.key.loader, best_values)
+        return self._members[key].record.result([(place.pack.key.loader, best_values)])
 
 
 def _step(pack: Pack) -> list[Event]:

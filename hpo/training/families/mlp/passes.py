@@ -60,7 +60,9 @@ class MLPPasses:
         self._working = working
         self._zero = torch.zeros((), dtype=working, device=parameters.values.device)
 
-    def run(self, x: torch.Tensor, y: torch.Tensor, step: int) -> None:
+    def run(
+        self, x: torch.Tensor, y: torch.Tensor, step: int, weights: torch.Tensor | None = None
+    ) -> None:
         """Write the gradients of a batch's mean loss to the flat buffer."""
         self.parameters.refresh_working_copies()
         *hidden, output = self.parameters.layers
@@ -75,7 +77,8 @@ class MLPPasses:
             trace, x = self._forward(layer, x, mask)
             traces.append(trace)
         x = x.to(output.weight.dtype)
-        gradient = self._gradient(torch.addmm(output.bias, x, output.weight_t), y, 1 / len(y))
+        weight = 1 / len(y) if weights is None else weights[:, None] / len(y)
+        gradient = self._gradient(torch.addmm(output.bias, x, output.weight_t), y, weight)
         _write_gradients(output, x, gradient)
         above = output
         for layer, trace in zip(reversed(hidden), reversed(traces), strict=True):
