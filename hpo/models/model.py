@@ -211,9 +211,9 @@ class Model(Predictor):
                 if header.get(key) and f"the {part} " in str(error)
             ]
             raise InputError(f"{error}{''.join(more)}") from None
-        target = header_value(
-            header, "target", tuple[float, float] | tuple[float, float, Link], where
-        )
+        has_link = header.get("target", "").count(",") > 1
+        kind = tuple[float, float, Link] if has_link else tuple[float, float]
+        target = header_value(header, "target", kind, where)
         try:
             preprocessor = Preprocessor(schema, config.preprocessing)
             preprocessor.restore(strip_prefix("preprocessor.", tensors))

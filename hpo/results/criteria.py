@@ -185,10 +185,12 @@ class MatthewsCorrelation(_OfClasses):
 
 
 class BrierScore(_OfClasses):
-    """Squared errors of the probabilities, summed over the classes."""
+    """Squared errors of the probabilities: of the positive class, or summed over several."""
 
     def _score(self, means: Iterator[Array]) -> Array:
         squares = [numpy.square(each - (self.y == at)) for at, each in enumerate(means)]
+        if len(squares) == 2:
+            return -_mean(squares[1])
         scores: Array = -numpy.sum([_mean(each) for each in squares], axis=0)
         return scores
 

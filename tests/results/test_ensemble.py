@@ -5,7 +5,7 @@ from typing import Any
 import numpy
 import pytest
 import torch
-from sklearn.metrics import roc_auc_score
+from sklearn.metrics import average_precision_score, roc_auc_score
 
 from hpo.config.metrics import METRICS, MetricName
 from hpo.config.trial import ObjectiveConfig, Task
@@ -90,7 +90,7 @@ def test_criteria_order_ensembles_as_the_metrics_do(task: Task, metric: MetricNa
     objective = ObjectiveConfig(metric=metric, quantile=0.9, k=2)
     n_classes = {"regression": 0, "binary": 2, "multiclass": 4}[task]
     if task == "regression":
-        y = generator.normal(size=200)
+        y = generator.exponential(size=200)
         outputs = [y + generator.normal(size=200) * scale for scale in numpy.linspace(1, 2, 12)]
     else:
         y = generator.integers(0, n_classes, 200)
@@ -98,10 +98,12 @@ def test_criteria_order_ensembles_as_the_metrics_do(task: Task, metric: MetricNa
         outputs = [generator.multinomial(16, likely) / 16 for _ in range(12)]  # with many ties
 
     def value(mean: Array) -> float:
+        likely = mean[:, 1] if n_classes == 2 else mean
         if metric == "roc_auc":  # logits would break ties of probabilities by rounding
-            return float(
-                roc_auc_score(y, mean[:, 1] if n_classes == 2 else mean, multi_class="ovr")
-            )
+            return float(roc_auc_score(y, likely, multi_class="ovr"))
+        if metric == "average_precision":
+            truth = y if n_classes == 2 else numpy.eye(n_classes)[y]
+            return float(average_precision_score(truth, likely))
         logits = as_logits(task, torch.from_numpy(mean))
         found = measure([metric], objective, task, n_classes, logits, torch.from_numpy(y))
         return -METRICS[metric].direction.sign * found.item()

@@ -116,6 +116,7 @@ def toy_config(
     task: Task = "regression",
     *,
     metric: MetricName | None = None,
+    objective: dict[str, Any] | None = None,
     model: dict[str, Any] | None = None,
     optimizer: dict[str, Any] | None = None,
     **training: Any,
@@ -126,7 +127,7 @@ def toy_config(
     defaults = {"batch_size": 64, "max_epochs": 5, "precision": "float32"}
     return TrialConfig(
         data=DataConfig(source="toy", target="y", task=task),
-        objective=ObjectiveConfig(metric=chosen),
+        objective=ObjectiveConfig(metric=chosen, **(objective or {})),
         model=MLPConfig(**{"depth": 2, "width": 16, **(model or {})}),
         optimizer=OptimizerConfig(**{"learning_rate": 3e-3, **(optimizer or {})}),
         training=TrainingConfig(**{**defaults, **training}),
