@@ -140,7 +140,8 @@ def print_trial(study: Study, row: Row, curve: dict[int, float]) -> None:
     table.add_row("state", row.state)
     if row.value is not None:
         table.add_row(study.definition.metric_label, f"{row.value:.6g}")
-    groups: list[dict[str, Any]] = [row.params, row.metrics, row.user_attrs]
+    by_fold = {f"{name} by fold": _listed(values) for name, values in row.fold_metrics.items()}
+    groups: list[dict[str, Any]] = [row.params, row.metrics, by_fold, row.user_attrs]
     for group in groups:
         table.add_section()
         for key, value in group.items():
@@ -148,6 +149,11 @@ def print_trial(study: Study, row: Row, curve: dict[int, float]) -> None:
     if curve:
         table.add_row("epochs", f"{len(curve)}  {sparkline(list(curve.values()))}")
     _print(table)
+
+
+def _listed(values: Sequence[float | None]) -> str:
+    """Values in one line; a dash where there is none."""
+    return "  ".join("-" if value is None else f"{value:.5g}" for value in values)
 
 
 def worker_json(row: WorkerRow) -> dict[str, Any]:

@@ -39,6 +39,8 @@ def _check_columns(data: DataConfig, where: str) -> None:
     roles = {"target": data.target}
     if data.split.column is not None:
         roles["split.column"] = data.split.column
+    if data.weight is not None:
+        roles["weight"] = data.weight
     roles |= {f"drop[{at}]": name for at, name in enumerate(data.drop)}
     features = {
         f"{key}[{at}]": name

@@ -164,7 +164,7 @@ class SplitConfig:
 _OMITTED_AT_DEFAULT = {
     "data": (
         *("copy", "dates", "positive", "separator", "decimal", "thousands", "missing"),
-        *("date_order", "max_categories"),
+        *("date_order", "max_categories", "weight", "class_weight"),
     ),
     "objective": ("quantile", "k"),
     "optimizer": ("beta1", "beta2"),
@@ -207,6 +207,9 @@ class DataConfig:
         date_order: the order of dates such as 03/02/2024; by default detected from the table.
         max_categories: the number of categories to encode per column, the most frequent in
             training; others count as unseen.
+        weight: a column of weights of the rows in the loss and in all metrics; it is no feature.
+        class_weight: weights of the classes in the loss: of each class, or "balanced" for weights
+            that give all classes equal shares of the training part.
     """
 
     source: str
@@ -224,6 +227,8 @@ class DataConfig:
     missing: tuple[str, ...] | None = None
     date_order: Literal["ymd", "dmy", "mdy"] | None = None
     max_categories: Annotated[int, Range(ge=2, le=65536)] = 256
+    weight: str | None = None
+    class_weight: Literal["balanced"] | dict[str, Annotated[float, Range(gt=0)]] | None = None
     fingerprint: str = ""
 
     __pydantic_config__ = STRICT

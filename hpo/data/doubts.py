@@ -44,7 +44,8 @@ def doubts(table: Table, data: DataConfig, readers: dict[str, Reader]) -> Iterab
     for name, reader in readers.items():
         if reader.kind == "category" and name != data.split.column:
             yield from _spelled_alike(table.frame[name])
-    settled = {*data.categorical, *data.numeric, data.target, data.split.column, data.split.groups}
+    settled = {*data.categorical, *data.numeric, data.target, data.weight}
+    settled |= {data.split.column, data.split.groups}
     for name, reader in readers.items():
         if name in settled:
             continue

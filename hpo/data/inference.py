@@ -136,7 +136,7 @@ def _features(table: Table, data: DataConfig) -> tuple[list[str], Dropped]:
                 f"and data.{other}"
             )
     split = data.split
-    roles = {split.column, *({split.groups, split.time} - named)}
+    roles = {split.column, data.weight, *({split.groups, split.time} - named)}
     left_out = {*data.drop, data.target, *roles}
     features = [column for column in frame.get_columns() if column.name not in left_out]
     if not features:

@@ -101,6 +101,7 @@ class _Chooser:
         self._where = where
         self._declared: dict[str | None, Kind] = {
             data.split.groups: "category",
+            data.weight: "number",
             **dict.fromkeys(data.dates, "date"),
             **dict.fromkeys((*data.categorical, data.split.column), "category"),
             **dict.fromkeys(data.numeric, "number"),
@@ -277,7 +278,8 @@ class _Chooser:
         what, key, marks = "dates", "dates", ["date_order"]
         if column.kind == "number":
             what, marks = "numbers", ["decimal", "thousands"]
-            key = "numeric" if name in data.numeric else "task"
+            keys = {data.target: "task", data.weight: "weight"}
+            key = keys.get(name, "numeric")
         given = {mark: getattr(data, mark) for mark in marks}
         said = [
             f"data.{mark} = {format_value(sign)}"

@@ -19,10 +19,10 @@ from hpo.config.trial import RefitConfig
 from hpo.files.durable import writing
 from hpo.launch.single import choose_device, fit, one_thread
 from hpo.models.card import BEFORE_REFIT
-from hpo.models.ensemble import Ensemble
+from hpo.models.ensemble import Ensemble, TrialModel
 from hpo.models.experiment import Experiment, load_experiment
 from hpo.models.folder import Metrics, check_replaceable, write_model
-from hpo.models.model import Model, Predictor
+from hpo.models.model import Predictor
 from hpo.models.proof import N_HELD
 from hpo.results.ensemble import choose_ensemble
 from hpo.results.export import origin
@@ -134,7 +134,7 @@ class _Writer:
         alone = self._metrics(first, members[0].model)
         self._write(made, self._metrics(before.metrics, made), "ensemble", note, alone)
 
-    def _refit(self, row: Row) -> Model:
+    def _refit(self, row: Row) -> TrialModel:
         return refit_trial(self.study, self.experiment, row, self.device, self.log)
 
     def _metrics(self, before: Mapping[str, float], model: Predictor) -> Metrics:
@@ -165,7 +165,7 @@ def refit_trial(
     row: Row,
     device: torch.device,
     log: Callable[[str], None],
-) -> Model:
+) -> TrialModel:
     """Train the configuration of a trial for its best number of epochs.
 
     Args:
@@ -181,7 +181,7 @@ def refit_trial(
     """
     n_epochs = best_epoch(study, row)
     config = replace(recorded_config(study, row), refit=RefitConfig(n_epochs=n_epochs))
-    n_rows = len(experiment.dataset.split.train)
+    n_rows = len(experiment.dataset.rows("train"))
     log(f"trial {row.number}: {n_epochs} epochs of {n_rows:,} training and validation rows")
     try:
         with one_thread():

@@ -17,8 +17,8 @@ from hpo.config.trial import TrialConfig
 from hpo.data.format_1 import read_recorded
 from hpo.data.target import resolve_task
 from hpo.launch.local import REPRODUCIBLE
+from hpo.models.ensemble import TrialModel
 from hpo.models.experiment import Experiment
-from hpo.models.model import Model
 from hpo.training.single import SingleTrainer
 from hpo.training.trainer import Failed, Finished, Progress, Run
 
@@ -29,7 +29,7 @@ _SLICE_SECONDS = 1.0
 class TrainedModel:
     """A model, its validation and test metrics, and the experiment with its table."""
 
-    model: Model
+    model: TrialModel
     metrics: dict[str, dict[str, float]]
     experiment: Experiment
 
@@ -62,7 +62,7 @@ def train_config(
 
 def fit(
     config: TrialConfig, experiment: Experiment, device: torch.device, log: Callable[[str], None]
-) -> Model:
+) -> TrialModel:
     """Train a configuration in this process; `one_thread` makes the result reproducible.
 
     Args:

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from hpo.config.metrics import find_metric, loss_metric, metric_label, tie_break
 from hpo.config.trial import ObjectiveConfig
-from hpo.models.ensemble import Ensemble
-from hpo.models.model import Model, Predictor
+from hpo.models.ensemble import Ensemble, TrialModel
+from hpo.models.model import Predictor
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,7 +17,7 @@ class Comparison:
         name: of the single model, such as `trial 17`.
     """
 
-    single: Model
+    single: TrialModel
     name: str
     ensemble: Ensemble
 

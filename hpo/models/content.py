@@ -11,9 +11,10 @@ import torch
 from hpo.config.errors import InputError
 from hpo.config.parsing import parse_json
 
-MODEL, ENSEMBLE = 1, 2
-"""Format numbers. A content that earlier versions would misread gets the next number. Readers of
-all earlier formats stay, and so does a file of each in the tests."""
+MODEL, ENSEMBLE, FOLDS = 1, 2, 3
+"""Format numbers: of a model, of an ensemble of trials, of the networks of a trial's folds. A
+content that earlier versions would misread gets the next number. Readers of all earlier formats
+stay, and so does a file of each in the tests."""
 
 Tensors = dict[str, torch.Tensor]
 Header = dict[str, str]

@@ -17,8 +17,8 @@ from hpo.config.errors import ExportError, InputError
 from hpo.config.version import __version__
 from hpo.files.store import WEIGHTS
 from hpo.models.card import model_card
-from hpo.models.content import ENSEMBLE, MODEL
-from hpo.models.ensemble import Ensemble
+from hpo.models.content import ENSEMBLE, FOLDS, MODEL
+from hpo.models.ensemble import Ensemble, FoldEnsemble
 from hpo.models.model import Predictor
 from hpo.models.program import write_program
 from hpo.models.proof import Proof, prove
@@ -94,7 +94,7 @@ def check_replaceable(folder: Path) -> None:
 
 def _config_text(model: Predictor, note: str) -> str:
     """The configuration as a file for `hpo train`; for an ensemble, a list of them."""
-    if not isinstance(model, Ensemble):
+    if not isinstance(model, Ensemble):  # the folds of a trial share their configuration
         return model.parts[0][1].config.to_toml(note)
     members = [
         {"trial": member.number, "weight": member.weight, **member.model.config.to_tree()}
@@ -153,7 +153,7 @@ def _schema(model: Predictor, proof: Proof) -> dict[str, Any]:
     from hpo.models import onnx as onnx_graph
 
     first = model.parts[0][1]
-    of_weights = ENSEMBLE if isinstance(model, Ensemble) else MODEL
+    of_weights = {Ensemble: ENSEMBLE, FoldEnsemble: FOLDS}.get(type(model), MODEL)
     return {
         **json.loads(model.schema.to_json()),
         "onnx_inputs": onnx_graph.described_inputs(model.schema),

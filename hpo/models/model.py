@@ -1,4 +1,4 @@
-"""Predictors, and the trained model with its preprocessing.
+"""Predictors, and the trained network with its preprocessing.
 
 A model's file holds the tensors of the preprocessor and of the network. Its header holds the
 trial's configuration, the table's schema and the validation metrics.
@@ -56,6 +56,10 @@ class Predictor(ABC):
     @abstractmethod
     def parts(self) -> tuple[tuple[float, "Model"], ...]:
         """Pairs of weight and model, whose predictions are averaged; weights add up to 1."""
+
+    @abstractmethod
+    def of_fold(self, index: int) -> "Predictor":
+        """The networks of a fold, from 0; a predictor without folds is its own only fold."""
 
     @abstractmethod
     def logits(self, x_num: torch.Tensor, x_cat: torch.Tensor) -> torch.Tensor:
@@ -140,6 +144,10 @@ class Model(Predictor):
     def parts(self) -> tuple[tuple[float, "Model"], ...]:
         """The model itself with weight 1."""
         return ((1.0, self),)
+
+    def of_fold(self, index: int) -> "Model":
+        """The model itself."""
+        return self
 
     @torch.inference_mode()
     def logits(self, x_num: torch.Tensor, x_cat: torch.Tensor) -> torch.Tensor:

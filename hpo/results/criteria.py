@@ -27,9 +27,11 @@ class Criterion(ABC):
 
     Attributes:
         values: (kinds, candidates, rows); what is averaged, such as the probabilities of a class.
+        weights: (rows,) float64, how much each row counts; None if all are equal.
     """
 
     values: Array
+    weights: Array | None = None
 
     @property
     def n_candidates(self) -> int:
@@ -68,19 +70,28 @@ class Criterion(ABC):
     def _score(self, means: Iterator[Array]) -> Array:
         """Score the (candidates, rows) means of each kind; NaN where there is no value."""
 
+    def _mean(self, by_row: Array) -> Array:
+        """(candidates,) means over the rows."""
+        means: Array
+        if self.weights is None:
+            means = by_row.mean(axis=1)
+        else:
+            means = by_row @ (self.weights / self.weights.sum())
+        return means
+
 
 class SquaredError(Criterion):
     """The order of rmse and r2; values are errors."""
 
     def _score(self, means: Iterator[Array]) -> Array:
-        return _mean(-numpy.square(next(means)))
+        return self._mean(-numpy.square(next(means)))
 
 
 class AbsoluteError(Criterion):
     """The order of mae; values are errors."""
 
     def _score(self, means: Iterator[Array]) -> Array:
-        return _mean(-numpy.abs(next(means)))
+        return self._mean(-numpy.abs(next(means)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,9 +109,10 @@ class Measured(Criterion):
     def _score(self, means: Iterator[Array]) -> Array:
         name = self.objective.metric
         n_classes, y = len(self.values) if self.task != "regression" else 0, torch.tensor(self.y)
+        weights = None if self.weights is None else torch.tensor(self.weights)
         outputs = numpy.stack(list(means), axis=-1) if n_classes else next(means)
         found = [
-            measure([name], self.objective, self.task, n_classes, logits, y).item()
+            measure([name], self.objective, self.task, n_classes, logits, y, weights).item()
             for logits in (as_logits(self.task, torch.from_numpy(own)) for own in outputs)
         ]
         return -find_metric(name).direction.sign * numpy.array(found)
@@ -110,7 +122,7 @@ class LogLoss(Criterion):
     """Values are probabilities of the true classes."""
 
     def _score(self, means: Iterator[Array]) -> Array:
-        return _mean(numpy.log(numpy.maximum(next(means), FAINTEST)))
+        return self._mean(numpy.log(numpy.maximum(next(means), FAINTEST)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,18 +146,23 @@ class _OfClasses(Criterion):
 
     def _counts(self, means: Iterator[Array]) -> tuple[Array, Array, Array]:
         """Rows of each class: predicted and right, predicted, (candidates, classes); and true."""
-        n = len(self.values)
+        n, w = len(self.values), self.weights
+
+        def counted(classes: Array, where: Array | None = None) -> Array:
+            rows = slice(None) if where is None else where
+            return numpy.bincount(classes[rows], None if w is None else w[rows], minlength=n)
+
         predicted = self._predicted(means)
-        right = [numpy.bincount(self.y[own == self.y], minlength=n) for own in predicted]
-        n_predicted = [numpy.bincount(own, minlength=n) for own in predicted]
-        return numpy.stack(right), numpy.stack(n_predicted), numpy.bincount(self.y, minlength=n)
+        right = [counted(self.y, own == self.y) for own in predicted]
+        n_predicted = [counted(own) for own in predicted]
+        return numpy.stack(right), numpy.stack(n_predicted), counted(self.y)
 
 
 class Accuracy(_OfClasses):
     """Share of the rows whose likeliest class is the true one."""
 
     def _score(self, means: Iterator[Array]) -> Array:
-        return _mean(self._predicted(means) == self.y)
+        return self._mean(self._predicted(means) == self.y)
 
 
 class BalancedAccuracy(_OfClasses):
@@ -153,7 +170,7 @@ class BalancedAccuracy(_OfClasses):
 
     def _score(self, means: Iterator[Array]) -> Array:
         right, _, n_true = self._counts(means)
-        scores: Array = (right / numpy.maximum(n_true, 1)).sum(axis=1) / (n_true > 0).sum()
+        scores: Array = _ratio(right, n_true).sum(axis=1) / (n_true > 0).sum()
         return scores
 
 
@@ -163,7 +180,7 @@ class F1(_OfClasses):
     def _score(self, means: Iterator[Array]) -> Array:
         right, n_predicted, n_true = self._counts(means)
         n_either = n_predicted + n_true
-        by_class: Array = 2 * right / numpy.maximum(n_either, 1)
+        by_class = _ratio(2 * right, n_either)
         if len(n_true) == 2:
             return by_class[:, 1]
         scores: Array = by_class.sum(axis=1) / (n_either > 0).sum(axis=1)
@@ -175,7 +192,7 @@ class MatthewsCorrelation(_OfClasses):
 
     def _score(self, means: Iterator[Array]) -> Array:
         right, n_predicted, n_true = self._counts(means)
-        n_rows = float(len(self.y))
+        n_rows = float(n_true.sum())
         covariance = right.sum(axis=1) * n_rows - n_predicted @ n_true
         of_predicted = n_rows**2 - numpy.square(n_predicted).sum(axis=1)
         of_true = n_rows**2 - numpy.square(n_true).sum()
@@ -190,8 +207,8 @@ class BrierScore(_OfClasses):
     def _score(self, means: Iterator[Array]) -> Array:
         squares = [numpy.square(each - (self.y == at)) for at, each in enumerate(means)]
         if len(squares) == 2:
-            return -_mean(squares[1])
-        scores: Array = -numpy.sum([_mean(each) for each in squares], axis=0)
+            return -self._mean(squares[1])
+        scores: Array = -numpy.sum([self._mean(each) for each in squares], axis=0)
         return scores
 
 
@@ -207,7 +224,7 @@ class TopKAccuracy(_OfClasses):
         n_ahead = numpy.zeros(own.shape, numpy.int32)
         for at, each in enumerate(by_class):
             n_ahead += (each > own) | ((each == own) & (self.y < at))
-        return _mean(n_ahead < self.k)
+        return self._mean(n_ahead < self.k)
 
 
 class RocAuc(_OfClasses):
@@ -223,12 +240,15 @@ class RocAuc(_OfClasses):
         Keys are sorted that hold the bits of a score and, as the last bit, whether the row is
         positive: the places of the positive rows are their ranks. Of equal scores, the positive
         ones are last. They are first if the last bit is inverted. The mean of both is the rank
-        among ties. Sorting keys is faster by far than sorting scores together with their places.
+        among ties. Sorting keys is faster by far than sorting scores together with their places,
+        which weights need.
         """
         n_positive, n_rows = int(truth.sum()), len(truth)
         if not 0 < n_positive < n_rows:
             return numpy.full(len(scores), numpy.nan)
         bits = scores.view(numpy.int32) << 1  # in the order of scores from 0 to 1
+        if self.weights is not None:
+            return _weighted_area(bits, truth, self.weights)
         last = numpy.sort(bits | truth, axis=1) & 1
         first = 1 - (numpy.sort(bits | ~truth, axis=1) & 1)
         ranks = (last + first) @ numpy.arange(n_rows, dtype=numpy.float64) / 2
@@ -246,21 +266,49 @@ class AveragePrecision(_OfClasses):
 
     def _precision(self, scores: Array, truth: Array) -> Array:
         """Average precision of one class, from sorted keys as in `RocAuc`."""
-        if not (n_positive := int(truth.sum())):
-            return numpy.full(len(scores), numpy.nan)
-        keys = numpy.sort(scores.view(numpy.int32) << 1 | truth, axis=1)[:, ::-1]
-        found = []
-        for own in keys:
-            ends = numpy.append(numpy.flatnonzero(own[1:] >> 1 != own[:-1] >> 1), len(own) - 1)
-            n_right = numpy.cumsum(own & 1)[ends]  # of the rows that each threshold selects
-            found.append(numpy.diff(n_right, prepend=0) @ (n_right / (ends + 1)) / n_positive)
-        return numpy.array(found)
+        keys = scores.view(numpy.int32) << 1 | truth
+        if self.weights is None:
+            keys = numpy.sort(keys, axis=1)[:, ::-1]
+            return numpy.array([_average_precision(own >> 1, own & 1) for own in keys])
+        orders = numpy.argsort(keys, axis=1)[:, ::-1]
+        return numpy.array(
+            [
+                _average_precision(own[order] >> 1, truth[order], self.weights[order])
+                for own, order in zip(keys, orders, strict=True)
+            ]
+        )
 
 
-def _mean(by_row: Array) -> Array:
-    """(candidates,) means over the rows."""
-    means: Array = by_row.mean(axis=1)
-    return means
+def _average_precision(scores: Array, truth: Array, weights: Array | None = None) -> float:
+    """Average precision from decreasing scores; NaN without a positive row."""
+    ends = numpy.append(numpy.flatnonzero(scores[1:] != scores[:-1]), len(scores) - 1)
+    if weights is None:
+        n_selected, n_right = ends + 1, numpy.cumsum(truth)[ends]
+    else:
+        n_selected, n_right = numpy.cumsum(weights)[ends], numpy.cumsum(weights * truth)[ends]
+    if n_right[-1] <= 0:
+        return numpy.nan
+    found: float = numpy.diff(n_right, prepend=0) @ _ratio(n_right, n_selected) / n_right[-1]
+    return found
+
+
+def _weighted_area(bits: Array, truth: Array, weights: Array) -> Array:
+    """Area under the curve from the bits of scores, by the weights of the rows below."""
+    of_positive, of_negative = weights * truth, weights * ~truth
+    n_pairs = of_positive.sum() * of_negative.sum()
+    wins = numpy.zeros(len(bits))
+    for last_bit in (truth, ~truth):
+        order = numpy.argsort(bits | last_bit, axis=1)
+        below = of_negative[order].cumsum(axis=1)
+        wins += (of_positive[order] * below).sum(axis=1) / 2
+    area: Array = wins / n_pairs if n_pairs else numpy.full(len(bits), numpy.nan)
+    return area
+
+
+def _ratio(part: Array, whole: Array) -> Array:
+    """The quotient, 0 where the whole is 0."""
+    ratio: Array = part / numpy.where(whole > 0, whole, 1)
+    return ratio
 
 
 _ERRORS: dict[str, type[Criterion]] = {
@@ -280,7 +328,11 @@ _OF_CLASSES: dict[str, type[_OfClasses]] = {
 
 
 def criteria(
-    task: Task, objective: ObjectiveConfig, outputs: Sequence[Array], y: Array
+    task: Task,
+    objective: ObjectiveConfig,
+    outputs: Sequence[Array],
+    y: Array,
+    weights: Array | None = None,
 ) -> list[Criterion]:
     """The criteria that rank ensembles: the metric, then the loss, which breaks ties.
 
@@ -290,24 +342,28 @@ def criteria(
         outputs: float64 predictions of each candidate: (rows,) values or (rows, classes)
             probabilities.
         y: (rows,) targets or classes.
+        weights: (rows,) float64, how much each row counts; None if all are equal.
     """
     metric, loss_name = objective.metric, loss_metric(task, objective.metric)
     if task == "regression":
         predicted = numpy.stack(outputs)[None]
         return [
-            _ERRORS[name](values=predicted - y)
+            _ERRORS[name](values=predicted - y, weights=weights)
             if name in _ERRORS
-            else Measured(values=predicted, y=y, task=task, objective=objective)
+            else Measured(values=predicted, weights=weights, y=y, task=task, objective=objective)
             for name in dict.fromkeys((metric, loss_name))
         ]
     y = y.astype(numpy.int32)
-    loss = LogLoss(values=numpy.stack([own[numpy.arange(len(y)), y] for own in outputs])[None])
+    of_truth = numpy.stack([own[numpy.arange(len(y)), y] for own in outputs])
+    loss = LogLoss(values=of_truth[None], weights=weights)
     if metric == loss_name:
         return [loss]
     by_class = numpy.stack([own.T for own in outputs], axis=1)
     if metric == "top_k_accuracy":
         assert objective.k is not None
-        return [TopKAccuracy(values=by_class, y=y, k=objective.k), loss]
+        return [TopKAccuracy(values=by_class, weights=weights, y=y, k=objective.k), loss]
     if metric in _OF_CLASSES:
-        return [_OF_CLASSES[metric](values=by_class.astype(numpy.float32), y=y), loss]
-    return [Measured(values=by_class, y=y, task=task, objective=objective), loss]
+        in_float32 = by_class.astype(numpy.float32)
+        return [_OF_CLASSES[metric](values=in_float32, weights=weights, y=y), loss]
+    own = Measured(values=by_class, weights=weights, y=y, task=task, objective=objective)
+    return [own, loss]

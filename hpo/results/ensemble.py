@@ -1,4 +1,8 @@
-"""Ensembles of a study's models, selected on the validation part."""
+"""Ensembles of a study's models, selected on the validation part.
+
+With folds, a member is a trial with all its networks, and the selection looks at the predictions of
+each row by the networks that did not see it.
+"""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -10,7 +14,7 @@ from hpo.config.errors import HpoError, InputError
 from hpo.config.metrics import tie_break
 from hpo.config.trial import ENSEMBLE_SIZE
 from hpo.models.comparison import Comparison
-from hpo.models.ensemble import Ensemble, EnsembleMember, exact_outputs
+from hpo.models.ensemble import Ensemble, EnsembleMember
 from hpo.models.experiment import Experiment
 from hpo.results.criteria import Array, criteria
 from hpo.results.selection import N_CANDIDATES, select
@@ -19,6 +23,7 @@ from hpo.storage.attributes import ARTIFACT
 from hpo.study.artifacts import StudyArtifacts
 from hpo.study.leaderboard import Row, distinct, leaderboard, why_empty
 from hpo.study.study import Study
+from hpo.training.metrics import predictions
 
 _MAX_CELLS = 100_000
 """Maximum number of predictions of a model, rows times classes, that selection looks at."""
@@ -93,7 +98,6 @@ def _weigh(
     part, task = dataset.part("val"), dataset.schema.task
     n_rows = min(len(part.y), _MAX_CELLS // max(1, len(dataset.schema.classes)))
     picked = torch.linspace(0, len(part.y) - 1, n_rows, dtype=torch.float64).round().long()
-    x_num, x_cat = part.x_num[picked], part.x_cat[picked]
     outputs, schema = [], None
     for row in rows:
         model = stored_model(artifacts.store, row)
@@ -103,6 +107,8 @@ def _weigh(
                 f"study {study.name}: trials {rows[0].number} and {row.number} were trained with "
                 "different table schemas and cannot form an ensemble; --ensemble 0 makes none"
             )
-        outputs.append(exact_outputs(model, x_num, x_cat).numpy())
+        logits = experiment.validation_logits(model, picked).double()
+        outputs.append(predictions(task, logits).numpy())
     objective = study.definition.objective
-    return select(criteria(task, objective, outputs, part.y[picked].numpy()), size)
+    row_weights = None if part.weights is None else part.weights[picked].numpy()
+    return select(criteria(task, objective, outputs, part.y[picked].numpy(), row_weights), size)

@@ -28,8 +28,8 @@ from hpo.launch.refit import refit_trial
 from hpo.launch.single import choose_device
 from hpo.lifecycle.creation import CreatedStudy, create
 from hpo.lifecycle.draft import suited_batch_size
-from hpo.models.ensemble import Ensemble
-from hpo.models.model import Model
+from hpo.models.ensemble import TrialModel
+from hpo.models.loading import read_model
 from hpo.results.ensemble import compare
 from hpo.results.leaderboard_table import to_table
 from hpo.results.stored import stored_model
@@ -57,6 +57,7 @@ class _MLPSearch(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
         search_space: str | dict[str, Any] = "mlp",
         metric: MetricName | None = None,
         val: float = 0.15,
+        folds: int | None = None,
         categorical: Sequence[str | int] = (),
         max_epochs: int | None = None,
         patience: int | None = None,
@@ -75,6 +76,7 @@ class _MLPSearch(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
         self.search_space = search_space
         self.metric = metric
         self.val = val
+        self.folds = folds
         self.categorical = categorical
         self.max_epochs = max_epochs
         self.patience = patience
@@ -166,7 +168,7 @@ class _MLPSearch(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
         self.study_.add_trials(study.trials())
         self.notes_ = study.notes
 
-    def _best_model(self, created: CreatedStudy, best: Row) -> Model:
+    def _best_model(self, created: CreatedStudy, best: Row) -> TrialModel:
         if not self.refit:
             return stored_model(created.store, best)
         experiment, device = created.experiment.for_refit(), choose_device(self.device)
@@ -187,7 +189,7 @@ class _MLPSearch(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
                 "source": "X",
                 "target": free_name(table.columns),
                 "task": self._task(),
-                "split": {"val": self._val(table.height), "test": 0, "seed": seed},
+                "split": {**self._validation(table.height), "test": 0, "seed": seed},
                 "categorical": column_names(self.categorical, table.columns),
             },
             "objective": {"metric": self.metric or self._default_metric},
@@ -202,9 +204,12 @@ class _MLPSearch(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
         size = suited_batch_size(table.height)
         return replace(definition, space=space.fixed({"training.batch_size": size}))
 
-    def _val(self, n_rows: int) -> float:
-        """The validation share, raised to two rows: R² is undefined on a single row."""
-        return max(self.val, 2 / n_rows) if 0 < self.val < 1 and n_rows > 4 else self.val
+    def _validation(self, n_rows: int) -> dict[str, float | int]:
+        """The folds, or the share raised to two rows: R² is undefined on a single row."""
+        if self.folds is not None:
+            return {"folds": self.folds}
+        is_raised = 0 < self.val < 1 and n_rows > 4
+        return {"val": max(self.val, 2 / n_rows) if is_raised else self.val}
 
     def _places(self, stack: ExitStack) -> tuple[str, str]:
         """URLs of storage and artifact store; temporary ones are deleted with the stack."""
@@ -226,9 +231,9 @@ class _MLPSearch(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Load models from the bytes of their files, which runs no code."""
         state = dict(state)
-        for key, kind in (("model_", Model), ("ensemble_", Ensemble)):
+        for key in ("model_", "ensemble_"):
             if state.get(key) is not None:
-                state[key] = kind.from_bytes(state[key], "the pickled model")
+                state[key] = read_model(state[key], "the pickled model")
         super().__setstate__(state)
 
     def __sklearn_tags__(self) -> Any:
@@ -249,6 +254,8 @@ class MLPSearchClassifier(ClassifierMixin, _MLPSearch):  # type: ignore[misc]
             log_loss. None means accuracy.
         val: fraction of the rows used for validation, at least two rows; the others are used for
             training.
+        folds: number of folds. Each trial then trains a network for each fold on the rows of the
+            others, and counts by its predictions on all rows. Replaces `val`.
         categorical: numeric columns to treat as categories, by name or index. Text columns always
             are categories.
         max_epochs: maximum epochs of each trial. None: as in the search space, or 200.

@@ -12,7 +12,7 @@ confirmed leader is better, it is ranked among the others by its mean.
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
@@ -22,7 +22,7 @@ from hpo.config.metrics import Direction, tie_break
 from hpo.config.ranges import Value
 from hpo.config.space import SearchSpace
 from hpo.config.trial import TrialConfig
-from hpo.storage.attributes import BEST_EPOCH, METRICS, REASON
+from hpo.storage.attributes import BEST_EPOCH, FOLD_METRICS, METRICS, REASON
 from hpo.study.confirmation import DEFAULT, SEED, Estimate
 from hpo.study.retraining import read_confirmed
 from hpo.study.study import Study
@@ -38,6 +38,7 @@ class Row:
             validation part are left out.
         user_attrs: further attributes that the worker recorded.
         confirmed: the objective over seeds, if `hpo confirm` trained the configuration again.
+        fold_metrics: with folds, each fold's value of the metrics; None where it has none.
     """
 
     number: int
@@ -47,6 +48,7 @@ class Row:
     metrics: dict[str, float]
     user_attrs: dict[str, Any]
     confirmed: Estimate | None = None
+    fold_metrics: dict[str, list[float | None]] = field(default_factory=dict)
 
     @property
     def early(self) -> str:
@@ -183,6 +185,7 @@ def row(trial: FrozenTrial, confirmed: Estimate | None = None) -> Row:
         state=trial.state.name,
         params=dict(trial.params),
         metrics=attrs.pop(METRICS, {}),
+        fold_metrics=attrs.pop(FOLD_METRICS, {}),
         user_attrs=attrs,
         confirmed=confirmed,
     )

@@ -46,7 +46,7 @@ def fit_boosting(
         model, best, limit = fit(dataset, x, y, trees)
         seconds = time.perf_counter() - start
         metrics = {
-            title: evaluate_estimator(dataset, objective, model, x[part], parts[part].y)
+            title: evaluate_estimator(dataset, objective, model, x[part], parts[part])
             for title, part in (("validation", "val"), ("test", "test"))
             if len(y[part])
         }

@@ -223,8 +223,8 @@ def test_several_mistakes_get_a_line_each():
         "s.toml: data.source: must be a string, but got 1",
         "s.toml: data.target: is required",
         's.toml: data.targt: unknown key (did you mean "target"?); known keys are categorical, '
-        "copy, date_order, dates, decimal, drop, fingerprint, max_categories, missing, numeric, "
-        "positive, separator, source, split, target, task, thousands",
+        "class_weight, copy, date_order, dates, decimal, drop, fingerprint, max_categories, "
+        "missing, numeric, positive, separator, source, split, target, task, thousands, weight",
     ]
 
 

@@ -85,7 +85,10 @@ def test_many_models_that_are_equally_good_share_the_weight() -> None:
     ("task", "metric"),
     [(task, name) for name, metric in METRICS.items() for task in metric.tasks],
 )
-def test_criteria_order_ensembles_as_the_metrics_do(task: Task, metric: MetricName) -> None:
+@pytest.mark.parametrize("is_weighted", [False, True])
+def test_criteria_order_ensembles_as_the_metrics_do(
+    task: Task, metric: MetricName, is_weighted: bool
+) -> None:
     generator = numpy.random.default_rng(1)
     objective = ObjectiveConfig(metric=metric, quantile=0.9, k=2)
     n_classes = {"regression": 0, "binary": 2, "multiclass": 4}[task]
@@ -97,25 +100,29 @@ def test_criteria_order_ensembles_as_the_metrics_do(task: Task, metric: MetricNa
         likely = (1 + numpy.eye(n_classes)[y]) / (1 + n_classes)
         outputs = [generator.multinomial(16, likely) / 16 for _ in range(12)]  # with many ties
 
+    weights = generator.exponential(size=200) if is_weighted else None
+
     def value(mean: Array) -> float:
         likely = mean[:, 1] if n_classes == 2 else mean
         if metric == "roc_auc":  # logits would break ties of probabilities by rounding
-            return float(roc_auc_score(y, likely, multi_class="ovr"))
+            return float(roc_auc_score(y, likely, multi_class="ovr", sample_weight=weights))
         if metric == "average_precision":
             truth = y if n_classes == 2 else numpy.eye(n_classes)[y]
-            return float(average_precision_score(truth, likely))
+            return float(average_precision_score(truth, likely, sample_weight=weights))
         logits = as_logits(task, torch.from_numpy(mean))
-        found = measure([metric], objective, task, n_classes, logits, torch.from_numpy(y))
+        w = None if weights is None else torch.from_numpy(weights)
+        found = measure([metric], objective, task, n_classes, logits, torch.from_numpy(y), w)
         return -METRICS[metric].direction.sign * found.item()
 
-    criterion = criteria(task, objective, outputs, y)[0]
+    criterion = criteria(task, objective, outputs, y, weights)[0]
     total = criterion.values[:, :3].sum(axis=1)
     scores = criterion.score(total, 4)
     values = numpy.array([value((sum(outputs[:3]) + own) / 4) for own in outputs])
     if metric == "rmse":
         scores = -numpy.sqrt(-scores)
     if metric == "r2":
-        scores = 1 + scores / y.var()
+        spread = numpy.average((y - numpy.average(y, weights=weights)) ** 2, weights=weights)
+        scores = 1 + scores / spread
     assert scores == pytest.approx(values, abs=1e-6)
     assert criterion.alone() == pytest.approx(criterion.among(numpy.arange(12)).alone())
     first = criterion.means_of_first().alone()

@@ -58,3 +58,19 @@ def test_limits_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
     assert linear.note.startswith(
         "100 of the 420 training rows; LogisticRegression, C = 1, 2 iterations, not converged; "
     )
+
+
+def test_weights_are_those_of_the_trials() -> None:
+    """A tenth of the rows has nearly all of the weight, and there the label is the other one."""
+    rng = np.random.default_rng(0)
+    x, is_heavy = rng.normal(size=600), np.arange(600) % 10 == 0
+    columns = {
+        "x": x,
+        "y": np.where((x > 0) ^ is_heavy, "yes", "no"),
+        "w": np.where(is_heavy, 100.0, 0.01),
+    }
+    data = DataConfig(source="t", target="y", weight="w")
+    dataset = load_dataset(typed(pl.DataFrame(columns), data), data)
+    for found in fit_baselines(dataset):
+        assert found.metrics["validation"]["accuracy"] > 0.9, found
+        assert found.metrics["test"]["accuracy"] > 0.9, found

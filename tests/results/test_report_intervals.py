@@ -42,3 +42,15 @@ def test_models_are_compared_on_the_same_rows(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr("hpo.results.report.intervals._CELLS", 7 * N)  # in blocks of seven draws
     blocks = resampled(ObjectiveConfig(metric="rmse"), "regression", 0, models, y)
     np.testing.assert_allclose(blocks, once, rtol=1e-12)
+
+
+def test_a_row_keeps_its_weight_in_every_draw() -> None:
+    """A row without weight changes no draw, and a row of weight 2 counts as two rows would."""
+    y = torch.arange(float(N), dtype=torch.float64)
+    values, weights = (y + y.sin())[:, None], torch.ones(N, dtype=torch.float64)
+    weights[:30] = 0.0
+    found = resampled("mae", "regression", 0, [values], y, weights)
+    spoilt = torch.where(weights > 0, y, -y)
+    assert (found == resampled("mae", "regression", 0, [values], spoilt, weights)).all()
+    assert (found == resampled("mae", "regression", 0, [values], y, 2 * weights)).all()
+    assert (found != resampled("mae", "regression", 0, [values], y)).any()

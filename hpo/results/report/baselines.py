@@ -1,7 +1,7 @@
 """Baselines: scikit-learn's gradient boosting and a linear model with their defaults.
 
-They get what the trials get: the same columns, fitted on the training part alone. Each has a limit
-of rows and of seconds; its note says which limit it met.
+They get what the trials get: the same columns, fitted on the training part alone, or in each fold.
+Each has a limit of rows and of seconds; its note says which limit it met.
 """
 
 import time
@@ -19,10 +19,9 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
 from threadpoolctl import threadpool_limits
-from torch import Tensor
 
 from hpo.config.trial import ObjectiveConfig
-from hpo.data.dataset import Dataset, Part
+from hpo.data.dataset import Dataset, Part, PartName
 from hpo.models.ensemble import as_logits
 from hpo.results.report.comparison import ComparedModel
 from hpo.training.metrics import evaluate
@@ -37,6 +36,8 @@ _FEW_CELLS = 1_000_000
 _MAX_CATEGORIES = 255
 """Categories of a column that the trees tell apart; the rarest share a code."""
 
+_Training = tuple[Floats, NDArray[Any], Floats | None]
+"""Rows, targets and weights in the loss."""
 _Fitted = tuple[ColumnTransformer, Any, str]
 """A fitted preparation of the columns, a fitted estimator, and a note on how it was fitted."""
 
@@ -56,35 +57,49 @@ def fit_baselines(
         max_rows: rows of the training part to use; they are drawn at random.
         max_seconds: for each baseline, checked every few dozen iterations.
     """
-    train, n_rows = dataset.part("train"), len(dataset.split.train)
-    drawn = ""
-    if n_rows > max_rows:
-        rows = np.random.default_rng(0).choice(n_rows, max_rows, replace=False)
-        train = Part(*(tensor[torch.from_numpy(np.sort(rows))] for tensor in train))
-        drawn = f"{max_rows:,} of the {n_rows:,} training rows; "
-    x, y = _matrix(train), train.y.numpy()
     fits = {"gradient boosting": _boosting, "linear model": _linear}
+    folds = dataset.folds
+    trains = [_training(fold, max_rows) for fold in folds]
+    n_rows, drawn = len(folds[0].rows("train")), ""
+    if n_rows > max_rows:
+        drawn = f"{max_rows:,} of the {n_rows:,} training rows; "
+    of_each = f" in each of {len(folds)} folds" if len(folds) > 1 else ""
     found = []
-    with threadpool_limits(1 if x.size <= _FEW_CELLS else None):
+    with threadpool_limits(1 if trains[0][0].size <= _FEW_CELLS else None):
         for name, fit in fits.items():
             started = time.perf_counter()
-            prepare, model, note = fit(dataset, x, y, started + max_seconds)
+            predicted: dict[PartName, list[Floats]] = {"val": [], "test": []}
+            for number, (fold, train) in enumerate(zip(folds, trains, strict=True), 1):
+                deadline = started + max_seconds * number / len(folds)
+                prepare, model, note = fit(fold, *train, deadline)
+                for part, outputs in predicted.items():
+                    if len(x := _matrix(fold.part(part))):
+                        outputs.append(_outputs(fold, model, prepare.transform(x)))
             seconds = time.perf_counter() - started
-            parts = {"validation": dataset.part("val"), "test": dataset.part("test")}
-            metrics = {
-                part: evaluate_estimator(
-                    dataset, objective, model, prepare.transform(_matrix(rows)), rows.y
-                )
-                for part, rows in parts.items()
-                if len(rows.y)
-            }
-            note = f"{drawn}{note}; fitted in {seconds:.1f} s"
+            together = np.concatenate(predicted["val"])
+            metrics = {"validation": _metrics(dataset, objective, together, dataset.part("val"))}
+            if predicted["test"]:
+                mean = np.mean(predicted["test"], axis=0)
+                metrics["test"] = _metrics(dataset, objective, mean, dataset.part("test"))
+            note = f"{drawn}{note}{of_each}; fitted in {seconds:.1f} s"
             found.append(ComparedModel(name=name, kind="baseline", note=note, metrics=metrics))
     return found
 
 
+def _training(dataset: Dataset, max_rows: int) -> _Training:
+    """The training part, or so many rows of it."""
+    train, weights = dataset.part("train"), dataset.loss_weights()
+    if (n_rows := len(train.y)) > max_rows:
+        rows = np.random.default_rng(0).choice(n_rows, max_rows, replace=False)
+        picked = torch.from_numpy(np.sort(rows))
+        train = train.picked(picked)
+        weights = None if weights is None else weights[picked]
+    w = None if weights is None else (weights / weights.mean()).numpy()
+    return _matrix(train), train.y.numpy(), w
+
+
 def evaluate_estimator(
-    dataset: Dataset, objective: ObjectiveConfig, model: Any, x: Any, y: Tensor
+    dataset: Dataset, objective: ObjectiveConfig, model: Any, x: Any, part: Part
 ) -> dict[str, float]:
     """Every metric that has a value on some rows, by the functions that measure the trials.
 
@@ -93,18 +108,32 @@ def evaluate_estimator(
         objective: has the parameters of metrics.
         model: a fitted regressor or classifier with scikit-learn's methods.
         x: the rows, as the model takes them.
-        y: (rows,) their targets, as in `Part`.
+        part: the same rows.
     """
+    return _metrics(dataset, objective, _outputs(dataset, model, x), part)
+
+
+def _outputs(dataset: Dataset, model: Any, x: Any) -> Floats:
+    """Predicted values, or a probability for each of the study's classes."""
+    if dataset.schema.task == "regression":
+        values: Floats = model.predict(x)
+        return values
+    outputs = np.zeros((x.shape[0], len(dataset.schema.classes)))
+    outputs[:, model.classes_.astype(int)] = model.predict_proba(x)
+    return outputs
+
+
+def _metrics(
+    dataset: Dataset, objective: ObjectiveConfig, outputs: Floats, part: Part
+) -> dict[str, float]:
     task, n_classes = dataset.schema.task, len(dataset.schema.classes)
-    if task == "regression":
-        outputs = model.predict(x)
-    else:
-        outputs = np.zeros((len(y), n_classes))
-        outputs[:, model.classes_.astype(int)] = model.predict_proba(x)
-    return evaluate(objective, task, n_classes, as_logits(task, torch.from_numpy(outputs)), y)
+    logits = as_logits(task, torch.from_numpy(outputs))
+    return evaluate(objective, task, n_classes, logits, part.y, part.weights)
 
 
-def _boosting(dataset: Dataset, x: Floats, y: NDArray[Any], deadline: float) -> _Fitted:
+def _boosting(
+    dataset: Dataset, x: Floats, y: NDArray[Any], w: Floats | None, deadline: float
+) -> _Fitted:
     numbers, categories = _places(dataset)
     is_empty = np.isnan(x[:, numbers]).all(axis=0)  # the trees cannot bin such a column
     encoder = OrdinalEncoder(
@@ -130,12 +159,14 @@ def _boosting(dataset: Dataset, x: Floats, y: NDArray[Any], deadline: float) -> 
     ready = prepare.fit_transform(x)
     while trees.max_iter < _N_TREES and (trees.max_iter == 0 or time.perf_counter() < deadline):
         trees.set_params(max_iter=trees.max_iter + _TREES_A_STEP)
-        trees.fit(ready, y)
+        trees.fit(ready, y, sample_weight=w)
     limit = "" if trees.max_iter == _N_TREES else ", stopped by the time limit"
     return prepare, trees, f"{kind.__name__}, {trees.max_iter} iterations{limit}"
 
 
-def _linear(dataset: Dataset, x: Floats, y: NDArray[Any], deadline: float) -> _Fitted:
+def _linear(
+    dataset: Dataset, x: Floats, y: NDArray[Any], w: Floats | None, deadline: float
+) -> _Fitted:
     numbers, categories = _places(dataset)
     imputer = SimpleImputer(strategy="median", add_indicator=True, keep_empty_features=True)
     prepare = ColumnTransformer(
@@ -146,13 +177,13 @@ def _linear(dataset: Dataset, x: Floats, y: NDArray[Any], deadline: float) -> _F
     )
     ready = prepare.fit_transform(x)
     if dataset.schema.task == "regression":
-        return prepare, Ridge().fit(ready, y), "Ridge, alpha = 1"
+        return prepare, Ridge().fit(ready, y, sample_weight=w), "Ridge, alpha = 1"
     model = LogisticRegression(max_iter=_DESCENTS_A_STEP, warm_start=True)
     n_done, limit = 0, ", not converged"
     while n_done < _N_DESCENTS and (n_done == 0 or time.perf_counter() < deadline):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
-            model.fit(ready, y)
+            model.fit(ready, y, sample_weight=w)
         n_done += int(model.n_iter_.max())
         if model.n_iter_.max() < _DESCENTS_A_STEP:
             limit = ""

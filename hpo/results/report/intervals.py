@@ -35,6 +35,7 @@ def resampled(
     n_classes: int,
     logits: Sequence[torch.Tensor],
     y: torch.Tensor,
+    weights: torch.Tensor | None = None,
 ) -> Floats:
     """Measure several models on the same resampled rows.
 
@@ -44,18 +45,19 @@ def resampled(
         n_classes: 2 for a binary task, 0 in a regression.
         logits: of each model, (rows, n_outputs); in a regression values in the target's units.
         y: (rows,) targets.
+        weights: (rows,) float64 weights of the rows, which go with them; None if all are equal.
 
     Returns:
         (N_RESAMPLES, models) values of the metric; NaN on draws where it has no value.
     """
     n_draws = max(1, _CELLS // max(each.numel() for each in logits))
 
-    def measured(x: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-        return measure([objective.metric], objective, task, n_classes, x, y, weights=weights)[0]
+    def measured(x: torch.Tensor, drawn: torch.Tensor) -> torch.Tensor:
+        return measure([objective.metric], objective, task, n_classes, x, y, drawn)[0]
 
     blocks = [
-        torch.stack([measured(x, weights) for x in logits])
-        for weights in _row_weights(len(y), n_draws)
+        torch.stack([measured(x, drawn) for x in logits])
+        for drawn in _row_weights(len(y), n_draws, weights)
     ]
     return torch.cat(blocks, dim=1).T.numpy()
 
@@ -68,9 +70,10 @@ def interval(values: Floats, level: float = LEVEL) -> Interval | None:
     return Interval(low=float(low), high=float(high))
 
 
-def _row_weights(n_rows: int, n_draws: int) -> Iterator[torch.Tensor]:
-    """How often each row is drawn, (draws, n_rows) float64, `n_draws` or fewer at a time."""
+def _row_weights(n_rows: int, n_draws: int, weights: torch.Tensor | None) -> Iterator[torch.Tensor]:
+    """How much each row counts, (draws, n_rows) float64, `n_draws` or fewer at a time."""
     generator = np.random.default_rng(0)
     for first in range(0, N_RESAMPLES, n_draws):
         rows = generator.integers(0, n_rows, (min(n_draws, N_RESAMPLES - first), n_rows))
-        yield torch.from_numpy(np.stack([np.bincount(r, minlength=n_rows) for r in rows])).double()
+        drawn = torch.from_numpy(np.stack([np.bincount(r, minlength=n_rows) for r in rows]))
+        yield drawn.double() if weights is None else drawn * weights
