@@ -1,4 +1,4 @@
-"""A model family and a metric of one's own: the files of the documentation in installed packages."""
+"""A model family and a metric of one's own: the documentation's files in installed packages."""
 
 import json
 import os
@@ -45,19 +45,27 @@ def hpo(folder: Path, *words: str, site: Path | None = None) -> subprocess.Compl
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def family(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the package of the family."""
-    folder = tmp_path_factory.mktemp("site")
+    folder = tmp_path_factory.mktemp("family")
     install_from(FAMILY_PAGE, folder, "hpo-residual")
     return folder
 
 
 @pytest.fixture(scope="module")
-def both(site: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the package of the metric, too."""
-    folder = tmp_path_factory.mktemp("both")
-    shutil.copytree(site, folder, dirs_exist_ok=True)
+def metric(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the package of the metric."""
+    folder = tmp_path_factory.mktemp("metric")
     install_from(METRIC_PAGE, folder, "hpo-within")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def both(family: Path, metric: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with both packages."""
+    folder = tmp_path_factory.mktemp("both")
+    shutil.copytree(family, folder, dirs_exist_ok=True)
+    shutil.copytree(metric, folder, dirs_exist_ok=True)
     return folder
 
 
@@ -116,16 +124,14 @@ def test_it_is_searched_exported_and_predicts_alike_everywhere(folder: Path, bot
     truth = table["y"].to_numpy()
     share = (np.abs(expected - truth) <= 0.1 * np.abs(truth)).mean()
     assert 0 < own[0]["value"] < 1
-    assert share == pytest.approx(
-        own[0]["value"], abs=0.2
-    )  # of all rows, not of the validation part
+    assert share == pytest.approx(own[0]["value"], abs=0.2)  # of all rows
     again = hpo(folder, "train", f"{out}/config.toml", "--out", "again", site=both)
     assert again.returncode == 0, again.stderr
 
 
 @pytest.mark.slow
 def test_without_a_package_the_message_names_it_and_other_studies_go_on(
-    folder: Path, site: Path
+    folder: Path, family: Path, metric: Path
 ) -> None:
     other = {
         **STUDY,
@@ -139,7 +145,7 @@ def test_without_a_package_the_message_names_it_and_other_studies_go_on(
     (folder / "other.toml").write_text(tomli_w.dumps(other))
     run = hpo(folder, "run", "other.toml", "--workers", "1", "--gpus", "none")
     assert run.returncode == 0, run.stderr
-    status = hpo(folder, "status", "mine", site=site)
+    status = hpo(folder, "status", "mine", site=family)
     assert status.returncode == 2
     said = " ".join(status.stderr.split())
     assert 'the metric "within_10_percent" is not installed' in said
@@ -160,12 +166,12 @@ def test_without_a_package_the_message_names_it_and_other_studies_go_on(
         if 'family = "residual"' in path.read_text()
     ]
     assert exported
-    predict = hpo(folder, "predict", str(exported[0]), "table.csv", "--out", "q.csv", site=site)
+    predict = hpo(folder, "predict", str(exported[0]), "table.csv", "--out", "q.csv", site=family)
     assert predict.returncode == 2
     said = " ".join(predict.stderr.split())
     assert 'the metric "within_10_percent" is not installed' in said
     assert "the metric is part of the package hpo-within" in said
-    predict = hpo(folder, "predict", str(exported[0]), "table.csv", "--out", "q.csv")
+    predict = hpo(folder, "predict", str(exported[0]), "table.csv", "--out", "q.csv", site=metric)
     assert predict.returncode == 2
     said = " ".join(predict.stderr.split())
     assert 'the model family "residual" is not installed' in said
