@@ -173,7 +173,8 @@ def test_benchmarks_are_documented_and_take_what_is_given_to_them():
     quoted = [(at, code.split()[1:]) for at, code in INLINE if code.startswith("scripts/bench ")]
     for where, words in [*BENCHES, *quoted]:
         assert words[0] in known, f"{where}: there is no scripts/bench {words[0]}"
-        source = (ROOT / f"scripts/benches/{words[0]}.py").read_text(encoding="utf-8")
+        module = words[0].replace("-", "_")
+        source = (ROOT / f"scripts/benches/{module}.py").read_text(encoding="utf-8")
         for option in (word for word in words if word.startswith("--")):
             assert f'"{option}"' in source, f"{where}: scripts/bench {words[0]} has no {option}"
 

@@ -17,6 +17,7 @@ from hpo.cli.options import (
     load_study,
 )
 from hpo.cli.output import print_json, say
+from hpo.config.errors import HpoError
 
 
 def studies(as_json: AsJson = False, storage: StorageUrl = DEFAULT_STORAGE) -> None:
@@ -30,16 +31,16 @@ def studies(as_json: AsJson = False, storage: StorageUrl = DEFAULT_STORAGE) -> N
     from hpo.study.catalog import list_studies, study_rows
 
     opened = open_storage(storage, create=False)
-    found, rows = list_studies(opened), study_rows(opened)
+    errors: list[HpoError] = []
+    found, rows = list_studies(opened, errors.append), study_rows(opened)
     ranks = {row.name: row.priority for row in rows}
     if as_json:
         documents = [status_json(status) for status in found]
         print_json([{**each, "priority": ranks.get(each["name"], 0)} for each in documents])
     else:
         print_studies(found, ranks)
-    for row in rows:
-        if row.uuid is not None and row.obstacle is not None:
-            say(f"hpo: {row.obstacle}")
+    for error in errors:
+        say(f"hpo: {error}")
 
 
 def status(

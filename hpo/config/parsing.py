@@ -20,6 +20,7 @@ from pydantic import BeforeValidator, TypeAdapter, ValidationError, WithJsonSche
 from pydantic_core import ErrorDetails
 
 from hpo.config.errors import DefinitionError, InputError, nearest
+from hpo.config.urls import hide_passwords
 
 Key = tuple[str | int, ...]
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -168,13 +169,13 @@ def _expected(error: ErrorDetails) -> list[str]:
 
 
 def dotted(key: Key) -> str:
-    """A key as TOML writes it, with array indices in brackets."""
+    """A key as TOML writes it, with array indices in brackets; overlong parts are shortened."""
     text = ""
     for part in key:
         if isinstance(part, int):
             text += f"[{part}]"
         else:
-            text += f".{part}" if re.fullmatch(r"[\w.-]+", part) else f".{format_value(part)}"
+            text += f".{part}" if re.fullmatch(r"[\w.-]{1,80}", part) else f".{format_value(part)}"
     return text.removeprefix(".")
 
 
@@ -262,8 +263,8 @@ def format_list(words: Sequence[str], most: int) -> str:
 
 
 def format_value(value: object) -> str:
-    """A value as TOML writes it, shortened to 80 characters."""
-    text = json.dumps(value, default=str, ensure_ascii=False)
+    """A value as TOML writes it, without passwords in URLs, shortened to 80 characters."""
+    text = hide_passwords(json.dumps(value, default=str, ensure_ascii=False))
     if not text.isprintable():
-        text = json.dumps(value, default=str)
+        text = hide_passwords(json.dumps(value, default=str))
     return text if len(text) <= 80 else text[:77] + "..."

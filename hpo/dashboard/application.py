@@ -1,7 +1,7 @@
 """The WSGI application: optuna-dashboard with a guard, a login, files and a toolbar.
 
-A request passes, from the outside in: the guard, the login, the check of changes, the files of
-trials, the toolbar, the compression, and optuna-dashboard.
+A request passes, from the outside in: the guard, the login, the restriction of changes, the check
+of requests, the files of trials, the toolbar, the compression, and optuna-dashboard.
 """
 
 import gzip
@@ -15,6 +15,7 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 import optuna_dashboard
 
 from hpo.config.errors import HpoError
+from hpo.dashboard.checks import check_requests
 from hpo.dashboard.guard import guard, restrict_changes
 from hpo.dashboard.login import HOME, LOGOUT, Login
 from hpo.dashboard.responses import API, Header, call, refuse, respond
@@ -70,7 +71,8 @@ def application(view: DashboardStorage, settings: ServerSettings) -> WSGIApplica
     toolbar += _LOG_OUT if settings.password else ""
     if toolbar:
         app = add_toolbar(app, toolbar)
-    app = restrict_changes(serve_files(app, view), view, read_only=settings.read_only)
+    app = check_requests(serve_files(app, view), view)
+    app = restrict_changes(app, view, read_only=settings.read_only)
     if settings.password:
         app = Login(app, settings.password)
     own = {settings.host, "localhost", socket.gethostname(), socket.getfqdn()}

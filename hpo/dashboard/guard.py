@@ -46,8 +46,14 @@ def guard(app: WSGIApplication, allowed_hosts: Iterable[str]) -> WSGIApplication
 
     def middleware(environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
         start = _add_security_headers(environ, start)
-        if not environ["PATH_INFO"].isascii():  # the application would decode it differently
+        path = environ["PATH_INFO"]
+        if not (
+            path.isascii() and path.isprintable()
+        ):  # the application would decode it differently
             return refuse(environ, start, "400 Bad Request", "There is no such address here.")
+        if "HTTP_TRANSFER_ENCODING" in environ:  # no page sends a body of unknown length
+            reason = "A request must state the length of its body."
+            return refuse(environ, start, "411 Length Required", reason)
         if not _is_host_allowed(environ, allowed):
             reason = "This server has another name; --allow-host adds one."
             return refuse(environ, start, "403 Forbidden", reason)
@@ -128,7 +134,7 @@ def _why_refused(view: DashboardStorage, path: str) -> str | None:
     except KeyError:
         return None  # optuna-dashboard reports it
     action = match["action"] or ""
-    if row.uuid is None or _NOTE.fullmatch(action):
+    if not row.is_ours or _NOTE.fullmatch(action):
         return None
     if not action:
         return f"hpo delete {row.name} deletes the study, with its weights."

@@ -43,6 +43,7 @@ def notes_on(
         *reading_notes(table, data),
         *_dropped(dropped),
         *_of_split(data, schema),
+        *_of_weights(data),
         *truncated,
         *filter(None, [positive_note(table, data, schema)]),
         *_absent(table, splits, schema),
@@ -164,6 +165,16 @@ def _dropped(dropped: Dropped) -> Iterable[str]:
     for (why, key), names in dropped.items():
         it, them = ("each", "them") if len(names) > 1 else ("it", "it")
         yield f"{_columns(names)}: dropped, because {it} {why}; data.{key} keeps {them}"
+
+
+def _of_weights(data: DataConfig) -> Iterable[str]:
+    if data.weight is not None:
+        yield f"column {format_value(data.weight)}: weighs the rows in the loss and in metrics"
+    if data.class_weight is not None:
+        yield (
+            "data.class_weight weighs the classes in the loss: predicted probabilities lean toward "
+            "the classes of greater weight"
+        )
 
 
 def _of_split(data: DataConfig, schema: TableSchema) -> Iterable[str]:

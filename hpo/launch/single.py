@@ -53,7 +53,7 @@ def train_config(
     """
     chosen = choose_device(device)
     with one_thread():
-        config, experiment = _load(path, seed)
+        config, experiment = load_config(path, seed)
         model = fit(config, experiment, chosen, log)
         metrics = {"validation": model.metrics} if config.refit is None else {}
         metrics["test"] = experiment.test_metrics(model)
@@ -121,8 +121,13 @@ def choose_device(name: str) -> torch.device:
     raise InputError(f"device must be auto, cpu or a GPU of this machine, but got {name}")
 
 
-def _load(path: Path, seed: int | None) -> tuple[TrialConfig, Experiment]:
-    """Return the complete configuration, and the experiment with its table."""
+def load_config(path: Path, seed: int | None) -> tuple[TrialConfig, Experiment]:
+    """Return the complete configuration in a file, and the experiment with its table.
+
+    Raises:
+        DefinitionError: the file is invalid.
+        DataError: the table is not the one in the configuration, or cannot be trained on.
+    """
     tree = read_toml(path)
     config: TrialConfig = validate(TrialConfig, tree, str(path))
     check_data(config.data, tree["data"], str(path))

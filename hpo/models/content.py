@@ -9,7 +9,7 @@ import safetensors.torch
 import torch
 
 from hpo.config.errors import InputError
-from hpo.config.parsing import parse_json
+from hpo.config.parsing import format_value, parse_json
 
 MODEL, ENSEMBLE, FOLDS = 1, 2, 3
 """Format numbers: of a model, of an ensemble of trials, of the networks of a trial's folds. A
@@ -39,7 +39,8 @@ def deserialize(content: bytes, where: str, *formats: int) -> tuple[Tensors, Hea
         raise InputError(f"{where}: is not a model file: {error}") from None
     if (found := header.get("format")) not in map(str, formats):
         allowed = " or ".join(map(str, formats))
-        raise InputError(f"{where}: must be a model of format {allowed}, but got {found}")
+        got = format_value(found)
+        raise InputError(f"{where}: must be a model of format {allowed}, but got {got}")
     return tensors, header
 
 

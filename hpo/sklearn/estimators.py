@@ -2,7 +2,7 @@
 
 import logging
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -62,6 +62,7 @@ class _MLPSearch(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
         target_transform: str | None = None,
         val: float = 0.15,
         folds: int | None = None,
+        class_weight: Any = None,
         categorical: Sequence[str | int] = (),
         max_epochs: int | None = None,
         patience: int | None = None,
@@ -85,6 +86,7 @@ class _MLPSearch(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
         self.target_transform = target_transform
         self.val = val
         self.folds = folds
+        self.class_weight = class_weight
         self.categorical = categorical
         self.max_epochs = max_epochs
         self.patience = patience
@@ -98,18 +100,18 @@ class _MLPSearch(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
         self.study_name = study_name
         self.ensemble = ensemble
 
-    def fit(self, X: Any, y: Any) -> Self:
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Search, and keep the best trial's model and an ensemble.
-
-        Sample weights are not supported.
 
         Args:
             X: (rows, features) pandas or polars DataFrame or array. It may hold text and missing
                 values.
             y: (rows,) labels or numbers.
+            sample_weight: (rows,) weights of the rows in the loss and in the metric; None if all
+                are equal.
 
         Raises:
-            ValueError: a parameter, `X` or `y` is invalid.
+            ValueError: a parameter, `X`, `y` or `sample_weight` is invalid.
             HpoError: the search failed, or ended without a COMPLETE trial.
         """
         with _value_errors():
@@ -119,7 +121,12 @@ class _MLPSearch(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
             )  # sets the number and names of the features
             target = self._check_target(y)
             check_consistent_length(X, target)
-            self._search(table, target)
+            columns = {"target": target}
+            if sample_weight is not None:
+                weight = check_array(sample_weight, ensure_2d=False, input_name="sample_weight")
+                columns["weight"] = column_or_1d(weight)
+                check_consistent_length(X, weight)
+            self._search(table, columns)
             self._names = table.columns
         return self
 
@@ -131,6 +138,10 @@ class _MLPSearch(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
         """The task; call `_check_target` before."""
         raise NotImplementedError
 
+    def _class_weight(self) -> Any:
+        """The weights of the classes, as a study file has them; call `_check_target` before."""
+        return self.class_weight
+
     def _predicted(self, X: Any) -> polars.DataFrame:
         """The model's predictions."""
         check_is_fitted(self, "model_")
@@ -140,12 +151,15 @@ class _MLPSearch(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
             table.columns = self._names
             return (self.ensemble_ or self.model_).predict(table)
 
-    def _search(self, table: polars.DataFrame, target: Array) -> None:
+    def _search(self, table: polars.DataFrame, columns: dict[str, Array]) -> None:
+        """Search on the features and further columns: `target` and, if given, `weight`."""
         if not isinstance(self.ensemble, int | np.integer) or self.ensemble < 0:
             raise InputError(f"ensemble must be a number from 0, but got {self.ensemble!r}")
-        definition = self._definition(table)
+        names = {role: free_name(table.columns, role) for role in columns}
+        definition = self._definition(table, names)
         search = plan_search(self.workers, self.device)
-        frame = table.with_columns(as_frame({definition.data.target: target}).to_series())
+        added = as_frame({name: columns[role] for role, name in names.items()})
+        frame = table.with_columns(added.get_columns())
         raw = RawTable(frame=frame, is_text=False, where="X")
         typed = typed_table(raw, definition.data)
         with ExitStack() as stack:
@@ -182,7 +196,7 @@ class _MLPSearch(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
         experiment, device = created.experiment.for_refit(), choose_device(self.device)
         return refit_trial(created.study, experiment, best, device, log.info)
 
-    def _definition(self, table: polars.DataFrame) -> StudyDefinition:
+    def _definition(self, table: polars.DataFrame, names: dict[str, str]) -> StudyDefinition:
         seed = _seed(self.random_state)
         training = {
             "max_epochs": self.max_epochs,
@@ -197,8 +211,9 @@ class _MLPSearch(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
             "search_space": self.search_space,
             "data": {
                 "source": "X",
-                "target": free_name(table.columns),
+                **names,
                 "task": self._task(),
+                **_given({"class_weight": self._class_weight()}),
                 "split": {**self._validation(table.height), "test": 0, "seed": seed},
                 "categorical": column_names(self.categorical, table.columns),
             },
@@ -277,6 +292,8 @@ class MLPSearchClassifier(ClassifierMixin, _MLPSearch):  # type: ignore[misc]
             training.
         folds: number of folds. Each trial then trains a network for each fold on the rows of the
             others, and counts by its predictions on all rows. Replaces `val`.
+        class_weight: weights of the labels in the loss: "balanced", or a dict in which missing
+            labels have the weight 1.
         categorical: numeric columns to treat as categories, by name or index. Text columns always
             are categories.
         max_epochs: maximum epochs of each trial. None: as in the search space, or 200.
@@ -339,6 +356,18 @@ class MLPSearchClassifier(ClassifierMixin, _MLPSearch):  # type: ignore[misc]
         label_texts(self.classes_)  # rejects labels that the model could not tell apart
         return target
 
+    def _class_weight(self) -> Any:
+        if not isinstance(self.class_weight, Mapping):
+            return self.class_weight
+        labels = self.classes_.tolist()
+        if unknown := [label for label in self.class_weight if label not in labels]:
+            raise InputError(f"class_weight must name labels of y, but got {unknown[0]!r}")
+        texts = label_texts(self.classes_)
+        return {
+            text: float(self.class_weight.get(label, 1))
+            for label, text in zip(labels, texts, strict=True)
+        }
+
     def _task(self) -> Task:
         return "binary" if len(self.classes_) == 2 else "multiclass"
 
@@ -346,8 +375,8 @@ class MLPSearchClassifier(ClassifierMixin, _MLPSearch):  # type: ignore[misc]
 class MLPSearchRegressor(RegressorMixin, _MLPSearch):  # type: ignore[misc]
     """MLP regressor with hyperparameter search.
 
-    Parameters and attributes are those of `MLPSearchClassifier`, without `classes_`. `metric` is
-    r2, rmse or mae; None means r2.
+    Parameters and attributes are those of `MLPSearchClassifier`, without `classes_` and
+    `class_weight`. `metric` is r2, rmse or mae; None means r2.
     """
 
     _default_metric = "r2"

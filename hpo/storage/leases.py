@@ -195,6 +195,20 @@ def studies_of(connection: Connection, worker: str) -> list[int]:
     return list(connection.execute(query).scalars())
 
 
+def live_holders(connection: Connection, study_id: int) -> list[tuple[str, int]]:
+    """Host and process id of the workers that hold a live lease of a study."""
+    is_live = (LEASES.c.study_id == study_id) & (LEASES.c.expires_ms > now(connection))
+    query = (
+        sa.select(WORKERS.c.host, WORKERS.c.pid)
+        .join(LEASES, LEASES.c.worker_id == WORKERS.c.worker_id)
+        .join(TRIALS, TRIALS.c.trial_id == LEASES.c.trial_id)
+        .where(is_live)
+        .distinct()
+        .order_by(WORKERS.c.host, WORKERS.c.pid)
+    )
+    return [(row.host, row.pid) for row in connection.execute(query)]
+
+
 def is_still(connection: Connection, seen: LeaseRow) -> bool:
     """Lock a lease and return whether it is unchanged; its holder's next write waits."""
     still = (LEASES.c.token == seen.token) & (LEASES.c.beat == seen.beat)

@@ -77,6 +77,8 @@ def count_trials(connection: Connection, ids: Collection[int]) -> dict[int, Tria
 
     def count(table: sa.Table, *conditions: sa.ColumnElement[bool]) -> sa.ScalarSelect[int]:
         own = table.c.study_id == STUDIES.c.study_id
+        if table is LEASES:  # SQLite may hold leases whose trial another program deleted
+            own &= sa.exists().where(TRIALS.c.trial_id == LEASES.c.trial_id).correlate(LEASES)
         return sa.select(sa.func.count()).where(own, *conditions).scalar_subquery()
 
     is_live = LEASES.c.expires_ms > leases.now(connection)

@@ -15,7 +15,8 @@ from hpo.files.store import trial_path
 from hpo.models.experiment import Experiment
 from hpo.storage.attributes import BEST_EPOCH, FOLD_METRICS, METRICS, REASON
 from hpo.storage.ledger import FinalState, Outcome
-from hpo.study.study import Claim, Study
+from hpo.study.claim import Claim
+from hpo.study.study import Study
 from hpo.training.record import Result
 from hpo.training.trainer import Run
 

@@ -32,6 +32,7 @@ from hpo.study.study import Study
 from hpo.training.checkpoint import Checkpoint
 from hpo.training.trainer import Event, Failed, Finished, Progress, Trainer, Unplaced
 from hpo.worker.claims import Claimer, Shares, first_study_first
+from hpo.worker.damaged import DamagedStudies
 from hpo.worker.heartbeat import Heartbeat
 from hpo.worker.job import Ending, Job, by_study
 from hpo.worker.outage import Outage
@@ -108,7 +109,8 @@ class Worker:
         self._heartbeat = Heartbeat(self.timing.lease, self.timing.hang)
         self._storage_outage = Outage(StorageUnavailableError, patience=self.timing.outage)
         self._store_outage = Outage(ArtifactError, patience=self.timing.outage)
-        self._outbox = Outbox(self.store, self._storage_outage, self._store_outage)
+        self._damaged = DamagedStudies()
+        self._outbox = Outbox(self.store, self._storage_outage, self._store_outage, self._damaged)
         self._claimer = Claimer(
             identity=self.identity,
             lease=self.timing.lease,
@@ -117,6 +119,7 @@ class Worker:
             store=self.store,
             store_outage=self._store_outage,
             shares=self.shares,
+            damaged=self._damaged,
             experiments=dict(self.experiments),
         )
 
@@ -261,7 +264,9 @@ class Worker:
         lost = self._heartbeat.lost()
         for job in list(self._jobs.values()):
             # A job that has ended is told anyway: telling it may be what ended its lease.
-            if job.claim.token in lost and job.ending is None:
+            if job.study in self._damaged:
+                self._drop(job)
+            elif job.claim.token in lost and job.ending is None:
                 self._drop_lost(job)
         for job in self._outbox.deliver(self._jobs.values(), at_once=at_once):
             self._drop(job)
@@ -312,7 +317,8 @@ class Worker:
         with self._storage_outage.tolerated(ends=False):
             for study, jobs in by_study(self._jobs.values()).items():
                 own = self._still_training(jobs)
-                with suppress(StudyNotFoundError):  # deleted: the next report finds no lease
+                # deleted: the next report finds no lease
+                with suppress(StudyNotFoundError), self._damaged.set_aside(study):
                     self._carry_out(read_orders(study, [job.claim for job in own]), study, own)
 
     def _carry_out(self, orders: Orders, study: Study, jobs: list[Job]) -> None:
@@ -354,9 +360,10 @@ class Worker:
             job.log(f"goes back to the study: {how}")
             self._drop(job)
         self._outbox.save_logs(jobs)
-        study.release(*(job.claim for job in jobs), how=how)
-        for job in jobs:
-            log.info("%s: trial %d goes back to the study", study.name, job.claim.number)
+        with self._damaged.set_aside(study):
+            study.release(*(job.claim for job in jobs), how=how)
+            for job in jobs:
+                log.info("%s: trial %d goes back to the study", study.name, job.claim.number)
 
     def _release_all(self, how: str = RELEASED) -> None:
         """Save checkpoints, deliver, then give all trials back.
@@ -384,13 +391,19 @@ class Worker:
             return True
         if self.until_finished and self._storage_outage.is_due:
             with self._storage_outage.tolerated(ends=False):
-                return all(_is_finished(study) for study in self.studies())
+                is_done = all(self._is_over(study) for study in self.studies())
+                if is_done:
+                    self._damaged.raise_first()
+                return is_done
         return False
 
-
-def _is_finished(study: Study) -> bool:
-    try:
-        return study.progress().is_finished
-    except StudyNotFoundError as error:
-        log.info("%s", error)
+    def _is_over(self, study: Study) -> bool:
+        """Whether a study has nothing left to do for this worker."""
+        if study in self._damaged:
+            return True
+        try:
+            with self._damaged.set_aside(study):
+                return study.progress().is_finished
+        except StudyNotFoundError as error:
+            log.info("%s", error)
         return True

@@ -133,18 +133,27 @@ class Supervisor:
 
     def n_alive(self) -> int:
         """Restart dead workers; returns how many are running."""
-        for index, child in enumerate(self.children):
-            if child.is_given_up or not child.is_dead():
-                continue
-            self._bury(child)
-            if time.monotonic() - child.started >= _HEALTHY_SECONDS:
-                child.n_restarts = 0
-            if child.n_restarts == MAX_RESTARTS:
-                child.is_given_up = True
-                continue
-            self.on_line("a worker died, starting another")
-            self.children[index] = self._spawn(child.slot, child.n_restarts + 1)
-        return sum(child.process.poll() is None for child in self.children)
+        return sum(self._keep_alive(index) for index in range(len(self.children)))
+
+    def _keep_alive(self, index: int) -> bool:
+        """Restart the worker of a slot if it died; return whether the slot has a worker.
+
+        A successor counts as running even if it is dead again already: the next call restarts it.
+        """
+        child = self.children[index]
+        if child.process.poll() is None:
+            return True
+        if child.is_given_up or not child.is_dead():
+            return False
+        self._bury(child)
+        if time.monotonic() - child.started >= _HEALTHY_SECONDS:
+            child.n_restarts = 0
+        if child.n_restarts == MAX_RESTARTS:
+            child.is_given_up = True
+            return False
+        self.on_line("a worker died, starting another")
+        self.children[index] = self._spawn(child.slot, child.n_restarts + 1)
+        return True
 
     def wait(self) -> None:
         """Wait until no worker is left."""

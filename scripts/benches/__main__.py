@@ -1,7 +1,7 @@
 """Benchmarks.
 
-    scripts/bench throughput | overhead | quality | storage | scale | faults | wide | ensembles
-                  | digests | packed | pruned | gpu
+    scripts/bench throughput | overhead | quality | storage | scale | faults | bad-input | wide
+                  | ensembles | digests | packed | pruned | gpu
 
 Each has --help. Results are comparable only within one run.
 """
@@ -22,6 +22,7 @@ BENCHES = (
     "storage",
     "scale",
     "faults",
+    "bad-input",
     "wide",
     "ensembles",
     "packed",
@@ -54,4 +55,4 @@ if __name__ == "__main__":
         sys.exit(__doc__)
     sys.stdout.reconfigure(line_buffering=True)  # an interrupted run has printed its results
     print(f"{machine()}; {', '.join(versions())}")
-    importlib.import_module(f"benches.{sys.argv[1]}").main(sys.argv[2:])
+    importlib.import_module(f"benches.{sys.argv[1].replace('-', '_')}").main(sys.argv[2:])

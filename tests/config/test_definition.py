@@ -548,9 +548,7 @@ def mutated(draw) -> dict[str, object]:
     return tree
 
 
-@settings(
-    max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=400, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(tree=mutated())
 def test_any_file_is_a_definition_or_one_clear_refusal(tmp_path, tree):
     path = tmp_path / "study.toml"

@@ -187,3 +187,8 @@ def test_a_file_that_is_not_there(tmp_path, name, problem):
 def test_a_path_with_a_nul_byte():
     with pytest.raises(DefinitionError, match="null"):
         read_toml(Path("a\0b.toml"))
+
+
+def test_a_message_holds_no_password_and_no_endless_key():
+    assert format_value("https://me:topsecret@host/t.csv") == '"https://me:***@host/t.csv"'
+    assert len(refused({"inner": {"x" * 5000: 1}})) < 400

@@ -62,9 +62,9 @@ def test_an_ensemble_predicts_the_weighted_mean_and_metrics_agree(task: Task) ->
 def test_a_newer_format_is_refused_with_those_there_are(tmp_path: Path) -> None:
     content = safetensors.torch.save({}, {"format": "4"})
     (tmp_path / "model.safetensors").write_bytes(content)
-    with pytest.raises(InputError, match="must be a model of format 1 or 2 or 3, but got 4"):
+    with pytest.raises(InputError, match='must be a model of format 1 or 2 or 3, but got "4"'):
         load_model(tmp_path)
-    with pytest.raises(InputError, match="must be a model of format 1, but got 4"):
+    with pytest.raises(InputError, match='must be a model of format 1, but got "4"'):
         Model.from_bytes(content, "it")
 
 
@@ -122,3 +122,14 @@ def test_a_file_whose_columns_lie_elsewhere_is_refused(tmp_path: Path) -> None:
     content = safetensors.torch.save(tensors, header)
     with pytest.raises(InputError, match="it: its tensors do not fit its configuration"):
         Model.from_bytes(content, "it")
+
+
+def test_weights_of_another_type_are_refused() -> None:
+    content = (STORED / "format_1" / "model.safetensors").read_bytes()
+    tensors = safetensors.torch.load(content)
+    length = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8 : 8 + length])["__metadata__"]
+    (name, *_) = (name for name in tensors if name.startswith("network."))
+    tensors[name] = tensors[name].double()
+    with pytest.raises(InputError, match="it: its tensors do not fit its configuration"):
+        Model.from_bytes(safetensors.torch.save(tensors, header), "it")

@@ -30,7 +30,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from tests.support.databases import keep_migrations
+from tests.support.databases import keep_tables
 
 MODULES = ("hpo", "hpo.worker", "tests.support.program", "tests.support.study_process")
 """Programs that are forked."""
@@ -61,7 +61,7 @@ class Server:
         self._requests = requests
         self._lock = threading.Lock()
         self._process: subprocess.Popen | None = None
-        self.path = os.environ.get("PYTHONPATH")
+        self.path = os.environ.get("PYTHONPATH", "")
 
     def fork(self, request: dict[str, Any], files: list[int]) -> int:
         """Fork a child of this process; return its process id."""
@@ -97,7 +97,8 @@ class Popen(subprocess.Popen):
         call = _SIGNATURE.bind(self, *given).arguments
         environment = dict(os.environ if call["env"] is None else call["env"])
         program = _program(call["args"])
-        if program is None or environment.get("PYTHONPATH") != self.server.path:
+        path = environment.get("PYTHONPATH", "")
+        if program is None or not path.endswith(self.server.path):
             super()._execute_child(*given)
             return
         module, arguments = program
@@ -110,6 +111,7 @@ class Popen(subprocess.Popen):
             "words": list(map(os.fspath, call["args"])),
             "folder": os.fspath(call["cwd"] or Path.cwd()),
             "environment": environment,
+            "path": path.removesuffix(self.server.path).split(os.pathsep)[:-1],
             "is_session": call["start_new_session"],
             "files": list(files),
         }
@@ -145,7 +147,7 @@ def _preload() -> None:
     for name in LATE_IMPORTS:
         importlib.import_module(name)
     importlib.import_module("sqlalchemy.orm").configure_mappers()  # Optuna's
-    keep_migrations()
+    keep_tables()
 
 
 def _serve(requests: socket.socket) -> tuple[dict[str, Any], list[int]]:
@@ -242,6 +244,7 @@ def main() -> None:
     os.environ.clear()
     os.environ.update(request["environment"])
     _show(request["words"], request["environment"])
+    sys.path[:0] = request["path"]
     sys.argv[1:] = request["arguments"]
     _run(request["module"])
 

@@ -268,7 +268,6 @@ def test_metrics_are_those_of_the_exported_network(task):
     assert result.metrics[name] == pytest.approx(result.best_value, rel=1e-5)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fault", "reason"),
     [

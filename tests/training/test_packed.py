@@ -223,7 +223,6 @@ def test_eviction_touches_no_neighbour(device):
         assert_same(endings, key, alone(configs[key], data, device))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("device", DEVICES)
 def test_a_run_without_memory_touches_no_neighbour(device):
     data, configs = toy_data(n_rows=150), crowd(2)
@@ -276,7 +275,6 @@ def test_rounds_are_long_but_after_a_newcomer(monkeypatch):
     assert rounds[:2] == [1, 2]
 
 
-@pytest.mark.slow
 def test_as_many_newcomers_are_taken_as_there_is_memory_for(monkeypatch):
     """A pack of more than three runs lacks memory here; those turned away may come again."""
 

@@ -10,9 +10,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 import torch
 
-from hpo.config.errors import ArtifactError, DataError, HpoError, StorageUnavailableError
+from hpo.config.errors import (
+    ArtifactError,
+    DamagedStudyError,
+    DataError,
+    HpoError,
+    StorageUnavailableError,
+)
 from hpo.config.trial import DataConfig
 from hpo.data.table import read_table
 from hpo.files.store import ArtifactStore
@@ -20,6 +27,7 @@ from hpo.lifecycle.creation import create_from_file
 from hpo.models.model import Model
 from hpo.storage.engine import Storage
 from hpo.storage.leases import Lease, WorkerId
+from hpo.storage.schema import TRIAL_PARAMS
 from hpo.study.steering import set_standing
 from hpo.study.study import Study
 from hpo.training.checkpoint import Checkpoint
@@ -67,6 +75,28 @@ def test_a_worker_finishes_the_study(
     assert make_worker(study, store).work(threading.Event())
     assert study.progress().counts == {"COMPLETE": 3}
     assert study.progress().is_finished
+
+
+def test_a_worker_leaves_a_damaged_study_and_finishes_the_others(
+    make_study: Callable[..., Study], store: ArtifactStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    hurt, well = make_study(n_trials=3, name="hurt"), make_study(n_trials=2, name="well")
+
+    class Spoilt(SingleTrainer):
+        """Damages the study that it trains for, once its trial has started."""
+
+        def advance(self, max_seconds: float) -> list[Event]:
+            bad = sa.update(TRIAL_PARAMS).values(distribution_json="{")
+            if not well.progress().counts.get("RUNNING"):
+                hurt.storage.write(lambda connection: connection.execute(bad))
+            return super().advance(max_seconds)
+
+    worker = make_worker(hurt, store, trainer=Spoilt("cpu"), studies=lambda: [hurt, well])
+    with pytest.raises(DamagedStudyError, match=r"study hurt in .* of trial 0, .* must be JSON"):
+        worker.work(threading.Event())
+    assert well.progress().counts == {"COMPLETE": 2}
+    assert hurt.progress().counts == {"COMPLETE": 1}
+    assert sum("study hurt in" in record.getMessage() for record in caplog.records) == 1
 
 
 @pytest.mark.slow

@@ -153,5 +153,8 @@ def trained_network(
         RuntimeError: the weights do not fit the configuration.
     """
     network: nn.Module = family_of(config).build(config, inputs, n_outputs, seed=None)
+    types = {name: tensor.dtype for name, tensor in network.state_dict().items()}
     network.load_state_dict(weights, assign=True)
+    if types != {name: tensor.dtype for name, tensor in weights.items()}:
+        raise RuntimeError("the weights are of another type")
     return network
