@@ -62,6 +62,7 @@ def check_task(task: Task, objective: ObjectiveConfig, choices: LossChoices, whe
                 f"but got {format_value(loss)}"
             )
     _check_parameters(task, objective, choices, where)
+    _check_calibration(task, objective, where)
     if task == "regression" and choices.label_smoothing > 0:
         raise DefinitionError(
             f"{where}: training.label_smoothing: must be 0 for a regression task, "
@@ -100,3 +101,27 @@ def _check_parameters(
             raise DefinitionError(
                 f"{where}: objective.{key}: is only for {said}, but got {format_value(value)}"
             )
+
+
+def _check_calibration(task: Task, objective: ObjectiveConfig, where: str) -> None:
+    """Make sure that the objective asks only for a calibration that its task and metric have.
+
+    There is no temperature in a regression, and a threshold only in a binary task with a metric
+    that depends on the predicted classes.
+    """
+    if objective.calibrate is not None and task == "regression":
+        raise DefinitionError(
+            f"{where}: objective.calibrate: is for classes, but this is a {task} task"
+        )
+    if objective.threshold is None:
+        return
+    if task != "binary":
+        raise DefinitionError(
+            f"{where}: objective.threshold: is for a binary task, but this is a {task} task"
+        )
+    if not find_metric(objective.metric).of_decision:
+        fitting = ", ".join(name for name, metric in METRICS.items() if metric.of_decision)
+        raise DefinitionError(
+            f"{where}: objective.threshold: needs a metric of the predicted classes, one of "
+            f'{fitting}, but objective.metric is "{objective.metric}"'
+        )

@@ -33,7 +33,6 @@ from hpo.config.trial import (
     TrainingConfig,
     TrialConfig,
     data_tree,
-    written,
 )
 from hpo.config.urls import hide_passwords, passwords
 
@@ -202,7 +201,7 @@ class StudyDefinition:
             "name": self.name,
             "search_space": self.space.to_tree(),
             "data": data_tree(self.data),
-            "objective": written("objective", self.objective),
+            "objective": self.objective.to_tree(),
             "sampler": self.sampler.model_dump(exclude_none=True),
             "pruner": self.pruner.model_dump(),
             "budget": self.budget.model_dump(exclude_none=True),

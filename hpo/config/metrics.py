@@ -86,6 +86,7 @@ class Metric:
         direction: the direction in which it improves.
         tasks: the tasks for which it is defined.
         of_positive: whether it depends on the positive class in a binary task.
+        of_decision: whether it depends on the predicted classes alone, not on probabilities.
         requires: what it requires of the targets, by task.
         parameter: the key of `[objective]` that it needs.
         is_loss: whether models are compared by it where others are compared by the task's loss.
@@ -95,6 +96,7 @@ class Metric:
     direction: Direction
     tasks: tuple[str, ...]
     of_positive: bool = False
+    of_decision: bool = False
     requires: Mapping[str, Requirement] = field(default_factory=dict)
     parameter: Parameter | None = None
     is_loss: bool = False
@@ -105,15 +107,16 @@ _CLASSES = ("binary", "multiclass")
 _NUMBERS = ("regression",)
 _LOWER, _HIGHER = Direction.MINIMIZE, Direction.MAXIMIZE
 METRICS: dict[str, Metric] = {
-    "accuracy": Metric(direction=_HIGHER, tasks=_CLASSES),
-    "balanced_accuracy": Metric(direction=_HIGHER, tasks=_CLASSES),
+    "accuracy": Metric(direction=_HIGHER, tasks=_CLASSES, of_decision=True),
+    "balanced_accuracy": Metric(direction=_HIGHER, tasks=_CLASSES, of_decision=True),
     "f1": Metric(
         direction=_HIGHER,
         tasks=_CLASSES,
         of_positive=True,
+        of_decision=True,
         requires={"binary": "positive_class"},
     ),
-    "matthews_correlation": Metric(direction=_HIGHER, tasks=_CLASSES),
+    "matthews_correlation": Metric(direction=_HIGHER, tasks=_CLASSES, of_decision=True),
     "top_k_accuracy": Metric(direction=_HIGHER, tasks=("multiclass",), parameter="k"),
     "roc_auc": Metric(
         direction=_HIGHER,

@@ -166,7 +166,7 @@ _OMITTED_AT_DEFAULT = {
         *("copy", "dates", "positive", "separator", "decimal", "thousands", "missing"),
         *("date_order", "max_categories", "weight", "class_weight"),
     ),
-    "objective": ("quantile", "k"),
+    "objective": ("quantile", "k", "calibrate", "threshold"),
     "optimizer": ("beta1", "beta2"),
     "training": (
         *("patience", "schedule", "warmup_steps", "label_smoothing"),
@@ -176,7 +176,7 @@ _OMITTED_AT_DEFAULT = {
 """Keys by section that are not written where they have their default value."""
 
 
-def written(section: str, config: Any) -> dict[str, Any]:
+def _written(section: str, config: Any) -> dict[str, Any]:
     """A section without the keys of `_OMITTED_AT_DEFAULT` that have their default value."""
     tree = asdict(config)
     for part in fields(config):
@@ -236,7 +236,7 @@ class DataConfig:
 
 def data_tree(data: DataConfig) -> dict[str, Any]:
     """`[data]` as a file holds it: arrays as lists, and the split without keys it does not use."""
-    tree: dict[str, Any] = json.loads(json.dumps(written("data", data)))
+    tree: dict[str, Any] = json.loads(json.dumps(_written("data", data)))
     unused: set[str] = set().union(*data.split.excluded.values())
     split = tree["split"].items()
     tree["split"] = {key: value for key, value in split if value is not None and key not in unused}
@@ -266,13 +266,46 @@ class ObjectiveConfig:
         metric: its name.
         quantile: of the metric `pinball` and the loss `quantile`.
         k: of `top_k_accuracy`.
+        calibrate: fit a temperature to the predictions on the validation part; for classes.
+        threshold: fit the decision threshold to the metric on the validation part; for two classes
+            and a metric of the predicted classes. None predicts the likeliest class.
     """
 
     metric: MetricName
     quantile: Annotated[float, Range(gt=0, lt=1)] | None = None
     k: Annotated[int, Range(ge=1, le=65536)] | None = None
+    calibrate: Literal["temperature"] | None = None
+    threshold: Literal["tuned"] | None = None
 
     __pydantic_config__ = STRICT
+
+    def to_tree(self) -> dict[str, Any]:
+        """`[objective]` as a file holds it."""
+        return _written("objective", self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Calibration:
+    """What is fitted to a trained classifier's predictions on the validation part.
+
+    Attributes:
+        temperature: divides the logits.
+        threshold: probability above which a row belongs to the positive class; None predicts the
+            likeliest class.
+    """
+
+    temperature: Annotated[float, Range(gt=0)] = 1.0
+    threshold: Annotated[float, Range(ge=0, le=1)] | None = None
+
+    __pydantic_config__ = STRICT
+
+    def to_tree(self) -> dict[str, float]:
+        """The values that are not the default, by name."""
+        return {
+            part.name: value
+            for part in fields(self)
+            if (value := getattr(self, part.name)) != part.default
+        }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -284,11 +317,18 @@ class RefitConfig:
 
     Attributes:
         n_epochs: epochs to train, at most `max_epochs`.
+        calibration: that of the trial, which a refit cannot fit.
     """
 
     n_epochs: Annotated[int, Range(ge=1, le=100_000)]
+    calibration: Calibration = field(default_factory=Calibration)
 
     __pydantic_config__ = STRICT
+
+    def to_tree(self) -> dict[str, Any]:
+        """`[refit]` as a file holds it."""
+        kept = self.calibration.to_tree()
+        return {"n_epochs": self.n_epochs, **({"calibration": kept} if kept else {})}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -311,11 +351,14 @@ class TrialConfig:
     def to_tree(self) -> dict[str, Any]:
         """The configuration by section, as `config.toml` and model files hold it."""
         sections = ("objective", "optimizer", "training")
-        changed = {name: written(name, getattr(self, name)) for name in sections}
+        changed = {name: _written(name, getattr(self, name)) for name in sections}
         data, model = data_tree(self.data), model_tree(self.model)
-        tree = {**asdict(self), **changed, "data": data, "model": model}
+        objective = self.objective.to_tree()
+        tree = {**asdict(self), **changed, "data": data, "objective": objective, "model": model}
         if self.refit is None:
             del tree["refit"]
+        else:
+            tree["refit"] = self.refit.to_tree()
         return tree
 
     def to_toml(self, note: str) -> str:

@@ -5,7 +5,7 @@ written for speed, because selection scores thousands of ensembles that differ i
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
@@ -144,8 +144,54 @@ class _OfClasses(Criterion):
             numpy.maximum(highest, probabilities, out=highest)
         return predicted
 
-    def _counts(self, means: Iterator[Array]) -> tuple[Array, Array, Array]:
-        """Rows of each class: predicted and right, predicted, (candidates, classes); and true."""
+
+Counts = Sequence[Any]
+"""A number of rows for each class: (candidates,) or (candidates, rows), or one for all of them."""
+Decision = Callable[[Counts, Counts, Counts], Any]
+"""A score of the predicted classes, from the rows that are predicted right, predicted, and true."""
+
+
+def _accuracy(right: Counts, predicted: Counts, true: Counts) -> Any:
+    return sum(right) / sum(true)
+
+
+def _balanced_accuracy(right: Counts, predicted: Counts, true: Counts) -> Any:
+    """Mean recall of the classes that occur."""
+    recall = [_ratio(own, n) for own, n in zip(right, true, strict=True)]
+    return sum(recall) / sum(n > 0 for n in true)
+
+
+def _f1(right: Counts, predicted: Counts, true: Counts) -> Any:
+    """F1 of the positive class of two, otherwise the mean of the classes'."""
+    n_either = [own + n for own, n in zip(predicted, true, strict=True)]
+    by_class = [_ratio(2 * own, n) for own, n in zip(right, n_either, strict=True)]
+    return by_class[1] if len(by_class) == 2 else sum(by_class) / sum(n > 0 for n in n_either)
+
+
+def _matthews_correlation(right: Counts, predicted: Counts, true: Counts) -> Any:
+    """Correlation of the predicted and the true classes; 0 if either is constant."""
+    n_rows = sum(true)
+    covariance = sum(right) * n_rows - sum(p * t for p, t in zip(predicted, true, strict=True))
+    of_predicted = n_rows**2 - sum(numpy.square(n) for n in predicted)
+    of_true = n_rows**2 - sum(numpy.square(n) for n in true)
+    return _ratio(covariance, numpy.sqrt(numpy.maximum(of_predicted * of_true, 0)))
+
+
+_DECISIONS: dict[str, Decision] = {
+    "accuracy": _accuracy,
+    "balanced_accuracy": _balanced_accuracy,
+    "f1": _f1,
+    "matthews_correlation": _matthews_correlation,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class OfLikeliest(_OfClasses):
+    """A score of the likeliest classes."""
+
+    decision: Decision
+
+    def _score(self, means: Iterator[Array]) -> Array:
         n, w = len(self.values), self.weights
 
         def counted(classes: Array, where: Array | None = None) -> Array:
@@ -153,9 +199,56 @@ class _OfClasses(Criterion):
             return numpy.bincount(classes[rows], None if w is None else w[rows], minlength=n)
 
         predicted = self._predicted(means)
-        right = [counted(self.y, own == self.y) for own in predicted]
-        n_predicted = [counted(own) for own in predicted]
-        return numpy.stack(right), numpy.stack(n_predicted), counted(self.y)
+        right = numpy.stack([counted(self.y, own == self.y) for own in predicted], axis=1)
+        n_predicted = numpy.stack([counted(own) for own in predicted], axis=1)
+        scores: Array = self.decision([*right], [*n_predicted], [*counted(self.y)])
+        return scores
+
+
+@dataclass(frozen=True, kw_only=True)
+class AtBestThreshold(Criterion):
+    """A score of the classes that the best threshold predicts.
+
+    Values are probabilities of the positive class, as float32.
+
+    Attributes:
+        y: (rows,) true classes, 0 or 1.
+    """
+
+    y: Array
+    decision: Decision
+
+    def _score(self, means: Iterator[Array]) -> Array:
+        """Score every cut between two rows in the order of their probabilities.
+
+        Keys are sorted that hold the bits of a probability, and its row as the last bits: sorting
+        them is faster by far than sorting probabilities together with their places.
+        """
+        n_rows = len(self.y)
+        bits = next(means).view(numpy.int32).astype(numpy.int64)
+        keys = numpy.sort(bits << 32 | numpy.arange(n_rows), axis=1)
+        order = keys & 0xFFFFFFFF
+        n_below = numpy.arange(1, n_rows + 1)[None]
+        n_missed = self.y[order].cumsum(axis=1, dtype=numpy.int32)
+        if self.weights is not None:
+            n_below = self.weights[order].cumsum(axis=1)
+            n_missed = (self.weights * self.y)[order].cumsum(axis=1)
+        n_all, n_positive = n_below[:, -1:], n_missed[:, -1:]
+        scores: Array = self.decision(
+            (n_below - n_missed, n_positive - n_missed),
+            (n_below, n_all - n_below),
+            (n_all - n_positive, n_positive),
+        )
+        ordered = keys >> 32
+        is_cut = numpy.ones(scores.shape, dtype=bool)  # ties are all on one side
+        numpy.not_equal(ordered[:, 1:], ordered[:, :-1], out=is_cut[:, :-1])
+        best = scores.max(axis=1, where=is_cut, initial=-numpy.inf)
+        nothing = numpy.zeros_like(n_positive)
+        everywhere = self.decision(
+            (nothing, n_positive), (nothing, n_all), (n_all - n_positive, n_positive)
+        )[:, 0]
+        scores = numpy.maximum(best, numpy.where(ordered[:, 0] > 0, everywhere, -numpy.inf))
+        return scores
 
 
 class Accuracy(_OfClasses):
@@ -163,42 +256,6 @@ class Accuracy(_OfClasses):
 
     def _score(self, means: Iterator[Array]) -> Array:
         return self._mean(self._predicted(means) == self.y)
-
-
-class BalancedAccuracy(_OfClasses):
-    """Mean recall of the classes that occur."""
-
-    def _score(self, means: Iterator[Array]) -> Array:
-        right, _, n_true = self._counts(means)
-        scores: Array = _ratio(right, n_true).sum(axis=1) / (n_true > 0).sum()
-        return scores
-
-
-class F1(_OfClasses):
-    """F1 of the positive class of two, otherwise the mean of the classes'."""
-
-    def _score(self, means: Iterator[Array]) -> Array:
-        right, n_predicted, n_true = self._counts(means)
-        n_either = n_predicted + n_true
-        by_class = _ratio(2 * right, n_either)
-        if len(n_true) == 2:
-            return by_class[:, 1]
-        scores: Array = by_class.sum(axis=1) / (n_either > 0).sum(axis=1)
-        return scores
-
-
-class MatthewsCorrelation(_OfClasses):
-    """Correlation of the predicted and the true classes; 0 if either is constant."""
-
-    def _score(self, means: Iterator[Array]) -> Array:
-        right, n_predicted, n_true = self._counts(means)
-        n_rows = float(n_true.sum())
-        covariance = right.sum(axis=1) * n_rows - n_predicted @ n_true
-        of_predicted = n_rows**2 - numpy.square(n_predicted).sum(axis=1)
-        of_true = n_rows**2 - numpy.square(n_true).sum()
-        spread = numpy.sqrt(of_predicted * of_true)
-        scores: Array = covariance / numpy.where(spread > 0, spread, numpy.inf)
-        return scores
 
 
 class BrierScore(_OfClasses):
@@ -318,11 +375,8 @@ _ERRORS: dict[str, type[Criterion]] = {
 }
 _OF_CLASSES: dict[str, type[_OfClasses]] = {
     "accuracy": Accuracy,
-    "balanced_accuracy": BalancedAccuracy,
-    "f1": F1,
     "roc_auc": RocAuc,
     "average_precision": AveragePrecision,
-    "matthews_correlation": MatthewsCorrelation,
     "brier_score": BrierScore,
 }
 
@@ -338,7 +392,7 @@ def criteria(
 
     Args:
         task: of the candidates.
-        objective: the study's.
+        objective: the study's; a tuned threshold is tuned for each ensemble.
         outputs: float64 predictions of each candidate: (rows,) values or (rows, classes)
             probabilities.
         y: (rows,) targets or classes.
@@ -358,12 +412,17 @@ def criteria(
     loss = LogLoss(values=of_truth[None], weights=weights)
     if metric == loss_name:
         return [loss]
-    by_class = numpy.stack([own.T for own in outputs], axis=1)
-    if metric == "top_k_accuracy":
-        assert objective.k is not None
-        return [TopKAccuracy(values=by_class, weights=weights, y=y, k=objective.k), loss]
+    exact = numpy.stack([own.T for own in outputs], axis=1)
+    by_class = exact.astype(numpy.float32)
+    if objective.threshold is not None:
+        decision, positive = _DECISIONS[metric], by_class[1:]
+        return [AtBestThreshold(values=positive, weights=weights, y=y, decision=decision), loss]
     if metric in _OF_CLASSES:
-        in_float32 = by_class.astype(numpy.float32)
-        return [_OF_CLASSES[metric](values=in_float32, weights=weights, y=y), loss]
-    own = Measured(values=by_class, weights=weights, y=y, task=task, objective=objective)
+        return [_OF_CLASSES[metric](values=by_class, weights=weights, y=y), loss]
+    if metric in _DECISIONS:
+        decision = _DECISIONS[metric]
+        return [OfLikeliest(values=by_class, weights=weights, y=y, decision=decision), loss]
+    if objective.k is not None:
+        return [TopKAccuracy(values=exact, weights=weights, y=y, k=objective.k), loss]
+    own = Measured(values=exact, weights=weights, y=y, task=task, objective=objective)
     return [own, loss]

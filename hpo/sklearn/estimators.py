@@ -24,6 +24,7 @@ from hpo.config.metrics import MetricName
 from hpo.config.trial import ENSEMBLE_SIZE, Task
 from hpo.data.sources import RawTable, as_frame
 from hpo.data.table import typed_table
+from hpo.data.target import text_of
 from hpo.launch.refit import refit_trial
 from hpo.launch.single import choose_device
 from hpo.lifecycle.creation import CreatedStudy, create
@@ -60,6 +61,8 @@ class _MLPSearch(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
         k: int | None = None,
         loss: str | None = None,
         target_transform: str | None = None,
+        calibrate: str | None = None,
+        threshold: str | None = None,
         val: float = 0.15,
         folds: int | None = None,
         class_weight: Any = None,
@@ -84,6 +87,8 @@ class _MLPSearch(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
         self.k = k
         self.loss = loss
         self.target_transform = target_transform
+        self.calibrate = calibrate
+        self.threshold = threshold
         self.val = val
         self.folds = folds
         self.class_weight = class_weight
@@ -222,6 +227,8 @@ class _MLPSearch(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
                     "metric": self.metric or self._default_metric,
                     "quantile": self.quantile,
                     "k": self.k,
+                    "calibrate": self.calibrate,
+                    "threshold": self.threshold,
                 }
             ),
             "training": _given(training),
@@ -288,6 +295,9 @@ class MLPSearchClassifier(ClassifierMixin, _MLPSearch):  # type: ignore[misc]
         loss: such as focal. None: as in the search space, or that of the task and metric.
         target_transform: log1p lets the regressor learn the logarithm of 1 + y; predictions are of
             y. None: as in the search space, or none.
+        calibrate: "temperature" fits a temperature to the probabilities on the validation rows.
+        threshold: "tuned" fits the decision threshold of two classes to the metric on the
+            validation rows; `predict` follows it. For metrics of the predicted labels.
         val: fraction of the rows used for validation, at least two rows; the others are used for
             training.
         folds: number of folds. Each trial then trains a network for each fold on the rows of the
@@ -335,9 +345,10 @@ class MLPSearchClassifier(ClassifierMixin, _MLPSearch):  # type: ignore[misc]
     _default_metric = "accuracy"
 
     def predict(self, X: Any) -> Array:
-        """Predict the most likely label of each row; returns (rows,) labels."""
-        likeliest = self.predict_proba(X).argmax(axis=1)
-        labels: Array = self.classes_[likeliest]
+        """Predict the label of each row, the likeliest or by the threshold; returns (rows,)."""
+        predicted = text_of(self._predicted(X)["prediction"])
+        places = {text: place for place, text in enumerate(label_texts(self.classes_))}
+        labels: Array = self.classes_[[places[text] for text in predicted]]
         return labels
 
     def predict_proba(self, X: Any) -> Array:

@@ -24,12 +24,16 @@ def main(arguments: Sequence[str]) -> None:
     for task, n_classes in N_CLASSES.items():
         y, outputs = _predictions(n_classes, given.models, given.rows)
         for name, metric in METRICS.items():
-            if task in metric.tasks:
-                objective = ObjectiveConfig(metric=name, quantile=0.9, k=3)
+            if task not in metric.tasks:
+                continue
+            tuned = ("tuned",) if metric.of_decision and task == "binary" else ()
+            for threshold in (None, *tuned):
+                objective = ObjectiveConfig(metric=name, quantile=0.9, k=3, threshold=threshold)
                 start = time.process_time()
                 weights = select(criteria(task, objective, outputs, y), 16)
                 seconds, n = time.process_time() - start, (weights > 0).sum()
-                print(f"{task:10}  {name:20}  {seconds:5.2f} s  {n} members", flush=True)
+                said = f"{name} {threshold or ''}"
+                print(f"{task:10}  {said:24}  {seconds:5.2f} s  {n} members", flush=True)
 
 
 def _predictions(

@@ -12,6 +12,7 @@ from hpo.config.trial import ObjectiveConfig, Task
 from hpo.models.ensemble import as_logits
 from hpo.results.criteria import Array, Criterion, criteria
 from hpo.results.selection import N_CANDIDATES, select
+from hpo.training.calibration import threshold_curve
 from hpo.training.metrics import measure
 
 TRUTH = numpy.array([1.0, 2.0, 3.0, 4.0])
@@ -127,3 +128,27 @@ def test_criteria_order_ensembles_as_the_metrics_do(
     assert criterion.alone() == pytest.approx(criterion.among(numpy.arange(12)).alone())
     first = criterion.means_of_first().alone()
     assert first[1] == pytest.approx(criterion.score(criterion.values[:, 0], 2)[1])
+
+
+@pytest.mark.parametrize("is_weighted", [False, True])
+@pytest.mark.parametrize("metric", [name for name, each in METRICS.items() if each.of_decision])
+def test_a_tuned_criterion_is_the_metric_at_the_best_threshold(
+    metric: MetricName, is_weighted: bool
+) -> None:
+    generator = numpy.random.default_rng(1)
+    y = generator.integers(0, 2, 200)
+    weights = generator.uniform(0, 3, 200) if is_weighted else None
+    positive = generator.binomial(8, (1 + y) / 3, (5, 200)) / 8  # with ties, also at 0 and 1
+    positive[4] = 1 - positive[4]  # at its best if it predicts one class everywhere
+    outputs = [numpy.stack([1 - own, own], axis=1) for own in positive]
+    objective = ObjectiveConfig(metric=metric, threshold="tuned")
+    criterion = criteria("binary", objective, outputs, y, weights)[0]
+
+    def best(own: Array) -> float:
+        rows = None if weights is None else torch.from_numpy(weights)
+        own, truth = torch.from_numpy(own), torch.from_numpy(y)
+        return float(threshold_curve(metric, own, truth, rows)[1].max())
+
+    means = [best((positive[0] + own) / 2) for own in positive]
+    assert criterion.score(criterion.values[:, 0], 2) == pytest.approx(means)
+    assert criterion.alone() == pytest.approx([best(own) for own in positive])

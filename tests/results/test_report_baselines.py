@@ -71,6 +71,6 @@ def test_weights_are_those_of_the_trials() -> None:
     }
     data = DataConfig(source="t", target="y", weight="w")
     dataset = load_dataset(typed(pl.DataFrame(columns), data), data)
-    for found in fit_baselines(dataset):
+    for found in fit_baselines(dataset, ANY):
         assert found.metrics["validation"]["accuracy"] > 0.9, found
         assert found.metrics["test"]["accuracy"] > 0.9, found

@@ -49,8 +49,13 @@ def test_a_row_keeps_its_weight_in_every_draw() -> None:
     y = torch.arange(float(N), dtype=torch.float64)
     values, weights = (y + y.sin())[:, None], torch.ones(N, dtype=torch.float64)
     weights[:30] = 0.0
-    found = resampled("mae", "regression", 0, [values], y, weights)
+    found = resampled(ObjectiveConfig(metric="mae"), "regression", 0, [values], y, weights)
     spoilt = torch.where(weights > 0, y, -y)
-    assert (found == resampled("mae", "regression", 0, [values], spoilt, weights)).all()
-    assert (found == resampled("mae", "regression", 0, [values], y, 2 * weights)).all()
-    assert (found != resampled("mae", "regression", 0, [values], y)).any()
+    assert (
+        found
+        == resampled(ObjectiveConfig(metric="mae"), "regression", 0, [values], spoilt, weights)
+    ).all()
+    assert (
+        found == resampled(ObjectiveConfig(metric="mae"), "regression", 0, [values], y, 2 * weights)
+    ).all()
+    assert (found != resampled(ObjectiveConfig(metric="mae"), "regression", 0, [values], y)).any()

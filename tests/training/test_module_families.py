@@ -224,7 +224,6 @@ def test_a_mean_over_heads_is_the_mean_of_predictions(task):
     n_outputs = 3 if task == "multiclass" else 1
     outputs = 30 * torch.randn(7, 4, n_outputs, dtype=torch.float64)
     scale = TargetScale(2.0, 3.0)
-    scale = TargetScale(2.0, 3.0)
     each = [predictions(task, head, scale) for head in outputs.unbind(1)]
     found = predictions(task, mean_over_heads(task, outputs), scale)
     torch.testing.assert_close(found, torch.stack(each).mean(dim=0))

@@ -1,6 +1,6 @@
 """A pack: many runs in training at once, as one program.
 
-Runs of a pack share the data, batch size, loss, metric and precision, and differ in everything
+Runs of a pack share the data, batch size, loss, objective and precision, and differ in everything
 else. A step updates every run, wherever in its epoch it is. When a run ends an epoch, its
 parameters are copied aside; the copies of all runs are validated together once each run has one.
 The device keeps the best parameters, and the host reads the metrics at the end of a slice. A run
