@@ -22,11 +22,12 @@ from hpo.training.batches import BatchLoader, TrainingData
 from hpo.training.families.tabm import TabMConfig
 from hpo.training.inputs import Inputs
 from hpo.training.losses import GRADIENTS
-from hpo.training.metrics import SCORES, measure
+from hpo.training.metrics import measure
 from hpo.training.packs.pack import Pack
 from hpo.training.packs.run import PackedRun
 from hpo.training.precision import resolve_precision
 from hpo.training.random import permutation
+from hpo.training.scores import SCORES
 from hpo.training.single import _Session
 from hpo.training.trainer import Run
 from tests.support.fake_gpu import (
