@@ -31,7 +31,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from tests.support.databases import keep_tables
+from tests.support.databases import empty_storage, keep_tables
 
 MODULES = ("hpo", "hpo.worker", "tests.support.program", "tests.support.study_process")
 """Programs that are forked."""
@@ -146,6 +146,7 @@ def _preload() -> None:
         importlib.import_module(name)
     importlib.import_module("sqlalchemy.orm").configure_mappers()  # Optuna's
     keep_tables()
+    empty_storage()
 
 
 def _serve(requests: socket.socket) -> tuple[dict[str, Any], list[int]]:
