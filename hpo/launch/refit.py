@@ -4,7 +4,8 @@ A search keeps the validation rows out of training, since it needs them to stop 
 among them. After the choice they are worth more as training rows. A refit has no validation rows,
 so it trains for the epochs that the trial needed. More rows make more steps per epoch. The epochs
 stay the same, not the steps, so that each row is seen as often as in the trial. The planned epochs
-stay as well, so that a learning-rate schedule goes through the rates of the trial.
+stay as well, so that a learning-rate schedule goes through the rates of the trial. A calibration is
+that of the search's model, since a refit has no rows to fit one to.
 """
 
 from collections.abc import Callable, Mapping
@@ -33,6 +34,7 @@ from hpo.study.leaderboard import (
     complete_row,
     find_row,
     leaderboard,
+    recorded_calibration,
     recorded_config,
     why_empty,
 )
@@ -129,7 +131,12 @@ class _Writer:
             replace(member, model=self._refit(find_row(self.study, member.number)))
             for member in before.members
         )
-        made = Ensemble(schema=self.experiment.dataset.schema, metrics={}, members=members)
+        made = Ensemble(
+            schema=self.experiment.dataset.schema,
+            metrics={},
+            members=members,
+            calibration=before.calibration,
+        )
         note = f"Of {len(members)} trials of study {self.study.name} ({self.study.uuid})."
         alone = self._metrics(first, members[0].model)
         self._write(made, self._metrics(before.metrics, made), "ensemble", note, alone)
@@ -180,7 +187,9 @@ def refit_trial(
         HpoError: the training failed.
     """
     n_epochs = best_epoch(study, row)
-    config = replace(recorded_config(study, row), refit=RefitConfig(n_epochs=n_epochs))
+    calibration = recorded_calibration(study, row)
+    refit = RefitConfig(n_epochs=n_epochs, calibration=calibration)
+    config = replace(recorded_config(study, row), refit=refit)
     n_rows = len(experiment.dataset.rows("train"))
     log(f"trial {row.number}: {n_epochs} epochs of {n_rows:,} training and validation rows")
     try:

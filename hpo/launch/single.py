@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from hpo.config.data_rules import check_data
-from hpo.config.definition import check_label_smoothing
+from hpo.config.definition import check_calibration, check_label_smoothing
 from hpo.config.errors import DefinitionError, HpoError, InputError
 from hpo.config.parsing import read_toml, validate
 from hpo.config.trial import TrialConfig, metric_label
@@ -134,6 +134,7 @@ def load_config(path: Path, seed: int | None) -> tuple[TrialConfig, Experiment]:
     task = resolve_task(table, config.data)
     data = replace(config.data, task=task)
     check_label_smoothing(task, config.training.label_smoothing, str(path))
+    check_calibration(task, config.objective, str(path))
     _check_refit(config, str(path))
     if not data.fingerprint:  # a file that was written by hand
         data = replace(data, fingerprint=table.fingerprint())

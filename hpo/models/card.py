@@ -104,8 +104,21 @@ def _summary(model: Predictor) -> str:
         network = f"Network: {_network(model.parts[0][1])}."
     return (
         f"This model predicts `{schema.target}`, a {schema.task} task. {network} "
-        f"Its preprocessing is inside: it takes raw rows.{classes}"
+        f"Its preprocessing is inside: it takes raw rows.{classes}{_calibration(model)}"
     )
+
+
+def _calibration(model: Predictor) -> str:
+    """Temperature and threshold, if they were fitted."""
+    temperature, threshold = model.calibration.temperature, model.calibration.threshold
+    of = "mean probabilities" if len(model.parts) > 1 else "probabilities"
+    said = ""
+    if temperature != 1:
+        said += f" Its {of} are calibrated by the temperature {temperature:.4g}."
+    if threshold is not None:
+        positive = model.schema.classes[1]
+        said += f" It predicts {positive} where its probability is above {threshold:.4g}."
+    return said
 
 
 def _network(model: TrialModel) -> str:

@@ -1,5 +1,7 @@
 """Ensembles: the mean of the probabilities or values of several models.
 
+The mean has a calibration of its own. That of a member counts only where the member predicts alone.
+
 The models are those of a trial's folds, or of several trials. The file of an ensemble is that of a
 model, with each member's tensors under the member's index.
 """
@@ -24,7 +26,13 @@ from hpo.models.content import (
     serialize,
     strip_prefix,
 )
-from hpo.models.model import Model, Predictor, read_schema
+from hpo.models.model import (
+    Model,
+    Predictor,
+    calibration_header,
+    read_calibration,
+    read_schema,
+)
 from hpo.training.metrics import predictions
 
 FAINTEST = 1e-300
@@ -35,14 +43,19 @@ class _Mean(Predictor):
     """A predictor of several models: the weighted mean of their probabilities or values."""
 
     @torch.inference_mode()
-    def logits(self, x_num: torch.Tensor, x_cat: torch.Tensor) -> torch.Tensor:
-        """Logits or values for metrics, in float64."""
+    def raw_logits(self, x_num: torch.Tensor, x_cat: torch.Tensor) -> torch.Tensor:
+        """Logits of the members' mean before its calibration, or values, in float64."""
         shares = [weight * exact_outputs(model, x_num, x_cat) for weight, model in self.parts]
         return as_logits(self.schema.task, reduce(torch.add, shares))
 
     def block_outputs(self, x_num: torch.Tensor, x_cat: torch.Tensor) -> torch.Tensor:
-        """The weighted mean of the models' predictions."""
-        shares = [weight * model.block_outputs(x_num, x_cat) for weight, model in self.parts]
+        """The weighted mean of the models' predictions, with its calibration."""
+        if self.calibration.temperature != 1:
+            return predictions(self.schema.task, self.logits(x_num, x_cat), 0.0, 1.0).float()
+        shares = [
+            weight * predictions(self.schema.task, model.raw_logits(x_num, x_cat), 0.0, 1.0)
+            for weight, model in self.parts
+        ]
         return reduce(torch.add, shares)
 
 
@@ -75,9 +88,14 @@ class FoldEnsemble(_Mean):
         """The model of a fold."""
         return self.folds[index]
 
+    @property
+    def formats(self) -> tuple[int, int]:
+        """The formats of the networks of folds."""
+        return FOLDS
+
     def to_bytes(self) -> bytes:
         """The file's content."""
-        header = {"format": str(FOLDS), "schema": self.schema.to_json(), **self.header()}
+        header = {"format": str(self.format), "schema": self.schema.to_json(), **self.header()}
         return serialize(self.tensors(), header)
 
     @classmethod
@@ -87,7 +105,7 @@ class FoldEnsemble(_Mean):
         Raises:
             InputError: the content is no ensemble of folds, or has a newer format.
         """
-        tensors, header = deserialize(content, where, FOLDS)
+        tensors, header = deserialize(content, where, *FOLDS)
         return cls.assemble(read_schema(header, where), tensors, header, where)
 
     def tensors(self) -> Tensors:
@@ -97,7 +115,11 @@ class FoldEnsemble(_Mean):
     def header(self) -> Header:
         """The header of the file, without format and schema, as JSON texts."""
         folds = [model.header() for model in self.folds]
-        return {"metrics": json.dumps(self.metrics), "folds": json.dumps(folds)}
+        return {
+            "metrics": json.dumps(self.metrics),
+            "folds": json.dumps(folds),
+            **calibration_header(self.calibration),
+        }
 
     @classmethod
     def assemble(
@@ -116,7 +138,8 @@ class FoldEnsemble(_Mean):
         if not folds:
             raise InputError(f"{where}: is an ensemble without members")
         metrics = header_value(header, "metrics", dict[str, float], where)
-        return cls(schema=schema, metrics=metrics, folds=folds)
+        calibration = read_calibration(header, where)
+        return cls(schema=schema, metrics=metrics, folds=folds, calibration=calibration)
 
 
 TrialModel = Model | FoldEnsemble
@@ -165,6 +188,11 @@ class Ensemble(_Mean):
         n = len(self.members)
         return f"ensemble of {n} model{'s' if n > 1 else ''}"
 
+    @property
+    def formats(self) -> tuple[int, int]:
+        """The formats of an ensemble."""
+        return ENSEMBLE
+
     def to_bytes(self) -> bytes:
         """The file's content."""
         members = [
@@ -172,10 +200,11 @@ class Ensemble(_Mean):
             for member in self.members
         ]
         header = {
-            "format": str(ENSEMBLE),
+            "format": str(self.format),
             "schema": self.schema.to_json(),
             "metrics": json.dumps(self.metrics),
             "members": json.dumps(members),
+            **calibration_header(self.calibration),
         }
         return serialize(_joined([member.model for member in self.members]), header)
 
@@ -186,7 +215,7 @@ class Ensemble(_Mean):
         Raises:
             InputError: the content is no ensemble, or has a newer format.
         """
-        tensors, header = deserialize(content, where, ENSEMBLE)
+        tensors, header = deserialize(content, where, *ENSEMBLE)
         schema = read_schema(header, where)
         members = []
         described = header_value(header, "members", tuple[_MemberHeader, ...], where)
@@ -198,7 +227,8 @@ class Ensemble(_Mean):
         if not members:
             raise InputError(f"{where}: is an ensemble without members")
         metrics = header_value(header, "metrics", dict[str, float], where)
-        return cls(schema=schema, metrics=metrics, members=tuple(members))
+        calibration = read_calibration(header, where)
+        return cls(schema=schema, metrics=metrics, members=tuple(members), calibration=calibration)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -207,6 +237,7 @@ class _MemberHeader:
 
     Attributes:
         package: that adds the member's model family; empty for a built-in one.
+        calibration: of the member alone; empty without one.
         folds: of a trial with folds, which lacks the texts of a single model.
     """
 
@@ -217,6 +248,7 @@ class _MemberHeader:
     target: str = ""
     environment: str = ""
     package: str = ""
+    calibration: str = ""
     folds: str = ""
 
     def header(self) -> Header:
@@ -236,7 +268,7 @@ def _joined(models: Sequence[TrialModel]) -> Tensors:
 
 def exact_outputs(model: Model, x_num: torch.Tensor, x_cat: torch.Tensor) -> torch.Tensor:
     """A model's predictions in float64, so that even faint probabilities can be averaged."""
-    return predictions(model.schema.task, model.logits(x_num, x_cat).double(), 0.0, 1.0)
+    return predictions(model.schema.task, model.raw_logits(x_num, x_cat).double(), 0.0, 1.0)
 
 
 def as_logits(task: Task, outputs: torch.Tensor) -> torch.Tensor:

@@ -20,7 +20,13 @@ import torch
 
 from hpo.config.definition import StudyData
 from hpo.config.errors import ArtifactError, DataError
-from hpo.config.trial import DataConfig, PreprocessingConfig, TrialConfig
+from hpo.config.trial import (
+    Calibration,
+    DataConfig,
+    ObjectiveConfig,
+    PreprocessingConfig,
+    TrialConfig,
+)
 from hpo.data.dataset import Dataset, Part, load_dataset
 from hpo.data.format_1 import read_recorded
 from hpo.data.preprocessing import Preprocessor
@@ -31,6 +37,7 @@ from hpo.files.store import ArtifactStore, table_path
 from hpo.models.ensemble import FoldEnsemble, TrialModel
 from hpo.models.model import Model, Predictor, columns_of
 from hpo.training.batches import FoldedData, RunData, TrainingData
+from hpo.training.calibration import calibrate
 from hpo.training.families.family import trained_network
 from hpo.training.metrics import evaluate
 from hpo.training.precision import describe_environment
@@ -91,7 +98,8 @@ class Experiment:
         """Combine the weights of a finished run with their preprocessing.
 
         The model's configuration has the resolved precision instead of `auto`, so that training it
-        again gives the same bits. A refit has no validation metrics.
+        again gives the same bits. A refit has no validation metrics, and the calibration of its
+        trial.
         """
         preprocessors, data = self.prepared(config.preprocessing)
         config = replace(config, training=replace(config.training, precision=result.precision))
@@ -110,23 +118,36 @@ class Experiment:
                 preprocessors, data.folds, result.folds, strict=True
             )
         )
+        calibration = result.calibration if config.refit is None else config.refit.calibration
         if len(folds) == 1:
-            return folds[0]
-        return FoldEnsemble(schema=self.dataset.schema, metrics=result.metrics, folds=folds)
+            return replace(folds[0], calibration=calibration)
+        return FoldEnsemble(
+            schema=self.dataset.schema,
+            metrics=result.metrics,
+            folds=folds,
+            calibration=calibration,
+        )
 
     def test_metrics(self, model: Predictor) -> dict[str, float]:
         """Every metric that is defined on the test part, in the target's own units."""
         part = self.dataset.part("test")
-        return self._metrics(model.logits(part.x_num, part.x_cat), part) if len(part.y) else {}
+        if not len(part.y):
+            return {}
+        return self._metrics(model.logits(part.x_num, part.x_cat), part, model.calibration)
 
     def validation_metrics(self, model: Predictor) -> dict[str, float]:
         """Every metric that is defined on the validation part."""
-        return self._metrics(self.validation_logits(model), self.dataset.part("val"))
+        part = self.dataset.part("val")
+        return self._metrics(self.validation_logits(model), part, model.calibration)
 
-    def validation_logits(
+    def validation_logits(self, model: Predictor) -> torch.Tensor:
+        """Logits or values on the validation part, as of `Predictor.logits`."""
+        return self.raw_validation_logits(model) / model.calibration.temperature
+
+    def raw_validation_logits(
         self, model: Predictor, picked: torch.Tensor | None = None
     ) -> torch.Tensor:
-        """Logits or values on the validation part, as of `Predictor.logits`.
+        """Logits or values on the validation part, as of `Predictor.raw_logits`.
 
         With folds, each row is predicted by the networks of its fold, which did not see it.
 
@@ -143,10 +164,16 @@ class Experiment:
         of_each = [rows[picked[fold_of == at]] for at in range(len(ends))]
         return torch.cat(
             [
-                model.of_fold(at).logits(dataset.x_num[own], dataset.x_cat[own])
+                model.of_fold(at).raw_logits(dataset.x_num[own], dataset.x_cat[own])
                 for at, own in enumerate(of_each)
             ]
         )
+
+    def calibration(self, model: Predictor, objective: ObjectiveConfig) -> Calibration:
+        """The calibration of a model's raw predictions on the validation part."""
+        task, part = self.dataset.schema.task, self.dataset.part("val")
+        logits = self.raw_validation_logits(model)
+        return calibrate(objective, task, logits, part.y, part.weights)
 
     def held_rows(self, n: int) -> polars.DataFrame:
         """Up to `n` typed rows that no network was trained on, evenly spaced.
@@ -164,10 +191,14 @@ class Experiment:
         picked = torch.linspace(0, len(rows) - 1, min(n, len(rows))).round().long()
         return self.table.frame[rows[picked].numpy()]
 
-    def _metrics(self, logits: torch.Tensor, part: Part) -> dict[str, float]:
-        schema = self.dataset.schema
+    def _metrics(
+        self, logits: torch.Tensor, part: Part, calibration: Calibration
+    ) -> dict[str, float]:
+        schema, threshold = self.dataset.schema, calibration.threshold
         n_classes, weights = len(schema.classes), part.weights
-        return evaluate(schema.task, n_classes, logits, part.y, 0.0, 1.0, weights)
+        return evaluate(
+            schema.task, n_classes, logits, part.y, 0.0, 1.0, weights, threshold=threshold
+        )
 
 
 def _prepare(dataset: Dataset, config: PreprocessingConfig) -> tuple[Preprocessor, TrainingData]:

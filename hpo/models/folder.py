@@ -17,8 +17,7 @@ from hpo.config.errors import ExportError, InputError
 from hpo.config.version import __version__
 from hpo.files.store import WEIGHTS
 from hpo.models.card import model_card
-from hpo.models.content import ENSEMBLE, FOLDS, MODEL
-from hpo.models.ensemble import Ensemble, FoldEnsemble
+from hpo.models.ensemble import Ensemble
 from hpo.models.model import Predictor
 from hpo.models.program import write_program
 from hpo.models.proof import Proof, prove
@@ -153,13 +152,13 @@ def _schema(model: Predictor, proof: Proof) -> dict[str, Any]:
     from hpo.models import onnx as onnx_graph
 
     first = model.parts[0][1]
-    of_weights = {Ensemble: ENSEMBLE, FoldEnsemble: FOLDS}.get(type(model), MODEL)
     return {
         **json.loads(model.schema.to_json()),
+        **({"calibration": kept} if (kept := model.calibration.to_tree()) else {}),
         "onnx_inputs": onnx_graph.described_inputs(model.schema),
         "versions": {"hpo": __version__, "torch": first.environment.torch},
         "environment": asdict(first.environment),
-        "formats": {WEIGHTS: of_weights, "model.onnx": onnx_graph.FORMAT},
+        "formats": {WEIGHTS: model.format, "model.onnx": onnx_graph.FORMAT},
         "proof": asdict(proof),
     }
 

@@ -13,9 +13,9 @@ from hpo.models.ensemble import Ensemble, FoldEnsemble
 from hpo.models.model import Model, Predictor
 
 _KINDS: dict[int, type[Model | FoldEnsemble | Ensemble]] = {
-    MODEL: Model,
-    ENSEMBLE: Ensemble,
-    FOLDS: FoldEnsemble,
+    **dict.fromkeys(MODEL, Model),
+    **dict.fromkeys(ENSEMBLE, Ensemble),
+    **dict.fromkeys(FOLDS, FoldEnsemble),
 }
 """What a file of each format holds."""
 

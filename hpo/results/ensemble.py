@@ -86,6 +86,7 @@ def choose_ensemble(artifacts: StudyArtifacts, experiment: Experiment, size: int
         if weight > 0
     )
     made = Ensemble(schema=members[0].model.schema, metrics={}, members=members)
+    made = replace(made, calibration=experiment.calibration(made, study.definition.objective))
     return replace(made, metrics=experiment.validation_metrics(made))
 
 
@@ -106,8 +107,8 @@ def _weigh(
                 f"study {study.name}: trials {rows[0].number} and {row.number} were trained with "
                 "different table schemas and cannot form an ensemble; --ensemble 0 makes none"
             )
-        logits = experiment.validation_logits(model, picked).double()
+        logits = experiment.raw_validation_logits(model, picked).double()
         outputs.append(predictions(task, logits, 0.0, 1.0).numpy())
-    metric = study.definition.objective.metric
+    objective, y = study.definition.objective, part.y[picked].numpy()
     row_weights = None if part.weights is None else part.weights[picked].numpy()
-    return select(criteria(task, metric, outputs, part.y[picked].numpy(), row_weights), size)
+    return select(criteria(task, objective, outputs, y, row_weights), size)

@@ -23,6 +23,7 @@ from hpo.config.errors import AmbiguousCellsError, HpoError, InputError
 from hpo.config.trial import ENSEMBLE_SIZE, MetricName, Task
 from hpo.data.sources import RawTable, as_frame
 from hpo.data.table import typed_table
+from hpo.data.target import text_of
 from hpo.launch.refit import refit_trial
 from hpo.launch.single import choose_device
 from hpo.lifecycle.creation import CreatedStudy, create
@@ -55,6 +56,8 @@ class _MLPSearch(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
         timeout: str | float | None = None,
         search_space: str | dict[str, Any] = "mlp",
         metric: MetricName | None = None,
+        calibrate: str | None = None,
+        threshold: str | None = None,
         val: float = 0.15,
         folds: int | None = None,
         class_weight: Any = None,
@@ -75,6 +78,8 @@ class _MLPSearch(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
         self.timeout = timeout
         self.search_space = search_space
         self.metric = metric
+        self.calibrate = calibrate
+        self.threshold = threshold
         self.val = val
         self.folds = folds
         self.class_weight = class_weight
@@ -206,7 +211,10 @@ class _MLPSearch(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
                 "split": {**self._validation(table.height), "test": 0, "seed": seed},
                 "categorical": column_names(self.categorical, table.columns),
             },
-            "objective": {"metric": self.metric or self._default_metric},
+            "objective": {
+                "metric": self.metric or self._default_metric,
+                **_given({"calibrate": self.calibrate, "threshold": self.threshold}),
+            },
             "training": _given(training),
             "sampler": {"name": "tpe", "seed": seed},
             "budget": _given({"n_trials": self.n_trials, "timeout": self.timeout}),
@@ -266,6 +274,9 @@ class MLPSearchClassifier(ClassifierMixin, _MLPSearch):  # type: ignore[misc]
         search_space: name of a search space of hpo, path of a TOML file, or its content as a dict.
         metric: validation metric that ranks trials: accuracy, balanced_accuracy, f1, roc_auc or
             log_loss. None means accuracy.
+        calibrate: "temperature" fits a temperature to the probabilities on the validation rows.
+        threshold: "tuned" fits the decision threshold of two classes to the metric on the
+            validation rows; `predict` follows it. For metrics of the predicted labels.
         val: fraction of the rows used for validation, at least two rows; the others are used for
             training.
         folds: number of folds. Each trial then trains a network for each fold on the rows of the
@@ -313,9 +324,10 @@ class MLPSearchClassifier(ClassifierMixin, _MLPSearch):  # type: ignore[misc]
     _default_metric = "accuracy"
 
     def predict(self, X: Any) -> Array:
-        """Predict the most likely label of each row; returns (rows,) labels."""
-        likeliest = self.predict_proba(X).argmax(axis=1)
-        labels: Array = self.classes_[likeliest]
+        """Predict the label of each row, the likeliest or by the threshold; returns (rows,)."""
+        predicted = text_of(self._predicted(X)["prediction"])
+        places = {text: place for place, text in enumerate(label_texts(self.classes_))}
+        labels: Array = self.classes_[[places[text] for text in predicted]]
         return labels
 
     def predict_proba(self, X: Any) -> Array:

@@ -28,6 +28,8 @@ METRICS = "metrics"
 """Validation metrics at the best epoch, by name; with folds, over all of them together."""
 FOLD_METRICS = "fold_metrics"
 """With folds, the same metrics of each fold: a list by name, None where it has no value."""
+CALIBRATION = "calibration"
+"""The temperature and the threshold of the weights, by name; absent without either."""
 ARTIFACT, SHA256 = "artifact", "sha256"
 """Path of the weights in the artifact store, and their digest."""
 

@@ -18,10 +18,11 @@ from typing import Any
 from optuna.trial import FrozenTrial, TrialState
 
 from hpo.config.errors import InputError
+from hpo.config.parsing import validate
 from hpo.config.ranges import Value
 from hpo.config.space import SearchSpace
-from hpo.config.trial import Direction, TrialConfig, tie_break
-from hpo.storage.attributes import BEST_EPOCH, FOLD_METRICS, METRICS, REASON
+from hpo.config.trial import Calibration, Direction, TrialConfig, tie_break
+from hpo.storage.attributes import BEST_EPOCH, CALIBRATION, FOLD_METRICS, METRICS, REASON
 from hpo.study.confirmation import DEFAULT, SEED, Estimate
 from hpo.study.retraining import read_confirmed
 from hpo.study.study import Study
@@ -157,6 +158,17 @@ def recorded_config(study: Study, trial: Row | FrozenTrial) -> TrialConfig:
     config = study.definition.trial_config(trial.params)
     precision = trial.user_attrs.get("precision", config.training.precision)
     return replace(config, training=replace(config.training, precision=precision))
+
+
+def recorded_calibration(study: Study, trial: Row) -> Calibration:
+    """The calibration of a trial's weights.
+
+    Raises:
+        DefinitionError: the recorded one is not valid.
+    """
+    where = f"trial {trial.number} of study {study.name}"
+    found: Calibration = validate(Calibration, trial.user_attrs.get(CALIBRATION, {}), where)
+    return found
 
 
 def best_epoch(study: Study, row: Row) -> int:

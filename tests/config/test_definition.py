@@ -156,6 +156,22 @@ def refused(tree: dict[str, object]) -> str:
         ),
         ("objective", {}, "objective.metric: is required"),
         (
+            "objective.calibrate",
+            "temperature",
+            "objective.calibrate: is for classes, but this is a regression task",
+        ),
+        (
+            "objective.calibrate",
+            "isotonic",
+            'objective.calibrate: must be "temperature", but got "isotonic"',
+        ),
+        (
+            "objective.threshold",
+            "tuned",
+            "objective.threshold: is for a binary task, but this is a regression task",
+        ),
+        ("objective.threshold", 0.3, 'objective.threshold: must be "tuned", but got 0.3'),
+        (
             "training.loss",
             "bce",
             'training.loss: must be one of mse, mae, huber for a regression task, but got "bce"',

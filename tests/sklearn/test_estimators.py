@@ -519,6 +519,26 @@ def test_cross_validation_in_threads() -> None:
         assert np.array_equal(cross_val_score(classifier(), X, y, cv=3, n_jobs=3), alone)
 
 
+def test_a_tuned_threshold_decides() -> None:
+    generator = np.random.default_rng(0)
+    X = generator.normal(size=(200, 2))
+    y = np.where(X[:, 0] + generator.normal(size=200) > 1.5, "alarm", "none")
+    search = MLPSearchClassifier(
+        n_trials=2,
+        max_epochs=4,
+        metric="f1",
+        calibrate="temperature",
+        threshold="tuned",
+        ensemble=0,
+        val=0.4,
+    ).fit(X, y)
+    fitted = search.model_.calibration
+    assert fitted.temperature != 1
+    expected = np.where(search.predict_proba(X)[:, 0] > fitted.threshold, "alarm", "none")
+    assert (search.predict(X) == expected).all()
+    assert (search.predict(X) == "alarm").sum() != (search.predict_proba(X)[:, 0] > 0.5).sum()
+
+
 def test_an_ensemble_predicts_if_it_is_better_on_the_validation_rows() -> None:
     X, y = points()
     search = classifier(metric="log_loss", n_trials=4).fit(X, y)

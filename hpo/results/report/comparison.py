@@ -121,16 +121,17 @@ def leaders(models: Models, ranked: Sequence[Row], top: int) -> list[Leader]:
     ]
     dataset = models.experiment.dataset
     part, schema = dataset.part("val"), dataset.schema
-    logits = {}
+    logits, thresholds = {}, []
     for leader in found:
         number, is_due = leader.row.number, leader.rank <= N_WITH_INTERVAL or not leader.row.number
         if is_due and (model := models.load(leader.row)) is not None:
             logits[number] = models.experiment.validation_logits(model)
+            thresholds.append(model.calibration.threshold)
     if not logits:
         return found
     n_classes = len(schema.classes)
     of_each = list(logits.values())
-    values = resampled(objective, schema.task, n_classes, of_each, part.y, part.weights)
+    values = resampled(objective, schema.task, n_classes, of_each, part.y, part.weights, thresholds)
     by_number = dict(zip(logits, values.T, strict=True))
     winner, sign = by_number.get(ranked[0].number), models.study.definition.direction.sign
     for place, leader in enumerate(found):

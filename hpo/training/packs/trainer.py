@@ -165,7 +165,7 @@ class PackedTrainer:
             loader=loader,
             batch_size=config.training.batch_size,
             gradient=loss_gradient(config.training.loss, data.task),
-            metric=config.objective.metric,
+            objective=config.objective,
             precision=member.record.precision,
             size=packing.key(config.model, data.inputs),
         )
