@@ -42,7 +42,6 @@ from hpo.storage.schema import (
     TRIAL_USER_ATTRS,
     TRIAL_VALUES,
     TRIALS,
-    WORKERS,
 )
 
 _JSON_COLUMNS = {"value_json", "distribution_json"}
@@ -152,8 +151,6 @@ def _queries(study_id: int) -> Iterator[tuple[sa.Table, sa.Select[Any]]]:
             table, TRIALS, TRIALS.c.trial_id == table.c.trial_id
         )
         yield table, joined.where(TRIALS.c.study_id == study_id)
-    holders = sa.select(LEASES.c.worker_id).where(LEASES.c.study_id == study_id)
-    yield WORKERS, sa.select(*_raw(WORKERS)).where(WORKERS.c.worker_id.in_(holders))
 
 
 def shown(value: object) -> str:

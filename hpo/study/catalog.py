@@ -18,9 +18,11 @@ from hpo.config.errors import (
 from hpo.config.strategies import GridSampler
 from hpo.storage import leases, ledger, removal
 from hpo.storage.engine import Connection, Storage
+from hpo.storage.progress import WorkerRow, read_workers
 from hpo.study.budget import raise_by_file
 from hpo.study.history import COLD_START, WarmStart
 from hpo.study.row import StudyRow, new_attrs, read_rows
+from hpo.study.rows import StudyRows
 from hpo.study.sampling import queue
 from hpo.study.status import StudyStatus
 from hpo.study.study import Study
@@ -118,6 +120,27 @@ def study_rows(storage: Storage) -> list[StudyRow]:
     """The row of every study, oldest first, including studies of other programs."""
     with storage.read() as connection:
         return read_rows(connection, storage.safe_url)
+
+
+def list_workers(
+    storage: Storage, on_error: Callable[[HpoError], None] = lambda error: None
+) -> list[WorkerRow]:
+    """The workers that hold trials, by study.
+
+    Args:
+        storage: storage with the studies.
+        on_error: called with the reason why the workers of a study cannot be read.
+    """
+    found = []
+    with storage.read() as connection:
+        ids = leases.studies_of(connection)
+    for study_id in sorted(ids):
+        try:
+            with StudyRows(storage, study_id).read() as connection:
+                found += read_workers(connection, study_id)
+        except DamagedStudyError as error:
+            on_error(error)
+    return sorted(found, key=lambda row: (row.worker.host, row.worker.pid))
 
 
 def find(storage: Storage, name: str) -> StudyRow:

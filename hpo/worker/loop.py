@@ -17,14 +17,21 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from functools import partial
 
-from hpo.config.errors import ArtifactError, HpoError, StorageUnavailableError, StudyNotFoundError
+from hpo.config.errors import (
+    ArtifactError,
+    HpoError,
+    StorageError,
+    StorageUnavailableError,
+    StudyNotFoundError,
+)
 from hpo.files.store import ArtifactStore
 from hpo.models.experiment import Experiment
 from hpo.storage.attributes import REASON
+from hpo.storage.engine import Storage
 from hpo.storage.leases import WorkerId
 from hpo.storage.ledger import RELEASED
 from hpo.study.orders import Orders, read_orders
@@ -34,6 +41,7 @@ from hpo.training.trainer import Event, Failed, Finished, Progress, Trainer, Unp
 from hpo.worker.claims import Claimer, Shares, first_study_first
 from hpo.worker.damaged import DamagedStudies
 from hpo.worker.heartbeat import Heartbeat
+from hpo.worker.idle import Idleness
 from hpo.worker.job import Ending, Job, by_study
 from hpo.worker.outage import Outage
 from hpo.worker.outbox import MAX_WRITERS, Outbox, pause_after
@@ -48,6 +56,8 @@ ORDERS_SECONDS = 2.0
 """How often a worker reads the orders for its trials: end of the study's time, manual pruning."""
 _STUDIES_SECONDS = 5.0
 """How often a busy worker updates its list of studies."""
+STUCK_SECONDS = 5.0
+"""A slice that takes longer than this is not waited for at a stop."""
 MAX_FAILURES = 5
 """A worker gives up after this many failed trials in a row."""
 
@@ -75,6 +85,7 @@ class Worker:
 
     Attributes:
         studies: the studies to work for, in the order to claim trials; called repeatedly.
+        storage: of the studies.
         store: holds tables, weights and checkpoints.
         trainer: the engine, on its device.
         identity: how the storage lists this worker.
@@ -88,6 +99,7 @@ class Worker:
     """
 
     studies: Callable[[], Sequence[Study]]
+    storage: Storage
     store: ArtifactStore
     trainer: Trainer
     identity: WorkerId
@@ -110,6 +122,7 @@ class Worker:
         self._storage_outage = Outage(StorageUnavailableError, patience=self.timing.outage)
         self._store_outage = Outage(ArtifactError, patience=self.timing.outage)
         self._damaged = DamagedStudies()
+        self._idleness = Idleness(self.storage, self.identity, self._damaged)
         self._outbox = Outbox(self.store, self._storage_outage, self._store_outage, self._damaged)
         self._claimer = Claimer(
             identity=self.identity,
@@ -133,7 +146,7 @@ class Worker:
             HpoError: the worker cannot continue. Its trials were checkpointed and given back.
             Exception: training crashed. The trials were given back and each lost an attempt.
         """
-        with self._heartbeat:
+        with self._heartbeat, closing(self._idleness):
             try:
                 is_done = self._work(stop)
             except HpoError:
@@ -144,6 +157,23 @@ class Worker:
                 raise
             self._release_all()
         return is_done
+
+    def abandon_slice(self) -> bool:
+        """Give all trials back if a slice does not end, so that the process can be ended.
+
+        Any thread may call this, after the worker was told to stop. The first slice of a pack may
+        compile kernels for a minute. Nothing is lost: the trials keep their last checkpoints, and
+        go back as if this worker had ended the slice.
+
+        Returns:
+            Whether a slice has taken longer than `STUCK_SECONDS`.
+        """
+        if self._heartbeat.seconds_in_slice() < STUCK_SECONDS:
+            return False
+        log.warning("stopping in the middle of a slice, which may be compiling")
+        with suppress(StorageError):  # the leases then expire
+            self._heartbeat.release_all()
+        return True
 
     def _work(self, stop: threading.Event) -> bool:
         with ThreadPoolExecutor(1, "storage") as executor:
@@ -157,6 +187,7 @@ class Worker:
                     if not self._jobs:
                         if self._is_done():
                             return True
+                        self._idleness.begin(self._known, has_store=self._store_outage.is_due)
                         stop.wait(max(POLL_SECONDS, pause_after(time.monotonic() - start)))
                         continue
                     self._handle(events := self._train())
@@ -207,6 +238,7 @@ class Worker:
             self._drop(former)
         self._jobs[job.run.key] = job
         self._slots.enqueue(job, checkpoint)
+        self._idleness.close()
 
     def _train(self) -> Sequence[Event]:
         with self._heartbeat.watching():

@@ -57,6 +57,7 @@ class Death:
     Attributes:
         nonce: distinguishes the process from others with the same process id.
         how: cause of death, in a few words.
+        was_stopped: whether the supervisor killed it, because it did not end when it was asked to.
         lines: the last lines of its log.
     """
 
@@ -64,6 +65,7 @@ class Death:
     nonce: str
     how: str
     lines: Sequence[str]
+    was_stopped: bool = False
 
 
 @dataclass(kw_only=True)
@@ -176,12 +178,13 @@ class Supervisor:
                 with suppress(subprocess.TimeoutExpired):
                     child.process.wait(max(0.0, deadline - time.monotonic()))
         finally:
+            stopped = [child for child in self.children if child.process.poll() is None]
             for child in self.children:
                 child.process.kill()
                 child.process.wait()
         for child in self.children:
             if child.is_dead():
-                self._bury(child)
+                self._bury(child, was_stopped=child in stopped)
 
     def exit_code(self) -> int:
         """The most serious exit code: 2 invalid input, 1 failure, 75 released, 0 done."""
@@ -192,14 +195,21 @@ class Supervisor:
             return 1
         return max(codes, default=EXIT_RELEASED)
 
-    def _bury(self, child: Child) -> None:
+    def _bury(self, child: Child, *, was_stopped: bool = False) -> None:
         """Report a dead worker, with the last lines of its log."""
         code = child.process.returncode
         how = "crashed" if code == CRASHED else f"killed by {_name_of(-code)}"
         if child.relay is not None:
             child.relay.join(1.0)
-        death = Death(pid=child.process.pid, nonce=child.nonce, how=how, lines=tuple(child.lines))
-        self.on_death(death)
+        self.on_death(
+            Death(
+                pid=child.process.pid,
+                nonce=child.nonce,
+                how=how,
+                lines=tuple(child.lines),
+                was_stopped=was_stopped,
+            )
+        )
 
     def _spawn(self, slot: Slot, n_restarts: int = 0) -> Child:
         nonce = secrets.token_hex(4)

@@ -19,8 +19,8 @@ from pathlib import Path
 
 from ray.cluster_utils import Cluster
 
-from hpo.storage.progress import read_workers
 from hpo.study.budget import BudgetChange
+from hpo.study.catalog import list_workers
 from hpo.study.steering import extend
 from hpo.study.study import Study
 from tests.support.faults.audit import audit
@@ -101,8 +101,8 @@ class Scenario:
 
     def hold_trials(self, n_workers: int) -> bool:
         """Whether this many workers hold trials, each on its own device."""
-        with self.setting.study.storage.read() as connection:
-            at_work = [worker for worker in read_workers(connection) if not worker.is_silent]
+        workers = list_workers(self.setting.study.storage)
+        at_work = [worker for worker in workers if not worker.is_silent]
         own = devices()
         assert len(set(own)) == len(own), own
         return len(at_work) == len(own) == n_workers

@@ -205,6 +205,7 @@ def die_when_all_are_kept():
 
 Worker(
     studies=lambda: [study],
+    storage=study.storage,
     store=store,
     trainer=Pack(4, on_slice=die_when_all_are_kept),
     slots=4,
