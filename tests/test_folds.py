@@ -249,6 +249,7 @@ class Dying(SingleTrainer):
 
 Worker(
     studies=lambda: [study],
+    storage=study.storage,
     store=store,
     trainer=Dying("cpu"),
     identity=WorkerId(host="dead", pid=1, device="cpu"),

@@ -1,7 +1,7 @@
 """Benchmarks.
 
     scripts/bench throughput | overhead | quality | storage | scale | faults | bad-input | wide
-                  | ensembles | digests | packed | pruned | validation | gpu
+                  | ensembles | digests | packed | pruned | validation | weights | gpu
 
 Each has --help. Results are comparable only within one run.
 """
@@ -28,6 +28,7 @@ BENCHES = (
     "packed",
     "pruned",
     "validation",
+    "weights",
     "digests",
     "gpu",
 )

@@ -1,19 +1,25 @@
 """What a search promises on its validation part, and what its winner does on new rows.
 
     scripts/bench validation folds --seeds 10
+    scripts/bench validation groups --seeds 5
+    scripts/bench validation time --seeds 5
 
 `folds` draws 300 rows with 20 columns and noisy labels of two classes, once for each seed. Searches
 of the space `mlp_small` choose by accuracy, on one validation part or on folds. 20,000 rows are
 new.
+
+`groups` and `time` search on rows that depend on each other; the docstring of `benches.splits`
+describes them.
 """
 
 import argparse
-import statistics
 import time
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
+from benches import splits
+from benches.seeds import Outcome, Scenario, print_means
 from numpy.typing import NDArray
 
 from hpo.sklearn import MLPSearchClassifier
@@ -23,14 +29,6 @@ Rows = tuple[NDArray[np.float64], NDArray[np.int_]]
 N_ROWS, N_NEW = 300, 20_000
 N_COLUMNS = 20
 N_TRIALS, N_FOLDS = 10, 5
-
-
-class Outcome(NamedTuple):
-    """A search: accuracy on its validation part and on new rows, and its seconds."""
-
-    promised: float
-    new: float
-    seconds: float
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -43,19 +41,7 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("scenario", choices=[*SCENARIOS])
     parser.add_argument("--seeds", type=int, default=10)
     options = parser.parse_args(arguments)
-    outcomes: dict[str, list[Outcome]] = {}
-    for seed in range(options.seeds):
-        for name, outcome in SCENARIOS[options.scenario](seed):
-            outcomes.setdefault(name, []).append(outcome)
-        print(f"seed {seed}: {outcomes[name][-1]}", flush=True)
-    print("| | promised | on new rows | promised too much | seconds |")
-    print("|---|---|---|---|---|")
-    for name, found in outcomes.items():
-        gaps = [each.promised - each.new for each in found]
-        cells = [[each.promised for each in found], [each.new for each in found], gaps]
-        means = " | ".join(_mean(values) for values in cells)
-        seconds = statistics.fmean(each.seconds for each in found)
-        print(f"| {name} | {means} | {seconds:.1f} |")
+    print_means(SCENARIOS[options.scenario], options.seeds)
 
 
 def folds(seed: int) -> Iterator[tuple[str, Outcome]]:
@@ -72,7 +58,7 @@ def folds(seed: int) -> Iterator[tuple[str, Outcome]]:
         yield name, _searched(seed, known, new, **changes)
 
 
-SCENARIOS: dict[str, Callable[[int], Iterator[tuple[str, Outcome]]]] = {"folds": folds}
+SCENARIOS: dict[str, Scenario] = {"folds": folds, "groups": splits.groups, "time": splits.time}
 
 
 def _noisy(n_rows: int, generator: np.random.Generator) -> Rows:
@@ -95,10 +81,10 @@ def _searched(seed: int, known: Rows, new: Rows, **changes: Any) -> Outcome:
     started = time.process_time()
     search.fit(*known)
     seconds = time.process_time() - started
-    return Outcome(search.best_score_, search.score(*new), seconds)
-
-
-def _mean(values: Sequence[float]) -> str:
-    """The mean and its standard error."""
-    error = statistics.stdev(values) / len(values) ** 0.5 if len(values) > 1 else 0.0
-    return f"{statistics.fmean(values):.3f} ± {error:.3f}"
+    promised, found = search.best_score_, search.score(*new)
+    return {
+        "promised": promised,
+        "on new rows": found,
+        "promised too much": promised - found,
+        "seconds": seconds,
+    }
