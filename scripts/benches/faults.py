@@ -17,8 +17,10 @@ import argparse
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack, nullcontext
+from itertools import islice
 from pathlib import Path
 from typing import NoReturn
 
@@ -65,22 +67,22 @@ def main(arguments: list[str]) -> None:
 
 
 def play_commands(options: argparse.Namespace) -> NoReturn:
-    """Harm commands, print what became of them, and end."""
+    """Harm commands, print what became of each, and end."""
+    counts, n_late, losses = Counter[str](), 0, 0
     with ExitStack() as stack:
         folder, server, disk = setting(stack, options.storage)
         stack.enter_context(forking())
-        harms = harm_commands(
-            folder, seed=options.seed, n=options.commands, server=server, disk=disk
-        )
-    for name, n in sorted(harms.faults.items()):
-        print(f"{n:5} x {name}")
-    print(
-        f"{options.storage}: {harms.faults.total()} faults in commands, {harms.n_late} after their "
-        f"end, {len(harms.losses)} losses"
-    )
-    for loss in harms.losses:
-        print(f"  loss: {loss}")
-    sys.exit(1 if harms.losses else 0)
+        harms = harm_commands(folder, seed=options.seed, server=server, disk=disk)
+        for found in islice(harms, options.commands):
+            counts[found.name] += found.was_hit
+            n_late += not found.was_hit
+            losses += len(found.losses)
+            print(f"{found.name}: {'; '.join(found.losses) or 'no loss'}", flush=True)
+    print(f"\n{options.storage}, faults: {counts.total()}, after the end of a command: {n_late}")
+    for name, n in sorted(counts.items()):
+        print(f"  {n} x {name}")
+    print(f"{losses} losses")
+    sys.exit(1 if losses else 0)
 
 
 def setting(stack: ExitStack, storage: str) -> tuple[Path, Server | None, SmallDisk | None]:

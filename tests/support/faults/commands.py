@@ -111,7 +111,7 @@ class Ended:
 
 
 @dataclass(kw_only=True)
-class Harm:
+class Harmed:
     """What became of a command under a fault.
 
     Attributes:
@@ -201,11 +201,11 @@ def harm(
     step: int,
     fault: Fault,
     mend: Callable[[], None],
-) -> Harm:
+) -> Harmed:
     """Run a command with a fault, then again without, and compare with an undisturbed run."""
     ended = run(command, place, step, fault)
     mend()
-    result = Harm(was_hit=ended.was_hit)
+    result = Harmed(was_hit=ended.was_hit)
     if "Traceback" in ended.said:
         result.losses.append(f"shows a traceback: {ended.said[-300:]}")
     elif ended.code not in (0, 1, 2, 130, -signal.SIGKILL):
