@@ -15,10 +15,9 @@ from hpo.launch.refit import refit
 from hpo.launch.search import search_locally
 from hpo.lifecycle.confirming import conclude, prepare
 from hpo.lifecycle.creation import create_from_file
-from hpo.models.ensemble import Ensemble
+from hpo.models.ensemble import Ensemble, TrialModel
 from hpo.models.experiment import load_experiment
 from hpo.models.loading import load_model
-from hpo.models.model import Model
 from hpo.results.ensemble import compare
 from hpo.results.export import export
 from hpo.results.leaderboard_table import to_table
@@ -47,7 +46,7 @@ class StudyResults(StudyArtifacts):
         """Return the COMPLETE trials, best first, with one column for each metric and param."""
         return to_table(leaderboard(self.study))
 
-    def best_model(self) -> Model:
+    def best_model(self) -> TrialModel:
         """Load the model of the leaderboard's first trial.
 
         Raises:

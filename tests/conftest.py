@@ -5,18 +5,20 @@ and MariaDB too: one server for each pytest process, and a fresh schema or datab
 Tests that use a server are slow. The header of a run names what the machine lacks.
 """
 
+import gc
 import os
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from hpo.storage.engine import Storage, open_storage
 from tests.support import forked, machine, servers
-from tests.support.databases import keep_migrations
+from tests.support.databases import keep_tables
 from tests.support.paths import ROOT
 
 MARIADB_OPTIONS = (
@@ -31,12 +33,14 @@ LONG = {"faults", "launch"}
 
 
 def pytest_configure() -> None:
-    """Isolate tests from the environment, and let their processes import `tests`."""
+    """Isolate tests from the environment and the clock; let their processes import `tests`."""
     for name in [name for name in os.environ if name.startswith("HPO_")]:
         del os.environ[name]
     os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
     signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in a script's background
-    keep_migrations()
+    hypothesis.settings.register_profile("untimed", deadline=None)
+    hypothesis.settings.load_profile("untimed")
+    keep_tables()
 
 
 @pytest.hookimpl(tryfirst=True)  # before `-m` selects
@@ -46,6 +50,16 @@ def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
         if SERVERS.intersection(item.fixturenames):
             item.add_marker(pytest.mark.slow)
     items.sort(key=lambda item: LONG.isdisjoint(item.path.parts))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Keep the garbage collector from searching all that is imported, now and during tests."""
+    gc.disable()
+    collected = yield
+    gc.freeze()
+    gc.enable()
+    return collected
 
 
 def pytest_report_header() -> list[str]:

@@ -1,7 +1,5 @@
 """The front door for Python."""
 
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -68,12 +66,3 @@ def test_a_wrong_argument_is_said_before_anything_is_made(
 def test_a_study_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="does not exist yet"):
         hpo.load_study("small", storage=f"sqlite:///{tmp_path}/hpo.db")
-
-
-@pytest.mark.parametrize("name", ["hpo", "hpo.cli"])
-def test_opening_the_door_loads_neither_torch_nor_optuna(name: str) -> None:
-    program = f"import sys, {name}; print({{'torch', 'optuna', 'polars'}} & set(sys.modules))"
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True
-    )
-    assert done.stdout == "set()\n"

@@ -5,6 +5,7 @@ import graphlib
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 
 import pytest
 
@@ -43,6 +44,7 @@ OPTUNA = {"storage", "study", "results", "dashboard", "sklearn"}
 RUNS_CODE = {"pickle", "cloudpickle", "dill", "joblib", "marshal", "shelve", "pty", "code"}
 
 
+@cache
 def sources() -> dict[str, ast.Module]:
     """Every module of the package by dotted name, parsed."""
     found = {}
@@ -51,9 +53,6 @@ def sources() -> dict[str, ast.Module]:
         name = ".".join(part for part in parts if part != "__init__")
         found[name] = ast.parse(path.read_text(encoding="utf-8"), str(path))
     return found
-
-
-SOURCES = sources()
 
 
 def room(module: str) -> str:
@@ -70,7 +69,7 @@ def imported(tree: ast.AST) -> Iterator[str]:
             assert node.level == 0, "imports are absolute"
             for alias in node.names:
                 inner = f"{node.module}.{alias.name}"
-                yield inner if inner in SOURCES else str(node.module)
+                yield inner if inner in sources() else str(node.module)
 
 
 def at_import(tree: ast.Module) -> Iterator[str]:
@@ -84,13 +83,13 @@ def arrows() -> dict[str, set[str]]:
     """Each module with those of this package that it imports, the front door apart."""
     return {
         module: {name for name in imported(tree) if name.startswith("hpo.")} - {module}
-        for module, tree in SOURCES.items()
+        for module, tree in sources().items()
         if module != "hpo"
     }
 
 
 def test_every_room_has_a_floor():
-    assert {room(module) for module in SOURCES} - {""} == set(FLOOR)
+    assert {room(module) for module in sources()} - {""} == set(FLOOR)
 
 
 def test_every_arrow_points_down():
@@ -121,7 +120,7 @@ def test_there_is_no_circle():
 def test_rooms_do_not_know_their_strangers():
     known = [
         f"{module} imports {name}"
-        for module, tree in SOURCES.items()
+        for module, tree in sources().items()
         for name in imported(tree)
         for stranger in STRANGERS.get(room(module), "").split()
         if f"{name}.".startswith((f"{stranger}.", f"hpo.{stranger}."))
@@ -138,7 +137,7 @@ def importers(package: str) -> set[str]:
     """The modules that import a package, at once or later."""
     return {
         module
-        for module, tree in SOURCES.items()
+        for module, tree in sources().items()
         if any(f"{name}.".startswith(f"{package}.") for name in imported(tree))
     }
 
@@ -171,7 +170,7 @@ def test_the_command_line_loads_what_it_needs_when_it_runs():
     heavy = ("torch", "optuna", "polars", "sqlalchemy")
     early = [
         f"{module} imports {name} at once"
-        for module, tree in SOURCES.items()
+        for module, tree in sources().items()
         if room(module) == "cli"
         for name in at_import(tree)
         if f"{name}.".startswith(tuple(f"{package}." for package in heavy))
@@ -199,7 +198,7 @@ def test_what_an_import_does_not_load(module, absent):
 
 
 def test_nothing_that_is_loaded_runs_code():
-    for module, tree in SOURCES.items():
+    for module, tree in sources().items():
         assert not {name.split(".")[0] for name in imported(tree)} & RUNS_CODE, module
         for node in ast.walk(tree):
             if isinstance(node, ast.Call):
@@ -209,7 +208,7 @@ def test_nothing_that_is_loaded_runs_code():
 
 
 def test_text_is_written_in_utf_8_whatever_the_locale():
-    for module, tree in SOURCES.items():
+    for module, tree in sources().items():
         for node in ast.walk(tree):
             if isinstance(node, ast.Call) and ast.unparse(node.func).endswith(".write_text"):
                 assert "encoding" in {word.arg for word in node.keywords}, module

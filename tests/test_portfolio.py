@@ -1,8 +1,8 @@
 """The script that computes starts: what it chooses, and that its output is a search space's."""
 
-import subprocess
 import sys
 import tomllib
+from concurrent.futures import ThreadPoolExecutor
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -12,11 +12,12 @@ import pytest
 
 from hpo.config.definition import load_search_space
 from hpo.config.space import SearchSpace
+from hpo.training.single import SingleTrainer
 from tests.support.paths import ROOT
 
 sys.path.append(str(ROOT / "scripts"))
 from portfolios import selection, tables
-from portfolios.__main__ import start_table
+from portfolios.__main__ import main, start_table
 
 
 def test_the_choice_is_good_on_all_tables_together() -> None:
@@ -74,18 +75,23 @@ def test_tables_are_made_again_the_same(name: str) -> None:
 
 
 @pytest.mark.slow
-def test_a_run_prints_starts_and_a_second_run_trains_nothing(tmp_path: Path) -> None:
+def test_a_run_prints_starts_and_a_second_run_trains_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     options = "--space mlp_small --n-trials 2 --candidates 1 --max-epochs 2 --rows 150 --workers 1"
-    command = [sys.executable, "-m", "portfolios", *options.split(), "--folder", str(tmp_path)]
-    command += ["--tables", "wine", "diabetes"]
-    outs = []
-    for _ in range(2):
-        done = subprocess.run(
-            command, cwd=ROOT / "scripts", capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, done.stderr
-        outs.append([line for line in done.stdout.splitlines() if " s" not in line[-4:]])
-    assert outs[0] == outs[1]
-    starts = tomllib.loads("\n".join(outs[0]).partition("\nRegret")[0])["start"]
+    words = [*options.split(), "--folder", str(tmp_path), "--tables", "wine", "diabetes"]
+
+    def run() -> list[str]:
+        main(words)
+        out, _ = capsys.readouterr()
+        return [line for line in out.splitlines() if " s" not in line[-4:]]
+
+    printed = run()
+    monkeypatch.setattr(SingleTrainer, "advance", None)
+    monkeypatch.setattr(
+        "portfolios.__main__.ProcessPoolExecutor", lambda n, mp_context: ThreadPoolExecutor(n)
+    )
+    assert run() == printed
+    starts = tomllib.loads("\n".join(printed).partition("\nRegret")[0])["start"]
     assert 1 <= len(starts) <= 2
-    assert any(line.startswith("mean ") for line in outs[0])
+    assert any(line.startswith("mean ") for line in printed)

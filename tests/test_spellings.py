@@ -25,7 +25,6 @@ from tests.support.spellings import N_ROWS, Drawn
 ALL, ONE = range(N_ROWS), range(17, 18)
 DRAWING = settings(
     max_examples=12,
-    deadline=None,
     derandomize=True,
     database=None,
     phases=[Phase.explicit, Phase.generate],  # to shrink a table of 40 rows takes minutes

@@ -108,6 +108,7 @@ def gc(
                 "n_bytes": swept.n_bytes,
                 "files": [vars(file) for file in swept.files],
                 "unknown": dict(swept.unknown),
+                "damaged": list(swept.damaged),
             }
         )
         return
@@ -115,6 +116,8 @@ def gc(
     for kind, n_files in sorted(counts.items()):
         print(f"{n_files:>6}  {kind}")
     print(f"{'would remove' if dry_run else 'removed'} {_total(swept)}")
+    for reason in swept.damaged:
+        say(f"left all files of a damaged study: {reason}")
     if swept.unknown:
         named = ", ".join(sorted(name or uuid for uuid, name in swept.unknown.items()))
         say(f"left the files of studies that this storage never held: {named}")

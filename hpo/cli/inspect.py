@@ -17,6 +17,7 @@ from hpo.cli.options import (
     load_study,
 )
 from hpo.cli.output import print_json, say
+from hpo.config.errors import HpoError
 
 
 def studies(as_json: AsJson = False, storage: StorageUrl = DEFAULT_STORAGE) -> None:
@@ -30,16 +31,16 @@ def studies(as_json: AsJson = False, storage: StorageUrl = DEFAULT_STORAGE) -> N
     from hpo.study.catalog import list_studies, study_rows
 
     opened = open_storage(storage, create=False)
-    found, rows = list_studies(opened), study_rows(opened)
+    errors: list[HpoError] = []
+    found, rows = list_studies(opened, errors.append), study_rows(opened)
     ranks = {row.name: row.priority for row in rows}
     if as_json:
         documents = [status_json(status) for status in found]
         print_json([{**each, "priority": ranks.get(each["name"], 0)} for each in documents])
     else:
         print_studies(found, ranks)
-    for row in rows:
-        if row.uuid is not None and row.obstacle is not None:
-            say(f"hpo: {row.obstacle}")
+    for error in errors:
+        say(f"hpo: {error}")
 
 
 def status(
@@ -144,20 +145,26 @@ def logs(
 
 
 def workers(as_json: AsJson = False, storage: StorageUrl = DEFAULT_STORAGE) -> None:
-    """List the workers that hold trials, on all machines.
+    """List the workers of all studies, on all machines, and those that wait for a trial.
 
     Example:
         hpo workers --storage postgresql://me@db/hpo
     """
-    from hpo.cli.show import print_workers, worker_json
+    from hpo.cli.show import print_waiting, print_workers, waiting_json, worker_json
     from hpo.storage.engine import open_storage
-    from hpo.storage.progress import read_workers
+    from hpo.storage.waiting import read_waiting
+    from hpo.study.catalog import list_workers
 
-    with open_storage(storage, create=False).read() as connection:
-        found = read_workers(connection)
+    opened = open_storage(storage, create=False)
+    found = list_workers(opened, lambda error: say(f"hpo: {error}"))
+    with opened.read() as connection:
+        waiting = read_waiting(connection)
     if as_json:
-        print_json([worker_json(row) for row in found])
-    elif found:
+        print_json([*map(worker_json, found), *map(waiting_json, waiting)])
+        return
+    if found:
         print_workers(found)
-    else:
-        say("No worker holds a trial. Workers that wait for a trial are not listed.")
+    if waiting:
+        print_waiting(waiting)
+    if not found and not waiting:
+        say("No worker is at work or waits.")

@@ -14,7 +14,9 @@ from hpo.cli.output import say
 from hpo.config.errors import printable
 from hpo.config.space import plain_params
 from hpo.results.report.text import duration, format_param, short_names
+from hpo.storage.leases import WorkerId
 from hpo.storage.progress import WorkerRow
+from hpo.storage.waiting import WaitingWorker
 from hpo.study.confirmation import Confirmation
 from hpo.study.leaderboard import Row
 from hpo.study.status import StudyStatus
@@ -140,7 +142,8 @@ def print_trial(study: Study, row: Row, curve: dict[int, float]) -> None:
     table.add_row("state", row.state)
     if row.value is not None:
         table.add_row(study.definition.metric_label, f"{row.value:.6g}")
-    groups: list[dict[str, Any]] = [row.params, row.metrics, row.user_attrs]
+    by_fold = {f"{name} by fold": _listed(values) for name, values in row.fold_metrics.items()}
+    groups: list[dict[str, Any]] = [row.params, row.metrics, by_fold, row.user_attrs]
     for group in groups:
         table.add_section()
         for key, value in group.items():
@@ -150,12 +153,47 @@ def print_trial(study: Study, row: Row, curve: dict[int, float]) -> None:
     _print(table)
 
 
+def _listed(values: Sequence[float | None]) -> str:
+    """Values in one line; a dash where there is none."""
+    return "  ".join("-" if value is None else f"{value:.5g}" for value in values)
+
+
 def worker_json(row: WorkerRow) -> dict[str, Any]:
     """The JSON document of a worker."""
     tree = asdict(row)
-    worker = tree.pop("worker")
-    del worker["nonce"]
-    return {**worker, **tree}
+    del tree["worker"]
+    return {**_machine(row.worker), **tree, "waiting_seconds": None, "waits_for": None}
+
+
+def waiting_json(row: WaitingWorker) -> dict[str, Any]:
+    """The JSON document of a worker that waits."""
+    holds: dict[str, Any] = {
+        "study": None,
+        "trials": [],
+        "silent_seconds": None,
+        "is_silent": False,
+    }
+    waits = {"waiting_seconds": row.seconds, "waits_for": row.reason}
+    return {**_machine(row.worker), **holds, **waits}
+
+
+def _machine(worker: WorkerId) -> dict[str, Any]:
+    tree = asdict(worker)
+    del tree["nonce"]
+    return tree
+
+
+def print_waiting(found: Sequence[WaitingWorker]) -> None:
+    """Print one line for each worker that waits."""
+    table = _table("host", "process", "device", "waits since", "for")
+    for row in found:
+        worker, since = row.worker, f"{duration(row.seconds)} ago"
+        table.add_row(worker.host, str(worker.pid), _device(worker), since, row.reason)
+    _print(table)
+
+
+def _device(worker: WorkerId) -> str:
+    return worker.device if worker.share == 1 else f"{worker.share:.3g} of {worker.device}"
 
 
 def print_workers(found: Sequence[WorkerRow]) -> None:
@@ -166,7 +204,7 @@ def print_workers(found: Sequence[WorkerRow]) -> None:
         table.add_row(
             worker.host,
             str(worker.pid),
-            worker.device if worker.share == 1 else f"{worker.share:.3g} of {worker.device}",
+            _device(worker),
             row.study,
             ", ".join(map(str, row.trials)),
             f"{seen}, silent" if row.is_silent else seen,
@@ -264,7 +302,7 @@ def _table(*columns: str) -> Table:
     table = PlainTable(box=box.SIMPLE_HEAD, pad_edge=False)
     for column in columns:
         table.add_column(
-            Text(column), no_wrap=column not in ("device", "study", "trials", "params")
+            Text(column), no_wrap=column not in ("device", "study", "trials", "params", "for")
         )
     return table
 

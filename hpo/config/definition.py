@@ -10,7 +10,7 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -201,7 +201,7 @@ class StudyDefinition:
             "name": self.name,
             "search_space": self.space.to_tree(),
             "data": data_tree(self.data),
-            "objective": asdict(self.objective),
+            "objective": self.objective.to_tree(),
             "sampler": self.sampler.model_dump(exclude_none=True),
             "pruner": self.pruner.model_dump(),
             "budget": self.budget.model_dump(exclude_none=True),
@@ -256,7 +256,8 @@ class StudyDefinition:
 
         Raises:
             DefinitionError: one is not; the message names those that are. Or `label_smoothing` is
-                above 0 in a regression.
+                above 0 in a regression, or the objective asks for a calibration that the task or
+                the metric does not have.
         """
         task, metric = self.data.task, self.objective.metric
         if task not in METRICS[metric].tasks:
@@ -273,6 +274,7 @@ class StudyDefinition:
                     f"but got {format_value(loss)}"
                 )
         check_label_smoothing(task, self._highest_smoothing(), where)
+        check_calibration(task, self.objective, where)
 
     def trial_config(self, params: Params) -> TrialConfig:
         """The complete configuration of a trial with the given params.
@@ -308,6 +310,31 @@ class StudyDefinition:
                 f"{where}: data.source: with copy = false it must hold no password, "
                 f"but got {hide_passwords(self.data.source)}; give it by the environment"
             )
+
+
+def check_calibration(task: Task, objective: ObjectiveConfig, where: str) -> None:
+    """Make sure that an objective asks only for a calibration that its task and metric have.
+
+    Raises:
+        DefinitionError: it asks for a temperature in a regression, or for a threshold in another
+            than a binary task or with a metric that depends on no predicted class.
+    """
+    if objective.calibrate is not None and task == "regression":
+        raise DefinitionError(
+            f"{where}: objective.calibrate: is for classes, but this is a {task} task"
+        )
+    if objective.threshold is None:
+        return
+    if task != "binary":
+        raise DefinitionError(
+            f"{where}: objective.threshold: is for a binary task, but this is a {task} task"
+        )
+    if not METRICS[objective.metric].of_decision:
+        fitting = ", ".join(name for name, metric in METRICS.items() if metric.of_decision)
+        raise DefinitionError(
+            f"{where}: objective.threshold: needs a metric of the predicted classes, one of "
+            f'{fitting}, but objective.metric is "{objective.metric}"'
+        )
 
 
 def check_label_smoothing(task: Task, smoothing: float, where: str) -> None:

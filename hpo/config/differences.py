@@ -1,7 +1,6 @@
 """The differences between two studies' definitions."""
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import Any
 
 from hpo.config.definition import StudyDefinition
@@ -21,7 +20,7 @@ def difference(stored: StudyDefinition, given: StudyDefinition) -> list[str]:
 def differing_keys(one: StudyDefinition, other: StudyDefinition) -> list[str]:
     """The keys of `[data]` and `[objective]` that make the values of two studies incomparable."""
     first, second = (
-        _flat({"data": data_tree(each.data.for_trials()), "objective": asdict(each.objective)})
+        _flat({"data": data_tree(each.data.for_trials()), "objective": each.objective.to_tree()})
         for each in (one, other)
     )
     keys = sorted((first.keys() | second.keys()) - {"data.source"})

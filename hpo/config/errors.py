@@ -10,6 +10,7 @@
     │   ├── StudyBusyError      workers hold trials of a study to be deleted or copied
     │   └── BudgetError         the study's budget has no room for a trial
     ├── StorageError            the database failed
+    │   ├── DamagedStudyError       rows of a study cannot be read; other studies can
     │   └── StorageUnavailableError  the database is unreachable; a retry can help
     ├── ArtifactError           an artifact is missing, damaged or cannot be written
     ├── ExportError             an exported file would predict differently than the model
@@ -81,6 +82,30 @@ class BudgetError(InputError):
 
 class StorageError(HpoError):
     """The database failed or is unreachable. The message never contains a password."""
+
+
+class DamagedStudyError(StorageError):
+    """Rows of a study cannot be read; the message names the study, the value and the remedy.
+
+    Attributes:
+        flaw: which value is damaged, and what it must be.
+    """
+
+    def __init__(self, study: str, where: str, flaw: str, *, is_ours: bool = True) -> None:
+        """Describe the damage.
+
+        Args:
+            study: name of the study.
+            where: URL of the storage without password.
+            flaw: which value is damaged, and what it must be.
+            is_ours: whether hpo created the study, and can delete it.
+        """
+        self.flaw = flaw
+        how = f" with: hpo delete {study}" if is_ours else ""
+        super().__init__(
+            f"study {study} in {where} is damaged: {flaw}; restore the storage from a backup, or "
+            f"delete the study{how}"
+        )
 
 
 class StorageUnavailableError(StorageError):

@@ -161,6 +161,7 @@ _OMITTED_AT_DEFAULT = {
         *("copy", "dates", "positive", "separator", "decimal", "thousands", "missing"),
         *("date_order", "max_categories", "weight", "class_weight"),
     ),
+    "objective": ("calibrate", "threshold"),
     "optimizer": ("beta1", "beta2"),
     "training": ("patience", "schedule", "warmup_steps", "label_smoothing"),
 }
@@ -271,18 +272,20 @@ class Metric:
         direction: the direction in which it improves.
         tasks: the tasks for which it is defined.
         of_positive: whether it depends on the positive class in a binary task.
+        of_decision: whether it depends on the predicted classes alone, not on probabilities.
     """
 
     direction: Direction
     tasks: tuple[Task, ...]
     of_positive: bool = False
+    of_decision: bool = False
 
 
 CLASSES: tuple[Task, ...] = ("binary", "multiclass")
 METRICS: dict[str, Metric] = {
-    "accuracy": Metric(direction=Direction.MAXIMIZE, tasks=CLASSES),
-    "balanced_accuracy": Metric(direction=Direction.MAXIMIZE, tasks=CLASSES),
-    "f1": Metric(direction=Direction.MAXIMIZE, tasks=CLASSES, of_positive=True),
+    "accuracy": Metric(direction=Direction.MAXIMIZE, tasks=CLASSES, of_decision=True),
+    "balanced_accuracy": Metric(direction=Direction.MAXIMIZE, tasks=CLASSES, of_decision=True),
+    "f1": Metric(direction=Direction.MAXIMIZE, tasks=CLASSES, of_positive=True, of_decision=True),
     "roc_auc": Metric(direction=Direction.MAXIMIZE, tasks=CLASSES),
     "log_loss": Metric(direction=Direction.MINIMIZE, tasks=CLASSES),
     "rmse": Metric(direction=Direction.MINIMIZE, tasks=("regression",)),
@@ -330,11 +333,47 @@ def tie_break(metrics: Mapping[str, float]) -> float:
 
 @dataclass(frozen=True, kw_only=True)
 class ObjectiveConfig:
-    """The validation metric for search, pruning, early stopping and ranking."""
+    """The validation metric for search, pruning, early stopping and ranking.
+
+    Attributes:
+        calibrate: fit a temperature to the predictions on the validation part; for classes.
+        threshold: fit the decision threshold to the metric on the validation part; for two classes
+            and a metric of the predicted classes. None predicts the likeliest class.
+    """
 
     metric: MetricName
+    calibrate: Literal["temperature"] | None = None
+    threshold: Literal["tuned"] | None = None
 
     __pydantic_config__ = STRICT
+
+    def to_tree(self) -> dict[str, Any]:
+        """`[objective]` as a file holds it."""
+        return _written("objective", self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Calibration:
+    """What is fitted to a trained classifier's predictions on the validation part.
+
+    Attributes:
+        temperature: divides the logits.
+        threshold: probability above which a row belongs to the positive class; None predicts the
+            likeliest class.
+    """
+
+    temperature: Annotated[float, Range(gt=0)] = 1.0
+    threshold: Annotated[float, Range(ge=0, le=1)] | None = None
+
+    __pydantic_config__ = STRICT
+
+    def to_tree(self) -> dict[str, float]:
+        """The values that are not the default, by name."""
+        return {
+            part.name: value
+            for part in fields(self)
+            if (value := getattr(self, part.name)) != part.default
+        }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -346,11 +385,18 @@ class RefitConfig:
 
     Attributes:
         n_epochs: epochs to train, at most `max_epochs`.
+        calibration: that of the trial, which a refit cannot fit.
     """
 
     n_epochs: Annotated[int, Range(ge=1, le=100_000)]
+    calibration: Calibration = field(default_factory=Calibration)
 
     __pydantic_config__ = STRICT
+
+    def to_tree(self) -> dict[str, Any]:
+        """`[refit]` as a file holds it."""
+        kept = self.calibration.to_tree()
+        return {"n_epochs": self.n_epochs, **({"calibration": kept} if kept else {})}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -374,9 +420,12 @@ class TrialConfig:
         """The configuration by section, as `config.toml` and model files hold it."""
         changed = {name: _written(name, getattr(self, name)) for name in ("optimizer", "training")}
         data, model = data_tree(self.data), model_tree(self.model)
-        tree = {**asdict(self), **changed, "data": data, "model": model}
+        objective = self.objective.to_tree()
+        tree = {**asdict(self), **changed, "data": data, "objective": objective, "model": model}
         if self.refit is None:
             del tree["refit"]
+        else:
+            tree["refit"] = self.refit.to_tree()
         return tree
 
     def to_toml(self, note: str) -> str:

@@ -134,7 +134,7 @@ def _why_refused(view: DashboardStorage, path: str) -> str | None:
     except KeyError:
         return None  # optuna-dashboard reports it
     action = match["action"] or ""
-    if row.uuid is None or _NOTE.fullmatch(action):
+    if not row.is_ours or _NOTE.fullmatch(action):
         return None
     if not action:
         return f"hpo delete {row.name} deletes the study, with its weights."

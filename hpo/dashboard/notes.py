@@ -23,7 +23,7 @@ _FENCE = "~~~~~~"
 def study_note(storage: Storage, row: StudyRow) -> str:
     """Return the note on a study of hpo, or the reason why the study cannot be read."""
     if row.obstacle is not None:
-        return row.obstacle
+        return str(row.obstacle)
     try:
         study = Study(storage, row)
         status = study.progress()

@@ -11,12 +11,15 @@ from typing import Any
 from optuna.study._frozen import FrozenStudy
 from optuna.trial import FrozenTrial
 
+from hpo.config.errors import DamagedStudyError
 from hpo.dashboard.files import File, file_content, list_files
 from hpo.dashboard.notes import study_note
 from hpo.files.store import ArtifactStore
-from hpo.storage.attributes import METRICS
-from hpo.storage.cached_storage import CachedStorage
+from hpo.storage.attributes import METRICS, read_studies
+from hpo.storage.cached_storage import CachedStorage, sound
 from hpo.storage.engine import Storage
+from hpo.storage.schema import NOT_FOUND
+from hpo.study.damage import reporting_damage
 from hpo.study.row import StudyRow
 from hpo.study.study import Study
 
@@ -35,6 +38,7 @@ class DashboardStorage(CachedStorage):
         self.storage = storage
         self.store = store
         self._rows: dict[int, StudyRow] = {}
+        self._damage: dict[int, str] = {}
 
     def row(self, study_id: int) -> StudyRow:
         """Return a study's current row.
@@ -42,19 +46,20 @@ class DashboardStorage(CachedStorage):
         Raises:
             KeyError: the study does not exist.
         """
-        with self.storage.errors():
-            attrs = self._backend.get_study_system_attrs(study_id)
-            name = self._backend.get_study_name_from_id(study_id)
-        return StudyRow.parse(study_id, name, self.storage.safe_url, attrs)
+        with self.storage.read() as connection:
+            found = read_studies(connection, study_id=study_id)
+        if not found:
+            raise KeyError(NOT_FOUND)
+        return StudyRow.parse(*found[0][:2], self.storage.safe_url, found[0][2])
 
     def get_all_studies(self) -> list[FrozenStudy]:
         """Return all studies, with their notes."""
         with self.storage.errors():
-            studies = self._backend.get_all_studies()
-        for study in studies:
-            about = study._study_id, study.study_name, self.storage.safe_url, study.system_attrs
-            study.system_attrs = self._with_note(StudyRow.parse(*about))
-        return studies
+            return super().get_all_studies()
+
+    def decorate_study(self, study_id: int, name: str, attrs: Mapping[str, Any]) -> dict[str, Any]:
+        """Add a study's note to its system attributes."""
+        return self._with_note(StudyRow.parse(study_id, name, self.storage.safe_url, attrs))
 
     def get_study_system_attrs(self, study_id: int) -> dict[str, Any]:
         """Return a study's system attributes, with its note."""
@@ -63,8 +68,14 @@ class DashboardStorage(CachedStorage):
     def trials_by_id(self, study_id: int) -> dict[int, FrozenTrial]:
         """Return a study's trials by id, with their files."""
         self._rows[study_id] = self.row(study_id)
-        with self.storage.errors():
-            return super().trials_by_id(study_id)
+        try:
+            with reporting_damage(self.storage, study_id), self.storage.errors():
+                found = super().trials_by_id(study_id)
+        except DamagedStudyError as error:  # the note says so
+            self._damage[study_id] = str(error)
+            return {}
+        self._damage.pop(study_id, None)
+        return found
 
     def decorate(self, study_id: int, trial: FrozenTrial) -> FrozenTrial:
         """Add a trial's files to its system attributes, and each metric to its user attributes."""
@@ -99,14 +110,17 @@ class DashboardStorage(CachedStorage):
         return list_files(trial, has_weights=has_weights)
 
     def _with_note(self, row: StudyRow) -> dict[str, Any]:
-        attrs = dict(row.attrs)
-        if row.uuid is None:  # another program's study
-            return attrs
+        attrs = sound(row.attrs)
         if row.obstacle is None:
             attrs[_METRIC_NAMES] = [row.metric]
-        if any(text for key, text in attrs.items() if key.startswith(_NOTE_PARTS)):
-            return attrs  # the user's own note
-        return _AttrsWithNote(attrs, lambda: study_note(self.storage, row))
+
+        def note() -> str:
+            own = attrs.get(f"{_NOTE_PARTS}0")  # a note that was emptied is stored as ""
+            if (damage := self._damage.get(row.id)) is not None:
+                return f"{damage}\n\n{own or ''}"
+            return own or (study_note(self.storage, row) if row.is_ours else "")
+
+        return _AttrsWithNote(attrs, note)
 
 
 class _AttrsWithNote(dict[str, Any]):
@@ -118,10 +132,10 @@ class _AttrsWithNote(dict[str, Any]):
     def __init__(self, attrs: Mapping[str, Any], generate: Callable[[], str]) -> None:
         super().__init__(attrs)
         self._generate = generate
-        self.setdefault(_NOTE_VERSION, 0)
 
     def items(self) -> ItemsView[str, Any]:  # type: ignore[override]
         """Return all items, with the note."""
-        if not self.get(f"{_NOTE_PARTS}0"):  # a note that was emptied is stored as ""
-            self[f"{_NOTE_PARTS}0"] = self._generate()
+        if note := self._generate():
+            self.setdefault(_NOTE_VERSION, 0)
+            self[f"{_NOTE_PARTS}0"] = note
         return super().items()

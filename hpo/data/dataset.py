@@ -13,7 +13,8 @@ from hpo.data.inference import infer_schema
 from hpo.data.notes import notes_on
 from hpo.data.reader import text_of_format_1
 from hpo.data.schema import TableSchema
-from hpo.data.split import Split, split_rows
+from hpo.data.split import Split, known_rows, split_rows
+from hpo.data.split import for_refit as to_refit
 from hpo.data.table import Table
 from hpo.data.target import resolve_task
 from hpo.data.weights import (
@@ -23,6 +24,8 @@ from hpo.data.weights import (
     loss_weights,
     row_weights,
 )
+
+PartName = Literal["train", "val", "test"]
 
 
 class Part(NamedTuple):
@@ -50,22 +53,40 @@ class Dataset:
     """All encoded rows; shapes as in `TableSchema.encode` and `TableSchema.encode_target`.
 
     Attributes:
+        splits: one, or one for each fold; the folds share their test part.
         weights: of the rows, from `hpo.data.weights.row_weights`.
         class_weights: of the classes in the loss, from `hpo.data.weights.class_weights`.
     """
 
     schema: TableSchema
-    split: Split
+    splits: tuple[Split, ...]
     x_num: torch.Tensor
     x_cat: torch.Tensor
     y: torch.Tensor
     weights: torch.Tensor | None = None
     class_weights: ClassWeights = None
 
-    def part(self, name: Literal["train", "val", "test"]) -> Part:
-        """The rows of one part."""
-        rows: torch.Tensor = getattr(self.split, name)
-        return Part(self.x_num, self.x_cat, self.y, self.weights).picked(rows)
+    @property
+    def folds(self) -> tuple["Dataset", ...]:
+        """The dataset of each fold; without folds, this one."""
+        return tuple(replace(self, splits=(split,)) for split in self.splits)
+
+    def rows(self, name: PartName) -> torch.Tensor:
+        """The indices of the rows of a part, int64.
+
+        With folds, the validation part is theirs, one after the other, and the training part is all
+        rows but those for test.
+        """
+        if name == "val":
+            return torch.cat([split.val for split in self.splits])
+        if name == "train" and len(self.splits) > 1:
+            return known_rows(self.splits)
+        rows: torch.Tensor = getattr(self.splits[0], name)
+        return rows
+
+    def part(self, name: PartName) -> Part:
+        """The rows of one part, see `rows`."""
+        return Part(self.x_num, self.x_cat, self.y, self.weights).picked(self.rows(name))
 
     def loss_weights(self) -> torch.Tensor | None:
         """(rows,) float64 weights of the training rows in the loss; None if all are equal."""
@@ -105,8 +126,7 @@ def load_dataset(table: Table, data: DataConfig, *, for_refit: bool = False) -> 
     Args:
         table: the typed table.
         data: the study's `[data]`.
-        for_refit: whether the validation rows belong to the training part, so that they also define
-            the schema.
+        for_refit: whether to train on the validation rows too, without folds.
 
     Raises:
         DataError: the table is not suited for training; the message says why.
@@ -115,22 +135,24 @@ def load_dataset(table: Table, data: DataConfig, *, for_refit: bool = False) -> 
         texts = [text_of_format_1(column) for column in table.frame if column.dtype == pl.String]
         table = replace(table, frame=table.frame.with_columns(texts))
     task = resolve_task(table, data)
-    split = split_rows(table, data, task)[0]
+    splits = split_rows(table, data, task)
     if for_refit:
-        split = split.for_refit()
-    schema, dropped, truncated = infer_schema(table, data, task, split.train)
+        splits = (to_refit(splits),)
+    # Folds share the schema, so that their networks can predict together.
+    train = splits[0].train if len(splits) == 1 else known_rows(splits)
+    schema, dropped, truncated = infer_schema(table, data, task, train)
     if table.format > 1:
-        notes = notes_on(table, data, split, schema, dropped, truncated)
+        notes = notes_on(table, data, splits, schema, dropped, truncated)
         schema = replace(schema, notes=notes)
     encoded = schema.encode(table.frame, data.source)
     y = schema.encode_target(table.frame)
     dataset = Dataset(
         schema=schema,
-        split=split,
+        splits=splits,
         y=y,
         **encoded._asdict(),
         weights=row_weights(table, data),
         class_weights=class_weights(schema, data),
     )
-    check_weights(dataset.weights, data, schema, y, (split,))
+    check_weights(dataset.weights, data, schema, y, splits)
     return dataset

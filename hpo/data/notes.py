@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import polars as pl
+import torch
 
 from hpo.config.parsing import format_list, format_value
 from hpo.config.trial import DataConfig
@@ -32,7 +33,7 @@ Dropped = dict[tuple[str, str], list[str]]
 def notes_on(
     table: Table,
     data: DataConfig,
-    split: Split,
+    splits: Sequence[Split],
     schema: TableSchema,
     dropped: Dropped,
     truncated: Sequence[str],
@@ -42,10 +43,11 @@ def notes_on(
         *reading_notes(table, data),
         *_dropped(dropped),
         *_of_split(data, schema),
+        *_of_weights(data),
         *truncated,
         *filter(None, [positive_note(table, data, schema)]),
-        *_absent(table, split, schema),
-        *_repeated(table, split, schema),
+        *_absent(table, splits, schema),
+        *_repeated(table, splits, schema),
         *_groups(table, data, schema),
     )
 
@@ -165,6 +167,16 @@ def _dropped(dropped: Dropped) -> Iterable[str]:
         yield f"{_columns(names)}: dropped, because {it} {why}; data.{key} keeps {them}"
 
 
+def _of_weights(data: DataConfig) -> Iterable[str]:
+    if data.weight is not None:
+        yield f"column {format_value(data.weight)}: weighs the rows in the loss and in metrics"
+    if data.class_weight is not None:
+        yield (
+            "data.class_weight weighs the classes in the loss: predicted probabilities lean toward "
+            "the classes of greater weight"
+        )
+
+
 def _of_split(data: DataConfig, schema: TableSchema) -> Iterable[str]:
     """Columns that are no features because the split uses them."""
     uses = {"groups": ("keeps rows together", "categorical"), "time": ("orders the rows", "dates")}
@@ -205,28 +217,33 @@ def positive_note(table: Table, data: DataConfig, schema: TableSchema) -> str | 
     )
 
 
-def _absent(table: Table, split: Split, schema: TableSchema) -> Iterable[str]:
+def _absent(table: Table, splits: Sequence[Split], schema: TableSchema) -> Iterable[str]:
     """Classes without a row in the validation or test part."""
     if not schema.classes:
         return
     text = text_of(table.frame[schema.target])
-    for part, said in (("val", "validation"), ("test", "test")):
-        rows = getattr(split, part).numpy()
+    parts = {"validation": [split.val for split in splits], "test": [splits[0].test]}
+    for said, found in parts.items():
+        rows = torch.cat(found).numpy()
         present = set(text[rows].unique())
         if len(rows) and (absent := [label for label in schema.classes if label not in present]):
             listed = format_list([format_value(label) for label in absent], _MAX_COLUMNS)
             yield f"the {said} part has no row of {listed}: its metrics leave them out"
 
 
-def _repeated(table: Table, split: Split, schema: TableSchema) -> Iterable[str]:
+def _repeated(table: Table, splits: Sequence[Split], schema: TableSchema) -> Iterable[str]:
     """Validation or test rows that equal a training row in all features and the target."""
     hashes = table.frame[[*schema.columns, schema.target]].hash_rows()
-    known = hashes[split.train.numpy()].unique()
-    for part, said in (("val", "validation"), ("test", "test")):
-        rows = getattr(split, part).numpy()
-        n = int(hashes[rows].is_in(known.implode()).sum()) if len(rows) else 0
-        if n:
-            yield f"{n:,} of the {len(rows):,} {said} rows also occur in the training part"
+    known = [hashes[split.train.numpy()].unique() for split in splits]
+    parts = {
+        "validation": list(zip([split.val for split in splits], known, strict=True)),
+        "test": [(splits[0].test, pl.concat(known).unique())],
+    }
+    for said, found in parts.items():
+        n_rows = sum(len(rows) for rows, _ in found)
+        pairs = [(hashes[rows.numpy()], trained) for rows, trained in found if len(rows)]
+        if n := sum(int(own.is_in(trained.implode()).sum()) for own, trained in pairs):
+            yield f"{n:,} of the {n_rows:,} {said} rows also occur in the training part"
 
 
 def _groups(table: Table, data: DataConfig, schema: TableSchema) -> Iterable[str]:

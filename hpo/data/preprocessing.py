@@ -108,8 +108,9 @@ class Preprocessor(nn.Module):
             x_num: (rows, n_numbers) float64, missing is NaN.
             x_cat: (rows, n_categorical) int64 codes.
             config: the scaling of numbers: `quantile` to normal scores, `standard` by mean and
-                standard deviation, `robust` by median and interquartile range, or `none`; and the
-                largest number of one-hot categories.
+                standard deviation, `robust` by median and interquartile range (half the range
+                where the quartiles are equal), or `none`; and the largest number of one-hot
+                categories.
         """
         made, numeric = cls(schema, config), config.numeric
         fits = {
@@ -213,7 +214,10 @@ class Preprocessor(nn.Module):
         quartiles = torch.tensor([0.25, 0.5, 0.75], dtype=torch.float64)
         first, median, third = _quantiles(ordered, quartiles)
         self.center[index] = median
-        self.scale[index] = third - first if third > first else 1.0
+        if third > first:
+            self.scale[index] = third - first
+        elif ordered[0] < ordered[-1]:  # as Holzmüller et al. 2024 (arXiv:2407.04491)
+            self.scale[index] = ordered[-1] / 2 - ordered[0] / 2
 
 
 def n_quantiles(n_rows: int) -> int:

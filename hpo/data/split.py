@@ -1,5 +1,6 @@
 """Split the rows of a table into training, validation and test parts."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -25,10 +26,17 @@ class Split:
     val: torch.Tensor
     test: torch.Tensor
 
-    def for_refit(self) -> "Split":
-        """The split with the validation rows in the training part; the validation part is empty."""
-        train = torch.cat([self.train, self.val]).sort().values
-        return replace(self, train=train, val=self.val[:0])
+
+def known_rows(splits: Sequence[Split]) -> torch.Tensor:
+    """The training and validation rows of all folds, ascending: every row but those for test."""
+    rows = torch.cat([rows for split in splits for rows in (split.train, split.val)])
+    found: torch.Tensor = torch.unique_consecutive(rows.sort().values)
+    return found
+
+
+def for_refit(splits: Sequence[Split]) -> Split:
+    """One split whose training part is all rows but those for test; nothing validates."""
+    return replace(splits[0], train=known_rows(splits), val=splits[0].val[:0])
 
 
 def split_rows(table: Table, data: DataConfig, task: Task) -> tuple[Split, ...]:

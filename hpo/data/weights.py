@@ -121,7 +121,7 @@ def check_weights(
     """
     if weights is None:
         return
-    where = f"{data.source}: data.weight: column {format_value(data.weight)} is 0 in every row"
+    where = f"{data.source}: data.weight: column {format_value(data.weight)} is zero in every row"
     for split in splits:
         parts = {"training": split.train, "validation": split.val, "test": split.test}
         for part, rows in parts.items():

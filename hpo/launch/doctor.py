@@ -11,15 +11,18 @@ from dataclasses import dataclass
 
 import torch
 
-from hpo.config.errors import HpoError
+from hpo.config.errors import DamagedStudyError, HpoError
 from hpo.config.version import __version__
 from hpo.files.store import ArtifactStore
 from hpo.storage import dialects
-from hpo.storage.engine import open_storage
+from hpo.storage.engine import Storage, open_storage
 from hpo.storage.server import ServerInfo, read_server_info
-from hpo.study.catalog import studies
+from hpo.study.damage import find_damage
+from hpo.study.row import read_rows
 from hpo.training.precision import resolve_precision
 
+_MAX_FLAWS = 3
+"""Number of damaged values to name of each study."""
 _MIN_FREE_BYTES = 2**30
 _MAX_CLOCK_SECONDS = 5.0
 """Maximum difference between this machine's clock and the database's."""
@@ -74,19 +77,34 @@ def _storage(url: str, n_workers: int) -> list[Finding]:
     """Check the storage; a SQLite file that does not exist yet is fine."""
     try:
         with closing(open_storage(url, create=False)) as opened:
-            detail = f"{opened.safe_url}, {len(studies(opened))} studies"
+            studies = list(_studies(opened))
             server = read_server_info(opened)
     except HpoError as error:
         return [Finding("storage", str(error), _is_future_file(url))]
     zone = f"the database's {server.time_zone}, " if server.time_zone else ""
     here = f"here {time.strftime('%Z')}; the tables hold UTC in any case"
     return [
-        Finding("storage", detail),
+        *studies,
         Finding("tables", f"version {server.version}, Optuna's {server.optuna_version}"),
         _clock(server),
         Finding("time zone", zone + here),
         _connections(server, n_workers),
     ]
+
+
+def _studies(storage: Storage) -> Iterator[Finding]:
+    """Read all rows of every study, and say which studies cannot be read, and why."""
+    with storage.read() as connection:
+        rows = read_rows(connection, storage.safe_url)
+        found = [(row, find_damage(connection, row, at_most=_MAX_FLAWS)) for row in rows]
+    n_sound = sum(row.obstacle is None and not flaws for row, flaws in found)
+    yield Finding("storage", f"{storage.safe_url}, {n_sound} studies")
+    for row, flaws in found:
+        for flaw in flaws:
+            error = DamagedStudyError(row.name, storage.safe_url, flaw, is_ours=row.is_ours)
+            yield Finding("study", str(error), ok=False)
+        if row.is_ours and row.obstacle is not None and not flaws:
+            yield Finding("study", str(row.obstacle), ok=row.moved_to is not None)
 
 
 def _clock(server: ServerInfo) -> Finding:

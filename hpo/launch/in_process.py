@@ -37,6 +37,7 @@ def search_in_process(created: CreatedStudy, device: torch.device) -> None:
     name = describe_environment(trainer.device, "float32").device
     worker = Worker(
         studies=lambda: [created.study],
+        storage=created.study.storage,
         store=created.store,
         trainer=trainer,
         identity=WorkerId(

@@ -4,7 +4,8 @@ A search keeps the validation rows out of training, since it needs them to stop 
 among them. After the choice they are worth more as training rows. A refit has no validation rows,
 so it trains for the epochs that the trial needed. More rows make more steps per epoch. The epochs
 stay the same, not the steps, so that each row is seen as often as in the trial. The planned epochs
-stay as well, so that a learning-rate schedule goes through the rates of the trial.
+stay as well, so that a learning-rate schedule goes through the rates of the trial. A calibration is
+that of the search's model, since a refit has no rows to fit one to.
 """
 
 from collections.abc import Callable, Mapping
@@ -19,10 +20,10 @@ from hpo.config.trial import RefitConfig
 from hpo.files.durable import writing
 from hpo.launch.single import choose_device, fit, one_thread
 from hpo.models.card import BEFORE_REFIT
-from hpo.models.ensemble import Ensemble
+from hpo.models.ensemble import Ensemble, TrialModel
 from hpo.models.experiment import Experiment, load_experiment
 from hpo.models.folder import Metrics, check_replaceable, write_model
-from hpo.models.model import Model, Predictor
+from hpo.models.model import Predictor
 from hpo.models.proof import N_HELD
 from hpo.results.ensemble import choose_ensemble
 from hpo.results.export import origin
@@ -33,6 +34,7 @@ from hpo.study.leaderboard import (
     complete_row,
     find_row,
     leaderboard,
+    recorded_calibration,
     recorded_config,
     why_empty,
 )
@@ -129,12 +131,17 @@ class _Writer:
             replace(member, model=self._refit(find_row(self.study, member.number)))
             for member in before.members
         )
-        made = Ensemble(schema=self.experiment.dataset.schema, metrics={}, members=members)
+        made = Ensemble(
+            schema=self.experiment.dataset.schema,
+            metrics={},
+            members=members,
+            calibration=before.calibration,
+        )
         note = f"Of {len(members)} trials of study {self.study.name} ({self.study.uuid})."
         alone = self._metrics(first, members[0].model)
         self._write(made, self._metrics(before.metrics, made), "ensemble", note, alone)
 
-    def _refit(self, row: Row) -> Model:
+    def _refit(self, row: Row) -> TrialModel:
         return refit_trial(self.study, self.experiment, row, self.device, self.log)
 
     def _metrics(self, before: Mapping[str, float], model: Predictor) -> Metrics:
@@ -165,7 +172,7 @@ def refit_trial(
     row: Row,
     device: torch.device,
     log: Callable[[str], None],
-) -> Model:
+) -> TrialModel:
     """Train the configuration of a trial for its best number of epochs.
 
     Args:
@@ -180,8 +187,10 @@ def refit_trial(
         HpoError: the training failed.
     """
     n_epochs = best_epoch(study, row)
-    config = replace(recorded_config(study, row), refit=RefitConfig(n_epochs=n_epochs))
-    n_rows = len(experiment.dataset.split.train)
+    calibration = recorded_calibration(study, row)
+    refit = RefitConfig(n_epochs=n_epochs, calibration=calibration)
+    config = replace(recorded_config(study, row), refit=refit)
+    n_rows = len(experiment.dataset.rows("train"))
     log(f"trial {row.number}: {n_epochs} epochs of {n_rows:,} training and validation rows")
     try:
         with one_thread():

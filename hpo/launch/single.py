@@ -9,15 +9,15 @@ from pathlib import Path
 import torch
 
 from hpo.config.data_rules import check_data
-from hpo.config.definition import check_label_smoothing
+from hpo.config.definition import check_calibration, check_label_smoothing
 from hpo.config.errors import DefinitionError, HpoError, InputError
 from hpo.config.parsing import read_toml, validate
 from hpo.config.trial import TrialConfig, metric_label
 from hpo.data.format_1 import read_recorded
 from hpo.data.target import resolve_task
 from hpo.launch.local import REPRODUCIBLE
+from hpo.models.ensemble import TrialModel
 from hpo.models.experiment import Experiment
-from hpo.models.model import Model
 from hpo.training.single import SingleTrainer
 from hpo.training.trainer import Failed, Finished, Progress, Run
 
@@ -28,7 +28,7 @@ _SLICE_SECONDS = 1.0
 class TrainedModel:
     """A model, its validation and test metrics, and the experiment with its table."""
 
-    model: Model
+    model: TrialModel
     metrics: dict[str, dict[str, float]]
     experiment: Experiment
 
@@ -61,7 +61,7 @@ def train_config(
 
 def fit(
     config: TrialConfig, experiment: Experiment, device: torch.device, log: Callable[[str], None]
-) -> Model:
+) -> TrialModel:
     """Train a configuration in this process; `one_thread` makes the result reproducible.
 
     Args:
@@ -134,6 +134,7 @@ def load_config(path: Path, seed: int | None) -> tuple[TrialConfig, Experiment]:
     task = resolve_task(table, config.data)
     data = replace(config.data, task=task)
     check_label_smoothing(task, config.training.label_smoothing, str(path))
+    check_calibration(task, config.objective, str(path))
     _check_refit(config, str(path))
     if not data.fingerprint:  # a file that was written by hand
         data = replace(data, fingerprint=table.fingerprint())

@@ -13,6 +13,7 @@ from hpo.config.errors import HpoError
 from hpo.files.store import LOG, ArtifactStore, trial_path
 from hpo.storage.engine import Storage
 from hpo.storage.leases import worker_key
+from hpo.storage.ledger import RELEASED
 from hpo.study.catalog import bury
 from hpo.worker.quota import Quota
 from hpo.worker.supervisor import Death, Slot, Supervisor, to_stderr
@@ -63,12 +64,15 @@ def create_supervisor(
 def release_trials(storage: Storage, store: ArtifactStore, death: Death) -> None:
     """Return a dead worker's trials to their studies, and append its last lines to their logs.
 
-    If the storage cannot be written, the trials come back when their leases expire.
+    A worker that its supervisor killed at a stop costs its trials no attempt. If the storage
+    cannot be written, the trials come back when their leases expire.
     """
     key = worker_key(platform.node(), death.pid, death.nonce)
-    message = f"; last log line: {death.lines[-1][:_MAX_MESSAGE]}" if death.lines else ""
+    how = RELEASED if death.was_stopped else death.how
+    if death.lines and not death.was_stopped:
+        how += f"; last log line: {death.lines[-1][:_MAX_MESSAGE]}"
     try:
-        for study, attempts in bury(storage, key, death.how + message).items():
+        for study, attempts in bury(storage, key, how).items():
             for number, attempt in attempts.items():
                 _append_to_log(store, trial_path(study.uuid, number, attempt, LOG), death)
                 log.warning("%s: trial %d waits again (worker %s)", study.name, number, death.how)

@@ -20,11 +20,10 @@ import json
 import posixpath
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
 
-from hpo.config.errors import ArtifactError, StudyNotFoundError
+from hpo.config.errors import ArtifactError, DamagedStudyError, StudyNotFoundError
 from hpo.config.version import __version__
 from hpo.files.store import LOG, ArtifactStore, study_path, table_path
 from hpo.storage.engine import Storage
@@ -65,10 +64,12 @@ class Swept:
         files: the removed files.
         unknown: studies whose files were left because another storage may need them: names by
             UUID, empty where the name is not known.
+        damaged: for each damaged study, whose files were all left, what is damaged.
     """
 
     files: tuple[Removed, ...]
     unknown: Mapping[str, str]
+    damaged: tuple[str, ...] = ()
 
     @property
     def n_bytes(self) -> int:
@@ -114,23 +115,31 @@ def collect(
     trees = _by_study(store.list("studies"))
     tables = store.list("tables")
     drafts = store.drafts("", DRAFT_SECONDS)
-    rows = [row for row in study_rows(storage) if row.uuid is not None]
+    rows = [row for row in study_rows(storage) if row.is_ours]
     with storage.read() as connection:
         deleted_uuids = deleted(connection, store.id) - {row.uuid for row in rows}
     held = {row.uuid for row in rows if row.owned_store_id in (store.id, None)}
     others = trees.keys() - held - deleted_uuids
     names = {uuid: _owner(store, uuid) for uuid in others}
+    has_lost_uuid = any(row.uuid is None for row in rows)  # its files look like unknown ones
     going = {
         uuid
         for uuid in others
-        if unknown and all(store.age(path) >= YOUNG_SECONDS for path in trees[uuid])
+        if unknown
+        and not has_lost_uuid
+        and all(store.age(path) >= YOUNG_SECONDS for path in trees[uuid])
     }
 
     found: _Leftovers = [(path, "draft") for path in drafts]
+    damaged = [str(row.obstacle) for row in rows if isinstance(row.obstacle, DamagedStudyError)]
     for study in studies(storage):
         if study.artifact_store_id == store.id and study.uuid in trees:
-            with suppress(StudyNotFoundError):  # just deleted: the next call removes its files
+            try:
                 found += _unnamed(study, store, trees[study.uuid])
+            except StudyNotFoundError:  # just deleted: the next call removes its files
+                pass
+            except DamagedStudyError as error:
+                damaged.append(str(error))
     found += [(path, "deleted study") for uuid in deleted_uuids for path in trees.get(uuid, ())]
     found += [(path, "unknown study") for uuid in going for path in trees[uuid]]
     staying = {uuid: names[uuid] for uuid in others - going}
@@ -140,6 +149,7 @@ def collect(
     return Swept(
         files=_remove(store, found, dry_run=dry_run),
         unknown={uuid: about.get("name", "") for uuid, about in staying.items()},
+        damaged=tuple(damaged),
     )
 
 
@@ -201,7 +211,7 @@ def delete_with_confirmation(
 def _lonely_table(storage: Storage, store: ArtifactStore, fingerprint: str) -> _Leftovers:
     """The table, if it exists and no study of this or another storage uses it."""
     path = table_path(fingerprint)
-    rows = [row for row in study_rows(storage) if row.uuid is not None]
+    rows = [row for row in study_rows(storage) if row.is_ours]
     others = _by_study(store.list("studies")).keys() - {row.uuid for row in rows}
     named = [_owner(store, uuid).get("table") for uuid in others]
     return [(path, "table") for path in _unused([path], rows, named) if store.exists(path)]

@@ -125,7 +125,8 @@ def _check(
 ) -> None:
     """Check that a study can be moved or copied."""
     if not _is_to_go(row, target, taken, stores):
-        raise InputError(str(row.obstacle))
+        assert row.obstacle is not None
+        raise row.obstacle
     if row.name in taken:
         raise InputError(f"{target.safe_url} has a study {row.name} already")
     if stores is not None:

@@ -2,9 +2,9 @@
 
 from hpo.config.trial import METRICS, TrialConfig, metric_label
 from hpo.data.schema import TableSchema
-from hpo.models.ensemble import Ensemble
+from hpo.models.ensemble import Ensemble, FoldEnsemble, TrialModel
 from hpo.models.example import onnx_example
-from hpo.models.model import Model, Predictor
+from hpo.models.model import Predictor
 from hpo.models.proof import SLACK, Proof
 from hpo.training.families.family import family_of
 
@@ -82,9 +82,10 @@ def model_card(
         _metrics(metrics, config.objective.metric, alone or {}, model.schema.positive),
         _inputs(model.schema, inputs),
         *_notes(model.schema),
+        *([_folds(model, config.objective.metric)] if isinstance(model, FoldEnsemble) else []),
         _members(model) if isinstance(model, Ensemble) else _configuration(model),
         USE.format(folder=folder, example=onnx_example(model.schema, inputs, folder)),
-        _proven(proof, is_held=any(metrics.get(part) for part in ("validation", "test"))),
+        _proven(proof, is_held=_is_held(model, metrics)),
         _limits(model),
     ]
     return "\n".join(part.rstrip() + "\n" for part in parts)
@@ -94,16 +95,33 @@ def _summary(model: Predictor) -> str:
     schema = model.schema
     classes = f" Classes: {', '.join(schema.classes)}." if schema.classes else ""
     if isinstance(model, Ensemble):
-        network = f"An ensemble of {len(model.members)} networks."
+        n_folds = len(model.parts) // len(model.members)
+        each = f" trials, each with the networks of {n_folds} folds" if n_folds > 1 else " networks"
+        network = f"An ensemble of {len(model.members)}{each}."
+    elif isinstance(model, FoldEnsemble):
+        network = f"{len(model.folds)} networks, one a fold, predict together: {_network(model)}."
     else:
         network = f"Network: {_network(model.parts[0][1])}."
     return (
         f"This model predicts `{schema.target}`, a {schema.task} task. {network} "
-        f"Its preprocessing is inside: it takes raw rows.{classes}"
+        f"Its preprocessing is inside: it takes raw rows.{classes}{_calibration(model)}"
     )
 
 
-def _network(model: Model) -> str:
+def _calibration(model: Predictor) -> str:
+    """Temperature and threshold, if they were fitted."""
+    temperature, threshold = model.calibration.temperature, model.calibration.threshold
+    of = "mean probabilities" if len(model.parts) > 1 else "probabilities"
+    said = ""
+    if temperature != 1:
+        said += f" Its {of} are calibrated by the temperature {temperature:.4g}."
+    if threshold is not None:
+        positive = model.schema.classes[1]
+        said += f" It predicts {positive} where its probability is above {threshold:.4g}."
+    return said
+
+
+def _network(model: TrialModel) -> str:
     return family_of(model.config.model).describe(model.config.model)
 
 
@@ -179,6 +197,34 @@ def _notes(schema: TableSchema) -> list[str]:
 def _cell(text: str) -> str:
     """Escape a text for a cell of a table."""
     return " ".join(text.split()).replace("|", "\\|")
+
+
+def _folds(model: FoldEnsemble, metric: str) -> str:
+    """The metric of each fold."""
+    said = _cell(metric_label(metric, model.schema.positive))
+    mean = "probabilities" if model.schema.classes else "values"
+    lines = [
+        "## Folds",
+        "",
+        f"The model predicts the mean of its networks' {mean}. Each was trained without the rows",
+        "of its fold. Validation metrics are of single networks: each row counts by the network",
+        "that did not see it.",
+        "",
+        f"| fold | validation {said} |",
+        "|---|---|",
+    ]
+    lines += [
+        f"| {number} | {_number(own.metrics.get(metric))} |"
+        for number, own in enumerate(model.folds, 1)
+    ]
+    return "\n".join([*lines, f"| all | {_number(model.metrics.get(metric))} |"])
+
+
+def _is_held(model: Predictor, metrics: dict[str, dict[str, float]]) -> bool:
+    """Whether the files were checked on rows that no network was trained on."""
+    with_folds = len(model.of_fold(0).parts) < len(model.parts)
+    parts = ("test",) if with_folds else ("validation", "test")
+    return any(metrics.get(part) for part in parts)
 
 
 def _members(ensemble: Ensemble) -> str:

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 from hpo.config.trial import METRICS, TIE_BREAKS, MetricName, metric_label, tie_break
-from hpo.models.ensemble import Ensemble
-from hpo.models.model import Model, Predictor
+from hpo.models.ensemble import Ensemble, TrialModel
+from hpo.models.model import Predictor
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,7 +15,7 @@ class Comparison:
         name: of the single model, such as `trial 17`.
     """
 
-    single: Model
+    single: TrialModel
     name: str
     ensemble: Ensemble
 

@@ -11,9 +11,11 @@ import torch
 from hpo.config.errors import InputError
 from hpo.config.parsing import format_value, parse_json
 
-MODEL, ENSEMBLE = 1, 2
-"""Format numbers. A content that earlier versions would misread gets the next number. Readers of
-all earlier formats stay, and so does a file of each in the tests."""
+MODEL, ENSEMBLE, FOLDS = (1, 4), (2, 5), (3, 3)
+"""Format numbers: of a model, of an ensemble of trials, of the networks of a trial's folds. A
+content that earlier versions would misread gets the next number. Readers of all earlier formats
+stay, and so does a file of each in the tests. The second number of each kind is for a header that
+holds a calibration; format 3 always could."""
 
 Tensors = dict[str, torch.Tensor]
 Header = dict[str, str]
@@ -37,7 +39,7 @@ def deserialize(content: bytes, where: str, *formats: int) -> tuple[Tensors, Hea
     except (safetensors.SafetensorError, ValueError, RecursionError) as error:
         raise InputError(f"{where}: is not a model file: {error}") from None
     if (found := header.get("format")) not in map(str, formats):
-        allowed = " or ".join(map(str, formats))
+        allowed = " or ".join(map(str, sorted(set(formats))))
         got = format_value(found)
         raise InputError(f"{where}: must be a model of format {allowed}, but got {got}")
     return tensors, header

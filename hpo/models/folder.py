@@ -17,7 +17,6 @@ from hpo.config.errors import ExportError, InputError
 from hpo.config.version import __version__
 from hpo.files.store import WEIGHTS
 from hpo.models.card import model_card
-from hpo.models.content import ENSEMBLE, MODEL
 from hpo.models.ensemble import Ensemble
 from hpo.models.model import Predictor
 from hpo.models.program import write_program
@@ -94,7 +93,7 @@ def check_replaceable(folder: Path) -> None:
 
 def _config_text(model: Predictor, note: str) -> str:
     """The configuration as a file for `hpo train`; for an ensemble, a list of them."""
-    if not isinstance(model, Ensemble):
+    if not isinstance(model, Ensemble):  # the folds of a trial share their configuration
         return model.parts[0][1].config.to_toml(note)
     members = [
         {"trial": member.number, "weight": member.weight, **member.model.config.to_tree()}
@@ -153,13 +152,13 @@ def _schema(model: Predictor, proof: Proof) -> dict[str, Any]:
     from hpo.models import onnx as onnx_graph
 
     first = model.parts[0][1]
-    of_weights = ENSEMBLE if isinstance(model, Ensemble) else MODEL
     return {
         **json.loads(model.schema.to_json()),
+        **({"calibration": kept} if (kept := model.calibration.to_tree()) else {}),
         "onnx_inputs": onnx_graph.described_inputs(model.schema),
         "versions": {"hpo": __version__, "torch": first.environment.torch},
         "environment": asdict(first.environment),
-        "formats": {WEIGHTS: of_weights, "model.onnx": onnx_graph.FORMAT},
+        "formats": {WEIGHTS: model.format, "model.onnx": onnx_graph.FORMAT},
         "proof": asdict(proof),
     }
 

@@ -8,9 +8,16 @@ from hpo.config.definition import check_name
 from hpo.config.errors import InputError
 from hpo.files.store import WEIGHTS
 from hpo.models.comparison import best_of, objective, objective_text
-from hpo.models.content import ENSEMBLE, MODEL, deserialize
-from hpo.models.ensemble import Ensemble
+from hpo.models.content import ENSEMBLE, FOLDS, MODEL, deserialize
+from hpo.models.ensemble import Ensemble, FoldEnsemble
 from hpo.models.model import Model, Predictor
+
+_KINDS: dict[int, type[Model | FoldEnsemble | Ensemble]] = {
+    **dict.fromkeys(MODEL, Model),
+    **dict.fromkeys(ENSEMBLE, Ensemble),
+    **dict.fromkeys(FOLDS, FoldEnsemble),
+}
+"""What a file of each format holds."""
 
 
 def load_model(path: str | Path) -> Predictor:
@@ -26,9 +33,17 @@ def load_model(path: str | Path) -> Predictor:
         content = file.read_bytes()
     except OSError as error:
         raise InputError(f"{file}: cannot be read ({error.strerror})") from None
-    _, header = deserialize(content, str(file), MODEL, ENSEMBLE)
-    kind = Ensemble if header["format"] == str(ENSEMBLE) else Model
-    return kind.from_bytes(content, str(file))
+    return read_model(content, str(file))
+
+
+def read_model(content: bytes, where: str) -> Model | FoldEnsemble | Ensemble:
+    """Read the content of a model file.
+
+    Raises:
+        InputError: the content is no model, or has a newer format.
+    """
+    _, header = deserialize(content, where, *_KINDS)
+    return _KINDS[int(header["format"])].from_bytes(content, where)
 
 
 def load_exported(name: str) -> tuple[Predictor, str] | None:

@@ -1,4 +1,4 @@
-"""Predictors, and the trained model with its preprocessing.
+"""Predictors, and the trained network with its preprocessing.
 
 A model's file holds the tensors of the preprocessor and of the network. Its header holds the
 trial's configuration, the table's schema and the validation metrics.
@@ -6,7 +6,7 @@ trial's configuration, the table's schema and the validation metrics.
 
 import json
 from abc import ABC, abstractmethod
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import polars
@@ -15,7 +15,7 @@ from torch import nn
 
 from hpo.config.errors import InputError
 from hpo.config.families import package_of
-from hpo.config.trial import Environment, TrialConfig
+from hpo.config.trial import Calibration, Environment, TrialConfig
 from hpo.data.preprocessing import Preprocessor
 from hpo.data.schema import TableSchema
 from hpo.data.sources import as_frame
@@ -45,10 +45,12 @@ class Predictor(ABC):
         metrics: validation metrics, by name, in the target's own units; those that are undefined on
             the validation part are missing. A refitted model, which saw the validation rows, has
             none.
+        calibration: of the predictions.
     """
 
     schema: TableSchema
     metrics: dict[str, float]
+    calibration: Calibration = field(default_factory=Calibration)
 
     @property
     @abstractmethod
@@ -56,12 +58,20 @@ class Predictor(ABC):
         """Pairs of weight and model, whose predictions are averaged; weights add up to 1."""
 
     @abstractmethod
-    def logits(self, x_num: torch.Tensor, x_cat: torch.Tensor) -> torch.Tensor:
-        """Logits or values for metrics; arguments are those of `outputs`.
+    def of_fold(self, index: int) -> "Predictor":
+        """The networks of a fold, from 0; a predictor without folds is its own only fold."""
+
+    @abstractmethod
+    def raw_logits(self, x_num: torch.Tensor, x_cat: torch.Tensor) -> torch.Tensor:
+        """Logits before the calibration, or values; arguments are those of `outputs`.
 
         Returns:
             (rows, n_outputs) logits or, in a regression, float64 values in the target's own units.
         """
+
+    def logits(self, x_num: torch.Tensor, x_cat: torch.Tensor) -> torch.Tensor:
+        """Logits or values for metrics, as `raw_logits` returns them."""
+        return self.raw_logits(x_num, x_cat) / self.calibration.temperature
 
     @abstractmethod
     def block_outputs(self, x_num: torch.Tensor, x_cat: torch.Tensor) -> torch.Tensor:
@@ -70,6 +80,16 @@ class Predictor(ABC):
     @abstractmethod
     def to_bytes(self) -> bytes:
         """The file's content."""
+
+    @property
+    @abstractmethod
+    def formats(self) -> tuple[int, int]:
+        """The formats of the file without and with a calibration."""
+
+    @property
+    def format(self) -> int:
+        """The format of the file."""
+        return self.formats[self.calibration != Calibration()]
 
     @property
     def is_bounded(self) -> bool:
@@ -97,10 +117,16 @@ class Predictor(ABC):
         if self.schema.task == "regression":
             return polars.DataFrame({"prediction": outputs.numpy()})
         labels = self.schema.label_values()
-        columns = {"prediction": labels[outputs.argmax(dim=1).numpy()]}
+        columns = {"prediction": labels[self.predicted_classes(outputs).numpy()]}
         for index, label in enumerate(self.schema.classes):
             columns[f"probability_{label}"] = polars.Series(outputs[:, index].numpy())
         return polars.DataFrame(columns)
+
+    def predicted_classes(self, probabilities: torch.Tensor) -> torch.Tensor:
+        """(rows,) indices of the predicted classes, of `outputs`."""
+        if self.calibration.threshold is None:
+            return probabilities.argmax(dim=1)
+        return (probabilities[:, 1].double() > self.calibration.threshold).long()
 
     @torch.inference_mode()
     def outputs(self, x_num: torch.Tensor, x_cat: torch.Tensor) -> torch.Tensor:
@@ -141,9 +167,13 @@ class Model(Predictor):
         """The model itself with weight 1."""
         return ((1.0, self),)
 
+    def of_fold(self, index: int) -> "Model":
+        """The model itself."""
+        return self
+
     @torch.inference_mode()
-    def logits(self, x_num: torch.Tensor, x_cat: torch.Tensor) -> torch.Tensor:
-        """Logits, or values in the target's own units."""
+    def raw_logits(self, x_num: torch.Tensor, x_cat: torch.Tensor) -> torch.Tensor:
+        """Logits before the calibration, or values in the target's own units."""
         outputs = self.network.eval()(self.preprocessor(x_num, x_cat))
         logits = mean_over_heads(self.schema.task, outputs)
         if self.schema.task == "regression":
@@ -154,9 +184,14 @@ class Model(Predictor):
         """Predictions of at most `BLOCK_ROWS` rows."""
         return predictions(self.schema.task, self.logits(x_num, x_cat), 0.0, 1.0)
 
+    @property
+    def formats(self) -> tuple[int, int]:
+        """The formats of a model."""
+        return MODEL
+
     def to_bytes(self) -> bytes:
         """The file's content."""
-        header = {"format": str(MODEL), "schema": self.schema.to_json(), **self.header()}
+        header = {"format": str(self.format), "schema": self.schema.to_json(), **self.header()}
         return serialize(self.tensors(), header)
 
     @classmethod
@@ -166,7 +201,7 @@ class Model(Predictor):
         Raises:
             InputError: the content is no model, or has a newer format.
         """
-        tensors, header = deserialize(content, where, MODEL)
+        tensors, header = deserialize(content, where, *MODEL)
         return cls.assemble(read_schema(header, where), tensors, header, where)
 
     def tensors(self) -> Tensors:
@@ -183,6 +218,7 @@ class Model(Predictor):
             "target": json.dumps([self.target_mean, self.target_std]),
             "metrics": json.dumps(self.metrics),
             "environment": json.dumps(asdict(self.environment)),
+            **calibration_header(self.calibration),
         }
 
     @classmethod
@@ -217,6 +253,7 @@ class Model(Predictor):
             target_std=std,
             metrics=header_value(header, "metrics", dict[str, float], where),
             environment=header_value(header, "environment", Environment, where),
+            calibration=read_calibration(header, where),
         )
 
 
@@ -228,6 +265,24 @@ def columns_of(preprocessor: Preprocessor) -> Inputs:
         n_others=preprocessor.n_others,
         sizes=tuple(preprocessor.sizes[preprocessor.coded].tolist()),
     )
+
+
+def calibration_header(calibration: Calibration) -> Header:
+    """The entry of a header for a calibration; empty without one."""
+    tree = calibration.to_tree()
+    return {"calibration": json.dumps(tree)} if tree else {}
+
+
+def read_calibration(header: Header, where: str) -> Calibration:
+    """The calibration in a header; earlier versions wrote none.
+
+    Raises:
+        InputError: it is invalid.
+    """
+    if not header.get("calibration"):
+        return Calibration()
+    found: Calibration = header_value(header, "calibration", Calibration, where)
+    return found
 
 
 def read_schema(header: Header, where: str) -> TableSchema:

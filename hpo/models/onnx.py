@@ -23,6 +23,7 @@ from hpo.config.version import __version__
 from hpo.data.preprocessing import TINY, Preprocessor
 from hpo.data.schema import Categories, TableSchema
 from hpo.data.target import LabelType
+from hpo.models.ensemble import FAINTEST
 from hpo.models.model import Model, Predictor
 from hpo.training.families.family import family_of
 
@@ -68,7 +69,7 @@ def to_onnx(model: Predictor) -> bytes:
         graph.add("Cast", outputs, name="prediction", to=kind)
     else:
         graph.add("Identity", outputs, name="probabilities")
-        place = graph.add("ArgMax", "probabilities", axis=1, keepdims=0)
+        place = _predicted_classes(graph, model.calibration.threshold)
         labels = graph.constant(schema.label_values().to_numpy(), LABELS[schema.labels][0])
         graph.add("Gather", labels, place, name="prediction")
     return graph.to_bytes(schema, names)
@@ -221,6 +222,8 @@ def _side_by_side(graph: _Graph, columns: list[str]) -> str | None:
 
 def _mixed(graph: _Graph, model: Predictor, x_num: str | None, codes: str | None) -> str:
     """The weighted mean of the parts' predictions; equal preprocessing is computed once."""
+    temperature, is_mean = model.calibration.temperature, not isinstance(model, Model)
+    is_calibrated_mean = is_mean and temperature != 1
     features: list[tuple[Preprocessor, str]] = []
     outputs = []
     for weight, part in model.parts:
@@ -231,15 +234,32 @@ def _mixed(graph: _Graph, model: Predictor, x_num: str | None, codes: str | None
             graph.n_features[found[0]] = part.preprocessor.n_features
         config = part.config.model
         logits = family_of(config).to_onnx(config, part.network, graph, found[0])
-        output = _predictions(graph, part, logits)
-        kind = "f8" if model.schema.task == "regression" else "f4"
+        if is_calibrated_mean:
+            logits = graph.add("Cast", logits, to=onnx.TensorProto.DOUBLE)
+        output = _predictions(graph, part, logits, 1.0 if is_mean else temperature)
+        kind = "f8" if model.schema.task == "regression" or is_calibrated_mean else "f4"
         if weight != 1:
             output = graph.add("Mul", output, graph.constant(weight, kind))
         outputs.append(output)
     mixed = outputs[0]
     for output in outputs[1:]:
         mixed = graph.add("Add", mixed, output)
-    return mixed
+    if not is_calibrated_mean:
+        return mixed
+    logits = graph.add("Log", graph.add("Max", mixed, graph.constant(FAINTEST, "f8")))
+    cooled = graph.add("Div", logits, graph.constant(temperature, "f8"))
+    return graph.add("Cast", graph.add("Softmax", cooled, axis=-1), to=onnx.TensorProto.FLOAT)
+
+
+def _predicted_classes(graph: _Graph, threshold: float | None) -> str:
+    """`Predictor.predicted_classes`: (rows,) indices."""
+    if threshold is None:
+        return graph.add("ArgMax", "probabilities", axis=1, keepdims=0)
+    column = graph.add("Gather", "probabilities", graph.constant([1], "i8"), axis=1)
+    positive = graph.add("Squeeze", column, graph.constant([1], "i8"))
+    wide = graph.add("Cast", positive, to=onnx.TensorProto.DOUBLE)
+    above = graph.add("Greater", wide, graph.constant(threshold, "f8"))
+    return graph.add("Cast", above, to=onnx.TensorProto.INT64)
 
 
 def _is_same(one: Preprocessor, other: Preprocessor) -> bool:
@@ -343,7 +363,7 @@ def _one_hot(graph: _Graph, fitted: Preprocessor, codes: str) -> str:
     return graph.add("Cast", equal, to=onnx.TensorProto.FLOAT)
 
 
-def _predictions(graph: _Graph, model: Model, logits: str) -> str:
+def _predictions(graph: _Graph, model: Model, logits: str, temperature: float) -> str:
     """`hpo.training.metrics.predictions`: (rows,) values or (rows, n_classes) probabilities."""
     task, n_heads = model.schema.task, _count_heads(model)
     if task == "regression":
@@ -357,6 +377,12 @@ def _predictions(graph: _Graph, model: Model, logits: str) -> str:
         before = [0, 0, 1] if n_heads else [0, 1]
         pads = [*before, *(0 for _ in before)]
         logits = graph.add("Pad", logits, graph.constant(pads, "i8"))
+    if temperature != 1:
+        if n_heads:  # the logarithm of the mean probability, up to a constant
+            logits = graph.add("LogSoftmax", logits, axis=-1)
+            logits = graph.add("ReduceLogSumExp", logits, axes=[1], keepdims=0)
+        logits = graph.add("Div", logits, graph.constant(temperature))
+        return graph.add("Softmax", logits, axis=-1)
     probabilities = graph.add("Softmax", logits, axis=-1)
     return _mean(graph, probabilities, n_heads) if n_heads else probabilities
 

@@ -71,7 +71,7 @@ def prove(model: Predictor, folder: Path, held: polars.DataFrame) -> Proof:
     bounded = model.is_bounded
     kinds, rows = groups(model.schema, held, bounded=bounded)
     encoded = model.schema.encode(_frame(model.schema, rows))
-    expected = _outputs(model.schema, model.outputs(*encoded))
+    expected = _outputs(model, model.outputs(*encoded))
     scale = np.maximum(np.abs(expected.values), _unit(model))
     allowed = _allowed(model, kinds, encoded, expected.values, scale)
     readers: dict[str, Callable[[Path], Outputs]] = {
@@ -97,7 +97,7 @@ def by_torch(model: Predictor, file: Path, rows: Columns, encoded: Encoded) -> O
     loaded = load_model(file)
     if loaded.schema != model.schema:
         encoded = loaded.schema.encode(_frame(loaded.schema, rows))
-    return _outputs(loaded.schema, loaded.outputs(*encoded))
+    return _outputs(loaded, loaded.outputs(*encoded))
 
 
 def by_onnx(model: Predictor, file: Path, rows: Columns) -> Outputs:
@@ -114,14 +114,19 @@ def by_onnx(model: Predictor, file: Path, rows: Columns) -> Outputs:
 
 def by_program(model: Predictor, file: Path, encoded: Encoded) -> Outputs:
     """Predict by the program of `torch.export`, whose inputs are encoded rows."""
-    return _outputs(model.schema, read_program(file)(*encoded))
+    found = read_program(file)(*encoded)
+    if isinstance(found, torch.Tensor):
+        return _outputs(model, found)
+    probabilities, classes = found
+    labels = model.schema.label_values().to_numpy()[classes.numpy()]
+    return Outputs(probabilities.numpy(), labels)
 
 
-def _outputs(schema: TableSchema, outputs: torch.Tensor) -> Outputs:
+def _outputs(model: Predictor, outputs: torch.Tensor) -> Outputs:
     """Outputs of a model with their labels."""
     values = outputs.reshape(len(outputs), -1).numpy()
-    classes = schema.label_values().to_numpy()
-    return Outputs(values, classes[values.argmax(axis=1)] if len(classes) else None)
+    classes = model.schema.label_values().to_numpy()
+    return Outputs(values, classes[model.predicted_classes(outputs)] if len(classes) else None)
 
 
 def _frame(schema: TableSchema, rows: Columns) -> polars.DataFrame:
@@ -160,7 +165,10 @@ def _in_float64(model: Predictor, encoded: Encoded) -> np.ndarray:
 
 
 def _apart(model: Predictor, expected: Outputs, found: Outputs) -> np.ndarray:
-    """(rows, outputs) differences; at least half the right label's margin where labels differ."""
+    """(rows, outputs) differences; at least the right label's margin where labels differ.
+
+    It is half its lead over the other label, or the distance from the threshold.
+    """
     if found.values.shape != expected.values.shape:
         raise ExportError(
             f"predictions have shape {found.values.shape}, not {expected.values.shape}"
@@ -174,8 +182,10 @@ def _apart(model: Predictor, expected: Outputs, found: Outputs) -> np.ndarray:
         place = {label: index for index, label in enumerate(model.schema.label_values())}
         for row in np.flatnonzero(expected.labels != found.labels):
             best, other = place[expected.labels[row]], place[found.labels[row]]
-            lead = expected.values[row, best] - expected.values[row, other]
-            apart[row, best] = max(apart[row, best], lead / 2)
+            margin = (expected.values[row, best] - expected.values[row, other]) / 2
+            if model.calibration.threshold is not None:
+                margin = abs(expected.values[row, 1] - model.calibration.threshold)
+            apart[row, best] = max(apart[row, best], margin)
     return apart
 
 

@@ -5,14 +5,14 @@ written for speed, because selection scores thousands of ensembles that differ i
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy
 from numpy.typing import NDArray
 
-from hpo.config.trial import TIE_BREAKS, MetricName, Task
+from hpo.config.trial import TIE_BREAKS, ObjectiveConfig, Task
 from hpo.models.ensemble import FAINTEST
 
 Array = NDArray[Any]
@@ -117,8 +117,44 @@ class _OfClasses(Criterion):
             numpy.maximum(highest, probabilities, out=highest)
         return predicted
 
-    def _counts(self, means: Iterator[Array]) -> tuple[Array, Array, Array]:
-        """Rows of each class: predicted and right, predicted, (candidates, classes); and true."""
+
+Counts = Sequence[Any]
+"""A number of rows for each class: (candidates,) or (candidates, rows), or one for all of them."""
+Decision = Callable[[Counts, Counts, Counts], Any]
+"""A score of the predicted classes, from the rows that are predicted right, predicted, and true."""
+
+
+def _accuracy(right: Counts, predicted: Counts, true: Counts) -> Any:
+    return sum(right) / sum(true)
+
+
+def _balanced_accuracy(right: Counts, predicted: Counts, true: Counts) -> Any:
+    """Mean recall of the classes that occur."""
+    recall = [_ratio(own, n) for own, n in zip(right, true, strict=True)]
+    return sum(recall) / sum(n > 0 for n in true)
+
+
+def _f1(right: Counts, predicted: Counts, true: Counts) -> Any:
+    """F1 of the positive class of two, otherwise the mean of the classes'."""
+    n_either = [own + n for own, n in zip(predicted, true, strict=True)]
+    by_class = [_ratio(2 * own, n) for own, n in zip(right, n_either, strict=True)]
+    return by_class[1] if len(by_class) == 2 else sum(by_class) / sum(n > 0 for n in n_either)
+
+
+_DECISIONS: dict[str, Decision] = {
+    "accuracy": _accuracy,
+    "balanced_accuracy": _balanced_accuracy,
+    "f1": _f1,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class OfLikeliest(_OfClasses):
+    """A score of the likeliest classes."""
+
+    decision: Decision
+
+    def _score(self, means: Iterator[Array]) -> Array:
         n, w = len(self.values), self.weights
 
         def counted(classes: Array, where: Array | None = None) -> Array:
@@ -126,9 +162,56 @@ class _OfClasses(Criterion):
             return numpy.bincount(classes[rows], None if w is None else w[rows], minlength=n)
 
         predicted = self._predicted(means)
-        right = [counted(self.y, own == self.y) for own in predicted]
-        n_predicted = [counted(own) for own in predicted]
-        return numpy.stack(right), numpy.stack(n_predicted), counted(self.y)
+        right = numpy.stack([counted(self.y, own == self.y) for own in predicted], axis=1)
+        n_predicted = numpy.stack([counted(own) for own in predicted], axis=1)
+        scores: Array = self.decision([*right], [*n_predicted], [*counted(self.y)])
+        return scores
+
+
+@dataclass(frozen=True, kw_only=True)
+class AtBestThreshold(Criterion):
+    """A score of the classes that the best threshold predicts.
+
+    Values are probabilities of the positive class, as float32.
+
+    Attributes:
+        y: (rows,) true classes, 0 or 1.
+    """
+
+    y: Array
+    decision: Decision
+
+    def _score(self, means: Iterator[Array]) -> Array:
+        """Score every cut between two rows in the order of their probabilities.
+
+        Keys are sorted that hold the bits of a probability, and its row as the last bits: sorting
+        them is faster by far than sorting probabilities together with their places.
+        """
+        n_rows = len(self.y)
+        bits = next(means).view(numpy.int32).astype(numpy.int64)
+        keys = numpy.sort(bits << 32 | numpy.arange(n_rows), axis=1)
+        order = keys & 0xFFFFFFFF
+        n_below = numpy.arange(1, n_rows + 1)[None]
+        n_missed = self.y[order].cumsum(axis=1, dtype=numpy.int32)
+        if self.weights is not None:
+            n_below = self.weights[order].cumsum(axis=1)
+            n_missed = (self.weights * self.y)[order].cumsum(axis=1)
+        n_all, n_positive = n_below[:, -1:], n_missed[:, -1:]
+        scores: Array = self.decision(
+            (n_below - n_missed, n_positive - n_missed),
+            (n_below, n_all - n_below),
+            (n_all - n_positive, n_positive),
+        )
+        ordered = keys >> 32
+        is_cut = numpy.ones(scores.shape, dtype=bool)  # ties are all on one side
+        numpy.not_equal(ordered[:, 1:], ordered[:, :-1], out=is_cut[:, :-1])
+        best = scores.max(axis=1, where=is_cut, initial=-numpy.inf)
+        nothing = numpy.zeros_like(n_positive)
+        everywhere = self.decision(
+            (nothing, n_positive), (nothing, n_all), (n_all - n_positive, n_positive)
+        )[:, 0]
+        scores = numpy.maximum(best, numpy.where(ordered[:, 0] > 0, everywhere, -numpy.inf))
+        return scores
 
 
 class Accuracy(_OfClasses):
@@ -136,28 +219,6 @@ class Accuracy(_OfClasses):
 
     def _score(self, means: Iterator[Array]) -> Array:
         return self._mean(self._predicted(means) == self.y)
-
-
-class BalancedAccuracy(_OfClasses):
-    """Mean recall of the classes that occur."""
-
-    def _score(self, means: Iterator[Array]) -> Array:
-        right, _, n_true = self._counts(means)
-        scores: Array = _ratio(right, n_true).sum(axis=1) / (n_true > 0).sum()
-        return scores
-
-
-class F1(_OfClasses):
-    """F1 of the positive class of two, otherwise the mean of the classes'."""
-
-    def _score(self, means: Iterator[Array]) -> Array:
-        right, n_predicted, n_true = self._counts(means)
-        n_either = n_predicted + n_true
-        by_class = _ratio(2 * right, n_either)
-        if len(n_true) == 2:
-            return by_class[:, 1]
-        scores: Array = by_class.sum(axis=1) / (n_either > 0).sum(axis=1)
-        return scores
 
 
 class RocAuc(_OfClasses):
@@ -214,17 +275,12 @@ _ERRORS: dict[str, type[Criterion]] = {
     "r2": SquaredError,
     "mae": AbsoluteError,
 }
-_OF_CLASSES: dict[str, type[_OfClasses]] = {
-    "accuracy": Accuracy,
-    "balanced_accuracy": BalancedAccuracy,
-    "f1": F1,
-    "roc_auc": RocAuc,
-}
+_OF_CLASSES: dict[str, type[_OfClasses]] = {"accuracy": Accuracy, "roc_auc": RocAuc}
 
 
 def criteria(
     task: Task,
-    metric: MetricName,
+    objective: ObjectiveConfig,
     outputs: Sequence[Array],
     y: Array,
     weights: Array | None = None,
@@ -233,12 +289,13 @@ def criteria(
 
     Args:
         task: of the candidates.
-        metric: the study's.
+        objective: the study's; a tuned threshold is tuned for each ensemble.
         outputs: float64 predictions of each candidate: (rows,) values or (rows, classes)
             probabilities.
         y: (rows,) targets or classes.
         weights: (rows,) float64, how much each row counts; None if all are equal.
     """
+    metric = objective.metric
     if task == "regression":
         errors = (numpy.stack(outputs) - y)[None]
         kinds = dict.fromkeys(_ERRORS[name] for name in (metric, TIE_BREAKS[task]))
@@ -249,4 +306,10 @@ def criteria(
     if metric == TIE_BREAKS[task]:
         return [loss]
     by_class = numpy.stack([own.T.astype(numpy.float32) for own in outputs], axis=1)
-    return [_OF_CLASSES[metric](values=by_class, weights=weights, y=y), loss]
+    if objective.threshold is not None:
+        decision, positive = _DECISIONS[metric], by_class[1:]
+        return [AtBestThreshold(values=positive, weights=weights, y=y, decision=decision), loss]
+    if metric in _OF_CLASSES:
+        return [_OF_CLASSES[metric](values=by_class, weights=weights, y=y), loss]
+    decision = _DECISIONS[metric]
+    return [OfLikeliest(values=by_class, weights=weights, y=y, decision=decision), loss]

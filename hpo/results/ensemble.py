@@ -1,4 +1,8 @@
-"""Ensembles of a study's models, selected on the validation part."""
+"""Ensembles of a study's models, selected on the validation part.
+
+With folds, a member is a trial with all its networks, and the selection looks at the predictions of
+each row by the networks that did not see it.
+"""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -9,7 +13,7 @@ import torch
 from hpo.config.errors import HpoError, InputError
 from hpo.config.trial import ENSEMBLE_SIZE, tie_break
 from hpo.models.comparison import Comparison
-from hpo.models.ensemble import Ensemble, EnsembleMember, exact_outputs
+from hpo.models.ensemble import Ensemble, EnsembleMember
 from hpo.models.experiment import Experiment
 from hpo.results.criteria import Array, criteria
 from hpo.results.selection import N_CANDIDATES, select
@@ -18,6 +22,7 @@ from hpo.storage.attributes import ARTIFACT
 from hpo.study.artifacts import StudyArtifacts
 from hpo.study.leaderboard import Row, distinct, leaderboard, why_empty
 from hpo.study.study import Study
+from hpo.training.metrics import predictions
 
 _MAX_CELLS = 100_000
 """Maximum number of predictions of a model, rows times classes, that selection looks at."""
@@ -81,6 +86,7 @@ def choose_ensemble(artifacts: StudyArtifacts, experiment: Experiment, size: int
         if weight > 0
     )
     made = Ensemble(schema=members[0].model.schema, metrics={}, members=members)
+    made = replace(made, calibration=experiment.calibration(made, study.definition.objective))
     return replace(made, metrics=experiment.validation_metrics(made))
 
 
@@ -92,7 +98,6 @@ def _weigh(
     part, task = dataset.part("val"), dataset.schema.task
     n_rows = min(len(part.y), _MAX_CELLS // max(1, len(dataset.schema.classes)))
     picked = torch.linspace(0, len(part.y) - 1, n_rows, dtype=torch.float64).round().long()
-    x_num, x_cat = part.x_num[picked], part.x_cat[picked]
     outputs, schema = [], None
     for row in rows:
         model = stored_model(artifacts.store, row)
@@ -102,7 +107,8 @@ def _weigh(
                 f"study {study.name}: trials {rows[0].number} and {row.number} were trained with "
                 "different table schemas and cannot form an ensemble; --ensemble 0 makes none"
             )
-        outputs.append(exact_outputs(model, x_num, x_cat).numpy())
-    metric = study.definition.objective.metric
+        logits = experiment.raw_validation_logits(model, picked).double()
+        outputs.append(predictions(task, logits, 0.0, 1.0).numpy())
+    objective, y = study.definition.objective, part.y[picked].numpy()
     row_weights = None if part.weights is None else part.weights[picked].numpy()
-    return select(criteria(task, metric, outputs, part.y[picked].numpy(), row_weights), size)
+    return select(criteria(task, objective, outputs, y, row_weights), size)

@@ -5,22 +5,25 @@ import json
 from collections.abc import Sequence
 
 from hpo.files.store import ArtifactStore, trial_path
-from hpo.models.ensemble import Ensemble
+from hpo.models.ensemble import Ensemble, TrialModel
 from hpo.models.experiment import Experiment
-from hpo.models.model import Model, Predictor
+from hpo.models.loading import read_model
+from hpo.models.model import Predictor
 from hpo.storage.attributes import ARTIFACT, ATTEMPT, SHA256
 from hpo.study.artifacts import StudyArtifacts
 from hpo.study.leaderboard import Row
 
 
-def stored_model(store: ArtifactStore, row: Row) -> Model:
+def stored_model(store: ArtifactStore, row: Row) -> TrialModel:
     """Load the model of a COMPLETE trial.
 
     Raises:
         ArtifactError: its weights are missing or damaged.
     """
     path, digest = row.user_attrs[ARTIFACT], row.user_attrs[SHA256]
-    return Model.from_bytes(store.get(path, digest), path)
+    model = read_model(store.get(path, digest), path)
+    assert not isinstance(model, Ensemble)
+    return model
 
 
 def test_metrics(

@@ -2,7 +2,7 @@
 
 import logging
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -23,12 +23,13 @@ from hpo.config.errors import AmbiguousCellsError, HpoError, InputError
 from hpo.config.trial import ENSEMBLE_SIZE, MetricName, Task
 from hpo.data.sources import RawTable, as_frame
 from hpo.data.table import typed_table
+from hpo.data.target import text_of
 from hpo.launch.refit import refit_trial
 from hpo.launch.single import choose_device
 from hpo.lifecycle.creation import CreatedStudy, create
 from hpo.lifecycle.draft import suited_batch_size
-from hpo.models.ensemble import Ensemble
-from hpo.models.model import Model
+from hpo.models.ensemble import TrialModel
+from hpo.models.loading import read_model
 from hpo.results.ensemble import compare
 from hpo.results.leaderboard_table import to_table
 from hpo.results.stored import stored_model
@@ -55,7 +56,11 @@ class _MLPSearch(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
         timeout: str | float | None = None,
         search_space: str | dict[str, Any] = "mlp",
         metric: MetricName | None = None,
+        calibrate: str | None = None,
+        threshold: str | None = None,
         val: float = 0.15,
+        folds: int | None = None,
+        class_weight: Any = None,
         categorical: Sequence[str | int] = (),
         max_epochs: int | None = None,
         patience: int | None = None,
@@ -73,7 +78,11 @@ class _MLPSearch(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
         self.timeout = timeout
         self.search_space = search_space
         self.metric = metric
+        self.calibrate = calibrate
+        self.threshold = threshold
         self.val = val
+        self.folds = folds
+        self.class_weight = class_weight
         self.categorical = categorical
         self.max_epochs = max_epochs
         self.patience = patience
@@ -87,18 +96,18 @@ class _MLPSearch(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
         self.study_name = study_name
         self.ensemble = ensemble
 
-    def fit(self, X: Any, y: Any) -> Self:
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Search, and keep the best trial's model and an ensemble.
-
-        Sample weights are not supported.
 
         Args:
             X: (rows, features) pandas or polars DataFrame or array. It may hold text and missing
                 values.
             y: (rows,) labels or numbers.
+            sample_weight: (rows,) weights of the rows in the loss and in the metric; None if all
+                are equal.
 
         Raises:
-            ValueError: a parameter, `X` or `y` is invalid.
+            ValueError: a parameter, `X`, `y` or `sample_weight` is invalid.
             HpoError: the search failed, or ended without a COMPLETE trial.
         """
         with _value_errors():
@@ -108,7 +117,12 @@ class _MLPSearch(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
             )  # sets the number and names of the features
             target = self._check_target(y)
             check_consistent_length(X, target)
-            self._search(table, target)
+            columns = {"target": target}
+            if sample_weight is not None:
+                weight = check_array(sample_weight, ensure_2d=False, input_name="sample_weight")
+                columns["weight"] = column_or_1d(weight)
+                check_consistent_length(X, weight)
+            self._search(table, columns)
             self._names = table.columns
         return self
 
@@ -120,6 +134,10 @@ class _MLPSearch(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
         """The task; call `_check_target` before."""
         raise NotImplementedError
 
+    def _class_weight(self) -> Any:
+        """The weights of the classes, as a study file has them; call `_check_target` before."""
+        return self.class_weight
+
     def _predicted(self, X: Any) -> polars.DataFrame:
         """The model's predictions."""
         check_is_fitted(self, "model_")
@@ -129,12 +147,15 @@ class _MLPSearch(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
             table.columns = self._names
             return (self.ensemble_ or self.model_).predict(table)
 
-    def _search(self, table: polars.DataFrame, target: Array) -> None:
+    def _search(self, table: polars.DataFrame, columns: dict[str, Array]) -> None:
+        """Search on the features and further columns: `target` and, if given, `weight`."""
         if not isinstance(self.ensemble, int | np.integer) or self.ensemble < 0:
             raise InputError(f"ensemble must be a number from 0, but got {self.ensemble!r}")
-        definition = self._definition(table)
+        names = {role: free_name(table.columns, role) for role in columns}
+        definition = self._definition(table, names)
         search = plan_search(self.workers, self.device)
-        frame = table.with_columns(as_frame({definition.data.target: target}).to_series())
+        added = as_frame({name: columns[role] for role, name in names.items()})
+        frame = table.with_columns(added.get_columns())
         raw = RawTable(frame=frame, is_text=False, where="X")
         typed = typed_table(raw, definition.data)
         with ExitStack() as stack:
@@ -165,13 +186,13 @@ class _MLPSearch(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
         self.study_.add_trials(study.trials())
         self.notes_ = study.notes
 
-    def _best_model(self, created: CreatedStudy, best: Row) -> Model:
+    def _best_model(self, created: CreatedStudy, best: Row) -> TrialModel:
         if not self.refit:
             return stored_model(created.store, best)
         experiment, device = created.experiment.for_refit(), choose_device(self.device)
         return refit_trial(created.study, experiment, best, device, log.info)
 
-    def _definition(self, table: polars.DataFrame) -> StudyDefinition:
+    def _definition(self, table: polars.DataFrame, names: dict[str, str]) -> StudyDefinition:
         seed = _seed(self.random_state)
         training = {
             "max_epochs": self.max_epochs,
@@ -184,12 +205,16 @@ class _MLPSearch(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
             "search_space": self.search_space,
             "data": {
                 "source": "X",
-                "target": free_name(table.columns),
+                **names,
                 "task": self._task(),
-                "split": {"val": self._val(table.height), "test": 0, "seed": seed},
+                **_given({"class_weight": self._class_weight()}),
+                "split": {**self._validation(table.height), "test": 0, "seed": seed},
                 "categorical": column_names(self.categorical, table.columns),
             },
-            "objective": {"metric": self.metric or self._default_metric},
+            "objective": {
+                "metric": self.metric or self._default_metric,
+                **_given({"calibrate": self.calibrate, "threshold": self.threshold}),
+            },
             "training": _given(training),
             "sampler": {"name": "tpe", "seed": seed},
             "budget": _given({"n_trials": self.n_trials, "timeout": self.timeout}),
@@ -201,9 +226,12 @@ class _MLPSearch(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
         size = suited_batch_size(table.height)
         return replace(definition, space=space.fixed({"training.batch_size": size}))
 
-    def _val(self, n_rows: int) -> float:
-        """The validation share, raised to two rows: R² is undefined on a single row."""
-        return max(self.val, 2 / n_rows) if 0 < self.val < 1 and n_rows > 4 else self.val
+    def _validation(self, n_rows: int) -> dict[str, float | int]:
+        """The folds, or the share raised to two rows: R² is undefined on a single row."""
+        if self.folds is not None:
+            return {"folds": self.folds}
+        is_raised = 0 < self.val < 1 and n_rows > 4
+        return {"val": max(self.val, 2 / n_rows) if is_raised else self.val}
 
     def _places(self, stack: ExitStack) -> tuple[str, str]:
         """URLs of storage and artifact store; temporary ones are deleted with the stack."""
@@ -225,9 +253,9 @@ class _MLPSearch(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Load models from the bytes of their files, which runs no code."""
         state = dict(state)
-        for key, kind in (("model_", Model), ("ensemble_", Ensemble)):
+        for key in ("model_", "ensemble_"):
             if state.get(key) is not None:
-                state[key] = kind.from_bytes(state[key], "the pickled model")
+                state[key] = read_model(state[key], "the pickled model")
         super().__setstate__(state)
 
     def __sklearn_tags__(self) -> Any:
@@ -246,8 +274,15 @@ class MLPSearchClassifier(ClassifierMixin, _MLPSearch):  # type: ignore[misc]
         search_space: name of a search space of hpo, path of a TOML file, or its content as a dict.
         metric: validation metric that ranks trials: accuracy, balanced_accuracy, f1, roc_auc or
             log_loss. None means accuracy.
+        calibrate: "temperature" fits a temperature to the probabilities on the validation rows.
+        threshold: "tuned" fits the decision threshold of two classes to the metric on the
+            validation rows; `predict` follows it. For metrics of the predicted labels.
         val: fraction of the rows used for validation, at least two rows; the others are used for
             training.
+        folds: number of folds. Each trial then trains a network for each fold on the rows of the
+            others, and counts by its predictions on all rows. Replaces `val`.
+        class_weight: weights of the labels in the loss: "balanced", or a dict in which missing
+            labels have the weight 1.
         categorical: numeric columns to treat as categories, by name or index. Text columns always
             are categories.
         max_epochs: maximum epochs of each trial. None: as in the search space, or 200.
@@ -289,9 +324,10 @@ class MLPSearchClassifier(ClassifierMixin, _MLPSearch):  # type: ignore[misc]
     _default_metric = "accuracy"
 
     def predict(self, X: Any) -> Array:
-        """Predict the most likely label of each row; returns (rows,) labels."""
-        likeliest = self.predict_proba(X).argmax(axis=1)
-        labels: Array = self.classes_[likeliest]
+        """Predict the label of each row, the likeliest or by the threshold; returns (rows,)."""
+        predicted = text_of(self._predicted(X)["prediction"])
+        places = {text: place for place, text in enumerate(label_texts(self.classes_))}
+        labels: Array = self.classes_[[places[text] for text in predicted]]
         return labels
 
     def predict_proba(self, X: Any) -> Array:
@@ -310,6 +346,18 @@ class MLPSearchClassifier(ClassifierMixin, _MLPSearch):  # type: ignore[misc]
         label_texts(self.classes_)  # rejects labels that the model could not tell apart
         return target
 
+    def _class_weight(self) -> Any:
+        if not isinstance(self.class_weight, Mapping):
+            return self.class_weight
+        labels = self.classes_.tolist()
+        if unknown := [label for label in self.class_weight if label not in labels]:
+            raise InputError(f"class_weight must name labels of y, but got {unknown[0]!r}")
+        texts = label_texts(self.classes_)
+        return {
+            text: float(self.class_weight.get(label, 1))
+            for label, text in zip(labels, texts, strict=True)
+        }
+
     def _task(self) -> Task:
         return "binary" if len(self.classes_) == 2 else "multiclass"
 
@@ -317,8 +365,8 @@ class MLPSearchClassifier(ClassifierMixin, _MLPSearch):  # type: ignore[misc]
 class MLPSearchRegressor(RegressorMixin, _MLPSearch):  # type: ignore[misc]
     """MLP regressor with hyperparameter search.
 
-    Parameters and attributes are those of `MLPSearchClassifier`, without `classes_`. `metric` is
-    r2, rmse or mae; None means r2.
+    Parameters and attributes are those of `MLPSearchClassifier`, without `classes_` and
+    `class_weight`. `metric` is r2, rmse or mae; None means r2.
     """
 
     _default_metric = "r2"

@@ -84,9 +84,8 @@ def label_texts(classes: Array) -> list[str]:
     return texts.to_list()
 
 
-def free_name(taken: Sequence[str]) -> str:
-    """Return a name for the target that no column has."""
-    name = "target"
+def free_name(taken: Sequence[str], name: str) -> str:
+    """Return the name, or a longer one that no column has."""
     while name in taken:
         name += "_"
     return name

@@ -7,6 +7,7 @@ commits.
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
@@ -24,9 +25,28 @@ REASON = "reason"
 BEST_EPOCH = "best_epoch"
 """The epoch whose weights a COMPLETE trial keeps, from 1."""
 METRICS = "metrics"
-"""Validation metrics at the best epoch, by name."""
+"""Validation metrics at the best epoch, by name; with folds, over all of them together."""
+FOLD_METRICS = "fold_metrics"
+"""With folds, the same metrics of each fold: a list by name, None where it has no value."""
+CALIBRATION = "calibration"
+"""The temperature and the threshold of the weights, by name; absent without either."""
 ARTIFACT, SHA256 = "artifact", "sha256"
 """Path of the weights in the artifact store, and their digest."""
+
+
+@dataclass(frozen=True)
+class NotJson:
+    """The content of a damaged attribute."""
+
+    content: Any
+
+
+def decode(content: Any) -> Any:
+    """The value of an attribute; `NotJson` if the column holds no JSON."""
+    try:
+        return json.loads(content)
+    except (ValueError, TypeError, RecursionError):
+        return NotJson(content)
 
 
 def read_study(connection: Connection, study_id: int, keys: Sequence[str]) -> dict[str, Any]:
@@ -37,22 +57,36 @@ def read_study(connection: Connection, study_id: int, keys: Sequence[str]) -> di
 
 
 def read_studies(
-    connection: Connection, keys: Sequence[str]
+    connection: Connection,
+    keys: Sequence[str] | None = None,
+    table: sa.Table = STUDY_ATTRS,
+    study_id: int | None = None,
 ) -> list[tuple[int, str, dict[str, Any]]]:
-    """The id, name and system attributes among `keys` of every study, oldest study first."""
-    own = (STUDY_ATTRS.c.study_id == STUDIES.c.study_id) & STUDY_ATTRS.c.key.in_(keys)
+    """The id, name and attributes of every study, or of one, oldest study first.
+
+    An attribute that is not JSON is `NotJson`, so that one damaged study hides no other.
+
+    Args:
+        connection: to read with.
+        keys: the attributes to read; by default all.
+        table: of the system or user attributes.
+        study_id: id of the study to read; by default all.
+    """
+    own = table.c.study_id == STUDIES.c.study_id
+    if keys is not None:
+        own &= table.c.key.in_(keys)
     query = (
-        sa.select(
-            STUDIES.c.study_id, STUDIES.c.study_name, STUDY_ATTRS.c.key, STUDY_ATTRS.c.value_json
-        )
-        .outerjoin(STUDY_ATTRS, own)
+        sa.select(STUDIES.c.study_id, STUDIES.c.study_name, table.c.key, table.c.value_json)
+        .outerjoin(table, own)
         .order_by(STUDIES.c.study_id)
     )
+    if study_id is not None:
+        query = query.where(STUDIES.c.study_id == study_id)
     found: dict[int, tuple[str, dict[str, Any]]] = {}
     for study_id, name, key, text in connection.execute(query):
         _, attrs = found.setdefault(study_id, (name, {}))
         if key is not None:
-            attrs[key] = json.loads(text)
+            attrs[key] = decode(text)
     return [(study_id, name, attrs) for study_id, (name, attrs) in found.items()]
 
 

@@ -92,7 +92,7 @@ def read_best(
     if best is None:
         return None
     params = read_params(connection, best.trial_id)
-    return Best(number=best.number, value=best.value, params=params)
+    return Best(number=int(best.number), value=float(best.value), params=params)
 
 
 def best_trial(connection: Connection, study_id: int, direction: Direction) -> Row[Any] | None:

@@ -2,20 +2,26 @@
 
 A finished trial is read once, together with others, and again only after its row has changed,
 because the trial was retried or ended in another way. Unfinished trials are read every time.
+Attributes of studies that are no JSON are left out: Optuna's storage would list no study then.
 Optuna's own cached storage takes 17 times as long for the first read of 5,000 trials, and never
 notices that a finished trial has changed.
 """
 
 import copy
 import threading
-from collections.abc import Container
+from collections.abc import Container, Mapping
 from typing import Any
 
+import sqlalchemy as sa
 from optuna.storages import RDBStorage
 from optuna.storages._cached_storage import _CachedStorage
+from optuna.study import StudyDirection
+from optuna.study._frozen import FrozenStudy
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy.engine import Row
+from sqlalchemy.engine import Connection, Row
 
+from hpo.storage.attributes import NotJson, read_studies
+from hpo.storage.schema import DIRECTIONS, NOT_FOUND, STUDY_USER_ATTRS
 from hpo.storage.trials import check_exists, read_heads, read_trials
 
 
@@ -31,6 +37,10 @@ class CachedStorage(_CachedStorage):
     def decorate(self, study_id: int, trial: FrozenTrial) -> FrozenTrial:
         """Called once with each trial that was read; subclasses may add to it."""
         return trial
+
+    def decorate_study(self, study_id: int, name: str, attrs: Mapping[str, Any]) -> dict[str, Any]:
+        """Called with the system attributes of each study; subclasses may add to them."""
+        return sound(attrs)
 
     def trials_by_id(self, study_id: int) -> dict[int, FrozenTrial]:
         """A study's trials by id, in the order of their numbers.
@@ -50,6 +60,40 @@ class CachedStorage(_CachedStorage):
             now = {head.trial_id: fresh.get(head.trial_id) for head in heads}
             self._known[study_id] = {own: trial or before[own] for own, trial in now.items()}
             return self._known[study_id]
+
+    def get_all_studies(self) -> list[FrozenStudy]:
+        """All studies, oldest first, with their sound attributes."""
+        with self._backend.engine.connect() as connection:
+            system = read_studies(connection)
+            user = {
+                own: attrs for own, _, attrs in read_studies(connection, None, STUDY_USER_ATTRS)
+            }
+            directions = _read_directions(connection)
+        return [
+            FrozenStudy(
+                study_name=name,
+                direction=None,
+                directions=directions.get(study_id, [StudyDirection.NOT_SET]),
+                user_attrs=sound(user.get(study_id, {})),
+                system_attrs=self.decorate_study(study_id, name, attrs),
+                study_id=study_id,
+            )
+            for study_id, name, attrs in system
+        ]
+
+    def get_study_directions(self, study_id: int) -> list[StudyDirection]:
+        """The directions of a study's objectives; damaged ones are NOT_SET."""
+        with self._backend.engine.connect() as connection:
+            check_exists(connection, study_id)
+            return _read_directions(connection).get(study_id, [StudyDirection.NOT_SET])
+
+    def get_study_user_attrs(self, study_id: int) -> dict[str, Any]:
+        """The sound user attributes of a study."""
+        with self._backend.engine.connect() as connection:
+            found = read_studies(connection, None, STUDY_USER_ATTRS, study_id)
+        if not found:
+            raise KeyError(NOT_FOUND)
+        return sound(found[0][2])
 
     def get_all_trials(
         self,
@@ -78,6 +122,21 @@ class CachedStorage(_CachedStorage):
     def get_study_name_from_id(self, study_id: int) -> str:
         """The current name, uncached: SQLite may have assigned the id again."""
         return self._backend.get_study_name_from_id(study_id)
+
+
+def sound(attrs: Mapping[str, Any]) -> dict[str, Any]:
+    """The attributes that are JSON."""
+    return {key: value for key, value in attrs.items() if not isinstance(value, NotJson)}
+
+
+def _read_directions(connection: Connection) -> dict[int, list[StudyDirection]]:
+    """The directions of all studies by study id."""
+    stored = sa.type_coerce(DIRECTIONS.c.direction, sa.types.NullType())
+    query = sa.select(DIRECTIONS.c.study_id, stored).order_by(DIRECTIONS.c.objective)
+    known, found = StudyDirection.__members__, dict[int, list[StudyDirection]]()
+    for study_id, name in connection.execute(query):
+        found.setdefault(study_id, []).append(known.get(name, StudyDirection.NOT_SET))
+    return found
 
 
 def _is_same(known: FrozenTrial | None, head: Row[Any]) -> bool:

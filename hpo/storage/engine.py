@@ -218,11 +218,12 @@ def _has_tables(parsed: URL) -> bool:
         return False
     with dialects.read_only_engine(parsed).connect() as connection:
         found = schema.read_version(connection)
+        is_whole = schema.is_whole(connection)
     if found is not None and found < schema.VERSION:
         raise older("version", found, schema.VERSION, parsed)
     if found is not None and found > schema.VERSION:
         raise newer("version", found, schema.VERSION)
-    return found is not None
+    return found is not None and is_whole
 
 
 def _create_tables(parsed: URL) -> None:

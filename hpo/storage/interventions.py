@@ -30,13 +30,13 @@ from hpo.storage.schema import (
 from hpo.storage.trials import read_heads, read_params
 
 _BY_HAND = "by hand"
-_QUARANTINED = "quarantined"
+QUARANTINED = "quarantined"
 """User attribute of a quarantined trial, and its reason: the state, value and reason it had."""
-_RETRIED = "retried"
+RETRIED = "retried"
 """User attribute: why a trial failed, before each retry."""
 _COPY_OF = "copy_of"
 """User attribute: number of the trial whose params this trial repeats."""
-_KEPT = (ATTEMPT, WORKER, DEVICE, EARLIER, _RETRIED, _COPY_OF)
+_KEPT = (ATTEMPT, WORKER, DEVICE, EARLIER, RETRIED, _COPY_OF)
 """User attributes that a retried trial keeps. Attempts stay counted: each has its own files."""
 
 
@@ -74,8 +74,8 @@ def retry(connection: Connection, study_id: int, trial_id: int) -> None:
     connection.execute(sa.delete(TRIAL_USER_ATTRS).where(own, TRIAL_USER_ATTRS.c.key.in_(dropped)))
     earlier = [{**attempt, FORGIVEN: True} for attempt in attrs.get(EARLIER, [])]
     kept = {EARLIER: earlier} if earlier else {}
-    reasons = [*attrs.get(_RETRIED, []), attrs.get(REASON, "unknown")]
-    attributes.write_trials(connection, TRIAL_USER_ATTRS, {trial_id: {**kept, _RETRIED: reasons}})
+    reasons = [*attrs.get(RETRIED, []), attrs.get(REASON, "unknown")]
+    attributes.write_trials(connection, TRIAL_USER_ATTRS, {trial_id: {**kept, RETRIED: reasons}})
     waiting = {"state": TrialState.WAITING, "datetime_start": None, "datetime_complete": None}
     connection.execute(sa.update(TRIALS).where(TRIALS.c.trial_id == trial_id).values(waiting))
     raise_revision(connection, study_id)
@@ -108,7 +108,7 @@ def quarantine(connection: Connection, study_id: int, found: TrialRow) -> None:
     value = connection.execute(sa.select(TRIAL_VALUES.c.value).where(own)).scalar()
     connection.execute(sa.delete(TRIAL_VALUES).where(own))  # Optuna's failed trials have none
     before = {"state": found.state, "value": value, "reason": attrs.get(REASON)}
-    after = {_QUARANTINED: before, REASON: _QUARANTINED}
+    after = {QUARANTINED: before, REASON: QUARANTINED}
     attributes.write_trials(connection, TRIAL_USER_ATTRS, {found.id: after})
     _set_state(connection, found.id, TrialState.FAIL)
     raise_revision(connection, study_id)
@@ -117,15 +117,15 @@ def quarantine(connection: Connection, study_id: int, found: TrialRow) -> None:
 def is_quarantined(connection: Connection, found: TrialRow) -> bool:
     """Whether a trial is quarantined."""
     attrs = attributes.read_trial(connection, TRIAL_USER_ATTRS, found.id)
-    return found.state == "FAIL" and _QUARANTINED in attrs
+    return found.state == "FAIL" and QUARANTINED in attrs
 
 
 def restore(connection: Connection, study_id: int, trial_id: int) -> str:
     """Undo the quarantine of a trial; return its state."""
     attrs = attributes.read_trial(connection, TRIAL_USER_ATTRS, trial_id)
-    before: Mapping[str, Any] = attrs[_QUARANTINED]
+    before: Mapping[str, Any] = attrs[QUARANTINED]
     own = TRIAL_USER_ATTRS.c.trial_id == trial_id
-    keys = (_QUARANTINED, REASON)
+    keys = (QUARANTINED, REASON)
     connection.execute(sa.delete(TRIAL_USER_ATTRS).where(own, TRIAL_USER_ATTRS.c.key.in_(keys)))
     if before["reason"] is not None:
         reason = {REASON: before["reason"]}

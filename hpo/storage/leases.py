@@ -111,9 +111,7 @@ def grant(
     lease_seconds: float,
 ) -> None:
     """Insert the leases of a worker on trials that have none."""
-    machine = {key: getattr(worker, key) for key in ("host", "pid", "device", "share")}
-    write_worker = upsert(connection, WORKERS, ["worker_id"], list(machine))
-    connection.execute(write_worker.values(worker_id=worker.key, **machine))
+    write_worker(connection, worker)
     lease_ms = round(lease_seconds * 1000)
     expires_ms = connection.execute(sa.select(now(connection) + lease_ms)).scalar_one()
     about = {
@@ -126,6 +124,23 @@ def grant(
     rows = [{"trial_id": lease.trial_id, "token": lease.token, **about} for lease in leases]
     insert = upsert(connection, LEASES, ["trial_id"], list(rows[0]))  # SQLite reuses ids
     write_rows(connection, insert, rows)
+
+
+def write_worker(connection: Connection, worker: WorkerId) -> None:
+    """Write the row of a worker."""
+    machine = {key: getattr(worker, key) for key in ("host", "pid", "device", "share")}
+    insert = upsert(connection, WORKERS, ["worker_id"], list(machine))
+    connection.execute(insert.values(worker_id=worker.key, **machine))
+
+
+def read_worker(row: sa.Row[Any]) -> WorkerId:
+    """The worker of a row, without its nonce.
+
+    Several studies show it, so that a damaged number, which SQLite may hold, stops none of them.
+    """
+    pid = row.pid if isinstance(row.pid, int) else 0
+    share = row.share if isinstance(row.share, float) else 1.0
+    return WorkerId(host=str(row.host), pid=pid, device=str(row.device), share=share)
 
 
 def touch(
@@ -189,10 +204,26 @@ def held_by(connection: Connection, study_id: int, worker: str) -> list[LeaseRow
     return list(map(_lease_row, connection.execute(query)))
 
 
-def studies_of(connection: Connection, worker: str) -> list[int]:
-    """Ids of the studies whose trials the worker with this key holds."""
-    query = sa.select(LEASES.c.study_id).where(LEASES.c.worker_id == worker).distinct()
+def studies_of(connection: Connection, worker: str | None = None) -> list[int]:
+    """Ids of the studies whose trials the worker with this key holds, or any worker."""
+    query = sa.select(LEASES.c.study_id).distinct()
+    if worker is not None:
+        query = query.where(LEASES.c.worker_id == worker)
     return list(connection.execute(query).scalars())
+
+
+def live_holders(connection: Connection, study_id: int) -> list[tuple[str, int]]:
+    """Host and process id of the workers that hold a live lease of a study."""
+    is_live = (LEASES.c.study_id == study_id) & (LEASES.c.expires_ms > now(connection))
+    query = (
+        sa.select(WORKERS.c.host, WORKERS.c.pid)
+        .join(LEASES, LEASES.c.worker_id == WORKERS.c.worker_id)
+        .join(TRIALS, TRIALS.c.trial_id == LEASES.c.trial_id)
+        .where(is_live)
+        .distinct()
+        .order_by(WORKERS.c.host, WORKERS.c.pid)
+    )
+    return [(row.host, row.pid) for row in connection.execute(query)]
 
 
 def is_still(connection: Connection, seen: LeaseRow) -> bool:

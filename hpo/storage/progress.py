@@ -77,6 +77,8 @@ def count_trials(connection: Connection, ids: Collection[int]) -> dict[int, Tria
 
     def count(table: sa.Table, *conditions: sa.ColumnElement[bool]) -> sa.ScalarSelect[int]:
         own = table.c.study_id == STUDIES.c.study_id
+        if table is LEASES:  # SQLite may hold leases whose trial another program deleted
+            own &= sa.exists().where(TRIALS.c.trial_id == LEASES.c.trial_id).correlate(LEASES)
         return sa.select(sa.func.count()).where(own, *conditions).scalar_subquery()
 
     is_live = LEASES.c.expires_ms > leases.now(connection)
@@ -91,8 +93,8 @@ def count_trials(connection: Connection, ids: Collection[int]) -> dict[int, Tria
     return {row.pop("study_id"): TrialCounts(**row) for row in rows}
 
 
-def read_workers(connection: Connection, study_id: int | None = None) -> list[WorkerRow]:
-    """The workers that hold trials of one study or of any, ordered by host and process id."""
+def read_workers(connection: Connection, study_id: int) -> list[WorkerRow]:
+    """The workers that hold trials of a study, ordered by host and process id."""
     query = (
         sa.select(WORKERS, STUDIES.c.study_name, TRIALS.c.number)
         .add_columns(LEASES.c.expires_ms, LEASES.c.lease_ms)
@@ -100,14 +102,12 @@ def read_workers(connection: Connection, study_id: int | None = None) -> list[Wo
         .join(LEASES, LEASES.c.worker_id == WORKERS.c.worker_id)
         .join(TRIALS, TRIALS.c.trial_id == LEASES.c.trial_id)
         .join(STUDIES, STUDIES.c.study_id == LEASES.c.study_id)
-        .order_by(WORKERS.c.host, WORKERS.c.pid, WORKERS.c.worker_id)
-        .order_by(STUDIES.c.study_id, TRIALS.c.number)
+        .where(LEASES.c.study_id == study_id)
+        .order_by(WORKERS.c.host, WORKERS.c.pid, WORKERS.c.worker_id, TRIALS.c.number)
     )
-    if study_id is not None:
-        query = query.where(LEASES.c.study_id == study_id)
-    held: dict[tuple[str, str], list[sa.Row[Any]]] = {}
+    held: dict[str, list[sa.Row[Any]]] = {}
     for row in connection.execute(query):
-        held.setdefault((row.worker_id, row.study_name), []).append(row)
+        held.setdefault(row.worker_id, []).append(row)
     return [_worker_row(rows) for rows in held.values()]
 
 
@@ -152,7 +152,7 @@ def _worker_row(rows: list[sa.Row[Any]]) -> WorkerRow:
     first = rows[0]
     seen_ms = max(row.expires_ms - row.lease_ms for row in rows)
     return WorkerRow(
-        worker=WorkerId(host=first.host, pid=first.pid, device=first.device, share=first.share),
+        worker=leases.read_worker(first),
         study=first.study_name,
         trials=tuple(row.number for row in rows),
         silent_seconds=max(0, first.now_ms - seen_ms) / 1000,

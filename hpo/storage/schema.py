@@ -11,7 +11,10 @@ from optuna.storages._rdb import models
 from sqlalchemy.engine import Connection
 
 VERSION = 2
-"""Raise this by one when a table below changes, and add the step to `upgrade`."""
+"""Raise this by one when a table below changes, and add the step to `upgrade`.
+
+A new table that older versions may ignore needs neither: opening a storage creates it.
+"""
 
 
 def _table(model: type[models.BaseModel]) -> sa.Table:
@@ -50,6 +53,8 @@ NOT_FOUND = models.NOT_FOUND_MSG
 """Message of Optuna's KeyError for a study or trial that does not exist."""
 
 _OPEN_TRIALS = "hpo_open_trials"
+MAX_REASON = 255
+"""Characters of what a worker waits for."""
 
 metadata = sa.MetaData()
 
@@ -105,6 +110,16 @@ LEASES = sa.Table(
 )
 """The right to write a trial belongs to the holder of its token."""
 
+WAITING = sa.Table(
+    "hpo_waiting",
+    metadata,
+    sa.Column("worker_id", sa.String(64), primary_key=True),
+    sa.Column("since_ms", sa.BigInteger, nullable=False),
+    sa.Column("seen_ms", sa.BigInteger, nullable=False),
+    sa.Column("reason", sa.String(MAX_REASON), nullable=False),
+)
+"""Workers that hold no trial. Storages of version 2 may lack this table until they are opened."""
+
 DELETED = sa.Table(
     "hpo_deleted",
     metadata,
@@ -121,11 +136,17 @@ def read_version(connection: Connection) -> int | None:
     return connection.scalar(sa.select(VERSIONS.c.version))
 
 
+def is_whole(connection: Connection) -> bool:
+    """Whether all of hpo's tables exist."""
+    return metadata.tables.keys() <= set(sa.inspect(connection).get_table_names())
+
+
 def create(connection: Connection) -> None:
-    """Create hpo's tables after Optuna's, the version last: MySQL cannot roll back."""
+    """Create hpo's missing tables after Optuna's, the version last: MySQL cannot roll back."""
     metadata.create_all(connection)
     fit(connection)
-    connection.execute(sa.insert(VERSIONS).values(id=1, version=VERSION))
+    if read_version(connection) is None:
+        connection.execute(sa.insert(VERSIONS).values(id=1, version=VERSION))
 
 
 def fit(connection: Connection) -> None:

@@ -1,6 +1,7 @@
 """Trials read from their rows as Optuna's `FrozenTrial`, many with a few statements.
 
-All functions take a connection and write nothing.
+All functions take a connection and write nothing. They fail on damaged rows: SQLite stores text in
+columns of numbers.
 """
 
 import json
@@ -190,7 +191,7 @@ def _read_params(connection: Connection, ids: Sequence[int]) -> dict[int, _Param
     found: defaultdict[int, _Params] = defaultdict(dict)
     for trial_id, name, value, text in _rows(connection, TRIAL_PARAMS, ids, *names):
         distribution = _distribution(text)
-        found[trial_id][name] = (distribution, distribution.to_external_repr(value))
+        found[trial_id][name] = (distribution, distribution.to_external_repr(float(value)))
     return found
 
 
@@ -198,7 +199,7 @@ def _read_values(connection: Connection, ids: Sequence[int]) -> dict[int, list[f
     found: defaultdict[int, dict[int, float]] = defaultdict(dict)
     names = ("objective", "value", "value_type")
     for trial_id, objective, value, kind in _rows(connection, TRIAL_VALUES, ids, *names):
-        found[trial_id][objective] = NOT_FINITE_VALUE[kind] if value is None else value
+        found[trial_id][objective] = NOT_FINITE_VALUE[kind] if value is None else float(value)
     return {own: [by[objective] for objective in sorted(by)] for own, by in found.items()}
 
 
@@ -206,7 +207,7 @@ def _read_reports(connection: Connection, ids: Sequence[int]) -> dict[int, dict[
     found: defaultdict[int, dict[int, float]] = defaultdict(dict)
     names = ("step", "intermediate_value", "intermediate_value_type")
     for trial_id, step, value, kind in _rows(connection, REPORTS, ids, *names):
-        found[trial_id][step] = NOT_FINITE_REPORT[kind] if value is None else value
+        found[trial_id][step] = NOT_FINITE_REPORT[kind] if value is None else float(value)
     return found
 
 

@@ -1,11 +1,14 @@
 """The studies of a storage: create, open, list, delete."""
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from hpo.config.definition import StudyDefinition
 from hpo.config.differences import difference
 from hpo.config.errors import (
+    DamagedStudyError,
+    HpoError,
     InputError,
     StudyBusyError,
     StudyConflictError,
@@ -15,13 +18,16 @@ from hpo.config.errors import (
 from hpo.config.strategies import GridSampler
 from hpo.storage import leases, ledger, removal
 from hpo.storage.engine import Connection, Storage
-from hpo.storage.progress import read_workers
+from hpo.storage.progress import WorkerRow, read_workers
 from hpo.study.budget import raise_by_file
 from hpo.study.history import COLD_START, WarmStart
 from hpo.study.row import StudyRow, new_attrs, read_rows
+from hpo.study.rows import StudyRows
 from hpo.study.sampling import queue
 from hpo.study.status import StudyStatus
 from hpo.study.study import Study
+
+_log = logging.getLogger(__name__)
 
 
 def create_study(
@@ -76,16 +82,33 @@ def open_study(storage: Storage, name: str) -> Study:
     Raises:
         StudyNotFoundError: there is no study of this name; the message offers the nearest name.
         InputError: another program or a newer hpo created the study, or it has moved.
+        DamagedStudyError: its row is damaged.
     """
     row = find(storage, name)
     if row.obstacle is not None:
-        raise InputError(row.obstacle)
+        raise row.obstacle
     return Study(storage, row)
 
 
-def list_studies(storage: Storage) -> list[StudyStatus]:
-    """The status of every study that this hpo can open, oldest first."""
-    return [study.progress() for study in studies(storage)]
+def list_studies(
+    storage: Storage, on_error: Callable[[HpoError], None] = lambda error: None
+) -> list[StudyStatus]:
+    """The status of every study that this hpo can read, oldest first.
+
+    Args:
+        storage: storage with the studies.
+        on_error: called with the reason why this hpo cannot read a study of hpo.
+    """
+    found = []
+    for row in study_rows(storage):
+        if row.obstacle is None:
+            try:
+                found.append(Study(storage, row).progress())
+            except DamagedStudyError as error:
+                on_error(error)
+        elif row.is_ours:
+            on_error(row.obstacle)
+    return found
 
 
 def studies(storage: Storage) -> list[Study]:
@@ -97,6 +120,27 @@ def study_rows(storage: Storage) -> list[StudyRow]:
     """The row of every study, oldest first, including studies of other programs."""
     with storage.read() as connection:
         return read_rows(connection, storage.safe_url)
+
+
+def list_workers(
+    storage: Storage, on_error: Callable[[HpoError], None] = lambda error: None
+) -> list[WorkerRow]:
+    """The workers that hold trials, by study.
+
+    Args:
+        storage: storage with the studies.
+        on_error: called with the reason why the workers of a study cannot be read.
+    """
+    found = []
+    with storage.read() as connection:
+        ids = leases.studies_of(connection)
+    for study_id in sorted(ids):
+        try:
+            with StudyRows(storage, study_id).read() as connection:
+                found += read_workers(connection, study_id)
+        except DamagedStudyError as error:
+            on_error(error)
+    return sorted(found, key=lambda row: (row.worker.host, row.worker.pid))
 
 
 def find(storage: Storage, name: str) -> StudyRow:
@@ -127,9 +171,14 @@ def bury(storage: Storage, worker: str, how: str) -> dict[Study, dict[int, int]]
     """
     with storage.read() as connection:
         ids = leases.studies_of(connection, worker)
-        rows = [row for row in read_rows(connection, storage.safe_url) if row.id in ids]
-    studies = [Study(storage, row) for row in rows]
-    return {study: study.reaper.bury(worker, how) for study in studies}
+    ended = {}
+    for study in studies(storage):
+        if study.id in ids:
+            try:
+                ended[study] = study.reaper.bury(worker, how)
+            except DamagedStudyError as error:
+                _log.warning("%s", error)
+    return ended
 
 
 def delete_study(storage: Storage, name: str, *, force: bool = False) -> int:
@@ -151,15 +200,15 @@ def delete_study(storage: Storage, name: str, *, force: bool = False) -> int:
         StudyBusyError: a worker holds a live lease; the message names it.
     """
     row = find(storage, name)
-    if row.uuid is None:
+    if not row.is_ours:
         raise InputError(str(row.obstacle))
 
     def write(connection: Connection) -> int:
         lock(connection, row)
         if not force:
             check_unused(connection, row, "or delete it anyway with --force")
-        if row.owned_store_id is not None:
-            removal.remember(connection, str(row.uuid), row.owned_store_id)
+        if row.uuid is not None and row.owned_store_id is not None:
+            removal.remember(connection, row.uuid, row.owned_store_id)
         return removal.delete_study(connection, row.id)
 
     n_trials = storage.write(write)
@@ -188,9 +237,8 @@ def check_unused(connection: Connection, row: StudyRow, otherwise: str) -> None:
     Raises:
         StudyBusyError: a worker holds a live lease; the message names it.
     """
-    workers = [found.worker for found in read_workers(connection, row.id) if not found.is_silent]
-    if workers:
-        named = ", ".join(f"process {worker.pid} on {worker.host}" for worker in workers)
+    if workers := leases.live_holders(connection, row.id):
+        named = ", ".join(f"process {pid} on {host}" for host, pid in workers)
         raise StudyBusyError(
             f"study {row.name} is being worked on by {named}: end the worker first, {otherwise}"
         )

@@ -10,15 +10,13 @@ import random
 import time
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 
-from hpo.config.definition import Budget
-from hpo.config.errors import StudyNotFoundError
+from hpo.config.errors import DamagedStudyError, StudyNotFoundError
 from hpo.config.parsing import format_list
 from hpo.storage.engine import Storage
 from hpo.storage.progress import count_trials
-from hpo.study.row import read_rows
+from hpo.study.row import StudyRow, read_rows
 from hpo.study.study import Study
 
 _log = logging.getLogger(__name__)
@@ -56,12 +54,16 @@ class Fleet:
         self._open_studies: list[OpenStudy] = []
         self._counted_at = 0.0
         self._is_waiting = False
+        self._logged: set[str] = set()
 
     def studies(self) -> list[Study]:
         """Every study with trials left to run, in the order to serve them, each opened once."""
         with self._storage.read() as connection:
             rows = read_rows(connection, self._storage.safe_url)
             openable = [row for row in rows if row.obstacle is None]
+            for row in rows:
+                if isinstance(row.obstacle, DamagedStudyError):
+                    self._log_damage(row.obstacle)
             fitting = [row for row in openable if row.artifact_store_id == self._store_id]
             counts = count_trials(connection, [row.id for row in fitting])
         opened = [self._opened.get(str(row.uuid)) or Study(self._storage, row) for row in fitting]
@@ -72,7 +74,7 @@ class Fleet:
                 continue
             n_room = max(0, row.budget.n_trials - work.n_trials)
             n_left = n_room + work.n_waiting + work.n_silent
-            if (n_left or work.n_running) and not _is_spent(study, row.budget, work.n_trials):
+            if (n_left or work.n_running) and not self._is_spent(study, row, work.n_trials):
                 about = {"priority": row.priority, "n_running": work.n_running, "n_left": n_left}
                 open_studies.append(OpenStudy(study=study, **about))
         self._opened = {study.uuid: study for study in opened}
@@ -91,6 +93,25 @@ class Fleet:
             why = f"; the artifacts of {listed} are in another store" if elsewhere else ""
             _log.info("no open study has a trial to run, waiting for one%s", why)
         self._is_waiting = not open_studies
+
+    def _is_spent(self, study: Study, row: StudyRow, n_trials: int) -> bool:
+        """Whether a study with trials left is finished for another reason, such as time."""
+        is_limited = row.budget.is_timed or row.budget.no_improvement is not None
+        if not is_limited and n_trials < (study.n_points or math.inf):
+            return False
+        try:
+            return study.progress().is_finished
+        except StudyNotFoundError:  # just deleted
+            return True
+        except DamagedStudyError as error:
+            self._log_damage(error)
+            return True
+
+    def _log_damage(self, error: DamagedStudyError) -> None:
+        """Log once why a study is left alone."""
+        if str(error) not in self._logged:
+            self._logged.add(str(error))
+            _log.error("%s", error)
 
     def shares(self, studies: Sequence[Study], n: int) -> list[tuple[Study, int]]:
         """How many of `n` trials to claim from each of some studies, in the order to claim."""
@@ -113,13 +134,3 @@ def share_out(open_studies: Sequence[OpenStudy], n: int) -> list[tuple[Study, in
         first = min(free, key=lambda each: (-each.priority, each.n_running + wanted[each.study]))
         wanted[first.study] += 1
     return list(wanted.items())
-
-
-def _is_spent(study: Study, budget: Budget, n_trials: int) -> bool:
-    """Whether a study with trials left is finished for another reason, such as time."""
-    is_limited = budget.is_timed or budget.no_improvement is not None
-    if not is_limited and n_trials < (study.n_points or math.inf):
-        return False
-    with suppress(StudyNotFoundError):  # just deleted
-        return study.progress().is_finished
-    return True

@@ -12,16 +12,17 @@ confirmed leader is better, it is ranked among the others by its mean.
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
 from hpo.config.errors import InputError
+from hpo.config.parsing import validate
 from hpo.config.ranges import Value
 from hpo.config.space import SearchSpace
-from hpo.config.trial import Direction, TrialConfig, tie_break
-from hpo.storage.attributes import BEST_EPOCH, METRICS, REASON
+from hpo.config.trial import Calibration, Direction, TrialConfig, tie_break
+from hpo.storage.attributes import BEST_EPOCH, CALIBRATION, FOLD_METRICS, METRICS, REASON
 from hpo.study.confirmation import DEFAULT, SEED, Estimate
 from hpo.study.retraining import read_confirmed
 from hpo.study.study import Study
@@ -37,6 +38,7 @@ class Row:
             validation part are left out.
         user_attrs: further attributes that the worker recorded.
         confirmed: the objective over seeds, if `hpo confirm` trained the configuration again.
+        fold_metrics: with folds, each fold's value of the metrics; None where it has none.
     """
 
     number: int
@@ -46,6 +48,7 @@ class Row:
     metrics: dict[str, float]
     user_attrs: dict[str, Any]
     confirmed: Estimate | None = None
+    fold_metrics: dict[str, list[float | None]] = field(default_factory=dict)
 
     @property
     def early(self) -> str:
@@ -157,6 +160,17 @@ def recorded_config(study: Study, trial: Row | FrozenTrial) -> TrialConfig:
     return replace(config, training=replace(config.training, precision=precision))
 
 
+def recorded_calibration(study: Study, trial: Row) -> Calibration:
+    """The calibration of a trial's weights.
+
+    Raises:
+        DefinitionError: the recorded one is not valid.
+    """
+    where = f"trial {trial.number} of study {study.name}"
+    found: Calibration = validate(Calibration, trial.user_attrs.get(CALIBRATION, {}), where)
+    return found
+
+
 def best_epoch(study: Study, row: Row) -> int:
     """The epoch whose weights a COMPLETE trial keeps, from 1.
 
@@ -182,6 +196,7 @@ def row(trial: FrozenTrial, confirmed: Estimate | None = None) -> Row:
         state=trial.state.name,
         params=dict(trial.params),
         metrics=attrs.pop(METRICS, {}),
+        fold_metrics=attrs.pop(FOLD_METRICS, {}),
         user_attrs=attrs,
         confirmed=confirmed,
     )

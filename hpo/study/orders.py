@@ -34,7 +34,7 @@ def read_orders(study: Study, held: Collection[Lease]) -> Orders:
     Raises:
         StudyNotFoundError: the study was deleted.
     """
-    with study.storage.read() as connection:
+    with study.read() as connection:
         row = study.read_row(connection)
         is_late = False
         if row.budget.is_timed:
@@ -49,5 +49,5 @@ def read_orders(study: Study, held: Collection[Lease]) -> Orders:
 
 def was_pruned(study: Study, lease: Lease) -> bool:
     """Whether a trial whose lease was lost was pruned by a person, not taken by another worker."""
-    with study.storage.read() as connection:
+    with study.read() as connection:
         return ledger.has_ended(connection, lease, "PRUNED")

@@ -9,8 +9,9 @@ from collections.abc import Callable
 
 from hpo.config.errors import StudyNotFoundError
 from hpo.storage import leases, ledger
-from hpo.storage.engine import Connection, Storage
+from hpo.storage.engine import Connection
 from hpo.storage.leases import LeaseRow
+from hpo.study.rows import StudyRows
 
 _EXPIRED = "lost: its lease ran out"
 
@@ -18,12 +19,9 @@ _EXPIRED = "lost: its lease ran out"
 class Reaper:
     """Watches the leases of one study."""
 
-    def __init__(
-        self, storage: Storage, study_id: int, max_attempts: Callable[[Connection], int]
-    ) -> None:
+    def __init__(self, rows: StudyRows, max_attempts: Callable[[Connection], int]) -> None:
         """Watch a study; `max_attempts` reads after how many lost workers a trial fails."""
-        self._storage = storage
-        self._study_id = study_id
+        self._rows = rows
         self._max_attempts = max_attempts
         self._ripe_at: dict[LeaseRow, float] = {}
 
@@ -38,15 +36,15 @@ class Reaper:
             Numbers of the trials that wait again or failed.
         """
         before, self._ripe_at = self._ripe_at, {}
-        with self._storage.read() as connection:
-            seen = leases.expired(connection, self._study_id)
+        with self._rows.read() as connection:
+            seen = leases.expired(connection, self._rows.id)
         now = time.monotonic()
         ripe = [row for row in seen if now >= before.get(row, math.inf)]
 
         def write(connection: Connection) -> list[int]:
             return list(self._take_back(connection, ripe, _EXPIRED))
 
-        numbers = self._storage.write(write) if ripe else []
+        numbers = self._rows.write(write) if ripe else []
         self._ripe_at = {row: before.get(row, now + row.wait_ms / 1000) for row in seen}
         return numbers
 
@@ -70,14 +68,14 @@ class Reaper:
         """
 
         def write(connection: Connection) -> dict[int, int]:
-            held = leases.held_by(connection, self._study_id, worker)
+            held = leases.held_by(connection, self._rows.id, worker)
             return self._take_back(connection, held, how)
 
-        return self._storage.write(write)
+        return self._rows.write(write)
 
     def _take_back(self, connection: Connection, found: list[LeaseRow], how: str) -> dict[int, int]:
         """Give back the trials whose leases are unchanged; returns as `bury`."""
-        leases.tick(connection, self._study_id)
+        leases.tick(connection, self._rows.id)
         try:
             n_max = self._max_attempts(connection)
         except StudyNotFoundError:  # deleted meanwhile together with its leases

@@ -107,7 +107,7 @@ def keep_confirmation(study: Study, found: Confirmation) -> None:
 
 def read_confirmed(study: Study) -> dict[int, Estimate]:
     """The estimates of a study's confirmed trials by number; empty if none were confirmed."""
-    with study.storage.read() as connection:
+    with study.read() as connection:
         attrs = attributes.read_study(connection, study.id, [CONFIRMATION])
     return confirmed(attrs[CONFIRMATION]) if attrs else {}
 

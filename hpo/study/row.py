@@ -7,16 +7,17 @@ because the caches of the storage compare it.
 
 import json
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any, Literal
+from functools import cached_property, lru_cache
+from typing import Any, Literal, get_args
 
 from hpo.config.definition import Budget, StudyDefinition
-from hpo.config.errors import DefinitionError, InputError
+from hpo.config.errors import DamagedStudyError, DefinitionError, HpoError, InputError
 from hpo.config.families import config_type, package_of
 from hpo.config.version import __version__
 from hpo.storage import attributes
+from hpo.storage.damage import INT, OBJECT, TEXT, TEXTS, Kind, is_int, is_texts, shown
 from hpo.storage.engine import Connection
 
 DEFINITION = "hpo:definition"
@@ -28,10 +29,6 @@ WARM_START = "hpo:warm_start"
 """Notes on the warm start, and the number of attributes `hpo:warm_start:0`, … that hold it."""
 _UUID, _ARTIFACTS, _NOTES, _MOVED = "hpo:uuid", "hpo:artifacts", "hpo:notes", "hpo:moved"
 _VERSION, _FORMAT, _PACKAGES = "hpo:version", "hpo:format", "hpo:packages"
-_KEYS = (
-    *(DEFINITION, STANDING, GIVEN_BUDGET, PRIORITY, CONFIRMS, WARM_START),
-    *(_UUID, _ARTIFACTS, _NOTES, _MOVED, _VERSION, _FORMAT, _PACKAGES),
-)
 CONFIRMATION = "hpo:confirmation"
 """The result of a confirmation, up to 64 KiB, so that it is read on its own."""
 
@@ -50,13 +47,40 @@ Standing = Literal["open", "paused", "stopped"]
 """Whether a study accepts workers. Workers wait while it is paused, and leave a stopped one."""
 
 
+def _is_move(value: object) -> bool:
+    is_whole = isinstance(value, dict) and {"to", "definition"} <= value.keys()
+    return is_whole and all(isinstance(each, str) for each in value.values())  # type: ignore[attr-defined]
+
+
+def _is_warm_start(value: object) -> bool:
+    is_whole = isinstance(value, dict) and {"notes", "n_parts"} <= value.keys()
+    return is_whole and is_texts(value["notes"]) and is_int(value["n_parts"])  # type: ignore[index]
+
+
+_KINDS = {
+    **dict.fromkeys((DEFINITION, CONFIRMS, _UUID, _ARTIFACTS, _VERSION), TEXT),
+    **dict.fromkeys((PRIORITY, _FORMAT), INT),
+    **dict.fromkeys((GIVEN_BUDGET, _PACKAGES), OBJECT),
+    STANDING: Kind(" or ".join(get_args(Standing)), lambda value: value in get_args(Standing)),
+    _NOTES: TEXTS,
+    _MOVED: Kind("an object of texts", _is_move),
+    WARM_START: Kind("notes and a number of parts", _is_warm_start),
+}
+"""The attributes of a row, and what each must be."""
+_NEEDED = (DEFINITION, _UUID, _ARTIFACTS)
+
+parse_definition = lru_cache(maxsize=1024)(StudyDefinition.from_json)
+"""Parses a stored definition; workers read the rows of all studies again and again."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class StudyRow:
     """The row of a study, which this hpo may be unable to open.
 
     Attributes:
         where: URL of the storage without password.
-        attrs: the system attributes that were read.
+        attrs: the sound system attributes that were read.
+        flaw: the first damaged attribute, and what it must be; None if there is none.
         uuid: unique id; None if another program created the study.
         artifact_store_id: id of the store that holds the table and the weights.
         definition: the stored definition as JSON; None if another program created the study.
@@ -73,6 +97,7 @@ class StudyRow:
     name: str
     where: str
     attrs: Mapping[str, Any]
+    flaw: str | None
     uuid: str | None
     artifact_store_id: str | None
     definition: str | None
@@ -86,13 +111,16 @@ class StudyRow:
 
     @classmethod
     def parse(cls, study_id: int, name: str, where: str, attrs: Mapping[str, Any]) -> "StudyRow":
-        """Parse the system attributes of a study."""
+        """Parse the system attributes of a study; damaged ones are left out."""
+        flaw = next(_flaws(attrs), None)
+        attrs = {key: value for key, value in attrs.items() if _is_sound(key, value)}
         moved, warm_start = attrs.get(_MOVED, {}), attrs.get(WARM_START, {})
         return cls(
             id=study_id,
             name=name,
             where=where,
             attrs=attrs,
+            flaw=flaw,
             uuid=attrs.get(_UUID),
             artifact_store_id=attrs.get(_ARTIFACTS),
             definition=attrs.get(DEFINITION) or moved.get("definition"),
@@ -106,29 +134,47 @@ class StudyRow:
         )
 
     @property
-    def format(self) -> int | None:
-        """The format of the study; None if another program created it."""
-        return None if self.uuid is None else int(self.attrs.get(_FORMAT, 1))
+    def is_ours(self) -> bool:
+        """Whether hpo created the study."""
+        return self.uuid is not None or self.flaw is not None
 
     @property
-    def obstacle(self) -> str | None:
-        """Why this hpo cannot open the study, as a sentence; None if it can."""
+    def format(self) -> int | None:
+        """The format of the study; None if another program created it."""
+        return int(self.attrs.get(_FORMAT, 1)) if self.is_ours else None
+
+    @cached_property
+    def obstacle(self) -> HpoError | None:
+        """Why this hpo cannot open the study, as the error to raise; None if it can."""
         study = f"study {self.name} in {self.where}"
         if self.moved_to is not None:
-            return (
+            return InputError(
                 f"study {self.name} has moved from {self.where} to {self.moved_to}: "
                 "name that storage by --storage or HPO_STORAGE"
             )
         if self.format is None:
-            return f"{study} was not made by hpo"
+            return InputError(f"{study} was not made by hpo")
         if self.format > STUDY_FORMAT:
             made_by = self.attrs.get(_VERSION, "another version")
-            return (
+            return InputError(
                 f"{study} was made by hpo {made_by}, which is newer than this hpo {__version__}: "
                 f"install hpo {made_by} or later to work with it"
             )
+        if self.flaw is not None:
+            return DamagedStudyError(self.name, self.where, self.flaw)
         if unusable := self._unusable_family():
-            return f"{study}: {unusable}"
+            return InputError(f"{study}: {unusable}")
+        try:
+            parse_definition(self.definition or "")
+        except DefinitionError as error:
+            made_by = self.attrs.get(_VERSION, __version__)
+            is_json = not isinstance(attributes.decode(self.definition), attributes.NotJson)
+            if is_json and made_by != __version__:
+                return InputError(
+                    f"{study} was made by hpo {made_by}, and this hpo {__version__} cannot read it "
+                    f"({error}): install hpo {made_by} to work with it"
+                )
+            return DamagedStudyError(self.name, self.where, str(error))
         return None
 
     def _unusable_family(self) -> str | None:
@@ -216,15 +262,30 @@ def moved_attrs(row: StudyRow) -> dict[str, Any]:
 
 def read_row(connection: Connection, study_id: int, name: str, where: str) -> StudyRow:
     """Read the row of a study; if it was deleted, all attributes are missing."""
-    return StudyRow.parse(study_id, name, where, attributes.read_study(connection, study_id, _KEYS))
+    attrs = attributes.read_study(connection, study_id, list(_KINDS))
+    return StudyRow.parse(study_id, name, where, attrs)
 
 
 def read_rows(connection: Connection, where: str) -> list[StudyRow]:
     """Read the rows of all studies, oldest first, including those of other programs."""
     return [
         StudyRow.parse(study_id, name, where, attrs)
-        for study_id, name, attrs in attributes.read_studies(connection, _KEYS)
+        for study_id, name, attrs in attributes.read_studies(connection, list(_KINDS))
     ]
+
+
+def _flaws(attrs: Mapping[str, Any]) -> Iterator[str]:
+    """Describe the damaged attributes of a study, if it is one of hpo."""
+    for key, value in attrs.items():
+        if not _is_sound(key, value):
+            yield f"its attribute {key} must be {_KINDS[key].words}, but got {shown(value)}"
+    if _KINDS.keys() & attrs.keys() and _MOVED not in attrs:
+        yield from (f"its attribute {key} is missing" for key in _NEEDED if key not in attrs)
+
+
+def _is_sound(key: str, value: object) -> bool:
+    """Whether an attribute is of the right kind; those of other programs may be anything."""
+    return key not in _KINDS or _KINDS[key].admits(value)
 
 
 def mark_moved(connection: Connection, study_id: int, to: str) -> None:

@@ -7,20 +7,25 @@ ledger, and a worker writes only under its lease. Optuna's samplers and pruners 
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import Any
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from hpo.config.definition import StudyDefinition
-from hpo.config.errors import BudgetError, LeaseLostError, StudyNotFoundError
+from hpo.config.errors import (
+    BudgetError,
+    DamagedStudyError,
+    LeaseLostError,
+    StudyNotFoundError,
+)
 from hpo.config.points import Points
 from hpo.config.space import Params
 from hpo.config.trial import Measurement
 from hpo.storage import attributes, leases, ledger
 from hpo.storage.best import OptimizationHistory
+from hpo.storage.damage import check_attrs
 from hpo.storage.engine import Connection, Storage
 from hpo.storage.inventory import TrialFiles, read_inventory
 from hpo.storage.leases import Lease, WorkerId
@@ -28,58 +33,36 @@ from hpo.storage.ledger import RELEASED, FinalState, Outcome
 from hpo.storage.schema import NOT_FOUND, TRIAL_SYSTEM_ATTRS
 from hpo.storage.trials import read_study_trials
 from hpo.study.budget import trial_limit
+from hpo.study.claim import Claim, ReportReply
+from hpo.study.damage import reporting_damage
 from hpo.study.history import InformedStudy, read_warm_start
 from hpo.study.pruning import TrialPruner
 from hpo.study.reaper import Reaper
-from hpo.study.row import StudyRow, read_row
+from hpo.study.row import StudyRow, parse_definition, read_row
+from hpo.study.rows import Result, StudyRows
 from hpo.study.sampling import ParamSampler
 from hpo.study.status import StudyStatus, read_status
 from hpo.study.tried import TriedPoints
 
-Result = TypeVar("Result")
 
-
-@dataclass(frozen=True, kw_only=True)
-class Claim(Lease):
-    """A lease on a trial and the params drawn for it."""
-
-    params: Params = field(compare=False)
-
-
-@dataclass(frozen=True, kw_only=True)
-class ReportReply:
-    """The result of a report.
-
-    Attributes:
-        prune: trials to prune, with the epoch of the decision; later epochs were not written.
-        lost: trials whose lease was lost.
-    """
-
-    prune: dict[Claim, int]
-    lost: set[Claim]
-
-
-class Study:
+class Study(StudyRows):
     """An open study.
 
     Attributes:
-        id: id of the row in its storage.
         name: unique name in its storage.
         uuid: globally unique id; artifacts are stored under it.
         definition: what the study searches, with the budget as of opening or of the last change.
         artifact_store_id: id of the store that holds the table and the weights.
         notes: remarks on how the table was read that may surprise a person.
         warm_start_notes: what was taken from other studies, a sentence for each of them.
-        storage: storage with the rows.
     """
 
     def __init__(self, storage: Storage, row: StudyRow) -> None:
         """Bind to the row of a study that hpo created; see `open_study`."""
         assert row.uuid is not None
         assert row.artifact_store_id is not None
-        self.id = row.id
-        self.storage = storage
-        self.definition = StudyDefinition.from_json(row.definition or "")
+        super().__init__(storage, row.id)
+        self.definition = parse_definition(row.definition or "")
         self.name = self.definition.name
         self.uuid = row.uuid
         self.artifact_store_id = row.artifact_store_id
@@ -90,7 +73,7 @@ class Study:
     @cached_property
     def reaper(self) -> Reaper:
         """Takes back the trials of dead workers."""
-        return Reaper(self.storage, self.id, lambda c: self.read_row(c).budget.max_attempts)
+        return Reaper(self, lambda c: self.read_row(c).budget.max_attempts)
 
     def ask(self, worker: WorkerId, lease: float) -> Claim | None:
         """Claim one trial and draw its params; None if there is no trial to claim now."""
@@ -137,7 +120,7 @@ class Study:
         except StudyNotFoundError:
             return []
         if any(each.written for each in drawn.values()):  # none if earlier attempts wrote them
-            drawn = self.storage.write(lambda c: self._param_sampler.write(c, drawn))
+            drawn = self.write(lambda c: self._param_sampler.write(c, drawn))
         return [Claim(**vars(lease), params=each.params) for lease, each in drawn.items()]
 
     def resume(self, claim: Claim, measurements: Sequence[Measurement]) -> float:
@@ -165,7 +148,7 @@ class Study:
                 ledger.n_chances(connection, claim.trial_id, n_max),
             )
 
-        system_attrs, n_chances = self.storage.write(write)
+        system_attrs, n_chances = self.write(write)
         self._trial_pruner.resume(claim, claim.params, measurements, system_attrs)
         return n_chances
 
@@ -194,7 +177,7 @@ class Study:
             attributes.write_trials(connection, TRIAL_SYSTEM_ATTRS, attrs)
             return held
 
-        held = self.storage.write(write)
+        held = self.write(write)
         for claim in held:
             self._trial_pruner.remember(decisions[claim])
         pruned = {claim: decisions[claim] for claim in held if decisions[claim].is_pruned}
@@ -236,7 +219,7 @@ class Study:
                 and not ledger.has_ended(connection, claim, ending.state)
             }
 
-        lost = self.storage.write(write)
+        lost = self.write(write)
         for claim in endings:
             self._trial_pruner.forget(claim)
         self.storage.reader.invalidate(self.id)
@@ -258,7 +241,7 @@ class Study:
                     ledger.give_back(connection, own, how, n_max)
 
         if claims:
-            self.storage.write(write)
+            self.write(write)
         for claim in claims:
             self._trial_pruner.forget(claim)
 
@@ -270,7 +253,7 @@ class Study:
                 leases.tick(connection, self.id)
             return leases.touch(connection, held, lease)
 
-        kept = self.storage.write(write)
+        kept = self.write(write)
         return {own.token for own in held if own.trial_id not in kept}
 
     def enqueue(self, params: Params) -> int:
@@ -313,7 +296,7 @@ class Study:
                 raise self._not_found()
             return work(connection, self.read_row(connection))
 
-        return self.storage.write(write)
+        return self.write(write)
 
     def progress(self, history: OptimizationHistory | None = None) -> StudyStatus:
         """The current status: budget, trials by state, best value and workers.
@@ -324,7 +307,7 @@ class Study:
         Raises:
             StudyNotFoundError: the study was deleted.
         """
-        with self._reading(), self.storage.read() as connection:
+        with self._reading(), self.read() as connection:
             row = self.read_row(connection)
             status = read_status(connection, self.definition, row, history)
             n_there = sum(status.counts.values())
@@ -334,8 +317,10 @@ class Study:
 
     def trials(self, states: tuple[TrialState, ...] | None = None) -> list[FrozenTrial]:
         """The current trials of some or all states, by number."""
-        with self._reading(), self.storage.read() as connection:
-            return read_study_trials(connection, self.id, states)
+        with self._reading(), self.read() as connection:
+            trials = read_study_trials(connection, self.id, states)
+            check_attrs(trials)
+        return trials
 
     def is_among_best(self, value: float, n: int) -> bool:
         """Whether a value is better than one of the `n` best COMPLETE trials, some seconds ago."""
@@ -346,7 +331,7 @@ class Study:
 
     def inventory(self) -> dict[int, TrialFiles]:
         """The artifacts that the trials name, by number."""
-        with self.storage.read() as connection:
+        with self.read() as connection:
             return read_inventory(connection, self.id)
 
     def check_store(self, store_id: str) -> None:
@@ -363,8 +348,11 @@ class Study:
         Raises:
             StudyNotFoundError: the study was deleted, after which SQLite may have assigned its id
                 again, or it has moved to another storage.
+            DamagedStudyError: one of its attributes is damaged.
         """
         row = read_row(connection, self.id, self.name, self.storage.safe_url)
+        if row.flaw is not None:
+            raise DamagedStudyError(self.name, self.storage.safe_url, row.flaw)
         if row.uuid != self.uuid or row.moved_to is not None:
             self.storage.reader.forget(self.id)
             raise self._not_found()
@@ -387,16 +375,16 @@ class Study:
 
     @cached_property
     def _param_sampler(self) -> ParamSampler:
-        with self.storage.read() as connection:
+        with self.read() as connection:
             known = read_warm_start(connection, self._row).known
         informed = InformedStudy(self._optuna, self.definition.space, known)
         return ParamSampler(self.definition, informed, self.storage.reader, self._tried)
 
     @contextmanager
     def _reading(self) -> Iterator[None]:
-        """Translate errors of Optuna's storage."""
+        """Translate errors of Optuna's storage, and report damaged rows."""
         try:
-            with self.storage.errors():
+            with reporting_damage(self.storage, self.id), self.storage.errors():
                 yield
         except KeyError as error:
             raise self._not_found() if error.args == (NOT_FOUND,) else error from error

@@ -22,6 +22,8 @@ from hpo.training.metrics import count_outputs
 from hpo.training.random import permutation
 
 RESIDENT_SHARE = 0.4
+PACK_SHARE = 0.6
+"""Largest share of a device's memory for the data of packs, which always stay on the device."""
 BLOCK_BYTES = 64 * 2**20
 EVALUATION_ROWS = 1024
 
@@ -232,6 +234,10 @@ class Loaders:
         self._latest = [self._of_fold(fold, is_resident=is_resident) for fold in data.folds]
         return self._latest
 
+    def can_stay(self, data: TrainingData) -> bool:
+        """Whether data may stay on the device for packs: they take at most `PACK_SHARE` of it."""
+        return data.n_bytes <= PACK_SHARE * _all_bytes(self._device)
+
     def forget(self) -> None:
         """Free the memory of data that no run uses."""
         self._latest = []
@@ -244,6 +250,13 @@ class Loaders:
             loader = BatchLoader(data, self._device, resident_bytes=resident_bytes)
             self._in_use[id(data)] = loader
         return loader
+
+
+def _all_bytes(device: torch.device) -> float:
+    """Memory of a GPU; infinite on the host, which holds the data anyway."""
+    if device.type != "cuda":
+        return math.inf
+    return torch.cuda.get_device_properties(device).total_memory
 
 
 def _free_bytes(device: torch.device) -> float:

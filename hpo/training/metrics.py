@@ -21,6 +21,12 @@ Score = Callable[[Tensor, Tensor, Weights], Tensor]
 
 Returns a number, or (draws,) numbers where weights are given.
 """
+Decision = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""A score of the predicted classes alone.
+
+From the rows of each class that are predicted right, that are predicted and that are true,
+(..., n_classes) float64 each, to (...) numbers.
+"""
 
 
 def count_outputs(task: Task, n_classes: int) -> int:
@@ -42,7 +48,7 @@ def predictions(task: Task, logits: Tensor, mean: float, std: float) -> Tensor:
     """
     if task == "regression":
         return logits[:, 0].double() * std + mean
-    return torch.softmax(_class_logits(task, logits), dim=1)
+    return torch.softmax(class_logits(task, logits), dim=1)
 
 
 def mean_over_heads(task: Task, outputs: Tensor) -> Tensor:
@@ -76,6 +82,8 @@ def measure(
     mean: float,
     std: float,
     weights: Weights = None,
+    *,
+    threshold: float | None = None,
 ) -> Tensor:
     """Compute some metrics on the device of the logits; `roc_auc` is NaN where it has no value.
 
@@ -89,20 +97,32 @@ def measure(
         std: their standard deviation.
         weights: (rows,) float64, how much each row counts, or (draws, rows) in each draw; without,
             every row counts once.
+        threshold: in a binary task, the probability above which the second class is predicted;
+            None predicts the likeliest class.
 
     Returns:
         (metrics,) float64 numbers, or (metrics, draws) for draws.
     """
     if weights is not None and weights.ndim == 1:
-        drawn = measure(metrics, task, n_classes, logits, y, mean, std, weights[None])
+        drawn = measure(
+            metrics, task, n_classes, logits, y, mean, std, weights[None], threshold=threshold
+        )
         return drawn.squeeze(1)
     names = list(metrics)
     if task == "regression":
         scores, truth = predictions(task, logits, mean, std), y.double()
     else:
         truth = functional.one_hot(y.long(), n_classes).double()
-        scores = _class_logits(task, logits).double()
-    found = {name: SCORES[task][name](scores, truth, weights) for name in dict.fromkeys(names)}
+        scores = class_logits(task, logits).double()
+    decided = scores
+    if threshold is not None:
+        is_positive = predictions(task, logits, mean, std)[:, 1] > threshold
+        decided = functional.one_hot(is_positive.long(), n_classes).double()
+    by_decision = DECISIONS.get(task, {})
+    found = {
+        name: SCORES[task][name](decided if name in by_decision else scores, truth, weights)
+        for name in dict.fromkeys(names)
+    }
     return torch.stack([found[name] for name in names])
 
 
@@ -114,6 +134,8 @@ def evaluate(
     mean: float,
     std: float,
     weights: Tensor | None = None,
+    *,
+    threshold: float | None = None,
 ) -> dict[str, float]:
     """Every metric of the task that is defined on these rows, by name.
 
@@ -122,7 +144,9 @@ def evaluate(
     are those of `measure`; `weights` are (rows,).
     """
     names = [name for name in SCORES[task] if _has_value(name, task, n_classes, y, weights)]
-    values = measure(names, task, n_classes, logits, y, mean, std, weights).tolist()
+    values = measure(
+        names, task, n_classes, logits, y, mean, std, weights, threshold=threshold
+    ).tolist()
     return dict(zip(names, values, strict=True))
 
 
@@ -138,8 +162,8 @@ def _has_value(
     return metric != "roc_auc" or 0 not in counts
 
 
-def _class_logits(task: Task, logits: Tensor) -> Tensor:
-    """A logit for each class, (rows, n_classes)."""
+def class_logits(task: Task, logits: Tensor) -> Tensor:
+    """A logit for each class, (rows, n_classes), of outputs (rows, n_outputs)."""
     return functional.pad(logits, (1, 0)) if task == "binary" else logits
 
 
@@ -148,13 +172,9 @@ def _total(per_row: Tensor, weights: Weights) -> Tensor:
     return per_row.sum(dim=0) if weights is None else weights @ per_row
 
 
-def _n_rows(rows: Tensor, weights: Weights) -> Tensor | int:
-    return len(rows) if weights is None else weights.sum(dim=1)
-
-
 def _mean(per_row: Tensor, weights: Weights) -> Tensor:
     """Mean over the rows, (rows,)."""
-    return per_row.mean() if weights is None else weights @ per_row / _n_rows(per_row, weights)
+    return per_row.mean() if weights is None else weights @ per_row / weights.sum(dim=1)
 
 
 def _ratio(part: Tensor, whole: Tensor) -> Tensor:
@@ -167,31 +187,38 @@ def _predicted(scores: Tensor) -> Tensor:
     return functional.one_hot(scores.argmax(dim=1), scores.shape[1]).double()
 
 
-def _accuracy(scores: Tensor, truth: Tensor, weights: Weights) -> Tensor:
-    hits = _total((_predicted(scores) * truth).sum(dim=1), weights)
-    return hits / _n_rows(truth, weights)
+def _of_decision(decision: Decision) -> Score:
+    """A score of the classes with the highest scores."""
+
+    def score(scores: Tensor, truth: Tensor, weights: Weights) -> Tensor:
+        predicted = _predicted(scores)
+        counted = (_total(rows, weights) for rows in (predicted * truth, predicted, truth))
+        return decision(*counted)
+
+    return score
 
 
-def _balanced_accuracy(scores: Tensor, truth: Tensor, weights: Weights) -> Tensor:
+def _accuracy(right: Tensor, predicted: Tensor, true: Tensor) -> Tensor:
+    return right.sum(dim=-1) / true.sum(dim=-1)
+
+
+def _balanced_accuracy(right: Tensor, predicted: Tensor, true: Tensor) -> Tensor:
     """Mean recall of the classes that occur."""
-    n_true = _total(truth, weights)
-    recall = _ratio(_total(_predicted(scores) * truth, weights), n_true)
-    return recall.sum(dim=-1) / (n_true > 0).sum(dim=-1)
+    return _ratio(right, true).sum(dim=-1) / (true > 0).sum(dim=-1)
 
 
-def _f1_by_class(scores: Tensor, truth: Tensor, weights: Weights) -> tuple[Tensor, Tensor]:
+def _f1_by_class(right: Tensor, predicted: Tensor, true: Tensor) -> tuple[Tensor, Tensor]:
     """F1 of each class, 0 for classes that neither occur nor are predicted; and which do."""
-    predicted = _predicted(scores)
-    n_either = _total(predicted, weights) + _total(truth, weights)
-    return _ratio(2 * _total(predicted * truth, weights), n_either), n_either > 0
+    n_either = predicted + true
+    return _ratio(2 * right, n_either), n_either > 0
 
 
-def _f1_of_positive(scores: Tensor, truth: Tensor, weights: Weights) -> Tensor:
-    return _f1_by_class(scores, truth, weights)[0][..., 1]
+def _f1_of_positive(right: Tensor, predicted: Tensor, true: Tensor) -> Tensor:
+    return _f1_by_class(right, predicted, true)[0][..., 1]
 
 
-def _f1_macro(scores: Tensor, truth: Tensor, weights: Weights) -> Tensor:
-    by_class, is_present = _f1_by_class(scores, truth, weights)
+def _f1_macro(right: Tensor, predicted: Tensor, true: Tensor) -> Tensor:
+    by_class, is_present = _f1_by_class(right, predicted, true)
     return by_class.sum(dim=-1) / is_present.sum(dim=-1)
 
 
@@ -247,17 +274,25 @@ def _r2(values: Tensor, y: Tensor, weights: Weights) -> Tensor:
 
 
 REGRESSION: dict[MetricName, Score] = {"rmse": _rmse, "mae": _mae, "r2": _r2}
-MULTICLASS: dict[MetricName, Score] = {
+_OF_CLASSES: dict[MetricName, Decision] = {
     "accuracy": _accuracy,
     "balanced_accuracy": _balanced_accuracy,
     "f1": _f1_macro,
+}
+DECISIONS: dict[Task, dict[MetricName, Decision]] = {
+    "binary": {**_OF_CLASSES, "f1": _f1_of_positive},
+    "multiclass": _OF_CLASSES,
+}
+"""The metrics that depend on the predicted classes."""
+MULTICLASS: dict[MetricName, Score] = {
+    **{name: _of_decision(decision) for name, decision in DECISIONS["multiclass"].items()},
     "roc_auc": _roc_auc_one_vs_rest,
     "log_loss": _log_loss,
 }
 BINARY: dict[MetricName, Score] = {
-    **MULTICLASS,
-    "f1": _f1_of_positive,
+    **{name: _of_decision(decision) for name, decision in DECISIONS["binary"].items()},
     "roc_auc": _roc_auc_of_positive,
+    "log_loss": _log_loss,
 }
 SCORES: dict[Task, dict[MetricName, Score]] = {
     "binary": BINARY,

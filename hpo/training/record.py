@@ -16,8 +16,17 @@ from typing import Literal
 
 import torch
 
-from hpo.config.trial import METRICS, TIE_BREAKS, Measurement, MetricName, Precision, TrialConfig
+from hpo.config.trial import (
+    METRICS,
+    TIE_BREAKS,
+    Calibration,
+    Measurement,
+    ObjectiveConfig,
+    Precision,
+    TrialConfig,
+)
 from hpo.training.batches import BatchLoader, TrainingData
+from hpo.training.calibration import best_at_threshold, calibrate, fit_temperature
 from hpo.training.checkpoint import Checkpoint
 from hpo.training.families.family import family_of, flatten
 from hpo.training.metrics import evaluate, mean_over_heads, measure, predictions
@@ -48,8 +57,10 @@ class Result:
         best_value: the validation metric of the best epoch in the precision of training; NaN if
             there is none.
         metrics: every metric of the task that is defined on the validation part, or on those of
-            all folds together, at the best epoch, by networks in float32.
+            all folds together, at the best epoch, by networks in float32 with their calibration.
         folds: in their order; a run without folds has one. Empty when diverged, as are `metrics`.
+        calibration: what the objective asks for, fitted to the validation parts together at the
+            best epoch.
         n_epochs: epochs finished, including one that diverged.
         n_steps: updates made, in all folds together.
         seconds: spent training and validating.
@@ -62,6 +73,7 @@ class Result:
     best_value: float
     metrics: dict[str, float]
     folds: tuple[FoldResult, ...]
+    calibration: Calibration
     n_epochs: int
     n_steps: int
     seconds: float
@@ -184,7 +196,9 @@ class Record:
         Args:
             folds: the data of each and its flat parameters of the best epoch.
         """
-        metrics, found = ({}, ()) if self.reason else _winners(self.config, folds)
+        metrics, found, calibration = (
+            ({}, (), Calibration()) if self.reason else _winners(self.config, folds)
+        )
         return Result(
             status="diverged" if self.reason else "complete",
             reason=self.reason,
@@ -192,6 +206,7 @@ class Record:
             best_value=self.best.value,
             metrics=metrics,
             folds=found,
+            calibration=calibration,
             n_epochs=self.n_epochs,
             n_steps=self.n_steps,
             seconds=self.seconds,
@@ -200,17 +215,25 @@ class Record:
 
 
 def measure_validation(
-    folds: Sequence[tuple[BatchLoader, torch.Tensor]], metric: MetricName
+    folds: Sequence[tuple[BatchLoader, torch.Tensor]], objective: ObjectiveConfig
 ) -> torch.Tensor:
-    """A metric and the loss on the validation parts together: (2,) float64 on the device.
+    """The metric and the loss on the validation parts together: (2,) float64 on the device.
+
+    Both are those of networks that are calibrated as the objective asks.
 
     Args:
         folds: the data of each and its network's outputs on its validation part, (rows, n_outputs).
-        metric: defined for the task.
+        objective: its metric is defined for the task.
     """
-    data, names = folds[0][0].data, (metric, TIE_BREAKS[folds[0][0].data.task])
+    data, metric = folds[0][0].data, objective.metric
     logits, y, weights = _together(folds)
-    return measure(names, data.task, data.n_classes, logits, y, 0.0, 1.0, weights)
+    if objective.calibrate is not None:
+        logits = logits / fit_temperature(data.task, logits, y, weights)
+    names = metric, TIE_BREAKS[data.task]
+    found = measure(names, data.task, data.n_classes, logits, y, 0.0, 1.0, weights)
+    if objective.threshold is None:
+        return found
+    return torch.stack([best_at_threshold(metric, logits, y, weights), found[1]])
 
 
 def _together(
@@ -233,23 +256,35 @@ def in_own_units(data: TrainingData, outputs: torch.Tensor) -> torch.Tensor:
 @torch.no_grad()
 def _winners(
     config: TrialConfig, folds: Sequence[tuple[BatchLoader, torch.Tensor]]
-) -> tuple[dict[str, float], tuple[FoldResult, ...]]:
-    """Metrics over all folds at the best epoch, and each fold's, by the networks to export."""
-    data = folds[0][0].data
-    found, outputs = [], []
+) -> tuple[dict[str, float], tuple[FoldResult, ...], Calibration]:
+    """Metrics over all folds at the best epoch, each fold's, by the networks to export.
+
+    They are calibrated together.
+    """
+    weights, outputs = [], []
     for loader, best_values in folds:
         network = _network(config, loader, best_values)
         blocks = torch.cat([network(x) for x in loader.validation_blocks()])
-        outputs.append((loader, mean_over_heads(data.task, blocks)))
-        own, y, row_weights = _together(outputs[-1:])
-        weights = {name: value.cpu().clone() for name, value in network.state_dict().items()}
-        metrics = evaluate(data.task, data.n_classes, own, y, 0.0, 1.0, row_weights)
-        found.append(FoldResult(metrics=metrics, weights=weights))
-    if len(folds) == 1:
-        return found[0].metrics, tuple(found)
-    logits, y, row_weights = _together(outputs)
-    metrics = evaluate(data.task, data.n_classes, logits, y, 0.0, 1.0, row_weights)
-    return metrics, tuple(found)
+        outputs.append((loader, mean_over_heads(loader.data.task, blocks)))
+        state = network.state_dict()
+        weights.append({name: value.cpu().clone() for name, value in state.items()})
+    calibration = calibrate(config.objective, folds[0][0].data.task, *_together(outputs))
+    metrics = [_metrics([each], calibration) for each in outputs]
+    found = tuple(
+        FoldResult(metrics=own, weights=w) for own, w in zip(metrics, weights, strict=True)
+    )
+    together = metrics[0] if len(folds) == 1 else _metrics(outputs, calibration)
+    return together, found, calibration
+
+
+def _metrics(
+    folds: Sequence[tuple[BatchLoader, torch.Tensor]], calibration: Calibration
+) -> dict[str, float]:
+    """Every metric that is defined on the validation parts together."""
+    data, threshold = folds[0][0].data, calibration.threshold
+    logits, y, weights = _together(folds)
+    logits = logits / calibration.temperature
+    return evaluate(data.task, data.n_classes, logits, y, 0.0, 1.0, weights, threshold=threshold)
 
 
 def _network(config: TrialConfig, loader: BatchLoader, values: torch.Tensor) -> torch.nn.Module:

@@ -216,7 +216,7 @@ class _Session:
     def _end_epoch(self) -> Measurement | None:
         """Validate; None if the run has diverged."""
         outputs = [(fold.loader, fold.validation_logits()) for fold in self._folds]
-        found = measure_validation(outputs, self._config.objective.metric)
+        found = measure_validation(outputs, self._config.objective)
         # The metric alone would hide NaN logits: argmax returns a class for them.
         is_finite = torch.stack([logits.isfinite().all() for _, logits in outputs]).all().double()
         value, loss, is_sound = torch.cat([found, is_finite[None]]).tolist()

@@ -40,6 +40,9 @@ from hpo.worker.supervisor import CRASHED, EXIT_RELEASED, GRACE_SECONDS
 _POLL_SECONDS = 0.2
 log = logging.getLogger("hpo.worker")
 
+LEAVE_SECONDS = 12.0
+"""How long after a stop a slice of training may go on: enough to write checkpoints, and less than
+supervisors and schedulers wait."""
 _SWITCH_SECONDS = 0.0005
 """Interpreter switch interval: the training thread waits at most this long for the thread that
 talks to the storage. Each torch operation may wait, so Python's default of 5 ms is too long."""
@@ -99,6 +102,7 @@ def _work(options: argparse.Namespace, stop: "StopSignal") -> int:
     trainer = SingleTrainer(device) if n_slots == 1 else PackedTrainer(device, n_slots)
     worker = Worker(
         studies=(lambda: named) if named else fleet.studies,
+        storage=storage,
         shares=first_study_first if named else fleet.shares,
         store=store,
         trainer=trainer,
@@ -120,7 +124,17 @@ def _work(options: argparse.Namespace, stop: "StopSignal") -> int:
         deadline=deadline,
         until_finished=bool(named),
     )
+    watch = threading.Thread(target=_leave_slice, args=(worker, stop.event), daemon=True)
+    watch.start()
     return 0 if worker.work(stop.event) else EXIT_RELEASED
+
+
+def _leave_slice(worker: Worker, stop: threading.Event) -> None:
+    """End the process if a slice of training outlasts a stop."""
+    stop.wait()
+    time.sleep(LEAVE_SECONDS)
+    if worker.abandon_slice():
+        os._exit(EXIT_RELEASED)
 
 
 def _open(names: list[str], patience: float) -> tuple[Storage, ArtifactStore, list[Study]]:

@@ -10,14 +10,16 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from hpo.config.errors import LeaseLostError, StorageUnavailableError
+from hpo.config.errors import LeaseLostError, StorageError
 from hpo.files.store import ArtifactStore
 from hpo.models.experiment import Experiment, load_experiment
 from hpo.storage.leases import Lease, WorkerId
-from hpo.study.study import Claim, Study
+from hpo.study.claim import Claim
+from hpo.study.study import Study
 from hpo.training.checkpoint import Checkpoint
 from hpo.training.trainer import Run
 from hpo.worker.checkpoints import latest, remove
+from hpo.worker.damaged import DamagedStudies
 from hpo.worker.heartbeat import Heartbeat
 from hpo.worker.job import Job
 from hpo.worker.outage import Outage
@@ -47,6 +49,7 @@ class Claimer:
         store: holds tables and checkpoints.
         store_outage: of the store.
         shares: how many trials to ask each study for.
+        damaged: studies that it leaves alone.
         experiments: the tables that were read, by the study's UUID.
     """
 
@@ -57,6 +60,7 @@ class Claimer:
     store: ArtifactStore
     store_outage: Outage
     shares: Shares
+    damaged: DamagedStudies
     experiments: dict[str, Experiment] = field(default_factory=dict)
 
     def claim(self, studies: Sequence[Study], n: int, start: Start) -> int:
@@ -84,17 +88,23 @@ class Claimer:
         return n_started
 
     def _claim_from(self, study: Study, n: int, start: Start) -> int:
-        study.reaper.reap()
-        if (experiment := self._load(study)) is None:
-            return 0
         started: list[Job] = []
+        if study not in self.damaged:
+            with self.damaged.set_aside(study):
+                study.reaper.reap()
+                if (experiment := self._load(study)) is not None:
+                    self._start_within_quota(study, experiment, n, start, started)
+        return len(started)
+
+    def _start_within_quota(
+        self, study: Study, experiment: Experiment, n: int, start: Start, started: list[Job]
+    ) -> None:
         n_taken = self.quota.take(n)
         try:
             if n_taken:
                 self._start_trials(study, experiment, n_taken, start, started)
         finally:
             self.quota.give_back(n_taken - len(started))
-        return len(started)
 
     def _load(self, study: Study) -> Experiment | None:
         """The study's table, read once; None while it cannot be read. No trial is claimed then."""
@@ -123,7 +133,7 @@ class Claimer:
         finally:
             for lease in unused.values():
                 self.heartbeat.drop(lease)
-            with suppress(StorageUnavailableError):  # their leases then expire
+            with suppress(StorageError):  # their leases then expire
                 study.release(*unused.values())
 
     def _prepare(

@@ -59,6 +59,22 @@ class Heartbeat:
         finally:
             self._entered = None
 
+    def seconds_in_slice(self) -> float:
+        """How long the slice in progress has taken; 0 between slices. Any thread may call this."""
+        entered = self._entered
+        return 0.0 if entered is None else time.monotonic() - entered
+
+    def release_all(self) -> None:
+        """Give all trials back beside a slice that does not end; the process must end then.
+
+        Raises:
+            StorageError: the storage cannot be written.
+        """
+        with self._lock:
+            held = list(self._held.values())
+        for study in {study for _, study in held}:
+            study.release(*(lease for lease, owner in held if owner is study))
+
     def hold(self, lease: Lease, study: Study) -> None:
         """Renew this lease from now on."""
         with self._lock:
@@ -90,8 +106,7 @@ class Heartbeat:
 
     def _kill_if_hanging(self) -> None:
         """Kill a hanging process: an exception cannot interrupt a thread stuck in a call."""
-        entered = self._entered
-        if entered is not None and (stuck := time.monotonic() - entered) >= self._hang:
+        if (stuck := self.seconds_in_slice()) >= self._hang:
             with self._lock:
                 numbers = ", ".join(str(lease.number) for lease, _ in self._held.values())
             log.error("no progress for %.0f s, killed; trials in progress: %s", stuck, numbers)

@@ -13,9 +13,10 @@ import torch
 from hpo.config.trial import Measurement
 from hpo.files.store import trial_path
 from hpo.models.experiment import Experiment
-from hpo.storage.attributes import BEST_EPOCH, METRICS, REASON
+from hpo.storage.attributes import BEST_EPOCH, CALIBRATION, FOLD_METRICS, METRICS, REASON
 from hpo.storage.ledger import FinalState, Outcome
-from hpo.study.study import Claim, Study
+from hpo.study.claim import Claim
+from hpo.study.study import Study
 from hpo.training.record import Result
 from hpo.training.trainer import Run
 
@@ -171,6 +172,13 @@ class Job:
         model = self.experiment.model(config, result, device)
         environment = {**asdict(model.environment), "slots": n_slots}
         found = {BEST_EPOCH: result.best_step, METRICS: result.metrics}
+        if kept := result.calibration.to_tree():
+            found[CALIBRATION] = kept
+        if len(result.folds) > 1:
+            of_each = [fold.metrics for fold in result.folds]
+            found[FOLD_METRICS] = {
+                name: [each.get(name) for each in of_each] for name in result.metrics
+            }
         attrs = {**_effort(result), **environment, **found}
         return Ending(state=state, attrs=attrs, weights=model.to_bytes())
 

@@ -17,14 +17,21 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from functools import partial
 
-from hpo.config.errors import ArtifactError, HpoError, StorageUnavailableError, StudyNotFoundError
+from hpo.config.errors import (
+    ArtifactError,
+    HpoError,
+    StorageError,
+    StorageUnavailableError,
+    StudyNotFoundError,
+)
 from hpo.files.store import ArtifactStore
 from hpo.models.experiment import Experiment
 from hpo.storage.attributes import REASON
+from hpo.storage.engine import Storage
 from hpo.storage.leases import WorkerId
 from hpo.storage.ledger import RELEASED
 from hpo.study.orders import Orders, read_orders
@@ -32,7 +39,9 @@ from hpo.study.study import Study
 from hpo.training.checkpoint import Checkpoint
 from hpo.training.trainer import Event, Failed, Finished, Progress, Trainer, Unplaced
 from hpo.worker.claims import Claimer, Shares, first_study_first
+from hpo.worker.damaged import DamagedStudies
 from hpo.worker.heartbeat import Heartbeat
+from hpo.worker.idle import Idleness
 from hpo.worker.job import Ending, Job, by_study
 from hpo.worker.outage import Outage
 from hpo.worker.outbox import MAX_WRITERS, Outbox, pause_after
@@ -47,6 +56,8 @@ ORDERS_SECONDS = 2.0
 """How often a worker reads the orders for its trials: end of the study's time, manual pruning."""
 _STUDIES_SECONDS = 5.0
 """How often a busy worker updates its list of studies."""
+STUCK_SECONDS = 5.0
+"""A slice that takes longer than this is not waited for at a stop."""
 MAX_FAILURES = 5
 """A worker gives up after this many failed trials in a row."""
 
@@ -74,6 +85,7 @@ class Worker:
 
     Attributes:
         studies: the studies to work for, in the order to claim trials; called repeatedly.
+        storage: of the studies.
         store: holds tables, weights and checkpoints.
         trainer: the engine, on its device.
         identity: how the storage lists this worker.
@@ -87,6 +99,7 @@ class Worker:
     """
 
     studies: Callable[[], Sequence[Study]]
+    storage: Storage
     store: ArtifactStore
     trainer: Trainer
     identity: WorkerId
@@ -108,7 +121,9 @@ class Worker:
         self._heartbeat = Heartbeat(self.timing.lease, self.timing.hang)
         self._storage_outage = Outage(StorageUnavailableError, patience=self.timing.outage)
         self._store_outage = Outage(ArtifactError, patience=self.timing.outage)
-        self._outbox = Outbox(self.store, self._storage_outage, self._store_outage)
+        self._damaged = DamagedStudies()
+        self._idleness = Idleness(self.storage, self.identity, self._damaged)
+        self._outbox = Outbox(self.store, self._storage_outage, self._store_outage, self._damaged)
         self._claimer = Claimer(
             identity=self.identity,
             lease=self.timing.lease,
@@ -117,6 +132,7 @@ class Worker:
             store=self.store,
             store_outage=self._store_outage,
             shares=self.shares,
+            damaged=self._damaged,
             experiments=dict(self.experiments),
         )
 
@@ -130,7 +146,7 @@ class Worker:
             HpoError: the worker cannot continue. Its trials were checkpointed and given back.
             Exception: training crashed. The trials were given back and each lost an attempt.
         """
-        with self._heartbeat:
+        with self._heartbeat, closing(self._idleness):
             try:
                 is_done = self._work(stop)
             except HpoError:
@@ -141,6 +157,23 @@ class Worker:
                 raise
             self._release_all()
         return is_done
+
+    def abandon_slice(self) -> bool:
+        """Give all trials back if a slice does not end, so that the process can be ended.
+
+        Any thread may call this, after the worker was told to stop. The first slice of a pack may
+        compile kernels for a minute. Nothing is lost: the trials keep their last checkpoints, and
+        go back as if this worker had ended the slice.
+
+        Returns:
+            Whether a slice has taken longer than `STUCK_SECONDS`.
+        """
+        if self._heartbeat.seconds_in_slice() < STUCK_SECONDS:
+            return False
+        log.warning("stopping in the middle of a slice, which may be compiling")
+        with suppress(StorageError):  # the leases then expire
+            self._heartbeat.release_all()
+        return True
 
     def _work(self, stop: threading.Event) -> bool:
         with ThreadPoolExecutor(1, "storage") as executor:
@@ -154,6 +187,7 @@ class Worker:
                     if not self._jobs:
                         if self._is_done():
                             return True
+                        self._idleness.begin(self._known, has_store=self._store_outage.is_due)
                         stop.wait(max(POLL_SECONDS, pause_after(time.monotonic() - start)))
                         continue
                     self._handle(events := self._train())
@@ -204,6 +238,7 @@ class Worker:
             self._drop(former)
         self._jobs[job.run.key] = job
         self._slots.enqueue(job, checkpoint)
+        self._idleness.close()
 
     def _train(self) -> Sequence[Event]:
         with self._heartbeat.watching():
@@ -261,7 +296,9 @@ class Worker:
         lost = self._heartbeat.lost()
         for job in list(self._jobs.values()):
             # A job that has ended is told anyway: telling it may be what ended its lease.
-            if job.claim.token in lost and job.ending is None:
+            if job.study in self._damaged:
+                self._drop(job)
+            elif job.claim.token in lost and job.ending is None:
                 self._drop_lost(job)
         for job in self._outbox.deliver(self._jobs.values(), at_once=at_once):
             self._drop(job)
@@ -312,7 +349,8 @@ class Worker:
         with self._storage_outage.tolerated(ends=False):
             for study, jobs in by_study(self._jobs.values()).items():
                 own = self._still_training(jobs)
-                with suppress(StudyNotFoundError):  # deleted: the next report finds no lease
+                # deleted: the next report finds no lease
+                with suppress(StudyNotFoundError), self._damaged.set_aside(study):
                     self._carry_out(read_orders(study, [job.claim for job in own]), study, own)
 
     def _carry_out(self, orders: Orders, study: Study, jobs: list[Job]) -> None:
@@ -354,9 +392,10 @@ class Worker:
             job.log(f"goes back to the study: {how}")
             self._drop(job)
         self._outbox.save_logs(jobs)
-        study.release(*(job.claim for job in jobs), how=how)
-        for job in jobs:
-            log.info("%s: trial %d goes back to the study", study.name, job.claim.number)
+        with self._damaged.set_aside(study):
+            study.release(*(job.claim for job in jobs), how=how)
+            for job in jobs:
+                log.info("%s: trial %d goes back to the study", study.name, job.claim.number)
 
     def _release_all(self, how: str = RELEASED) -> None:
         """Save checkpoints, deliver, then give all trials back.
@@ -384,13 +423,19 @@ class Worker:
             return True
         if self.until_finished and self._storage_outage.is_due:
             with self._storage_outage.tolerated(ends=False):
-                return all(_is_finished(study) for study in self.studies())
+                is_done = all(self._is_over(study) for study in self.studies())
+                if is_done:
+                    self._damaged.raise_first()
+                return is_done
         return False
 
-
-def _is_finished(study: Study) -> bool:
-    try:
-        return study.progress().is_finished
-    except StudyNotFoundError as error:
-        log.info("%s", error)
+    def _is_over(self, study: Study) -> bool:
+        """Whether a study has nothing left to do for this worker."""
+        if study in self._damaged:
+            return True
+        try:
+            with self._damaged.set_aside(study):
+                return study.progress().is_finished
+        except StudyNotFoundError as error:
+            log.info("%s", error)
         return True

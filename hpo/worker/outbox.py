@@ -19,10 +19,12 @@ from hpo.config.trial import ENSEMBLE_SIZE, Measurement
 from hpo.files.store import LOG, WEIGHTS, ArtifactStore, trial_path
 from hpo.storage.attributes import ARTIFACT, REASON, SHA256
 from hpo.storage.ledger import Outcome
+from hpo.study.claim import Claim
 from hpo.study.orders import was_pruned
-from hpo.study.study import Claim, Study
+from hpo.study.study import Study
 from hpo.training.checkpoint import Checkpoint
 from hpo.worker.checkpoints import remove, save
+from hpo.worker.damaged import DamagedStudies
 from hpo.worker.job import Ending, Job, by_study
 from hpo.worker.outage import Outage
 
@@ -44,9 +46,16 @@ def pause_after(seconds: float) -> float:
 class Outbox:
     """Delivers what a worker's jobs have to report."""
 
-    def __init__(self, store: ArtifactStore, storage_outage: Outage, store_outage: Outage) -> None:
-        """Write files to `store`, and tolerate the outages of storage and store."""
+    def __init__(
+        self,
+        store: ArtifactStore,
+        storage_outage: Outage,
+        store_outage: Outage,
+        damaged: DamagedStudies,
+    ) -> None:
+        """Write files to `store`, tolerate outages, and leave damaged studies alone."""
         self._store = store
+        self._damaged = damaged
         self._next_reports = 0.0
         self._storage_outage = storage_outage
         self._store_outage = store_outage
@@ -82,8 +91,9 @@ class Outbox:
                     job for job in jobs if job.ending and not job.wants_weights and job not in over
                 )
                 for study, own in ended.items():
-                    over += self._release_refused(study, own)
-                    over += self._tell(study, own)
+                    with self._damaged.set_aside(study):
+                        over += self._release_refused(study, own)
+                        over += self._tell(study, own)
         return over
 
     def save_checkpoints(self, checkpoints: Mapping[Job, Checkpoint]) -> None:
@@ -115,28 +125,33 @@ class Outbox:
         by_claim = {job.claim: job for job in jobs}
         lost = []
         for study, own in by_study(job for job in jobs if job.reports).items():
-            batch: dict[Claim, Sequence[Measurement]] = {j.claim: list(j.reports) for j in own}
-            reply = study.report(batch)
-            for claim in batch:
-                job = by_claim[claim]
-                job.reports.clear()
-                last = reply.prune.get(claim, math.inf)
-                job.update_best([measured for measured in batch[claim] if measured.step <= last])
-                if claim in reply.prune:
-                    # Pruned takes precedence over finished: the final state of a trial must not
-                    # depend on how many of its epochs one report holds.
-                    best = job.best
-                    is_kept = best and study.is_among_best(best.value, ENSEMBLE_SIZE)
-                    job.prune(keep=bool(is_kept))
-            lost += [by_claim[claim] for claim in reply.lost]
+            with self._damaged.set_aside(study):
+                lost += [by_claim[claim] for claim in self._report_study(study, own)]
         for job in lost:
             self.explain_loss(job)
         return lost
 
+    def _report_study(self, study: Study, jobs: Collection[Job]) -> set[Claim]:
+        """Send a study's reports and end the jobs that its pruner stops; the lost claims."""
+        batch: dict[Claim, Sequence[Measurement]] = {j.claim: list(j.reports) for j in jobs}
+        reply = study.report(batch)
+        for job in jobs:
+            claim = job.claim
+            job.reports.clear()
+            last = reply.prune.get(claim, math.inf)
+            job.update_best([measured for measured in batch[claim] if measured.step <= last])
+            if claim in reply.prune:
+                # Pruned takes precedence over finished: the final state of a trial must not
+                # depend on how many of its epochs one report holds.
+                best = job.best
+                is_kept = best and study.is_among_best(best.value, ENSEMBLE_SIZE)
+                job.prune(keep=bool(is_kept))
+        return reply.lost
+
     def explain_loss(self, job: Job) -> None:
         """Log why a trial is no longer this worker's, and clean up after a manual pruning."""
         is_pruned = False
-        with self._storage_outage.tolerated(ends=False):
+        with self._storage_outage.tolerated(ends=False), self._damaged.set_aside(job.study):
             is_pruned = was_pruned(job.study, job.claim)
         if is_pruned:
             log.info("%s: trial %d was pruned by hand", job.study.name, job.claim.number)

@@ -57,6 +57,7 @@ class Death:
     Attributes:
         nonce: distinguishes the process from others with the same process id.
         how: cause of death, in a few words.
+        was_stopped: whether the supervisor killed it, because it did not end when it was asked to.
         lines: the last lines of its log.
     """
 
@@ -64,6 +65,7 @@ class Death:
     nonce: str
     how: str
     lines: Sequence[str]
+    was_stopped: bool = False
 
 
 @dataclass(kw_only=True)
@@ -133,18 +135,27 @@ class Supervisor:
 
     def n_alive(self) -> int:
         """Restart dead workers; returns how many are running."""
-        for index, child in enumerate(self.children):
-            if child.is_given_up or not child.is_dead():
-                continue
-            self._bury(child)
-            if time.monotonic() - child.started >= _HEALTHY_SECONDS:
-                child.n_restarts = 0
-            if child.n_restarts == MAX_RESTARTS:
-                child.is_given_up = True
-                continue
-            self.on_line("a worker died, starting another")
-            self.children[index] = self._spawn(child.slot, child.n_restarts + 1)
-        return sum(child.process.poll() is None for child in self.children)
+        return sum(self._keep_alive(index) for index in range(len(self.children)))
+
+    def _keep_alive(self, index: int) -> bool:
+        """Restart the worker of a slot if it died; return whether the slot has a worker.
+
+        A successor counts as running even if it is dead again already: the next call restarts it.
+        """
+        child = self.children[index]
+        if child.process.poll() is None:
+            return True
+        if child.is_given_up or not child.is_dead():
+            return False
+        self._bury(child)
+        if time.monotonic() - child.started >= _HEALTHY_SECONDS:
+            child.n_restarts = 0
+        if child.n_restarts == MAX_RESTARTS:
+            child.is_given_up = True
+            return False
+        self.on_line("a worker died, starting another")
+        self.children[index] = self._spawn(child.slot, child.n_restarts + 1)
+        return True
 
     def wait(self) -> None:
         """Wait until no worker is left."""
@@ -167,12 +178,13 @@ class Supervisor:
                 with suppress(subprocess.TimeoutExpired):
                     child.process.wait(max(0.0, deadline - time.monotonic()))
         finally:
+            stopped = [child for child in self.children if child.process.poll() is None]
             for child in self.children:
                 child.process.kill()
                 child.process.wait()
         for child in self.children:
             if child.is_dead():
-                self._bury(child)
+                self._bury(child, was_stopped=child in stopped)
 
     def exit_code(self) -> int:
         """The most serious exit code: 2 invalid input, 1 failure, 75 released, 0 done."""
@@ -183,14 +195,21 @@ class Supervisor:
             return 1
         return max(codes, default=EXIT_RELEASED)
 
-    def _bury(self, child: Child) -> None:
+    def _bury(self, child: Child, *, was_stopped: bool = False) -> None:
         """Report a dead worker, with the last lines of its log."""
         code = child.process.returncode
         how = "crashed" if code == CRASHED else f"killed by {_name_of(-code)}"
         if child.relay is not None:
             child.relay.join(1.0)
-        death = Death(pid=child.process.pid, nonce=child.nonce, how=how, lines=tuple(child.lines))
-        self.on_death(death)
+        self.on_death(
+            Death(
+                pid=child.process.pid,
+                nonce=child.nonce,
+                how=how,
+                lines=tuple(child.lines),
+                was_stopped=was_stopped,
+            )
+        )
 
     def _spawn(self, slot: Slot, n_restarts: int = 0) -> Child:
         nonce = secrets.token_hex(4)

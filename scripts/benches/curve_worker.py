@@ -14,7 +14,8 @@ from benches.curves import CurveTrainer
 from benches.stopwatch import Stopwatch
 
 from hpo.config.trial import Measurement
-from hpo.study.study import Claim, ReportReply, Study
+from hpo.study.claim import Claim, ReportReply
+from hpo.study.study import Study
 from hpo.training.trainer import Event, Progress
 from tests.support.crowd import opened
 from tests.support.gate import Gate

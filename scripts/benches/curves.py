@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import torch
 
-from hpo.config.trial import METRICS, Measurement
+from hpo.config.trial import METRICS, Calibration, Measurement
 from hpo.training.checkpoint import Checkpoint
 from hpo.training.families.mlp.network import MLP
 from hpo.training.record import Result
@@ -99,6 +99,7 @@ class CurveTrainer:
                 name: torch.zeros(tensor.shape)
                 for name, tensor in MLP(*sizes, run.config.model, seed=None).state_dict().items()
             },
+            calibration=Calibration(),
             n_epochs=n_epochs,
             n_steps=n_epochs,
             seconds=n_epochs * self._epoch_seconds,

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy
 from numpy.typing import NDArray
 
-from hpo.config.trial import METRICS, Task
+from hpo.config.trial import METRICS, ObjectiveConfig, Task
 from hpo.results.criteria import criteria
 from hpo.results.selection import select
 
@@ -23,11 +23,16 @@ def main(arguments: Sequence[str]) -> None:
     for task, n_classes in N_CLASSES.items():
         y, outputs = _predictions(n_classes, given.models, given.rows)
         for name, metric in METRICS.items():
-            if task in metric.tasks:
+            if task not in metric.tasks:
+                continue
+            tuned = ("tuned",) if metric.of_decision and task == "binary" else ()
+            for threshold in (None, *tuned):
+                objective = ObjectiveConfig(metric=name, threshold=threshold)
                 start = time.process_time()
-                weights = select(criteria(task, name, outputs, y), 16)
+                weights = select(criteria(task, objective, outputs, y), 16)
                 seconds, n = time.process_time() - start, (weights > 0).sum()
-                print(f"{task:10}  {name:17}  {seconds:5.2f} s  {n} members", flush=True)
+                said = f"{name} {threshold or ''}"
+                print(f"{task:10}  {said:24}  {seconds:5.2f} s  {n} members", flush=True)
 
 
 def _predictions(

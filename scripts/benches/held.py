@@ -23,8 +23,9 @@ from hpo.storage.engine import open_storage
 from hpo.storage.leases import Lease, WorkerId
 from hpo.storage.trials import read_heads, read_trials
 from hpo.study.catalog import open_study
+from hpo.study.claim import Claim
 from hpo.study.orders import read_orders
-from hpo.study.study import Claim, Study
+from hpo.study.study import Study
 
 N_FINISHED = 1_000
 SECONDS, MOST = 1.0, 200

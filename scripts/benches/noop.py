@@ -27,7 +27,7 @@ from hpo.config.trial import Measurement
 from hpo.storage.engine import open_storage
 from hpo.storage.leases import WorkerId
 from hpo.study.catalog import create_study, open_study
-from hpo.study.study import Claim
+from hpo.study.claim import Claim
 from tests.support.gate import Gate
 
 NAME = "bench"

@@ -84,7 +84,7 @@ def test_status_is_a_contract(inside: Path) -> None:
 def test_leaderboard_is_a_contract_and_is_ranked(inside: Path) -> None:
     rows = leaderboard()
     assert {tuple(row) for row in rows} == {
-        ("number", "value", "state", "params", "metrics", "user_attrs", "confirmed")
+        ("number", "value", "state", "params", "metrics", "user_attrs", "confirmed", "fold_metrics")
     }
     values = [row["value"] for row in rows]
     assert values == sorted(values, reverse=True)

@@ -156,6 +156,22 @@ def refused(tree: dict[str, object]) -> str:
         ),
         ("objective", {}, "objective.metric: is required"),
         (
+            "objective.calibrate",
+            "temperature",
+            "objective.calibrate: is for classes, but this is a regression task",
+        ),
+        (
+            "objective.calibrate",
+            "isotonic",
+            'objective.calibrate: must be "temperature", but got "isotonic"',
+        ),
+        (
+            "objective.threshold",
+            "tuned",
+            "objective.threshold: is for a binary task, but this is a regression task",
+        ),
+        ("objective.threshold", 0.3, 'objective.threshold: must be "tuned", but got 0.3'),
+        (
             "training.loss",
             "bce",
             'training.loss: must be one of mse, mae, huber for a regression task, but got "bce"',
@@ -547,9 +563,7 @@ def mutated(draw) -> dict[str, object]:
     return tree
 
 
-@settings(
-    max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=400, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(tree=mutated())
 def test_any_file_is_a_definition_or_one_clear_refusal(tmp_path, tree):
     path = tmp_path / "study.toml"

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -12,7 +13,9 @@ from hpo.storage.engine import open_storage
 from tests.support import machine
 from tests.support.dashboard import WEIGHTS, make_study, served, store_at
 
-sync_api = pytest.importorskip("playwright.sync_api")
+if TYPE_CHECKING:
+    from playwright import sync_api
+
 pytestmark = pytest.mark.slow
 
 CHROMIUM_ARGS = [
@@ -47,6 +50,7 @@ def port(tmp_path_factory) -> Iterator[int]:
 @pytest.fixture(scope="module")
 def browser() -> Iterator["sync_api.Browser"]:
     machine.CHROMIUM.or_skip()
+    sync_api = pytest.importorskip("playwright.sync_api")  # its import takes a second
     with sync_api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=machine.program("chromium"), args=CHROMIUM_ARGS

@@ -100,7 +100,7 @@ def test_accounts_of_twenty_digits_are_told_apart() -> None:
     for changes in ({"categorical": ("account",)}, {}):
         dataset = loaded(text, **changes)
         known = dataset.schema.categorical[0].values
-        assert known == tuple(sorted({accounts[row] for row in dataset.split.train.tolist()}))
+        assert known == tuple(sorted({accounts[row] for row in dataset.rows("train").tolist()}))
         codes = dataset.schema.encode(as_frame({"account": known})).x_cat
         assert codes[:, 0].tolist() == list(range(len(known)))
 

@@ -119,6 +119,15 @@ def test_a_column_that_only_orders_the_rows() -> None:
     assert notes(columns, split=SplitConfig(time="day"), dates=("day",)) == []
 
 
+def test_weights_of_rows_and_classes() -> None:
+    columns = {"w": [0.5 * (index % 7) for index in range(N)], "y": LABELS}
+    assert notes(columns, positive="a", weight="w", class_weight="balanced") == [
+        'column "w": weighs the rows in the loss and in metrics',
+        "data.class_weight weighs the classes in the loss: predicted probabilities lean toward the "
+        "classes of greater weight",
+    ]
+
+
 def test_columns_that_are_left_out() -> None:
     ids = {f"id{letter}": [f"{letter}{index}" for index in range(N)] for letter in "ab"}
     assert notes(ids) == [

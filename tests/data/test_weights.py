@@ -78,10 +78,10 @@ def test_a_metric_needs_rows_with_a_weight() -> None:
         ({"w": [-1.0, *WEIGHTS[1:]]}, r'"w" must hold numbers of at least 0, but is -1 in row 1$'),
         ({"w": [1, None, *[1] * 10]}, "numbers of at least 0, but is missing in row 2$"),
         ({"w": [str(row) + "x" for row in range(12)]}, 'must hold numbers.* row 1 holds "0x"'),
-        ({"w": [1.0] * 6 + [0.0] * 3 + [1.0] * 3}, "is 0 in every row of the validation part$"),
-        ({"w": [1.0] * 9 + [0.0] * 3}, "is 0 in every row of the test part$"),
-        ({"w": [0.0] * 6 + [1.0] * 6}, "is 0 in every row of the training part$"),
-        ({"w": [0.0, *WEIGHTS[1:]]}, 'is 0 in every row of the class "a" in training$'),
+        ({"w": [1.0] * 6 + [0.0] * 3 + [1.0] * 3}, "is zero in every row of the validation part$"),
+        ({"w": [1.0] * 9 + [0.0] * 3}, "is zero in every row of the test part$"),
+        ({"w": [0.0] * 6 + [1.0] * 6}, "is zero in every row of the training part$"),
+        ({"w": [0.0, *WEIGHTS[1:]]}, 'is zero in every row of the class "a" in training$'),
         (
             {"class_weight": {"a": 1.0, "bb": 2.0}},
             r'class_weight: "bb" must be a class of the target "y" \(did you mean "b"\?\); its '

@@ -8,7 +8,7 @@ from tests.support.faults.rounds import play
 from tests.support.servers import postgresql_server
 from tests.support.small_disk import small_disk
 
-N_TRIALS = 20
+N_TRIALS = 14
 N_FAULTS = 7
 """Each kind once, and one more."""
 
@@ -23,7 +23,7 @@ def test_sqlite_loses_nothing_under_faults(tmp_path: Path) -> None:
             seed=1,
             n_trials=N_TRIALS,
             limit=200,
-            every=1.0,
+            every=0.7,
             max_faults=N_FAULTS,
             disk=disk,
         )
@@ -42,7 +42,7 @@ def test_postgresql_loses_nothing_under_faults_and_restarts(tmp_path: Path) -> N
             seed=2,
             n_trials=N_TRIALS,
             limit=200,
-            every=1.0,
+            every=0.7,
             max_faults=N_FAULTS,
             database=server,
         )

@@ -3,7 +3,6 @@
 import hashlib
 import os
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from hpo.config.errors import ArtifactError
 from hpo.files.cache import cached
 from hpo.files.store import ArtifactStore
 from tests.support import machine
+from tests.support.program import PROGRAM
 from tests.support.servers import S3Server
 from tests.support.small_disk import small_disk
 
@@ -46,7 +46,7 @@ print(cached("tables", sys.argv[2], fetch, read))
 def reader(store: ArtifactStore, *how: str) -> subprocess.Popen[str]:
     """A process that reads the table once its standard input ends."""
     return subprocess.Popen(
-        [sys.executable, "-c", READER, store.url, NAME, *how],
+        [*PROGRAM, READER, store.url, NAME, *how],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

@@ -3,7 +3,6 @@ import os
 import posixpath
 import socket
 import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, ClassVar
@@ -14,6 +13,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 
 from hpo.config.errors import ArtifactError, InputError
 from hpo.files.store import ArtifactStore
+from tests.support.program import PROGRAM
 
 
 def test_what_was_put_is_got_back(tmp_path: Path) -> None:
@@ -102,7 +102,7 @@ def test_a_write_cut_short_by_a_kill_is_never_seen(tmp_path: Path) -> None:
         "from hpo.files.store import ArtifactStore\n"
         "ArtifactStore(sys.argv[1]).put('model', b'weights')\n"
     )
-    done = subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=False)
+    done = subprocess.run([*PROGRAM, program, str(tmp_path)], check=False)
     assert done.returncode == -9
     assert not store.exists("model")
 

@@ -6,10 +6,14 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from hpo.storage.engine import open_storage
+from hpo.storage.schema import STUDY_ATTRS
 from hpo.storage.server import read_server_info
+from hpo.study.catalog import find
 from tests.support.command_line import hpo
+from tests.support.damage import make_study
 from tests.support.small_study import write_study
 
 
@@ -81,3 +85,31 @@ def test_the_clock_is_asked_and_the_zone_named_on_mariadb(mariadb_url: str, tmp_
     assert condition.ahead_seconds is not None
     assert abs(condition.ahead_seconds) < 5
     assert condition.connections_left
+
+
+def test_damaged_studies_are_named_by_every_command_that_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with closing(open_storage("sqlite:///hpo.db")) as storage:
+        for name in ("hurt", "well"):
+            make_study(storage, name)
+        study_id = find(storage, "hurt").id
+        own = (STUDY_ATTRS.c.study_id == study_id) & (STUDY_ATTRS.c.key == "hpo:definition")
+        broken = sa.update(STUDY_ATTRS).where(own).values(value_json='{"trunca')
+        storage.write(lambda connection: connection.execute(broken))
+    damaged = f"study hurt in sqlite:///{tmp_path}/hpo.db is damaged: "
+    done = hpo("doctor")
+    assert done.code == 1
+    assert "hpo.db, 1 studies" in done.out
+    assert "WRONG  study" in done.out
+    assert damaged + "study_system_attributes.value_json of key hpo:definition must" in done.out
+    for command, code in (("studies", 0), ("status well", 0), ("status hurt", 1), ("workers", 0)):
+        done = hpo(*command.split())
+        assert done.code == code, done.err
+        assert ("well" in done.out) == (code == 0)
+        assert (damaged in done.err) == (command not in ("status well", "workers"))
+        assert "Traceback" not in done.err
+    done = hpo("delete", "hurt", "--yes", "--force", "--keep-artifacts")
+    assert done.out.startswith("deleted hurt: 5 trials")
+    assert hpo("doctor").code == 0

@@ -14,7 +14,7 @@ import torch
 from hpo.config.errors import InputError
 from hpo.config.trial import Task
 from hpo.data.sources import read_raw
-from hpo.models.ensemble import Ensemble, EnsembleMember
+from hpo.models.ensemble import Ensemble, EnsembleMember, FoldEnsemble
 from hpo.models.loading import load_model
 from hpo.models.model import Model
 from tests.support.models import ensemble, experiment
@@ -23,7 +23,10 @@ from tests.support.paths import EARLIER_VERSIONS
 STORED = EARLIER_VERSIONS / "models"
 
 
-@pytest.mark.parametrize(("version", "kind"), [(1, Model), (2, Ensemble)])
+KINDS = {1: Model, 2: Ensemble, 3: FoldEnsemble, 4: Model, 5: Ensemble}
+
+
+@pytest.mark.parametrize(("version", "kind"), KINDS.items())
 def test_a_stored_file_of_every_format_predicts_what_it_did(version: int, kind: type) -> None:
     folder = STORED / f"format_{version}"
     model = load_model(folder)
@@ -37,7 +40,7 @@ def test_a_stored_file_of_every_format_predicts_what_it_did(version: int, kind: 
 
 
 def test_every_format_has_a_stored_file() -> None:
-    assert {path.name for path in STORED.iterdir()} == {"format_1", "format_2"}
+    assert {path.name for path in STORED.iterdir()} == {f"format_{n}" for n in KINDS}
 
 
 @pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
@@ -60,11 +63,12 @@ def test_an_ensemble_predicts_the_weighted_mean_and_metrics_agree(task: Task) ->
 
 
 def test_a_newer_format_is_refused_with_those_there_are(tmp_path: Path) -> None:
-    content = safetensors.torch.save({}, {"format": "3"})
+    content = safetensors.torch.save({}, {"format": "6"})
     (tmp_path / "model.safetensors").write_bytes(content)
-    with pytest.raises(InputError, match='must be a model of format 1 or 2, but got "3"'):
+    formats = "1 or 2 or 3 or 4 or 5"
+    with pytest.raises(InputError, match=f'must be a model of format {formats}, but got "6"'):
         load_model(tmp_path)
-    with pytest.raises(InputError, match='must be a model of format 1, but got "3"'):
+    with pytest.raises(InputError, match='must be a model of format 1 or 4, but got "6"'):
         Model.from_bytes(content, "it")
 
 

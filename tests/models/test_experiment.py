@@ -62,7 +62,7 @@ def linear_r2(experiment: Experiment) -> float:
     """Of least squares in float64, on the test part."""
     parts = {}
     for name in ("train", "test"):
-        rows = experiment.table.frame[getattr(experiment.dataset.split, name).numpy()]
+        rows = experiment.table.frame[experiment.dataset.rows(name).numpy()]
         x = rows.select("a", "b").to_numpy()
         parts[name] = np.column_stack([x, np.ones(len(x))]), rows["y"].to_numpy()
     x, y = parts["train"]
@@ -80,7 +80,7 @@ def test_no_digit_of_a_target_is_lost(engine: object) -> None:
     result = engine(config, experiment)  # type: ignore[operator]
     model: Model = experiment.model(config, result, torch.device("cpu"))
     found = experiment.test_metrics(model)
-    test = made.frame[experiment.dataset.split.test.numpy()]
+    test = made.frame[experiment.dataset.rows("test").numpy()]
     table = model.predict(test)
     assert table["prediction"].dtype == polars.Float64
     missed = table["prediction"].to_numpy() - test["y"].to_numpy()

@@ -11,6 +11,7 @@ import torch
 
 import hpo.models.onnx
 from hpo.config.errors import ExportError
+from hpo.config.trial import Calibration
 from hpo.data.schema import Categories, TableSchema
 from hpo.models.folder import write_model
 from hpo.models.model import Model
@@ -134,9 +135,12 @@ def test_values_beyond_float32_are_no_mistake_of_a_file_that_computes_in_it(tmp_
 
 @pytest.mark.slow
 def test_a_program_of_torch_export_is_written_on_request(made: Experiment, tmp_path: Path) -> None:
-    what = model(made)
+    what = replace(model(made), calibration=Calibration(temperature=2.0, threshold=0.45))
     write(tmp_path / "model", made, what, torch_program=True)
-    encoded = what.schema.encode(made.held_rows(1))
+    encoded = what.schema.encode(made.held_rows(40))
     program = torch.export.load(tmp_path / "model/model.pt2").module()
-    assert np.allclose(program(*encoded).detach(), what.outputs(*encoded), atol=1e-6)
+    probabilities, classes = program(*encoded)
+    assert np.allclose(probabilities.detach(), what.outputs(*encoded), atol=1e-6)
+    assert set(classes.tolist()) == {0, 1}
+    assert classes.tolist() == what.predicted_classes(probabilities).tolist()
     assert "`model.pt2`" in (tmp_path / "model/README.md").read_text(encoding="utf-8")

@@ -7,10 +7,11 @@ import pytest
 import torch
 from sklearn.metrics import roc_auc_score
 
-from hpo.config.trial import METRICS, MetricName, Task
+from hpo.config.trial import METRICS, MetricName, ObjectiveConfig, Task
 from hpo.models.ensemble import as_logits
 from hpo.results.criteria import Array, Criterion, criteria
 from hpo.results.selection import N_CANDIDATES, select
+from hpo.training.calibration import threshold_curve
 from hpo.training.metrics import measure
 
 TRUTH = numpy.array([1.0, 2.0, 3.0, 4.0])
@@ -18,7 +19,9 @@ TRUTH = numpy.array([1.0, 2.0, 3.0, 4.0])
 
 def by_mae(*errors: Any) -> list[Criterion]:
     """Candidates that are off by these errors."""
-    return criteria("regression", "mae", [TRUTH + error for error in errors], TRUTH)
+    return criteria(
+        "regression", ObjectiveConfig(metric="mae"), [TRUTH + error for error in errors], TRUTH
+    )
 
 
 def chosen(weights: Array) -> dict[int, float]:
@@ -56,7 +59,7 @@ def test_what_cannot_be_scored_is_never_chosen() -> None:
 
 def test_of_those_that_are_level_the_lower_loss_decides() -> None:
     sure, unsure = numpy.array([[0.1, 0.9]] * 3), numpy.array([[0.4, 0.6]] * 3)
-    found = criteria("binary", "accuracy", [unsure, sure], numpy.ones(3))
+    found = criteria("binary", ObjectiveConfig(metric="accuracy"), [unsure, sure], numpy.ones(3))
     assert chosen(select(found, 1)) == {1: 1.0}
 
 
@@ -71,7 +74,7 @@ def test_many_models_that_are_equally_good_share_the_weight() -> None:
     generator = numpy.random.default_rng(0)
     y = generator.normal(size=40)
     outputs = [y + generator.normal(size=40) for _ in range(60)]
-    found = criteria("regression", "rmse", outputs, y)
+    found = criteria("regression", ObjectiveConfig(metric="rmse"), outputs, y)
     weights = select(found, 60)
     assert (weights > 0).sum() > 20
     assert weights.max() < 0.2
@@ -107,7 +110,7 @@ def test_criteria_order_ensembles_as_the_metrics_do(
         found = measure([metric], task, n_classes, logits, torch.from_numpy(y), 0.0, 1.0, w)
         return -METRICS[metric].direction.sign * found.item()
 
-    criterion = criteria(task, metric, outputs, y, weights)[0]
+    criterion = criteria(task, ObjectiveConfig(metric=metric), outputs, y, weights)[0]
     total = criterion.values[:, :3].sum(axis=1)
     scores = criterion.score(total, 4)
     values = numpy.array([value((sum(outputs[:3]) + own) / 4) for own in outputs])
@@ -120,3 +123,27 @@ def test_criteria_order_ensembles_as_the_metrics_do(
     assert criterion.alone() == pytest.approx(criterion.among(numpy.arange(12)).alone())
     first = criterion.means_of_first().alone()
     assert first[1] == pytest.approx(criterion.score(criterion.values[:, 0], 2)[1])
+
+
+@pytest.mark.parametrize("is_weighted", [False, True])
+@pytest.mark.parametrize("metric", [name for name, each in METRICS.items() if each.of_decision])
+def test_a_tuned_criterion_is_the_metric_at_the_best_threshold(
+    metric: MetricName, is_weighted: bool
+) -> None:
+    generator = numpy.random.default_rng(1)
+    y = generator.integers(0, 2, 200)
+    weights = generator.uniform(0, 3, 200) if is_weighted else None
+    positive = generator.binomial(8, (1 + y) / 3, (5, 200)) / 8  # with ties, also at 0 and 1
+    positive[4] = 1 - positive[4]  # at its best if it predicts one class everywhere
+    outputs = [numpy.stack([1 - own, own], axis=1) for own in positive]
+    objective = ObjectiveConfig(metric=metric, threshold="tuned")
+    criterion = criteria("binary", objective, outputs, y, weights)[0]
+
+    def best(own: Array) -> float:
+        rows = None if weights is None else torch.from_numpy(weights)
+        own, truth = torch.from_numpy(own), torch.from_numpy(y)
+        return float(threshold_curve(metric, own, truth, rows)[1].max())
+
+    means = [best((positive[0] + own) / 2) for own in positive]
+    assert criterion.score(criterion.values[:, 0], 2) == pytest.approx(means)
+    assert criterion.alone() == pytest.approx([best(own) for own in positive])

@@ -89,7 +89,11 @@ def open_below(folder: Path) -> list[str]:
     [
         MLPSearchClassifier(n_trials=2, max_epochs=20, search_space="mlp_small"),
         MLPSearchRegressor(n_trials=2, max_epochs=20, search_space="mlp_small"),
-    ]
+    ],
+    expected_failed_checks=lambda estimator: {
+        "check_sample_weight_equivalence_on_dense_data": "repeated rows change batches and split",
+        "check_class_weight_classifiers": "class weights do not change the metric that chooses",
+    },
 )
 def test_scikit_learns_own_checks(estimator: Any, check: Any) -> None:
     check(estimator)
@@ -474,6 +478,38 @@ def test_cross_validation_in_processes() -> None:
 
 
 @pytest.mark.slow
+def test_weights_decide_what_is_learned() -> None:
+    """A few rows contradict the others and have most of the weight."""
+    x = np.random.default_rng(0).normal(size=300)
+    is_heavy = np.arange(300) % 5 == 0
+    y = np.where((x > 0) ^ is_heavy, "up", "down")
+    search = classifier(ensemble=0, max_epochs=20)
+    light = search.fit(x[:, None], y).predict([[2.0], [-2.0]]).tolist()
+    heavy = search.fit(x[:, None], y, np.where(is_heavy, 50, 1)).predict([[2.0], [-2.0]]).tolist()
+    assert (light, heavy) == (["up", "down"], ["down", "up"])
+    with pytest.raises(ValueError, match="at least 0, but is -1 in row 1"):
+        search.fit(x[:, None], y, -np.ones(300))
+
+
+def test_class_weights_shift_the_predictions() -> None:
+    generator = np.random.default_rng(0)
+    x, y = generator.normal(size=(300, 1)), generator.random(300) < 0.3
+    weights = {}, {True: 9.0}
+    shares = [
+        classifier(metric="roc_auc", class_weight=each, ensemble=0, random_state=1)
+        .fit(x, y)
+        .predict(x)
+        .mean()
+        for each in weights
+    ]
+    assert shares[0] < 0.4
+    assert shares[1] > 0.7
+    with pytest.raises(ValueError, match="class_weight must name labels of y, but got 'yes'"):
+        classifier(class_weight={"yes": 2.0}).fit(x, y)
+    with pytest.raises(ValueError, match="is for classes, but this is a regression"):
+        regressor(class_weight="balanced").fit(x, x[:, 0])
+
+
 def test_cross_validation_in_threads() -> None:
     import joblib
 
@@ -481,6 +517,26 @@ def test_cross_validation_in_threads() -> None:
     alone = cross_val_score(classifier(), X, y, cv=3)
     with joblib.parallel_backend("threading"):
         assert np.array_equal(cross_val_score(classifier(), X, y, cv=3, n_jobs=3), alone)
+
+
+def test_a_tuned_threshold_decides() -> None:
+    generator = np.random.default_rng(0)
+    X = generator.normal(size=(200, 2))
+    y = np.where(X[:, 0] + generator.normal(size=200) > 1.5, "alarm", "none")
+    search = MLPSearchClassifier(
+        n_trials=2,
+        max_epochs=4,
+        metric="f1",
+        calibrate="temperature",
+        threshold="tuned",
+        ensemble=0,
+        val=0.4,
+    ).fit(X, y)
+    fitted = search.model_.calibration
+    assert fitted.temperature != 1
+    expected = np.where(search.predict_proba(X)[:, 0] > fitted.threshold, "alarm", "none")
+    assert (search.predict(X) == expected).all()
+    assert (search.predict(X) == "alarm").sum() != (search.predict_proba(X)[:, 0] > 0.5).sum()
 
 
 def test_an_ensemble_predicts_if_it_is_better_on_the_validation_rows() -> None:

@@ -17,7 +17,8 @@ from hpo.storage.leases import WorkerId
 from hpo.storage.schema import TRIALS
 from hpo.storage.trials import read_study_trials
 from hpo.study.catalog import create_study, open_study
-from hpo.study.study import Claim, Study
+from hpo.study.claim import Claim
+from hpo.study.study import Study
 from tests.support.definitions import definition
 
 ME = WorkerId(host="here", pid=1, device="cpu")

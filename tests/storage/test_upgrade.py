@@ -17,7 +17,9 @@ from hpo.storage import upgrade as upgrades
 from hpo.storage.engine import Storage, open_storage
 from hpo.storage.leases import WorkerId
 from hpo.storage.upgrade import upgrade
-from hpo.study.catalog import open_study
+from hpo.storage.waiting import read_waiting
+from hpo.study.catalog import create_study, open_study
+from tests.support.definitions import definition
 from tests.support.paths import EARLIER_VERSIONS
 
 ME = WorkerId(host="here", pid=1, device="cpu")
@@ -170,3 +172,13 @@ def test_the_command_says_what_it_did(version_1: str, capsys: pytest.CaptureFixt
             main(["storage", "upgrade", "--storage", version_1])
         assert ended.value.code == 0
         assert said in capsys.readouterr().out
+
+
+def test_a_storage_without_the_table_of_waiting_workers_gets_it(storage: Storage) -> None:
+    create_study(storage, definition(), "store")
+    storage.write(lambda connection: schema.WAITING.drop(connection))
+    with closing(open_storage(storage.url, create=False)) as again:
+        assert columns(again).keys() >= {"hpo_waiting"}
+        with again.read() as connection:
+            assert read_waiting(connection) == []
+        assert open_study(again, "study").progress().counts == {"WAITING": 1}

@@ -12,8 +12,7 @@ from hpo.files.store import ArtifactStore
 from hpo.lifecycle.creation import create_from_file
 from hpo.storage.engine import Storage, open_storage
 from hpo.storage.leases import WorkerId
-from hpo.storage.progress import read_workers
-from hpo.study.catalog import create_study, delete_study, find
+from hpo.study.catalog import create_study, delete_study, find, list_workers
 from hpo.study.fleet import Fleet, OpenStudy, share_out
 from hpo.study.steering import prioritize
 from hpo.study.study import Study
@@ -139,6 +138,7 @@ def test_a_worker_with_many_slots_spreads_and_all_studies_are_finished(
         worker = Worker(
             studies=(lambda: studies) if is_named else fleet.studies,
             shares=first_study_first if is_named else fleet.shares,
+            storage=storage,
             store=store,
             trainer=Pack(4),
             slots=4,
@@ -162,8 +162,7 @@ def test_workers_are_listed_with_what_they_hold(storage: Storage) -> None:
     b.claim(ME, 60.0)
     b.claim(other, 0.01)
     threading.Event().wait(0.05)
-    with storage.read() as connection:
-        found = read_workers(connection)
+    found = list_workers(storage)
     assert [(w.worker.host, w.study, w.trials, w.is_silent) for w in found] == [
         ("here", "a", (0, 1), False),
         ("here", "b", (0,), False),

@@ -15,8 +15,9 @@ from hpo.config.trial import Measurement
 from hpo.storage.engine import Storage, open_storage
 from hpo.storage.leases import WorkerId
 from hpo.study.catalog import create_study
+from hpo.study.claim import Claim
 from hpo.study.pruning import ColumnsPercentilePruner, make_pruner
-from hpo.study.study import Claim, Study
+from hpo.study.study import Study
 from tests.support.definitions import definition
 
 N_STEPS = 12

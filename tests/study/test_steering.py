@@ -21,9 +21,10 @@ from hpo.storage.leases import WorkerId
 from hpo.storage.snapshot import Snapshot
 from hpo.study.budget import BudgetChange
 from hpo.study.catalog import bury, create_study, open_study
+from hpo.study.claim import Claim
 from hpo.study.orders import read_orders, was_pruned
 from hpo.study.steering import extend, prune, quarantine, restore, retry, set_standing
-from hpo.study.study import Claim, Study
+from hpo.study.study import Study
 from tests.support.databases import every_database
 from tests.support.definitions import definition
 from tests.support.faults.setting import Setting, make_setting

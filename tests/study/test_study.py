@@ -24,7 +24,8 @@ from hpo.storage.engine import Storage, open_storage
 from hpo.storage.leases import WorkerId
 from hpo.study import reaper
 from hpo.study.catalog import bury, create_study, list_studies, open_study
-from hpo.study.study import Claim, Study
+from hpo.study.claim import Claim
+from hpo.study.study import Study
 from tests.support.clock import let_pass
 from tests.support.databases import every_database
 from tests.support.definitions import definition

@@ -6,12 +6,18 @@ import json
 import subprocess
 import sys
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import typer
+
 from hpo.cli import main
 from hpo.storage import engine
+
+get_command = cache(typer.main.get_command)
+"""Typer would build all commands anew for each call."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +47,7 @@ def hpo(*arguments: object) -> Outcome:
             return streams.enter_context(contextlib.closing(storage(**fields)))
 
         streams.enter_context(mock.patch.object(engine, "Storage", closed_at_the_end))
+        streams.enter_context(mock.patch.object(typer.main, "get_command", get_command))
         try:
             main([str(argument) for argument in arguments])
         except SystemExit as end:

@@ -10,7 +10,8 @@ from hpo.lifecycle.housekeeping import write_owner
 from hpo.storage.engine import Storage
 from hpo.storage.leases import WorkerId
 from hpo.study.catalog import create_study
-from hpo.study.study import Claim, Study
+from hpo.study.claim import Claim
+from hpo.study.study import Study
 from tests.support.definitions import definition
 
 ME = WorkerId(host="here", pid=1, device="cpu")

@@ -30,7 +30,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from tests.support.databases import keep_migrations
+from tests.support.databases import keep_tables
 
 STARTERS = ("hpo", "tests.support.faults.steps")
 """Programs that start others, which are forked too."""
@@ -63,7 +63,7 @@ class Server:
         self._requests = requests
         self._lock = threading.Lock()
         self._process: subprocess.Popen | None = None
-        self.path = os.environ.get("PYTHONPATH")
+        self.path = os.environ.get("PYTHONPATH", "")
 
     def fork(self, request: dict[str, Any], files: list[int]) -> int:
         """Fork a child of this process; return its process id."""
@@ -99,7 +99,8 @@ class Popen(subprocess.Popen):
         call = _SIGNATURE.bind(self, *given).arguments
         environment = dict(os.environ if call["env"] is None else call["env"])
         program = _program(call["args"])
-        if program is None or environment.get("PYTHONPATH") != self.server.path:
+        path = environment.get("PYTHONPATH", "")
+        if program is None or not path.endswith(self.server.path):
             super()._execute_child(*given)
             return
         module, arguments = program
@@ -112,6 +113,7 @@ class Popen(subprocess.Popen):
             "words": list(map(os.fspath, call["args"])),
             "folder": os.fspath(call["cwd"] or Path.cwd()),
             "environment": environment,
+            "path": path.removesuffix(self.server.path).split(os.pathsep)[:-1],
             "is_session": call["start_new_session"],
             "files": list(files),
         }
@@ -147,7 +149,7 @@ def _preload() -> None:
     for name in LATE_IMPORTS:
         importlib.import_module(name)
     importlib.import_module("sqlalchemy.orm").configure_mappers()  # Optuna's
-    keep_migrations()
+    keep_tables()
 
 
 def _serve(requests: socket.socket) -> tuple[dict[str, Any], list[int]]:
@@ -244,6 +246,7 @@ def main() -> None:
     os.environ.clear()
     os.environ.update(request["environment"])
     _show(request["words"], request["environment"])
+    sys.path[:0] = request["path"]
     sys.argv[1:] = request["arguments"]
     _run(request["module"])
 

@@ -87,7 +87,7 @@ def model(
         preprocessing=PreprocessingConfig(numeric=numeric, max_one_hot=max_one_hot),
         model=MLPConfig(depth=depth, width=16, activation=activation, **layers),
     )
-    preprocessor, prepared = made.prepared(config.preprocessing)
+    (preprocessor,), prepared = made.prepared(config.preprocessing)
     return Model(
         config=config,
         schema=schema,

@@ -19,7 +19,6 @@ from tests.support.training import toy_config
 
 FEW = settings(
     max_examples=10,
-    deadline=None,
     derandomize=True,
     database=None,
     phases=(Phase.generate, Phase.shrink),

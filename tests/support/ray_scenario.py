@@ -11,15 +11,18 @@ import socket
 import struct
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from ray.cluster_utils import Cluster
 
-from hpo.storage.progress import read_workers
 from hpo.study.budget import BudgetChange
+from hpo.study.catalog import list_workers
 from hpo.study.steering import extend
+from hpo.study.study import Study
 from tests.support.faults.audit import audit
 from tests.support.faults.setting import Setting, make_setting
 from tests.support.forked import forking
@@ -55,8 +58,28 @@ def devices() -> list[tuple[str, str]]:
     return found
 
 
+@contextmanager
+def unending(study: Study) -> Iterator[None]:
+    """Extend a study before it runs out of trials, since workers that find none end for good."""
+    is_over = threading.Event()
+
+    def keep_extending() -> None:
+        while not is_over.wait(0.2):
+            status = study.progress()
+            if status.budget.n_trials - status.counts.get("COMPLETE", 0) < 6:
+                extend(study, {"n_trials": BudgetChange(amount=4, is_added=True)})
+
+    thread = threading.Thread(target=keep_extending)
+    thread.start()
+    try:
+        yield
+    finally:
+        is_over.set()
+        thread.join()
+
+
 class Scenario:
-    """A study that is extended until the scenario is over."""
+    """What happens to a study, with the time of each event."""
 
     def __init__(self, setting: Setting) -> None:
         self.setting = setting
@@ -66,23 +89,20 @@ class Scenario:
         print(f"{time.monotonic() - self.started:5.1f} s: {what}", flush=True)
 
     def until(self, what: str, is_so: Callable[[], bool]) -> None:
-        """Wait for a condition, and extend the study meanwhile."""
+        """Wait for a condition."""
         deadline = time.monotonic() + PATIENCE
         while not is_so():
-            assert time.monotonic() < deadline, f"{what}: not within {PATIENCE:.0f} s"
-            status = self.setting.study.progress()
-            if status.budget.n_trials - self.n_ended() < 5:
-                extend(self.setting.study, {"n_trials": BudgetChange(amount=3, is_added=True)})
+            assert time.monotonic() < deadline, (
+                f"{what}: not within {PATIENCE:.0f} s, but {devices()} and "
+                f"{self.setting.study.progress()}"
+            )
             time.sleep(0.2)
         self.say(what)
 
-    def n_ended(self) -> int:
-        return self.setting.study.progress().counts.get("COMPLETE", 0)
-
     def hold_trials(self, n_workers: int) -> bool:
         """Whether this many workers hold trials, each on its own device."""
-        with self.setting.study.storage.read() as connection:
-            at_work = [worker for worker in read_workers(connection) if not worker.is_silent]
+        workers = list_workers(self.setting.study.storage)
+        at_work = [worker for worker in workers if not worker.is_silent]
         own = devices()
         assert len(set(own)) == len(own), own
         return len(at_work) == len(own) == n_workers
@@ -106,7 +126,23 @@ def main() -> None:
     setting = make_setting(folder, url, n_trials=6, max_epochs=200)
     os.environ.update(setting.environment)
     scenario = Scenario(setting)
+    with unending(setting.study):
+        second = lose_workers_and_clusters(scenario)
+    where = ["--address", second.address]
+    subprocess.run([*LAUNCH, *where, "--workers", "1"], check=True, timeout=2 * PATIENCE)
+    assert not devices()
+    second.shutdown()
 
+    findings = audit(setting)
+    scenario.say(f"{findings}")
+    assert findings.faults == []
+    assert findings.counts == {"COMPLETE": setting.study.progress().budget.n_trials}
+    setting.close()
+
+
+def lose_workers_and_clusters(scenario: Scenario) -> Cluster:
+    """Lose a node, a cluster and a launcher; return the cluster that is left."""
+    study = scenario.setting.study
     first, nodes = cluster(1, 1)
     scenario.say("a cluster of two nodes is up")
     where = ["--address", first.address]
@@ -130,7 +166,7 @@ def main() -> None:
     scenario.until("workers share devices", lambda: len(devices()) == 2)
     subprocess.run([*LAUNCH, *where, "--stop"], check=True)
     assert not devices()
-    assert "RUNNING" not in setting.study.progress().counts
+    assert "RUNNING" not in study.progress().counts
     scenario.say("they were stopped, and handed their trials back")
 
     attached = subprocess.Popen([*LAUNCH, *where, "--workers", "2"])
@@ -138,16 +174,8 @@ def main() -> None:
     attached.kill()  # nobody is left to take trials back
     attached.wait()
     scenario.until("their launcher was killed, and they are gone", lambda: not devices())
-    assert "RUNNING" not in setting.study.progress().counts
-    subprocess.run([*LAUNCH, *where, "--workers", "1"], check=True, timeout=2 * PATIENCE)
-    assert not devices()
-    second.shutdown()
-
-    findings = audit(setting)
-    scenario.say(f"{findings}")
-    assert findings.faults == []
-    assert findings.counts == {"COMPLETE": setting.study.progress().budget.n_trials}
-    setting.close()
+    assert "RUNNING" not in study.progress().counts
+    return second
 
 
 if __name__ == "__main__":

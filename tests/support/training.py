@@ -157,7 +157,7 @@ def pack_key(config: TrialConfig, data: TrainingData, device: torch.device) -> P
         loader=BatchLoader(data, device, resident_bytes=math.inf),
         batch_size=config.training.batch_size,
         gradient=loss_gradient(config.training.loss, data.task),
-        metric=config.objective.metric,
+        objective=config.objective,
         precision=config.training.precision,
         packing=packing,
         size=packing.key(config.model, data.inputs),

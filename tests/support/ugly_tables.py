@@ -49,22 +49,22 @@ BYTES = (
 
 def text_table(random: Random) -> bytes:
     """CSV or TSV, perhaps damaged."""
-    n_rows = int(random.choice([0, 1, 2, 8, 25, 40, 40, 40]))
+    n_rows = int(random.choice([0, 1, 2, 8, *[25, 40, 40] * 4]))
     names = _names(random)
     columns = [_cells(random, n_rows) for _ in names]
-    if random.random() < 0.6:
+    if random.random() < 0.9:
         columns[0] = [str(label) for label in random.choice(["yes", "no"], n_rows)]
     rows = [names, *(list(row) for row in zip(*columns, strict=True))]
-    if random.random() < 0.1 and rows:
+    if random.random() < 0.05 and rows:
         _make_ragged(random, rows)
     separator = str(random.choice([",", ",", ",", ";", "\t", "|"]))
     quoting = random.choice(["needed", "needed", "all", "never"])
     end = str(random.choice(["\n", "\n", "\r\n"]))
     text = end.join(separator.join(_quoted(c, separator, quoting) for c in row) for row in rows)
     content = text.encode() + (b"" if random.random() < 0.3 else end.encode())
-    if random.random() < 0.1:
+    if random.random() < 0.05:
         content = codecs_of(random, text)
-    if random.random() < 0.25:
+    if random.random() < 0.15:
         content = damaged(random, content)
     return content
 
@@ -95,8 +95,8 @@ def damaged(random: Random, content: bytes) -> bytes:
 
 
 def _names(random: Random) -> Cells:
-    n = int(random.choice([1, 2, 3, 4, 6]))
-    if random.random() < 0.25:
+    n = int(random.choice([1, 2, 2, 3, 3, 4, 6]))
+    if random.random() < 0.2:
         return [str(name) for name in random.choice(np.array(NAMES, dtype=object), n)]
     return ["y", "x", "a b", "größe", "prediction", "split"][:n]
 
@@ -147,10 +147,10 @@ def _quoted(cell: str, separator: str, quoting: str) -> str:
 
 def frame_table(random: Random) -> pl.DataFrame:
     """A table of typed columns, including lists and structs."""
-    n = int(random.choice([1, 5, 30, 40]))
+    n = int(random.choice([1, 5, 30, 30, 40, 40]))
     names = list(dict.fromkeys(_names(random)))
     columns = {name: _typed(random, n) for name in names}
-    if random.random() < 0.6:
+    if random.random() < 0.9:
         columns[names[0]] = pl.Series(random.choice([1, 2], n))
     return pl.DataFrame(columns)
 
@@ -221,9 +221,9 @@ def _values(random: Random, n: int) -> Any:
 
 def study(random: Random, columns: list[str]) -> DataConfig:
     """A random data section of a study for such a table."""
-    is_other = random.random() < 0.2 or "y" not in columns
+    is_other = random.random() < 0.1 or "y" not in columns
     name = str(random.choice(columns)) if is_other and columns else "y"
-    keys: dict[str, Any] = {"target": name if random.random() < 0.95 else "no such column"}
+    keys: dict[str, Any] = {"target": name if random.random() < 0.97 else "no such column"}
     if random.random() < 0.2:
         keys["task"] = str(random.choice(["binary", "multiclass", "regression"]))
     for key in ("drop", "numeric", "categorical", "dates"):

@@ -35,6 +35,7 @@ def make_worker(study: Study, store: ArtifactStore, trainer: Trainer, **changes:
     """Create a worker for one study."""
     given = {
         "studies": lambda: [study],
+        "storage": study.storage,
         "store": store,
         "trainer": trainer,
         "identity": WorkerId(host="here", pid=os.getpid(), device="cpu"),

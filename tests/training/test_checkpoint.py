@@ -2,7 +2,6 @@
 
 import hashlib
 import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -22,6 +21,7 @@ from hpo.training.record import Result
 from hpo.training.single import SingleTrainer
 from hpo.training.trainer import Finished, Progress, Run
 from tests.support.paths import ROOT
+from tests.support.program import PROGRAM
 from tests.support.training import DEVICES, OBJECTIVES, toy_config, toy_data, toy_folds
 
 files = pytest.importorskip("hpo.worker.checkpoints")  # wants more than torch
@@ -168,7 +168,7 @@ def test_another_process_goes_on(tmp_path: Path):
         "print(digest(trainer.advance(float('inf'))[-1].result))\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", program, tmp_path / "checkpoint", str(torch.get_num_threads())],
+        [*PROGRAM, program, tmp_path / "checkpoint", str(torch.get_num_threads())],
         cwd=ROOT,
         capture_output=True,
         text=True,

@@ -6,7 +6,9 @@ from dataclasses import replace
 import pytest
 import torch
 
+from hpo.config.trial import ObjectiveConfig
 from hpo.training.batches import FoldedData
+from hpo.training.calibration import calibrate
 from hpo.training.checkpoint import VALUES
 from hpo.training.families.family import trained_network
 from hpo.training.metrics import evaluate, predictions
@@ -51,6 +53,28 @@ def test_an_epoch_counts_by_the_predictions_of_all_folds(task) -> None:
     assert result.metrics == pytest.approx(whole)
     assert result.metrics[OBJECTIVES[task]] == pytest.approx(result.best_value, rel=1e-5)
     assert curve[result.best_step - 1].value == result.best_value
+
+
+def test_folds_are_calibrated_together() -> None:
+    config = replace(
+        toy_config("binary", optimizer={"learning_rate": 0.03}),
+        objective=ObjectiveConfig(metric="accuracy", calibrate="temperature", threshold="tuned"),
+    )
+    data = toy_folds("binary")
+    result = alone(config, data, CPU).results[KEY]
+    outputs = []
+    for fold, made in zip(data.folds, result.folds, strict=True):
+        network = trained_network(config.model, fold.inputs, fold.n_outputs, made.weights)
+        with torch.no_grad():
+            outputs.append(network(fold.x_val) / result.calibration.temperature)
+        threshold = result.calibration.threshold
+        own = evaluate("binary", 2, outputs[-1], fold.y_val, 0.0, 1.0, threshold=threshold)
+        assert made.metrics == pytest.approx(own)
+    y = toy_data("binary").y_train
+    expected = calibrate(config.objective, "binary", torch.cat(outputs), y)
+    assert expected.temperature == pytest.approx(1)
+    assert expected.threshold == pytest.approx(result.calibration.threshold)
+    assert result.metrics["accuracy"] == pytest.approx(result.best_value)
 
 
 def test_an_early_end_is_that_of_the_last_epoch_of_all_folds() -> None:

@@ -194,7 +194,6 @@ def test_an_evicted_run_makes_room_and_no_other_key_does():
     assert same(drive(trainer)[-1].result, train(config, data, CPU))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("device", DEVICES)
 def test_running_out_of_memory_fails_that_run_alone(device):
     data = toy_data()

@@ -264,7 +264,6 @@ def test_metrics_are_those_of_the_exported_network(task):
     assert result.metrics[name] == pytest.approx(result.best_value, rel=1e-5)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fault", "reason"),
     [
@@ -313,7 +312,7 @@ def test_runs_without_packs_train_in_turn_beside_a_pack(monkeypatch):
     assert not trainer.admit(Run(key=4, config=configs[1], data=data))
     events = trainer.advance(0.0)
     assert trainer.checkpoint(0).n_steps > 0
-    assert trainer.describe()[-1] == "3 runs in turn, with folds or of a family without packs"
+    assert trainer.describe()[-1] == "3 runs in turn, without packs"
     trainer.evict(3)
     assert trainer.checkpoint(3) is None
     events += drive(trainer, 3)

@@ -14,8 +14,9 @@ from torch.utils._pytree import tree_leaves
 from hpo.config.trial import Precision, Task
 from hpo.training.packs.pack import Pack
 from hpo.training.packs.run import PackedRun
-from hpo.training.trainer import Run
-from tests.support.training import mixed_configs, pack_key, toy_data
+from hpo.training.packs.trainer import PackedTrainer
+from hpo.training.trainer import Finished, Run
+from tests.support.training import mixed_configs, pack_key, toy_config, toy_data
 
 META = torch.device("meta")
 
@@ -64,3 +65,19 @@ def test_a_step_takes_nothing_from_the_host(precision: Precision) -> None:
     with Devices() as devices:
         pack.step()
     assert devices.seen == {"meta"}
+
+
+def test_data_larger_than_the_device_are_streamed_and_train_in_turn(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    small, large = toy_data(), toy_data(n_rows=700)
+    monkeypatch.setattr("hpo.training.batches._all_bytes", lambda device: 1.7 * small.n_bytes)
+    trainer = PackedTrainer("cpu", 4)
+    for key, data in enumerate((small, large, large)):
+        assert trainer.admit(Run(key=key, config=toy_config(max_epochs=2), data=data))
+    ended = set()
+    while len(ended) < 3:
+        ended |= {e.key for e in trainer.advance(0.1) if isinstance(e, Finished)}
+    assert ended == {0, 1, 2}
+    (warning,) = (record.getMessage() for record in caplog.records)
+    assert "is too large to stay on cpu: its rows are streamed" in warning

@@ -13,7 +13,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpo.config.trial import METRICS, OptimizerName, TrialConfig
+from hpo.config.trial import METRICS, ObjectiveConfig, OptimizerName, TrialConfig
 from hpo.training.checkpoint import VALUES, Checkpoint
 from hpo.training.families.family import family_of
 from hpo.training.families.mlp.pack_layout import padded_width
@@ -34,9 +34,10 @@ from tests.support.packs import (
     started,
     together,
 )
-from tests.support.training import DEVICES, OBJECTIVES, toy_config, toy_data
+from tests.support.training import DEVICES, OBJECTIVES, rare_data, toy_config, toy_data
 
 CPU = torch.device("cpu")
+FAST = {"learning_rate": 0.03}
 DIVERGES = {
     "optimizer": {"name": "sgd", "learning_rate": 90.0, "momentum": 0.9},
     "gradient_clip": 0.0,
@@ -144,6 +145,37 @@ def test_every_metric_is_measured_as_alone(task, metric):
         assert_same(endings, key, alone(config, data, CPU))
 
 
+@pytest.mark.parametrize(
+    ("task", "objective"),
+    [
+        ("binary", {"metric": "f1", "threshold": "tuned", "calibrate": "temperature"}),
+        ("multiclass", {"metric": "log_loss", "calibrate": "temperature"}),
+    ],
+)
+def test_a_calibrated_metric_is_measured_as_alone(task, objective):
+    data = rare_data(400, 40) if task == "binary" else toy_data(task, n_rows=90)
+    configs = [
+        replace(
+            toy_config(task, seed=seed, precision="float64", max_epochs=3, optimizer=FAST),
+            objective=ObjectiveConfig(**objective),
+        )
+        for seed in range(2)
+    ]
+    endings = together(configs, data, CPU)
+    for key, config in enumerate(configs):
+        assert_same(endings, key, alone(config, data, CPU))
+        # What the search measures is what the model has.
+        result = endings.results[key]
+        assert result.metrics[objective["metric"]] == pytest.approx(result.best_value, rel=1e-5)
+        assert result.calibration.temperature != 1
+        plain = alone(
+            replace(config, objective=ObjectiveConfig(metric=objective["metric"])), data, CPU
+        )
+        sign = METRICS[objective["metric"]].direction.sign
+        best = sign * plain.results[KEY].best_value
+        assert sign * result.best_value < best
+
+
 def test_metrics_of_more_runs_than_are_measured_at_once():
     data = toy_data(n_rows=90)
     configs = [toy_config(seed=s, precision="float64", max_epochs=1) for s in range(18)]
@@ -215,7 +247,6 @@ def test_eviction_touches_no_neighbour(device):
         assert_same(endings, key, alone(configs[key], data, device))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("device", DEVICES)
 def test_a_run_without_memory_touches_no_neighbour(device):
     data, configs = toy_data(n_rows=150), crowd(2)
@@ -268,7 +299,6 @@ def test_rounds_are_long_but_after_a_newcomer(monkeypatch):
     assert rounds[:2] == [1, 2]
 
 
-@pytest.mark.slow
 def test_as_many_newcomers_are_taken_as_there_is_memory_for(monkeypatch):
     """A pack of more than three runs lacks memory here; those turned away may come again."""
 

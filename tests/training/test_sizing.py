@@ -9,7 +9,6 @@ from tests.support.training import toy_config, toy_data
 CPU = torch.device("cpu")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("speeds", "expected"),
     [

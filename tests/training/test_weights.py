@@ -11,7 +11,7 @@ from sklearn import metrics as sk
 from torch.nn import functional
 
 from hpo.config.trial import LOSSES, Task
-from hpo.training.batches import BatchLoader
+from hpo.training.batches import BatchLoader, FoldedData, RunData
 from hpo.training.families.family import family_of
 from hpo.training.families.mlp import MLPConfig
 from hpo.training.families.tabm import TabMConfig
@@ -19,7 +19,14 @@ from hpo.training.losses import loss_gradient
 from hpo.training.metrics import evaluate
 from hpo.training.single import train
 from tests.support.packs import KEY, alone, together
-from tests.support.training import OBJECTIVES, mixed_configs, toy_config, toy_data, weighted
+from tests.support.training import (
+    OBJECTIVES,
+    mixed_configs,
+    toy_config,
+    toy_data,
+    toy_folds,
+    weighted,
+)
 
 CPU = torch.device("cpu")
 
@@ -81,20 +88,27 @@ def test_only_the_ratios_of_weights_count() -> None:
     assert first.metrics == again.metrics
 
 
-def test_rows_without_weight_teach_nothing_and_do_not_count() -> None:
-    data = toy_data("binary")
-    w_train, w_val = (torch.arange(len(y)) % 2.0 for y in (data.y_train, data.y_val))
-    spoilt = replace(
-        data,
-        y_train=torch.where(w_train > 0, data.y_train, 1 - data.y_train),
-        y_val=torch.where(w_val > 0, data.y_val, 1 - data.y_val),
-    )
-    found = [
-        train(toy_config("binary"), replace(each, w_train=w_train, w_val=w_val.double()), "cpu")
-        for each in (data, spoilt)
-    ]
-    assert found[0].metrics == found[1].metrics
-    assert found[0].metrics != train(toy_config("binary"), data, "cpu").metrics
+@pytest.mark.parametrize("data", [toy_data("binary"), toy_folds("binary")])
+def test_rows_without_weight_teach_nothing_and_do_not_count(data: RunData) -> None:
+    """Each second row has no weight, whatever its label is."""
+
+    def metrics(*, is_weighted: bool, is_spoilt: bool) -> dict[str, float]:
+        folds = []
+        for fold in data.folds:
+            w_train, w_val = (torch.arange(len(y)) % 2.0 for y in (fold.y_train, fold.y_val))
+            if is_spoilt:
+                y_train = torch.where(w_train > 0, fold.y_train, 1 - fold.y_train)
+                y_val = torch.where(w_val > 0, fold.y_val, 1 - fold.y_val)
+                fold = replace(fold, y_train=y_train, y_val=y_val)
+            if is_weighted:
+                fold = replace(fold, w_train=w_train.double(), w_val=w_val.double())
+            folds.append(fold)
+        made = FoldedData(folds=tuple(folds)) if len(folds) > 1 else folds[0]
+        return train(toy_config("binary"), made, "cpu").metrics
+
+    found = metrics(is_weighted=True, is_spoilt=False)
+    assert found == metrics(is_weighted=True, is_spoilt=True)
+    assert found != metrics(is_weighted=False, is_spoilt=False)
 
 
 @settings(max_examples=30)

@@ -1,6 +1,7 @@
 """The worker with a real study, a real store and the real engine, in one process or in several."""
 
 import os
+import platform
 import signal
 import subprocess
 import sys
@@ -10,16 +11,25 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 import torch
 
-from hpo.config.errors import ArtifactError, DataError, HpoError, StorageUnavailableError
+from hpo.config.errors import (
+    ArtifactError,
+    DamagedStudyError,
+    DataError,
+    HpoError,
+    StorageUnavailableError,
+)
 from hpo.config.trial import DataConfig
 from hpo.data.table import read_table
 from hpo.files.store import ArtifactStore
+from hpo.launch.workers import release_trials
 from hpo.lifecycle.creation import create_from_file
 from hpo.models.model import Model
 from hpo.storage.engine import Storage
 from hpo.storage.leases import Lease, WorkerId
+from hpo.storage.schema import TRIAL_PARAMS
 from hpo.study.steering import set_standing
 from hpo.study.study import Study
 from hpo.training.checkpoint import Checkpoint
@@ -29,7 +39,9 @@ from hpo.worker import loop
 from hpo.worker.checkpoints import latest
 from hpo.worker.loop import MAX_FAILURES, Timing, Worker
 from hpo.worker.quota import Quota
+from hpo.worker.supervisor import EXIT_RELEASED, Death
 from tests.support import workers
+from tests.support.command_line import hpo
 from tests.support.program import PROGRAM
 from tests.support.waiting import wait_until
 from tests.support.workers import STUDY
@@ -67,6 +79,28 @@ def test_a_worker_finishes_the_study(
     assert make_worker(study, store).work(threading.Event())
     assert study.progress().counts == {"COMPLETE": 3}
     assert study.progress().is_finished
+
+
+def test_a_worker_leaves_a_damaged_study_and_finishes_the_others(
+    make_study: Callable[..., Study], store: ArtifactStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    hurt, well = make_study(n_trials=3, name="hurt"), make_study(n_trials=2, name="well")
+
+    class Spoilt(SingleTrainer):
+        """Damages the study that it trains for, once its trial has started."""
+
+        def advance(self, max_seconds: float) -> list[Event]:
+            bad = sa.update(TRIAL_PARAMS).values(distribution_json="{")
+            if not well.progress().counts.get("RUNNING"):
+                hurt.storage.write(lambda connection: connection.execute(bad))
+            return super().advance(max_seconds)
+
+    worker = make_worker(hurt, store, trainer=Spoilt("cpu"), studies=lambda: [hurt, well])
+    with pytest.raises(DamagedStudyError, match=r"study hurt in .* of trial 0, .* must be JSON"):
+        worker.work(threading.Event())
+    assert well.progress().counts == {"COMPLETE": 2}
+    assert hurt.progress().counts == {"COMPLETE": 1}
+    assert sum("study hurt in" in record.getMessage() for record in caplog.records) == 1
 
 
 @pytest.mark.slow
@@ -192,6 +226,7 @@ class Hanging(SingleTrainer):
 study = open_study(open_storage(sys.argv[1]), "small")
 Worker(
     studies=lambda: [study],
+    storage=study.storage,
     store=ArtifactStore(sys.argv[2]),
     trainer=Hanging("cpu"),
     identity=WorkerId(host="here", pid=os.getpid(), device="cpu"),
@@ -212,6 +247,76 @@ def test_a_worker_that_hangs_is_killed_by_its_own_heartbeat(
     assert "no progress for" in done.stderr
     assert "trials in progress: 0" in done.stderr
     assert study.progress().counts == {"RUNNING": 1}
+
+
+COMPILING = """
+import sys, time
+from hpo.training.single import SingleTrainer
+from hpo.worker import __main__ as worker, loop
+
+def advance(self, max_seconds):
+    print("compiling", flush=True)
+    time.sleep(600)
+
+SingleTrainer.advance = advance
+worker.LEAVE_SECONDS, loop.STUCK_SECONDS = 0.1, 0.0
+sys.exit(worker.main())
+"""
+
+
+@pytest.mark.slow
+def test_a_worker_told_to_go_while_it_compiles_gives_its_trial_back(
+    make_study: Callable[..., Study], store: ArtifactStore
+) -> None:
+    study = make_study(n_trials=1)
+    places = {"HPO_STORAGE": study.storage.url, "HPO_ARTIFACTS": store.url}
+    process = subprocess.Popen(
+        [*PROGRAM, COMPILING, study.name],
+        env={**os.environ, **places},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "compiling\n"
+    process.send_signal(signal.SIGTERM)
+    _, log = process.communicate(timeout=60)
+    assert process.returncode == EXIT_RELEASED, log
+    assert "stopping in the middle of a slice" in log
+    (trial,) = study.trials()
+    assert trial.state.name == "WAITING"
+    assert [each["ended"] for each in trial.user_attrs["earlier_attempts"]] == ["released"]
+
+
+def test_a_worker_killed_at_a_stop_costs_its_trial_no_attempt(
+    make_study: Callable[..., Study], store: ArtifactStore
+) -> None:
+    study = make_study(n_trials=1)
+    me = WorkerId(host=platform.node(), pid=1, device="cpu", nonce="n")
+    for was_stopped in (True, False):
+        assert study.ask(me, 60.0) is not None
+        death = Death(pid=1, nonce="n", how="killed", lines=("x",), was_stopped=was_stopped)
+        release_trials(study.storage, store, death)
+    earlier = study.trials()[0].user_attrs["earlier_attempts"]
+    assert [each["ended"] for each in earlier] == ["released", "killed; last log line: x"]
+
+
+def test_a_worker_that_waits_says_so(
+    make_study: Callable[..., Study], store: ArtifactStore
+) -> None:
+    study, stop = make_study(n_trials=2), threading.Event()
+    set_standing(study, "paused")
+    worker = threading.Thread(target=make_worker(study, store).work, args=(stop,))
+    worker.start()
+    url = ("--storage", study.storage.url)
+    wait_until(lambda: "small is paused" in hpo("workers", *url).out, "that it waits")
+    (row,) = hpo("workers", "--json", *url).document
+    assert (row["waits_for"], row["trials"], row["study"]) == ("small is paused", [], None)
+    assert 0 <= row["waiting_seconds"] < 60
+    set_standing(study, "open")
+    worker.join()
+    assert study.progress().counts == {"COMPLETE": 2}
+    assert hpo("workers", *url).err == "No worker is at work or waits.\n"
 
 
 class Crashing(SingleTrainer):

@@ -16,7 +16,8 @@ from hpo.models.experiment import Experiment
 from hpo.storage.engine import open_storage
 from hpo.storage.leases import Lease, WorkerId
 from hpo.study.catalog import bury, open_study
-from hpo.study.study import Claim, Study
+from hpo.study.claim import Claim
+from hpo.study.study import Study
 from hpo.training.packs.trainer import PackedTrainer
 from hpo.training.trainer import Event
 from hpo.worker import outbox
@@ -204,6 +205,7 @@ def die_when_all_are_kept():
 
 Worker(
     studies=lambda: [study],
+    storage=study.storage,
     store=store,
     trainer=Pack(4, on_slice=die_when_all_are_kept),
     slots=4,

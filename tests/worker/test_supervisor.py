@@ -5,10 +5,11 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from hpo.worker.supervisor import EXIT_RELEASED, MAX_RESTARTS, Slot, Supervisor
+from hpo.worker.supervisor import EXIT_RELEASED, MAX_RESTARTS, Child, Slot, Supervisor
 from tests.support.program import PROGRAM
 from tests.support.waiting import wait_until
 
@@ -39,14 +40,24 @@ def test_each_slot_gets_a_worker_with_its_own_environment(tmp_path: Path) -> Non
     assert supervisor.exit_code() == 0
 
 
-@pytest.mark.slow
-def test_a_killed_worker_is_started_again_but_not_for_ever(tmp_path: Path) -> None:
+def test_a_killed_worker_is_started_again_but_not_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     program = (
         "import os, pathlib, signal\n"
         "pathlib.Path(os.environ['OUT'], str(os.getpid())).touch()\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"
     )
     supervisor = make(tmp_path, program)
+    spawn = supervisor._spawn
+
+    def spawn_until_dead(*given: Any) -> Child:
+        child = spawn(*given)
+        child.process.wait()  # a worker can be dead before anyone looks at it
+        return child
+
+    monkeypatch.setattr(supervisor, "_spawn", spawn_until_dead)
+    monkeypatch.setattr("hpo.worker.supervisor.POLL_SECONDS", 0.0)
     with supervisor:
         supervisor.wait()
     started = [path for path in tmp_path.iterdir() if path.name.isdecimal()]

@@ -1,7 +1,7 @@
 """Baselines: scikit-learn's gradient boosting and a linear model with their defaults.
 
-They get what the trials get: the same columns, fitted on the training part alone. Each has a limit
-of rows and of seconds; its note says which limit it met.
+They get what the trials get: the same columns, fitted on the training part alone, or in each fold.
+Each has a limit of rows and of seconds; its note says which limit it met.
 """
 
 import time
@@ -20,7 +20,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
 from threadpoolctl import threadpool_limits
 
-from hpo.data.dataset import Dataset, Part
+from hpo.data.dataset import Dataset, Part, PartName
 from hpo.models.ensemble import as_logits
 from hpo.results.report.comparison import ComparedModel
 from hpo.training.metrics import evaluate
@@ -35,6 +35,8 @@ _FEW_CELLS = 1_000_000
 _MAX_CATEGORIES = 255
 """Categories of a column that the trees tell apart; the rarest share a code."""
 
+_Training = tuple[Floats, NDArray[Any], Floats | None]
+"""Rows, targets and weights in the loss."""
 _Fitted = tuple[ColumnTransformer, Any, str]
 """A fitted preparation of the columns, a fitted estimator, and a note on how it was fitted."""
 
@@ -49,33 +51,45 @@ def fit_baselines(
         max_rows: rows of the training part to use; they are drawn at random.
         max_seconds: for each baseline, checked every few dozen iterations.
     """
-    train, n_rows = dataset.part("train"), len(dataset.split.train)
-    weights = dataset.loss_weights()
-    drawn = ""
+    fits = {"gradient boosting": _boosting, "linear model": _linear}
+    folds = dataset.folds
+    trains = [_training(fold, max_rows) for fold in folds]
+    n_rows, drawn = len(folds[0].rows("train")), ""
     if n_rows > max_rows:
+        drawn = f"{max_rows:,} of the {n_rows:,} training rows; "
+    of_each = f" in each of {len(folds)} folds" if len(folds) > 1 else ""
+    found = []
+    with threadpool_limits(1 if trains[0][0].size <= _FEW_CELLS else None):
+        for name, fit in fits.items():
+            started = time.perf_counter()
+            predicted: dict[PartName, list[Floats]] = {"val": [], "test": []}
+            for number, (fold, train) in enumerate(zip(folds, trains, strict=True), 1):
+                deadline = started + max_seconds * number / len(folds)
+                prepare, model, note = fit(fold, *train, deadline)
+                for part, outputs in predicted.items():
+                    if len(x := _matrix(fold.part(part))):
+                        outputs.append(_outputs(fold, model, prepare.transform(x)))
+            seconds = time.perf_counter() - started
+            together = np.concatenate(predicted["val"])
+            metrics = {"validation": _metrics(dataset, together, dataset.part("val"))}
+            if predicted["test"]:
+                mean = np.mean(predicted["test"], axis=0)
+                metrics["test"] = _metrics(dataset, mean, dataset.part("test"))
+            note = f"{drawn}{note}{of_each}; fitted in {seconds:.1f} s"
+            found.append(ComparedModel(name=name, kind="baseline", note=note, metrics=metrics))
+    return found
+
+
+def _training(dataset: Dataset, max_rows: int) -> _Training:
+    """The training part, or so many rows of it."""
+    train, weights = dataset.part("train"), dataset.loss_weights()
+    if (n_rows := len(train.y)) > max_rows:
         rows = np.random.default_rng(0).choice(n_rows, max_rows, replace=False)
         picked = torch.from_numpy(np.sort(rows))
         train = train.picked(picked)
         weights = None if weights is None else weights[picked]
-        drawn = f"{max_rows:,} of the {n_rows:,} training rows; "
-    x, y = _matrix(train), train.y.numpy()
     w = None if weights is None else (weights / weights.mean()).numpy()
-    fits = {"gradient boosting": _boosting, "linear model": _linear}
-    found = []
-    with threadpool_limits(1 if x.size <= _FEW_CELLS else None):
-        for name, fit in fits.items():
-            started = time.perf_counter()
-            prepare, model, note = fit(dataset, x, y, w, started + max_seconds)
-            seconds = time.perf_counter() - started
-            parts = {"validation": dataset.part("val"), "test": dataset.part("test")}
-            metrics = {
-                part: evaluate_estimator(dataset, model, prepare.transform(_matrix(rows)), rows)
-                for part, rows in parts.items()
-                if len(rows.y)
-            }
-            note = f"{drawn}{note}; fitted in {seconds:.1f} s"
-            found.append(ComparedModel(name=name, kind="baseline", note=note, metrics=metrics))
-    return found
+    return _matrix(train), train.y.numpy(), w
 
 
 def evaluate_estimator(dataset: Dataset, model: Any, x: Any, part: Part) -> dict[str, float]:
@@ -87,12 +101,21 @@ def evaluate_estimator(dataset: Dataset, model: Any, x: Any, part: Part) -> dict
         x: the rows, as the model takes them.
         part: the same rows.
     """
+    return _metrics(dataset, _outputs(dataset, model, x), part)
+
+
+def _outputs(dataset: Dataset, model: Any, x: Any) -> Floats:
+    """Predicted values, or a probability for each of the study's classes."""
+    if dataset.schema.task == "regression":
+        values: Floats = model.predict(x)
+        return values
+    outputs = np.zeros((x.shape[0], len(dataset.schema.classes)))
+    outputs[:, model.classes_.astype(int)] = model.predict_proba(x)
+    return outputs
+
+
+def _metrics(dataset: Dataset, outputs: Floats, part: Part) -> dict[str, float]:
     task, n_classes = dataset.schema.task, len(dataset.schema.classes)
-    if task == "regression":
-        outputs = model.predict(x)
-    else:
-        outputs = np.zeros((len(part.y), n_classes))
-        outputs[:, model.classes_.astype(int)] = model.predict_proba(x)
     logits = as_logits(task, torch.from_numpy(outputs))
     return evaluate(task, n_classes, logits, part.y, 0.0, 1.0, part.weights)
 

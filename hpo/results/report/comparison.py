@@ -11,8 +11,8 @@ from typing import Any
 from numpy.typing import NDArray
 
 from hpo.config.errors import ArtifactError
+from hpo.models.ensemble import TrialModel
 from hpo.models.experiment import Experiment
-from hpo.models.model import Model
 from hpo.results.report.intervals import Interval, interval, resampled
 from hpo.results.stored import stored_model, test_metrics
 from hpo.storage.attributes import ARTIFACT
@@ -82,7 +82,7 @@ class Models(StudyArtifacts):
 
     experiment: Experiment
 
-    def load(self, row: Row) -> Model | None:
+    def load(self, row: Row) -> TrialModel | None:
         """A COMPLETE trial's model; None if its weights are gone."""
         if ARTIFACT not in row.user_attrs:  # the trial was run by another program
             return None
@@ -121,16 +121,17 @@ def leaders(models: Models, ranked: Sequence[Row], top: int) -> list[Leader]:
     ]
     dataset = models.experiment.dataset
     part, schema = dataset.part("val"), dataset.schema
-    logits = {}
+    logits, thresholds = {}, []
     for leader in found:
         number, is_due = leader.row.number, leader.rank <= N_WITH_INTERVAL or not leader.row.number
         if is_due and (model := models.load(leader.row)) is not None:
-            logits[number] = model.logits(part.x_num, part.x_cat)
+            logits[number] = models.experiment.validation_logits(model)
+            thresholds.append(model.calibration.threshold)
     if not logits:
         return found
     n_classes = len(schema.classes)
     of_each = list(logits.values())
-    values = resampled(objective, schema.task, n_classes, of_each, part.y, part.weights)
+    values = resampled(objective, schema.task, n_classes, of_each, part.y, part.weights, thresholds)
     by_number = dict(zip(logits, values.T, strict=True))
     winner, sign = by_number.get(ranked[0].number), models.study.definition.direction.sign
     for place, leader in enumerate(found):

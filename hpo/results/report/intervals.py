@@ -36,6 +36,7 @@ def resampled(
     logits: Sequence[torch.Tensor],
     y: torch.Tensor,
     weights: torch.Tensor | None = None,
+    thresholds: Sequence[float | None] | None = None,
 ) -> Floats:
     """Measure several models on the same resampled rows.
 
@@ -46,15 +47,21 @@ def resampled(
         logits: of each model, (rows, n_outputs); in a regression values in the target's units.
         y: (rows,) targets.
         weights: (rows,) float64 weights of the rows, which go with them; None if all are equal.
+        thresholds: decision threshold of each model in a binary task; None predicts the likeliest
+            class, also for all models.
 
     Returns:
         (N_RESAMPLES, models) values of the metric; NaN on draws where it has no value.
     """
     n_draws = max(1, _CELLS // max(each.numel() for each in logits))
-    blocks = [
-        torch.stack([measure([metric], task, n_classes, x, y, 0.0, 1.0, w)[0] for x in logits])
-        for w in _row_weights(len(y), n_draws, weights)
-    ]
+    decided = list(zip(logits, thresholds or [None] * len(logits), strict=True))
+    blocks = []
+    for w in _row_weights(len(y), n_draws, weights):
+        found = [
+            measure([metric], task, n_classes, x, y, 0.0, 1.0, w, threshold=threshold)[0]
+            for x, threshold in decided
+        ]
+        blocks.append(torch.stack(found))
     return torch.cat(blocks, dim=1).T.numpy()
 
 

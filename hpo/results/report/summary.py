@@ -7,19 +7,19 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from hpo.data.dataset import Dataset
+from hpo.data.dataset import Dataset, PartName
 from hpo.data.reader import time_text
 from hpo.data.target import text_of
 from hpo.results.report.text import percent, shortened
 
 _MAX_VALUES, _MAX_CLASSES = 3, 20
 """Most frequent values of a column, and classes, that are shown."""
-_PARTS = {"train": "training", "val": "validation", "test": "test"}
+_PARTS: dict[PartName, str] = {"train": "training", "val": "validation", "test": "test"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Column:
-    """A feature column in the training part.
+    """A feature column in the training part, or in all folds.
 
     Attributes:
         kind: `number`, `date` or `category`.
@@ -38,14 +38,32 @@ class TableSummary:
     """A table in short.
 
     Attributes:
-        rows: number of rows by part.
+        rows: number of rows by part; the folds are one part.
+        n_folds: 1 without folds.
+        n_validated: number of rows of the validation part, or of those of all folds together.
         columns: feature columns in the table's order.
         target: the target's range, or its classes.
     """
 
     rows: dict[str, int]
+    n_folds: int
+    n_validated: int
     columns: tuple[Column, ...]
     target: str
+
+    @property
+    def fitted(self) -> str:
+        """What models are fitted on."""
+        if self.n_folds > 1:
+            return f"the training rows of each of the {self.n_folds} folds"
+        return f"the {self.rows['training']:,} rows of the training part"
+
+    @property
+    def validated(self) -> str:
+        """What models are chosen by."""
+        if self.n_folds > 1:
+            return f"the rows of {self.n_folds} folds, each predicted without its own fold"
+        return "the validation part"
 
 
 def summarize(frame: pl.DataFrame, dataset: Dataset) -> TableSummary:
@@ -55,13 +73,19 @@ def summarize(frame: pl.DataFrame, dataset: Dataset) -> TableSummary:
         frame: the table that the dataset was made of.
         dataset: holds the schema and the split.
     """
-    schema, train = dataset.schema, frame[dataset.split.train.numpy()]
+    schema, train = dataset.schema, frame[dataset.rows("train").numpy()]
+    parts: dict[PartName, str] = _PARTS
+    n_folds = len(dataset.splits)
+    if n_folds > 1:
+        parts = {"train": f"{n_folds} folds", "test": "test"}
     kinds = dict.fromkeys(schema.numeric, "number")
     kinds |= {column.name: "date" for column in schema.dates}
     kinds |= {column.name: "category" for column in schema.categorical}
     target = train[schema.target]
     return TableSummary(
-        rows={name: len(getattr(dataset.split, part)) for part, name in _PARTS.items()},
+        rows={name: len(dataset.rows(part)) for part, name in parts.items()},
+        n_folds=n_folds,
+        n_validated=len(dataset.rows("val")),
         columns=tuple(_column(train[name], kinds[name]) for name in frame.columns if name in kinds),
         target=_frequent(target, _MAX_CLASSES) if schema.classes else _range(target),
     )

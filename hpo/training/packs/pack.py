@@ -1,6 +1,6 @@
 """A pack: many runs in training at once, as one program.
 
-Runs of a pack share the data, batch size, loss, metric and precision, and differ in everything
+Runs of a pack share the data, batch size, loss, objective and precision, and differ in everything
 else. A step updates every run, wherever in its epoch it is. When a run ends an epoch, its
 parameters are copied aside; the copies of all runs are validated together once each run has one.
 The device keeps the best parameters, and the host reads the metrics at the end of a slice. A run
@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from hpo.config.trial import METRICS, Measurement, MetricName, Precision
+from hpo.config.trial import METRICS, Measurement, ObjectiveConfig, Precision
 from hpo.training.batches import BatchLoader
 from hpo.training.checkpoint import VALUES
 from hpo.training.families.packing import Packing, PackSpec
@@ -43,7 +43,7 @@ class PackKey:
     loader: BatchLoader
     batch_size: int
     gradient: Gradient
-    metric: MetricName
+    objective: ObjectiveConfig
     precision: Precision
     packing: Packing[Any]
     size: Hashable
@@ -308,7 +308,7 @@ class Pack:
         logits = self._networks.outputs(values, self._loader.validation_blocks())
 
         def measured(own: torch.Tensor) -> torch.Tensor:
-            return measure_validation([(self._loader, own)], self.key.metric)
+            return measure_validation([(self._loader, own)], self.key.objective)
 
         found = torch.vmap(measured, chunk_size=METRIC_SLOTS)(logits)
         is_finite = logits.isfinite().flatten(1).all(dim=1).double()
@@ -324,7 +324,7 @@ class Pack:
         """Keep the copies that are the best so far, by the rules of `Record.add_epoch`."""
         is_over = self._has_diverged | (self._epochs - self._best_epochs >= self._patience)
         is_over |= self._epochs >= self._max_epochs
-        gain = METRICS[self.key.metric].direction.sign * (self._best - values)
+        gain = METRICS[self.key.objective.metric].direction.sign * (self._best - values)
         is_lower = (losses < self._best_losses) | self._best_losses.isnan()
         is_gain = (self._best_epochs == 0) | (gain > 0) | ((gain == 0) & is_lower)
         is_sound = is_finite & values.isfinite()

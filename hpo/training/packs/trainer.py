@@ -1,22 +1,24 @@
 """The engine that trains many runs at once, in packs.
 
-Runs with folds, and runs whose model family has no packs, are trained one by one, in turn, by
-`hpo.training.single`.
+Runs with folds, runs whose model family has no packs, and runs whose data are too large to stay on
+the device are trained one by one, in turn, by `hpo.training.single`, which streams such data.
 
 Runs come and go between slices. Runs with equal `PackKey` form a pack, which is rebuilt when a run
 comes or goes; the others keep their tensors. All packs make a step in turn. Results equal those of
 the engine of one run up to rounding.
 """
 
+import logging
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from weakref import WeakSet
 
 import torch
 
 from hpo.config.errors import first_line
-from hpo.training.batches import Loaders
+from hpo.training.batches import Loaders, TrainingData
 from hpo.training.checkpoint import BEST_VALUES, Checkpoint
 from hpo.training.families.family import family_of
 from hpo.training.losses import loss_gradient
@@ -26,6 +28,8 @@ from hpo.training.packs.run import PackedRun, State, joined
 from hpo.training.record import Result
 from hpo.training.single import SingleTrainer
 from hpo.training.trainer import Event, Failed, Finished, Progress, Run, Unplaced
+
+log = logging.getLogger(__name__)
 
 GROWTH = 2
 """Largest factor between a round's steps and the longest round since packs were rebuilt."""
@@ -56,6 +60,7 @@ class PackedTrainer:
         self._places: dict[int, _Slot] = {}
         self._packs: dict[PackKey, Pack] = {}
         self._vacant: set[PackKey] = set()
+        self._streamed: WeakSet[TrainingData] = WeakSet()
         self._loaders = Loaders(self.device)
         self._round = 1
         self._step_seconds = 0.0
@@ -69,7 +74,7 @@ class PackedTrainer:
         """
         if len(self._members) + self._in_turn.n_runs >= self._n_slots:
             return False
-        if len(run.data.folds) > 1 or family_of(run.config.model).packing is None:
+        if not self._is_packed(run):
             return self._in_turn.admit(run, checkpoint)
         if checkpoint is not None:
             checkpoint.check(run.config, run.data)
@@ -133,8 +138,25 @@ class PackedTrainer:
     def describe(self) -> list[str]:
         """A line for each pack: its size and the share of padding; one for runs in turn."""
         n_alone = self._in_turn.n_runs
-        alone = [f"{n_alone} runs in turn, with folds or of a family without packs"]
+        alone = [f"{n_alone} runs in turn, without packs"]
         return [*map(str, self._packs.values()), *(alone if n_alone else [])]
+
+    def _is_packed(self, run: Run) -> bool:
+        """Whether a run trains in a pack."""
+        if len(run.data.folds) > 1 or family_of(run.config.model).packing is None:
+            return False
+        (data,) = run.data.folds
+        if self._loaders.can_stay(data):
+            return True
+        if data not in self._streamed:
+            self._streamed.add(data)
+            log.warning(
+                "a table of %.1f GiB is too large to stay on %s: its rows are streamed, and its "
+                "trials train one by one",
+                data.n_bytes / 2**30,
+                self.device,
+            )
+        return False
 
     def _settle(self) -> list[Event]:
         """Rebuild the packs that runs have entered or left."""
@@ -165,7 +187,7 @@ class PackedTrainer:
             loader=loader,
             batch_size=config.training.batch_size,
             gradient=loss_gradient(config.training.loss, data.task),
-            metric=config.objective.metric,
+            objective=config.objective,
             precision=member.record.precision,
             size=packing.key(config.model, data.inputs),
         )
