@@ -72,7 +72,9 @@ def play_commands(options: argparse.Namespace) -> NoReturn:
     with ExitStack() as stack:
         folder, server, disk = setting(stack, options.storage)
         stack.enter_context(forking())
-        harms = harm_commands(folder, seed=options.seed, server=server, disk=disk)
+        harms = harm_commands(
+            folder, seed=options.seed, server=server, disk=None if server else disk
+        )
         for found in islice(harms, options.commands):
             counts[found.name] += found.was_hit
             n_late += not found.was_hit

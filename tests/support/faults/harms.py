@@ -41,7 +41,7 @@ def harm_commands(
         folder: an empty folder.
         seed: of the schedule: each command once with each kind of fault, shuffled, and so on.
         server: holds the storage and is stopped; SQLite without one.
-        disk: holds all files and is filled.
+        disk: holds all files and is filled; only with SQLite, whose database is on it.
     """
     generator = random.Random(seed)
     template = folder / "template"
