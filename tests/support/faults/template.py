@@ -1,6 +1,5 @@
 """A folder with a finished study and its leftovers, to be copied for each command under a fault."""
 
-import os
 import shutil
 import sqlite3
 import threading
@@ -10,15 +9,13 @@ from pathlib import Path
 from hpo.files.store import table_path, trial_path
 from hpo.lifecycle.relocation import copy_studies
 from hpo.storage.engine import open_storage
-from hpo.storage.leases import WorkerId
 from hpo.training.single import SingleTrainer
-from hpo.worker.loop import Timing, Worker
-from hpo.worker.quota import Quota
 from tests.support.every_state import grow_old, put_checkpoint
 from tests.support.faults.commands import Place
 from tests.support.faults.setting import make_setting
 from tests.support.paths import EARLIER_VERSIONS
 from tests.support.servers import Server
+from tests.support.workers import make_worker
 
 N_TRIALS = 4
 
@@ -27,14 +24,7 @@ def make_template(folder: Path) -> None:
     """Search a study, add files that nothing needs, and write the file of a second study."""
     url = f"sqlite:///{folder}/hpo.db"
     with closing(make_setting(folder, url, n_trials=N_TRIALS, max_epochs=4)) as made:
-        worker = Worker(
-            studies=lambda: [made.study],
-            store=made.store,
-            trainer=SingleTrainer("cpu"),
-            identity=WorkerId(host="here", pid=os.getpid(), device="cpu"),
-            quota=Quota(),
-            timing=Timing(),
-        )
+        worker = make_worker(made.study, made.store, SingleTrainer("cpu"))
         assert worker.work(threading.Event())
         made.store.put(trial_path(made.study.uuid, 0, 7, "model.safetensors"), b"superseded")
         made.store.put(table_path("0" * 64), b"a table of no study")
