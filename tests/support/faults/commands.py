@@ -56,11 +56,12 @@ class Command:
 
     Attributes:
         arguments: of `hpo`; `{other}` stands for the URL of the second storage.
-        again: what a second run may say instead of succeeding, because the first one was done.
+        again: a regular expression for what a second run may say instead of succeeding, because
+            the first one was done.
     """
 
     arguments: tuple[str, ...]
-    again: str = "nothing"
+    again: str | None = None
 
 
 NAME = "faults"
@@ -212,7 +213,8 @@ def harm(
         result.losses.append(f"ends with {ended.code}: {ended.said[-300:]}")
     if ended.code != 0:
         again = run(command, place)
-        if again.code != 0 and not re.search(command.again, again.said):
+        is_done = command.again is not None and re.search(command.again, again.said)
+        if again.code != 0 and not is_done:
             result.losses.append(f"fails again with {again.code}: {again.said[-300:]}")
     result.losses += expected.differences(finish(place))
     return result

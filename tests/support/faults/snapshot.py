@@ -7,6 +7,7 @@ attempts and workers are left out.
 import hashlib
 import json
 import re
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,11 +18,11 @@ from hpo.storage import dialects, schema
 from hpo.storage.engine import open_storage
 from hpo.study.catalog import study_rows
 
-OF_ATTEMPTS = ("attempt", "worker", "device", "lost", "seconds")
-"""Attributes of a trial that depend on its attempts."""
+OF_ATTEMPTS = ("attempt", "worker", "device", "earlier_attempts", "seconds", "sha256")
+"""Attributes of a trial that depend on its attempts. The digest of a model file does so because the
+order of the parts in its header is random; the parts themselves are compared."""
 NOT_COUNTED = (schema.WORKERS, schema.VERSIONS, schema.DELETED, schema.CLOCKS)
 """Tables whose rows depend on the time, or stay when a study is deleted."""
-OPTUNAS = {schema.STUDIES: "study_id", schema.TRIALS: "trial_id"}
 _UUID = re.compile("[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 
 
@@ -60,9 +61,24 @@ def snapshot(folder: Path, urls: list[str]) -> Snapshot:
         relative = str(path.relative_to(folder))
         is_own = not relative.startswith(".") and "/." not in relative
         if path.is_file() and is_own and ".db" not in path.name:
-            digest = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
-            found[f"file {_named(relative, names)}"] = digest
+            for part, content in _parts(path):
+                digest = hashlib.sha256(content).hexdigest()[:16]
+                found[f"file {_named(relative, names)}{part}"] = digest
     return Snapshot(found)
+
+
+def _parts(path: Path) -> Iterator[tuple[str, bytes]]:
+    """The content of a file; of a model file, that of each part, to tell which one differs."""
+    content = path.read_bytes()
+    length = int.from_bytes(content[:8], "little")
+    try:
+        header = json.loads(content[8 : 8 + length])["__metadata__"]
+    except (ValueError, KeyError, TypeError):
+        yield "", content
+        return
+    yield " weights", content[8 + length :]
+    for key, text in header.items():
+        yield f" {key}", text.encode()
 
 
 def _named(text: str, names: dict[str, str]) -> str:
