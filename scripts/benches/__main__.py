@@ -1,7 +1,7 @@
 """Benchmarks.
 
     scripts/bench throughput | overhead | quality | storage | scale | faults | bad-input | wide
-                  | ensembles | digests | packed | pruned | gpu
+                  | ensembles | digests | packed | pruned | validation | weights | gpu
 
 Each has --help. Results are comparable only within one run.
 """
@@ -27,6 +27,8 @@ BENCHES = (
     "ensembles",
     "packed",
     "pruned",
+    "validation",
+    "weights",
     "digests",
     "gpu",
 )
