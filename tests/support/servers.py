@@ -92,9 +92,10 @@ class PostgresqlServer:
         while True:
             try:
                 return self._server.ensure_postgres_running()
-            except subprocess.TimeoutExpired:
+            except (subprocess.TimeoutExpired, AssertionError):  # it is not ready yet
                 if time.monotonic() > deadline:
                     raise
+                time.sleep(0.5)
 
     def close(self) -> None:
         """Stop for good."""

@@ -11,6 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -131,8 +132,7 @@ def run(command: Command, place: Place, step: int = 0, fault: Fault | None = Non
         text.format(storage=place.storage, other=place.other, old=old) for text in command.arguments
     ]
     ours, theirs = socket.socketpair()
-    log = place.folder / "log"
-    with ours, log.open("wb") as file:
+    with ours, tempfile.TemporaryFile() as file:  # not on a disk that is full
         process = subprocess.Popen(
             [*PROGRAM, f"{theirs.fileno()}", f"{step}", *words],
             env=place.environment,
@@ -150,8 +150,8 @@ def run(command: Command, place: Place, step: int = 0, fault: Fault | None = Non
             code = process.wait(SECONDS)
         finally:
             _end_all(process)
-    said = log.read_text(errors="replace")
-    log.unlink()
+        file.seek(0)
+        said = file.read().decode(errors="replace")
     return Ended(code=code, said=said, n_steps=n_steps, was_hit=was_hit)
 
 

@@ -78,7 +78,7 @@ def play(
         storage_url: a storage without a study of this name.
         seed: of the faults.
         n_trials: the study's budget.
-        limit: seconds after which an unfinished study is a loss.
+        limit: seconds after which an unfinished study is a loss, and is not audited.
         n_workers: number of worker commands.
         every: mean seconds between faults.
         max_faults: number of faults after which no more occur.
@@ -131,6 +131,11 @@ def play(
                 time.sleep(0.1)
         finally:
             chaos.end()
+        if not _is_finished(setting):
+            unfinished = f"the study was not finished after {limit:.0f} s"
+            return Tally(
+                faults=chaos.counts, n_starts=group.n_starts, losses=[*group.losses, unfinished]
+            )
         over = time.monotonic() + END_SECONDS
         while (n_left := group.tend()) and time.monotonic() < over:
             time.sleep(0.1)
