@@ -15,6 +15,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from hpo.cli import main
+from hpo.storage import engine
+from tests.support.databases import create_tables
 
 FILE_EVENTS = ("os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.link", "shutil.rmtree")
 CHANGING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
@@ -52,6 +54,7 @@ class Steps:
 if __name__ == "__main__":
     with socket.socket(fileno=int(sys.argv[1])) as channel:
         steps = Steps(channel, int(sys.argv[2]))
+        engine._create_tables = create_tables  # step by step, where tests copy an empty storage
         sa.event.listen(sa.Engine, "before_cursor_execute", steps.count)
         sa.event.listen(sa.Engine, "commit", steps.count)
         sys.addaudithook(steps.hear)
