@@ -44,6 +44,12 @@ SPACE = {
         "learning_rate": {"type": "float", "low": 1e-3, "high": 1e-1, "log": True, "default": 1e-2}
     },
 }
+UNMET = {
+    "check_sample_weight_equivalence_on_dense_data": "repeated rows change batches and split",
+    "check_class_weight_classifiers": "class weights do not change the metric that chooses",
+}
+"""Checks of scikit-learn that the estimators do not pass, and why."""
+
 QUICK: dict[str, Any] = {"n_trials": 2, "max_epochs": 8, "search_space": SPACE}
 
 
@@ -90,13 +96,11 @@ def open_below(folder: Path) -> list[str]:
     [
         MLPSearchClassifier(n_trials=2, max_epochs=20, search_space="mlp_small"),
         MLPSearchRegressor(n_trials=2, max_epochs=20, search_space="mlp_small"),
-    ],
-    expected_failed_checks=lambda estimator: {
-        "check_sample_weight_equivalence_on_dense_data": "repeated rows change batches and split",
-        "check_class_weight_classifiers": "class weights do not change the metric that chooses",
-    },
+    ]
 )
 def test_scikit_learns_own_checks(estimator: Any, check: Any) -> None:
+    if (reason := UNMET.get(check.func.__name__)) is not None:
+        pytest.skip(reason)
     check(estimator)
 
 
