@@ -10,7 +10,8 @@ import torch
 from numpy.typing import NDArray
 from plotly.subplots import make_subplots
 
-from hpo.config.trial import Calibration, MetricName
+from hpo.config.metrics import MetricName
+from hpo.config.trial import Calibration
 from hpo.data.dataset import Part
 from hpo.models.ensemble import TrialModel
 from hpo.results.report.comparison import Models
@@ -105,7 +106,7 @@ def winners_calibration(models: Models, winner: Row) -> WinnersCalibration | Non
     if len(test.y):
         reliability = _reliability(model, test)
     if objective.threshold is not None:
-        validated = predictions("binary", experiment.validation_logits(model), 0.0, 1.0)
+        validated = predictions("binary", experiment.validation_logits(model))
         curves["validation"] = _curve(objective.metric, validated, dataset.part("val"))
         if len(test.y):
             found = model.outputs(test.x_num, test.x_cat)
