@@ -1,7 +1,7 @@
 """Benchmarks.
 
     scripts/bench throughput | overhead | quality | storage | scale | faults | bad-input | wide
-                  | ensembles | losses | digests | packed | pruned | gpu
+                  | ensembles | losses | digests | packed | pruned | validation | weights | gpu
 
 Each has --help. Results are comparable only within one run.
 """
@@ -28,6 +28,8 @@ BENCHES = (
     "losses",
     "packed",
     "pruned",
+    "validation",
+    "weights",
     "digests",
     "gpu",
 )

@@ -139,7 +139,7 @@ def waits(x: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def rare(x: Tensor, generator: torch.Generator) -> Tensor:
-    """A class of about 1 % of the rows."""
+    """A class of less than 1 % of the rows."""
     chance = torch.sigmoid(2 * signal(x) - 7.3)
     return (torch.rand(len(x), generator=generator) < chance).float()
 

@@ -15,7 +15,9 @@ from hpo.config.errors import DataError
 from hpo.config.trial import SplitConfig, Task
 from hpo.data.partition import group_parts
 from hpo.data.split import Split, split_rows
-from tests.support.tables import named, table
+from tests.support.tables import csv, named, table
+
+GROUPED = {"split": SplitConfig(groups="who", val=0.3, test=0.3)}
 
 
 def split(target: list[Any], task: Task, **config: Any) -> Split:
@@ -199,6 +201,25 @@ def test_group_folds_are_as_balanced_as_those_of_scikit_learn() -> None:
     ours = [np.flatnonzero(parts == fold) for fold in range(5)]
     assert unbalance(ours) <= unbalance([val for _, val in theirs]) + 0.005
     assert unbalance(ours) < 0.05
+
+
+def test_each_part_gets_a_group_and_its_share_of_a_rare_class() -> None:
+    groups = torch.tensor([0] * 50 + [1] * 40 + [2] * 30)
+    parts = group_parts(groups, torch.zeros(120, dtype=torch.int64), [0.9, 0.05, 0.05], 0)
+    assert set(parts.tolist()) == {0, 1, 2}
+    groups = torch.arange(24).repeat_interleave(torch.arange(20, 44))
+    classes = torch.zeros_like(groups)
+    for group in range(8):
+        classes[(groups == 3 * group).nonzero()[0]] = 1  # one row of a large group
+    folds = group_parts(groups, classes, [0.25] * 4, 0)
+    assert [int(classes[folds == fold].sum()) for fold in range(4)] == [2] * 4
+
+
+def test_groups_are_told_apart_as_text() -> None:
+    codes = ["1,234", "2,345", "1,234", "3,456"]  # ambiguous as numbers
+    text = csv("who;y\n" + "".join(f"{code};{y}\n" for y, code in enumerate(codes)), **GROUPED)
+    (found,) = split_rows(text, named(**GROUPED), "regression")
+    assert sorted(len(rows) for rows in (found.train, found.val, found.test)) == [1, 1, 2]
 
 
 def test_groups_are_divided_by_share() -> None:
