@@ -60,9 +60,7 @@ class WorkerCommand:
             children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
         except OSError:
             return None
-        workers = [
-            int(child) for child in children if b"hpo.worker" in _read(int(child), "cmdline")
-        ]
+        workers = [int(child) for child in children if _folder(int(child)) == self.log.parent]
         return workers[-1] if workers else None
 
     def signal(self, number: signal.Signals) -> None:
@@ -76,7 +74,7 @@ class WorkerGroup:
 
     Attributes:
         setting: the study.
-        folder: of their logs.
+        folder: where they run, and nothing else does; it holds their logs.
         size: number of commands.
         options: of `hpo worker`.
         losses: a sentence for each command that ended unexpectedly.
@@ -94,6 +92,7 @@ class WorkerGroup:
     def __enter__(self) -> "WorkerGroup":
         """Start them all."""
         self.folder.mkdir(parents=True, exist_ok=True)
+        self.folder = self.folder.resolve()
         self.commands = [self._start() for _ in range(self.size)]
         return self
 
@@ -107,9 +106,8 @@ class WorkerGroup:
             worker.process.wait()
 
     def processes(self) -> list[int]:
-        """Process ids of all running supervisors and workers of this study's store."""
-        mark = f"HPO_ARTIFACTS={self.setting.store.url}\0".encode()
-        return [pid for pid in _pids() if pid != os.getpid() and mark in _read(pid, "environ")]
+        """Process ids of all supervisors and workers that run in the folder."""
+        return [pid for pid in _pids() if _folder(pid) == self.folder]
 
     def tend(self) -> int:
         """Restart commands that died or released their trials; return how many are running."""
@@ -129,6 +127,7 @@ class WorkerGroup:
         with log.open("wb") as file:
             process = subprocess.Popen(
                 [sys.executable, "-m", "hpo", "worker", self.setting.study.name, *self.options],
+                cwd=self.folder,
                 env={**os.environ, **self.setting.environment},
                 stdin=subprocess.DEVNULL,
                 stdout=file,
@@ -163,9 +162,9 @@ def _pids() -> list[int]:
     return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdecimal()]
 
 
-def _read(pid: int, name: str) -> bytes:
-    """A file of a process in /proc; empty if it has ended or belongs to another user."""
+def _folder(pid: int) -> Path | None:
+    """The folder that a process runs in; None if it has ended or belongs to another user."""
     try:
-        return Path(f"/proc/{pid}/{name}").read_bytes()
+        return Path(f"/proc/{pid}/cwd").readlink()
     except OSError:
-        return b""
+        return None
