@@ -1,7 +1,7 @@
 """Benchmarks.
 
     scripts/bench throughput | overhead | quality | storage | scale | faults | bad-input | wide
-                  | ensembles | digests | packed | pruned | validation | weights | gpu
+                  | ensembles | losses | digests | packed | pruned | validation | weights | gpu
 
 Each has --help. Results are comparable only within one run.
 """
@@ -25,6 +25,7 @@ BENCHES = (
     "bad-input",
     "wide",
     "ensembles",
+    "losses",
     "packed",
     "pruned",
     "validation",
