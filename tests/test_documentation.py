@@ -13,18 +13,11 @@ import hpo
 from hpo.config.definition import Budget, StudyData, StudyDefinition, StudyFile
 from hpo.config.families import BUILT_IN
 from hpo.config.leaves import SECTIONS, START, leaf_types
+from hpo.config.metrics import METRICS
 from hpo.config.ranges import Leaf
 from hpo.config.space import SearchSpace
 from hpo.config.strategies import Pruner, Sampler
-from hpo.config.trial import (
-    LOSSES,
-    METRICS,
-    Activation,
-    Numeric,
-    OptimizerName,
-    Precision,
-    SplitConfig,
-)
+from hpo.config.trial import LOSSES, Activation, Numeric, OptimizerName, Precision, SplitConfig
 from hpo.sklearn import MLPSearchClassifier, MLPSearchRegressor
 from tests.support import documentation
 from tests.support.documentation import COMMANDS, PAGES, README, ROOT, Block

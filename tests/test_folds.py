@@ -36,6 +36,7 @@ from hpo.training.trainer import Run
 from tests.support.command_line import hpo
 from tests.support.program import PROGRAM
 from tests.support.small_study import write_study
+from tests.support.training import ANY
 from tests.support.workers import make_worker
 
 N_FOLDS, N_ROWS, N_TEST = 3, 160, 40
@@ -94,7 +95,7 @@ def test_a_trial_counts_by_all_rows_that_its_folds_did_not_see(
         for fold, own in zip(dataset.folds, model.folds, strict=True):
             part = fold.part("val")
             logits.append(own.logits(part.x_num, part.x_cat))
-        expected = evaluate("binary", 2, torch.cat(logits), truth, 0.0, 1.0)
+        expected = evaluate(ANY, "binary", 2, torch.cat(logits), truth)
         assert row.metrics == model.metrics == pytest.approx(expected)
         assert experiment.validation_metrics(model) == pytest.approx(expected)
         curve = learning_curve(artifacts.study, row.number)

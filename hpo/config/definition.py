@@ -16,27 +16,27 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, WithJsonSchema
 
+from hpo.config.compatibility import LossChoices, check_task
 from hpo.config.data_rules import check_data
 from hpo.config.errors import BudgetError, DefinitionError, nearest
-from hpo.config.leaves import SECTIONS
+from hpo.config.families import DEFAULT_FAMILY
+from hpo.config.leaves import SECTIONS, leaf_defaults, listed
+from hpo.config.metrics import Direction, find_metric, metric_label
 from hpo.config.parsing import Duration, format_value, read_toml, validate
 from hpo.config.ranges import Categorical
 from hpo.config.space import Params, SearchSpace
 from hpo.config.strategies import MedianPruner, Positive, Pruner, Sampler, Section, TpeSampler
 from hpo.config.trial import (
-    LOSSES,
-    METRICS,
     DataConfig,
-    Direction,
     ObjectiveConfig,
     Task,
     TrainingConfig,
     TrialConfig,
     data_tree,
-    metric_label,
 )
 from hpo.config.urls import hide_passwords, passwords
 
+_TRANSFORM = "training.target_transform"
 _NAME = r"[A-Za-z0-9][A-Za-z0-9._@-]{0,99}"
 
 
@@ -222,13 +222,13 @@ class StudyDefinition:
 
     @property
     def metric_label(self) -> str:
-        """The label of the objective's metric; see `hpo.config.trial.metric_label`."""
+        """The label of the objective's metric; see `hpo.config.metrics.metric_label`."""
         return metric_label(self.objective.metric, self.data.positive)
 
     @property
     def direction(self) -> Direction:
         """The direction of the objective's metric."""
-        return METRICS[self.objective.metric].direction
+        return find_metric(self.objective.metric).direction
 
     def resolved(
         self,
@@ -255,26 +255,10 @@ class StudyDefinition:
         """Make sure that the metric and the losses are defined for the task.
 
         Raises:
-            DefinitionError: one is not; the message names those that are. Or `label_smoothing` is
-                above 0 in a regression, or the objective asks for a calibration that the task or
-                the metric does not have.
+            DefinitionError: one is not, or they do not suit each other.
         """
-        task, metric = self.data.task, self.objective.metric
-        if task not in METRICS[metric].tasks:
-            fitting = ", ".join(name for name, known in METRICS.items() if task in known.tasks)
-            raise DefinitionError(
-                f"{where}: objective.metric: must be one of {fitting} for a {task} task, "
-                f'but got "{metric}"'
-            )
-        for loss in self._losses():
-            if loss != "auto" and loss not in LOSSES[task]:
-                fitting = ", ".join(LOSSES[task])
-                raise DefinitionError(
-                    f"{where}: training.loss: must be one of {fitting} for a {task} task, "
-                    f"but got {format_value(loss)}"
-                )
-        check_label_smoothing(task, self._highest_smoothing(), where)
-        check_calibration(task, self.objective, where)
+        assert self.data.task != "auto"
+        check_task(self.data.task, self.objective, self.loss_choices, where)
 
     def trial_config(self, params: Params) -> TrialConfig:
         """The complete configuration of a trial with the given params.
@@ -288,11 +272,32 @@ class StudyDefinition:
         }
         return TrialConfig(data=self.data.for_trials(), objective=self.objective, **sections)
 
-    def _losses(self) -> tuple[Any, ...]:
-        leaf = self.space.tunables.get("training.loss")
+    @property
+    def loss_choices(self) -> LossChoices:
+        """What trials may learn by."""
+        losses, transforms = self._choices("training.loss"), self._choices(_TRANSFORM)
+        return LossChoices(
+            losses=losses,
+            transforms=transforms,
+            label_smoothing=self._highest_smoothing(),
+            poisson_of_log1p="poisson" in losses
+            and "log1p" in transforms
+            and self._may_meet("training.loss", "poisson", _TRANSFORM)
+            and self._may_meet(_TRANSFORM, "log1p", "training.loss"),
+        )
+
+    def _choices(self, path: str) -> tuple[Any, ...]:
+        """The values that a leaf may have where it exists."""
+        leaf = self.space.tunables.get(path)
         if isinstance(leaf, Categorical):
             return leaf.choices
-        return (self.space.constants.get("training.loss", "auto"),)
+        return (self.space.constants.get(path, leaf_defaults(DEFAULT_FAMILY)[path]),)
+
+    def _may_meet(self, path: str, value: str, other: str) -> bool:
+        """Whether another leaf may be tuned beside a value of a leaf."""
+        leaf = self.space.tunables.get(other)
+        wanted = leaf.when.get(path, value) if leaf else value
+        return value in listed(wanted)
 
     def _highest_smoothing(self) -> Any:
         match self.space.tunables.get("training.label_smoothing"):
@@ -310,44 +315,6 @@ class StudyDefinition:
                 f"{where}: data.source: with copy = false it must hold no password, "
                 f"but got {hide_passwords(self.data.source)}; give it by the environment"
             )
-
-
-def check_calibration(task: Task, objective: ObjectiveConfig, where: str) -> None:
-    """Make sure that an objective asks only for a calibration that its task and metric have.
-
-    Raises:
-        DefinitionError: it asks for a temperature in a regression, or for a threshold in another
-            than a binary task or with a metric that depends on no predicted class.
-    """
-    if objective.calibrate is not None and task == "regression":
-        raise DefinitionError(
-            f"{where}: objective.calibrate: is for classes, but this is a {task} task"
-        )
-    if objective.threshold is None:
-        return
-    if task != "binary":
-        raise DefinitionError(
-            f"{where}: objective.threshold: is for a binary task, but this is a {task} task"
-        )
-    if not METRICS[objective.metric].of_decision:
-        fitting = ", ".join(name for name, metric in METRICS.items() if metric.of_decision)
-        raise DefinitionError(
-            f"{where}: objective.threshold: needs a metric of the predicted classes, one of "
-            f'{fitting}, but objective.metric is "{objective.metric}"'
-        )
-
-
-def check_label_smoothing(task: Task, smoothing: float, where: str) -> None:
-    """Make sure that only class labels are smoothed.
-
-    Raises:
-        DefinitionError: the task is a regression and the smoothing is above 0.
-    """
-    if task == "regression" and smoothing > 0:
-        raise DefinitionError(
-            f"{where}: training.label_smoothing: must be 0 for a regression task, "
-            f"but got {format_value(smoothing)}"
-        )
 
 
 def load_definition(path: Path) -> StudyDefinition:

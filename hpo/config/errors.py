@@ -14,6 +14,7 @@
     │   └── StorageUnavailableError  the database is unreachable; a retry can help
     ├── ArtifactError           an artifact is missing, damaged or cannot be written
     ├── ExportError             an exported file would predict differently than the model
+    ├── MetricError             the code of a metric of an installed package failed
     └── LeaseLostError          the trial belongs to another worker now
 
 The command line catches `HpoError` and prints its message; any other exception is a bug and keeps
@@ -118,6 +119,10 @@ class ArtifactError(HpoError):
 
 class ExportError(HpoError):
     """An exported file would predict differently than the model; the message says how."""
+
+
+class MetricError(HpoError):
+    """The code of a metric of an installed package failed; the message names the metric."""
 
 
 class LeaseLostError(HpoError):

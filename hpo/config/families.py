@@ -4,20 +4,20 @@ A family is a kind of network, such as the MLP. Its configuration is a dataclass
 torch, so that studies are read, searched and shown without it. What builds and trains its networks
 is imported when it is first needed.
 
-Installed packages add families by entry points of the group `hpo.families`. A family's name is only
-ever looked up here: among the built-in families, then among the entry points that are installed.
+Installed packages add families by entry points of the group `hpo.families`.
 """
 
 import dataclasses
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from typing import Any, ClassVar
 
-from hpo.config.errors import DefinitionError, first_line, nearest
+from hpo.config.entry_points import Registry
+from hpo.config.errors import DefinitionError, nearest
 
 GROUP = "hpo.families"
 """The group of entry points, `name = "module:ConfigClass"`, that add families."""
@@ -27,6 +27,9 @@ BUILT_IN = {
     "tabm": "hpo.training.families.tabm:TabMConfig",
 }
 """The configurations of the built-in families, as `module:class`."""
+REGISTRY = Registry(
+    group=GROUP, kind="model family", short="family", several="families", built_in=BUILT_IN
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +71,7 @@ def model_tree(model: ModelConfig) -> dict[str, Any]:
 
 def family_names() -> list[str]:
     """The names of the built-in families, then of the installed ones."""
-    return [*BUILT_IN, *(name for name in sorted(_installed()) if name not in BUILT_IN)]
+    return REGISTRY.names()
 
 
 @cache
@@ -78,20 +81,11 @@ def config_type(family: str) -> type[ModelConfig]:
     Raises:
         DefinitionError: no such family is installed, or its entry point is unusable.
     """
-    if len(found := _installed().get(family, [])) + (family in BUILT_IN) > 1:
-        taken = "a built-in family" if family in BUILT_IN else "the family of another package"
-        raise DefinitionError(f"{_said(found[-1])} takes the name of {taken}")
-    if family in BUILT_IN:
-        module, _, name = BUILT_IN[family].partition(":")
-        built_in: type[ModelConfig] = getattr(import_module(module), name)
-        return built_in
-    if not found:
-        names = family_names()
-        raise DefinitionError(
-            f"the model family {json.dumps(family)} is not installed{nearest(family, names)}; "
-            f"installed families are {', '.join(names)}"
-        )
-    return _loaded(found[0])
+    if (point := REGISTRY.find(family)) is not None:
+        return _loaded(point)
+    module, _, name = BUILT_IN[family].partition(":")
+    built_in: type[ModelConfig] = getattr(import_module(module), name)
+    return built_in
 
 
 def leaf_fields(family: str) -> dict[str, dataclasses.Field[Any]]:
@@ -116,43 +110,24 @@ def unknown_leaf(leaf: str, families: Sequence[str]) -> str:
 
 def package_of(family: str) -> str:
     """The installed package that adds a family; empty for a built-in one."""
-    found = _installed().get(family, []) if family not in BUILT_IN else []
-    return found[0].dist.name if found and found[0].dist else ""
-
-
-@cache
-def _installed() -> Mapping[str, list[EntryPoint]]:
-    """The installed entry points by family."""
-    found: dict[str, list[EntryPoint]] = {}
-    for point in entry_points(group=GROUP):
-        if all(point.value != other.value for other in found.get(point.name, [])):
-            found.setdefault(point.name, []).append(point)
-    return found
+    return REGISTRY.package_of(family)
 
 
 def _loaded(point: EntryPoint) -> type[ModelConfig]:
-    try:
-        kind = point.load()
-    except Exception as error:  # a stranger's module may raise anything
-        said = f"{type(error).__name__}: {first_line(error)}"
-        raise DefinitionError(f"{_said(point)} cannot be imported ({said})") from error
+    kind = REGISTRY.load(point)
     is_config = isinstance(kind, type) and issubclass(kind, ModelConfig)
     if not (is_config and "__dataclass_fields__" in vars(kind)):
         raise DefinitionError(
-            f"{_said(point)} must be a dataclass derived from hpo.config.families.ModelConfig"
+            f"{REGISTRY.describe(point)} must be a dataclass derived from "
+            "hpo.config.families.ModelConfig"
         )
     if (named := kind.__dict__.get("family")) != point.name:
         raise DefinitionError(
-            f"{_said(point)} must have the default family = {json.dumps(point.name)}, "
+            f"{REGISTRY.describe(point)} must have the default family = {json.dumps(point.name)}, "
             f"but got {json.dumps(named, default=str)}"
         )
     found: type[ModelConfig] = kind
     return found
-
-
-def _said(point: EntryPoint) -> str:
-    package = f" of the package {point.dist.name}" if point.dist else ""
-    return f"the model family {point.name} ({point.value}{package})"
 
 
 @cache

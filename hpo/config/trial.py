@@ -6,19 +6,20 @@ Only `hpo.config.parsing` reads the `Range` annotations, through pydantic.
 """
 
 import json
-import math
-from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
-from enum import StrEnum
 from typing import Annotated, Any, Literal
 
 from hpo.config.families import DEFAULT_FAMILY, ModelConfig, config_type, model_tree
+from hpo.config.metrics import MetricName
 
 Task = Literal["binary", "multiclass", "regression"]
 Numeric = Literal["quantile", "standard", "robust", "none"]
 Activation = Literal["relu", "leaky_relu", "tanh", "sigmoid", "silu", "gelu", "mish"]
 OptimizerName = Literal["sgd", "adam", "adamw", "rmsprop"]
-Loss = Literal["auto", "bce", "cross_entropy", "mse", "mae", "huber"]
+Loss = Literal[
+    "auto", "bce", "cross_entropy", "focal", "mse", "mae", "huber", "quantile", "poisson"
+]
+TargetTransform = Literal["none", "log1p"]
 Precision = Literal["auto", "float32", "bfloat16", "float64"]
 ScheduleName = Literal["constant", "cosine", "flat_cosine", "coslog4"]
 
@@ -94,7 +95,9 @@ class TrainingConfig:
     with a lower validation loss, and keeps the weights of the best epoch. Without `patience` it is
     16 for a constant learning rate; with another `schedule`, which depends on `max_epochs`, all
     epochs are trained. The learning rate rises linearly from 0 during the first `warmup_steps`
-    updates. `label_smoothing` is the share of a class label that is spread over all classes.
+    updates. `label_smoothing` is the share of a class label that is spread over all classes. Only
+    the loss `focal` uses `focal_gamma`, the exponent of its factor (Lin et al. 2017).
+    `target_transform` is applied to the targets of a regression, and undone in predictions.
     """
 
     batch_size: Annotated[int, Range(ge=1, le=1_000_000)] = 256
@@ -103,6 +106,8 @@ class TrainingConfig:
     schedule: ScheduleName = "constant"
     warmup_steps: Annotated[int, Range(ge=0, le=2**31 - 1)] = 0
     loss: Loss = "auto"
+    focal_gamma: Annotated[float, Range(ge=0, le=100)] = 2.0
+    target_transform: TargetTransform = "none"
     label_smoothing: Annotated[float, Range(ge=0, lt=1)] = 0.0
     gradient_clip: Annotated[float, Range(ge=0)] = 1.0
     precision: Precision = "auto"
@@ -161,9 +166,12 @@ _OMITTED_AT_DEFAULT = {
         *("copy", "dates", "positive", "separator", "decimal", "thousands", "missing"),
         *("date_order", "max_categories", "weight", "class_weight"),
     ),
-    "objective": ("calibrate", "threshold"),
+    "objective": ("quantile", "k", "calibrate", "threshold"),
     "optimizer": ("beta1", "beta2"),
-    "training": ("patience", "schedule", "warmup_steps", "label_smoothing"),
+    "training": (
+        *("patience", "schedule", "warmup_steps", "label_smoothing"),
+        *("focal_gamma", "target_transform"),
+    ),
 }
 """Keys by section that are not written where they have their default value."""
 
@@ -235,100 +243,19 @@ def data_tree(data: DataConfig) -> dict[str, Any]:
     return tree
 
 
-class Direction(StrEnum):
-    """The direction in which a metric improves; equal to the string that Optuna uses."""
-
-    MINIMIZE = "minimize"
-    MAXIMIZE = "maximize"
-
-    @property
-    def sign(self) -> float:
-        """1 or -1: of two values, the better one is lower after multiplication by the sign."""
-        return 1.0 if self is Direction.MINIMIZE else -1.0
-
-    @property
-    def preferred(self) -> str:
-        """A word for the better values."""
-        return "lower" if self is Direction.MINIMIZE else "higher"
-
-    def is_better(self, value: float, other: float) -> bool:
-        """Whether a value is better than another."""
-        return self.sign * value < self.sign * other
-
-    def best(self, values: Iterable[float]) -> float:
-        """The best of at least one value."""
-        return min(values, key=lambda value: self.sign * value)
-
-    def best_first(self, values: Iterable[float]) -> list[float]:
-        """The values in order, the best one first."""
-        return sorted(values, key=lambda value: self.sign * value)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Metric:
-    """A metric.
-
-    Attributes:
-        direction: the direction in which it improves.
-        tasks: the tasks for which it is defined.
-        of_positive: whether it depends on the positive class in a binary task.
-        of_decision: whether it depends on the predicted classes alone, not on probabilities.
-    """
-
-    direction: Direction
-    tasks: tuple[Task, ...]
-    of_positive: bool = False
-    of_decision: bool = False
-
-
-CLASSES: tuple[Task, ...] = ("binary", "multiclass")
-METRICS: dict[str, Metric] = {
-    "accuracy": Metric(direction=Direction.MAXIMIZE, tasks=CLASSES, of_decision=True),
-    "balanced_accuracy": Metric(direction=Direction.MAXIMIZE, tasks=CLASSES, of_decision=True),
-    "f1": Metric(direction=Direction.MAXIMIZE, tasks=CLASSES, of_positive=True, of_decision=True),
-    "roc_auc": Metric(direction=Direction.MAXIMIZE, tasks=CLASSES),
-    "log_loss": Metric(direction=Direction.MINIMIZE, tasks=CLASSES),
-    "rmse": Metric(direction=Direction.MINIMIZE, tasks=("regression",)),
-    "mae": Metric(direction=Direction.MINIMIZE, tasks=("regression",)),
-    "r2": Metric(direction=Direction.MAXIMIZE, tasks=("regression",)),
-}
-MetricName = Literal[
-    "accuracy", "balanced_accuracy", "f1", "roc_auc", "log_loss", "rmse", "mae", "r2"
-]
-TIE_BREAKS: dict[Task, MetricName] = {
-    "binary": "log_loss",
-    "multiclass": "log_loss",
-    "regression": "rmse",
-}
-"""The loss as a metric: with equal objectives, the trial with the lower loss is better."""
-
-
-_LONGEST_CLASS = 30
-"""Maximum number of characters of a class in the label of a metric."""
-
-
-def metric_label(name: str, positive: object = None) -> str:
-    """A metric's name for people, on one line, with the positive class if it depends on it."""
-    if positive is None or not METRICS[name].of_positive:
-        return name
-    said = " ".join(str(positive).split())
-    if not said.isprintable():  # a terminal might interpret it
-        said = said.encode("unicode_escape").decode()
-    return f"{name} of {said if len(said) <= _LONGEST_CLASS else said[: _LONGEST_CLASS - 1] + '…'}"
-
-
 LOSSES: dict[Task, tuple[Loss, ...]] = {
-    "binary": ("bce",),
-    "multiclass": ("cross_entropy",),
-    "regression": ("mse", "mae", "huber"),
+    "binary": ("bce", "focal"),
+    "multiclass": ("cross_entropy", "focal"),
+    "regression": ("mse", "mae", "huber", "quantile", "poisson"),
 }
-"""The losses of each task; the first is the default (`auto`)."""
+"""The losses of each task; the first is the default (`auto`), except for the metric `pinball`."""
 
 
-def tie_break(metrics: Mapping[str, float]) -> float:
-    """The loss among a trial's validation metrics, see `TIE_BREAKS`; infinite if unknown."""
-    found = (metrics[name] for name in TIE_BREAKS.values() if name in metrics)
-    return next((loss for loss in found if not math.isnan(loss)), math.inf)
+def resolve_loss(loss: Loss, task: Task, metric: MetricName) -> Loss:
+    """The loss that `auto` stands for; any other loss is itself."""
+    if loss != "auto":
+        return loss
+    return "quantile" if metric == "pinball" else LOSSES[task][0]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -336,12 +263,17 @@ class ObjectiveConfig:
     """The validation metric for search, pruning, early stopping and ranking.
 
     Attributes:
+        metric: its name.
+        quantile: of the metric `pinball` and the loss `quantile`.
+        k: of `top_k_accuracy`.
         calibrate: fit a temperature to the predictions on the validation part; for classes.
         threshold: fit the decision threshold to the metric on the validation part; for two classes
             and a metric of the predicted classes. None predicts the likeliest class.
     """
 
     metric: MetricName
+    quantile: Annotated[float, Range(gt=0, lt=1)] | None = None
+    k: Annotated[int, Range(ge=1, le=65536)] | None = None
     calibrate: Literal["temperature"] | None = None
     threshold: Literal["tuned"] | None = None
 
@@ -418,7 +350,8 @@ class TrialConfig:
 
     def to_tree(self) -> dict[str, Any]:
         """The configuration by section, as `config.toml` and model files hold it."""
-        changed = {name: _written(name, getattr(self, name)) for name in ("optimizer", "training")}
+        sections = ("objective", "optimizer", "training")
+        changed = {name: _written(name, getattr(self, name)) for name in sections}
         data, model = data_tree(self.data), model_tree(self.model)
         objective = self.objective.to_tree()
         tree = {**asdict(self), **changed, "data": data, "objective": objective, "model": model}

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator, Mapping
 from html import escape
 
-from hpo.config.trial import Direction
+from hpo.config.metrics import Direction
 
 _WIDTH, _HEIGHT = 400, 300
 _LEFT, _RIGHT, _TOP, _BOTTOM = 64, 384, 50, 256

@@ -6,9 +6,11 @@ from typing import Literal, NamedTuple
 import polars as pl
 import torch
 
+from hpo.config.compatibility import LossChoices
 from hpo.config.errors import DataError
+from hpo.config.metrics import MetricName, find_metric
 from hpo.config.parsing import format_value
-from hpo.config.trial import DataConfig, MetricName
+from hpo.config.trial import DataConfig, ObjectiveConfig
 from hpo.data.inference import infer_schema
 from hpo.data.notes import notes_on
 from hpo.data.reader import text_of_format_1
@@ -93,31 +95,61 @@ class Dataset:
         train = self.part("train")
         return loss_weights(self.class_weights, train.y, train.weights)
 
-    def check_metric(self, metric: MetricName, where: str) -> None:
-        """Make sure that a metric is defined on the validation part.
+    def check_objective(self, objective: ObjectiveConfig, where: str) -> None:
+        """Make sure that the metric is defined on the validation part.
 
         Raises:
             DataError: the metric is not defined; the message says why.
         """
-        val = self.part("val")
-        y = val.y if val.weights is None else val.y[val.weights > 0]
-        present = set(y.tolist())
-        why = ""
-        if metric == "r2" and len(y) == 1:
-            why = "it has a single row"
-        elif lacking := [self.schema.classes[code] for code in self._needed(metric) - present]:
-            why = f"it has no row of the class {format_value(min(lacking))}"
-        if why:
+        metric, classes = objective.metric, self.schema.classes
+        if objective.k is not None and objective.k >= len(classes):
+            raise DataError(
+                f"{where}: objective.k: must be below {len(classes)}, the number of classes, "
+                f"but got {objective.k}"
+            )
+        if why := self._why_undefined(metric):
             raise DataError(
                 f"{where}: objective.metric: {metric} cannot be computed on the validation part: "
                 f"{why}; take another metric, or another data.split"
             )
 
-    def _needed(self, metric: MetricName) -> set[int]:
-        """The classes that a metric needs rows of."""
-        if metric == "roc_auc":
-            return set(range(len(self.schema.classes)))
-        return {1} if metric == "f1" and self.schema.task == "binary" else set()
+    def check_targets(self, choices: LossChoices, where: str) -> None:
+        """Make sure that every target suits the losses and transforms.
+
+        Raises:
+            DataError: one does not; the message names its row.
+        """
+        wanted = {
+            "training.loss: poisson needs targets of at least 0": self.y >= 0,
+            "training.target_transform: log1p needs targets above -1": self.y > -1,
+        }
+        poisson, log1p = wanted
+        used = {poisson: "poisson" in choices.losses, log1p: "log1p" in choices.transforms}
+        for rule, is_fine in wanted.items():
+            if used[rule] and not is_fine.all():
+                row = int((~is_fine).nonzero()[0])
+                raise DataError(f"{where}: {rule}, but row {row + 1:,} has {self.y[row]:.12g}")
+
+    def _why_undefined(self, metric: MetricName) -> str:
+        """Why a metric has no value on the validation part; empty if it has one."""
+        val, classes = self.part("val"), self.schema.classes
+        y = val.y if val.weights is None else val.y[val.weights > 0]
+        present = set(y.tolist())
+        match find_metric(metric).requires.get(self.schema.task):
+            case "positive_class":
+                absent = {1} - present
+            case "every_class":
+                absent = set(range(len(classes))) - present
+            case "two_rows":
+                return "it has a single row" if len(y) == 1 else ""
+            case "no_zeros":
+                return "it has a target of 0" if 0 in present else ""
+            case "no_negatives":
+                return f"it has the target {min(present):.12g}" if min(present) < 0 else ""
+            case _:
+                return ""
+        lacking = [format_value(classes[code]) for code in sorted(absent)]
+        return f"it has no row of the class {lacking[0]}" if lacking else ""
 
 
 def load_dataset(table: Table, data: DataConfig, *, for_refit: bool = False) -> Dataset:

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import torch
 
+from hpo.config.compatibility import LossChoices, check_task
 from hpo.config.data_rules import check_data
-from hpo.config.definition import check_calibration, check_label_smoothing
 from hpo.config.errors import DefinitionError, HpoError, InputError
+from hpo.config.metrics import metric_label
 from hpo.config.parsing import read_toml, validate
-from hpo.config.trial import TrialConfig, metric_label
+from hpo.config.trial import TrialConfig
 from hpo.data.format_1 import read_recorded
 from hpo.data.target import resolve_task
 from hpo.launch.local import REPRODUCIBLE
@@ -133,8 +134,8 @@ def load_config(path: Path, seed: int | None) -> tuple[TrialConfig, Experiment]:
     table = read_recorded(config.data, path.parent)
     task = resolve_task(table, config.data)
     data = replace(config.data, task=task)
-    check_label_smoothing(task, config.training.label_smoothing, str(path))
-    check_calibration(task, config.objective, str(path))
+    choices = LossChoices.of(config.training)
+    check_task(task, config.objective, choices, str(path))
     _check_refit(config, str(path))
     if not data.fingerprint:  # a file that was written by hand
         data = replace(data, fingerprint=table.fingerprint())
@@ -142,6 +143,7 @@ def load_config(path: Path, seed: int | None) -> tuple[TrialConfig, Experiment]:
     experiment = Experiment(table, data)
     if config.refit is not None:
         experiment = experiment.for_refit()
+    experiment.dataset.check_targets(choices, str(path))
     return replace(config, data=data, training=training), experiment
 
 

@@ -120,7 +120,6 @@ def _complete(
     data = definition.data
     dataset = load_dataset(table, data)
     schema = dataset.schema
-    dataset.check_metric(definition.objective.metric, where)
     complete = definition.resolved(
         source=data.source,
         task=schema.task,
@@ -128,6 +127,8 @@ def _complete(
         fingerprint=table.fingerprint(),
         where=where,
     )
+    dataset.check_objective(definition.objective, where)
+    dataset.check_targets(definition.loss_choices, where)
     # The stored definition names the positive class: models carry no note that it was a guess.
     guess = positive_note(table, data, schema)
     named = replace(schema, notes=tuple(note for note in schema.notes if note != guess))

@@ -15,8 +15,9 @@ import polars as pl
 import tomli_w
 
 from hpo.config.errors import AmbiguousCellsError, DataError
+from hpo.config.metrics import METRICS, MetricName
 from hpo.config.parsing import format_value
-from hpo.config.trial import METRICS, DataConfig, MetricName, SplitConfig, Task
+from hpo.config.trial import DataConfig, SplitConfig, Task
 from hpo.data.dataset import load_dataset
 from hpo.data.inference import FEW_ROWS, identifier, numbers_the_rows
 from hpo.data.notes import reading_notes
@@ -263,7 +264,11 @@ def _metric_lines(target: pl.Series, task: Task) -> list[str]:
         share = min(target.value_counts()["count"].to_list()) / len(target)
         note = f"; the rarer class has {share:.0%} of the rows"
         metric = "roc_auc" if share < _RARE else metric
-    others = [name for name, known in METRICS.items() if task in known.tasks and name != metric]
+    others = [
+        name
+        for name, known in METRICS.items()
+        if task in known.tasks and not known.parameter and name != metric
+    ]
     return [f"metric = {_toml(metric)}  # or {', '.join(others)}{note}"]
 
 

@@ -1,6 +1,7 @@
 """The model card: a description of an exported model in Markdown."""
 
-from hpo.config.trial import METRICS, TrialConfig, metric_label
+from hpo.config.metrics import find_metric, metric_label
+from hpo.config.trial import TrialConfig
 from hpo.data.schema import TableSchema
 from hpo.models.ensemble import Ensemble, FoldEnsemble, TrialModel
 from hpo.models.example import onnx_example
@@ -143,7 +144,7 @@ def _metrics(
     ]
     for name in dict.fromkeys(name for values in columns.values() for name in values):
         label = metric_label(name, positive)
-        better = METRICS[name].direction.preferred
+        better = find_metric(name).direction.preferred
         chosen = ", chosen by" if name == objective else ""
         cells = " | ".join(_number(values.get(name)) for values in columns.values())
         lines.append(f"| {_cell(label)} ({better} is better{chosen}) | {cells} |")

@@ -1,8 +1,10 @@
 """Comparison of models on the validation part."""
 
+import math
 from dataclasses import dataclass
 
-from hpo.config.trial import METRICS, TIE_BREAKS, MetricName, metric_label, tie_break
+from hpo.config.metrics import find_metric, loss_metric, metric_label, tie_break
+from hpo.config.trial import ObjectiveConfig
 from hpo.models.ensemble import Ensemble, TrialModel
 from hpo.models.model import Predictor
 
@@ -27,12 +29,12 @@ class Comparison:
     @property
     def text(self) -> str:
         """What the ensemble gains, in one line."""
-        metric, loss, more = objective(self.single), TIE_BREAKS[self.single.schema.task], ""
+        metric, loss, more = objective(self.single).metric, _loss(self.single), ""
         if self.single.metrics[metric] == self.ensemble.metrics[metric]:
             more = f", at equal {_label(self.single, metric)}"
             metric = loss
         single, together = self.single.metrics[metric], self.ensemble.metrics[metric]
-        gain = METRICS[metric].direction.sign * (single - together)
+        gain = find_metric(metric).direction.sign * (single - together)
         gained = f"{gain:.3g}" if gain > 0 else "nothing"
         if gain <= 0 and self.best is self.ensemble:
             losses = self.ensemble.metrics[loss], self.single.metrics[loss]
@@ -54,25 +56,31 @@ def best_of(*models: Predictor) -> Predictor:
     ensembles = [model for model in models if isinstance(model, Ensemble)]
     if ensembles and not isinstance(best, Ensemble):
         together = min(ensembles, key=_rank)
-        if tie_break(together.metrics) < tie_break(best.metrics):
+        loss = _loss(best)
+        if together.metrics.get(loss, math.inf) < best.metrics.get(loss, math.inf):
             return together
     return best
 
 
-def objective(model: Predictor) -> MetricName:
-    """The metric of the study that trained a model."""
-    return model.parts[0][1].config.objective.metric
+def objective(model: Predictor) -> ObjectiveConfig:
+    """The objective of the study that trained a model."""
+    return model.parts[0][1].config.objective
 
 
 def objective_text(model: Predictor) -> str:
     """The metric of a model's study with its value on validation."""
-    metric = objective(model)
+    metric = objective(model).metric
     return f"validation {_label(model, metric)} {model.metrics[metric]:.5g}"
 
 
 def _rank(model: Predictor) -> tuple[float, float]:
-    metric = objective(model)
-    return METRICS[metric].direction.sign * model.metrics[metric], tie_break(model.metrics)
+    metric = objective(model).metric
+    return find_metric(metric).direction.sign * model.metrics[metric], tie_break(model.metrics)
+
+
+def _loss(model: Predictor) -> str:
+    """The metric that stands for the loss."""
+    return loss_metric(model.schema.task, objective(model).metric)
 
 
 def _label(model: Predictor, metric: str) -> str:

@@ -51,9 +51,9 @@ class _Mean(Predictor):
     def block_outputs(self, x_num: torch.Tensor, x_cat: torch.Tensor) -> torch.Tensor:
         """The weighted mean of the models' predictions, with its calibration."""
         if self.calibration.temperature != 1:
-            return predictions(self.schema.task, self.logits(x_num, x_cat), 0.0, 1.0).float()
+            return predictions(self.schema.task, self.logits(x_num, x_cat)).float()
         shares = [
-            weight * predictions(self.schema.task, model.raw_logits(x_num, x_cat), 0.0, 1.0)
+            weight * predictions(self.schema.task, model.raw_logits(x_num, x_cat))
             for weight, model in self.parts
         ]
         return reduce(torch.add, shares)
@@ -237,6 +237,7 @@ class _MemberHeader:
 
     Attributes:
         package: that adds the member's model family; empty for a built-in one.
+        metric_package: that adds the metric of its objective, likewise.
         calibration: of the member alone; empty without one.
         folds: of a trial with folds, which lacks the texts of a single model.
     """
@@ -248,6 +249,7 @@ class _MemberHeader:
     target: str = ""
     environment: str = ""
     package: str = ""
+    metric_package: str = ""
     calibration: str = ""
     folds: str = ""
 
@@ -268,7 +270,7 @@ def _joined(models: Sequence[TrialModel]) -> Tensors:
 
 def exact_outputs(model: Model, x_num: torch.Tensor, x_cat: torch.Tensor) -> torch.Tensor:
     """A model's predictions in float64, so that even faint probabilities can be averaged."""
-    return predictions(model.schema.task, model.raw_logits(x_num, x_cat).double(), 0.0, 1.0)
+    return predictions(model.schema.task, model.raw_logits(x_num, x_cat).double())
 
 
 def as_logits(task: Task, outputs: torch.Tensor) -> torch.Tensor:

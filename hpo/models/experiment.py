@@ -34,6 +34,7 @@ from hpo.data.table import Table
 from hpo.files.cache import cached
 from hpo.files.remote import is_remote
 from hpo.files.store import ArtifactStore, table_path
+from hpo.models.comparison import objective
 from hpo.models.ensemble import FoldEnsemble, TrialModel
 from hpo.models.model import Model, Predictor, columns_of
 from hpo.training.batches import FoldedData, RunData, TrainingData
@@ -42,6 +43,7 @@ from hpo.training.families.family import trained_network
 from hpo.training.metrics import evaluate
 from hpo.training.precision import describe_environment
 from hpo.training.record import Result
+from hpo.training.targets import link_of
 
 
 class Experiment:
@@ -109,8 +111,7 @@ class Experiment:
                 schema=self.dataset.schema,
                 preprocessor=preprocessor,
                 network=trained_network(config.model, own.inputs, own.n_outputs, found.weights),
-                target_mean=own.target_mean,
-                target_std=own.target_std,
+                scale=own.scale(link_of(config.training, own.task)),
                 metrics=found.metrics if config.refit is None else {},
                 environment=describe_environment(device, result.precision),
             )
@@ -133,12 +134,11 @@ class Experiment:
         part = self.dataset.part("test")
         if not len(part.y):
             return {}
-        return self._metrics(model.logits(part.x_num, part.x_cat), part, model.calibration)
+        return self._metrics(model, model.logits(part.x_num, part.x_cat), part)
 
     def validation_metrics(self, model: Predictor) -> dict[str, float]:
         """Every metric that is defined on the validation part."""
-        part = self.dataset.part("val")
-        return self._metrics(self.validation_logits(model), part, model.calibration)
+        return self._metrics(model, self.validation_logits(model), self.dataset.part("val"))
 
     def validation_logits(self, model: Predictor) -> torch.Tensor:
         """Logits or values on the validation part, as of `Predictor.logits`."""
@@ -191,13 +191,11 @@ class Experiment:
         picked = torch.linspace(0, len(rows) - 1, min(n, len(rows))).round().long()
         return self.table.frame[rows[picked].numpy()]
 
-    def _metrics(
-        self, logits: torch.Tensor, part: Part, calibration: Calibration
-    ) -> dict[str, float]:
-        schema, threshold = self.dataset.schema, calibration.threshold
-        n_classes, weights = len(schema.classes), part.weights
+    def _metrics(self, model: Predictor, logits: torch.Tensor, part: Part) -> dict[str, float]:
+        task, n_classes = self.dataset.schema.task, len(self.dataset.schema.classes)
+        threshold = model.calibration.threshold
         return evaluate(
-            schema.task, n_classes, logits, part.y, 0.0, 1.0, weights, threshold=threshold
+            objective(model), task, n_classes, logits, part.y, part.weights, threshold=threshold
         )
 
 

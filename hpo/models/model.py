@@ -13,6 +13,7 @@ import polars
 import torch
 from torch import nn
 
+from hpo.config import metrics
 from hpo.config.errors import InputError
 from hpo.config.families import package_of
 from hpo.config.trial import Calibration, Environment, TrialConfig
@@ -32,6 +33,7 @@ from hpo.models.content import (
 from hpo.training.families.family import trained_network
 from hpo.training.inputs import Inputs
 from hpo.training.metrics import count_outputs, mean_over_heads, predictions
+from hpo.training.targets import Link, TargetScale
 
 BLOCK_ROWS = 65_536
 
@@ -149,8 +151,7 @@ class Model(Predictor):
     """A preprocessor and a network, with the configuration of their training.
 
     Attributes:
-        target_mean: mean of the training targets in a regression, otherwise 0.
-        target_std: their standard deviation, otherwise 1.
+        scale: of the training targets in a regression, otherwise `IDENTITY`.
         metrics: validation metrics at the best epoch; empty for a refit.
         environment: what a bit-for-bit repetition depends on besides `config`.
     """
@@ -158,8 +159,7 @@ class Model(Predictor):
     config: TrialConfig
     preprocessor: Preprocessor
     network: nn.Module
-    target_mean: float
-    target_std: float
+    scale: TargetScale
     environment: Environment
 
     @property
@@ -177,12 +177,12 @@ class Model(Predictor):
         outputs = self.network.eval()(self.preprocessor(x_num, x_cat))
         logits = mean_over_heads(self.schema.task, outputs)
         if self.schema.task == "regression":
-            return predictions("regression", logits, self.target_mean, self.target_std)[:, None]
+            return predictions("regression", logits, self.scale)[:, None]
         return logits
 
     def block_outputs(self, x_num: torch.Tensor, x_cat: torch.Tensor) -> torch.Tensor:
         """Predictions of at most `BLOCK_ROWS` rows."""
-        return predictions(self.schema.task, self.logits(x_num, x_cat), 0.0, 1.0)
+        return predictions(self.schema.task, self.logits(x_num, x_cat))
 
     @property
     def formats(self) -> tuple[int, int]:
@@ -211,15 +211,24 @@ class Model(Predictor):
 
     def header(self) -> Header:
         """The header of the file, without format and schema, as JSON texts."""
-        package = package_of(self.config.model.family)
+        packages = {
+            "package": package_of(self.config.model.family),
+            "metric_package": metrics.REGISTRY.package_of(self.config.objective.metric),
+        }
         return {
-            **({"package": package} if package else {}),
+            **{key: package for key, package in packages.items() if package},
             "config": json.dumps(self.config.to_tree()),
-            "target": json.dumps([self.target_mean, self.target_std]),
+            "target": json.dumps(self._target()),
             "metrics": json.dumps(self.metrics),
             "environment": json.dumps(asdict(self.environment)),
             **calibration_header(self.calibration),
         }
+
+    def _target(self) -> list[float | str]:
+        """The scale in the header; earlier versions know no link but `identity`."""
+        scale = self.scale
+        link = [] if scale.link == "identity" else [scale.link]
+        return [scale.mean, scale.std, *link]
 
     @classmethod
     def assemble(cls, schema: TableSchema, tensors: Tensors, header: Header, where: str) -> "Model":
@@ -231,10 +240,16 @@ class Model(Predictor):
         try:
             config: TrialConfig = header_value(header, "config", TrialConfig, where)
         except InputError as error:
-            if package := header.get("package"):
-                package = f"; the model family is part of the package {package}"
-            raise InputError(f"{error}{package or ''}") from None
-        mean, std = header_value(header, "target", tuple[float, float], where)
+            parts = {"model family": "package", "metric": "metric_package"}
+            more = [
+                f"; the {part} is part of the package {header[key]}"
+                for part, key in parts.items()
+                if header.get(key) and f"the {part} " in str(error)
+            ]
+            raise InputError(f"{error}{''.join(more)}") from None
+        has_link = header.get("target", "").count(",") > 1
+        kind = tuple[float, float, Link] if has_link else tuple[float, float]
+        target = header_value(header, "target", kind, where)
         try:
             preprocessor = Preprocessor(schema, config.preprocessing)
             preprocessor.restore(strip_prefix("preprocessor.", tensors))
@@ -249,8 +264,7 @@ class Model(Predictor):
             schema=schema,
             preprocessor=preprocessor,
             network=network,
-            target_mean=mean,
-            target_std=std,
+            scale=TargetScale(*target),
             metrics=header_value(header, "metrics", dict[str, float], where),
             environment=header_value(header, "environment", Environment, where),
             calibration=read_calibration(header, where),

@@ -371,8 +371,13 @@ def _predictions(graph: _Graph, model: Model, logits: str, temperature: float) -
             logits = _mean(graph, logits, n_heads)
         column = graph.add("Squeeze", logits, graph.constant([1], "i8"))
         wide = graph.add("Cast", column, to=onnx.TensorProto.DOUBLE)
-        scaled = graph.add("Mul", wide, graph.constant(model.target_std, "f8"))
-        return graph.add("Add", scaled, graph.constant(model.target_mean, "f8"))
+        scaled = graph.add("Mul", wide, graph.constant(model.scale.std, "f8"))
+        values = graph.add("Add", scaled, graph.constant(model.scale.mean, "f8"))
+        if model.scale.link != "identity":
+            values = graph.add("Exp", values)
+        if model.scale.link == "log1p":
+            values = graph.add("Sub", values, graph.constant(1.0, "f8"))
+        return values
     if task == "binary":
         before = [0, 0, 1] if n_heads else [0, 1]
         pads = [*before, *(0 for _ in before)]

@@ -27,24 +27,24 @@ class PredictorModule(nn.Module):
         self.temperature = model.calibration.temperature
         self.is_mean = not isinstance(model, Model)
         self.weights = [weight for weight, _ in model.parts]
-        self.targets = [(part.target_mean, part.target_std) for _, part in model.parts]
+        self.scales = [part.scale for _, part in model.parts]
         self.preprocessors = nn.ModuleList(part.preprocessor for _, part in model.parts)
         self.networks = nn.ModuleList(part.network for _, part in model.parts)
 
     def forward(self, x_num: torch.Tensor, x_cat: torch.Tensor) -> torch.Tensor:
         """(rows,) values or (rows, n_classes) probabilities."""
         mixed, temperature = torch.zeros(()), self.temperature
-        for weight, target, preprocess, network in zip(
-            self.weights, self.targets, self.preprocessors, self.networks, strict=True
+        for weight, scale, preprocess, network in zip(
+            self.weights, self.scales, self.preprocessors, self.networks, strict=True
         ):
             logits = mean_over_heads(self.task, network(preprocess(x_num, x_cat)))
             if temperature != 1:
                 dtype = logits.dtype
                 logits = logits.double() if self.is_mean else logits / temperature
-            mixed = mixed + weight * predictions(self.task, logits, *target)
+            mixed = mixed + weight * predictions(self.task, logits, scale)
         if self.is_mean and temperature != 1:
             mean = as_logits(self.task, mixed)
-            mixed = predictions(self.task, mean / temperature, 0.0, 1.0).to(dtype)
+            mixed = predictions(self.task, mean / temperature).to(dtype)
         return mixed
 
 

@@ -142,7 +142,7 @@ def _unit(model: Predictor) -> float:
     """Scale of differences where predictions are near zero."""
     if model.schema.task != "regression":
         return 1.0
-    return max(part.target_std for _, part in model.parts)
+    return max(part.scale.unit for _, part in model.parts)
 
 
 def _allowed(

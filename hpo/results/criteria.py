@@ -10,10 +10,13 @@ from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy
+import torch
 from numpy.typing import NDArray
 
-from hpo.config.trial import TIE_BREAKS, ObjectiveConfig, Task
-from hpo.models.ensemble import FAINTEST
+from hpo.config.metrics import find_metric, loss_metric
+from hpo.config.trial import ObjectiveConfig, Task
+from hpo.models.ensemble import FAINTEST, as_logits
+from hpo.training.metrics import measure
 
 Array = NDArray[Any]
 
@@ -91,6 +94,30 @@ class AbsoluteError(Criterion):
         return self._mean(-numpy.abs(next(means)))
 
 
+@dataclass(frozen=True, kw_only=True)
+class Measured(Criterion):
+    """Any metric, computed as for trials; values are predictions or probabilities of each class.
+
+    Attributes:
+        y: (rows,) targets or classes.
+    """
+
+    objective: ObjectiveConfig
+    task: Task
+    y: Array
+
+    def _score(self, means: Iterator[Array]) -> Array:
+        name = self.objective.metric
+        n_classes, y = len(self.values) if self.task != "regression" else 0, torch.tensor(self.y)
+        weights = None if self.weights is None else torch.tensor(self.weights)
+        outputs = numpy.stack(list(means), axis=-1) if n_classes else next(means)
+        found = [
+            measure([name], self.objective, self.task, n_classes, logits, y, weights).item()
+            for logits in (as_logits(self.task, torch.from_numpy(own)) for own in outputs)
+        ]
+        return -find_metric(name).direction.sign * numpy.array(found)
+
+
 class LogLoss(Criterion):
     """Values are probabilities of the true classes."""
 
@@ -141,10 +168,20 @@ def _f1(right: Counts, predicted: Counts, true: Counts) -> Any:
     return by_class[1] if len(by_class) == 2 else sum(by_class) / sum(n > 0 for n in n_either)
 
 
+def _matthews_correlation(right: Counts, predicted: Counts, true: Counts) -> Any:
+    """Correlation of the predicted and the true classes; 0 if either is constant."""
+    n_rows = sum(true)
+    covariance = sum(right) * n_rows - sum(p * t for p, t in zip(predicted, true, strict=True))
+    of_predicted = n_rows**2 - sum(numpy.square(n) for n in predicted)
+    of_true = n_rows**2 - sum(numpy.square(n) for n in true)
+    return _ratio(covariance, numpy.sqrt(numpy.maximum(of_predicted * of_true, 0)))
+
+
 _DECISIONS: dict[str, Decision] = {
     "accuracy": _accuracy,
     "balanced_accuracy": _balanced_accuracy,
     "f1": _f1,
+    "matthews_correlation": _matthews_correlation,
 }
 
 
@@ -221,6 +258,32 @@ class Accuracy(_OfClasses):
         return self._mean(self._predicted(means) == self.y)
 
 
+class BrierScore(_OfClasses):
+    """Squared errors of the probabilities: of the positive class, or summed over several."""
+
+    def _score(self, means: Iterator[Array]) -> Array:
+        squares = [numpy.square(each - (self.y == at)) for at, each in enumerate(means)]
+        if len(squares) == 2:
+            return -self._mean(squares[1])
+        scores: Array = -numpy.sum([self._mean(each) for each in squares], axis=0)
+        return scores
+
+
+@dataclass(frozen=True, kw_only=True)
+class TopKAccuracy(_OfClasses):
+    """Share of the rows whose class is among the likeliest; of equal classes, the last ones are."""
+
+    k: int
+
+    def _score(self, means: Iterator[Array]) -> Array:
+        by_class = list(means)
+        own = numpy.stack(by_class)[self.y, :, numpy.arange(len(self.y))].T
+        n_ahead = numpy.zeros(own.shape, numpy.int32)
+        for at, each in enumerate(by_class):
+            n_ahead += (each > own) | ((each == own) & (self.y < at))
+        return self._mean(n_ahead < self.k)
+
+
 class RocAuc(_OfClasses):
     """Area under the ROC curve of the positive class of two, otherwise the mean of the classes'."""
 
@@ -251,6 +314,41 @@ class RocAuc(_OfClasses):
         return area
 
 
+class AveragePrecision(_OfClasses):
+    """Average precision of the positive class of two, otherwise the mean of the classes'."""
+
+    def _score(self, means: Iterator[Array]) -> Array:
+        found = [self._precision(each, self.y == at) for at, each in enumerate(means)]
+        return found[1] if len(found) == 2 else numpy.mean(found, axis=0)
+
+    def _precision(self, scores: Array, truth: Array) -> Array:
+        """Average precision of one class, from sorted keys as in `RocAuc`."""
+        keys = scores.view(numpy.int32) << 1 | truth
+        if self.weights is None:
+            keys = numpy.sort(keys, axis=1)[:, ::-1]
+            return numpy.array([_average_precision(own >> 1, own & 1) for own in keys])
+        orders = numpy.argsort(keys, axis=1)[:, ::-1]
+        return numpy.array(
+            [
+                _average_precision(own[order] >> 1, truth[order], self.weights[order])
+                for own, order in zip(keys, orders, strict=True)
+            ]
+        )
+
+
+def _average_precision(scores: Array, truth: Array, weights: Array | None = None) -> float:
+    """Average precision from decreasing scores; NaN without a positive row."""
+    ends = numpy.append(numpy.flatnonzero(scores[1:] != scores[:-1]), len(scores) - 1)
+    if weights is None:
+        n_selected, n_right = ends + 1, numpy.cumsum(truth)[ends]
+    else:
+        n_selected, n_right = numpy.cumsum(weights)[ends], numpy.cumsum(weights * truth)[ends]
+    if n_right[-1] <= 0:
+        return numpy.nan
+    found: float = numpy.diff(n_right, prepend=0) @ _ratio(n_right, n_selected) / n_right[-1]
+    return found
+
+
 def _weighted_area(bits: Array, truth: Array, weights: Array) -> Array:
     """Area under the curve from the bits of scores, by the weights of the rows below."""
     of_positive, of_negative = weights * truth, weights * ~truth
@@ -275,7 +373,12 @@ _ERRORS: dict[str, type[Criterion]] = {
     "r2": SquaredError,
     "mae": AbsoluteError,
 }
-_OF_CLASSES: dict[str, type[_OfClasses]] = {"accuracy": Accuracy, "roc_auc": RocAuc}
+_OF_CLASSES: dict[str, type[_OfClasses]] = {
+    "accuracy": Accuracy,
+    "roc_auc": RocAuc,
+    "average_precision": AveragePrecision,
+    "brier_score": BrierScore,
+}
 
 
 def criteria(
@@ -295,21 +398,31 @@ def criteria(
         y: (rows,) targets or classes.
         weights: (rows,) float64, how much each row counts; None if all are equal.
     """
-    metric = objective.metric
+    metric, loss_name = objective.metric, loss_metric(task, objective.metric)
     if task == "regression":
-        errors = (numpy.stack(outputs) - y)[None]
-        kinds = dict.fromkeys(_ERRORS[name] for name in (metric, TIE_BREAKS[task]))
-        return [kind(values=errors, weights=weights) for kind in kinds]
+        predicted = numpy.stack(outputs)[None]
+        return [
+            _ERRORS[name](values=predicted - y, weights=weights)
+            if name in _ERRORS
+            else Measured(values=predicted, weights=weights, y=y, task=task, objective=objective)
+            for name in dict.fromkeys((metric, loss_name))
+        ]
     y = y.astype(numpy.int32)
     of_truth = numpy.stack([own[numpy.arange(len(y)), y] for own in outputs])
     loss = LogLoss(values=of_truth[None], weights=weights)
-    if metric == TIE_BREAKS[task]:
+    if metric == loss_name:
         return [loss]
-    by_class = numpy.stack([own.T.astype(numpy.float32) for own in outputs], axis=1)
+    exact = numpy.stack([own.T for own in outputs], axis=1)
+    by_class = exact.astype(numpy.float32)
     if objective.threshold is not None:
         decision, positive = _DECISIONS[metric], by_class[1:]
         return [AtBestThreshold(values=positive, weights=weights, y=y, decision=decision), loss]
     if metric in _OF_CLASSES:
         return [_OF_CLASSES[metric](values=by_class, weights=weights, y=y), loss]
-    decision = _DECISIONS[metric]
-    return [OfLikeliest(values=by_class, weights=weights, y=y, decision=decision), loss]
+    if metric in _DECISIONS:
+        decision = _DECISIONS[metric]
+        return [OfLikeliest(values=by_class, weights=weights, y=y, decision=decision), loss]
+    if objective.k is not None:
+        return [TopKAccuracy(values=exact, weights=weights, y=y, k=objective.k), loss]
+    own = Measured(values=exact, weights=weights, y=y, task=task, objective=objective)
+    return [own, loss]

@@ -11,7 +11,8 @@ from itertools import islice
 import torch
 
 from hpo.config.errors import HpoError, InputError
-from hpo.config.trial import ENSEMBLE_SIZE, tie_break
+from hpo.config.metrics import tie_break
+from hpo.config.trial import ENSEMBLE_SIZE
 from hpo.models.comparison import Comparison
 from hpo.models.ensemble import Ensemble, EnsembleMember
 from hpo.models.experiment import Experiment
@@ -108,7 +109,7 @@ def _weigh(
                 "different table schemas and cannot form an ensemble; --ensemble 0 makes none"
             )
         logits = experiment.raw_validation_logits(model, picked).double()
-        outputs.append(predictions(task, logits, 0.0, 1.0).numpy())
+        outputs.append(predictions(task, logits).numpy())
     objective, y = study.definition.objective, part.y[picked].numpy()
     row_weights = None if part.weights is None else part.weights[picked].numpy()
     return select(criteria(task, objective, outputs, y, row_weights), size)

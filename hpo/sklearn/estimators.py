@@ -20,7 +20,8 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from hpo.config.definition import StudyDefinition
 from hpo.config.errors import AmbiguousCellsError, HpoError, InputError
-from hpo.config.trial import ENSEMBLE_SIZE, MetricName, Task
+from hpo.config.metrics import MetricName
+from hpo.config.trial import ENSEMBLE_SIZE, Task
 from hpo.data.sources import RawTable, as_frame
 from hpo.data.table import typed_table
 from hpo.data.target import text_of
@@ -56,6 +57,10 @@ class _MLPSearch(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
         timeout: str | float | None = None,
         search_space: str | dict[str, Any] = "mlp",
         metric: MetricName | None = None,
+        quantile: float | None = None,
+        k: int | None = None,
+        loss: str | None = None,
+        target_transform: str | None = None,
         calibrate: str | None = None,
         threshold: str | None = None,
         val: float = 0.15,
@@ -78,6 +83,10 @@ class _MLPSearch(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
         self.timeout = timeout
         self.search_space = search_space
         self.metric = metric
+        self.quantile = quantile
+        self.k = k
+        self.loss = loss
+        self.target_transform = target_transform
         self.calibrate = calibrate
         self.threshold = threshold
         self.val = val
@@ -198,6 +207,8 @@ class _MLPSearch(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
             "max_epochs": self.max_epochs,
             "patience": self.patience,
             "batch_size": self.batch_size,
+            "loss": self.loss,
+            "target_transform": self.target_transform,
             "seed": seed,
         }
         tree = {
@@ -211,10 +222,15 @@ class _MLPSearch(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
                 "split": {**self._validation(table.height), "test": 0, "seed": seed},
                 "categorical": column_names(self.categorical, table.columns),
             },
-            "objective": {
-                "metric": self.metric or self._default_metric,
-                **_given({"calibrate": self.calibrate, "threshold": self.threshold}),
-            },
+            "objective": _given(
+                {
+                    "metric": self.metric or self._default_metric,
+                    "quantile": self.quantile,
+                    "k": self.k,
+                    "calibrate": self.calibrate,
+                    "threshold": self.threshold,
+                }
+            ),
             "training": _given(training),
             "sampler": {"name": "tpe", "seed": seed},
             "budget": _given({"n_trials": self.n_trials, "timeout": self.timeout}),
@@ -272,8 +288,13 @@ class MLPSearchClassifier(ClassifierMixin, _MLPSearch):  # type: ignore[misc]
         n_trials: number of trials; the first is the search space's default configuration.
         timeout: time limit of the search: seconds, or a text such as "30m".
         search_space: name of a search space of hpo, path of a TOML file, or its content as a dict.
-        metric: validation metric that ranks trials: accuracy, balanced_accuracy, f1, roc_auc or
-            log_loss. None means accuracy.
+        metric: validation metric that ranks trials, such as accuracy, f1, roc_auc or log_loss. None
+            means accuracy.
+        quantile: of the regressor's metric pinball and loss quantile.
+        k: of the metric top_k_accuracy.
+        loss: such as focal. None: as in the search space, or that of the task and metric.
+        target_transform: log1p lets the regressor learn the logarithm of 1 + y; predictions are of
+            y. None: as in the search space, or none.
         calibrate: "temperature" fits a temperature to the probabilities on the validation rows.
         threshold: "tuned" fits the decision threshold of two classes to the metric on the
             validation rows; `predict` follows it. For metrics of the predicted labels.

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from optuna.trial import TrialState
 from sqlalchemy.engine import Connection, Row
 
-from hpo.config.trial import Direction, tie_break
+from hpo.config.metrics import Direction, tie_break
 from hpo.storage import attributes
 from hpo.storage.schema import TRIAL_USER_ATTRS, TRIAL_VALUES, TRIALS
 from hpo.storage.trials import read_params

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from optuna.trial import TrialState
 from sqlalchemy.engine import Connection
 
-from hpo.config.trial import Direction
+from hpo.config.metrics import Direction
 from hpo.storage import attributes, ledger
 from hpo.storage.attributes import ATTEMPT, DEVICE, REASON, WORKER, raise_revision
 from hpo.storage.best import best_first

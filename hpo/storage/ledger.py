@@ -24,7 +24,8 @@ from optuna.trial import TrialState
 from sqlalchemy.engine import Connection
 
 from hpo.config.errors import StudyConflictError
-from hpo.config.trial import Direction, Measurement
+from hpo.config.metrics import Direction
+from hpo.config.trial import Measurement
 from hpo.storage import attributes, leases
 from hpo.storage.attributes import ATTEMPT, DEVICE, WORKER
 from hpo.storage.leases import Lease, WorkerId

@@ -55,7 +55,7 @@ def read_waiting(connection: Connection) -> list[WaitingWorker]:
     """The workers that wait, ordered by host and process id."""
     now = leases.now(connection)
     query = (
-        sa.select(WORKERS, WAITING.c.since_ms, WAITING.c.reason, now.label("now_ms"))
+        sa.select(WORKERS, WAITING.c.reason, (now - WAITING.c.since_ms).label("waited_ms"))
         .join(WAITING, WAITING.c.worker_id == WORKERS.c.worker_id)
         .where(WAITING.c.seen_ms >= now - _SILENT_MS)
         .order_by(WORKERS.c.host, WORKERS.c.pid, WORKERS.c.worker_id)
@@ -63,8 +63,8 @@ def read_waiting(connection: Connection) -> list[WaitingWorker]:
     return [
         WaitingWorker(
             worker=leases.read_worker(row),
-            seconds=max(0, row.now_ms - row.since_ms) / 1000,
-            reason=row.reason,
+            seconds=max(0, row.waited_ms) / 1000,
+            reason=str(row.reason),
         )
         for row in connection.execute(query)
     ]

@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 
 from hpo.config.definition import Budget, StudyDefinition
 from hpo.config.errors import BudgetError
+from hpo.config.metrics import Direction
 from hpo.config.parsing import validate
 from hpo.config.points import grid
 from hpo.config.strategies import GridSampler
-from hpo.config.trial import Direction
 from hpo.storage import attributes, interventions, leases, ledger
 from hpo.storage.best import count_since_best
 from hpo.storage.engine import Connection

@@ -17,10 +17,11 @@ from typing import Any
 
 from hpo.config.definition import Budget, StudyDefinition, check_name
 from hpo.config.errors import InputError
+from hpo.config.metrics import Direction
 from hpo.config.ranges import Categorical, IntRange, Value
 from hpo.config.space import Params, SearchSpace
 from hpo.config.strategies import NonePruner, RandomSampler
-from hpo.config.trial import Direction, TrainingConfig
+from hpo.config.trial import TrainingConfig
 
 SUFFIX = "@confirm"
 SEED = "training.seed"

@@ -18,10 +18,11 @@ from typing import Any
 from optuna.trial import FrozenTrial, TrialState
 
 from hpo.config.errors import InputError
+from hpo.config.metrics import Direction, tie_break
 from hpo.config.parsing import validate
 from hpo.config.ranges import Value
 from hpo.config.space import SearchSpace
-from hpo.config.trial import Calibration, Direction, TrialConfig, tie_break
+from hpo.config.trial import Calibration, TrialConfig
 from hpo.storage.attributes import BEST_EPOCH, CALIBRATION, FOLD_METRICS, METRICS, REASON
 from hpo.study.confirmation import DEFAULT, SEED, Estimate
 from hpo.study.retraining import read_confirmed

@@ -12,9 +12,11 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any, Literal, get_args
 
+from hpo.config import metrics
 from hpo.config.definition import Budget, StudyDefinition
 from hpo.config.errors import DamagedStudyError, DefinitionError, HpoError, InputError
 from hpo.config.families import config_type, package_of
+from hpo.config.metrics import find_metric
 from hpo.config.version import __version__
 from hpo.storage import attributes
 from hpo.storage.damage import INT, OBJECT, TEXT, TEXTS, Kind, is_int, is_texts, shown
@@ -29,6 +31,7 @@ WARM_START = "hpo:warm_start"
 """Notes on the warm start, and the number of attributes `hpo:warm_start:0`, … that hold it."""
 _UUID, _ARTIFACTS, _NOTES, _MOVED = "hpo:uuid", "hpo:artifacts", "hpo:notes", "hpo:moved"
 _VERSION, _FORMAT, _PACKAGES = "hpo:version", "hpo:format", "hpo:packages"
+_METRIC_PACKAGE = "hpo:metric_package"
 CONFIRMATION = "hpo:confirmation"
 """The result of a confirmation, up to 64 KiB, so that it is read on its own."""
 
@@ -58,7 +61,7 @@ def _is_warm_start(value: object) -> bool:
 
 
 _KINDS = {
-    **dict.fromkeys((DEFINITION, CONFIRMS, _UUID, _ARTIFACTS, _VERSION), TEXT),
+    **dict.fromkeys((DEFINITION, CONFIRMS, _UUID, _ARTIFACTS, _VERSION, _METRIC_PACKAGE), TEXT),
     **dict.fromkeys((PRIORITY, _FORMAT), INT),
     **dict.fromkeys((GIVEN_BUDGET, _PACKAGES), OBJECT),
     STANDING: Kind(" or ".join(get_args(Standing)), lambda value: value in get_args(Standing)),
@@ -162,7 +165,7 @@ class StudyRow:
             )
         if self.flaw is not None:
             return DamagedStudyError(self.name, self.where, self.flaw)
-        if unusable := self._unusable_family():
+        if unusable := self._unusable_family() or self._unusable_metric():
             return InputError(f"{study}: {unusable}")
         try:
             parse_definition(self.definition or "")
@@ -189,6 +192,16 @@ class StudyRow:
             except DefinitionError as error:
                 package = self.attrs.get(_PACKAGES, {}).get(family)
                 return f"{error}; it is part of the package {package}" if package else str(error)
+        return None
+
+    def _unusable_metric(self) -> str | None:
+        """Why this hpo cannot use the metric of the study, if a package adds it."""
+        if (package := self.attrs.get(_METRIC_PACKAGE)) is None:
+            return None
+        try:
+            find_metric(self.metric)
+        except DefinitionError as error:
+            return f"{error}; it is part of the package {package}"
         return None
 
     @property
@@ -238,9 +251,11 @@ def new_attrs(
 ) -> dict[str, Any]:
     """The system attributes of a new study."""
     packages = {family: package_of(family) for family in definition.space.families}
+    of_metric = metrics.REGISTRY.package_of(definition.objective.metric)
     added = {family: package for family, package in packages.items() if package}
     return {
         **({_PACKAGES: added} if added else {}),
+        **({_METRIC_PACKAGE: of_metric} if of_metric else {}),
         DEFINITION: definition.to_json(),
         _UUID: str(uuid.uuid4()),
         _ARTIFACTS: artifact_store_id,

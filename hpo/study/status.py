@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Literal
 
 from hpo.config.definition import Budget, StudyDefinition
-from hpo.config.trial import Direction, MetricName, metric_label
+from hpo.config.metrics import Direction, MetricName, metric_label
 from hpo.storage import leases, progress
 from hpo.storage.best import Best, OptimizationHistory, count_since_best, read_best
 from hpo.storage.engine import Connection

@@ -20,6 +20,7 @@ from hpo.config.trial import Task
 from hpo.training.inputs import Inputs
 from hpo.training.metrics import count_outputs
 from hpo.training.random import permutation
+from hpo.training.targets import IDENTITY, Link, TargetScale
 
 RESIDENT_SHARE = 0.4
 PACK_SHARE = 0.6
@@ -70,17 +71,17 @@ class TrainingData:
         """Outputs of a network for these targets."""
         return count_outputs(self.task, self.n_classes)
 
-    @cached_property
-    def target_mean(self) -> float:
-        """Mean of the training targets in a regression, otherwise 0."""
-        return self.y_train.double().mean().item() if self.task == "regression" else 0.0
+    def scale(self, link: Link = "identity") -> TargetScale:
+        """The scale of the training targets in a regression, otherwise `IDENTITY`."""
+        if self.task != "regression":
+            return IDENTITY
+        if link not in self._scales:
+            self._scales[link] = TargetScale.fit(self.y_train, link)
+        return self._scales[link]
 
     @cached_property
-    def target_std(self) -> float:
-        """Standard deviation of the training targets in a regression, otherwise 1."""
-        if self.task != "regression":
-            return 1.0
-        return self.y_train.double().std(correction=0).item()
+    def _scales(self) -> dict[Link, TargetScale]:
+        return {}
 
     def n_batches(self, batch_size: int) -> int:
         """Number of batches of an epoch."""
@@ -129,7 +130,6 @@ class BatchLoader:
     Attributes:
         is_resident: whether the data stay on the device.
         x_train: on the device when the data are resident, otherwise on the host; `x_val` alike.
-        y_train: likewise; regression targets are standardized in float64, then cast to float32.
         w_train: where `x_train` is; the weights of `Batch`.
         y_val: on the device, in the target's own units.
         w_val: on the device, as in `TrainingData`.
@@ -156,13 +156,11 @@ class BatchLoader:
             resident_bytes = _free_bytes(device) * RESIDENT_SHARE
         self.is_resident = device.type == "cpu" or data.n_bytes <= resident_bytes
         home = device if self.is_resident else torch.device("cpu")
-        y_train = data.y_train
-        if data.task == "regression":
-            y_train = ((y_train.double() - data.target_mean) / data.target_std).float()
         self.data = data
         self.device = device
         self._block_bytes = block_bytes
-        self.x_train, self.y_train = data.x_train.to(home), y_train.to(home)
+        self.x_train = data.x_train.to(home)
+        self._targets: dict[Link, torch.Tensor] = {}
         self.x_val = data.x_val.to(home)
         self.y_val = data.y_val.to(device)
         self.w_train = self.w_val = None
@@ -171,7 +169,21 @@ class BatchLoader:
         if data.w_val is not None:
             self.w_val = data.w_val.to(device)
 
-    def batches(self, seed: int, epoch: int, batch_size: int, start: int = 0) -> Iterator[Batch]:
+    def targets(self, link: Link) -> torch.Tensor:
+        """The training targets as networks learn them, where `x_train` is.
+
+        Those of a regression are scaled in float64, then cast to float32.
+        """
+        if link not in self._targets:
+            y = self.data.y_train
+            if self.data.task == "regression":
+                y = self.data.scale(link).learned(y).float()
+            self._targets[link] = y.to(self.x_train.device)
+        return self._targets[link]
+
+    def batches(
+        self, seed: int, epoch: int, batch_size: int, start: int = 0, link: Link = "identity"
+    ) -> Iterator[Batch]:
         """The batches of an epoch.
 
         Args:
@@ -179,15 +191,17 @@ class BatchLoader:
             epoch: from 0; the order of the rows depends on seed and epoch.
             batch_size: rows of a batch.
             start: index of the first batch.
+            link: between outputs and targets.
         """
         order = permutation(seed, epoch, len(self.x_train), self.x_train.device)
+        y_train = self.targets(link)
         row_bytes = self.x_train.element_size() * self.x_train.shape[1]
         n_batches = max(1, self._block_bytes // (row_bytes * batch_size))
         n_blocks, n_skipped = divmod(start, n_batches)
         for rows in torch.split(order, n_batches * batch_size)[n_blocks:]:
             # The first block is gathered whole, skipped batches included: the result of a matrix
             # product may depend on the alignment of its factors in memory.
-            sources = (self.x_train, self.y_train, self.w_train)
+            sources = (self.x_train, y_train, self.w_train)
             gathered = [None if each is None else self._gather(each, rows) for each in sources]
             parts = [repeat(None) if t is None else torch.split(t, batch_size) for t in gathered]
             yield from islice(map(Batch, *parts), n_skipped, None)

@@ -11,8 +11,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from hpo.config.trial import Calibration, MetricName, ObjectiveConfig, Task
-from hpo.training.metrics import DECISIONS, class_logits, predictions
+from hpo.config.metrics import MetricName
+from hpo.config.trial import Calibration, ObjectiveConfig, Task
+from hpo.training.metrics import class_logits, predictions
+from hpo.training.scores import DECISIONS
 
 HOTTEST = 1000.0
 """The highest temperature, at which all classes of usual logits are equally likely. Its inverse is
@@ -40,7 +42,7 @@ def calibrate(
     if objective.calibrate is not None:
         temperature = float(fit_temperature(task, logits, y, weights))
     if objective.threshold is not None:
-        positive = predictions("binary", logits / temperature, 0.0, 1.0)[:, 1]
+        positive = predictions("binary", logits / temperature)[:, 1]
         thresholds, values = threshold_curve(objective.metric, positive, y, weights)
         far = torch.where(values == values.max(), (thresholds - 0.5).abs(), math.inf)
         threshold = float(thresholds[far.argmin()])
@@ -96,7 +98,7 @@ def best_at_threshold(
         y: (rows,) classes.
         weights: (rows,) float64; without, all rows weigh the same.
     """
-    positive = predictions("binary", logits, 0.0, 1.0)[:, 1]
+    positive = predictions("binary", logits)[:, 1]
     return threshold_curve(metric, positive, y, weights)[1].max()
 
 

@@ -16,21 +16,15 @@ from typing import Literal
 
 import torch
 
-from hpo.config.trial import (
-    METRICS,
-    TIE_BREAKS,
-    Calibration,
-    Measurement,
-    ObjectiveConfig,
-    Precision,
-    TrialConfig,
-)
+from hpo.config.metrics import find_metric, loss_metric
+from hpo.config.trial import Calibration, Measurement, ObjectiveConfig, Precision, TrialConfig
 from hpo.training.batches import BatchLoader, TrainingData
 from hpo.training.calibration import best_at_threshold, calibrate, fit_temperature
 from hpo.training.checkpoint import Checkpoint
 from hpo.training.families.family import family_of, flatten
-from hpo.training.metrics import evaluate, mean_over_heads, measure, predictions
+from hpo.training.metrics import evaluate, mean_over_heads, measure
 from hpo.training.precision import describe_environment, resolve_precision
+from hpo.training.targets import Link, link_of
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -161,7 +155,7 @@ class Record:
             return None
         measurement = Measurement(step=self.n_epochs, value=value)
         self.measurements.append(measurement)
-        gain = METRICS[metric].direction.sign * (self.best.value - value)
+        gain = find_metric(metric).direction.sign * (self.best.value - value)
         is_lower = loss < self.best_loss or math.isnan(self.best_loss)
         is_better = not self.best.step or gain > 0 or (gain == 0 and is_lower)
         if is_better or self.config.refit is not None:
@@ -215,7 +209,7 @@ class Record:
 
 
 def measure_validation(
-    folds: Sequence[tuple[BatchLoader, torch.Tensor]], objective: ObjectiveConfig
+    folds: Sequence[tuple[BatchLoader, torch.Tensor]], objective: ObjectiveConfig, link: Link
 ) -> torch.Tensor:
     """The metric and the loss on the validation parts together: (2,) float64 on the device.
 
@@ -224,33 +218,32 @@ def measure_validation(
     Args:
         folds: the data of each and its network's outputs on its validation part, (rows, n_outputs).
         objective: its metric is defined for the task.
+        link: between outputs and targets.
     """
     data, metric = folds[0][0].data, objective.metric
-    logits, y, weights = _together(folds)
+    logits, y, weights = _together(folds, link)
     if objective.calibrate is not None:
         logits = logits / fit_temperature(data.task, logits, y, weights)
-    names = metric, TIE_BREAKS[data.task]
-    found = measure(names, data.task, data.n_classes, logits, y, 0.0, 1.0, weights)
+    names = metric, loss_metric(data.task, metric)
+    found = measure(names, objective, data.task, data.n_classes, logits, y, weights)
     if objective.threshold is None:
         return found
     return torch.stack([best_at_threshold(metric, logits, y, weights), found[1]])
 
 
 def _together(
-    folds: Sequence[tuple[BatchLoader, torch.Tensor]],
+    folds: Sequence[tuple[BatchLoader, torch.Tensor]], link: Link
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
     """Logits, or values in the target's own units, targets and weights of all validation parts."""
-    logits = [in_own_units(loader.data, outputs) for loader, outputs in folds]
+    logits = [in_own_units(loader.data, outputs, link) for loader, outputs in folds]
     weights = [loader.w_val for loader, _ in folds if loader.w_val is not None]
     targets = torch.cat([loader.y_val for loader, _ in folds])
     return torch.cat(logits), targets, torch.cat(weights) if weights else None
 
 
-def in_own_units(data: TrainingData, outputs: torch.Tensor) -> torch.Tensor:
+def in_own_units(data: TrainingData, outputs: torch.Tensor, link: Link) -> torch.Tensor:
     """Logits as they are; values of a regression in the target's own units, (rows, 1) float64."""
-    if data.task != "regression":
-        return outputs
-    return predictions("regression", outputs, data.target_mean, data.target_std)[:, None]
+    return outputs if data.task != "regression" else data.scale(link).values(outputs)
 
 
 @torch.no_grad()
@@ -268,23 +261,28 @@ def _winners(
         outputs.append((loader, mean_over_heads(loader.data.task, blocks)))
         state = network.state_dict()
         weights.append({name: value.cpu().clone() for name, value in state.items()})
-    calibration = calibrate(config.objective, folds[0][0].data.task, *_together(outputs))
-    metrics = [_metrics([each], calibration) for each in outputs]
+    task = folds[0][0].data.task
+    link = link_of(config.training, task)
+    calibration = calibrate(config.objective, task, *_together(outputs, link))
+
+    def evaluated(folds: Sequence[tuple[BatchLoader, torch.Tensor]]) -> dict[str, float]:
+        logits, y, row_weights = _together(folds, link)
+        return evaluate(
+            config.objective,
+            task,
+            folds[0][0].data.n_classes,
+            logits / calibration.temperature,
+            y,
+            row_weights,
+            threshold=calibration.threshold,
+        )
+
+    metrics = [evaluated([each]) for each in outputs]
     found = tuple(
         FoldResult(metrics=own, weights=w) for own, w in zip(metrics, weights, strict=True)
     )
-    together = metrics[0] if len(folds) == 1 else _metrics(outputs, calibration)
+    together = metrics[0] if len(folds) == 1 else evaluated(outputs)
     return together, found, calibration
-
-
-def _metrics(
-    folds: Sequence[tuple[BatchLoader, torch.Tensor]], calibration: Calibration
-) -> dict[str, float]:
-    """Every metric that is defined on the validation parts together."""
-    data, threshold = folds[0][0].data, calibration.threshold
-    logits, y, weights = _together(folds)
-    logits = logits / calibration.temperature
-    return evaluate(data.task, data.n_classes, logits, y, 0.0, 1.0, weights, threshold=threshold)
 
 
 def _network(config: TrialConfig, loader: BatchLoader, values: torch.Tensor) -> torch.nn.Module:

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 
 import torch
 
-from hpo.config.errors import first_line
-from hpo.config.trial import Measurement, Precision, TrialConfig
+from hpo.config.errors import MetricError, first_line
+from hpo.config.trial import Measurement, Precision, TrialConfig, resolve_loss
 from hpo.training.batches import BatchLoader, Loaders, RunData
 from hpo.training.checkpoint import BEST_VALUES, OPTIMIZER, VALUES, Checkpoint, fold_prefix
 from hpo.training.families.autograd import NetworkError
@@ -21,6 +21,7 @@ from hpo.training.optimizers import Optimizer
 from hpo.training.precision import master_dtype
 from hpo.training.record import Record, Result, measure_validation
 from hpo.training.schedules import Schedule, rate_factors
+from hpo.training.targets import link_of
 from hpo.training.trainer import Event, Failed, Finished, Progress, Run, Unplaced
 
 
@@ -94,7 +95,7 @@ class SingleTrainer:
         """Advance a run; it fails alone if its family's code fails or memory runs out."""
         try:
             return self._advance(run, deadline)
-        except NetworkError as error:
+        except (NetworkError, MetricError) as error:
             failed: Event = Failed(key=run.key, reason=str(error))
         except RuntimeError as error:
             if not is_out_of_memory(error):
@@ -216,7 +217,7 @@ class _Session:
     def _end_epoch(self) -> Measurement | None:
         """Validate; None if the run has diverged."""
         outputs = [(fold.loader, fold.validation_logits()) for fold in self._folds]
-        found = measure_validation(outputs, self._config.objective)
+        found = measure_validation(outputs, self._config.objective, self._folds[0].link)
         # The metric alone would hide NaN logits: argmax returns a class for them.
         is_finite = torch.stack([logits.isfinite().all() for _, logits in outputs]).all().double()
         value, loss, is_sound = torch.cat([found, is_finite[None]]).tolist()
@@ -234,6 +235,7 @@ class _Fold:
 
     Attributes:
         loader: its data.
+        link: between outputs and targets.
         n_batches: of an epoch.
         best_values: the flat parameters of the best epoch.
     """
@@ -242,6 +244,7 @@ class _Fold:
         self._config = config
         self.loader = loader
         data, training = loader.data, config.training
+        self.link = link_of(training, data.task)
         self.n_batches = data.n_batches(training.batch_size)
         working = getattr(torch, precision)
         family = family_of(config.model)
@@ -251,7 +254,12 @@ class _Fold:
             config.model,
             network,
             seed=training.seed,
-            gradient=loss_gradient(training.loss, data.task),
+            gradient=loss_gradient(
+                resolve_loss(training.loss, data.task, config.objective.metric),
+                data.task,
+                quantile=config.objective.quantile,
+                focal_gamma=training.focal_gamma,
+            ),
             working=working,
         )
         self._parameters = self._passes.parameters
@@ -270,7 +278,7 @@ class _Fold:
         # Those of the whole epoch: a vectorized cosine may depend on the place in the tensor.
         steps = torch.arange(first, first + self.n_batches)
         factors = rate_factors(Schedule.of(training, self.n_batches), steps).tolist()
-        batches = self.loader.batches(training.seed, epoch, training.batch_size, n_done)
+        batches = self.loader.batches(training.seed, epoch, training.batch_size, n_done, self.link)
         for step, (x, y, weights) in enumerate(batches, first + n_done):
             if training.label_smoothing:
                 master = self._parameters.values.dtype

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import pandas
 
+from hpo.config.trial import ObjectiveConfig
 from hpo.data.dataset import Dataset, Part
 from hpo.results.report.baselines import evaluate_estimator
 
@@ -26,11 +27,14 @@ class Measured(NamedTuple):
     seconds: float | None
 
 
-def fit_boosting(dataset: Dataset, trees: int | None) -> Iterator[Measured]:
+def fit_boosting(
+    dataset: Dataset, objective: ObjectiveConfig, trees: int | None
+) -> Iterator[Measured]:
     """Fit CatBoost and LightGBM on all cores of this process, and measure them.
 
     Args:
         dataset: the study's.
+        objective: has the parameters of metrics.
         trees: the maximum number of iterations of both, instead of their defaults.
     """
     parts = {name: dataset.part(name) for name in ("train", "val", "test")}
@@ -42,7 +46,7 @@ def fit_boosting(dataset: Dataset, trees: int | None) -> Iterator[Measured]:
         model, best, limit = fit(dataset, x, y, trees)
         seconds = time.perf_counter() - start
         metrics = {
-            title: evaluate_estimator(dataset, model, x[part], parts[part])
+            title: evaluate_estimator(dataset, objective, model, x[part], parts[part])
             for title, part in (("validation", "val"), ("test", "test"))
             if len(y[part])
         }

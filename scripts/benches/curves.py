@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 import torch
 
-from hpo.config.trial import METRICS, Calibration, Measurement
+from hpo.config.metrics import METRICS
+from hpo.config.trial import Calibration, Measurement
 from hpo.training.checkpoint import Checkpoint
 from hpo.training.families.mlp.network import MLP
 from hpo.training.record import Result

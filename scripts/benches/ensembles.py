@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy
 from numpy.typing import NDArray
 
-from hpo.config.trial import METRICS, ObjectiveConfig, Task
+from hpo.config.metrics import METRICS
+from hpo.config.trial import ObjectiveConfig, Task
 from hpo.results.criteria import criteria
 from hpo.results.selection import select
 
@@ -27,7 +28,7 @@ def main(arguments: Sequence[str]) -> None:
                 continue
             tuned = ("tuned",) if metric.of_decision and task == "binary" else ()
             for threshold in (None, *tuned):
-                objective = ObjectiveConfig(metric=name, threshold=threshold)
+                objective = ObjectiveConfig(metric=name, quantile=0.9, k=3, threshold=threshold)
                 start = time.process_time()
                 weights = select(criteria(task, objective, outputs, y), 16)
                 seconds, n = time.process_time() - start, (weights > 0).sum()
@@ -43,6 +44,7 @@ def _predictions(
     scales = generator.uniform(1, 2, n_models)
     if not n_classes:
         y = generator.normal(size=n_rows)
+        y = numpy.exp(y)  # some metrics need targets above 0
         return y, [y + scale * generator.normal(size=n_rows) for scale in scales]
     classes = generator.integers(0, n_classes, n_rows)
     true = 2 * numpy.eye(n_classes)[classes]

@@ -49,7 +49,7 @@ class Stepper:
         self.model = build(config, data).to(device)
         self._config, self._data, self._device = config, data, device
         self._optimizer = build_optimizer(config, self.model)
-        y_train = (data.y_train - data.target_mean) / data.target_std
+        y_train = data.scale().learned(data.y_train)
         self._loader = DataLoader(
             TensorDataset(data.x_train, y_train),
             batch_size=config.training.batch_size,
@@ -84,7 +84,7 @@ class Stepper:
     def predicted(self, x: torch.Tensor) -> torch.Tensor:
         """Predictions in the target's own units."""
         outputs: torch.Tensor = self.model(x.to(self._device)).squeeze(1)
-        return outputs * self._data.target_std + self._data.target_mean
+        return self._data.scale().values(outputs)
 
 
 class Activation(nn.Module):

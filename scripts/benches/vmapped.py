@@ -90,7 +90,7 @@ class Stack:
         index = self._order[:, : self._batch_size]
         self._order = self._order[:, self._batch_size :]
         x = self._loader.x_train.index_select(0, index.reshape(-1)).view(*index.shape, -1)
-        y = self._loader.y_train.index_select(0, index.reshape(-1)).view(index.shape)
+        y = self._loader.targets("identity").index_select(0, index.reshape(-1)).view(index.shape)
         for name, gradient in self.gradients(self.values, x, y).items():
             self.values[name].grad = gradient
         self._optimizer.step()
@@ -112,7 +112,7 @@ class Stack:
         blocks = self._loader.validation_blocks()
         outputs = torch.cat([self._outputs(self.values, x) for x in blocks], dim=1)
         self._network.train()
-        errors = outputs.double() * data.target_std + data.target_mean - self._loader.y_val
+        errors = data.scale().values(outputs) - self._loader.y_val
         rmse = errors.square().mean(dim=1).sqrt().float()
         is_best = rmse < self._best_rmse
         self._best_rmse = torch.where(is_best, rmse, self._best_rmse)

@@ -21,7 +21,7 @@ from hpo.cli.live import PLAIN_SECONDS, watch
 from hpo.cli.panel import StatusPanel
 from hpo.cli.show import print_status, time_left
 from hpo.config.definition import Budget
-from hpo.config.trial import Direction
+from hpo.config.metrics import Direction
 from hpo.storage.best import Best
 from hpo.storage.engine import open_storage
 from hpo.storage.leases import WorkerId

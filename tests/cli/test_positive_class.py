@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from hpo.cli.show import print_confirmation
-from hpo.config.trial import Direction, metric_label
+from hpo.config.metrics import Direction, metric_label
 from hpo.dashboard.files import file_content
 from hpo.dashboard.notes import study_note
 from hpo.files.store import ArtifactStore

@@ -151,8 +151,8 @@ def refused(tree: dict[str, object]) -> str:
         (
             "objective.metric",
             "accuracy",
-            "objective.metric: must be one of rmse, mae, r2 for a regression task, "
-            'but got "accuracy"',
+            "objective.metric: must be one of rmse, mae, r2, mape, rmsle, pinball for a regression "
+            'task, but got "accuracy"',
         ),
         ("objective", {}, "objective.metric: is required"),
         (
@@ -174,7 +174,8 @@ def refused(tree: dict[str, object]) -> str:
         (
             "training.loss",
             "bce",
-            'training.loss: must be one of mse, mae, huber for a regression task, but got "bce"',
+            "training.loss: must be one of mse, mae, huber, quantile, poisson for a regression "
+            'task, but got "bce"',
         ),
         (
             "training.schedule",

@@ -6,7 +6,7 @@ import optuna
 import pytest
 from optuna.study import StudyDirection
 
-from hpo.config.trial import Direction
+from hpo.config.metrics import Direction
 
 VALUES = (0.5, -1.0, 2.0)
 

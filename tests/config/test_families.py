@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from hpo.config import families, leaves
+from hpo.config import entry_points, families, leaves
 from hpo.config.definition import StudyDefinition
 from hpo.config.errors import DefinitionError, InputError
 from hpo.config.json_schema import search_space_schema
@@ -42,7 +42,7 @@ class Config(ModelConfig):
 @pytest.fixture
 def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
     """Installs a package for a test."""
-    caches = (families.config_type, families._installed, leaves.leaf_types, leaves.leaf_defaults)
+    caches = (families.config_type, entry_points.installed, leaves.leaf_types, leaves.leaf_defaults)
     monkeypatch.syspath_prepend(tmp_path)
     before = set(sys.modules)
 

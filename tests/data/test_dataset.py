@@ -3,14 +3,14 @@
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import get_args
 
 import numpy as np
 import polars as pl
 import pytest
 
 from hpo.config.errors import DataError
-from hpo.config.trial import DataConfig, MetricName, PreprocessingConfig, SplitConfig
+from hpo.config.metrics import METRICS, MetricName
+from hpo.config.trial import DataConfig, ObjectiveConfig, PreprocessingConfig, SplitConfig
 from hpo.data.dataset import Dataset, load_dataset
 from hpo.data.preprocessing import Preprocessor
 from hpo.data.table import read_table
@@ -106,6 +106,10 @@ def parts(y: list[object], **changes: object) -> Dataset:
         (["a", "b", "b", "b", "b", "a"], "roc_auc", 'has no row of the class "a"; '),
         (["a", "b", "c", "a", "b", "c"], "roc_auc", 'has no row of the class "c"; '),
         (["a", "a", "b", "a", "a", "a"], "f1", 'has no row of the class "b"; '),
+        (["a", "a", "b", "a", "a", "a"], "average_precision", 'has no row of the class "b"; '),
+        (["a", "b", "c", "a", "b", "c"], "average_precision", 'has no row of the class "c"; '),
+        ([0.5, 1.5, 2.5, 7.5, 0.0, 3.5], "mape", "has a target of 0; "),
+        ([0.5, 1.5, 2.5, -7.5, 1.5, 3.5], "rmsle", r"has the target -7\.5; "),
     ],
 )
 def test_a_metric_that_validation_cannot_show_is_refused(
@@ -114,7 +118,7 @@ def test_a_metric_that_validation_cannot_show_is_refused(
     with pytest.raises(
         DataError, match=rf"^s\.toml: objective\.metric: {metric} cannot .* part: (it )?{complaint}"
     ):
-        parts(y).check_metric(metric, "s.toml")
+        parts(y).check_objective(ObjectiveConfig(metric=metric), "s.toml")
 
 
 def test_r2_of_a_single_row_is_refused() -> None:
@@ -122,18 +126,20 @@ def test_r2_of_a_single_row_is_refused() -> None:
     made = table({**columns, "split": ["train", "train", "val", "test"]}, split=BY_COLUMN)
     data = DataConfig(source="t", target="y", split=BY_COLUMN)
     with pytest.raises(DataError, match=r"r2 cannot be computed .* part: it has a single row; "):
-        load_dataset(made, data).check_metric("r2", "s.toml")
+        load_dataset(made, data).check_objective(ObjectiveConfig(metric="r2"), "s.toml")
 
 
 def test_other_metrics_are_fine() -> None:
     level = parts(["a", "b", "b", "a", "a", "b"])
-    for metric in get_args(MetricName)[:5]:
-        if metric not in ("roc_auc", "f1"):
-            level.check_metric(metric, "s.toml")
-    parts(["a", "a", "b", "b", "b", "a"]).check_metric("f1", "s.toml")
-    parts(["a", "b", "c", "a", "a", "c"]).check_metric("f1", "s.toml")  # a mean over the classes
-    parts([0.5, 1.5, 2.5, 7.5, 7.5, 3.5]).check_metric("rmse", "s.toml")
-    parts([0.5, 1.5, 2.5, 7.5, 6.5, 3.5]).check_metric("r2", "s.toml")
+    for metric, known in METRICS.items():
+        if "binary" in known.tasks and not known.requires:
+            level.check_objective(ObjectiveConfig(metric=metric), "s.toml")
+    parts(["a", "a", "b", "b", "b", "a"]).check_objective(ObjectiveConfig(metric="f1"), "s.toml")
+    parts(["a", "b", "c", "a", "a", "c"]).check_objective(
+        ObjectiveConfig(metric="f1"), "s.toml"
+    )  # a mean over the classes
+    parts([0.5, 1.5, 2.5, 7.5, 7.5, 3.5]).check_objective(ObjectiveConfig(metric="rmse"), "s.toml")
+    parts([0.5, 1.5, 2.5, 7.5, 6.5, 3.5]).check_objective(ObjectiveConfig(metric="r2"), "s.toml")
 
 
 def test_notes_come_with_the_schema() -> None:

@@ -38,7 +38,7 @@ def test_a_configuration_written_by_hand_is_trained_and_told_of(
     done = train_config(config, seed=None, device="cpu", log=lines.append)
     assert [line.split(":")[0] for line in lines] == ["epoch 1", "epoch 2"]
     assert done.metrics["validation"] == done.model.metrics
-    assert set(done.metrics["test"]) == {"rmse", "mae", "r2"}
+    assert set(done.metrics["test"]) == {"rmse", "mae", "r2", "mape", "rmsle"}
     assert done.model.config.data.task == "regression"
     assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"  # as in worker processes
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from hpo.config.errors import HpoError, InputError
+from hpo.config.metrics import Direction
 from hpo.config.space import Params
-from hpo.config.trial import Direction
 from hpo.files.store import ArtifactStore, study_path, table_path
 from hpo.lifecycle.confirming import conclude, prepare
 from hpo.lifecycle.housekeeping import OWNER, collect, delete_with_confirmation

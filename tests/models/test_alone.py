@@ -104,7 +104,7 @@ def test_it_does_so_of_dates_truth_long_numbers_and_labels_of_every_type(
     found, expected = run_card(bare_python, made.held_rows(80)), run_hpo()
     if not what.schema.classes:
         apart = np.array(found, "f8")[:, 0] - expected["prediction"].to_numpy().astype("f8")
-        assert np.abs(apart).max() < 1e-5 * what.parts[0][1].target_std
+        assert np.abs(apart).max() < 1e-5 * what.parts[0][1].scale.std
         return
     labels = [cells[0].lower() if kind == "boolean" else cells[0] for cells in found]
     assert labels == expected["prediction"].to_list()

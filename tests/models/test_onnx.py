@@ -264,7 +264,7 @@ def test_dates_long_numbers_and_typed_labels_are_taken_as_they_are(
             assert prediction.tolist() == expected["prediction"].to_list()
             assert np.allclose(probabilities[0], expected[:, 1:].to_numpy(), atol=1e-6)
         else:
-            spread = what.parts[0][1].target_std
+            spread = what.parts[0][1].scale.std
             assert np.abs(prediction - expected["prediction"].to_numpy()).max() < 1e-5 * spread
 
 

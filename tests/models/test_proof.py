@@ -16,6 +16,7 @@ from hpo.data.schema import Categories, TableSchema
 from hpo.models.folder import write_model
 from hpo.models.model import Model
 from hpo.models.proof import prove
+from hpo.training.targets import TargetScale
 from tests.support.models import Experiment, experiment, model
 
 METRICS = {"validation": {"accuracy": 0.75}, "test": {"accuracy": 0.5}}
@@ -127,7 +128,7 @@ def test_float32s_own_rounding_is_no_mistake(tmp_path: Path) -> None:
 
 def test_values_beyond_float32_are_no_mistake_of_a_file_that_computes_in_it(tmp_path: Path) -> None:
     made = experiment("regression")
-    what = replace(model(made, "standard"), target_std=1e36)
+    what = replace(model(made, "standard"), scale=TargetScale(0.0, 1e36))
     (tmp_path / "model.onnx").write_bytes(hpo.models.onnx.to_onnx(what))
     proof = prove(what, tmp_path, made.held_rows(50))
     assert proof.largest["model.onnx"]["extreme number"] < proof.tolerance

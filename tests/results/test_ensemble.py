@@ -5,9 +5,10 @@ from typing import Any
 import numpy
 import pytest
 import torch
-from sklearn.metrics import roc_auc_score
+from sklearn.metrics import average_precision_score, roc_auc_score
 
-from hpo.config.trial import METRICS, MetricName, ObjectiveConfig, Task
+from hpo.config.metrics import METRICS, MetricName
+from hpo.config.trial import ObjectiveConfig, Task
 from hpo.models.ensemble import as_logits
 from hpo.results.criteria import Array, Criterion, criteria
 from hpo.results.selection import N_CANDIDATES, select
@@ -90,9 +91,10 @@ def test_criteria_order_ensembles_as_the_metrics_do(
     task: Task, metric: MetricName, is_weighted: bool
 ) -> None:
     generator = numpy.random.default_rng(1)
+    objective = ObjectiveConfig(metric=metric, quantile=0.9, k=2)
     n_classes = {"regression": 0, "binary": 2, "multiclass": 4}[task]
     if task == "regression":
-        y = generator.normal(size=200)
+        y = generator.exponential(size=200)
         outputs = [y + generator.normal(size=200) * scale for scale in numpy.linspace(1, 2, 12)]
     else:
         y = generator.integers(0, n_classes, 200)
@@ -102,15 +104,18 @@ def test_criteria_order_ensembles_as_the_metrics_do(
     weights = generator.exponential(size=200) if is_weighted else None
 
     def value(mean: Array) -> float:
+        likely = mean[:, 1] if n_classes == 2 else mean
         if metric == "roc_auc":  # logits would break ties of probabilities by rounding
-            scores = mean[:, 1] if n_classes == 2 else mean
-            return float(roc_auc_score(y, scores, multi_class="ovr", sample_weight=weights))
+            return float(roc_auc_score(y, likely, multi_class="ovr", sample_weight=weights))
+        if metric == "average_precision":
+            truth = y if n_classes == 2 else numpy.eye(n_classes)[y]
+            return float(average_precision_score(truth, likely, sample_weight=weights))
         logits = as_logits(task, torch.from_numpy(mean))
         w = None if weights is None else torch.from_numpy(weights)
-        found = measure([metric], task, n_classes, logits, torch.from_numpy(y), 0.0, 1.0, w)
+        found = measure([metric], objective, task, n_classes, logits, torch.from_numpy(y), w)
         return -METRICS[metric].direction.sign * found.item()
 
-    criterion = criteria(task, ObjectiveConfig(metric=metric), outputs, y, weights)[0]
+    criterion = criteria(task, objective, outputs, y, weights)[0]
     total = criterion.values[:, :3].sum(axis=1)
     scores = criterion.score(total, 4)
     values = numpy.array([value((sum(outputs[:3]) + own) / 4) for own in outputs])

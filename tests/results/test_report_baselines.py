@@ -9,6 +9,7 @@ from hpo.data.dataset import Dataset, load_dataset
 from hpo.results.report import baselines
 from hpo.results.report.baselines import fit_baselines
 from tests.support.models import typed
+from tests.support.training import ANY
 
 
 def planted(task: str, n: int = 600) -> Dataset:
@@ -38,7 +39,7 @@ def planted(task: str, n: int = 600) -> Dataset:
     [("regression", "r2", 0.9), ("binary", "accuracy", 0.85), ("multiclass", "accuracy", 0.8)],
 )
 def test_both_find_what_was_planted(task: str, metric: str, least: float) -> None:
-    boosting, linear = fit_baselines(planted(task))
+    boosting, linear = fit_baselines(planted(task), ANY)
     for found in (boosting, linear):
         assert found.metrics["validation"][metric] > least, found
         assert found.metrics["test"][metric] > least, found
@@ -49,7 +50,7 @@ def test_both_find_what_was_planted(task: str, metric: str, least: float) -> Non
 
 def test_limits_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(baselines, "_DESCENTS_A_STEP", 2)
-    boosting, linear = fit_baselines(planted("binary"), max_rows=100, max_seconds=0.0)
+    boosting, linear = fit_baselines(planted("binary"), ANY, max_rows=100, max_seconds=0.0)
     assert boosting.note.startswith(
         "100 of the 420 training rows; HistGradientBoostingClassifier, 10 iterations, "
         "stopped by the time limit; fitted in "
@@ -70,6 +71,6 @@ def test_weights_are_those_of_the_trials() -> None:
     }
     data = DataConfig(source="t", target="y", weight="w")
     dataset = load_dataset(typed(pl.DataFrame(columns), data), data)
-    for found in fit_baselines(dataset):
+    for found in fit_baselines(dataset, ANY):
         assert found.metrics["validation"]["accuracy"] > 0.9, found
         assert found.metrics["test"]["accuracy"] > 0.9, found

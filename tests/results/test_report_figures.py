@@ -7,8 +7,8 @@ import optuna
 import pytest
 from optuna.trial import FrozenTrial
 
+from hpo.config.metrics import Direction
 from hpo.config.space import plain_params
-from hpo.config.trial import Direction
 from hpo.results.report.param_figures import importances, parallel_coordinates, slices
 from hpo.results.report.search_figures import MAX_POINTS, best_so_far, history, learning_curves
 from hpo.results.report.style import WINNER, label, thinned, typical_range

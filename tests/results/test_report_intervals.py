@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from hpo.config.trial import ObjectiveConfig
 from hpo.results.report.intervals import interval, resampled
 
 N = 60
@@ -12,7 +13,11 @@ N = 60
 def test_an_interval_is_as_wide_as_theory_has_it() -> None:
     right = torch.rand(4000, generator=torch.Generator().manual_seed(0)) < 0.8
     logits = torch.where(right, -1.0, 1.0)[:, None]
-    found = interval(resampled("accuracy", "binary", 2, [logits], torch.zeros(4000))[:, 0])
+    found = interval(
+        resampled(ObjectiveConfig(metric="accuracy"), "binary", 2, [logits], torch.zeros(4000))[
+            :, 0
+        ]
+    )
     share = right.double().mean().item()
     error = np.sqrt(share * (1 - share) / 4000)
     assert found.low == pytest.approx(share - 1.96 * error, abs=0.3 * error)
@@ -29,13 +34,13 @@ def test_models_are_compared_on_the_same_rows(monkeypatch: pytest.MonkeyPatch) -
     y, noise = torch.from_numpy(np.random.default_rng(0).normal(size=(2, N)))
     values = (y + noise)[:, None]
     models = [values, values, values * 1.5]
-    once = resampled("rmse", "regression", 0, models, y)
+    once = resampled(ObjectiveConfig(metric="rmse"), "regression", 0, models, y)
     assert once.shape == (400, 3)
     assert (once[:, 0] == once[:, 1]).all()
     assert (once[:, 0] != once[:, 2]).all()
     assert np.std(once[:, 0]) > 0
     monkeypatch.setattr("hpo.results.report.intervals._CELLS", 7 * N)  # in blocks of seven draws
-    blocks = resampled("rmse", "regression", 0, models, y)
+    blocks = resampled(ObjectiveConfig(metric="rmse"), "regression", 0, models, y)
     np.testing.assert_allclose(blocks, once, rtol=1e-12)
 
 
@@ -44,8 +49,13 @@ def test_a_row_keeps_its_weight_in_every_draw() -> None:
     y = torch.arange(float(N), dtype=torch.float64)
     values, weights = (y + y.sin())[:, None], torch.ones(N, dtype=torch.float64)
     weights[:30] = 0.0
-    found = resampled("mae", "regression", 0, [values], y, weights)
+    found = resampled(ObjectiveConfig(metric="mae"), "regression", 0, [values], y, weights)
     spoilt = torch.where(weights > 0, y, -y)
-    assert (found == resampled("mae", "regression", 0, [values], spoilt, weights)).all()
-    assert (found == resampled("mae", "regression", 0, [values], y, 2 * weights)).all()
-    assert (found != resampled("mae", "regression", 0, [values], y)).any()
+    assert (
+        found
+        == resampled(ObjectiveConfig(metric="mae"), "regression", 0, [values], spoilt, weights)
+    ).all()
+    assert (
+        found == resampled(ObjectiveConfig(metric="mae"), "regression", 0, [values], y, 2 * weights)
+    ).all()
+    assert (found != resampled(ObjectiveConfig(metric="mae"), "regression", 0, [values], y)).any()

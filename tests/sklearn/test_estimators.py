@@ -297,7 +297,7 @@ def test_what_a_fit_tells() -> None:
 def test_all_rows_train_or_validate() -> None:
     model = regressor(val=0.25).fit(flats(), rents(flats()))
     assert model.model_.schema.n_train == 45
-    assert set(model.model_.metrics) == {"rmse", "mae", "r2"}
+    assert set(model.model_.metrics) == {"rmse", "mae", "r2", "mape", "rmsle"}
     assert model.best_score_ == model.model_.metrics["r2"]
 
 

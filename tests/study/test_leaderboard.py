@@ -2,7 +2,7 @@
 
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from hpo.config.trial import Direction
+from hpo.config.metrics import Direction
 from hpo.results.leaderboard_table import to_table
 from hpo.study.confirmation import Estimate
 from hpo.study.leaderboard import ranked

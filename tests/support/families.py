@@ -1,4 +1,4 @@
-"""Installed packages that add model families, and families of these tests."""
+"""Installed packages that add model families or metrics, and families of these tests."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,20 +11,27 @@ from hpo.config.families import ModelConfig
 from hpo.training.families.module import ModuleFamily
 
 
-def install(site: Path, package: str, points: dict[str, str], **modules: str) -> None:
+def install(
+    site: Path,
+    package: str,
+    points: dict[str, str],
+    group: str = "hpo.families",
+    **modules: str,
+) -> None:
     """Install a package in a folder of the import path.
 
     Args:
         site: the folder.
         package: the package's name.
-        points: its entry points of the group `hpo.families`.
+        points: its entry points.
+        group: theirs.
         modules: text of its modules, by name.
     """
-    info = site / f"{package}-1.0.dist-info"
+    info = site / f"{package.replace('-', '_')}-1.0.dist-info"
     info.mkdir(parents=True)
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.0\n")
     lines = "".join(f"{name} = {value}\n" for name, value in points.items())
-    (info / "entry_points.txt").write_text(f"[hpo.families]\n{lines}")
+    (info / "entry_points.txt").write_text(f"[{group}]\n{lines}")
     for name, text in modules.items():
         (site / f"{name}.py").write_text(text)
 

@@ -93,8 +93,7 @@ def model(
         schema=schema,
         preprocessor=preprocessor,
         network=MLP(prepared.inputs, prepared.n_outputs, config.model, seed=seed),
-        target_mean=prepared.target_mean,
-        target_std=prepared.target_std,
+        scale=prepared.scale(),
         metrics={metric: 0.5},
         environment=Environment(device="cpu", n_threads=1, precision="float32", torch="2"),
     )

@@ -7,11 +7,10 @@ from typing import Any, get_args
 import pytest
 import torch
 
+from hpo.config.metrics import METRICS, MetricName
 from hpo.config.trial import (
-    METRICS,
     Activation,
     DataConfig,
-    MetricName,
     ObjectiveConfig,
     OptimizerConfig,
     OptimizerName,
@@ -19,12 +18,14 @@ from hpo.config.trial import (
     Task,
     TrainingConfig,
     TrialConfig,
+    resolve_loss,
 )
 from hpo.training.batches import BatchLoader, FoldedData, TrainingData
 from hpo.training.families.family import family_of
 from hpo.training.families.mlp import MLPConfig
-from hpo.training.losses import loss_gradient
+from hpo.training.losses import Gradient, loss_gradient
 from hpo.training.packs.pack import PackKey
+from hpo.training.targets import link_of
 
 DEVICES = [
     torch.device("cpu"),
@@ -34,6 +35,8 @@ DEVICES = [
         id="cuda",
     ),
 ]
+ANY = ObjectiveConfig(metric="rmse")
+"""Gives no metric a parameter."""
 OBJECTIVES: dict[Task, MetricName] = {
     "binary": "log_loss",
     "multiclass": "accuracy",
@@ -113,6 +116,7 @@ def toy_config(
     task: Task = "regression",
     *,
     metric: MetricName | None = None,
+    objective: dict[str, Any] | None = None,
     model: dict[str, Any] | None = None,
     optimizer: dict[str, Any] | None = None,
     **training: Any,
@@ -123,7 +127,7 @@ def toy_config(
     defaults = {"batch_size": 64, "max_epochs": 5, "precision": "float32"}
     return TrialConfig(
         data=DataConfig(source="toy", target="y", task=task),
-        objective=ObjectiveConfig(metric=chosen),
+        objective=ObjectiveConfig(metric=chosen, **(objective or {})),
         model=MLPConfig(**{"depth": 2, "width": 16, **(model or {})}),
         optimizer=OptimizerConfig(**{"learning_rate": 3e-3, **(optimizer or {})}),
         training=TrainingConfig(**{**defaults, **training}),
@@ -156,9 +160,22 @@ def pack_key(config: TrialConfig, data: TrainingData, device: torch.device) -> P
     return PackKey(
         loader=BatchLoader(data, device, resident_bytes=math.inf),
         batch_size=config.training.batch_size,
-        gradient=loss_gradient(config.training.loss, data.task),
+        loss=resolve_loss(config.training.loss, data.task, config.objective.metric),
+        link=link_of(config.training, data.task),
         objective=config.objective,
         precision=config.training.precision,
         packing=packing,
         size=packing.key(config.model, data.inputs),
+    )
+
+
+def gradient_of(config: TrialConfig) -> Gradient:
+    """The gradient of a run's loss, alone."""
+    task, objective = config.data.task, config.objective
+    assert task != "auto"
+    return loss_gradient(
+        resolve_loss(config.training.loss, task, objective.metric),
+        task,
+        quantile=objective.quantile,
+        focal_gamma=config.training.focal_gamma,
     )

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from hpo.training.batches import BatchLoader, Loaders, TrainingData
+from hpo.training.targets import IDENTITY
 from tests.support.training import DEVICES, toy_data, toy_folds
 
 CPU = torch.device("cpu")
@@ -25,7 +26,7 @@ def test_an_epoch_holds_every_row_once_and_its_last_batch_is_smaller():
     data = toy_data(n_rows=300)
     batches = epoch(BatchLoader(data, CPU))
     assert [len(batch) for batch in batches] == [64, 64, 64, 64, 44]
-    standardised = ((data.y_train - data.target_mean) / data.target_std).float()
+    standardised = ((data.y_train - data.scale().mean) / data.scale().std).float()
     rows = torch.cat([data.x_train, standardised[:, None]], dim=1)
     assert sorted(torch.cat(batches).tolist()) == sorted(rows.tolist())
 
@@ -140,7 +141,7 @@ def test_targets_of_classes_are_left_alone():
     data = toy_data("multiclass")
     (batch,) = BatchLoader(data, CPU).batches(0, 0, 1000)
     assert batch[1].dtype == torch.int64
-    assert (data.target_mean, data.target_std) == (0.0, 1.0)
+    assert data.scale() == IDENTITY
 
 
 def test_targets_are_standardised_before_they_are_made_float32():
@@ -148,9 +149,9 @@ def test_targets_are_standardised_before_they_are_made_float32():
     x = torch.zeros(len(y), 1)
     data = TrainingData(task="regression", n_classes=0, x_train=x, y_train=y, x_val=x, y_val=y)
     loader = BatchLoader(data, CPU)
-    assert loader.y_train.dtype == torch.float32
+    assert loader.targets("identity").dtype == torch.float32
     expected = (torch.arange(1000.0) - 499.5) / torch.arange(1000.0).std(correction=0)
-    torch.testing.assert_close(loader.y_train, expected)
+    torch.testing.assert_close(loader.targets("identity"), expected)
     assert torch.equal(loader.y_val, y)
 
 
@@ -161,5 +162,5 @@ def test_the_target_s_mean_is_accumulated_in_double_precision():
     data = TrainingData(
         task="regression", n_classes=0, x_train=x, y_train=y, x_val=x[:2], y_val=y[:2]
     )
-    assert data.target_mean == 16_777_218.0
-    assert data.target_std == 2.0
+    assert data.scale().mean == 16_777_218.0
+    assert data.scale().std == 2.0

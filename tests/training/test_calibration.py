@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn.functional import one_hot, pad
 
-from hpo.config.trial import METRICS, Calibration, MetricName, ObjectiveConfig
+from hpo.config.metrics import METRICS, MetricName
+from hpo.config.trial import Calibration, ObjectiveConfig
 from hpo.training.calibration import (
     HOTTEST,
     best_at_threshold,
@@ -16,7 +17,9 @@ from hpo.training.calibration import (
     fit_temperature,
     threshold_curve,
 )
-from hpo.training.metrics import DECISIONS, evaluate, measure, predictions
+from hpo.training.metrics import evaluate, measure, predictions
+from hpo.training.scores import DECISIONS
+from tests.support.training import ANY
 
 optimize = pytest.importorskip("scipy.optimize")
 sk = pytest.importorskip("sklearn.metrics")
@@ -125,12 +128,12 @@ def test_the_metric_at_the_threshold_is_scikit_learn_s(metric: MetricName) -> No
     objective = ObjectiveConfig(metric=metric, threshold="tuned")
     found = calibrate(objective, "binary", logits, y)
     assert found.temperature == 1
-    predicted = predictions("binary", logits, 0.0, 1.0)[:, 1].double() > found.threshold
+    predicted = predictions("binary", logits)[:, 1].double() > found.threshold
     best = SCORES[metric](y.numpy(), predicted.numpy())
     assert float(best_at_threshold(metric, logits, y)) == pytest.approx(best, abs=1e-12)
-    metrics = evaluate("binary", 2, logits, y, 0.0, 1.0, threshold=found.threshold)
+    metrics = evaluate(ANY, "binary", 2, logits, y, threshold=found.threshold)
     assert metrics[metric] == pytest.approx(best, abs=1e-12)
-    assert metrics[metric] > evaluate("binary", 2, logits, y, 0.0, 1.0)[metric]
+    assert metrics[metric] > evaluate(ANY, "binary", 2, logits, y)[metric]
     for other, score in SCORES.items():
         assert metrics[other] == pytest.approx(score(y.numpy(), predicted.numpy()), abs=1e-12)
 
@@ -142,7 +145,7 @@ def test_a_temperature_changes_the_threshold_and_no_decision() -> None:
     found = calibrate(both, "binary", logits, y)
     assert found.temperature > 2
     values = [
-        evaluate("binary", 2, logits / each.temperature, y, 0.0, 1.0, threshold=each.threshold)
+        evaluate(ANY, "binary", 2, logits / each.temperature, y, threshold=each.threshold)
         for each in (plain, found)
     ]
     assert values[0]["f1"] == values[1]["f1"]
@@ -154,6 +157,6 @@ def test_of_equal_thresholds_the_one_nearest_to_a_half_is_taken() -> None:
     y = torch.tensor([0, 1, 0, 1])
     objective = ObjectiveConfig(metric="accuracy", threshold="tuned")
     found = calibrate(objective, "binary", logits, y)
-    assert float(measure(["accuracy"], "binary", 2, logits, y, 0.0, 1.0, threshold=0.9)) == 0.75
+    assert float(measure(["accuracy"], ANY, "binary", 2, logits, y, threshold=0.9)) == 0.75
     outer = torch.sigmoid(logits[:2, 0]).mean()
     assert found == Calibration(threshold=pytest.approx(float(outer)))

@@ -10,16 +10,24 @@ from typing import Any, get_args
 import pytest
 import torch
 
-from hpo.config.trial import Activation, OptimizerName, Precision, Task, TrialConfig
+from hpo.config.trial import (
+    Activation,
+    ObjectiveConfig,
+    OptimizerName,
+    Precision,
+    Task,
+    TrialConfig,
+)
 from hpo.training.batches import BatchLoader, TrainingData
 from hpo.training.families.tabm import TabMConfig
 from hpo.training.inputs import Inputs
 from hpo.training.losses import GRADIENTS
-from hpo.training.metrics import SCORES, measure
+from hpo.training.metrics import measure
 from hpo.training.packs.pack import Pack
 from hpo.training.packs.run import PackedRun
 from hpo.training.precision import resolve_precision
 from hpo.training.random import permutation
+from hpo.training.scores import SCORES
 from hpo.training.single import _Session
 from hpo.training.trainer import Run
 from tests.support.fake_gpu import (
@@ -30,7 +38,7 @@ from tests.support.fake_gpu import (
     needs_cuda_build,
     on_the_host,
 )
-from tests.support.training import mixed_configs, pack_key, toy_config, toy_data
+from tests.support.training import OBJECTIVES, mixed_configs, pack_key, toy_config, toy_data
 
 pytestmark = needs_cuda_build
 
@@ -41,8 +49,8 @@ TASKS: tuple[Task, ...] = get_args(Task)
 def known_data(task: Task) -> TrainingData:
     """Data whose mean and deviation the host has computed."""
     data = toy_data(task)
-    assert data.target_std > 0
-    assert isinstance(data.target_mean, float)
+    assert data.scale().std > 0
+    assert isinstance(data.scale().mean, float)
     return data
 
 
@@ -103,7 +111,7 @@ def data_with_codes() -> TrainingData:
         x[:, -1] = (torch.arange(len(x)) % 5).float()
     columns = Inputs(n_numbers=4, sizes=(4,))
     changed = replace(data, x_train=x_train, x_val=x_val, columns=columns)
-    assert (changed.target_std, changed.target_mean) == (data.target_std, data.target_mean)
+    assert changed.scale() == data.scale()
     assert all(changed.inputs.knots(n).shape == (4, n + 1) for n in N_BINS)
     return changed
 
@@ -189,7 +197,8 @@ def test_losses_and_metrics_stay_on_the_gpu(task):
         losses = {"binary": ["bce"], "multiclass": ["cross_entropy"]}.get(task)
         for loss in losses or ["mse", "mae", "huber"]:
             assert GRADIENTS[loss](outputs.clone(), y, 1 / len(y)).device == GPU
-        found = measure(SCORES[task], task, data.n_classes, outputs, loader.y_val, 0.0, 1.0)
+        objective = ObjectiveConfig(metric=OBJECTIVES[task], quantile=0.9, k=2)
+        found = measure(SCORES[task], objective, task, data.n_classes, outputs, loader.y_val)
         assert found.device == GPU
 
 

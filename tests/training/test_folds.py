@@ -11,12 +11,12 @@ from hpo.training.batches import FoldedData
 from hpo.training.calibration import calibrate
 from hpo.training.checkpoint import VALUES
 from hpo.training.families.family import trained_network
-from hpo.training.metrics import evaluate, predictions
+from hpo.training.metrics import evaluate
 from hpo.training.packs.trainer import PackedTrainer
 from hpo.training.single import SingleTrainer
 from hpo.training.trainer import Failed, Run
 from tests.support.packs import KEY, alone, finish, single
-from tests.support.training import OBJECTIVES, toy_config, toy_data, toy_folds
+from tests.support.training import ANY, OBJECTIVES, toy_config, toy_data, toy_folds
 
 CPU = torch.device("cpu")
 N_BATCHES = 3 + 4 + 4
@@ -44,12 +44,12 @@ def test_an_epoch_counts_by_the_predictions_of_all_folds(task) -> None:
         with torch.no_grad():
             logits = network(fold.x_val)
         if task == "regression":
-            logits = predictions(task, logits, fold.target_mean, fold.target_std)[:, None]
+            logits = fold.scale().values(logits)
         outputs.append(logits)
-        own = evaluate(task, fold.n_classes, logits, fold.y_val, 0.0, 1.0)
+        own = evaluate(ANY, task, fold.n_classes, logits, fold.y_val)
         assert made.metrics == pytest.approx(own)
     y = toy_data(task).y_train  # the folds' validation parts are all of these rows, in order
-    whole = evaluate(task, data.folds[0].n_classes, torch.cat(outputs), y, 0.0, 1.0)
+    whole = evaluate(ANY, task, data.folds[0].n_classes, torch.cat(outputs), y)
     assert result.metrics == pytest.approx(whole)
     assert result.metrics[OBJECTIVES[task]] == pytest.approx(result.best_value, rel=1e-5)
     assert curve[result.best_step - 1].value == result.best_value
@@ -68,7 +68,7 @@ def test_folds_are_calibrated_together() -> None:
         with torch.no_grad():
             outputs.append(network(fold.x_val) / result.calibration.temperature)
         threshold = result.calibration.threshold
-        own = evaluate("binary", 2, outputs[-1], fold.y_val, 0.0, 1.0, threshold=threshold)
+        own = evaluate(ANY, "binary", 2, outputs[-1], fold.y_val, threshold=threshold)
         assert made.metrics == pytest.approx(own)
     y = toy_data("binary").y_train
     expected = calibrate(config.objective, "binary", torch.cat(outputs), y)

@@ -82,7 +82,13 @@ def test_weights_and_metrics_are_those_of_the_best_epoch(task):
     network.load_state_dict(result.weights)
     with torch.no_grad():
         logits = network.eval()(data.x_val)
-    expected = evaluate(task, data.n_classes, logits, data.y_val, data.target_mean, data.target_std)
+    expected = evaluate(
+        config.objective,
+        task,
+        data.n_classes,
+        data.scale().values(logits) if task == "regression" else logits,
+        data.y_val,
+    )
     assert result.metrics == pytest.approx(expected)
     assert result.metrics[OBJECTIVES[task]] == pytest.approx(best.value, rel=1e-5)
     assert all(value.dtype == torch.float32 for value in result.weights.values())

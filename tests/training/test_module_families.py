@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch.nn import functional
 
+from hpo.config.trial import LOSSES
 from hpo.training.batches import BatchLoader
 from hpo.training.families.autograd import NetworkError, random_state
 from hpo.training.families.family import family_of
@@ -19,6 +20,7 @@ from hpo.training.metrics import mean_over_heads, predictions
 from hpo.training.packs.trainer import PackedTrainer
 from hpo.training.random import Stream
 from hpo.training.single import SingleTrainer, train
+from hpo.training.targets import TargetScale
 from hpo.training.trainer import Failed, Finished, Progress, Run
 from tests.support.families import StrangeConfig
 from tests.support.training import DEVICES, OBJECTIVES, toy_config, toy_data
@@ -186,7 +188,7 @@ def test_gradients_are_those_of_the_mean_loss_of_the_heads(task, heads, smoothin
     network = family.build(model, data.inputs, n_outputs, seed=1).double()
     network.hidden[2].p = 0.0
     passes = family.passes(
-        model, network, seed=1, gradient=loss_gradient("auto", task), working=torch.float64
+        model, network, seed=1, gradient=loss_gradient(LOSSES[task][0], task), working=torch.float64
     )
     x, y = data.x_train[:32].double(), data.y_train[:32]
     before = passes.parameters.values.clone()
@@ -221,8 +223,9 @@ def test_gradients_are_those_of_the_mean_loss_of_the_heads(task, heads, smoothin
 def test_a_mean_over_heads_is_the_mean_of_predictions(task):
     n_outputs = 3 if task == "multiclass" else 1
     outputs = 30 * torch.randn(7, 4, n_outputs, dtype=torch.float64)
-    each = [predictions(task, head, 2.0, 3.0) for head in outputs.unbind(1)]
-    found = predictions(task, mean_over_heads(task, outputs), 2.0, 3.0)
+    scale = TargetScale(2.0, 3.0)
+    each = [predictions(task, head, scale) for head in outputs.unbind(1)]
+    found = predictions(task, mean_over_heads(task, outputs), scale)
     torch.testing.assert_close(found, torch.stack(each).mean(dim=0))
     torch.testing.assert_close(mean_over_heads(task, outputs[:, 0]), outputs[:, 0])
 

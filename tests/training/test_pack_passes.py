@@ -13,11 +13,10 @@ from hpo.training.families.mlp.pack_passes import PackedMLPs
 from hpo.training.families.mlp.parameters import MLPParameters
 from hpo.training.families.mlp.passes import MLPPasses
 from hpo.training.inputs import Inputs
-from hpo.training.losses import loss_gradient
 from hpo.training.packs.run import joined
 from hpo.training.random import DropoutMasks, PackedMasks, apply_dropout
 from tests.support.packs import FEW, TOLERANCES, assert_near, endless, packs, single
-from tests.support.training import DEVICES, OBJECTIVES, toy_config, toy_data
+from tests.support.training import DEVICES, OBJECTIVES, gradient_of, toy_config, toy_data
 
 N_ROWS = 11
 
@@ -43,7 +42,7 @@ class Together:
         rates = [model.dropout for model in models]
         seeds = [config.training.seed for config in configs]
         masks = PackedMasks.of(seeds, rates, width, self.dtype, device) if any(rates) else None
-        gradient = loss_gradient(configs[0].training.loss, data.task)
+        gradient = gradient_of(configs[0])
         self.passes = PackedMLPs(self.layout, masks, gradient, self.dtype, device)
         self.passes.bind(self.values, self.gradients)
 
@@ -79,7 +78,7 @@ class Alone:
         if model.dropout:
             seed = config.training.seed
             masks = DropoutMasks(seed, model.dropout, model.depth, model.width, values.dtype)
-        gradient = loss_gradient(config.training.loss, data.task)
+        gradient = gradient_of(config)
         self.passes = MLPPasses(self.parameters, model.activation, masks, gradient, values.dtype)
 
     def gradients(self, x, y, step) -> torch.Tensor:
@@ -106,7 +105,7 @@ def test_gradients_and_outputs_are_those_of_each_network_alone(task, precision, 
     x = data.x_train[index].to(device, states[0].dtype)
     y = data.y_train[index].to(device)
     if task == "regression":
-        y = ((y - data.target_mean) / data.target_std).to(states[0].dtype)
+        y = data.scale().learned(y).to(states[0].dtype)
     with torch.no_grad():
         pack = Together(configs, data, states, device)
         pack.run(x, y, n_rows, steps)

@@ -13,7 +13,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpo.config.trial import METRICS, ObjectiveConfig, OptimizerName, TrialConfig
+from hpo.config.metrics import METRICS
+from hpo.config.trial import ObjectiveConfig, OptimizerName, TrialConfig
 from hpo.training.checkpoint import VALUES, Checkpoint
 from hpo.training.families.family import family_of
 from hpo.training.families.mlp.pack_layout import padded_width
@@ -137,7 +138,14 @@ def test_in_float32_a_pack_is_as_near_as_rounding_allows(name, device):
 def test_every_metric_is_measured_as_alone(task, metric):
     data = toy_data(task, n_rows=90)
     configs = [
-        toy_config(task, metric=metric, seed=seed, precision="float64", model={"width": 12 + seed})
+        toy_config(
+            task,
+            metric=metric,
+            objective={"quantile": 0.9, "k": 2},
+            seed=seed,
+            precision="float64",
+            model={"width": 12 + seed},
+        )
         for seed in range(3)
     ]
     endings = together(configs, data, CPU)

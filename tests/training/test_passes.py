@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from hpo.config.trial import Activation, Loss, Task
+from hpo.config.trial import Activation, Loss, Task, resolve_loss
 from hpo.training.families.mlp import MLPConfig
 from hpo.training.families.mlp.network import MLP
 from hpo.training.families.mlp.parameters import MLPParameters
@@ -136,9 +136,11 @@ def test_outputs_are_the_network_s(working):
     torch.testing.assert_close(ours, expected, rtol=tolerance, atol=tolerance)
 
 
-def test_auto_is_the_first_loss_of_a_task():
-    assert loss_gradient("auto", "regression") is loss_gradient("mse", "regression")
-    assert loss_gradient("auto", "binary") is loss_gradient("bce", "binary")
+def test_auto_is_the_first_loss_of_a_task_or_that_of_the_metric():
+    assert resolve_loss("auto", "regression", "mae") == "mse"
+    assert resolve_loss("auto", "regression", "pinball") == "quantile"
+    assert resolve_loss("mae", "regression", "pinball") == "mae"
+    assert resolve_loss("auto", "binary", "f1") == "bce"
 
 
 def test_parameters_are_views_of_one_buffer_with_weights_first():

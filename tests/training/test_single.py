@@ -14,6 +14,7 @@ from hpo.config.trial import LOSSES, Activation, OptimizerName, TrainingConfig, 
 from hpo.training.batches import BatchLoader, TrainingData
 from hpo.training.families.mlp.network import MLP
 from hpo.training.single import train
+from hpo.training.targets import link_of
 from tests.support.paths import ROOT
 from tests.support.training import toy_config, toy_data, weighted
 
@@ -27,8 +28,22 @@ FUNCTIONS = {
     "mse": lambda z, y, _: nn.functional.mse_loss(z[:, 0], y, reduction="none"),
     "mae": lambda z, y, _: nn.functional.l1_loss(z[:, 0], y, reduction="none"),
     "huber": lambda z, y, _: nn.functional.huber_loss(z[:, 0], y, reduction="none"),
+    "quantile": lambda z, y, _: torch.maximum(0.9 * (y - z[:, 0]), 0.1 * (z[:, 0] - y)),
+    "poisson": lambda z, y, _: nn.functional.poisson_nll_loss(z[:, 0], y, reduction="none"),
+    "focal": lambda z, y, s: focal(z, y, s),
 }
 """Losses of each row."""
+
+
+def focal(z: torch.Tensor, y: torch.Tensor, smoothing: float) -> torch.Tensor:
+    """The focal loss of each row, gamma = 2."""
+    if z.shape[1] == 1:
+        z, y = nn.functional.pad(z, (1, 0)), y.long()
+    targets = nn.functional.one_hot(y, z.shape[1]) * (1 - smoothing) + smoothing / z.shape[1]
+    p = z.softmax(dim=1)
+    return -(targets * (1 - p).square() * p.log()).sum(dim=1)
+
+
 FACTORS = {
     "constant": lambda t: 1.0,
     "cosine": lambda t: 0.5 * (1 + math.cos(math.pi * t)),
@@ -67,7 +82,8 @@ def by_torch(config: TrialConfig, data: TrainingData, n_epochs: int) -> MLP:
         made, lambda step: rate_factor(training, n_batches, step)
     )
     for epoch in range(n_epochs):
-        for x, y, w in loader.batches(training.seed, epoch, training.batch_size):
+        link = link_of(training, data.task)
+        for x, y, w in loader.batches(training.seed, epoch, training.batch_size, link=link):
             made.zero_grad()
             y = y.to(dtype) if y.is_floating_point() else y
             losses = FUNCTIONS[loss](network(x.to(dtype)), y, training.label_smoothing)
@@ -108,7 +124,14 @@ def test_every_optimizer(name, weight_decay):
 )
 def test_every_loss(task, loss):
     metric = "rmse" if task == "regression" else "log_loss"
-    compare(toy_config(task, metric=metric, loss=loss), toy_data(task))
+    objective = {}
+    if loss == "quantile":
+        metric, objective = "pinball", {"quantile": 0.9}
+    compare(toy_config(task, metric=metric, objective=objective, loss=loss), toy_data(task))
+
+
+def test_a_transform_of_the_target():
+    compare(toy_config(target_transform="log1p"), toy_data())
 
 
 @pytest.mark.parametrize(
@@ -117,7 +140,10 @@ def test_every_loss(task, loss):
         ("binary", {"label_smoothing": 0.2}),
         ("multiclass", {}),
         ("multiclass", {"label_smoothing": 0.2}),
+        ("binary", {"loss": "focal", "label_smoothing": 0.2}),
+        ("multiclass", {"loss": "focal", "label_smoothing": 0.2}),
         ("regression", {"loss": "huber"}),
+        ("regression", {"loss": "poisson"}),
     ],
 )
 def test_weights_of_rows_in_the_loss(task, training):

@@ -6,7 +6,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from hpo.config.trial import MetricName, TrialConfig
+from hpo.config.metrics import MetricName
+from hpo.config.trial import TrialConfig
 from hpo.training.batches import TrainingData
 from hpo.training.packs.trainer import PackedTrainer
 from hpo.training.record import Record

@@ -278,9 +278,12 @@ def test_a_worker_told_to_go_while_it_compiles_gives_its_trial_back(
         text=True,
     )
     assert process.stdout is not None
-    assert process.stdout.readline() == "compiling\n"
-    process.send_signal(signal.SIGTERM)
-    _, log = process.communicate(timeout=60)
+    try:
+        assert process.stdout.readline() == "compiling\n"
+        process.send_signal(signal.SIGTERM)
+        _, log = process.communicate(timeout=60)
+    finally:
+        process.kill()
     assert process.returncode == EXIT_RELEASED, log
     assert "stopping in the middle of a slice" in log
     (trial,) = study.trials()

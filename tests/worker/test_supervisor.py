@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from hpo.worker.supervisor import EXIT_RELEASED, MAX_RESTARTS, Child, Slot, Supervisor
+from hpo.worker.supervisor import EXIT_RELEASED, MAX_RESTARTS, Child, Death, Slot, Supervisor
 from tests.support.program import PROGRAM
 from tests.support.waiting import wait_until
 
@@ -84,11 +84,13 @@ def test_a_worker_that_ignores_the_notice_is_killed(tmp_path: Path) -> None:
         "pathlib.Path(os.environ['OUT'], 'ready').touch()\n"
         "time.sleep(600)\n"
     )
-    supervisor = make(tmp_path, program)
+    deaths: list[Death] = []
+    supervisor = make(tmp_path, program, on_death=deaths.append)
     with supervisor:
         wait_until((tmp_path / "ready").exists)
         supervisor.stop(grace=0.2)
     assert supervisor.children[0].process.returncode == -signal.SIGKILL
+    assert deaths[0].was_stopped
     assert supervisor.exit_code() == EXIT_RELEASED
 
 

@@ -20,6 +20,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
 from threadpoolctl import threadpool_limits
 
+from hpo.config.trial import ObjectiveConfig
 from hpo.data.dataset import Dataset, Part, PartName
 from hpo.models.ensemble import as_logits
 from hpo.results.report.comparison import ComparedModel
@@ -42,12 +43,17 @@ _Fitted = tuple[ColumnTransformer, Any, str]
 
 
 def fit_baselines(
-    dataset: Dataset, *, max_rows: int = _MAX_ROWS, max_seconds: float = _MAX_SECONDS
+    dataset: Dataset,
+    objective: ObjectiveConfig,
+    *,
+    max_rows: int = _MAX_ROWS,
+    max_seconds: float = _MAX_SECONDS,
 ) -> list[ComparedModel]:
     """Fit both baselines on the training part, and measure them on the others.
 
     Args:
         dataset: the study's.
+        objective: the study's.
         max_rows: rows of the training part to use; they are drawn at random.
         max_seconds: for each baseline, checked every few dozen iterations.
     """
@@ -71,10 +77,10 @@ def fit_baselines(
                         outputs.append(_outputs(fold, model, prepare.transform(x)))
             seconds = time.perf_counter() - started
             together = np.concatenate(predicted["val"])
-            metrics = {"validation": _metrics(dataset, together, dataset.part("val"))}
+            metrics = {"validation": _metrics(dataset, objective, together, dataset.part("val"))}
             if predicted["test"]:
                 mean = np.mean(predicted["test"], axis=0)
-                metrics["test"] = _metrics(dataset, mean, dataset.part("test"))
+                metrics["test"] = _metrics(dataset, objective, mean, dataset.part("test"))
             note = f"{drawn}{note}{of_each}; fitted in {seconds:.1f} s"
             found.append(ComparedModel(name=name, kind="baseline", note=note, metrics=metrics))
     return found
@@ -92,16 +98,19 @@ def _training(dataset: Dataset, max_rows: int) -> _Training:
     return _matrix(train), train.y.numpy(), w
 
 
-def evaluate_estimator(dataset: Dataset, model: Any, x: Any, part: Part) -> dict[str, float]:
+def evaluate_estimator(
+    dataset: Dataset, objective: ObjectiveConfig, model: Any, x: Any, part: Part
+) -> dict[str, float]:
     """Every metric that has a value on some rows, by the functions that measure the trials.
 
     Args:
         dataset: the study's.
+        objective: has the parameters of metrics.
         model: a fitted regressor or classifier with scikit-learn's methods.
         x: the rows, as the model takes them.
         part: the same rows.
     """
-    return _metrics(dataset, _outputs(dataset, model, x), part)
+    return _metrics(dataset, objective, _outputs(dataset, model, x), part)
 
 
 def _outputs(dataset: Dataset, model: Any, x: Any) -> Floats:
@@ -114,10 +123,12 @@ def _outputs(dataset: Dataset, model: Any, x: Any) -> Floats:
     return outputs
 
 
-def _metrics(dataset: Dataset, outputs: Floats, part: Part) -> dict[str, float]:
+def _metrics(
+    dataset: Dataset, objective: ObjectiveConfig, outputs: Floats, part: Part
+) -> dict[str, float]:
     task, n_classes = dataset.schema.task, len(dataset.schema.classes)
     logits = as_logits(task, torch.from_numpy(outputs))
-    return evaluate(task, n_classes, logits, part.y, 0.0, 1.0, part.weights)
+    return evaluate(objective, task, n_classes, logits, part.y, part.weights)
 
 
 def _boosting(

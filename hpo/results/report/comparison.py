@@ -113,9 +113,9 @@ class Models(StudyArtifacts):
 
 def leaders(models: Models, ranked: Sequence[Row], top: int) -> list[Leader]:
     """The first rows of the leaderboard and the default, with intervals if weights are stored."""
-    objective = models.study.definition.objective.metric
+    objective = models.study.definition.objective
     found = [
-        Leader(rank=rank, row=row, metric=row.metrics.get(objective, row.value))
+        Leader(rank=rank, row=row, metric=row.metrics.get(objective.metric, row.value))
         for rank, row in enumerate(ranked, start=1)
         if rank <= top or row.number == 0
     ]

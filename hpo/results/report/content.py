@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 from optuna.trial import FrozenTrial, TrialState
 
-from hpo.config.trial import metric_label
+from hpo.config.metrics import metric_label
 from hpo.models.experiment import load_experiment
 from hpo.results.report import effort
 from hpo.results.report.baselines import fit_baselines
@@ -118,7 +118,7 @@ def _compared(
         else:
             note = f"{default.state}: it has no weights"
             found.append(ComparedModel(name="trial 0", kind="default", note=note, metrics={}))
-    return found + fit_baselines(models.experiment.dataset)
+    return found + fit_baselines(models.experiment.dataset, models.study.definition.objective)
 
 
 def _reasons(trials: Sequence[FrozenTrial]) -> list[tuple[str, int]]:

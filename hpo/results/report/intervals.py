@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from hpo.config.trial import MetricName, Task
+from hpo.config.trial import ObjectiveConfig, Task
 from hpo.training.metrics import measure
 
 Floats = NDArray[np.float64]
@@ -30,7 +30,7 @@ class Interval:
 
 
 def resampled(
-    metric: MetricName,
+    objective: ObjectiveConfig,
     task: Task,
     n_classes: int,
     logits: Sequence[torch.Tensor],
@@ -41,7 +41,7 @@ def resampled(
     """Measure several models on the same resampled rows.
 
     Args:
-        metric: defined for the task.
+        objective: with a metric that is defined for the task.
         task: of the models.
         n_classes: 2 for a binary task, 0 in a regression.
         logits: of each model, (rows, n_outputs); in a regression values in the target's units.
@@ -55,10 +55,10 @@ def resampled(
     """
     n_draws = max(1, _CELLS // max(each.numel() for each in logits))
     decided = list(zip(logits, thresholds or [None] * len(logits), strict=True))
-    blocks = []
+    names, blocks = [objective.metric], []
     for w in _row_weights(len(y), n_draws, weights):
         found = [
-            measure([metric], task, n_classes, x, y, 0.0, 1.0, w, threshold=threshold)[0]
+            measure(names, objective, task, n_classes, x, y, w, threshold=threshold)[0]
             for x, threshold in decided
         ]
         blocks.append(torch.stack(found))

@@ -18,8 +18,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 from plotly.offline import get_plotlyjs
 
+from hpo.config.metrics import find_metric
 from hpo.config.space import plain_params
-from hpo.config.trial import METRICS
 from hpo.config.urls import hide_passwords
 from hpo.config.version import __version__
 from hpo.files.durable import replacing, writing
@@ -116,7 +116,7 @@ def verdict(content: Content) -> str:
 
 def _against(own: float, other: ComparedModel, metric: str) -> str:
     value = other.metrics["test"][metric]
-    gain = METRICS[metric].direction.sign * (value - own)
+    gain = find_metric(metric).direction.sign * (value - own)
     name = (
         "the default configuration" if other.kind == "default" else f"scikit-learn's {other.name}"
     )

@@ -10,7 +10,7 @@ from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 from optuna.trial import FrozenTrial, TrialState, create_trial
 from optuna.visualization import plot_parallel_coordinate, plot_slice
 
-from hpo.config.trial import Direction
+from hpo.config.metrics import Direction
 from hpo.results.report.search_figures import complete_trials, value_of
 from hpo.results.report.style import (
     COMPLETE,

@@ -12,7 +12,7 @@ import numpy as np
 import plotly.graph_objects as go
 from optuna.trial import FrozenTrial, TrialState
 
-from hpo.config.trial import Direction
+from hpo.config.metrics import Direction
 from hpo.results.report.effort import Concurrency
 from hpo.results.report.style import (
     BY_STATE,

@@ -13,11 +13,12 @@ from typing import Any
 
 import torch
 
-from hpo.config.trial import METRICS, Measurement, ObjectiveConfig, Precision
+from hpo.config.metrics import find_metric
+from hpo.config.trial import Loss, Measurement, ObjectiveConfig, Precision
 from hpo.training.batches import BatchLoader
 from hpo.training.checkpoint import VALUES
 from hpo.training.families.packing import Packing, PackSpec
-from hpo.training.losses import Gradient, smoothed
+from hpo.training.losses import Gradient, loss_gradient, smoothed
 from hpo.training.packs.program import Program
 from hpo.training.packs.run import STATE, PackedRun, State
 from hpo.training.packs.update import PackOptimizer
@@ -25,6 +26,7 @@ from hpo.training.parameters import split
 from hpo.training.precision import master_dtype
 from hpo.training.random import permutations
 from hpo.training.record import measure_validation
+from hpo.training.targets import Link
 
 METRIC_SLOTS = 16
 """Members whose metrics are computed at once; a larger number needs more memory."""
@@ -35,14 +37,16 @@ class PackKey:
     """What the runs of a pack have in common.
 
     Attributes:
-        gradient: of the loss.
+        loss: not `auto`.
+        link: between outputs and targets.
         packing: of the networks' family.
         size: its `key`.
     """
 
     loader: BatchLoader
     batch_size: int
-    gradient: Gradient
+    loss: Loss
+    link: Link
     objective: ObjectiveConfig
     precision: Precision
     packing: Packing[Any]
@@ -65,6 +69,7 @@ class Pack:
         """
         self.members = sorted(members, key=lambda m: key.packing.order(m.run.config.model))
         self.key, self._loader, self._device = key, key.loader, key.loader.device
+        self._targets = key.loader.targets(key.link)
         data, configs = self._loader.data, [member.run.config for member in self.members]
         self._n_batches = data.n_batches(key.batch_size)
         self._master = master_dtype(key.precision)
@@ -74,7 +79,7 @@ class Pack:
             seeds=[config.training.seed for config in configs],
             inputs=data.inputs,
             n_outputs=data.n_outputs,
-            gradient=key.gradient,
+            gradient=self._gradient(),
             master=self._master,
             working=self._working,
             device=self._device,
@@ -200,6 +205,13 @@ class Pack:
         self._log.clear()
         return measured
 
+    def _gradient(self) -> Gradient:
+        """The gradient of the members' loss, each with its own exponent of the focal loss."""
+        gammas = [member.run.config.training.focal_gamma for member in self.members]
+        gamma = torch.tensor(gammas, dtype=self._master, device=self._device)[:, None, None]
+        task, quantile = self._loader.data.task, self.key.objective.quantile
+        return loss_gradient(self.key.loss, task, quantile=quantile, focal_gamma=gamma)
+
     def _make_buffers(self) -> None:
         blocks, device = self._networks.blocks, self._device
         self._values, self._best_values, self._aside = (
@@ -269,7 +281,7 @@ class Pack:
         places = (epochs % 2 * n + self._slots)[:, None] * n_rows + rows.clamp(max=n_rows - 1)
         index = self._orders.view(-1).index_select(0, places.view(-1))
         x = self._loader.x_train.index_select(0, index).view(*rows.shape, -1)
-        y = self._loader.y_train.index_select(0, index).view(rows.shape)
+        y = self._targets.index_select(0, index).view(rows.shape)
         if self._is_smoothed:
             y = smoothed(y, self._loader.data.n_outputs, self._smoothing, self._master)
         weights = is_row.to(self._master) / is_row.sum(dim=1, keepdim=True)
@@ -308,9 +320,12 @@ class Pack:
         logits = self._networks.outputs(values, self._loader.validation_blocks())
 
         def measured(own: torch.Tensor) -> torch.Tensor:
-            return measure_validation([(self._loader, own)], self.key.objective)
+            return measure_validation([(self._loader, own)], self.key.objective, self.key.link)
 
-        found = torch.vmap(measured, chunk_size=METRIC_SLOTS)(logits)
+        if find_metric(self.key.objective.metric).own is None:
+            found = torch.vmap(measured, chunk_size=METRIC_SLOTS)(logits)
+        else:
+            found = torch.stack([measured(own) for own in logits])
         is_finite = logits.isfinite().flatten(1).all(dim=1).double()
         return torch.cat([found.t(), is_finite[None]])
 
@@ -324,7 +339,7 @@ class Pack:
         """Keep the copies that are the best so far, by the rules of `Record.add_epoch`."""
         is_over = self._has_diverged | (self._epochs - self._best_epochs >= self._patience)
         is_over |= self._epochs >= self._max_epochs
-        gain = METRICS[self.key.objective.metric].direction.sign * (self._best - values)
+        gain = find_metric(self.key.objective.metric).direction.sign * (self._best - values)
         is_lower = (losses < self._best_losses) | self._best_losses.isnan()
         is_gain = (self._best_epochs == 0) | (gain > 0) | ((gain == 0) & is_lower)
         is_sound = is_finite & values.isfinite()

@@ -17,16 +17,17 @@ from weakref import WeakSet
 
 import torch
 
-from hpo.config.errors import first_line
+from hpo.config.errors import MetricError, first_line
+from hpo.config.trial import resolve_loss
 from hpo.training.batches import Loaders, TrainingData
 from hpo.training.checkpoint import BEST_VALUES, Checkpoint
 from hpo.training.families.family import family_of
-from hpo.training.losses import loss_gradient
 from hpo.training.memory import free_memory, is_out_of_memory, leave_room
 from hpo.training.packs.pack import Pack, PackKey
 from hpo.training.packs.run import PackedRun, State, joined
 from hpo.training.record import Result
 from hpo.training.single import SingleTrainer
+from hpo.training.targets import link_of
 from hpo.training.trainer import Event, Failed, Finished, Progress, Run, Unplaced
 
 log = logging.getLogger(__name__)
@@ -186,7 +187,8 @@ class PackedTrainer:
             packing=packing,
             loader=loader,
             batch_size=config.training.batch_size,
-            gradient=loss_gradient(config.training.loss, data.task),
+            loss=resolve_loss(config.training.loss, data.task, config.objective.metric),
+            link=link_of(config.training, data.task),
             objective=config.objective,
             precision=member.record.precision,
             size=packing.key(config.model, data.inputs),
@@ -201,7 +203,7 @@ class PackedTrainer:
             try:
                 self._replace(pack_key, [*residents, *newcomers])
                 break
-            except RuntimeError as error:
+            except (RuntimeError, MetricError) as error:
                 n_fewer = len(newcomers) // 2
                 refused, newcomers = newcomers[n_fewer:], newcomers[:n_fewer]
                 events += self._refused(refused, error)
@@ -225,12 +227,18 @@ class PackedTrainer:
             self._places[member.run.key] = _Slot(pack=pack, index=slot)
             member.start = None
 
-    def _refused(self, members: Sequence[PackedRun], error: RuntimeError) -> list[Event]:
+    def _refused(self, members: Sequence[PackedRun], error: Exception) -> list[Event]:
         """Turn away members that do not fit in memory; a member that is alone has failed.
 
+        All have failed if the code of their metric did.
+
         Raises:
-            RuntimeError: the error is not about memory.
+            RuntimeError: the error is another one.
         """
+        if isinstance(error, MetricError):
+            for member in members:
+                self.evict(member.run.key)
+            return [Failed(key=member.run.key, reason=str(error)) for member in members]
         if not is_out_of_memory(error):
             raise error
         is_alone = len(members) == 1 and not self._places
@@ -278,7 +286,7 @@ class PackedTrainer:
         """
         try:
             return action(pack)
-        except RuntimeError as error:
+        except (RuntimeError, MetricError) as error:
             members = [self._members[k] for k, place in self._places.items() if place.pack is pack]
             for member in members:
                 del self._places[member.run.key]

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import optuna
 import sqlalchemy as sa
-import torch
 from optuna.trial import FrozenTrial
 
 from hpo.config.errors import HpoError
@@ -182,9 +181,6 @@ def _load(setting: Setting, trial: FrozenTrial) -> Model:
 def _measure(setting: Setting, experiment: Experiment, model: Model) -> float:
     """Evaluate a model on the validation part."""
     part, schema = experiment.dataset.part("val"), experiment.dataset.schema
-    with torch.inference_mode():
-        logits = model.network.eval()(model.preprocessor(part.x_num, part.x_cat))
-    metrics = evaluate(
-        schema.task, len(schema.classes), logits, part.y, model.target_mean, model.target_std
-    )
-    return metrics[setting.study.definition.objective.metric]
+    logits, objective = model.logits(part.x_num, part.x_cat), setting.study.definition.objective
+    metrics = evaluate(objective, schema.task, len(schema.classes), logits, part.y)
+    return metrics[objective.metric]
