@@ -21,6 +21,7 @@ from hpo.models.ensemble import Ensemble, FoldEnsemble
 from hpo.models.experiment import Experiment, load_experiment
 from hpo.models.loading import load_model
 from hpo.models.model import Model
+from hpo.results.criteria import criteria
 from hpo.results.ensemble import choose_ensemble
 from hpo.results.export import export
 from hpo.results.report.content import gather
@@ -110,7 +111,8 @@ def test_some_validation_rows_are_predicted_as_all_are(
 ) -> None:
     model, picked = best(artifacts), torch.tensor([0, 39, 40, 41, 119])
     whole = experiment.validation_logits(model)
-    assert torch.allclose(experiment.validation_logits(model, picked), whole[picked])
+    some = experiment.raw_validation_logits(model, picked)
+    assert torch.allclose(some, whole[picked])
     mean = model.logits(*experiment.dataset.part("val")[:2])
     assert not torch.allclose(mean.float(), whole)
 
@@ -156,6 +158,22 @@ def test_an_export_holds_every_fold(
     assert chosen.metrics == experiment.validation_metrics(ensemble)
 
 
+def test_an_ensemble_is_selected_by_networks_that_did_not_see_the_rows(
+    artifacts: StudyArtifacts, experiment: Experiment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[np.ndarray] = []
+
+    def watched(task, metric, outputs, *others):  # type: ignore[no-untyped-def]
+        seen.extend(outputs)
+        return criteria(task, metric, outputs, *others)
+
+    monkeypatch.setattr("hpo.results.ensemble.criteria", watched)
+    choose_ensemble(artifacts, experiment, 3)
+    assert len(seen) == 3
+    logits = experiment.validation_logits(best(artifacts)).double()
+    assert np.allclose(seen[0][:, 1], logits[:, 0].sigmoid())
+
+
 def test_the_configuration_trains_again_with_folds(
     artifacts: StudyArtifacts, exported: list[Path]
 ) -> None:
@@ -187,7 +205,7 @@ def test_a_refit_is_one_network_of_all_rows_but_test(
 def test_the_report_shows_the_folds(artifacts: StudyArtifacts) -> None:
     content = gather(artifacts, top=3)
     page = render(content)
-    assert "3 folds" in page
+    assert "120 in 3 folds" in page
     assert "resamples of the 120 validation rows" in page
     assert '<th class="n">fold 3</th>' in page
     baselines = [each for each in content.compared if each.kind == "baseline"]
@@ -232,6 +250,7 @@ class Dying(SingleTrainer):
 
 Worker(
     studies=lambda: [study],
+    storage=study.storage,
     store=store,
     trainer=Dying("cpu"),
     identity=WorkerId(host="dead", pid=1, device="cpu"),

@@ -16,8 +16,6 @@ SHOW = """
 import os, sys
 print(sys.argv[1:], os.getcwd(), sorted(os.environ.items()), sys.stdin.read())
 print(os.getppid(), os.getsid(0) == os.getpid())
-for name in ("cmdline", "environ"):
-    print(sorted(open(f"/proc/self/{name}", "rb").read().strip(b"\\0").split(b"\\0")))
 os.write(int(sys.argv[2]), b"written")
 """
 

@@ -50,7 +50,7 @@ def folds(seed: int) -> Iterator[tuple[str, Outcome]]:
     known, new = _noisy(N_ROWS, generator), _noisy(N_NEW, generator)
     searches = {
         "`val = 0.15`": {"val": 0.15},
-        f"`val = 0.15`, {N_FOLDS} times the trials": {"n_trials": N_FOLDS * N_TRIALS},
+        f"`val = 0.15`, {N_FOLDS * N_TRIALS} trials": {"n_trials": N_FOLDS * N_TRIALS},
         "`val = 0.15`, refitted": {"refit": True},
         f"`folds = {N_FOLDS}`": {"folds": N_FOLDS},
     }

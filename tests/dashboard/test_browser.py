@@ -62,7 +62,7 @@ def browser() -> Iterator["sync_api.Browser"]:
 @pytest.fixture
 def page(browser) -> Iterator["sync_api.Page"]:
     with browser.new_context() as context:
-        context.set_default_timeout(30_000)
+        context.set_default_timeout(120_000)
         yield context.new_page()
 
 

@@ -172,8 +172,7 @@ def test_an_actor_keeps_its_worker_alive_and_ends_when_a_signal_released_it(
 
     actor = WorkerActor(spec, end=ended.append)
     first = wait_for_worker(setting)
-    variables = Path(f"/proc/{first}/environ").read_bytes().split(b"\0")
-    assert b"CUDA_VISIBLE_DEVICES=7" in variables
+    assert actor.status().gpu == "7"
     os.kill(first, signal.SIGKILL)
     second = wait_for_worker(setting, other_than=first)
     assert setting.study.progress().workers[0].share == 0.5

@@ -30,8 +30,9 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import hpo
 from hpo.config.errors import HpoError
+from hpo.config.trial import SplitConfig
 from hpo.data.sources import as_frame
-from hpo.models.ensemble import Ensemble
+from hpo.models.ensemble import Ensemble, FoldEnsemble
 from hpo.models.model import Model
 from hpo.sklearn import MLPSearchClassifier, MLPSearchRegressor
 from hpo.training.single import SingleTrainer
@@ -408,6 +409,15 @@ def test_worker_processes_share_a_fit(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [trial.number for trial in model.study_.trials] == [0, 1, 2, 3]
     assert {trial.state.is_finished() for trial in model.study_.trials} == {True}
     assert model.predict(points()[0]).dtype.kind == "U"
+
+
+def test_folds_replace_the_validation_share() -> None:
+    X = flats()
+    model = classifier(folds=3, ensemble=0, n_trials=1).fit(X, np.arange(60) % 2)
+    assert isinstance(model.model_, FoldEnsemble)
+    assert model.model_.config.data.split == SplitConfig(folds=3, test=0, seed=0)
+    again = pickle.loads(pickle.dumps(model))
+    assert np.array_equal(again.predict_proba(X), model.predict_proba(X))
 
 
 def test_a_pickle_holds_the_models_file(tmp_path: Path) -> None:

@@ -34,13 +34,14 @@ def keep_tables() -> None:
 def _copy_tables(parsed: URL) -> None:
     file = Path(parsed.database or "")
     if parsed.drivername == "sqlite" and not file.exists():
-        file.write_bytes(_empty_storage())
+        file.write_bytes(empty_storage())
     else:
         create_tables(parsed)
 
 
 @functools.cache
-def _empty_storage() -> bytes:
+def empty_storage() -> bytes:
+    """A SQLite file with all tables."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "hpo.db")
         create_tables(dialects.parse(f"sqlite:///{file}"))

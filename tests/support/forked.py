@@ -2,8 +2,9 @@
 
 The imports of `hpo` take a new interpreter three seconds, more than most tests. `Popen` replaces
 `subprocess.Popen`: it forks `python -m hpo ...`, which in turn forks its workers. Such a process is
-a child of its starter, with the arguments, environment, folder and files that it was given, also in
-/proc: signals, deaths and exit codes are real. All other commands start as usual.
+a child of its starter, with the arguments, environment, folder and files that it was given.
+Signals, deaths and exit codes are real. Only /proc shows the arguments and the environment of the
+server. All other commands start as usual.
 
 The server, `python -m tests.support.forked`, is a child of the process that it forks for. It forks
 twice and lets the process between die, whose child the starter then adopts as a subreaper.
@@ -30,9 +31,11 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from tests.support.databases import keep_tables
+from tests.support.databases import empty_storage, keep_tables
 
-MODULES = ("hpo", "hpo.worker", "tests.support.program", "tests.support.study_process")
+STARTERS = ("hpo", "tests.support.faults.steps")
+"""Programs that start others, which are forked too."""
+MODULES = (*STARTERS, "hpo.worker", "tests.support.program", "tests.support.study_process")
 """Programs that are forked."""
 NOT_IMPORTED = ("__main__", "ray_")
 """Parts of the names of modules that run something, or need what few tests need."""
@@ -43,8 +46,6 @@ LATE_IMPORTS = (
     "torch.fx.experimental.symbolic_shapes",  # torch's own, half a second
 )
 MAX_BYTES = 200_000
-ROOM = 30_000
-"""Bytes for the arguments and for the environment that /proc shows."""
 MAX_FILES = 64
 FIRST_FREE_FILE = 200
 """Above all file numbers that a process is given."""
@@ -82,8 +83,8 @@ class Server:
 
     def _start(self) -> None:
         self._requests, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        command = [sys.executable, "-m", __name__, str(theirs.fileno()), "_" * ROOM]
-        environment = {**os.environ, "PYTHONPATH": self.path, "ROOM": "_" * ROOM}
+        command = [sys.executable, "-m", __name__, str(theirs.fileno())]
+        environment = {**os.environ, "PYTHONPATH": self.path}
         self._process = subprocess.Popen(command, pass_fds=[theirs.fileno()], env=environment)
         theirs.close()
 
@@ -108,7 +109,6 @@ class Popen(subprocess.Popen):
         request = {
             "module": module,
             "arguments": arguments,
-            "words": list(map(os.fspath, call["args"])),
             "folder": os.fspath(call["cwd"] or Path.cwd()),
             "environment": environment,
             "path": path.removesuffix(self.server.path).split(os.pathsep)[:-1],
@@ -148,6 +148,7 @@ def _preload() -> None:
         importlib.import_module(name)
     importlib.import_module("sqlalchemy.orm").configure_mappers()  # Optuna's
     keep_tables()
+    empty_storage()
 
 
 def _serve(requests: socket.socket) -> tuple[dict[str, Any], list[int]]:
@@ -186,18 +187,6 @@ def _install(files: list[int], numbers: list[int]) -> None:
         setattr(sys, name, open(number, mode, buffering, closefd=False))  # noqa: SIM115
 
 
-def _show(words: list[str], environment: dict[str, str]) -> None:
-    """Write the arguments and the environment where /proc shows them."""
-    fields = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
-    bounds = list(map(int, fields[45:49]))  # arg_start, arg_end, env_start, env_end
-    variables = [f"{name}={value}" for name, value in environment.items()]
-    for texts, start, end in ((words, *bounds[:2]), (variables, *bounds[2:])):
-        content = b"".join(os.fsencode(text) + b"\0" for text in texts)
-        assert len(content) < end - start
-        ctypes.memset(start, 0, end - start)
-        ctypes.memmove(start, content, len(content))
-
-
 def _run(module: str) -> None:
     """Run a module, and end; the teardown of so many modules would take 0.3 s."""
     code = 0
@@ -223,7 +212,7 @@ def main() -> None:
     warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
     while True:
         request, files = _serve(requests)
-        if request["module"] != "hpo":
+        if request["module"] not in STARTERS:
             break
         ours, requests = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         if os.fork():  # the server of this process's workers
@@ -243,7 +232,6 @@ def main() -> None:
     os.chdir(request["folder"])
     os.environ.clear()
     os.environ.update(request["environment"])
-    _show(request["words"], request["environment"])
     sys.path[:0] = request["path"]
     sys.argv[1:] = request["arguments"]
     _run(request["module"])

@@ -12,7 +12,7 @@ from typing import Any
 
 CONTEXT = multiprocessing.get_context("forkserver")
 READY_SECONDS = 120.0
-WORKER_MODULES = ("tests.support.crowd", "pytest")
+WORKER_MODULES = ("tests.support.crowd", "tests.support.workers", "pytest")
 """Imports of test processes."""
 
 

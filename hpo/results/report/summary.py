@@ -62,7 +62,7 @@ class TableSummary:
     def validated(self) -> str:
         """What models are chosen by."""
         if self.n_folds > 1:
-            return f"the rows of {self.n_folds} folds, each predicted without its own fold"
+            return f"the rows of {self.n_folds} folds, each by the network that did not see it"
         return "the validation part"
 
 
@@ -77,7 +77,7 @@ def summarize(frame: pl.DataFrame, dataset: Dataset) -> TableSummary:
     parts: dict[PartName, str] = _PARTS
     n_folds = len(dataset.splits)
     if n_folds > 1:
-        parts = {"train": f"{n_folds} folds", "test": "test"}
+        parts = {"train": f"in {n_folds} folds", "test": "test"}
     kinds = dict.fromkeys(schema.numeric, "number")
     kinds |= {column.name: "date" for column in schema.dates}
     kinds |= {column.name: "category" for column in schema.categorical}

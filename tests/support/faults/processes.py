@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -60,9 +60,7 @@ class WorkerCommand:
             children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
         except OSError:
             return None
-        workers = [
-            int(child) for child in children if b"hpo.worker" in _read(int(child), "cmdline")
-        ]
+        workers = [int(child) for child in children if _folder(int(child)) == self.log.parent]
         return workers[-1] if workers else None
 
     def signal(self, number: signal.Signals) -> None:
@@ -76,9 +74,10 @@ class WorkerGroup:
 
     Attributes:
         setting: the study.
-        folder: of their logs.
+        folder: where they run, and nothing else does; it holds their logs.
         size: number of commands.
         options: of `hpo worker`.
+        environments: further environment variables of each command, if any.
         losses: a sentence for each command that ended unexpectedly.
         n_starts: commands started, including the first ones.
     """
@@ -87,6 +86,7 @@ class WorkerGroup:
     folder: Path
     size: int
     options: Sequence[str] = field(default_factory=worker_options)
+    environments: Sequence[Mapping[str, str]] = ()
     commands: list[WorkerCommand] = field(default_factory=list)
     losses: list[str] = field(default_factory=list)
     n_starts: int = 0
@@ -94,7 +94,8 @@ class WorkerGroup:
     def __enter__(self) -> "WorkerGroup":
         """Start them all."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.commands = [self._start() for _ in range(self.size)]
+        self.folder = self.folder.resolve()
+        self.commands = [self._start(index) for index in range(self.size)]
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -107,9 +108,8 @@ class WorkerGroup:
             worker.process.wait()
 
     def processes(self) -> list[int]:
-        """Process ids of all running supervisors and workers of this study's store."""
-        mark = f"HPO_ARTIFACTS={self.setting.store.url}\0".encode()
-        return [pid for pid in _pids() if pid != os.getpid() and mark in _read(pid, "environ")]
+        """Process ids of all supervisors and workers that run in the folder."""
+        return [pid for pid in _pids() if _folder(pid) == self.folder]
 
     def tend(self) -> int:
         """Restart commands that died or released their trials; return how many are running."""
@@ -120,16 +120,18 @@ class WorkerGroup:
             if code > 0 and code != EXIT_RELEASED:
                 said = worker.text.strip().splitlines() or ["nothing"]
                 self.losses.append(f"a worker ended with {code}, saying: {said[-1]}")
-            self.commands[index] = self._start()
+            self.commands[index] = self._start(index)
         return sum(worker.process.poll() is None for worker in self.commands)
 
-    def _start(self) -> WorkerCommand:
+    def _start(self, index: int) -> WorkerCommand:
         self.n_starts += 1
         log = self.folder / f"worker-{self.n_starts:03d}.log"
+        own = self.environments[index] if self.environments else {}
         with log.open("wb") as file:
             process = subprocess.Popen(
                 [sys.executable, "-m", "hpo", "worker", self.setting.study.name, *self.options],
-                env={**os.environ, **self.setting.environment},
+                cwd=self.folder,
+                env={**os.environ, **self.setting.environment, **own},
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=subprocess.STDOUT,
@@ -163,9 +165,9 @@ def _pids() -> list[int]:
     return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdecimal()]
 
 
-def _read(pid: int, name: str) -> bytes:
-    """A file of a process in /proc; empty if it has ended or belongs to another user."""
+def _folder(pid: int) -> Path | None:
+    """The folder that a process runs in; None if it has ended or belongs to another user."""
     try:
-        return Path(f"/proc/{pid}/{name}").read_bytes()
+        return Path(f"/proc/{pid}/cwd").readlink()
     except OSError:
-        return b""
+        return None
