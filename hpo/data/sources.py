@@ -10,7 +10,7 @@ import re
 import warnings
 import zlib
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -84,7 +84,10 @@ def absolute_source(source: str, base: Path) -> str:
     """The source with an absolute path."""
     if source.startswith(("sklearn:", "openml:")) or "://" in source:
         return source
-    return str((base / Path(source).expanduser()).resolve())
+    path = Path(source)
+    with suppress(RuntimeError):  # ~NAME without such a user is a file of that name
+        path = path.expanduser()
+    return str((base / path).resolve())
 
 
 def as_frame(table: Any, where: str = "the table") -> pl.DataFrame:

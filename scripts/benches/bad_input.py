@@ -19,7 +19,7 @@ import torch
 
 from tests.support.bad_input import files, requests
 from tests.support.bad_input.trying import Kind, run
-from tests.support.databases import keep_migrations
+from tests.support.databases import keep_tables
 
 KINDS: dict[str, Kind] = {
     "study": files.studies,
@@ -44,7 +44,7 @@ def main(arguments: list[str]) -> None:
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
     logging.disable(logging.WARNING)
-    keep_migrations()
+    keep_tables()
     n_failures = 0
     for name in options.kinds:
         start = time.process_time()

@@ -122,6 +122,8 @@ def test_a_missing_file_and_a_folder_are_described(tmp_path: Path) -> None:
     (tmp_path / "folder.csv").mkdir()
     with pytest.raises(DataError, match=r"/folder\.csv: cannot be read: Is a directory"):
         raw("folder.csv", tmp_path)
+    with pytest.raises(DataError, match=r"/~no-such-user/t\.csv: no such file"):
+        read_raw("~no-such-user/t.csv", tmp_path)
 
 
 def test_names_are_read_as_cells_are_and_blank_lines_around_the_table_do_not_count(

@@ -33,7 +33,9 @@ from unittest import mock
 
 from tests.support.databases import empty_storage, keep_tables
 
-MODULES = ("hpo", "hpo.worker", "tests.support.program", "tests.support.study_process")
+STARTERS = ("hpo", "tests.support.faults.steps")
+"""Programs that start others, which are forked too."""
+MODULES = (*STARTERS, "hpo.worker", "tests.support.program", "tests.support.study_process")
 """Programs that are forked."""
 NOT_IMPORTED = ("__main__", "ray_")
 """Parts of the names of modules that run something, or need what few tests need."""
@@ -210,7 +212,7 @@ def main() -> None:
     warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
     while True:
         request, files = _serve(requests)
-        if request["module"] != "hpo":
+        if request["module"] not in STARTERS:
             break
         ours, requests = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         if os.fork():  # the server of this process's workers

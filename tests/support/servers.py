@@ -87,8 +87,15 @@ class PostgresqlServer:
         )
 
     def start(self) -> None:
-        """Start again."""
-        self._server.ensure_postgres_running()
+        """Start again; recovery may take longer than the ten seconds that the package waits."""
+        deadline = time.monotonic() + START_SECONDS
+        while True:
+            try:
+                return self._server.ensure_postgres_running()
+            except (subprocess.TimeoutExpired, AssertionError):  # it is not ready yet
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.5)
 
     def close(self) -> None:
         """Stop for good."""

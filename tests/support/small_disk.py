@@ -2,10 +2,14 @@
 
 A sleeping process keeps the tmpfs in its own mount namespace. Tests reach the disk through the
 process's entry in /proc. The disk disappears with the process.
+
+SQLite cannot open such a path. A program that begins with `enter_namespace` runs in a mount
+namespace of its own, where small disks are mounted at their folders.
 """
 
 import os
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +17,18 @@ from pathlib import Path
 from tests.support import machine
 
 MOUNT = "mount -t tmpfs -o size={size} tmpfs {folder} && echo mounted && exec sleep infinity"
+
+
+INSIDE = "SMALL_DISKS_ARE_MOUNTED_IN_PLACE"
+"""Environment variable of programs in a mount namespace of their own."""
+
+
+def enter_namespace() -> None:
+    """Run this program anew in its own mount namespace, if the machine permits it."""
+    if INSIDE not in os.environ and machine.SMALL_DISK.lack is None:
+        os.environ[INSIDE] = "1"
+        command = ["unshare", "--user", "--map-root-user", "--mount", *sys.orig_argv]
+        os.execvp(command[0], command)
 
 
 class SmallDisk:
@@ -43,6 +59,13 @@ def small_disk(folder: Path, size: str = "16m") -> Iterator[SmallDisk | None]:
     """Mount a small disk at an empty folder; yield None if the machine permits no mount."""
     if machine.SMALL_DISK.lack is not None:
         yield None
+        return
+    if INSIDE in os.environ:
+        subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", folder], check=True)
+        try:
+            yield SmallDisk(folder)
+        finally:
+            subprocess.run(["umount", "--lazy", folder], check=True)
         return
     script = MOUNT.format(size=size, folder=folder)
     keeper = subprocess.Popen(

@@ -97,7 +97,7 @@ def _retyped(random: Random, value: Any) -> Any:
         return [str(value), float(value), [value], scaled][random.integers(4)]
     if isinstance(value, str):
         return [[value], {value: value}, value.upper(), value + value, 1][random.integers(5)]
-    return [str(value), list(value), {"a": value}, len(value)][random.integers(4)]
+    return [str(value), [value], {"a": value}, 1][random.integers(4)]
 
 
 def _renamed(random: Random, key: str) -> str:

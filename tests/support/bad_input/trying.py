@@ -18,8 +18,8 @@ from typing import Any
 from hpo.config.errors import HpoError, printable
 
 LIMIT_SECONDS = 5.0
-MAX_LINE = 2_000
-"""Characters of one line of a message."""
+MAX_LINE = 10_000
+"""Characters of one line of a message; paths and names of columns stand in it as they are."""
 SECRET = "topsecret"
 """The password that inputs contain, and no message may."""
 

@@ -1,4 +1,4 @@
-"""Faults on a seeded schedule, in workers, their database and their disk.
+"""Faults on a seeded schedule, in workers, their database, disk, network and clocks.
 
 Faults follow one another in shuffled order: each kind occurs once before any occurs again. Faults
 that last end after a time. A worker has one fault at a time, and the database and the disk do not
@@ -11,18 +11,22 @@ import random
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from hpo.config.errors import StorageError
 from hpo.worker.supervisor import MAX_RESTARTS
+from tests.support.faults.clocks import Clock
 from tests.support.faults.processes import WorkerCommand, WorkerGroup, send
+from tests.support.proxy import Proxy, State
 from tests.support.servers import Server
 from tests.support.small_disk import SmallDisk
 
 STOP_SECONDS = (3.0, 7.0)
 OUTAGE_SECONDS = (2.0, 6.0)
 FULL_SECONDS = (2.0, 5.0)
+NETWORK_SECONDS = (1.0, 8.0)
+HOUR = 3600.0
 BUSY_SHARE = 0.8
 
 
@@ -37,6 +41,8 @@ class Chaos:
         max_faults: number of faults after which no more occur.
         database: the server to stop and start; None for no outages.
         disk: the artifact store's disk, to be filled; None for no full disk.
+        proxies: the network between each worker and the database.
+        clocks: the clock of each worker.
         counts: faults so far, by kind.
     """
 
@@ -46,6 +52,8 @@ class Chaos:
     max_faults: float = math.inf
     database: Server | None = None
     disk: SmallDisk | None = None
+    proxies: Sequence[Proxy] = ()
+    clocks: Sequence[Clock] = ()
     counts: Counter[str] = field(default_factory=Counter)
     _ends: list[tuple[float, int, Callable[[], None]]] = field(default_factory=list)
     _shared_is_away: bool = False
@@ -83,6 +91,12 @@ class Chaos:
             kinds["database outage"] = self._take_database
         if self.disk:
             kinds["full disk"] = self._fill_disk
+        if self.proxies:
+            kinds["network silent"] = lambda: self._disturb("silent")
+            kinds["network slow"] = lambda: self._disturb("slow")
+            kinds["network reset"] = lambda: self._disturb("reset")
+        if self.clocks:
+            kinds["clock jump"] = self._jump
         while True:
             yield from self._random.sample(list(kinds.items()), len(kinds))
 
@@ -159,6 +173,28 @@ class Chaos:
     def _fill_disk(self) -> bool:
         assert self.disk is not None
         return self._take(self.disk.fill, self.disk.free, FULL_SECONDS)
+
+    def _disturb(self, state: State) -> bool:
+        """Disturb the network of one worker, or that of all."""
+        is_of_all = self._random.random() < 0.25
+        hit = self.proxies if is_of_all else [self._random.choice(self.proxies)]
+        if any(proxy.state != "open" for proxy in hit):
+            return False
+        for proxy in hit:
+            proxy.state = state
+
+        def come_back() -> None:
+            for proxy in hit:
+                proxy.state = "open"
+
+        self._after(NETWORK_SECONDS, come_back)
+        return True
+
+    def _jump(self) -> bool:
+        """Let the clock of one worker jump by an hour, or back."""
+        clock = self._random.choice(self.clocks)
+        clock.jump(self._random.choice([-HOUR, HOUR]) if clock.offset == 0 else 0.0)
+        return True
 
     def _take(
         self, begin: Callable[[], None], mend: Callable[[], None], bounds: tuple[float, float]

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -77,6 +77,7 @@ class WorkerGroup:
         folder: where they run, and nothing else does; it holds their logs.
         size: number of commands.
         options: of `hpo worker`.
+        environments: further environment variables of each command, if any.
         losses: a sentence for each command that ended unexpectedly.
         n_starts: commands started, including the first ones.
     """
@@ -85,6 +86,7 @@ class WorkerGroup:
     folder: Path
     size: int
     options: Sequence[str] = field(default_factory=worker_options)
+    environments: Sequence[Mapping[str, str]] = ()
     commands: list[WorkerCommand] = field(default_factory=list)
     losses: list[str] = field(default_factory=list)
     n_starts: int = 0
@@ -93,7 +95,7 @@ class WorkerGroup:
         """Start them all."""
         self.folder.mkdir(parents=True, exist_ok=True)
         self.folder = self.folder.resolve()
-        self.commands = [self._start() for _ in range(self.size)]
+        self.commands = [self._start(index) for index in range(self.size)]
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -118,17 +120,18 @@ class WorkerGroup:
             if code > 0 and code != EXIT_RELEASED:
                 said = worker.text.strip().splitlines() or ["nothing"]
                 self.losses.append(f"a worker ended with {code}, saying: {said[-1]}")
-            self.commands[index] = self._start()
+            self.commands[index] = self._start(index)
         return sum(worker.process.poll() is None for worker in self.commands)
 
-    def _start(self) -> WorkerCommand:
+    def _start(self, index: int) -> WorkerCommand:
         self.n_starts += 1
         log = self.folder / f"worker-{self.n_starts:03d}.log"
+        own = self.environments[index] if self.environments else {}
         with log.open("wb") as file:
             process = subprocess.Popen(
                 [sys.executable, "-m", "hpo", "worker", self.setting.study.name, *self.options],
                 cwd=self.folder,
-                env={**os.environ, **self.setting.environment},
+                env={**os.environ, **self.setting.environment, **own},
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=subprocess.STDOUT,

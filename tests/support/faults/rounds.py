@@ -3,15 +3,17 @@
 import math
 import time
 from collections import Counter
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from hpo.config.errors import StorageError
 from tests.support.faults.audit import audit, checkpoints, files, is_draft, orphans
 from tests.support.faults.chaos import Chaos
+from tests.support.faults.clocks import Clock
 from tests.support.faults.processes import WorkerGroup, hpo_command
 from tests.support.faults.setting import Setting, make_setting
+from tests.support.proxy import Proxy
 from tests.support.servers import Server
 from tests.support.small_disk import SmallDisk
 
@@ -67,6 +69,7 @@ def play(
     max_faults: float = math.inf,
     database: Server | None = None,
     disk: SmallDisk | None = None,
+    every_kind: bool = False,
 ) -> Tally:
     """Search a study under faults, and audit it.
 
@@ -75,25 +78,51 @@ def play(
         storage_url: a storage without a study of this name.
         seed: of the faults.
         n_trials: the study's budget.
-        limit: seconds after which an unfinished study is a loss.
+        limit: seconds after which an unfinished study is a loss, and is not audited.
         n_workers: number of worker commands.
         every: mean seconds between faults.
         max_faults: number of faults after which no more occur.
         database: the storage's server, for outages.
         disk: a disk for the artifacts, to be filled.
+        every_kind: whether also the network between each worker and a server fails, or, with
+            SQLite, the clock of each worker.
     """
     name = f"faults-{seed}"
     artifacts = disk.folder / name if disk else None
     made = make_setting(
         folder, storage_url, artifacts, n_trials=n_trials, pruner="median", name=name
     )
-    with (
-        closing(made) as setting,
-        WorkerGroup(setting=setting, folder=folder / "logs", size=n_workers) as group,
-    ):
+    with ExitStack() as stack:
+        setting = stack.enter_context(closing(made))
+        proxies: list[Proxy] = []
+        clocks: list[Clock] = []
+        for index in range(n_workers if every_kind else 0):
+            if database:
+                proxies.append(stack.enter_context(closing(Proxy(storage_url))))
+            else:
+                clocks.append(Clock(folder / f"clock-{index}"))
+        environments = [
+            *({"HPO_STORAGE": proxy.url} for proxy in proxies),
+            *(clock.environment for clock in clocks),
+        ]
+        group = stack.enter_context(
+            WorkerGroup(
+                setting=setting,
+                folder=folder / "logs",
+                size=n_workers,
+                environments=environments,
+            )
+        )
         deadline = time.monotonic() + limit
         chaos = Chaos(
-            group=group, seed=seed, every=every, max_faults=max_faults, database=database, disk=disk
+            group=group,
+            seed=seed,
+            every=every,
+            max_faults=max_faults,
+            database=database,
+            disk=disk,
+            proxies=proxies,
+            clocks=clocks,
         )
         try:
             while time.monotonic() < deadline and not _is_finished(setting):
@@ -102,6 +131,11 @@ def play(
                 time.sleep(0.1)
         finally:
             chaos.end()
+        if not _is_finished(setting):
+            unfinished = f"the study was not finished after {limit:.0f} s"
+            return Tally(
+                faults=chaos.counts, n_starts=group.n_starts, losses=[*group.losses, unfinished]
+            )
         over = time.monotonic() + END_SECONDS
         while (n_left := group.tend()) and time.monotonic() < over:
             time.sleep(0.1)
