@@ -12,6 +12,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 from hpo.config.errors import DefinitionError, first_line, nearest
+from hpo.config.urls import hide_passwords
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,9 +51,9 @@ class Registry:
             )
             raise DefinitionError(f"{self.describe(found[-1])} takes the name of {taken}")
         if not found and name not in self.built_in:
-            names = self.names()
+            names, given = self.names(), json.dumps(hide_passwords(name))
             raise DefinitionError(
-                f"the {self.kind} {json.dumps(name)} is not installed{nearest(name, names)}; "
+                f"the {self.kind} {given} is not installed{nearest(name, names)}; "
                 f"installed {self.several} are {', '.join(names)}"
             )
         return found[0] if found else None

@@ -168,13 +168,20 @@ def _f1(right: Counts, predicted: Counts, true: Counts) -> Any:
     return by_class[1] if len(by_class) == 2 else sum(by_class) / sum(n > 0 for n in n_either)
 
 
+_ROUNDING = 1e-12
+"""Relative spread of the classes below which they are constant."""
+
+
 def _matthews_correlation(right: Counts, predicted: Counts, true: Counts) -> Any:
     """Correlation of the predicted and the true classes; 0 if either is constant."""
     n_rows = sum(true)
     covariance = sum(right) * n_rows - sum(p * t for p, t in zip(predicted, true, strict=True))
-    # Exactly 0 for one class, whatever the rounding of weights.
-    of_predicted, of_true = (sum(n * (sum(rows) - n) for n in rows) for rows in (predicted, true))
-    return _ratio(covariance, numpy.sqrt(numpy.maximum(of_predicted * of_true, 0)))
+    of_predicted = n_rows**2 - sum(numpy.square(n) for n in predicted)
+    of_true = n_rows**2 - sum(numpy.square(n) for n in true)
+    # Weights round off: a constant has no exact 0.
+    is_varied = numpy.minimum(of_predicted, of_true) > _ROUNDING * n_rows**2
+    product = numpy.where(is_varied, of_predicted * of_true, 1)
+    return numpy.where(is_varied, covariance / numpy.sqrt(product), 0.0)
 
 
 _DECISIONS: dict[str, Decision] = {

@@ -79,15 +79,19 @@ def _f1_macro(right: Tensor, predicted: Tensor, true: Tensor) -> Tensor:
     return by_class.sum(dim=-1) / is_present.sum(dim=-1)
 
 
+_ROUNDING = 1e-12
+"""Relative spread of the classes below which they are constant."""
+
+
 def _matthews_correlation(right: Tensor, predicted: Tensor, true: Tensor) -> Tensor:
     """0 where all rows have one class, or all predictions are one class."""
     n_rows = true.sum(dim=-1)
     covariance = right.sum(dim=-1) * n_rows - (predicted * true).sum(dim=-1)
-    # Exactly 0 for one class, whatever the rounding of weights.
-    of_predicted, of_true = (
-        (rows * (rows.sum(dim=-1, keepdim=True) - rows)).sum(dim=-1) for rows in (predicted, true)
-    )
-    return _ratio(covariance, (of_predicted * of_true).clamp(min=0).sqrt())
+    of_predicted = n_rows.square() - predicted.square().sum(dim=-1)
+    of_true = n_rows.square() - true.square().sum(dim=-1)
+    # Weights round off: a constant has no exact 0.
+    is_varied = torch.minimum(of_predicted, of_true) > _ROUNDING * n_rows.square()
+    return torch.where(is_varied, covariance / (of_predicted * of_true).sqrt(), 0.0)
 
 
 def _roc_auc_by_class(scores: Tensor, truth: Tensor, weights: Weights) -> Tensor:

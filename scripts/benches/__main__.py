@@ -1,7 +1,8 @@
 """Benchmarks.
 
     scripts/bench throughput | overhead | quality | storage | scale | faults | bad-input | wide
-                  | ensembles | calibration | digests | packed | pruned | validation | weights | gpu
+                  | ensembles | calibration | losses | digests | packed | pruned | validation
+                  | weights | gpu
 
 Each has --help. Results are comparable only within one run.
 """
@@ -26,6 +27,7 @@ BENCHES = (
     "wide",
     "ensembles",
     "calibration",
+    "losses",
     "packed",
     "pruned",
     "validation",

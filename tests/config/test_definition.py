@@ -606,3 +606,53 @@ def test_any_file_is_a_definition_or_one_clear_refusal(tmp_path, tree):
 def test_a_damaged_stored_definition_is_said_to_be_so() -> None:
     with pytest.raises(DefinitionError, match=r"^stored definition: is not JSON: "):
         StudyDefinition.from_json('{"name": ')
+
+
+def judged(task: str, objective: dict, training: dict, space: dict | None = None) -> str:
+    """What is wrong with an objective and a loss; empty if nothing is."""
+    tree = changed("objective", objective)
+    tree["data"]["task"], tree["training"] = task, training
+    tree["search_space"].setdefault("training", {}).update(space or {})
+    try:
+        definition(tree)
+    except DefinitionError as error:
+        return str(error)
+    return ""
+
+
+LOSSES_AND_TRANSFORMS = {
+    "loss": {"type": "categorical", "choices": ["mse", "poisson"]},
+    "target_transform": {"type": "categorical", "choices": ["none", "log1p"]},
+}
+ONLY_WITH_MSE = {**LOSSES_AND_TRANSFORMS["target_transform"], "when": {"training.loss": "mse"}}
+
+
+@pytest.mark.parametrize(
+    ("task", "objective", "training", "space", "sentence"),
+    [
+        ("regression", {"metric": "pinball"}, {}, {}, "objective.quantile: is required"),
+        ("regression", {"metric": "rmse"}, {"loss": "quantile"}, {}, "objective.quantile: is req"),
+        ("regression", {"metric": "rmse", "quantile": 0.9}, {}, {}, "objective.quantile: is only"),
+        ("regression", {"metric": "rmse", "quantile": 0.9}, {"loss": "quantile"}, {}, ""),
+        ("regression", {"metric": "pinball", "quantile": 1.0}, {}, {}, "objective.quantile: must"),
+        ("multiclass", {"metric": "top_k_accuracy"}, {}, {}, "objective.k: is required"),
+        ("multiclass", {"metric": "accuracy", "k": 2}, {}, {}, "objective.k: is only for"),
+        ("binary", {"metric": "f1"}, {"target_transform": "log1p"}, {}, "training.target_tr"),
+        ("binary", {"metric": "f1"}, {"loss": "focal", "focal_gamma": 1.0}, {}, ""),
+        ("regression", {"metric": "rmse"}, {}, LOSSES_AND_TRANSFORMS, "training.target_transform"),
+        (
+            *("regression", {"metric": "rmse"}, {}),
+            *({**LOSSES_AND_TRANSFORMS, "target_transform": ONLY_WITH_MSE}, ""),
+        ),
+    ],
+)
+def test_an_objective_and_its_losses_suit_each_other(task, objective, training, space, sentence):
+    message = judged(task, objective, training, space)
+    assert message.startswith(f"s.toml: {sentence}" if sentence else ""), message
+    assert bool(message) == bool(sentence)
+
+
+def test_new_keys_are_not_written_at_their_defaults():
+    assert definition(changed("objective.metric", "rmse")).to_tree()["objective"] == {
+        "metric": "rmse"
+    }

@@ -8,9 +8,16 @@ import numpy as np
 import polars as pl
 import pytest
 
+from hpo.config.compatibility import LossChoices
 from hpo.config.errors import DataError
 from hpo.config.metrics import METRICS, MetricName
-from hpo.config.trial import DataConfig, ObjectiveConfig, PreprocessingConfig, SplitConfig
+from hpo.config.trial import (
+    DataConfig,
+    ObjectiveConfig,
+    PreprocessingConfig,
+    SplitConfig,
+    TrainingConfig,
+)
 from hpo.data.dataset import Dataset, load_dataset
 from hpo.data.preprocessing import Preprocessor
 from hpo.data.table import read_table
@@ -127,6 +134,24 @@ def test_r2_of_a_single_row_is_refused() -> None:
     data = DataConfig(source="t", target="y", split=BY_COLUMN)
     with pytest.raises(DataError, match=r"r2 cannot be computed .* part: it has a single row; "):
         load_dataset(made, data).check_objective(ObjectiveConfig(metric="r2"), "s.toml")
+
+
+def test_a_target_that_a_loss_cannot_take_is_refused_with_its_row() -> None:
+    made = parts([0.5, 1.5, 2.5, -0.5, -1.0, 3.5])
+    poisson = LossChoices.of(TrainingConfig(loss="poisson"))
+    with pytest.raises(DataError, match=r"^t: training\.loss: poisson .* but row 4 has -0\.5$"):
+        made.check_targets(poisson, "t")
+    log1p = LossChoices.of(TrainingConfig(target_transform="log1p"))
+    with pytest.raises(DataError, match=r"target_transform: log1p .* -1, but row 5 has -1$"):
+        made.check_targets(log1p, "t")
+    made.check_targets(LossChoices.of(TrainingConfig()), "t")
+
+
+def test_k_is_below_the_number_of_classes() -> None:
+    made = parts(["a", "b", "c", "a", "b", "c"])
+    made.check_objective(ObjectiveConfig(metric="top_k_accuracy", k=2), "t")
+    with pytest.raises(DataError, match=r"^t: objective\.k: must be below 3, .* but got 3$"):
+        made.check_objective(ObjectiveConfig(metric="top_k_accuracy", k=3), "t")
 
 
 def test_other_metrics_are_fine() -> None:

@@ -9,7 +9,7 @@ import torch
 from sklearn.utils import compute_class_weight
 
 from hpo.config.errors import DataError
-from hpo.config.trial import SplitConfig
+from hpo.config.trial import ObjectiveConfig, SplitConfig
 from hpo.data.dataset import Dataset, load_dataset
 from tests.support.tables import csv, named, table
 
@@ -68,7 +68,7 @@ def test_a_metric_needs_rows_with_a_weight() -> None:
     w = [1.0] * 12
     w[6] = 0.0  # the only validation row of a
     with pytest.raises(DataError, match=r'roc_auc cannot .* it has no row of the class "a"'):
-        dataset(w=w).check_metric("roc_auc", "s.toml")
+        dataset(w=w).check_objective(ObjectiveConfig(metric="roc_auc"), "s.toml")
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from hpo.config.trial import Calibration
 from hpo.data.schema import Categories, TableSchema
 from hpo.models.folder import write_model
 from hpo.models.model import Model
+from hpo.models.program import PredictorModule
 from hpo.models.proof import prove
 from hpo.training.targets import TargetScale
 from tests.support.models import Experiment, experiment, model
@@ -132,6 +133,21 @@ def test_values_beyond_float32_are_no_mistake_of_a_file_that_computes_in_it(tmp_
     (tmp_path / "model.onnx").write_bytes(hpo.models.onnx.to_onnx(what))
     proof = prove(what, tmp_path, made.held_rows(50))
     assert proof.largest["model.onnx"]["extreme number"] < proof.tolerance
+
+
+@pytest.mark.parametrize("scale", [TargetScale(2.0, 1.5, "log1p"), TargetScale(0.5, 1.0, "log")])
+def test_every_file_undoes_the_link_of_the_target(scale: TargetScale, tmp_path: Path) -> None:
+    made = experiment("regression")
+    what = replace(model(made), scale=scale)
+    (tmp_path / "model.onnx").write_bytes(hpo.models.onnx.to_onnx(what))
+    (tmp_path / "model.safetensors").write_bytes(what.to_bytes())
+    proof = prove(what, tmp_path, made.held_rows(50))
+    assert all(max(far.values()) < 1e-4 for far in proof.largest.values())
+    encoded = what.schema.encode(made.held_rows(50))
+    plain = replace(what, scale=replace(scale, link="identity")).outputs(*encoded)
+    expected = plain.exp() if scale.link == "log" else plain.expm1()
+    torch.testing.assert_close(what.outputs(*encoded), expected)
+    torch.testing.assert_close(PredictorModule(what)(*encoded), expected)
 
 
 @pytest.mark.slow

@@ -4,7 +4,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from hpo.config.trial import DataConfig
+from hpo.config.trial import DataConfig, ObjectiveConfig
 from hpo.data.dataset import Dataset, load_dataset
 from hpo.results.report import baselines
 from hpo.results.report.baselines import fit_baselines
@@ -58,6 +58,16 @@ def test_limits_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
     assert linear.note.startswith(
         "100 of the 420 training rows; LogisticRegression, C = 1, 2 iterations, not converged; "
     )
+
+
+def test_a_quantile_is_that_of_the_objective() -> None:
+    dataset = planted("regression")
+    objective = ObjectiveConfig(metric="pinball", quantile=0.9)
+    of_mean = fit_baselines(dataset, ObjectiveConfig(metric="rmse"))
+    for found, other in zip(fit_baselines(dataset, objective), of_mean, strict=True):
+        errors = found.metrics["validation"]
+        assert "pinball" in errors
+        assert errors["rmse"] > other.metrics["validation"]["rmse"]
 
 
 def test_weights_are_those_of_the_trials() -> None:

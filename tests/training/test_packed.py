@@ -184,6 +184,25 @@ def test_a_calibrated_metric_is_measured_as_alone(task, objective):
         assert sign * result.best_value < best
 
 
+@pytest.mark.parametrize(
+    ("task", "trainings"),
+    [
+        ("binary", [{"loss": "focal", "focal_gamma": gamma} for gamma in (0.5, 2.0)]),
+        ("multiclass", [{"loss": "focal", "focal_gamma": gamma} for gamma in (0.5, 2.0)]),
+        ("regression", [{"loss": "poisson"}, {"target_transform": "log1p"}, {"loss": "quantile"}]),
+    ],
+)
+def test_losses_train_in_packs_as_alone(task, trainings):
+    data = toy_data(task, n_rows=90)
+    configs = [
+        toy_config(task, objective={"quantile": 0.9}, precision="float64", seed=seed, **training)
+        for seed, training in enumerate(trainings)
+    ]
+    endings = together(configs, data, CPU)
+    for key, config in enumerate(configs):
+        assert_same(endings, key, alone(config, data, CPU))
+
+
 def test_metrics_of_more_runs_than_are_measured_at_once():
     data = toy_data(n_rows=90)
     configs = [toy_config(seed=s, precision="float64", max_epochs=1) for s in range(18)]

@@ -1,12 +1,13 @@
 """Baselines: scikit-learn's gradient boosting and a linear model with their defaults.
 
 They get what the trials get: the same columns, fitted on the training part alone, or in each fold.
-Each has a limit of rows and of seconds; its note says which limit it met.
+They predict the quantile of an objective that has one. Each has a limit of rows and of seconds; its
+note says which limit it met.
 """
 
 import time
 import warnings
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -71,7 +72,7 @@ def fit_baselines(
             predicted: dict[PartName, list[Floats]] = {"val": [], "test": []}
             for number, (fold, train) in enumerate(zip(folds, trains, strict=True), 1):
                 deadline = started + max_seconds * number / len(folds)
-                prepare, model, note = fit(fold, *train, deadline)
+                prepare, model, note = fit(fold, objective.quantile, *train, deadline)
                 for part, outputs in predicted.items():
                     if len(x := _matrix(fold.part(part))):
                         outputs.append(_outputs(fold, model, prepare.transform(x)))
@@ -132,7 +133,12 @@ def _metrics(
 
 
 def _boosting(
-    dataset: Dataset, x: Floats, y: NDArray[Any], w: Floats | None, deadline: float
+    dataset: Dataset,
+    quantile: float | None,
+    x: Floats,
+    y: NDArray[Any],
+    w: Floats | None,
+    deadline: float,
 ) -> _Fitted:
     numbers, categories = _places(dataset)
     is_empty = np.isnan(x[:, numbers]).all(axis=0)  # the trees cannot bin such a column
@@ -149,7 +155,9 @@ def _boosting(
     )
     is_regression = dataset.schema.task == "regression"
     kind = HistGradientBoostingRegressor if is_regression else HistGradientBoostingClassifier
+    by_quantile = {"loss": "quantile", "quantile": quantile} if quantile is not None else {}
     trees = kind(
+        **by_quantile,
         max_iter=0,
         early_stopping=False,
         warm_start=True,
@@ -164,8 +172,29 @@ def _boosting(
     return prepare, trees, f"{kind.__name__}, {trees.max_iter} iterations{limit}"
 
 
+class _ShiftedRidge(Ridge):  # type: ignore[misc]  # scikit-learn has no types
+    """Ridge regression, shifted by a quantile of its errors on the training rows."""
+
+    def __init__(self, quantile: float) -> None:
+        super().__init__()
+        self.quantile = quantile
+
+    def fit(self, X: Any, y: Floats, sample_weight: Floats | None = None) -> Self:
+        super().fit(X, y, sample_weight)
+        errors, weights = y - self.predict(X), sample_weight
+        self.intercept_ += np.quantile(
+            errors, self.quantile, weights=weights, method="inverted_cdf"
+        )
+        return self
+
+
 def _linear(
-    dataset: Dataset, x: Floats, y: NDArray[Any], w: Floats | None, deadline: float
+    dataset: Dataset,
+    quantile: float | None,
+    x: Floats,
+    y: NDArray[Any],
+    w: Floats | None,
+    deadline: float,
 ) -> _Fitted:
     numbers, categories = _places(dataset)
     imputer = SimpleImputer(strategy="median", add_indicator=True, keep_empty_features=True)
@@ -176,6 +205,9 @@ def _linear(
         ]
     )
     ready = prepare.fit_transform(x)
+    if quantile is not None:
+        note = f"Ridge, alpha = 1, plus the {quantile:g} quantile of its errors"
+        return prepare, _ShiftedRidge(quantile).fit(ready, y, w), note
     if dataset.schema.task == "regression":
         return prepare, Ridge().fit(ready, y, sample_weight=w), "Ridge, alpha = 1"
     model = LogisticRegression(max_iter=_DESCENTS_A_STEP, warm_start=True)

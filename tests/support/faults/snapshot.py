@@ -94,8 +94,10 @@ def _read_storage(url: str, where: str, found: dict[str, str], names: dict[str, 
     with engine.connect() as connection:
         for table in sa.inspect(connection).get_table_names():
             if table not in {each.name for each in NOT_COUNTED}:
-                n = connection.execute(sa.text(f"SELECT COUNT(*) FROM {table}")).scalar()
-                found[f"{where}, rows of {table}"] = str(n)
+                rows = sa.select(sa.func.count()).select_from(sa.table(table))
+                if table == schema.TRIAL_USER_ATTRS.name:
+                    rows = rows.where(sa.column("key").not_in(OF_ATTEMPTS))
+                found[f"{where}, rows of {table}"] = str(connection.scalar(rows))
     engine.dispose()
     with closing(open_storage(url, create=False)) as storage:
         for row in study_rows(storage):
