@@ -89,7 +89,10 @@ def test_leaderboard_is_a_contract_and_is_ranked(inside: Path) -> None:
     values = [row["value"] for row in rows]
     assert values == sorted(values, reverse=True)
     assert rows[0]["metrics"]["accuracy"] == values[0]
-    assert set(rows[0]["metrics"]) == {"accuracy", "balanced_accuracy", "f1", "roc_auc", "log_loss"}
+    assert set(rows[0]["metrics"]) == {
+        *("accuracy", "balanced_accuracy", "f1", "matthews_correlation", "roc_auc"),
+        *("average_precision", "log_loss", "brier_score"),
+    }
 
 
 def test_trial_0_is_the_default_configuration(inside: Path) -> None:

@@ -23,6 +23,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Setting:
     folder = tmp_path_factory.mktemp("finished")
     setting = make_setting(folder, f"sqlite:///{folder}/hpo.db", n_trials=3, max_epochs=4)
     worker = Worker(
+        storage=setting.study.storage,
         studies=lambda: [setting.study],
         store=setting.store,
         trainer=SingleTrainer("cpu"),

@@ -40,9 +40,9 @@ def removed(swept: Swept) -> set[str]:
 
 
 def rows(storage: Storage) -> dict[str, int]:
-    """How many rows each table has, that of workers and of versions apart."""
+    """How many rows each table has, apart from those of workers and of versions."""
     tables = {v for v in vars(schema).values() if isinstance(v, sa.Table)}
-    tables -= {schema.WORKERS, schema.VERSIONS, schema.DELETED}
+    tables -= {schema.WORKERS, schema.WAITING, schema.VERSIONS, schema.DELETED}
     with storage.read() as connection:
         return {
             table.name: connection.execute(sa.select(sa.func.count()).select_from(table)).scalar()

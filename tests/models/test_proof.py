@@ -152,9 +152,12 @@ def test_every_file_undoes_the_link_of_the_target(scale: TargetScale, tmp_path: 
 
 @pytest.mark.slow
 def test_a_program_of_torch_export_is_written_on_request(made: Experiment, tmp_path: Path) -> None:
-    what = replace(model(made), calibration=Calibration(temperature=2.0, threshold=0.45))
+    plain = model(made)
+    encoded = plain.schema.encode(made.held_rows(40))
+    hot = replace(plain, calibration=Calibration(temperature=2.0))
+    middle = hot.outputs(*encoded)[:, 1].double().quantile(0.5).item()
+    what = replace(plain, calibration=Calibration(temperature=2.0, threshold=middle))
     write(tmp_path / "model", made, what, torch_program=True)
-    encoded = what.schema.encode(made.held_rows(40))
     program = torch.export.load(tmp_path / "model/model.pt2").module()
     probabilities, classes = program(*encoded)
     assert np.allclose(probabilities.detach(), what.outputs(*encoded), atol=1e-6)

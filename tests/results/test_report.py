@@ -176,6 +176,7 @@ def test_the_page_asks_nobody_and_runs_its_own_scripts_alone(page: Path) -> None
         "importances",
         "concurrency",
         "test",
+        "reliability",
     }
     assert page.stat().st_size < 6_000_000
 

@@ -263,8 +263,6 @@ def test_columns_that_cannot_be_used() -> None:
         classifier().fit(X[:1], ["a"])
     with pytest.raises(NotFittedError):
         classifier().predict(X)
-    with pytest.raises(TypeError, match="sample_weight"):
-        classifier().fit(*points(), sample_weight=np.ones(40))  # type: ignore[call-arg]
 
 
 def test_numbers_may_be_categories() -> None:

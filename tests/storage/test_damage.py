@@ -112,7 +112,7 @@ def test_other_studies_go_on_whatever_the_rows_of_one_hold(storage: Storage) -> 
     well, claim = make_study(storage, "well")
     view = DashboardStorage(storage, None)
     tables, n_refused = set(), 0
-    for place, value in mutations(storage, hurt):
+    for place, value in (tried := mutations(storage, hurt)):
         with damaged(storage, place, value):
             errors: list[HpoError] = []
             listed = list_studies(storage, errors.append)
@@ -132,7 +132,7 @@ def test_other_studies_go_on_whatever_the_rows_of_one_hold(storage: Storage) -> 
             assert len(view.get_all_trials(well.id)) == 5
             view.get_all_trials(hurt.id)
             assert dict(view.get_study_system_attrs(hurt.id).items())
-    assert n_refused > 10
+    assert n_refused > len(tried) / 10
     assert list(work_on(storage, "hurt", held, OTHER)) == 8 * [None]
     with storage.read() as connection:
         assert find_damage(connection, find(storage, "hurt")) == []

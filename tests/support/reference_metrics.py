@@ -2,20 +2,22 @@
 
 from typing import Any
 
-import numpy as np
+import pytest
 import torch
-from numpy.typing import NDArray
-from sklearn import metrics as sk
-from sklearn.preprocessing import label_binarize
 
 from hpo.config.trial import Task
 
-Floats = NDArray[np.float64]
+np = pytest.importorskip("numpy")  # wants more than torch
+sk = pytest.importorskip("sklearn.metrics")
+label_binarize = pytest.importorskip("sklearn.preprocessing").label_binarize
+
+Floats = Any
+"""Arrays of float64."""
 QUANTILE, K = 0.9, 2
 
 
 def by_scikit_learn(
-    task: Task, n_classes: int, y: NDArray[Any], logits: torch.Tensor, w: Floats | None = None
+    task: Task, n_classes: int, y: Floats, logits: torch.Tensor, w: Floats | None = None
 ) -> dict[str, float]:
     """Every metric of a task, by name.
 

@@ -173,13 +173,14 @@ def test_it_needs_torch_and_the_standard_library_alone():
 import importlib, pathlib, sys
 import hypothesis, pytest, torch, torch.optim  # with whatever they need
 
+VALUES = ("entry_points", "errors", "families", "metrics", "trial", "urls", "version")
 loaded = {name.partition(".")[0] for name in sys.modules}
 allowed = {"tests", "torch", *sys.stdlib_module_names, *loaded}
 assert not allowed & {"hpo", "polars", "optuna", "pydantic", "sqlalchemy", "sklearn"}
 
 class Wall:
     def find_spec(self, name, path=None, target=None):
-        values = {f"hpo.config.{value}" for value in ("errors", "families", "trial", "version")}
+        values = {f"hpo.config.{value}" for value in VALUES}
         ours = name in values | {"hpo", "hpo.config"} or name.startswith("hpo.training")
         if not ours and name.partition(".")[0] not in allowed:
             raise ModuleNotFoundError(f"{name} is walled off", name=name)
@@ -200,4 +201,5 @@ for path in sorted(pathlib.Path("tests/training").glob("test_*.py")):
         text=True,
         check=False,
     )
-    assert done.stdout.split() == ["cpu", "test_checkpoint", "test_metrics"], done.stderr
+    skipped = ["test_calibration", "test_checkpoint", "test_metrics", "test_weights"]
+    assert done.stdout.split() == ["cpu", *skipped], done.stderr
