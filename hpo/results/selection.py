@@ -16,9 +16,8 @@ import numpy
 
 from hpo.results.criteria import Array, Criterion
 
-N_CANDIDATES = 100
-"""Selection considers this many of the models that are best on their own. Weak models are worth
-their time, because their errors differ from those of the best."""
+N_CANDIDATES = 50
+"""Selection considers this many of the models that are best on their own."""
 _N_BAGS = 10
 _MIN_BAG = 12
 """A random half of fewer models may hold none that is good."""

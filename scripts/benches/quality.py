@@ -63,7 +63,8 @@ def compare(study_file: Path, options: argparse.Namespace) -> None:
     definition = results.study.definition
     experiment = load_experiment(results.store, definition.data)
     models = Models(study=results.study, store=results.store, experiment=experiment)
-    rows = [*searched(models, winners), *fit_boosting(experiment.dataset, options.trees)]
+    boosted = fit_boosting(experiment.dataset, definition.objective, options.trees)
+    rows = [*searched(models, winners), *boosted]
     status = results.status
     print(f"\n{name}: {definition.objective.metric}; {status.counts_text} trials")
     for line in table(rows, definition.objective.metric):
