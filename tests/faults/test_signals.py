@@ -131,7 +131,7 @@ def test_sigterm_while_a_worker_starts_ends_it_as_released(tmp_path: Path) -> No
 
 
 def test_a_worker_stopped_beyond_its_lease_carries_on_with_other_trials(tmp_path: Path) -> None:
-    setting = make(tmp_path, n_trials=8, max_epochs=LONG // 2)
+    setting = make(tmp_path, n_trials=14, max_epochs=LONG // 2)
     with start_workers(setting, size=2) as workers:
         wait_for_epochs(setting, 1, number=1)  # both are at work
         stopped, other = workers.commands
