@@ -87,6 +87,7 @@ def test_many_processes_fetch_a_file_once(s3: S3Server, cache: Path) -> None:
     assert names(cache / "tables") == [NAME]
 
 
+@pytest.mark.slow
 def test_the_draft_of_a_killed_process_is_replaced_or_deleted(tmp_path: Path, cache: Path) -> None:
     store = ArtifactStore(str(tmp_path / "store"))
     store.put("tables/t", CONTENT)
