@@ -47,7 +47,7 @@ class DashboardStorage(CachedStorage):
             KeyError: the study does not exist.
         """
         with self.storage.read() as connection:
-            found = read_studies(connection, study_id=study_id)
+            found = read_studies(connection, study_ids=[study_id])
         if not found:
             raise KeyError(NOT_FOUND)
         return StudyRow.parse(*found[0][:2], self.storage.safe_url, found[0][2])

@@ -6,7 +6,7 @@ commits.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,9 +60,9 @@ def read_studies(
     connection: Connection,
     keys: Sequence[str] | None = None,
     table: sa.Table = STUDY_ATTRS,
-    study_id: int | None = None,
+    study_ids: Collection[int] | None = None,
 ) -> list[tuple[int, str, dict[str, Any]]]:
-    """The id, name and attributes of every study, or of one, oldest study first.
+    """The id, name and attributes of every study, or of some, oldest study first.
 
     An attribute that is not JSON is `NotJson`, so that one damaged study hides no other.
 
@@ -70,7 +70,7 @@ def read_studies(
         connection: to read with.
         keys: the attributes to read; by default all.
         table: of the system or user attributes.
-        study_id: id of the study to read; by default all.
+        study_ids: ids of the studies to read; by default all.
     """
     own = table.c.study_id == STUDIES.c.study_id
     if keys is not None:
@@ -80,8 +80,8 @@ def read_studies(
         .outerjoin(table, own)
         .order_by(STUDIES.c.study_id)
     )
-    if study_id is not None:
-        query = query.where(STUDIES.c.study_id == study_id)
+    if study_ids is not None:
+        query = query.where(STUDIES.c.study_id.in_(study_ids))
     found: dict[int, tuple[str, dict[str, Any]]] = {}
     for study_id, name, key, text in connection.execute(query):
         _, attrs = found.setdefault(study_id, (name, {}))

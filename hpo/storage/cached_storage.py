@@ -90,7 +90,7 @@ class CachedStorage(_CachedStorage):
     def get_study_user_attrs(self, study_id: int) -> dict[str, Any]:
         """The sound user attributes of a study."""
         with self._backend.engine.connect() as connection:
-            found = read_studies(connection, None, STUDY_USER_ATTRS, study_id)
+            found = read_studies(connection, None, STUDY_USER_ATTRS, [study_id])
         if not found:
             raise KeyError(NOT_FOUND)
         return sound(found[0][2])

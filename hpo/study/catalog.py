@@ -171,13 +171,13 @@ def bury(storage: Storage, worker: str, how: str) -> dict[Study, dict[int, int]]
     """
     with storage.read() as connection:
         ids = leases.studies_of(connection, worker)
+        rows = read_rows(connection, storage.safe_url, ids)
     ended = {}
-    for study in studies(storage):
-        if study.id in ids:
-            try:
-                ended[study] = study.reaper.bury(worker, how)
-            except DamagedStudyError as error:
-                _log.warning("%s", error)
+    for study in [Study(storage, row) for row in rows if row.obstacle is None]:
+        try:
+            ended[study] = study.reaper.bury(worker, how)
+        except DamagedStudyError as error:
+            _log.warning("%s", error)
     return ended
 
 

@@ -31,8 +31,7 @@ def reporting_damage(storage: Storage, study_id: int) -> Iterator[None]:
         if isinstance(error, HpoError) and type(error) not in (DefinitionError, StorageError):
             raise
         with storage.read() as connection:
-            rows = read_rows(connection, storage.safe_url)
-            own = [row for row in rows if row.id == study_id]
+            own = read_rows(connection, storage.safe_url, [study_id])
             found = [flaw for row in own for flaw in find_damage(connection, row, at_most=1)]
         if not found:
             raise

@@ -7,7 +7,7 @@ because the caches of the storage compare it.
 
 import json
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any, Literal, get_args
@@ -281,12 +281,12 @@ def read_row(connection: Connection, study_id: int, name: str, where: str) -> St
     return StudyRow.parse(study_id, name, where, attrs)
 
 
-def read_rows(connection: Connection, where: str) -> list[StudyRow]:
-    """Read the rows of all studies, oldest first, including those of other programs."""
-    return [
-        StudyRow.parse(study_id, name, where, attrs)
-        for study_id, name, attrs in attributes.read_studies(connection, list(_KINDS))
-    ]
+def read_rows(
+    connection: Connection, where: str, study_ids: Collection[int] | None = None
+) -> list[StudyRow]:
+    """Read the rows of all or some studies, oldest first, including those of other programs."""
+    found = attributes.read_studies(connection, list(_KINDS), study_ids=study_ids)
+    return [StudyRow.parse(study_id, name, where, attrs) for study_id, name, attrs in found]
 
 
 def _flaws(attrs: Mapping[str, Any]) -> Iterator[str]:

@@ -19,7 +19,7 @@ from hpo.config.errors import (
     StudyNotFoundError,
 )
 from hpo.config.trial import Measurement
-from hpo.storage import leases
+from hpo.storage import attributes, leases
 from hpo.storage.engine import Storage, open_storage
 from hpo.storage.leases import WorkerId
 from hpo.study import reaper
@@ -342,6 +342,18 @@ class TestLease:
         assert study.renew([mine, theirs], 60.0) == {theirs.token}
         (earlier,) = study.trials()[theirs.number].user_attrs["earlier_attempts"]
         assert earlier == {"worker": OTHER.key, "device": "cpu", "ended": "killed by SIGKILL"}
+
+    def test_of_a_buried_worker_is_taken_without_a_look_at_other_studies(
+        self, storage: Storage, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        study, other = make(storage), make(storage, name="other")
+        ask(study, OTHER)
+        read: list[str] = []
+        decode = attributes.decode
+        monkeypatch.setattr(attributes, "decode", lambda text: read.append(text) or decode(text))
+        assert list(bury(storage, OTHER.key, "killed by SIGKILL").values()) == [{0: 1}]
+        found = {own.name for own in (study, other) for text in read if own.uuid in text}
+        assert found == {"study"}
 
     def test_told_again_after_a_lost_answer_changes_nothing(self, storage: Storage) -> None:
         study = make(storage)
