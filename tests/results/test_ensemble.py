@@ -5,6 +5,8 @@ from typing import Any
 import numpy
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from hpo.config.metrics import METRICS, MetricName
@@ -130,16 +132,26 @@ def test_criteria_order_ensembles_as_the_metrics_do(
     assert first[1] == pytest.approx(criterion.score(criterion.values[:, 0], 2)[1])
 
 
-@pytest.mark.parametrize("is_weighted", [False, True])
-@pytest.mark.parametrize("metric", [name for name, each in METRICS.items() if each.of_decision])
+@st.composite
+def decided(draw: st.DrawFn) -> tuple[Array, Array, Array | None]:
+    """Probabilities of some candidates with ties, also at 0 and 1, classes, and weights."""
+    n = draw(st.integers(1, 25))
+    probabilities = st.lists(st.integers(0, 8), min_size=n, max_size=n)
+    positive = draw(st.lists(probabilities, min_size=1, max_size=4))
+    y = draw(st.lists(st.integers(0, 1), min_size=n, max_size=n))
+    weight = st.sampled_from([0.0, 0.1, 1.0, 1.7])
+    weights = draw(st.none() | st.lists(weight, min_size=n, max_size=n).filter(any))
+    return numpy.array(positive) / 8, numpy.array(y), weights and numpy.array(weights)
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    case=decided(), metric=st.sampled_from([n for n, each in METRICS.items() if each.of_decision])
+)
 def test_a_tuned_criterion_is_the_metric_at_the_best_threshold(
-    metric: MetricName, is_weighted: bool
+    case: tuple[Array, Array, Array | None], metric: MetricName
 ) -> None:
-    generator = numpy.random.default_rng(1)
-    y = generator.integers(0, 2, 200)
-    weights = generator.uniform(0, 3, 200) if is_weighted else None
-    positive = generator.binomial(8, (1 + y) / 3, (5, 200)) / 8  # with ties, also at 0 and 1
-    positive[4] = 1 - positive[4]  # at its best if it predicts one class everywhere
+    positive, y, weights = case
     outputs = [numpy.stack([1 - own, own], axis=1) for own in positive]
     objective = ObjectiveConfig(metric=metric, threshold="tuned")
     criterion = criteria("binary", objective, outputs, y, weights)[0]
