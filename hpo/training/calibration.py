@@ -136,6 +136,5 @@ def threshold_curve(
     above, below = bounds[:-1], bounds[1:]
     middle = (above + below) / 2
     thresholds = torch.where(middle < above, middle, below)
-    is_cut = thresholds < above
-    is_cut = is_cut | (torch.arange(len(is_cut), device=is_cut.device) == 0)
+    is_cut = functional.pad(thresholds[1:] < above[1:], (1, 0), value=True)
     return thresholds, torch.where(is_cut, values, -math.inf)
