@@ -237,7 +237,8 @@ from hpo.storage.engine import open_storage
 from hpo.storage.leases import WorkerId
 from hpo.study.catalog import open_study
 from hpo.training.single import SingleTrainer
-from hpo.worker.loop import Timing, Worker
+from hpo.worker.loop import Worker
+from hpo.worker.timing import Timing
 from hpo.worker.quota import Quota
 
 torch.set_num_threads(1)

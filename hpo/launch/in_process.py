@@ -17,8 +17,9 @@ from hpo.lifecycle.creation import CreatedStudy
 from hpo.storage.leases import WorkerId
 from hpo.training.precision import describe_environment
 from hpo.training.single import SingleTrainer
-from hpo.worker.loop import Timing, Worker
+from hpo.worker.loop import Worker
 from hpo.worker.quota import Quota
+from hpo.worker.timing import Timing
 
 
 def search_in_process(created: CreatedStudy, device: torch.device) -> None:

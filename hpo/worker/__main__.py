@@ -32,10 +32,11 @@ from hpo.training.single import SingleTrainer
 from hpo.training.sizing import best_slots
 from hpo.training.trainer import Trainer
 from hpo.worker.claims import first_study_first
-from hpo.worker.loop import Timing, Worker
+from hpo.worker.loop import Worker
 from hpo.worker.outage import Outage
 from hpo.worker.quota import Quota
 from hpo.worker.supervisor import CRASHED, EXIT_RELEASED, GRACE_SECONDS
+from hpo.worker.timing import Timing
 
 _POLL_SECONDS = 0.2
 log = logging.getLogger("hpo.worker")

@@ -6,11 +6,12 @@ study, and its claim back to the quota.
 """
 
 import logging
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from hpo.config.errors import LeaseLostError, StorageError
+from hpo.config.errors import LeaseLostError, StorageError, StudyNotFoundError
 from hpo.files.store import ArtifactStore
 from hpo.models.experiment import Experiment, load_experiment
 from hpo.storage.leases import Lease, WorkerId
@@ -27,6 +28,9 @@ from hpo.worker.quota import Quota
 
 log = logging.getLogger(__name__)
 
+_STUDIES_SECONDS = 5.0
+"""How often a busy worker updates its list of studies."""
+
 Start = Callable[[Job, Checkpoint | None], None]
 Shares = Callable[[Sequence[Study], int], Sequence[tuple[Study, int]]]
 """Splits a number of trials among studies, in the order to ask them."""
@@ -39,9 +43,10 @@ def first_study_first(studies: Sequence[Study], n: int) -> Sequence[tuple[Study,
 
 @dataclass(kw_only=True)
 class Claimer:
-    """Claims trials for one worker.
+    """Claims trials for one worker, and knows when its studies have none left.
 
     Attributes:
+        studies: the studies to work for, in the order to claim trials.
         identity: the worker.
         lease: duration of its leases, in seconds.
         quota: limit on its claims.
@@ -51,8 +56,10 @@ class Claimer:
         shares: how many trials to ask each study for.
         damaged: studies that it leaves alone.
         experiments: the tables that were read, by the study's UUID.
+        known: the studies at the last claim.
     """
 
+    studies: Callable[[], Sequence[Study]]
     identity: WorkerId
     lease: float
     quota: Quota
@@ -62,30 +69,58 @@ class Claimer:
     shares: Shares
     damaged: DamagedStudies
     experiments: dict[str, Experiment] = field(default_factory=dict)
+    known: Sequence[Study] = field(default=(), init=False)
+    _next_studies: float = field(default=0.0, init=False)
 
-    def claim(self, studies: Sequence[Study], n: int, start: Start) -> int:
+    def claim(self, n: int, start: Start, *, is_busy: bool) -> int:
         """Claim up to `n` trials: its share from each study, then the rest from the first ones.
 
         Args:
-            studies: in the order to ask for the rest.
             n: number of trials wanted.
             start: called with each claimed trial and its checkpoint.
+            is_busy: whether the worker has trials. It then updates its list of studies now and
+                then, otherwise at each claim.
 
         Returns:
             The number of trials started.
         """
-        uuids = {study.uuid for study in studies}
+        now = time.monotonic()
+        if not is_busy or now >= self._next_studies:
+            self.known, self._next_studies = self.studies(), now + _STUDIES_SECONDS
+        uuids = {study.uuid for study in self.known}
         self.experiments = {k: v for k, v in self.experiments.items() if k in uuids}
         n_started, exhausted = 0, set[Study]()
-        for study, n_wanted in self.shares(studies, n):
+        for study, n_wanted in self.shares(self.known, n):
             n_found = self._claim_from(study, n_wanted, start)
             n_started += n_found
             if n_found < n_wanted:
                 exhausted.add(study)
-        for study in studies:
+        for study in self.known:
             if n_started < n and study not in exhausted:
                 n_started += self._claim_from(study, n - n_started, start)
         return n_started
+
+    def is_finished(self) -> bool:
+        """Whether no study has anything left to do for this worker.
+
+        Raises:
+            DamagedStudyError: none has, and one was left alone.
+        """
+        is_finished = all(self._is_over(study) for study in self.studies())
+        if is_finished:
+            self.damaged.raise_first()
+        return is_finished
+
+    def _is_over(self, study: Study) -> bool:
+        """Whether a study has nothing left to do for this worker."""
+        if study in self.damaged:
+            return True
+        try:
+            with self.damaged.set_aside(study):
+                return study.progress().is_finished
+        except StudyNotFoundError as error:
+            log.info("%s", error)
+        return True
 
     def _claim_from(self, study: Study, n: int, start: Start) -> int:
         started: list[Job] = []

@@ -18,7 +18,7 @@ from hpo.storage.ledger import FinalState, Outcome
 from hpo.study.claim import Claim
 from hpo.study.study import Study
 from hpo.training.record import Result
-from hpo.training.trainer import Run
+from hpo.training.trainer import Event, Failed, Finished, Progress, Run, Unplaced
 
 _MAX_LINES = 200
 """Lines kept of a trial's log."""
@@ -92,6 +92,23 @@ class Job:
         sign = self.study.definition.direction.sign
         seen = [*([self.best] if self.best else []), *measurements]
         self.best = min(seen, key=lambda each: sign * each.value, default=None)
+
+    def record(self, event: Event) -> None:
+        """Record what the trainer says of the trial."""
+        match event:
+            case Progress():
+                self.reports += event.measurements
+                for measured in event.measurements:
+                    self.log(f"epoch {measured.step}: {measured.value:.6g}")
+            case Failed():
+                self.ending = Ending(state="FAIL", attrs={REASON: event.reason})
+            case Finished() if event.result.status == "diverged":
+                attrs = {**_effort(event.result), REASON: event.result.reason}
+                self.ending = Ending(state="PRUNED", attrs=attrs)
+            case Finished():
+                self.result = event.result
+            case Unplaced():
+                self.ending = Ending(state="WAITING")
 
     def log(self, line: str) -> None:
         """Add a line to the trial's log."""
@@ -181,10 +198,6 @@ class Job:
             }
         attrs = {**_effort(result), **environment, **found}
         return Ending(state=state, attrs=attrs, weights=model.to_bytes())
-
-    def diverge(self, result: Result) -> None:
-        """End a trial whose weights or outputs are no longer finite."""
-        self.ending = Ending(state="PRUNED", attrs={**_effort(result), REASON: result.reason})
 
 
 def _effort(result: Result) -> dict[str, Any]:

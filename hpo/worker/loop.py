@@ -37,7 +37,7 @@ from hpo.storage.ledger import RELEASED
 from hpo.study.orders import Orders, read_orders
 from hpo.study.study import Study
 from hpo.training.checkpoint import Checkpoint
-from hpo.training.trainer import Event, Failed, Finished, Progress, Trainer, Unplaced
+from hpo.training.trainer import Event, Trainer
 from hpo.worker.claims import Claimer, Shares, first_study_first
 from hpo.worker.damaged import DamagedStudies
 from hpo.worker.heartbeat import Heartbeat
@@ -47,6 +47,7 @@ from hpo.worker.outage import Outage
 from hpo.worker.outbox import MAX_WRITERS, Outbox, pause_after
 from hpo.worker.quota import Quota
 from hpo.worker.slots import Slots, n_training
+from hpo.worker.timing import Timing
 
 log = logging.getLogger(__name__)
 
@@ -54,29 +55,10 @@ SLICE_SECONDS = 0.5
 POLL_SECONDS = 1.0
 ORDERS_SECONDS = 2.0
 """How often a worker reads the orders for its trials: end of the study's time, manual pruning."""
-_STUDIES_SECONDS = 5.0
-"""How often a busy worker updates its list of studies."""
 STUCK_SECONDS = 5.0
 """A slice that takes longer than this is not waited for at a stop."""
 MAX_FAILURES = 5
 """A worker gives up after this many failed trials in a row."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Timing:
-    """Time limits of a worker, in seconds.
-
-    Attributes:
-        lease: silence after which a worker loses its trials.
-        checkpoint: time between two checkpoints of a trial.
-        outage: how long the storage or the artifact store may be away.
-        hang: how long a slice may take before the process is killed.
-    """
-
-    lease: float = 60.0
-    checkpoint: float = 60.0
-    outage: float = 600.0
-    hang: float = 600.0
 
 
 @dataclass(kw_only=True, eq=False)
@@ -115,8 +97,7 @@ class Worker:
         """Create the worker's parts."""
         self._jobs: dict[int, Job] = {}
         self._n_failures = 0
-        self._known: Sequence[Study] = ()
-        self._next_claim = self._next_orders = self._next_studies = 0.0
+        self._next_claim = self._next_orders = 0.0
         self._slots = Slots(self.trainer, self.slots)
         self._heartbeat = Heartbeat(self.timing.lease, self.timing.hang)
         self._storage_outage = Outage(StorageUnavailableError, patience=self.timing.outage)
@@ -125,6 +106,7 @@ class Worker:
         self._idleness = Idleness(self.storage, self.identity, self._damaged)
         self._outbox = Outbox(self.store, self._storage_outage, self._store_outage, self._damaged)
         self._claimer = Claimer(
+            studies=self.studies,
             identity=self.identity,
             lease=self.timing.lease,
             quota=self.quota,
@@ -187,7 +169,9 @@ class Worker:
                     if not self._jobs:
                         if self._is_done():
                             return True
-                        self._idleness.begin(self._known, has_store=self._store_outage.is_due)
+                        self._idleness.begin(
+                            self._claimer.known, has_store=self._store_outage.is_due
+                        )
                         stop.wait(max(POLL_SECONDS, pause_after(time.monotonic() - start)))
                         continue
                     self._handle(events := self._train())
@@ -227,10 +211,8 @@ class Worker:
         if not (n_wanted and is_due and is_available):
             return
         with self._storage_outage.tolerated():
-            now = time.monotonic()
-            if not self._jobs or now >= self._next_studies:
-                self._known, self._next_studies = self.studies(), now + _STUDIES_SECONDS
-            if self._claimer.claim(self._known, n_wanted, self._start) < n_wanted:
+            n_started = self._claimer.claim(n_wanted, self._start, is_busy=bool(self._jobs))
+            if n_started < n_wanted:
                 self._next_claim = time.monotonic() + POLL_SECONDS
 
     def _start(self, job: Job, checkpoint: Checkpoint | None) -> None:
@@ -248,24 +230,10 @@ class Worker:
         """Record the events of a slice, except for trials that the pruner ended meanwhile."""
         for event in events:
             if (job := self._jobs.get(event.key)) and job.is_training:
-                self._handle_event(job, event)
-
-    def _handle_event(self, job: Job, event: Event) -> None:
-        match event:
-            case Progress():
-                job.reports += event.measurements
-                for measured in event.measurements:
-                    job.log(f"epoch {measured.step}: {measured.value:.6g}")
-            case Failed():
-                job.ending = Ending(state="FAIL", attrs={REASON: event.reason})
-            case Finished() if event.result.status == "diverged":
-                job.diverge(event.result)
-            case Finished():
-                job.result = event.result
-            case Unplaced():
-                job.ending = Ending(state="WAITING")
-                limit = self._slots.shrink(job)
-                log.warning("not enough memory for trial %d: %s", job.claim.number, limit)
+                job.record(event)
+                if job.is_refused:
+                    limit = self._slots.shrink(job)
+                    log.warning("not enough memory for trial %d: %s", job.claim.number, limit)
 
     def _deliver(self, *, at_once: bool = False) -> None:
         """Send what the storage does not have yet, between two slices."""
@@ -423,19 +391,5 @@ class Worker:
             return True
         if self.until_finished and self._storage_outage.is_due:
             with self._storage_outage.tolerated(ends=False):
-                is_done = all(self._is_over(study) for study in self.studies())
-                if is_done:
-                    self._damaged.raise_first()
-                return is_done
+                return self._claimer.is_finished()
         return False
-
-    def _is_over(self, study: Study) -> bool:
-        """Whether a study has nothing left to do for this worker."""
-        if study in self._damaged:
-            return True
-        try:
-            with self._damaged.set_aside(study):
-                return study.progress().is_finished
-        except StudyNotFoundError as error:
-            log.info("%s", error)
-        return True

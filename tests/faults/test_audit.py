@@ -12,8 +12,9 @@ from hpo.models.model import Model
 from hpo.storage.leases import WorkerId
 from hpo.storage.schema import LEASES, REPORTS, TRIAL_USER_ATTRS, TRIAL_VALUES, TRIALS
 from hpo.training.single import SingleTrainer
-from hpo.worker.loop import Timing, Worker
+from hpo.worker.loop import Worker
 from hpo.worker.quota import Quota
+from hpo.worker.timing import Timing
 from tests.support.faults.audit import audit, orphans
 from tests.support.faults.setting import Setting, make_setting
 

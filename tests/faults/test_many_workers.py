@@ -12,7 +12,7 @@ import pytest
 from hpo.training.single import SingleTrainer
 from hpo.training.trainer import Event
 from hpo.worker import outbox
-from hpo.worker.loop import Timing
+from hpo.worker.timing import Timing
 from tests.support.faults.audit import audit, orphans
 from tests.support.faults.setting import make_setting
 from tests.support.gate import Gate, gather

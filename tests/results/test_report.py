@@ -22,8 +22,9 @@ from hpo.study.artifacts import StudyArtifacts
 from hpo.study.leaderboard import leaderboard
 from hpo.study.study import Study
 from hpo.training.single import SingleTrainer
-from hpo.worker.loop import Timing, Worker
+from hpo.worker.loop import Worker
 from hpo.worker.quota import Quota
+from hpo.worker.timing import Timing
 from tests.support import machine
 from tests.support.command_line import hpo
 

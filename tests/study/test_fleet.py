@@ -17,8 +17,9 @@ from hpo.study.fleet import Fleet, OpenStudy, share_out
 from hpo.study.steering import prioritize
 from hpo.study.study import Study
 from hpo.worker.claims import first_study_first
-from hpo.worker.loop import Timing, Worker
+from hpo.worker.loop import Worker
 from hpo.worker.quota import Quota
+from hpo.worker.timing import Timing
 from tests.support.command_line import hpo
 from tests.support.databases import every_database
 from tests.support.definitions import definition

@@ -6,8 +6,9 @@ from hpo.files.store import ArtifactStore
 from hpo.storage.leases import WorkerId
 from hpo.study.study import Study
 from hpo.training.trainer import Trainer
-from hpo.worker.loop import Timing, Worker
+from hpo.worker.loop import Worker
 from hpo.worker.quota import Quota
+from hpo.worker.timing import Timing
 
 STUDY = """
 name = "{name}"

@@ -31,7 +31,7 @@ from hpo.training.packs.trainer import PackedTrainer
 from hpo.training.single import SingleTrainer
 from hpo.training.trainer import Event, Trainer
 from hpo.worker import loop
-from hpo.worker.loop import Timing
+from hpo.worker.timing import Timing
 from tests.support.clock import let_pass
 from tests.support.workers import make_worker
 

@@ -37,9 +37,10 @@ from hpo.training.single import SingleTrainer
 from hpo.training.trainer import Event, Failed, Run
 from hpo.worker import loop
 from hpo.worker.checkpoints import latest
-from hpo.worker.loop import MAX_FAILURES, Timing, Worker
+from hpo.worker.loop import MAX_FAILURES, Worker
 from hpo.worker.quota import Quota
 from hpo.worker.supervisor import EXIT_RELEASED, Death
+from hpo.worker.timing import Timing
 from tests.support import workers
 from tests.support.command_line import hpo
 from tests.support.program import PROGRAM
@@ -216,7 +217,8 @@ from hpo.study.catalog import open_study
 from hpo.storage.engine import open_storage
 from hpo.storage.leases import WorkerId
 from hpo.training.single import SingleTrainer
-from hpo.worker.loop import Timing, Worker
+from hpo.worker.loop import Worker
+from hpo.worker.timing import Timing
 from hpo.worker.quota import Quota
 
 class Hanging(SingleTrainer):

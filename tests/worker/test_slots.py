@@ -190,7 +190,8 @@ from hpo.files.store import ArtifactStore
 from hpo.study.catalog import open_study
 from hpo.storage.engine import open_storage
 from hpo.storage.leases import WorkerId
-from hpo.worker.loop import Timing, Worker
+from hpo.worker.loop import Worker
+from hpo.worker.timing import Timing
 from hpo.worker.slots import Slots
 from hpo.worker.quota import Quota
 from tests.support.pack import Pack
