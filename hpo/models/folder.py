@@ -149,16 +149,16 @@ def _write_texts(
 
 def _schema(model: Predictor, proof: Proof) -> dict[str, Any]:
     """The content of `schema.json`: columns, versions, and the proof."""
-    from hpo.models import onnx as onnx_graph
+    from hpo.models import onnx
 
     first = model.parts[0][1]
     return {
         **json.loads(model.schema.to_json()),
         **({"calibration": kept} if (kept := model.calibration.to_tree()) else {}),
-        "onnx_inputs": onnx_graph.described_inputs(model.schema),
+        "onnx_inputs": onnx.described_inputs(model.schema),
         "versions": {"hpo": __version__, "torch": first.environment.torch},
         "environment": asdict(first.environment),
-        "formats": {WEIGHTS: model.format, "model.onnx": onnx_graph.FORMAT},
+        "formats": {WEIGHTS: model.format, "model.onnx": onnx.FORMAT},
         "proof": asdict(proof),
     }
 

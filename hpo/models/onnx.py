@@ -1,30 +1,24 @@
 """The ONNX graph of a predictor: raw columns in, predictions out, preprocessing inside.
 
-All operators belong to operator sets that ONNX Runtime supports since 1.17. The nodes
-do what `hpo.data.preprocessing` does, in the same order; the model's family adds the network, by
-hand or by torch's exporter. The proof at export fails when the two differ.
+The nodes do what `hpo.data.preprocessing` does, in the same order; the model's family adds the
+network, by hand or by torch's exporter. The proof at export fails when the two differ.
 """
 
 import json
-import logging
 import math
-import warnings
-from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import onnx
 import torch
-from onnx import compose, helper, inliner, numpy_helper
-from torch import nn
+from onnx import helper
 
-from hpo.config.errors import ExportError, first_line
 from hpo.config.version import __version__
 from hpo.data.preprocessing import TINY, Preprocessor
 from hpo.data.schema import Categories, TableSchema
 from hpo.data.target import LabelType
 from hpo.models.ensemble import FAINTEST
 from hpo.models.model import Model, Predictor
+from hpo.models.onnx_graph import ML, Graph
 from hpo.training.families.family import family_of
 
 FORMAT = 2
@@ -34,10 +28,6 @@ FORMAT = 2
 dates, in microseconds since 1970 UTC; labels have the target's own type.
 """
 
-IR_VERSION, OPSET, ML_OPSET = 8, 17, 3
-EXPORTER_OPSET = 18
-"""The operator set of a graph with nodes of torch's exporter, which writes no older one."""
-ML = "ai.onnx.ml"
 OUTPUTS = ("prediction", "probabilities")
 LABELS: dict[LabelType, tuple[str, int]] = {
     "text": ("O", onnx.TensorProto.STRING),
@@ -46,7 +36,6 @@ LABELS: dict[LabelType, tuple[str, int]] = {
     "boolean": ("?", onnx.TensorProto.BOOL),
 }
 """Types of labels: in numpy, and in ONNX."""
-MAX_BYTES = 2**31 - 2**20  # size limit of a protocol buffer, less room for the rest of the graph
 
 
 def to_onnx(model: Predictor) -> bytes:
@@ -61,18 +50,18 @@ def to_onnx(model: Predictor) -> bytes:
     """
     schema = model.schema
     names = input_names(schema)
-    graph = _Graph(names.values())
+    graph = Graph(names.values())
     x_num, codes = _columns(graph, schema, names)
-    outputs = _mixed(graph, model, x_num, codes)
+    mixed = _mixed(graph, model, x_num, codes)
     if schema.task == "regression":
-        kind = _float_type(schema.target in schema.double)
-        graph.add("Cast", outputs, name="prediction", to=kind)
+        graph.add("Cast", mixed, name="prediction", to=_float_type(schema.target in schema.double))
     else:
-        graph.add("Identity", outputs, name="probabilities")
+        graph.add("Identity", mixed, name="probabilities")
         place = _predicted_classes(graph, model.calibration.threshold)
         labels = graph.constant(schema.label_values().to_numpy(), LABELS[schema.labels][0])
         graph.add("Gather", labels, place, name="prediction")
-    return graph.to_bytes(schema, names)
+    inputs, outputs = _inputs(schema, names), _outputs(schema)
+    return graph.to_bytes(inputs, outputs, _about(schema, names))
 
 
 def input_names(schema: TableSchema) -> dict[str, str]:
@@ -101,96 +90,40 @@ def _float_type(is_double: bool) -> int:
     return int(onnx.TensorProto.DOUBLE if is_double else onnx.TensorProto.FLOAT)
 
 
-class _Graph:
-    """Nodes and constants, with names that no column has."""
+def _inputs(schema: TableSchema, names: dict[str, str]) -> list[onnx.ValueInfoProto]:
+    exact = schema.exact
+    numbers = {names[name]: _float_type(name in exact) for name in schema.numbers}
+    texts = {names[column.name]: onnx.TensorProto.STRING for column in schema.categorical}
+    return [
+        helper.make_tensor_value_info(name, kind, ["rows", 1])
+        for name, kind in (numbers | texts).items()
+    ]
 
-    def __init__(self, columns: Sequence[str] | Any) -> None:
-        self._prefix = "."
-        while any(column.startswith(self._prefix) for column in columns):
-            self._prefix += "."
-        self._nodes: list[onnx.NodeProto] = []
-        self._constants: list[onnx.TensorProto] = []
-        self._opset = OPSET
-        self.n_features: dict[str, int] = {}
 
-    def add(
-        self, operator: str, *inputs: str, domain: str = "", name: str = "", **attributes: Any
-    ) -> str:
-        """Append a node; returns the name of its output."""
-        name = name or f"{self._prefix}{operator}_{len(self._nodes)}"
-        node = helper.make_node(operator, inputs, [name], name, domain=domain, **attributes)
-        self._nodes.append(node)
-        return name
+def _outputs(schema: TableSchema) -> list[onnx.ValueInfoProto]:
+    if schema.task == "regression":
+        kind = _float_type(schema.target in schema.double)
+        return [helper.make_tensor_value_info("prediction", kind, ["rows"])]
+    shape: list[str | int | None] = ["rows", len(schema.classes)]
+    return [
+        helper.make_tensor_value_info("prediction", LABELS[schema.labels][1], ["rows"]),
+        helper.make_tensor_value_info("probabilities", onnx.TensorProto.FLOAT, shape),
+    ]
 
-    def constant(self, values: Any, kind: str = "f4") -> str:
-        """Append a constant; returns its name."""
-        array = np.ascontiguousarray(np.asarray(values, dtype=kind))
-        name = f"{self._prefix}constant_{len(self._constants)}"
-        self._constants.append(numpy_helper.from_array(array, name))
-        return name
 
-    def add_module(self, module: nn.Module, x: str) -> str:
-        """Append the nodes that torch's exporter makes of a module; returns the output's name.
-
-        Raises:
-            ExportError: torch cannot export the module.
-        """
-        made = _exported(module, self.n_features[x])
-        prefix = f"{self._prefix}module_{len(self._nodes)}_"
-        joined = compose.add_prefix(made, prefix).graph
-        self._opset = EXPORTER_OPSET
-        self._nodes.append(helper.make_node("Identity", [x], [joined.input[0].name]))
-        self._nodes.extend(joined.node)
-        self._constants.extend(joined.initializer)
-        return str(joined.output[0].name)
-
-    def to_bytes(self, schema: TableSchema, names: dict[str, str]) -> bytes:
-        """The file's content."""
-        if sum(len(constant.raw_data) for constant in self._constants) > MAX_BYTES:
-            raise ExportError("model.onnx: the weights exceed 2 GiB, the limit of an ONNX file")
-        exact = schema.exact
-        numbers = {names[name]: _float_type(name in exact) for name in schema.numbers}
-        texts = {names[column.name]: onnx.TensorProto.STRING for column in schema.categorical}
-        is_number = schema.task == "regression"
-        kind = LABELS[schema.labels][1]
-        if is_number:
-            kind = _float_type(schema.target in schema.double)
-        outputs = [helper.make_tensor_value_info("prediction", kind, ["rows"])]
-        if not is_number:
-            shape: list[str | int | None] = ["rows", len(schema.classes)]
-            kind = onnx.TensorProto.FLOAT
-            outputs.append(helper.make_tensor_value_info("probabilities", kind, shape))
-        graph = helper.make_graph(
-            self._nodes,
-            "hpo",
-            [
-                helper.make_tensor_value_info(name, kind, ["rows", 1])
-                for name, kind in (numbers | texts).items()
-            ],
-            outputs,
-            self._constants,
-        )
-        made = helper.make_model(
-            graph,
-            producer_name="hpo",
-            producer_version=__version__,
-            ir_version=IR_VERSION,
-            opset_imports=[helper.make_opsetid("", self._opset), helper.make_opsetid(ML, ML_OPSET)],
-        )
-        about = {
-            "format": str(FORMAT),
-            "hpo": __version__,
-            "task": schema.task,
-            "target": schema.target,
-            "classes": json.dumps(schema.classes, ensure_ascii=False),
-            "inputs": json.dumps(names, ensure_ascii=False),
-        }
-        helper.set_model_props(made, about)
-        return bytes(made.SerializeToString(deterministic=True))
+def _about(schema: TableSchema, names: dict[str, str]) -> dict[str, str]:
+    return {
+        "format": str(FORMAT),
+        "hpo": __version__,
+        "task": schema.task,
+        "target": schema.target,
+        "classes": json.dumps(schema.classes, ensure_ascii=False),
+        "inputs": json.dumps(names, ensure_ascii=False),
+    }
 
 
 def _columns(
-    graph: _Graph, schema: TableSchema, names: dict[str, str]
+    graph: Graph, schema: TableSchema, names: dict[str, str]
 ) -> tuple[str | None, str | None]:
     """`TableSchema.encode`: (rows, n_numbers) numbers and (rows, n_categorical) codes, if any."""
     exact = schema.exact
@@ -204,7 +137,7 @@ def _columns(
     return _side_by_side(graph, x_num), _side_by_side(graph, codes)
 
 
-def _codes(graph: _Graph, schema: TableSchema, column: Categories, name: str) -> str:
+def _codes(graph: Graph, schema: TableSchema, column: Categories, name: str) -> str:
     known = schema.spellings(column)
     return graph.add(
         "LabelEncoder",
@@ -216,11 +149,11 @@ def _codes(graph: _Graph, schema: TableSchema, column: Categories, name: str) ->
     )
 
 
-def _side_by_side(graph: _Graph, columns: list[str]) -> str | None:
+def _side_by_side(graph: Graph, columns: list[str]) -> str | None:
     return graph.add("Concat", *columns, axis=1) if columns else None
 
 
-def _mixed(graph: _Graph, model: Predictor, x_num: str | None, codes: str | None) -> str:
+def _mixed(graph: Graph, model: Predictor, x_num: str | None, codes: str | None) -> str:
     """The weighted mean of the parts' predictions; equal preprocessing is computed once."""
     temperature, is_mean = model.calibration.temperature, not isinstance(model, Model)
     is_calibrated_mean = is_mean and temperature != 1
@@ -251,7 +184,7 @@ def _mixed(graph: _Graph, model: Predictor, x_num: str | None, codes: str | None
     return graph.add("Cast", graph.add("Softmax", cooled, axis=-1), to=onnx.TensorProto.FLOAT)
 
 
-def _predicted_classes(graph: _Graph, threshold: float | None) -> str:
+def _predicted_classes(graph: Graph, threshold: float | None) -> str:
     """`Predictor.predicted_classes`: (rows,) indices."""
     if threshold is None:
         return graph.add("ArgMax", "probabilities", axis=1, keepdims=0)
@@ -269,7 +202,7 @@ def _is_same(one: Preprocessor, other: Preprocessor) -> bool:
     return all(torch.equal(states[0][name], states[1][name]) for name in states[0])
 
 
-def _features(graph: _Graph, fitted: Preprocessor, x_num: str | None, codes: str | None) -> str:
+def _features(graph: Graph, fitted: Preprocessor, x_num: str | None, codes: str | None) -> str:
     """`Preprocessor.forward`."""
     features = []
     if x_num is not None:
@@ -289,7 +222,7 @@ def _features(graph: _Graph, fitted: Preprocessor, x_num: str | None, codes: str
     return graph.add("Concat", *features, axis=1)
 
 
-def _scaled(graph: _Graph, fitted: Preprocessor, centered: str) -> str:
+def _scaled(graph: Graph, fitted: Preprocessor, centered: str) -> str:
     """Scaled numbers, then scaled dates; appends no unused nodes."""
     n_quantile = fitted.n_numeric if fitted.numeric == "quantile" else 0
     columns = list(range(len(fitted.center)))
@@ -303,7 +236,7 @@ def _scaled(graph: _Graph, fitted: Preprocessor, centered: str) -> str:
     return graph.add("Concat", *parts, axis=1) if len(parts) > 1 else parts[0]
 
 
-def _cycles(graph: _Graph, fitted: Preprocessor, x_num: str) -> list[str]:
+def _cycles(graph: Graph, fitted: Preprocessor, x_num: str) -> list[str]:
     """Sine and cosine of the dates' cycles, (rows, n_cycles) each, if there are any."""
     if not len(fitted.periods):
         return []
@@ -318,15 +251,15 @@ def _cycles(graph: _Graph, fitted: Preprocessor, x_num: str) -> list[str]:
     ]
 
 
-def _some(graph: _Graph, x: str, columns: list[int]) -> str:
+def _some(graph: Graph, x: str, columns: list[int]) -> str:
     return graph.add("Gather", x, graph.constant(columns, "i8"), axis=1)
 
 
-def _float(graph: _Graph, x: str) -> str:
+def _float(graph: Graph, x: str) -> str:
     return graph.add("Cast", x, to=onnx.TensorProto.FLOAT)
 
 
-def _quantile(graph: _Graph, fitted: Preprocessor, x: str) -> str:
+def _quantile(graph: Graph, fitted: Preprocessor, x: str) -> str:
     """Normal scores by linear interpolation between knots, found by binary search."""
     n_columns, n_knots = fitted.knots.shape
     knots, scores = graph.constant(fitted.knots.flatten()), graph.constant(fitted.scores)
@@ -353,7 +286,7 @@ def _quantile(graph: _Graph, fitted: Preprocessor, x: str) -> str:
     return graph.add("Add", start, graph.add("Mul", share, graph.add("Sub", end, start)))
 
 
-def _one_hot(graph: _Graph, fitted: Preprocessor, codes: str) -> str:
+def _one_hot(graph: Graph, fitted: Preprocessor, codes: str) -> str:
     """(rows, n_categories): for each category, whether it is the code of its column."""
     sizes = fitted.sizes[fitted.one_hot].tolist()
     columns = np.repeat(fitted.one_hot, sizes)
@@ -363,7 +296,7 @@ def _one_hot(graph: _Graph, fitted: Preprocessor, codes: str) -> str:
     return graph.add("Cast", equal, to=onnx.TensorProto.FLOAT)
 
 
-def _predictions(graph: _Graph, model: Model, logits: str, temperature: float) -> str:
+def _predictions(graph: Graph, model: Model, logits: str, temperature: float) -> str:
     """`hpo.training.metrics.predictions`: (rows,) values or (rows, n_classes) probabilities."""
     task, n_heads = model.schema.task, _count_heads(model)
     if task == "regression":
@@ -399,35 +332,7 @@ def _count_heads(model: Model) -> int:
     return outputs.shape[1] if outputs.ndim == 3 else 0
 
 
-def _mean(graph: _Graph, outputs: str, n_heads: int) -> str:
+def _mean(graph: Graph, outputs: str, n_heads: int) -> str:
     """The mean of (rows, heads, n) over the heads."""
     total = graph.add("ReduceSum", outputs, graph.constant([1], "i8"), keepdims=0)
     return graph.add("Mul", total, graph.constant(1 / n_heads))
-
-
-def _exported(module: nn.Module, n_inputs: int) -> onnx.ModelProto:
-    """A module by torch's exporter, for any number of rows, without functions and notes."""
-    rows = torch.export.Dim("rows", min=1)
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it warns of absent torchvision
-    try:
-        with warnings.catch_warnings(action="ignore"):  # about the exporter itself
-            program = torch.onnx.export(
-                module.eval(),
-                (torch.zeros(4, n_inputs),),
-                dynamo=True,
-                dynamic_shapes=({0: rows},),
-                opset_version=EXPORTER_OPSET,
-                verbose=False,
-            )
-    except Exception as error:  # the exporter passes on what a module's code raises
-        name = type(module).__name__
-        raise ExportError(
-            f"model.onnx: torch cannot export {name} ({type(error).__name__}: "
-            f"{first_line(error)}); give its model family a to_onnx of its own"
-        ) from error
-    assert program is not None
-    made: onnx.ModelProto = inliner.inline_local_functions(program.model_proto)
-    for node in made.graph.node:
-        node.ClearField("doc_string")
-        node.ClearField("metadata_props")
-    return made

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 import hpo.models.onnx
+import hpo.models.onnx_graph
 from hpo.config.errors import ExportError
 from hpo.config.trial import Calibration
 from hpo.data.schema import Categories, TableSchema
@@ -47,30 +48,30 @@ def with_one_spelling_only(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def with_missing_as_zero(monkeypatch: pytest.MonkeyPatch) -> None:
-    add = hpo.models.onnx._Graph.add
+    add = hpo.models.onnx_graph.Graph.add
 
     def blind(graph: Any, operator: str, *inputs: str, **options: Any) -> str:
         return add(graph, "IsInf" if operator == "IsNaN" else operator, *inputs, **options)
 
-    monkeypatch.setattr(hpo.models.onnx._Graph, "add", blind)
+    monkeypatch.setattr(hpo.models.onnx_graph.Graph, "add", blind)
 
 
 def with_no_end_of_the_quantiles(monkeypatch: pytest.MonkeyPatch) -> None:
-    add = hpo.models.onnx._Graph.add
+    add = hpo.models.onnx_graph.Graph.add
 
     def endless(graph: Any, operator: str, *inputs: str, **options: Any) -> str:
         return inputs[0] if operator == "Clip" else add(graph, operator, *inputs, **options)
 
-    monkeypatch.setattr(hpo.models.onnx._Graph, "add", endless)
+    monkeypatch.setattr(hpo.models.onnx_graph.Graph, "add", endless)
 
 
 def with_labels_swapped(monkeypatch: pytest.MonkeyPatch) -> None:
-    add = hpo.models.onnx._Graph.add
+    add = hpo.models.onnx_graph.Graph.add
 
     def swapped(graph: Any, operator: str, *inputs: str, **options: Any) -> str:
         return add(graph, "ArgMin" if operator == "ArgMax" else operator, *inputs, **options)
 
-    monkeypatch.setattr(hpo.models.onnx._Graph, "add", swapped)
+    monkeypatch.setattr(hpo.models.onnx_graph.Graph, "add", swapped)
 
 
 @pytest.mark.parametrize(
