@@ -5,7 +5,7 @@ written for speed, because selection scores thousands of ensembles that differ i
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from hpo.config.metrics import find_metric, loss_metric
 from hpo.config.trial import ObjectiveConfig, Task
 from hpo.models.ensemble import FAINTEST, as_logits
+from hpo.results.decisions import DECISIONS, Decision, ratio
 from hpo.training.metrics import measure
 
 Array = NDArray[Any]
@@ -143,53 +144,6 @@ class _OfClasses(Criterion):
             numpy.copyto(predicted, index, where=probabilities > highest)
             numpy.maximum(highest, probabilities, out=highest)
         return predicted
-
-
-Counts = Sequence[Any]
-"""A number of rows for each class: (candidates,) or (candidates, rows), or one for all of them."""
-Decision = Callable[[Counts, Counts, Counts], Any]
-"""A score of the predicted classes, from the rows that are predicted right, predicted, and true."""
-
-
-def _accuracy(right: Counts, predicted: Counts, true: Counts) -> Any:
-    return sum(right) / sum(true)
-
-
-def _balanced_accuracy(right: Counts, predicted: Counts, true: Counts) -> Any:
-    """Mean recall of the classes that occur."""
-    recall = [_ratio(own, n) for own, n in zip(right, true, strict=True)]
-    return sum(recall) / sum(n > 0 for n in true)
-
-
-def _f1(right: Counts, predicted: Counts, true: Counts) -> Any:
-    """F1 of the positive class of two, otherwise the mean of the classes'."""
-    n_either = [own + n for own, n in zip(predicted, true, strict=True)]
-    by_class = [_ratio(2 * own, n) for own, n in zip(right, n_either, strict=True)]
-    return by_class[1] if len(by_class) == 2 else sum(by_class) / sum(n > 0 for n in n_either)
-
-
-_ROUNDING = 1e-12
-"""Relative spread of the classes below which they are constant."""
-
-
-def _matthews_correlation(right: Counts, predicted: Counts, true: Counts) -> Any:
-    """Correlation of the predicted and the true classes; 0 if either is constant."""
-    n_rows = sum(true)
-    covariance = sum(right) * n_rows - sum(p * t for p, t in zip(predicted, true, strict=True))
-    of_predicted = n_rows**2 - sum(numpy.square(n) for n in predicted)
-    of_true = n_rows**2 - sum(numpy.square(n) for n in true)
-    # Weights round off: a constant has no exact 0.
-    is_varied = numpy.minimum(of_predicted, of_true) > _ROUNDING * n_rows**2
-    product = numpy.where(is_varied, of_predicted * of_true, 1)
-    return numpy.where(is_varied, covariance / numpy.sqrt(product), 0.0)
-
-
-_DECISIONS: dict[str, Decision] = {
-    "accuracy": _accuracy,
-    "balanced_accuracy": _balanced_accuracy,
-    "f1": _f1,
-    "matthews_correlation": _matthews_correlation,
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -352,7 +306,7 @@ def _average_precision(scores: Array, truth: Array, weights: Array | None = None
         n_selected, n_right = numpy.cumsum(weights)[ends], numpy.cumsum(weights * truth)[ends]
     if n_right[-1] <= 0:
         return numpy.nan
-    found: float = numpy.diff(n_right, prepend=0) @ _ratio(n_right, n_selected) / n_right[-1]
+    found: float = numpy.diff(n_right, prepend=0) @ ratio(n_right, n_selected) / n_right[-1]
     return found
 
 
@@ -367,12 +321,6 @@ def _weighted_area(bits: Array, truth: Array, weights: Array) -> Array:
         wins += (of_positive[order] * below).sum(axis=1) / 2
     area: Array = wins / n_pairs if n_pairs else numpy.full(len(bits), numpy.nan)
     return area
-
-
-def _ratio(part: Array, whole: Array) -> Array:
-    """The quotient, 0 where the whole is 0."""
-    ratio: Array = part / numpy.where(whole > 0, whole, 1)
-    return ratio
 
 
 _ERRORS: dict[str, type[Criterion]] = {
@@ -422,12 +370,12 @@ def criteria(
     exact = numpy.stack([own.T for own in outputs], axis=1)
     by_class = exact.astype(numpy.float32)
     if objective.threshold is not None:
-        decision, positive = _DECISIONS[metric], by_class[1:]
+        decision, positive = DECISIONS[metric], by_class[1:]
         return [AtBestThreshold(values=positive, weights=weights, y=y, decision=decision), loss]
     if metric in _OF_CLASSES:
         return [_OF_CLASSES[metric](values=by_class, weights=weights, y=y), loss]
-    if metric in _DECISIONS:
-        decision = _DECISIONS[metric]
+    if metric in DECISIONS:
+        decision = DECISIONS[metric]
         return [OfLikeliest(values=by_class, weights=weights, y=y, decision=decision), loss]
     if objective.k is not None:
         return [TopKAccuracy(values=exact, weights=weights, y=y, k=objective.k), loss]
