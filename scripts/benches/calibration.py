@@ -8,13 +8,12 @@ loss. `threshold` draws 3,000 rows, of which 5 % are of the positive class, and 
 winner and the ensemble predict on 20,000 new rows.
 """
 
-import argparse
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import polars
-from benches.seeds import Outcome, Scenario, print_means
+from benches.seeds import Outcome, Scenario, run
 from numpy.typing import NDArray
 from sklearn.metrics import accuracy_score, f1_score, log_loss
 
@@ -37,16 +36,8 @@ _SPACE = {
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Print the means of each scenario over seeds."""
-    parser = argparse.ArgumentParser(
-        prog="scripts/bench calibration",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("scenario", choices=[*SCENARIOS])
-    parser.add_argument("--seeds", type=int, default=5)
-    options = parser.parse_args(arguments)
-    print_means(SCENARIOS[options.scenario], options.seeds)
+    """Print the means of a scenario over seeds."""
+    run("calibration", __doc__, SCENARIOS, arguments)
 
 
 def temperature(seed: int) -> Iterator[tuple[str, Outcome]]:

@@ -1,7 +1,8 @@
 """Means over seeds, as a Markdown table."""
 
+import argparse
 import statistics
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 Outcome = dict[str, float]
 """Figures by their titles."""
@@ -10,7 +11,22 @@ Scenario = Callable[[int], Iterator[tuple[str, Outcome]]]
 """Compares several choices on data drawn from a seed: the name of each and its figures."""
 
 
-def print_means(scenario: Scenario, n_seeds: int) -> None:
+def run(
+    bench: str, about: str, scenarios: Mapping[str, Scenario], arguments: Sequence[str]
+) -> None:
+    """Print the means of the scenario that the arguments of a benchmark name."""
+    parser = argparse.ArgumentParser(
+        prog=f"scripts/bench {bench}",
+        description=about,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("scenario", choices=[*scenarios])
+    parser.add_argument("--seeds", type=int, default=5)
+    options = parser.parse_args(arguments)
+    _print_means(scenarios[options.scenario], options.seeds)
+
+
+def _print_means(scenario: Scenario, n_seeds: int) -> None:
     """Print the figures of the first seeds one by one, then a table of means."""
     found: dict[str, list[Outcome]] = {}
     for seed in range(n_seeds):

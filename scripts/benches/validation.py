@@ -12,14 +12,13 @@ new.
 describes them.
 """
 
-import argparse
 import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 from benches import splits
-from benches.seeds import Outcome, Scenario, print_means
+from benches.seeds import Outcome, Scenario, run
 from numpy.typing import NDArray
 
 from hpo.sklearn import MLPSearchClassifier
@@ -32,16 +31,8 @@ N_TRIALS, N_FOLDS = 10, 5
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Print the means of each scenario over seeds."""
-    parser = argparse.ArgumentParser(
-        prog="scripts/bench validation",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("scenario", choices=[*SCENARIOS])
-    parser.add_argument("--seeds", type=int, default=10)
-    options = parser.parse_args(arguments)
-    print_means(SCENARIOS[options.scenario], options.seeds)
+    """Print the means of a scenario over seeds."""
+    run("validation", __doc__, SCENARIOS, arguments)
 
 
 def folds(seed: int) -> Iterator[tuple[str, Outcome]]:

@@ -1,20 +1,20 @@
 """Weights of rows and of classes: what they change on new rows.
 
-    scripts/bench weights --seeds 5
+    scripts/bench weights rows --seeds 5
+    scripts/bench weights classes --seeds 5
 
-Rows: a rate is measured on 600 objects, each for its own time. The shorter the time, the noisier
-the rate. Searches choose by RMSE, and are compared with the true rates of 20,000 new objects.
+`rows` measures a rate on 600 objects, each for its own time. The shorter the time, the noisier the
+rate. Searches choose by RMSE, and are compared with the true rates of 20,000 new objects.
 
-Classes: one row in 13 is positive, with noisy labels. Searches of 1,500 rows choose by ROC AUC,
-and are measured on 20,000 new rows.
+`classes` draws 1,500 rows, of which one in 13 is positive, with noisy labels. Searches choose by
+ROC AUC, and are measured on 20,000 new rows.
 """
 
-import argparse
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
-from benches.seeds import Outcome, print_means
+from benches.seeds import Outcome, Scenario, run
 from numpy.typing import NDArray
 from sklearn import metrics
 
@@ -26,16 +26,8 @@ SEARCH = {"search_space": "mlp_small", "n_trials": 10, "max_epochs": 60, "val": 
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Print the means of each scenario over seeds."""
-    parser = argparse.ArgumentParser(
-        prog="scripts/bench weights",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--seeds", type=int, default=5)
-    options = parser.parse_args(arguments)
-    for scenario in (rows, classes):
-        print_means(scenario, options.seeds)
+    """Print the means of a scenario over seeds."""
+    run("weights", __doc__, SCENARIOS, arguments)
 
 
 def rows(seed: int) -> Iterator[tuple[str, Outcome]]:
@@ -74,6 +66,9 @@ def classes(seed: int) -> Iterator[tuple[str, Outcome]]:
                 "log_loss": metrics.log_loss(truth, probability),
             },
         )
+
+
+SCENARIOS: dict[str, Scenario] = {"rows": rows, "classes": classes}
 
 
 def _signal(x: Floats) -> Floats:
