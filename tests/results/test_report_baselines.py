@@ -70,6 +70,21 @@ def test_a_quantile_is_that_of_the_objective() -> None:
         assert errors["rmse"] > other.metrics["validation"]["rmse"]
 
 
+def test_for_rmsle_they_learn_logarithms() -> None:
+    rng = np.random.default_rng(0)
+    x, noise = rng.normal(size=(3, 1500)), rng.normal(size=1500)
+    y = np.exp(1 + x[0] + 0.5 * x[1] * x[2] + 0.8 * noise)
+    data = DataConfig(source="t", target="y")
+    frame = pl.DataFrame({"a": x[0], "b": x[1], "c": x[2], "y": y})
+    dataset = load_dataset(typed(frame, data), data)
+    of_mean = fit_baselines(dataset, ObjectiveConfig(metric="rmse"))
+    of_log = fit_baselines(dataset, ObjectiveConfig(metric="rmsle"))
+    for found, other in zip(of_log, of_mean, strict=True):
+        for part in ("validation", "test"):
+            assert found.metrics[part]["rmsle"] < 0.95 * other.metrics[part]["rmsle"]
+        assert " for log(1 + y); fitted in " in found.note
+
+
 def test_weights_are_those_of_the_trials() -> None:
     """A tenth of the rows has nearly all of the weight, and there the label is the other one."""
     rng = np.random.default_rng(0)

@@ -1,8 +1,9 @@
 """Baselines: scikit-learn's gradient boosting and a linear model with their defaults.
 
 They get what the trials get: the same columns, fitted on the training part alone, or in each fold.
-They predict the quantile of an objective that has one. Each has a limit of rows and of seconds; its
-note says which limit it met.
+They follow the objective, but not how trials learn: they predict its quantile, the exponential of
+a mean logarithm where the metric is rmsle, otherwise the mean, whatever the losses and transforms
+of the trials. Each has a limit of rows and of seconds; its note says which limit it met.
 """
 
 import time
@@ -60,7 +61,8 @@ def fit_baselines(
     """
     fits = {"gradient boosting": _boosting, "linear model": _linear}
     folds = dataset.folds
-    trains = [_training(fold, max_rows) for fold in folds]
+    is_log = objective.metric == "rmsle"
+    trains = [_training(fold, max_rows, is_log=is_log) for fold in folds]
     n_rows, drawn = len(folds[0].rows("train")), ""
     if n_rows > max_rows:
         drawn = f"{max_rows:,} of the {n_rows:,} training rows; "
@@ -75,20 +77,22 @@ def fit_baselines(
                 prepare, model, note = fit(fold, objective.quantile, *train, deadline)
                 for part, outputs in predicted.items():
                     if len(x := _matrix(fold.part(part))):
-                        outputs.append(_outputs(fold, model, prepare.transform(x)))
+                        own = _outputs(fold, model, prepare.transform(x))
+                        outputs.append(np.expm1(own) if is_log else own)
             seconds = time.perf_counter() - started
             together = np.concatenate(predicted["val"])
             metrics = {"validation": _metrics(dataset, objective, together, dataset.part("val"))}
             if predicted["test"]:
                 mean = np.mean(predicted["test"], axis=0)
                 metrics["test"] = _metrics(dataset, objective, mean, dataset.part("test"))
+            note += " for log(1 + y)" if is_log else ""
             note = f"{drawn}{note}{of_each}; fitted in {seconds:.1f} s"
             found.append(ComparedModel(name=name, kind="baseline", note=note, metrics=metrics))
     return found
 
 
-def _training(dataset: Dataset, max_rows: int) -> _Training:
-    """The training part, or so many rows of it."""
+def _training(dataset: Dataset, max_rows: int, *, is_log: bool) -> _Training:
+    """The training part, or so many rows of it, with targets or with log(1 + target)."""
     train, weights = dataset.part("train"), dataset.loss_weights()
     if (n_rows := len(train.y)) > max_rows:
         rows = np.random.default_rng(0).choice(n_rows, max_rows, replace=False)
@@ -96,7 +100,8 @@ def _training(dataset: Dataset, max_rows: int) -> _Training:
         train = train.picked(picked)
         weights = None if weights is None else weights[picked]
     w = None if weights is None else (weights / weights.mean()).numpy()
-    return _matrix(train), train.y.numpy(), w
+    y = train.y.numpy()
+    return _matrix(train), np.log1p(y) if is_log else y, w
 
 
 def evaluate_estimator(
