@@ -143,7 +143,9 @@ def load_config(path: Path, seed: int | None) -> tuple[TrialConfig, Experiment]:
         data = replace(data, fingerprint=table.fingerprint())
     training = config.training if seed is None else replace(config.training, seed=seed)
     experiment = Experiment(table, data)
-    if config.refit is not None:
+    if config.refit is None:
+        experiment.dataset.check_objective(config.objective, str(path))
+    else:
         experiment = experiment.for_refit()
     experiment.dataset.check_targets(choices, str(path))
     return replace(config, data=data, training=training), experiment

@@ -23,8 +23,8 @@ max_epochs = 2
 
 @pytest.fixture
 def config(tmp_path: Path) -> Path:
-    rows = [f"{i},{i % 7 + 0.5}" for i in range(60)]
-    (tmp_path / "t.csv").write_text("\n".join(["x,y", *rows]) + "\n")
+    rows = [f"{i},{i % 7 + 0.5},{'yes' if i > 20 else 'no'}" for i in range(60)]
+    (tmp_path / "t.csv").write_text("\n".join(["x,y,late", *rows]) + "\n")
     path = tmp_path / "config.toml"
     path.write_text(CONFIG)
     return path
@@ -88,6 +88,13 @@ def test_a_seed_changes_the_model(config: Path) -> None:
             r"config\.toml: refit\.epochs: unknown key",
         ),
         ('target = "y"', 'target = "y"\nfingerprint = "ab"', DataError, "content has changed"),
+        (
+            'target = "y"\n[objective]\nmetric = "rmse"',
+            'target = "late"\nsplit = { time = "x" }\n[objective]\nmetric = "roc_auc"',
+            DataError,
+            r"config\.toml: objective\.metric: roc_auc cannot be computed on the validation part: "
+            'it has no row of the class "no"; take another metric, or another data.split',
+        ),
     ],
 )
 def test_a_wrong_configuration_is_said_in_a_sentence(
