@@ -3,6 +3,7 @@
 A write is durable once it survives a power loss: the file and its folder are flushed to the disk.
 """
 
+import fcntl
 import os
 import shutil
 import uuid
@@ -15,6 +16,7 @@ from hpo.config.errors import InputError
 
 _MAX_TRIES = 100
 """How often to create a folder that another process deletes because it is empty."""
+_HIDDEN = ".hpo-draft."
 
 
 @contextmanager
@@ -48,6 +50,49 @@ def replacing(target: Path, root: Path) -> Iterator[BinaryIO]:
         draft.unlink(missing_ok=True)
         raise
     flush(target.parent)
+
+
+@contextmanager
+def drafting(parent: Path) -> Iterator[Path]:
+    """A new hidden folder to fill and rename. It is deleted at the end if it is still there.
+
+    Those that killed processes left in the same place are deleted first: each process locks its
+    own, and its locks end with it.
+
+    Args:
+        parent: folder of the new one; it is created if missing.
+
+    Raises:
+        OSError: the folder cannot be created.
+    """
+    for left in parent.glob(f"{_HIDDEN}*"):
+        with suppress(OSError):  # it is in use, or cannot be locked or deleted
+            _delete_unlocked(left)
+    draft = hidden(parent)
+    draft.mkdir(parents=True)
+    handle = os.open(draft, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # some network file systems have no locks: nobody deletes it then
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield draft
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+        os.close(handle)
+
+
+def hidden(parent: Path) -> Path:
+    """A new name for a hidden folder; `drafting` deletes what a killed process leaves there."""
+    return parent / f"{_HIDDEN}{uuid.uuid4().hex}"
+
+
+def _delete_unlocked(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if any(folder.iterdir()):  # an empty one may be new, and not yet locked
+            shutil.rmtree(folder)
+    finally:
+        os.close(handle)
 
 
 def make_folder(folder: Path, root: Path) -> None:

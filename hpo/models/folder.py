@@ -4,7 +4,6 @@ import errno
 import json
 import os
 import shutil
-import uuid
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -15,6 +14,7 @@ import tomli_w
 
 from hpo.config.errors import ExportError, InputError
 from hpo.config.version import __version__
+from hpo.files.durable import drafting, hidden
 from hpo.files.store import WEIGHTS
 from hpo.models.card import model_card
 from hpo.models.ensemble import Ensemble
@@ -59,20 +59,17 @@ def write_model(
         ExportError: a file does not predict like the model.
     """
     check_replaceable(folder)
-    draft = _beside(folder)
     try:
-        draft.mkdir(parents=True)
-        _write_weights(draft, model, torch_program=torch_program)
-        proof = prove(model, draft, held)
-        card = model_card(model, metrics, title, note, folder.name, proof, alone)
-        _write_texts(draft, model, metrics, note, proof, card)
-        _put_in_place(draft, folder)
+        with drafting(folder.parent) as draft:
+            _write_weights(draft, model, torch_program=torch_program)
+            proof = prove(model, draft, held)
+            card = model_card(model, metrics, title, note, folder.name, proof, alone)
+            _write_texts(draft, model, metrics, note, proof, card)
+            _put_in_place(draft, folder)
     except OSError as error:
         raise InputError(f"{folder}: cannot be written ({error.strerror})") from None
     except ExportError as error:
         raise ExportError(f"{folder}: not written: {error}") from None
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
 
 
 def check_replaceable(folder: Path) -> None:
@@ -103,15 +100,10 @@ def _config_text(model: Predictor, note: str) -> str:
     return f"# {note}\n# Each member is a trial of its own.\n\n{text}"
 
 
-def _beside(folder: Path) -> Path:
-    """A unique name for a hidden folder."""
-    return folder.with_name(f".{folder.name}.{uuid.uuid4().hex}")
-
-
 def _put_in_place(draft: Path, folder: Path) -> None:
     """Rename a finished folder; an earlier folder of that name is removed."""
     for _ in range(MAX_RENAMES):
-        aside = _beside(folder)
+        aside = hidden(folder.parent)
         with suppress(FileNotFoundError):
             os.rename(folder, aside)
             shutil.rmtree(aside)

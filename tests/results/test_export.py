@@ -1,6 +1,8 @@
 """Exported folders: whole or not at all, whoever else writes there, and good without a study."""
 
 import json
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -18,6 +20,7 @@ from hpo.config.trial import (
     TrialConfig,
 )
 from hpo.data.sources import as_frame
+from hpo.files.durable import drafting
 from hpo.files.store import ArtifactStore
 from hpo.lifecycle.creation import create_from_file
 from hpo.models.ensemble import Ensemble
@@ -34,9 +37,10 @@ from hpo.study.artifacts import StudyArtifacts
 from hpo.study.leaderboard import distinct, leaderboard, row
 from hpo.training.families.mlp import MLPConfig
 from hpo.training.single import SingleTrainer, train
-from tests.support.command_line import hpo
+from tests.support.command_line import hpo, run_process
 from tests.support.models import experiment_on
 from tests.support.small_study import write_study
+from tests.support.waiting import wait_until
 from tests.support.workers import make_worker
 
 METRICS = {"validation": {"accuracy": 0.75}, "test": {"accuracy": 0.5}}
@@ -134,6 +138,24 @@ def test_many_exports_at_once_leave_one_whole_folder(tmp_path: Path, model: Mode
     assert [future.result() for future in done] == [None] * 60
     assert names(tmp_path) == ["model"]
     assert names(tmp_path / "model") == FILES
+
+
+@pytest.mark.slow
+def test_what_a_killed_export_leaves_the_next_one_deletes(tmp_path: Path) -> None:
+    path, places = write_study(tmp_path, n_trials=1), ("sqlite:///hpo.db", "artifacts")
+    options = ["--storage", places[0], "--artifacts", places[1]]
+    assert run_process("run", path, *options, "--workers", 1, cwd=tmp_path).returncode == 0
+    out = tmp_path / "exports"
+    command = [sys.executable, "-m", "hpo", "export", "small", "--out", out, *options]
+    with subprocess.Popen(command, cwd=tmp_path) as killed, drafting(out) as in_use:
+        (in_use / "model.safetensors").touch()
+        wait_until(lambda: len(list(out.glob(".*/model.safetensors"))) == 2)
+        killed.kill()
+        killed.wait()
+        assert len(names(out)) == 2
+        subprocess.run(command, cwd=tmp_path, check=True)
+        assert names(out) == [in_use.name, "leaderboard.csv", "trial-00000"]
+    assert names(out) == ["leaderboard.csv", "trial-00000"]
 
 
 def test_only_models_are_replaced(tmp_path: Path, model: Model) -> None:
