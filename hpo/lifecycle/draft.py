@@ -27,8 +27,9 @@ from hpo.data.split import PARTS
 from hpo.data.table import Table, read_table
 from hpo.data.target import MAX_CLASSES, class_labels, ordered_classes, resolve_task, text_of
 
-_SMALL_TABLE = 2000
-"""In a table of at most so many rows, folds are worth their time."""
+_SMALL_TABLE = 2_000
+"""In a table of at most so many rows, folds are worth their time; smaller ones get the search space
+of small networks."""
 _SPLIT_NAMES = ("split", "fold", "subset", "partition")
 _RARE = 0.2
 """If the rarer class has a smaller share of the rows, accuracy is a poor metric."""
@@ -39,9 +40,6 @@ _BATCH_SIZES = {1_000: 32, 10_000: 128, 100_000: 256}
 _LARGE_BATCH = 1024
 _MAX_STEP = 100
 """Maximum mean difference between consecutive row identifiers."""
-
-_SMALL_TABLE = 2_000
-"""Tables with fewer rows get the search space of small networks."""
 
 
 def draft(table_source: str, target: str, base: Path) -> str:
