@@ -49,6 +49,7 @@ def test_every_preprocessing_and_activation_predicts_as_the_model(
 EMBEDDED = [
     {"embedding": "piecewise_linear", "embedding_size": 3, "n_bins": 9, "max_one_hot": 2},
     {"embedding": "periodic", "n_frequencies": 5, "scale": True, "max_one_hot": 0},
+    {"embedding": "cosine", "embedding_size": 5, "scale": True},
     {"scale": True, "max_one_hot": 1},
 ]
 
@@ -62,7 +63,7 @@ def trained(what: Model) -> Model:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("layers", EMBEDDED, ids=["piecewise_linear", "periodic", "none"])
+@pytest.mark.parametrize("layers", EMBEDDED, ids=["piecewise_linear", "periodic", "cosine", "none"])
 @pytest.mark.parametrize("numeric", get_args(Numeric))
 def test_every_file_holds_the_embeddings(
     layers: dict[str, Any], numeric: Numeric, tmp_path: Path

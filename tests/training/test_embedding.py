@@ -17,6 +17,7 @@ from hpo.training.checkpoint import VALUES, Checkpoint
 from hpo.training.families.embeddings.passes import LIMIT
 from hpo.training.families.embeddings.shape import SCALE_RATE
 from hpo.training.families.family import family_of, trained_network
+from hpo.training.families.leaves import Embedding
 from hpo.training.families.mlp import MLPConfig
 from hpo.training.families.mlp.network import MLP
 from hpo.training.families.mlp.parameters import MLPParameters
@@ -46,7 +47,7 @@ COLUMNS = Inputs(n_numbers=3, flagged=(1,), n_others=2, sizes=SIZES)
 
 embeddings = st.fixed_dictionaries(
     {
-        "embedding": st.sampled_from(["none", "piecewise_linear", "periodic"]),
+        "embedding": st.sampled_from(get_args(Embedding)),
         "embedding_size": st.integers(1, 6),
         "n_bins": st.integers(1, 9),
         "n_frequencies": st.integers(1, 7),
@@ -101,6 +102,11 @@ def by_hand(network: MLP, model: MLPConfig, x: torch.Tensor) -> torch.Tensor:
             angles = 2 * math.pi * parts.frequencies[j, 0] * value
             waves = [wave(angle) for angle in angles for wave in (torch.cos, torch.sin)]
             embedded.append(torch.relu(torch.stack(waves) @ parts.weight[j] + parts.bias[j, 0]))
+            continue
+        if model.embedding == "cosine":
+            angles = 2 * math.pi * (parts.frequencies[j, 0] * value + parts.phases[j, 0])
+            entries = torch.cat([value[None], torch.cos(angles)])
+            embedded.append(entries * parts.weight[j, 0] + parts.bias[j, 0])
             continue
         vector = value * parts.weight[j, 0] + parts.bias[j, 0]
         for t in range(len(knots) - 1):
@@ -249,6 +255,7 @@ EMBEDDED = [
     {"embedding": "piecewise_linear", "embedding_size": 4, "n_bins": 8, "scale": True},
     {"embedding": "periodic", "embedding_size": 4, "n_frequencies": 7, "dropout": 0.2},
     {"embedding": "periodic", "embedding_size": 3, "n_frequencies": 8, "scale": True},
+    {"embedding": "cosine", "embedding_size": 5, "sigma": 1.0, "dropout": 0.1},
     {"scale": True},
     {},
 ]
@@ -352,6 +359,15 @@ def test_what_decays():
     assert len(weights) + len(others) == len(names)
 
 
+def test_a_cosine_embedding_begins_at_zero_and_learns():
+    data, chosen = table(), config({"embedding": "cosine", "width": 16}, max_epochs=3)
+    network = MLP(Inputs(n_numbers=3), 1, chosen.model, seed=1)
+    assert network.embedding is not None
+    assert not network.embedding(torch.randn(5, 3)).any()
+    weights = train(chosen, data, "cpu").weights
+    assert all(weights[f"embedding.{name}"].any() for name in ("weight", "bias", "phases"))
+
+
 def test_features_that_enter_as_they_are_have_no_embedding():
     network = MLP(Inputs(n_numbers=0, n_others=4), 1, MLPConfig(embedding="periodic"))
     assert network.embedding is None
@@ -396,7 +412,7 @@ def odd_columns(n_rows: int) -> torch.Tensor:
 @pytest.mark.parametrize(
     "family", [MLPConfig(width=16), MLPConfig(width=16, scale=True), TabMConfig(k=3, width=16)]
 )
-@pytest.mark.parametrize("embedding", ["piecewise_linear", "periodic"])
+@pytest.mark.parametrize("embedding", ["piecewise_linear", "periodic", "cosine"])
 def test_odd_columns_and_outliers_give_finite_numbers(embedding, family):
     x, y = odd_columns(80), torch.linspace(0, 1, 80, dtype=torch.float64)
     columns = Inputs(n_numbers=6, flagged=(2, 3), n_others=2)

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from hpo.config.families import ModelConfig
 from hpo.config.trial import Activation, Range
 
-Embedding = Literal["none", "piecewise_linear", "periodic"]
+Embedding = Literal["none", "piecewise_linear", "periodic", "cosine"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,12 +30,13 @@ class EmbeddingConfig(ModelConfig):
     """How numbers and categories enter the first layer.
 
     Attributes:
-        embedding: learned embedding of each number (arXiv:2203.05556).
-        embedding_size: size of a number's embedding.
+        embedding: learned embedding of each number (arXiv:2203.05556; cosine: arXiv:2607.05380).
+        embedding_size: size of a number's embedding; of a cosine embedding, the number itself and
+            one cosine for each further component.
         n_bins: bins of a piecewise-linear embedding, between quantiles of the training part. A
             column with fewer distinct values has fewer bins.
         n_frequencies: frequencies of a periodic embedding.
-        sigma: standard deviation of the initial frequencies of a periodic embedding.
+        sigma: standard deviation of the initial frequencies of a periodic or cosine embedding.
         category_size: size of the learned embedding of a category that is not one-hot.
     """
 
@@ -52,5 +53,6 @@ class EmbeddingConfig(ModelConfig):
             "none": "",
             "piecewise_linear": f"piecewise-linear embeddings of up to {self.n_bins} bins",
             "periodic": f"periodic embeddings of {self.n_frequencies} frequencies",
+            "cosine": "cosine embeddings",
         }[self.embedding]
         return f"{kind} and size {self.embedding_size} for numbers" if kind else ""

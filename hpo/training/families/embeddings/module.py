@@ -33,8 +33,9 @@ class InputEmbedding(nn.Module):
 
         Weights and biases of a periodic embedding are uniform within 1 / sqrt(n_entries). Linear
         terms and biases of a piecewise-linear embedding are uniform within 1 / sqrt(size), as are
-        categories. The weights of encodings, unseen categories and scales start at 0. Frequencies
-        are normal with standard deviation `sigma`.
+        categories. The weights of encodings, unseen categories and scales start at 0, and so do
+        weights, biases and phases of a cosine embedding. Frequencies are normal with standard
+        deviation `sigma`.
 
         Args:
             config: kind and sizes of the embedding.
@@ -46,7 +47,7 @@ class InputEmbedding(nn.Module):
         self.shape = shape
         knots = None
         if shape.n_numbers:
-            knots = inputs.knots(1 if shape.is_periodic else config.n_bins)
+            knots = inputs.knots(config.n_bins if shape.kind == "piecewise_linear" else 1)
         self.register_buffer("knots", knots)
         shapes = shape.shapes
         for name, sizes in shapes._asdict().items():
@@ -80,12 +81,16 @@ class InputEmbedding(nn.Module):
         def draw(part: torch.Tensor, index: int, bound: float) -> torch.Tensor:
             return uniform(seed, _FIRST_STREAM + index, tuple(part.shape), bound)
 
-        if parts.weight is not None and parts.bias is not None:
-            fan_in = shape.n_entries if shape.is_periodic else shape.size
-            parts.weight.copy_(draw(parts.weight, 0, fan_in**-0.5))
-            parts.bias.copy_(draw(parts.bias, 1, fan_in**-0.5))
-            if not shape.is_periodic:
-                parts.weight[:, 1:] = 0
+        for part in (parts.weight, parts.bias, parts.phases, parts.scale):
+            if part is not None:
+                part.zero_()
+        if parts.weight is not None and parts.bias is not None and shape.kind != "cosine":
+            is_periodic = shape.kind == "periodic"
+            bound = (shape.n_entries if is_periodic else shape.size) ** -0.5
+            parts.bias.copy_(draw(parts.bias, 1, bound))
+            weight = draw(parts.weight, 0, bound)
+            drawn = slice(None) if is_periodic else slice(1)
+            parts.weight[:, drawn] = weight[:, drawn]
         if parts.frequencies is not None:
             shares = draw(parts.frequencies, 2, 1.0).double()
             parts.frequencies.copy_(torch.erfinv(shares) * (math.sqrt(2) * sigma))
@@ -93,8 +98,6 @@ class InputEmbedding(nn.Module):
             parts.categories.copy_(draw(parts.categories, 3, shape.category_size**-0.5))
             sizes = torch.tensor(shape.sizes)
             parts.categories[(sizes + 1).cumsum(0) - 1] = 0
-        if parts.scale is not None:
-            parts.scale.zero_()
 
     def to_onnx(self, graph: Graph, x: str) -> str:
         """Append the embedding to an ONNX graph; arguments as for `Family.to_onnx`."""
@@ -121,12 +124,12 @@ class InputEmbedding(nn.Module):
 
     def _numbers_to_onnx(self, graph: Graph, x: str) -> str:
         """Append the embedding of numbers, from (rows, n_numbers)."""
-        parts = self.parts
+        parts, kind = self.parts, self.shape.kind
         assert self.knots is not None
         assert parts.weight is not None
         assert parts.bias is not None
         weight, bias = parts.weight.detach(), parts.bias.detach()
-        found = encoding(self.knots, is_periodic=self.shape.is_periodic)
+        found = encoding(self.knots, has_bins=kind == "piecewise_linear")
         start, slope, low, high = [graph.constant(part[..., 0]) for part in found]
         entries = graph.add("Unsqueeze", x, graph.constant([2], "i8"))
         entries = graph.add("Mul", graph.add("Sub", entries, start), slope)
@@ -134,13 +137,19 @@ class InputEmbedding(nn.Module):
         if parts.frequencies is not None:
             turns = graph.constant(2 * math.pi * parts.frequencies.detach()[:, 0])
             angles = graph.add("Mul", entries, turns)
-            waves = [graph.add(wave, angles) for wave in ("Cos", "Sin")]
+            if parts.phases is not None:
+                shift = graph.constant(2 * math.pi * parts.phases.detach()[:, 0])
+                angles = graph.add("Add", angles, shift)
+                waves = [entries, graph.add("Cos", angles)]
+            else:
+                waves = [graph.add(wave, angles) for wave in ("Cos", "Sin")]
+                weight = torch.cat([weight[:, ::2], weight[:, 1::2]], dim=1)
             entries = graph.add("Concat", *waves, axis=2)
-            weight = torch.cat([weight[:, ::2], weight[:, 1::2]], dim=1)
         entries = graph.add("Transpose", entries, perm=[1, 0, 2])
-        embedded = graph.add("MatMul", entries, graph.constant(weight))
+        product = "Mul" if kind == "cosine" else "MatMul"
+        embedded = graph.add(product, entries, graph.constant(weight))
         embedded = graph.add("Add", embedded, graph.constant(bias))
-        if self.shape.is_periodic:
+        if kind == "periodic":
             embedded = graph.add("Relu", embedded)
         return graph.add("Flatten", graph.add("Transpose", embedded, perm=[1, 2, 0]), axis=1)
 

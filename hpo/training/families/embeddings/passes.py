@@ -5,10 +5,14 @@ Formulas of Gorishniy, Rubachev and Babenko 2022 (arXiv:2203.05556):
     piecewise-linear (version B): e_j = w_j x_j + c_j + V_j encoding(x_j)
     periodic: e_j = relu(W_j [cos z_j, sin z_j] + b_j), z_j = 2 pi f_j x_j
 
-Both are one matrix product of entries and weights: x_j is the entry before its encoding. Tensors
-may have a leading dimension for the slots of a pack, so that both engines and the module share this
-code. It computes in the type of the master parameters: bfloat16 has too few digits for category
-codes and angles.
+and of Gorishniy, Kotelnikov, Rubachev and Babenko 2026 (arXiv:2607.05380):
+
+    cosine: e_j = w_j * [x_j, cos z_j] + b_j, z_j = 2 pi (f_j x_j + p_j)
+
+The first two are one matrix product of entries and weights: x_j is the entry before its encoding.
+The third multiplies each entry by its weight. Tensors may have a leading dimension for the slots of
+a pack, so that both engines and the module share this code. It computes in the type of the master
+parameters: bfloat16 has too few digits for category codes and angles.
 
 Rows are the last dimension of all tensors of numbers. Embeddings are small: products whose last
 dimension is the embedding take three times as long on a CPU.
@@ -35,7 +39,7 @@ aten = torch.ops.aten
 class Encoding(NamedTuple):
     """The encoding of numbers: entries (x - start) * slope, clamped to [low, high].
 
-    Shapes are (n_numbers, n_entries, 1). A periodic embedding has only the first entry, x itself.
+    Shapes are (n_numbers, n_entries, 1). Without bins there is only the first entry, x itself.
     """
 
     start: torch.Tensor
@@ -44,7 +48,7 @@ class Encoding(NamedTuple):
     high: torch.Tensor
 
 
-def encoding(knots: torch.Tensor, *, is_periodic: bool) -> Encoding:
+def encoding(knots: torch.Tensor, *, has_bins: bool) -> Encoding:
     """The encoding of numbers by their knots, (n_numbers, n_knots) as from `Inputs.knots`.
 
     The first entry is x. Entry t is the share of bin t that is below x, in [0, 1]; the first bin
@@ -54,7 +58,7 @@ def encoding(knots: torch.Tensor, *, is_periodic: bool) -> Encoding:
     far = LIMIT * (last - first)
     zero = torch.zeros_like(first)
     own = [zero, zero + 1, first - far, last + far]
-    if is_periodic:
+    if not has_bins:
         return Encoding(*[part[..., None] for part in own])
     start, width = knots[:, :-1], knots.diff(dim=1)
     is_bin = width > 0
@@ -76,7 +80,7 @@ class EmbeddingTrace(NamedTuple):
         outputs: inputs of the first layer, (..., rows, n_outputs).
         unscaled: outputs before scaling.
         rows: rows of the table of categories, (..., rows, columns of codes).
-        numbers: clamped numbers of a periodic embedding, (..., n_numbers, 1, rows).
+        numbers: clamped numbers of an embedding with frequencies, (..., n_numbers, 1, rows).
         entries: entries of the numbers, (..., n_numbers, n_entries, rows).
         embedded: embeddings of the numbers, (..., n_numbers, size, rows).
     """
@@ -111,7 +115,7 @@ class EmbeddingPasses:
         self._shape = shape
         self._encoding = None
         if knots is not None:
-            flat = encoding(knots.flatten(0, -2), is_periodic=shape.is_periodic)
+            flat = encoding(knots.flatten(0, -2), has_bins=shape.kind == "piecewise_linear")
             self._encoding = Encoding(*[e.view(*knots.shape[:-1], *e.shape[1:]) for e in flat])
         self._mask = mask
         sizes = torch.tensor(shape.sizes, dtype=torch.int64) + 1
@@ -133,9 +137,12 @@ class EmbeddingPasses:
             table = values.categories.reshape(-1, shape.category_size)
             parts.append(functional.embedding(rows, table).flatten(-2))
         if values.weight is not None and values.bias is not None:
-            numbers, entries = self._entries(x[..., : shape.n_numbers], values.frequencies)
-            embedded = values.weight.mT @ entries + values.bias.mT
-            if shape.is_periodic:
+            numbers, entries = self._entries(x[..., : shape.n_numbers], values)
+            if shape.kind == "cosine":
+                embedded = torch.addcmul(values.bias.mT, values.weight.mT, entries)
+            else:
+                embedded = values.weight.mT @ entries + values.bias.mT
+            if shape.kind == "periodic":
                 embedded = torch.relu(embedded)
             parts.append(embedded.movedim(-1, -3).mT.flatten(-2))
         outputs = unscaled = torch.cat(parts, dim=-1)
@@ -187,31 +194,42 @@ class EmbeddingPasses:
         assert values.weight is not None
         assert found.weight is not None
         assert found.bias is not None
-        if self._shape.is_periodic:
+        if self._shape.kind == "periodic":
             gradient = aten.threshold_backward(gradient, trace.embedded, 0)
-        found.weight.copy_((gradient @ entries.mT).mT)
         found.bias.copy_(gradient.sum(-1, keepdim=True).mT)
-        if found.frequencies is not None:
+        if self._shape.kind == "cosine":
+            found.weight.copy_((gradient * entries).sum(-1, keepdim=True).mT)
+            of_angles = (values.weight.mT * gradient)[..., 1:, :] * -_angles(numbers, values).sin()
+        else:
+            found.weight.copy_((gradient @ entries.mT).mT)
+        if self._shape.kind == "periodic":
             of_entries = values.weight @ gradient
-            angles = of_entries[..., 1::2, :] * entries[..., ::2, :]
-            angles = angles - of_entries[..., ::2, :] * entries[..., 1::2, :]
-            found.frequencies.copy_(2 * math.pi * (angles * numbers).sum(-1, keepdim=True).mT)
+            of_angles = of_entries[..., 1::2, :] * entries[..., ::2, :]
+            of_angles = of_angles - of_entries[..., ::2, :] * entries[..., 1::2, :]
+        if found.frequencies is not None:
+            of_turns = 2 * math.pi * of_angles
+            found.frequencies.copy_((of_turns * numbers).sum(-1, keepdim=True).mT)
+            if found.phases is not None:
+                found.phases.copy_(of_turns.sum(-1, keepdim=True).mT)
 
     def _entries(
-        self, x: torch.Tensor, frequencies: torch.Tensor | None
+        self, x: torch.Tensor, values: EmbeddingParts[torch.Tensor]
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Clamped numbers (..., n_numbers, 1, rows) and their entries (..., n_entries, rows).
 
         The entries of a periodic embedding are cosine and sine of each frequency in turn, so that
-        the entries of fewer frequencies are the first ones.
+        the entries of fewer frequencies are the first ones. Those of a cosine embedding are the
+        number itself and the cosines.
         """
         assert self._encoding is not None
         start, slope, low, high = self._encoding
         found = (x.mT.contiguous()[..., None, :] - start).mul_(slope)
         found = found.clamp_min_(low).clamp_max_(high)  # `clamp` is slow with two tensors
-        if frequencies is None:
+        if values.frequencies is None:
             return found, found
-        angles = found * (2 * math.pi * frequencies.mT)
+        angles = _angles(found, values)
+        if self._shape.kind == "cosine":
+            return found, torch.cat([found, angles.cos()], dim=-2)
         entries = torch.stack([angles.cos(), angles.sin()], dim=-2).flatten(-3, -2)
         return found, entries if self._mask is None else entries * self._mask
 
@@ -222,6 +240,13 @@ class EmbeddingPasses:
             return rows
         slots = torch.arange(len(categories), device=codes.device) * categories.shape[1]
         return rows + slots[:, None, None]
+
+
+def _angles(numbers: torch.Tensor, values: EmbeddingParts[torch.Tensor]) -> torch.Tensor:
+    """Angles of the frequencies, (..., n_numbers, n_frequencies, rows)."""
+    assert values.frequencies is not None
+    angles = numbers * (2 * math.pi * values.frequencies.mT)
+    return angles if values.phases is None else angles + 2 * math.pi * values.phases.mT
 
 
 def packed_embedding(
@@ -244,7 +269,7 @@ def packed_embedding(
         return None
     if not shape.n_numbers:
         return EmbeddingPasses(shape, None, device)
-    if not shape.is_periodic:
+    if shape.kind == "piecewise_linear":
         all_knots = [inputs.knots(config.n_bins) for config in configs]
         missing = [shape.n_entries - knots.shape[1] for knots in all_knots]
         padded = [
@@ -253,6 +278,8 @@ def packed_embedding(
         ]
         return EmbeddingPasses(shape, torch.stack(padded).to(device, dtype), device)
     knots = inputs.knots(1).expand(len(configs), -1, -1).to(device, dtype)
+    if shape.kind == "cosine":  # the weights of padded entries are 0 and stay 0
+        return EmbeddingPasses(shape, knots, device)
     n_entries = torch.tensor([2 * config.n_frequencies for config in configs])
     mask = torch.arange(shape.n_entries) < n_entries[:, None]
     return EmbeddingPasses(shape, knots, device, mask[:, None, :, None].to(device, dtype))

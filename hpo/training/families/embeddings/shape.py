@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Generic, NamedTuple, TypeVar
 
-from hpo.training.families.leaves import EmbeddingConfig
+from hpo.training.families.leaves import Embedding, EmbeddingConfig
 from hpo.training.inputs import Inputs
 
 SCALE_RATE = 6.0
@@ -20,11 +20,14 @@ class EmbeddingParts(NamedTuple, Generic[Part]):
     Weight decay acts on the first two. Tensors of a pack have a leading dimension for the slots.
 
     Attributes:
-        weight: weights of the numbers, (n_numbers, n_entries, size).
+        weight: weights of the numbers, (n_numbers, n_entries, size); of a cosine embedding
+            (n_numbers, 1, size), a factor for each entry.
         categories: an embedding for each category of each column, and one for unseen categories
             after those of a column, (rows, category_size).
         bias: biases of the numbers, (n_numbers, 1, size).
-        frequencies: frequencies of a periodic embedding, (n_numbers, 1, n_entries / 2).
+        frequencies: (n_numbers, 1, n_entries / 2) of a periodic embedding, (n_numbers, 1, size - 1)
+            of a cosine embedding.
+        phases: of a cosine embedding, as its frequencies.
         scale: (1, n_outputs). Outputs are multiplied by 1 + `SCALE_RATE` * scale. This multiplies
             the learning rate in optimizers that normalize gradients, such as Adam; in these, a
             larger gradient would have no effect.
@@ -34,12 +37,13 @@ class EmbeddingParts(NamedTuple, Generic[Part]):
     categories: Part | None
     bias: Part | None
     frequencies: Part | None
+    phases: Part | None
     scale: Part | None
 
     @classmethod
     def none(cls) -> "EmbeddingParts[Part]":
         """The parts of a network without an embedding."""
-        return EmbeddingParts(None, None, None, None, None)
+        return EmbeddingParts(*[None] * len(cls._fields))
 
     @property
     def weights(self) -> list[Part]:
@@ -66,7 +70,7 @@ class EmbeddingShape:
     smaller embeddings of numbers are therefore the first ones in a pack.
 
     Attributes:
-        is_periodic: whether numbers have periodic embeddings.
+        kind: embedding of the numbers.
         has_scale: whether outputs are scaled.
         n_numbers: number of embedded numbers, which are the first columns.
         n_plain: number of features that are not embedded, which are the next columns.
@@ -76,7 +80,7 @@ class EmbeddingShape:
         category_size: size of a category's embedding.
     """
 
-    is_periodic: bool
+    kind: Embedding
     has_scale: bool
     n_numbers: int
     n_plain: int
@@ -91,14 +95,19 @@ class EmbeddingShape:
     ) -> "EmbeddingShape":
         """The shape for a network's inputs."""
         n_numbers = 0 if config.embedding == "none" else inputs.n_numbers
-        is_periodic = config.embedding == "periodic"
+        n_entries = {
+            "none": 1,
+            "piecewise_linear": 1 + config.n_bins,
+            "periodic": 2 * config.n_frequencies,
+            "cosine": config.embedding_size,
+        }[config.embedding]
         return cls(
-            is_periodic=is_periodic,
+            kind=config.embedding,
             has_scale=has_scale,
             n_numbers=n_numbers,
             n_plain=inputs.n_numbers - n_numbers + inputs.n_others,
             sizes=inputs.sizes,
-            n_entries=2 * config.n_frequencies if is_periodic else 1 + config.n_bins,
+            n_entries=n_entries,
             size=config.embedding_size,
             category_size=config.category_size,
         )
@@ -129,10 +138,14 @@ class EmbeddingShape:
         """Shapes of the parameters of one network."""
         n = self.n_numbers
         n_rows = sum(self.sizes) + len(self.sizes)
+        is_cosine = self.kind == "cosine"
+        n_frequencies = {"periodic": self.n_entries // 2, "cosine": self.size - 1}.get(self.kind)
+        frequencies = (n, 1, n_frequencies) if n and n_frequencies is not None else None
         return EmbeddingParts(
-            weight=(n, self.n_entries, self.size) if n else None,
+            weight=(n, 1 if is_cosine else self.n_entries, self.size) if n else None,
             categories=(n_rows, self.category_size) if n_rows else None,
             bias=(n, 1, self.size) if n else None,
-            frequencies=(n, 1, self.n_entries // 2) if n and self.is_periodic else None,
+            frequencies=frequencies,
+            phases=frequencies if is_cosine else None,
             scale=(1, self.n_outputs) if self.has_scale else None,
         )

@@ -35,6 +35,7 @@ class _MLPPacking:
             "none": (),
             "piecewise_linear": (config.embedding_size, config.n_bins),
             "periodic": (config.embedding_size, config.n_frequencies),
+            "cosine": (config.embedding_size,),
         }[kind]
         padded = tuple(padded_size(size, 4) for size in sizes)
         category_size = config.category_size if inputs.sizes else 0
@@ -69,7 +70,7 @@ class _MLPFamily:
         return MLP(inputs, n_outputs, config, seed=seed)
 
     def parameters(self, network: MLP) -> tuple[Sequence[torch.Tensor], Sequence[torch.Tensor]]:
-        """Weights, which decay, and biases, frequencies and scales."""
+        """Weights, which decay, and biases, frequencies, phases and scales."""
         return ordered(network)
 
     def width(self, config: MLPConfig) -> int:

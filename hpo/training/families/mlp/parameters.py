@@ -7,8 +7,8 @@ float32, which keeps inputs and predictions exact where that is cheap.
     weights: embedding, first layer, output, layers between
     others: biases of layers between, of the first layer and the output, others of the embedding
 
-The embedding's weights are those of numbers and categories. Its biases, frequencies and scales do
-not decay.
+The embedding's weights are those of numbers and categories. Its biases, frequencies, phases and
+scales do not decay.
 """
 
 from dataclasses import dataclass
