@@ -134,10 +134,7 @@ class Watched(CurveTrainer):
     def advance(self, max_seconds: float) -> list[Event]:
         """Let time pass, at most until a run ends; returns the epochs that ended."""
         self._clerk.begin_slice()
-        for member in self._members.values():
-            due = member.admitted + member.n_due * self._epoch_seconds
-            max_seconds = min(max_seconds, due - self._trained)
-        events = super().advance(max_seconds)
+        events = super().advance(self.until_an_end(max_seconds))
         ended = (event for event in events if isinstance(event, Progress))
         self._clerk.end_slice(sum(len(event.measurements) for event in ended))
         return events

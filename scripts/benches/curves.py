@@ -1,8 +1,8 @@
 """A simulated trainer: each of its runs finishes an epoch at a fixed interval.
 
-The learning curves are alike and later runs are slightly better, so that the pruner ends none. The
-number of epochs varies between half and one and a half times the average, so that the runs do not
-end together.
+The learning curves are alike and later runs are slightly better, so that the pruner ends none,
+unless a spread makes some runs better than others. The number of epochs varies between half and one
+and a half times the average, so that the runs do not end together.
 """
 
 import math
@@ -15,7 +15,7 @@ from hpo.config.metrics import METRICS
 from hpo.config.trial import Calibration, Measurement
 from hpo.training.checkpoint import Checkpoint
 from hpo.training.families.mlp.network import MLP
-from hpo.training.record import Result
+from hpo.training.record import FoldResult, Result
 from hpo.training.trainer import Event, Finished, Progress, Run
 
 GOLDEN = 2_654_435_761
@@ -33,12 +33,18 @@ class _Member:
 class CurveTrainer:
     """Many runs at a time, by the clock."""
 
-    def __init__(self, slots: int, epoch_seconds: float, n_epochs: int) -> None:
-        """Have room for `slots` runs of `n_epochs` epochs on the average."""
+    def __init__(
+        self, slots: int, epoch_seconds: float, n_epochs: int, spread: float = 0.0
+    ) -> None:
+        """Have room for `slots` runs of `n_epochs` epochs on the average.
+
+        The curves of the worst and the best run are `spread` apart.
+        """
         self.device = torch.device("cpu")
         self._slots = slots
         self._epoch_seconds = epoch_seconds
         self._n_epochs = n_epochs
+        self._spread = spread
         self._members: dict[int, _Member] = {}
         self._trained = self._used = 0.0
 
@@ -62,6 +68,11 @@ class CurveTrainer:
         self._used += max_seconds * len(self._members)
         return [event for member in list(self._members.values()) for event in self._ended(member)]
 
+    def until_an_end(self, max_seconds: float) -> float:
+        """Seconds until the first run ends, at most `max_seconds`."""
+        ends = (m.admitted + m.n_due * self._epoch_seconds for m in self._members.values())
+        return min((max_seconds, *(end - self._trained for end in ends)))
+
     def checkpoint(self, key: int) -> Checkpoint | None:
         """There is nothing to save."""
         return None
@@ -78,7 +89,7 @@ class CurveTrainer:
         key, first = member.run.key, member.n_epochs
         due = int((self._trained - member.admitted) / self._epoch_seconds + 1e-6)
         member.n_epochs = min(member.n_due, due)
-        measured = tuple(_measured(key, step + 1) for step in range(first, member.n_epochs))
+        measured = tuple(self._measured(key, step + 1) for step in range(first, member.n_epochs))
         events: list[Event] = [Progress(key=key, measurements=measured)] if measured else []
         if member.n_epochs == member.n_due:
             del self._members[key]
@@ -86,20 +97,20 @@ class CurveTrainer:
         return events
 
     def _result(self, run: Run, n_epochs: int) -> Result:
-        data, best = run.data, _measured(run.key, n_epochs)
+        data, best = run.data, self._measured(run.key, n_epochs)
         n_outputs = data.n_classes if data.task == "multiclass" else 1
         sizes = data.inputs, n_outputs
         names = [name for name, metric in METRICS.items() if data.task in metric.tasks]
+        metrics = dict.fromkeys(names, best.value)
+        network = MLP(*sizes, run.config.model, seed=None)
+        weights = {name: torch.zeros(own.shape) for name, own in network.state_dict().items()}
         return Result(
             status="complete",
             reason="",
             best_step=best.step,
             best_value=best.value,
-            metrics=dict.fromkeys(names, best.value),
-            weights={
-                name: torch.zeros(tensor.shape)
-                for name, tensor in MLP(*sizes, run.config.model, seed=None).state_dict().items()
-            },
+            metrics=metrics,
+            folds=(FoldResult(metrics=metrics, weights=weights),),
             calibration=Calibration(),
             n_epochs=n_epochs,
             n_steps=n_epochs,
@@ -107,6 +118,6 @@ class CurveTrainer:
             precision="float32",
         )
 
-
-def _measured(key: int, step: int) -> Measurement:
-    return Measurement(step=step, value=0.5 + math.exp(-step / 8) - 1e-7 * key)
+    def _measured(self, key: int, step: int) -> Measurement:
+        offset = self._spread * (key * GOLDEN % 2**32 / 2**32) - 1e-7 * key
+        return Measurement(step=step, value=0.5 + math.exp(-step / 8) + offset)
