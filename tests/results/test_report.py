@@ -26,6 +26,7 @@ from hpo.worker.loop import Worker
 from hpo.worker.quota import Quota
 from hpo.worker.timing import Timing
 from tests.support import machine
+from tests.support.browser import chromium
 from tests.support.command_line import hpo
 
 SCRIPT = "<script>document.title='owned'</script>"
@@ -342,12 +343,9 @@ def test_a_report_of_another_artifact_store_is_refused(inside: Path) -> None:
 @pytest.mark.slow
 def test_a_browser_draws_it_all_without_a_network(page: Path) -> None:
     machine.CHROMIUM.or_skip()
-    sync_api = pytest.importorskip("playwright.sync_api")
+    pytest.importorskip("playwright")
     asked, said = [], []
-    with sync_api.sync_playwright() as p:
-        browser = p.chromium.launch(
-            executable_path=machine.program("chromium"), args=["--no-sandbox", "--disable-gpu"]
-        )
+    with chromium() as browser:
         tab = browser.new_context(offline=True).new_page()
         tab.on("request", lambda request: asked.append(request.url))
         tab.on("console", lambda message: said.append(message.text))
@@ -359,7 +357,6 @@ def test_a_browser_draws_it_all_without_a_network(page: Path) -> None:
         )
         title = tab.title()
         shown = tab.inner_text("#figure-test")
-        browser.close()
     assert asked == [page.as_uri()]
     assert said == []
     assert n_drawn == 10
