@@ -115,9 +115,14 @@ def lock_study(connection: Connection, study_id: int) -> bool:
 
 
 def count_trials(connection: Connection, study_id: int) -> int:
-    """Number of trials of every state."""
-    query = sa.select(sa.func.count()).where(TRIALS.c.study_id == study_id)
-    return int(connection.execute(query).scalar_one())
+    """Number of trials of every state: the last number and one, which an index finds."""
+    number, own = TRIALS.c.number, TRIALS.c.study_id == study_id
+    last = (
+        sa.select(sa.func.max(number)).where(own, TRIALS.c.state == state).scalar_subquery()
+        for state in TrialState
+    )
+    found = connection.execute(sa.select(*last)).one()
+    return 1 + max((n for n in found if n is not None), default=-1)
 
 
 def has_completed(connection: Connection, study_id: int) -> bool:
@@ -361,7 +366,8 @@ def _create(connection: Connection, study_id: int, n_trials: int, n: int) -> dic
     row = {"study_id": study_id, "state": TrialState.WAITING}
     rows = [{**row, "number": number} for number in numbers]
     write_rows(connection, sa.insert(TRIALS), rows)
-    made = read_heads(connection, study_id, TRIALS.c.number.in_(numbers))
+    is_waiting = TRIALS.c.state == TrialState.WAITING  # with it, an index finds the numbers
+    made = read_heads(connection, study_id, is_waiting, TRIALS.c.number.in_(numbers))
     return {row.trial_id: row.number for row in made}
 
 

@@ -95,7 +95,7 @@ class StudyReader(_CachedStorage):
     ) -> list[FrozenTrial]:
         """A study's trials by number; unfinished ones lack reports and user attributes."""
         trials = self.snapshot(study_id).trials(states)
-        if self._drawn:
+        if self._drawn and (states is None or TrialState.RUNNING in states):
             drafts = {own: self._drafts[own] for own in self._drawn}
             trials = [drafts.get(trial._trial_id, trial) for trial in trials]
         return copy.deepcopy(trials) if deepcopy else trials

@@ -7,7 +7,9 @@ refresh therefore costs what is new: neither 10,000 finished trials nor 1,000 tr
 workers left behind make it slow.
 """
 
+from bisect import insort
 from collections.abc import Container, Iterator, Sequence
+from operator import attrgetter
 from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
@@ -24,6 +26,8 @@ from hpo.storage.trials import (
     read_open_by_heads,
     read_trials,
 )
+
+_number = attrgetter("number")
 
 
 class Snapshot:
@@ -48,6 +52,7 @@ class Snapshot:
         self._finished: dict[int, FrozenTrial] = {}
         self.ended, self.open = [], {}
         self._last_id = -1
+        self._ordered: dict[frozenset[TrialState], list[FrozenTrial]] = {}
         self._lists: dict[frozenset[TrialState], list[FrozenTrial]] = {}
 
     def refresh(self, connection: Connection) -> None:
@@ -77,10 +82,19 @@ class Snapshot:
         """The trials of some or all states, by number."""
         wanted = frozenset(s for s in TrialState if states is None or s in states)
         if wanted not in self._lists:
-            known = (*self._finished.values(), *self.open.values())
-            chosen = (trial for trial in known if trial.state in wanted)
-            self._lists[wanted] = sorted(chosen, key=lambda trial: trial.number)
-        return list(self._lists[wanted])
+            found = self._list_ended(wanted).copy()
+            for trial in self.open.values():
+                if trial.state in wanted:
+                    insort(found, trial, key=_number)
+            self._lists[wanted] = found
+        return self._lists[wanted].copy()
+
+    def _list_ended(self, wanted: frozenset[TrialState]) -> list[FrozenTrial]:
+        """The finished trials of some states, by number; kept, and new ones are inserted."""
+        if wanted not in self._ordered:
+            chosen = (trial for trial in self.ended if trial.state in wanted)
+            self._ordered[wanted] = sorted(chosen, key=_number)
+        return self._ordered[wanted]
 
     def _read_ended(
         self, connection: Connection, new: Sequence[Row[Any]], still: Container[int]
@@ -113,3 +127,6 @@ class Snapshot:
     def _add_finished(self, trial: FrozenTrial) -> None:
         self._finished[trial._trial_id] = trial
         self.ended.append(trial)
+        for states, chosen in tuple(self._ordered.items()):
+            if trial.state in states:
+                insort(chosen, trial, key=_number)

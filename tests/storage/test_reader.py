@@ -2,18 +2,21 @@
 
 import math
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from pathlib import Path
 
 import optuna
 import pytest
 import sqlalchemy as sa
+from optuna.storages import RDBStorage
 from optuna.trial import TrialState
 from sqlalchemy import event
 
 from hpo.config.trial import Measurement
 from hpo.storage import reader
-from hpo.storage.engine import Storage
+from hpo.storage.engine import Storage, open_storage
 from hpo.storage.leases import WorkerId
+from hpo.storage.reader import StudyReader
 from hpo.storage.schema import TRIALS
 from hpo.storage.trials import read_study_trials
 from hpo.study.catalog import create_study, open_study
@@ -100,6 +103,39 @@ def test_asking_and_telling_cost_as_much_whatever_else_is_there(storage: Storage
     assert cost() == before
 
 
+@pytest.mark.parametrize("what", ["ask", "tell"])
+def test_no_trial_that_ended_is_looked_at(tmp_path: Path, what: str) -> None:
+    """SQLite runs as many steps of its program for 1,000 finished trials as for 10."""
+    with closing(open_storage(f"sqlite:///{tmp_path / 'hpo.db'}")) as storage:
+        definition_ = definition(n_trials=2000, sampler={"name": "random"})
+        study = create_study(storage, definition_, "store")
+        n_steps = 0
+
+        def count() -> None:
+            nonlocal n_steps
+            n_steps += 1
+
+        def watch(conn: sa.Connection, *rest: object) -> None:
+            conn.connection.dbapi_connection.set_progress_handler(count, 10)
+
+        for engine in (storage._reads, storage._writes):
+            event.listen(engine, "before_cursor_execute", watch)
+        found = []
+        for n in (10, 1000):
+            for lease in study.claim(ME, 60.0, n):
+                claim = Claim(**vars(lease), params={})
+                study.finish(claim, "COMPLETE", 1.0, {})
+            claims = [ask(study) for _ in range(3)] if what == "tell" else []
+            n_steps = 0
+            for _ in range(3):
+                if what == "ask":
+                    study.claim(ME, 60.0)
+                else:
+                    study.finish(claims.pop(), "COMPLETE", 1.0, {})
+            found.append(n_steps)
+        assert found[1] < 1.2 * found[0]
+
+
 def test_a_look_reads_what_is_new(storage: Storage, rival: Storage) -> None:
     mine = create_study(storage, definition(n_trials=100), "store")
     theirs = open_study(rival, "study")
@@ -173,6 +209,21 @@ def test_a_finished_trial_that_is_taken_up_again_is_noticed(storage: Storage) ->
     change(storage, claim, TrialState.WAITING)
     assert states(storage) == ["COMPLETE", "WAITING"]
     assert ended(storage) == [1.0]
+
+
+def test_lists_of_trials_stay_in_order_as_trials_end(storage: Storage) -> None:
+    study = create_study(storage, definition(n_trials=30), "store")
+    kinds = (None, (TrialState.COMPLETE,), (TrialState.COMPLETE, TrialState.PRUNED))
+    claims = [ask(study) for _ in range(8)]
+
+    def numbers(seen: StudyReader | RDBStorage) -> list[list[int]]:
+        return [[trial.number for trial in seen.get_all_trials(1, states=kind)] for kind in kinds]
+
+    for index, place in enumerate((5, 0, 3, 7, 1)):
+        study.finish(claims[place], "PRUNED" if index % 2 else "COMPLETE", float(place), {})
+        assert numbers(storage.reader) == numbers(storage.plain)
+    change(storage, claims[3], TrialState.WAITING)
+    assert numbers(storage.reader) == numbers(storage.plain)
 
 
 def test_trials_are_as_optuna_reads_them(storage: Storage) -> None:
