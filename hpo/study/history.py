@@ -91,7 +91,11 @@ def _keys(n_parts: int) -> list[str]:
 
 
 class InformedStudy(optuna.Study):
-    """Optuna's view of a study for samplers: its trials after the known results."""
+    """Optuna's view of a study for samplers: its trials after the known results.
+
+    It lists trials without the cache of Optuna's view, which filters all trials on each call: the
+    storage keeps the lists by state.
+    """
 
     def __init__(
         self, study: optuna.Study, space: SearchSpace, known: Sequence[KnownResult]
@@ -107,7 +111,7 @@ class InformedStudy(optuna.Study):
         use_cache: bool = False,
     ) -> list[FrozenTrial]:
         known = [trial for trial in self._known if states is None or trial.state in states]
-        return known + super()._get_trials(deepcopy, states, use_cache)
+        return known + super()._get_trials(deepcopy, states)
 
 
 def _frozen(space: SearchSpace, at: int, known: KnownResult) -> FrozenTrial:

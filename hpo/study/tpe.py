@@ -37,7 +37,7 @@ class Columns:
         self._clear()
 
     def _clear(self) -> None:
-        self._known: dict[int, FrozenTrial] = {}
+        self._known: dict[int, FrozenTrial] = {}  # by id(), which touches no trial
         self._spaces: dict[frozenset[str], FrozenTrial] = {}
         self._values: dict[str, Floats] = {}
         self._own: dict[str, Floats] = {name: numpy.empty(0) for name in ("number", *RANK)}
@@ -45,13 +45,13 @@ class Columns:
 
     def update(self, study: optuna.Study, finished: Sequence[FrozenTrial]) -> None:
         """Update to these trials, which usually are the previous ones and a few more."""
-        new = [trial for trial in finished if self._known.get(trial._trial_id) is not trial]
+        new = [trial for trial in finished if id(trial) not in self._known]
         if len(self._known) + len(new) != len(finished):  # one was changed or retried
             self._clear()
             new = list(finished)
         if not new:
             return
-        self._known |= {trial._trial_id: trial for trial in new}
+        self._known |= {id(trial): trial for trial in new}
         rows = numpy.array([_own(study, trial) for trial in new], dtype=float)
         own = dict(zip(self._own, rows.T, strict=True))
         numbers = numpy.concatenate([self._own["number"], own["number"]])
