@@ -14,12 +14,7 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from hpo.config.errors import (
-    BudgetError,
-    DamagedStudyError,
-    LeaseLostError,
-    StudyNotFoundError,
-)
+from hpo.config.errors import BudgetError, DamagedStudyError, LeaseLostError, StudyNotFoundError
 from hpo.config.points import Points
 from hpo.config.space import Params
 from hpo.config.trial import Measurement
@@ -32,6 +27,7 @@ from hpo.storage.leases import Lease, WorkerId
 from hpo.storage.ledger import RELEASED, FinalState, Outcome
 from hpo.storage.schema import NOT_FOUND, TRIAL_SYSTEM_ATTRS
 from hpo.storage.trials import read_study_trials
+from hpo.study.best_values import BestValues
 from hpo.study.budget import trial_limit
 from hpo.study.claim import Claim, ReportReply
 from hpo.study.damage import reporting_damage
@@ -325,9 +321,7 @@ class Study(StudyRows):
     def is_among_best(self, value: float, n: int) -> bool:
         """Whether a value is better than one of the `n` best COMPLETE trials, some seconds ago."""
         with self._reading():
-            trials = self.storage.reader.snapshot(self.id).trials((TrialState.COMPLETE,))
-        best = self.definition.direction.best_first(t.value for t in trials if t.value is not None)
-        return any(self.definition.direction.is_better(value, other) for other in best[:n])
+            return self._best_values.admit(value, n)
 
     def inventory(self) -> dict[int, TrialFiles]:
         """The artifacts that the trials name, by number."""
@@ -368,6 +362,10 @@ class Study(StudyRows):
         """The tried points of the search space; None if it is infinite."""
         points = Points.of(self.definition.space)
         return None if points is None else TriedPoints(points, self.storage.reader, self.id)
+
+    @cached_property
+    def _best_values(self) -> BestValues:
+        return BestValues(self.definition.direction, self.storage.reader, self.id)
 
     @cached_property
     def _trial_pruner(self) -> TrialPruner:
