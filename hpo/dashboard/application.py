@@ -1,7 +1,8 @@
 """The WSGI application: optuna-dashboard with a guard, a login, files and a toolbar.
 
 A request passes, from the outside in: the guard, the login, the restriction of changes, the check
-of requests, the files of trials, the toolbar, the compression, and optuna-dashboard.
+of requests, the files of trials, the toolbar, the compression, the kept trials, the changed
+program, and optuna-dashboard.
 """
 
 import gzip
@@ -15,7 +16,9 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 import optuna_dashboard
 
 from hpo.config.errors import HpoError
+from hpo.dashboard.bundle import serve_bundle
 from hpo.dashboard.checks import check_requests
+from hpo.dashboard.detail import serve_details
 from hpo.dashboard.guard import guard, restrict_changes
 from hpo.dashboard.login import HOME, LOGOUT, Login
 from hpo.dashboard.responses import API, Header, call, refuse, respond
@@ -66,7 +69,8 @@ class ServerSettings:
 
 def application(view: DashboardStorage, settings: ServerSettings) -> WSGIApplication:
     """Return the WSGI application of the dashboard."""
-    app = compress_json(optuna_dashboard.wsgi(view, artifact_store=_NoStore()))
+    app = serve_bundle(optuna_dashboard.wsgi(view, artifact_store=_NoStore()))
+    app = compress_json(serve_details(app, view))
     toolbar = "<span>Read-only</span>" if settings.read_only else ""
     toolbar += _LOG_OUT if settings.password else ""
     if toolbar:

@@ -4,6 +4,7 @@ Notes and files are generated when they are read. They are never stored, so they
 do not conflict with workers. A user's own note replaces the generated note until it is emptied.
 """
 
+import functools
 import json
 from collections.abc import Callable, ItemsView, Mapping
 from typing import Any
@@ -124,14 +125,15 @@ class DashboardStorage(CachedStorage):
 
 
 class _AttrsWithNote(dict[str, Any]):
-    """System attributes whose note is generated when all items are read.
+    """System attributes whose note is generated when all items are first read.
 
-    A page with a list of studies reads single items only, and generates no notes.
+    A page with a list of studies reads single items only, and generates no notes. The page of a
+    study reads all items once for each of its trials.
     """
 
     def __init__(self, attrs: Mapping[str, Any], generate: Callable[[], str]) -> None:
         super().__init__(attrs)
-        self._generate = generate
+        self._generate = functools.cache(generate)
 
     def items(self) -> ItemsView[str, Any]:  # type: ignore[override]
         """Return all items, with the note."""

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from hpo.dashboard import detail
 from hpo.dashboard.application import ServerSettings, application
 from hpo.dashboard.view import DashboardStorage
 from hpo.storage.engine import open_storage
 from tests.support import machine
+from tests.support.browser import chromium
 from tests.support.dashboard import WEIGHTS, make_study, served, store_at
 
 if TYPE_CHECKING:
@@ -18,15 +20,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.slow
 
-CHROMIUM_ARGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-    "--host-resolver-rules=MAP evil.example 127.0.0.1",  # as in DNS rebinding
-]
+REBINDING = "--host-resolver-rules=MAP evil.example 127.0.0.1"
 FORGERY = """async (url) => {
     const sent = await fetch(url, {method: "DELETE", mode: "no-cors"}).catch(String);
     const form = document.createElement("form");
@@ -50,13 +44,9 @@ def port(tmp_path_factory) -> Iterator[int]:
 @pytest.fixture(scope="module")
 def browser() -> Iterator["sync_api.Browser"]:
     machine.CHROMIUM.or_skip()
-    sync_api = pytest.importorskip("playwright.sync_api")  # its import takes a second
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=machine.program("chromium"), args=CHROMIUM_ARGS
-        )
+    pytest.importorskip("playwright")
+    with chromium(REBINDING) as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture
@@ -100,6 +90,25 @@ def test_a_trials_files_are_shown_and_saved(page, port, tmp_path):
     assert Path(download.value.path()).read_bytes() == WEIGHTS
     with page.expect_download():  # opening its address downloads it too
         page.evaluate("location = document.querySelector('a[download$=\"svg\"]').href")
+
+
+def test_a_long_study_is_drawn_without_curves(page, tmp_path, monkeypatch):
+    monkeypatch.setattr(detail, "MAX_CURVES", 100)
+    storage, store = open_storage(f"sqlite:///{tmp_path / 'hpo.db'}"), store_at(tmp_path)
+    make_study(storage, store, n_trials=120)
+    with served(application(DashboardStorage(storage, store), ServerSettings())) as port:
+        page.goto(f"http://localhost:{port}/dashboard/studies/1")
+        history = page.locator(".js-plotly-plot").filter(
+            has=page.locator(".ytitle", has_text="rmse")
+        )
+        history.locator(".scatterlayer .point").nth(119).wait_for()
+        page.locator("#graph-hyperparameter-importances .bars").first.wait_for()
+        assert page.locator("#graph-intermediate-values").count() == 0
+        timeline = page.locator(".js-plotly-plot").filter(
+            has=page.locator(".xtitle", has_text="Datetime")
+        )
+        assert timeline.locator(".barlayer .point").count() == 100
+    storage.close()
 
 
 def test_who_only_reads_is_told_so(page, port):
