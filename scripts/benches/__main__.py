@@ -1,8 +1,8 @@
 """Benchmarks.
 
-    scripts/bench throughput | overhead | quality | storage | scale | faults | bad-input | wide
-                  | ensembles | calibration | losses | digests | packed | pruned | validation
-                  | weights | gpu
+    scripts/bench throughput | overhead | quality | storage | scale | soak | faults | bad-input
+                  | wide | ensembles | calibration | losses | digests | packed | pruned
+                  | validation | weights | gpu
 
 Each has --help. Results are comparable only within one run.
 """
@@ -22,6 +22,7 @@ BENCHES = (
     "quality",
     "storage",
     "scale",
+    "soak",
     "faults",
     "bad-input",
     "wide",

@@ -97,10 +97,15 @@ def server_seconds(connection: Connection) -> float | None:
                 return (sum(_times(server)) + backends) * TICK
             case "mysql":
                 file = Path(str(connection.scalar(sa.text("SELECT @@pid_file"))))
-                return sum(_times(int(file.read_text()))[:2]) * TICK
+                return process_seconds(int(file.read_text()))
     except (OSError, ValueError):
         pass
     return None
+
+
+def process_seconds(pid: int) -> float:
+    """CPU seconds of a process."""
+    return sum(_times(pid)[:2]) * TICK
 
 
 def _machine() -> float:
