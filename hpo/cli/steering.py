@@ -37,7 +37,7 @@ def enqueue(
     For a param with `or_zero`, the value 0 turns it off, any other value turns it on.
 
     Example:
-        hpo enqueue california-housing model.depth=4 model.activation=silu
+        hpo enqueue california-housing model.depth=4 model.width=384
     """
     study = load_study(name, storage)
     given = dict(_parse_param(text) for text in params)
