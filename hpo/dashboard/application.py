@@ -94,7 +94,7 @@ def compress_json(app: WSGIApplication) -> WSGIApplication:
         if "gzip" not in accepted or not environ["PATH_INFO"].startswith(API):
             return app(environ, start)
         status, headers, body = call(app, environ)
-        if len(body) >= MIN_BYTES:
+        if len(body) >= MIN_BYTES and "Content-Encoding" not in headers:
             body = gzip.compress(body, 1)
             headers["Content-Encoding"] = "gzip"
             headers["Content-Length"] = str(len(body))

@@ -4,11 +4,14 @@ optuna-dashboard turns all trials into JSON for every page, which takes seconds 
 Here the JSON of a finished trial is kept until the trial or its note changes. The rest of the
 answer is kept as well while all trials are finished and nothing changes.
 
-The page of a study with more than `MAX_CURVES` trials has no learning curves: a browser would draw
-20,000 of them for minutes. Each trial still offers its own curve as a file.
+The JSON of a study with more than `MAX_CURVES` trials is thin. It has no learning curves, because a
+browser would draw 20,000 of them for minutes; each trial still offers its own curve as a file. It
+has no distributions of the trials' params, which are half of the JSON; the page reads those of the
+study's search space.
 """
 
 import copy
+import gzip
 import json
 import sys
 import threading
@@ -43,17 +46,19 @@ class Detail:
 
     Attributes:
         attrs: system attributes of the study.
-        has_curves: whether the JSON contains learning curves.
+        is_thin: whether the JSON lacks learning curves and distributions.
         trials: each trial and its JSON, by number.
         since: `time.monotonic()` at which something was last seen to change.
         rest: the JSON without the trials, once it is settled.
+        packed: the whole JSON, compressed, once it is settled and was asked for.
     """
 
     attrs: Mapping[str, Any]
-    has_curves: bool
+    is_thin: bool
     trials: list[tuple[FrozenTrial, str]] = field(default_factory=list)
     since: float = field(default_factory=time.monotonic)
     rest: dict[str, Any] | None = None
+    packed: bytes | None = None
 
     @property
     def of_trials(self) -> Mapping[str, Any]:
@@ -65,6 +70,11 @@ class Detail:
         """Whether all trials are finished, and optuna-dashboard has seen the last of them."""
         is_old = time.monotonic() > self.since + _STALE_SECONDS
         return is_old and all(trial.state.is_finished() for trial, _ in self.trials)
+
+    def json(self, rest: Mapping[str, Any], after: int = 0) -> bytes:
+        """The JSON with the trials from number `after` on."""
+        texts = ", ".join(text for _, text in self.trials[after:])
+        return f'{{"trials": [{texts}], {json.dumps(rest)[1:]}'.encode()
 
 
 class Details:
@@ -86,10 +96,10 @@ class Details:
         with self._lock:
             trials = self._view.get_all_trials(study_id, deepcopy=False)
             attrs = sound(self._view.row(study_id).attrs)
-            now = Detail(attrs=attrs, has_curves=len(trials) <= MAX_CURVES)
+            now = Detail(attrs=attrs, is_thin=len(trials) > MAX_CURVES)
             known: dict[int, tuple[FrozenTrial, str]] = {}
             before = self._kept.get(study_id)
-            if before is not None and before.has_curves == now.has_curves:
+            if before is not None and before.is_thin == now.is_thin:
                 is_same = [id(pair[0]) for pair in before.trials] == [*map(id, trials)]
                 if is_same and before.attrs == attrs:
                     return before
@@ -99,7 +109,7 @@ class Details:
             for trial in trials:
                 pair = known.get(trial._trial_id)
                 if pair is None or pair[0] is not trial:
-                    pair = trial, _text(study_id, trial, of_trials, has_curves=now.has_curves)
+                    pair = trial, _text(study_id, trial, of_trials, is_thin=now.is_thin)
                 now.trials.append(pair)
             self._kept[study_id] = now
             return now
@@ -127,20 +137,29 @@ def serve_details(app: WSGIApplication, view: DashboardStorage) -> WSGIApplicati
                 return [body]
             rest = json.loads(body)
             del rest["trials"]
-            rest["has_intermediate_values"] &= detail.has_curves
+            rest["has_intermediate_values"] &= not detail.is_thin
             if is_settled:
                 detail.rest = rest
         after = int(parse_qs(environ.get("QUERY_STRING", "")).get("after", ["0"])[-1])
-        texts = ", ".join(text for _, text in detail.trials[after:])
-        body = f'{{"trials": [{texts}], {json.dumps(rest)[1:]}'.encode()
-        return respond(start, "200 OK", body, "application/json")
+        is_kept = after == 0 and detail.rest is not None
+        if not is_kept or "gzip" not in environ.get("HTTP_ACCEPT_ENCODING", ""):
+            body = detail.json(rest, after)
+            return respond(start, "200 OK", body, "application/json")
+        if detail.packed is None:
+            detail.packed = gzip.compress(detail.json(rest), 1)
+        packed = ("Content-Encoding", "gzip")
+        return respond(start, "200 OK", detail.packed, "application/json", packed)
 
     return middleware
 
 
-def _text(study_id: int, trial: FrozenTrial, attrs: Mapping[str, Any], *, has_curves: bool) -> str:
+def _text(study_id: int, trial: FrozenTrial, attrs: Mapping[str, Any], *, is_thin: bool) -> str:
     """The JSON of a trial."""
-    if not has_curves:
+    if is_thin:
         trial = copy.copy(trial)
         trial.intermediate_values = {}
-    return json.dumps(serialize_frozen_trial(study_id, trial, attrs))
+    tree = serialize_frozen_trial(study_id, trial, attrs)
+    if is_thin:
+        for param in tree["params"]:
+            del param["distribution"]
+    return json.dumps(tree)

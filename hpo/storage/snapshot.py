@@ -130,3 +130,26 @@ class Snapshot:
         for states, chosen in tuple(self._ordered.items()):
             if trial.state in states:
                 insort(chosen, trial, key=_number)
+
+
+class EndedCursor:
+    """A reader's place in a snapshot's list of finished trials."""
+
+    def __init__(self) -> None:
+        """Start before the first trial."""
+        self._ended: list[FrozenTrial] = []
+        self._n_read = 0
+
+    def advance(self, snapshot: Snapshot) -> tuple[bool, list[FrozenTrial]]:
+        """Go to the end.
+
+        Returns:
+            Whether the reader must forget what it read before, because all trials were read
+            again; and the trials that it has not read, or all of them.
+        """
+        is_anew = snapshot.ended is not self._ended
+        if is_anew:
+            self._ended, self._n_read = snapshot.ended, 0
+        new = self._ended[self._n_read :]
+        self._n_read = len(self._ended)
+        return is_anew, new

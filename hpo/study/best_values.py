@@ -2,10 +2,11 @@
 
 from bisect import insort
 
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import TrialState
 
 from hpo.config.metrics import Direction
 from hpo.storage.reader import StudyReader
+from hpo.storage.snapshot import EndedCursor
 
 
 class BestValues:
@@ -16,8 +17,7 @@ class BestValues:
         self._direction = direction
         self._reader = reader
         self._study_id = study_id
-        self._log: list[FrozenTrial] = []
-        self._n_read = 0
+        self._cursor = EndedCursor()
         self._signed: list[float] = []
 
     def admit(self, value: float, n: int) -> bool:
@@ -27,11 +27,9 @@ class BestValues:
         return bool(best) and self._direction.sign * value < best[-1]
 
     def _update(self) -> None:
-        ended = self._reader.snapshot(self._study_id).ended
-        if ended is not self._log:  # all trials were read again
-            self._log, self._n_read = ended, 0
+        is_anew, new = self._cursor.advance(self._reader.snapshot(self._study_id))
+        if is_anew:
             self._signed.clear()
-        for trial in self._log[self._n_read :]:
+        for trial in new:
             if trial.state == TrialState.COMPLETE and trial.value is not None:
                 insort(self._signed, self._direction.sign * trial.value)
-        self._n_read = len(self._log)

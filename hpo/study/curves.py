@@ -13,7 +13,7 @@ from typing import NamedTuple
 from optuna.trial import FrozenTrial, TrialState
 
 from hpo.config.space import SearchSpace
-from hpo.storage.snapshot import Snapshot
+from hpo.storage.snapshot import EndedCursor, Snapshot
 
 
 class Plan(NamedTuple):
@@ -47,22 +47,18 @@ class Curves:
     def __init__(self, space: SearchSpace) -> None:
         """Start empty."""
         self._space = space
-        self._log: list[FrozenTrial] = []
-        self._n_read = 0
+        self._cursor = EndedCursor()
         self._clear()
 
     def update(self, snapshot: Snapshot) -> bool:
         """Add the trials that are COMPLETE since the last update; whether anything changed."""
-        is_new = snapshot.ended is not self._log
-        if is_new:  # all trials were read again
-            self._log = snapshot.ended
+        is_anew, new = self._cursor.advance(snapshot)
+        if is_anew:
             self._clear()
-        for trial in self._log[self._n_read :]:
-            if trial.state == TrialState.COMPLETE:
-                self._add(trial)
-                is_new = True
-        self._n_read = len(self._log)
-        return is_new
+        complete = [trial for trial in new if trial.state == TrialState.COMPLETE]
+        for trial in complete:
+            self._add(trial)
+        return is_anew or bool(complete)
 
     def reported(self, plan: Plan, step: int) -> "array[float]":
         """The values to compare with a trial's value at a step, one per trial that got so far."""
@@ -73,7 +69,6 @@ class Curves:
         return found
 
     def _clear(self) -> None:
-        self._n_read = 0
         self._columns: dict[Plan, defaultdict[int, array[float]]] = {}
         self.n_complete: Counter[str] = Counter()
 

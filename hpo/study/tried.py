@@ -15,6 +15,7 @@ from hpo.config.space import Params
 from hpo.storage.engine import Connection
 from hpo.storage.ledger import FIXED_PARAMS
 from hpo.storage.reader import StudyReader
+from hpo.storage.snapshot import EndedCursor
 
 
 class TriedPoints:
@@ -29,8 +30,7 @@ class TriedPoints:
         self.points = points
         self._reader = reader
         self._study_id = study_id
-        self._log: list[FrozenTrial] = []
-        self._n_read = 0
+        self._cursor = EndedCursor()
         self._ended: set[int] = set()
         self._open: set[int] = set()
         self._n_undrawn = 0
@@ -50,12 +50,10 @@ class TriedPoints:
     def refresh(self, connection: Connection | None = None) -> None:
         """Read the trials within a transaction or, without one, through the reader."""
         snapshot = self._reader.snapshot(self._study_id, connection)
-        if snapshot.ended is not self._log:  # all trials were read again
-            self._log, self._n_read = snapshot.ended, 0
+        is_anew, new = self._cursor.advance(snapshot)
+        if is_anew:
             self._ended.clear()
-        new = map(self._number, self._log[self._n_read :])
-        self._ended.update(number for number in new if number is not None)
-        self._n_read = len(self._log)
+        self._ended.update(number for number in map(self._number, new) if number is not None)
         found = [self._number(trial) for trial in snapshot.open.values()]
         self._open = {number for number in found if number is not None}
         self._n_undrawn = found.count(None)

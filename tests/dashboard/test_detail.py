@@ -124,12 +124,30 @@ def test_a_finished_study_is_asked_for_once_when_all_is_seen(port, study, monkey
     assert get(port)["trials"][6]["values"] == [0.01]
 
 
+def test_the_answer_for_a_finished_study_is_compressed_once(port, monkeypatch):
+    monkeypatch.setattr(detail, "_STALE_SECONDS", 0.0)
+    packed = []
+    compress = gzip.compress
+    monkeypatch.setattr(gzip, "compress", lambda *given: packed.append(given) or compress(*given))
+    get(port)
+    assert not packed
+    asked = Request(f"http://127.0.0.1:{port}{PATH}", headers={"Accept-Encoding": "gzip"})
+    for _ in range(2):
+        with urlopen(asked) as answer:
+            assert json.loads(gzip.decompress(answer.read())) == get(port)
+    assert len(packed) == 1
+
+
 def test_long_studies_have_no_curves_on_their_page(port, study, monkeypatch):
     assert get(port)["has_intermediate_values"]
     monkeypatch.setattr(detail, "MAX_CURVES", 5)
     found = get(port)
     assert not found["has_intermediate_values"]
     assert [trial["intermediate_values"] for trial in found["trials"]] == [[]] * 6
+    params = [param for trial in found["trials"] for param in trial["params"]]
+    assert params
+    assert not any("distribution" in param for param in params)
+    assert all("distribution" in param for param in found["union_search_space"])
     (curve,) = (f for f in found["trials"][1]["artifacts"] if f["filename"].endswith(".svg"))
     assert ask(port, f"/artifacts/1/2/{curve['artifact_id']}")[1].count("<polyline") == 1
 
