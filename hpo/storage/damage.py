@@ -6,6 +6,7 @@ decoding and says which value is the cause. An error without a damaged value is 
 All functions take a connection and write nothing.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,6 +17,7 @@ from optuna.distributions import json_to_distribution
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.engine import Connection
 
+from hpo.config.metrics import Direction
 from hpo.config.parsing import format_value
 from hpo.storage.attributes import (
     ARTIFACT,
@@ -33,6 +35,7 @@ from hpo.storage.interventions import QUARANTINED, RETRIED
 from hpo.storage.ledger import EARLIER, FIXED_PARAMS
 from hpo.storage.schema import (
     CLOCKS,
+    DIRECTIONS,
     LEASES,
     OF_A_STUDY,
     OF_A_TRIAL,
@@ -139,6 +142,31 @@ def find_damage(connection: Connection, study_id: int, *, is_ours: bool) -> Iter
             if not found and table in _OF_HPO and is_ours:
                 found = list(_meaningless_attrs(table, row))
             yield from found
+
+
+def find_contradictions(
+    connection: Connection, study_id: int, direction: Direction
+) -> Iterator[str]:
+    """Yield what is wrong with the sound rows of a study of hpo, taken together.
+
+    Args:
+        connection: to read with.
+        study_id: id of the study.
+        direction: what its definition says.
+    """
+    query = sa.select(DIRECTIONS.c.direction).where(DIRECTIONS.c.study_id == study_id)
+    rows = connection.execute(query.order_by(DIRECTIONS.c.objective)).scalars()
+    stored = [found.name for found in rows]
+    if stored != [direction.name]:
+        yield f"study_directions must be {direction.name}, but got {', '.join(stored) or 'no row'}"
+    query = sa.select(TRIALS.c.number).where(TRIALS.c.study_id == study_id)
+    counts = Counter(connection.execute(query).scalars())
+    for number, count in sorted(counts.items()):
+        if count > 1:
+            yield f"trials.number must be unique, but {count} trials have the number {number}"
+    if counts and max(counts) >= len(counts):
+        missing = next(number for number in range(len(counts)) if number not in counts)
+        yield f"trials.number must be without gaps, but no trial has the number {missing}"
 
 
 def _queries(study_id: int) -> Iterator[tuple[sa.Table, sa.Select[Any]]]:

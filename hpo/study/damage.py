@@ -60,7 +60,8 @@ def _meaningless(connection: Connection, row: StudyRow) -> Iterator[str]:
         yield row.obstacle.flaw
     if row.obstacle is not None:
         return
-    space = parse_definition(row.definition or "").space
+    definition = parse_definition(row.definition or "")
+    yield from damage.find_contradictions(connection, row.id, definition.direction)
     checks: dict[str, Callable[[], object]] = {
         "its budget of the study file": lambda: row.given_budget,
         "its warm start": lambda: read_warm_start(connection, row),
@@ -74,7 +75,7 @@ def _meaningless(connection: Connection, row: StudyRow) -> Iterator[str]:
     for trial in read_study_trials(connection, row.id, None):
         for params in (trial.params, trial.system_attrs.get(FIXED_PARAMS, {})):
             try:
-                space.check_params(params)
+                definition.space.check_params(params)
             except InputError as error:
                 yield f"trial {trial.number}: {error}"
 

@@ -3,6 +3,7 @@
 import optuna
 import pytest
 import sqlalchemy as sa
+from optuna.study import StudyDirection
 
 from hpo.config.errors import DamagedStudyError, InputError
 from hpo.dashboard.view import DashboardStorage
@@ -10,12 +11,14 @@ from hpo.storage import attributes
 from hpo.storage.engine import Connection, Storage
 from hpo.storage.progress import count_trials
 from hpo.storage.schema import (
+    DIRECTIONS,
     LEASES,
     STUDY_ATTRS,
     STUDY_USER_ATTRS,
     TRIAL_PARAMS,
     TRIAL_SYSTEM_ATTRS,
     TRIAL_USER_ATTRS,
+    TRIALS,
 )
 from hpo.study.catalog import delete_study, find, list_studies, open_study
 from hpo.study.damage import find_damage
@@ -47,6 +50,38 @@ def test_what_is_damaged_is_said(
         with pytest.raises(DamagedStudyError, match=r"delete the study with: hpo delete hurt$"):
             open_study(storage, "hurt").trials()
     assert delete_study(storage, "hurt", force=True) == 5
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        (
+            sa.update(DIRECTIONS).values(direction=StudyDirection.MAXIMIZE),
+            "study_directions must be MINIMIZE, but got MAXIMIZE",
+        ),
+        (
+            sa.insert(DIRECTIONS).values(
+                study_id=1, objective=1, direction=StudyDirection.MAXIMIZE
+            ),
+            "study_directions must be MINIMIZE, but got MINIMIZE, MAXIMIZE",
+        ),
+        (
+            sa.update(TRIALS).where(TRIALS.c.number == 2).values(number=1),
+            "trials.number must be unique, but 2 trials have the number 1",
+        ),
+        (
+            sa.update(TRIALS).where(TRIALS.c.number == 2).values(number=99),
+            "trials.number must be without gaps, but no trial has the number 2",
+        ),
+    ],
+)
+def test_rows_that_contradict_each_other_are_damage(
+    storage: Storage, change: sa.Executable, named: str
+) -> None:
+    make_study(storage, "hurt")
+    storage.write(lambda connection: connection.execute(change))
+    with storage.read() as connection:
+        assert find_damage(connection, find(storage, "hurt"))[0] == named
 
 
 def test_an_error_without_damage_is_a_bug(storage: Storage) -> None:
