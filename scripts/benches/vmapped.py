@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from hpo.config.trial import TrialConfig
 from hpo.training.batches import BatchLoader, TrainingData
-from hpo.training.families.embeddings.shape import EmbeddingParts
+from hpo.training.families.embeddings.parts import EmbeddingParts
 from hpo.training.families.mlp.network import MLP
 
 State = Mapping[str, torch.Tensor]

@@ -14,8 +14,8 @@ from torch.nn import functional
 from hpo.config.trial import Activation, OptimizerName, TrialConfig
 from hpo.training.batches import TrainingData
 from hpo.training.checkpoint import VALUES, Checkpoint
-from hpo.training.families.embeddings.passes import LIMIT
-from hpo.training.families.embeddings.shape import SCALE_RATE
+from hpo.training.families.embeddings.numbers import LIMIT
+from hpo.training.families.embeddings.parts import SCALE_RATE
 from hpo.training.families.family import family_of, trained_network
 from hpo.training.families.leaves import Embedding
 from hpo.training.families.mlp import MLPConfig

@@ -1,12 +1,12 @@
 """The input embedding of a network as a module, and in ONNX."""
 
-import math
-
 import torch
 from torch import nn
 
-from hpo.training.families.embeddings.passes import EmbeddingPasses, encoding
-from hpo.training.families.embeddings.shape import SCALE_RATE, EmbeddingParts, EmbeddingShape
+from hpo.training.families.embeddings.numbers import Encoding
+from hpo.training.families.embeddings.parts import SCALE_RATE, EmbeddingParts
+from hpo.training.families.embeddings.passes import EmbeddingPasses
+from hpo.training.families.embeddings.shape import EmbeddingShape
 from hpo.training.families.family import Graph
 from hpo.training.families.leaves import EmbeddingConfig
 from hpo.training.inputs import Inputs
@@ -31,11 +31,8 @@ class InputEmbedding(nn.Module):
     ) -> None:
         """Build an embedding.
 
-        Weights and biases of a periodic embedding are uniform within 1 / sqrt(n_entries). Linear
-        terms and biases of a piecewise-linear embedding are uniform within 1 / sqrt(size), as are
-        categories. The weights of encodings, unseen categories and scales start at 0, and so do
-        weights, biases and phases of a cosine embedding. Frequencies are normal with standard
-        deviation `sigma`.
+        Categories are uniform within 1 / sqrt(size). Unseen categories and scales start at 0. The
+        kinds of `hpo.training.families.embeddings` say how the parameters of numbers start.
 
         Args:
             config: kind and sizes of the embedding.
@@ -47,7 +44,7 @@ class InputEmbedding(nn.Module):
         self.shape = shape
         knots = None
         if shape.n_numbers:
-            knots = inputs.knots(config.n_bins if shape.kind == "piecewise_linear" else 1)
+            knots = shape.numbers.knots(config, inputs)
         self.register_buffer("knots", knots)
         shapes = shape.shapes
         for name, sizes in shapes._asdict().items():
@@ -81,19 +78,10 @@ class InputEmbedding(nn.Module):
         def draw(part: torch.Tensor, index: int, bound: float) -> torch.Tensor:
             return uniform(seed, _FIRST_STREAM + index, tuple(part.shape), bound)
 
-        for part in (parts.weight, parts.bias, parts.phases, parts.scale):
-            if part is not None:
-                part.zero_()
-        if parts.weight is not None and parts.bias is not None and shape.kind != "cosine":
-            is_periodic = shape.kind == "periodic"
-            bound = (shape.n_entries if is_periodic else shape.size) ** -0.5
-            parts.bias.copy_(draw(parts.bias, 1, bound))
-            weight = draw(parts.weight, 0, bound)
-            drawn = slice(None) if is_periodic else slice(1)
-            parts.weight[:, drawn] = weight[:, drawn]
-        if parts.frequencies is not None:
-            shares = draw(parts.frequencies, 2, 1.0).double()
-            parts.frequencies.copy_(torch.erfinv(shares) * (math.sqrt(2) * sigma))
+        for parameter in self.parameters():
+            parameter.zero_()
+        if parts.numbers is not None:
+            shape.numbers.initialize(parts.numbers, draw, sigma)
         if parts.categories is not None:
             parts.categories.copy_(draw(parts.categories, 3, shape.category_size**-0.5))
             sizes = torch.tensor(shape.sizes)
@@ -114,44 +102,24 @@ class InputEmbedding(nn.Module):
             rows = graph.add("Add", codes, graph.constant(sizes.cumsum(0) - sizes, "i8"))
             table = graph.constant(parts.categories.detach())
             found.append(graph.add("Flatten", graph.add("Gather", table, rows), axis=1))
-        if n:
-            found.append(self._numbers_to_onnx(graph, columns(0, n)))
+        if self.knots is not None and parts.numbers is not None:
+            encoded = _encoded(graph, columns(0, n), shape.numbers.encoding(self.knots))
+            embedded = shape.numbers.to_onnx(graph, encoded, parts.numbers)
+            embedded = graph.add("Transpose", embedded, perm=[1, 2, 0])
+            found.append(graph.add("Flatten", embedded, axis=1))
         outputs = found[0] if len(found) == 1 else graph.add("Concat", *found, axis=1)
         if parts.scale is not None:
             scale = graph.constant(1 + SCALE_RATE * parts.scale.detach())
             outputs = graph.add("Mul", outputs, scale)
         return outputs
 
-    def _numbers_to_onnx(self, graph: Graph, x: str) -> str:
-        """Append the embedding of numbers, from (rows, n_numbers)."""
-        parts, kind = self.parts, self.shape.kind
-        assert self.knots is not None
-        assert parts.weight is not None
-        assert parts.bias is not None
-        weight, bias = parts.weight.detach(), parts.bias.detach()
-        found = encoding(self.knots, has_bins=kind == "piecewise_linear")
-        start, slope, low, high = [graph.constant(part[..., 0]) for part in found]
-        entries = graph.add("Unsqueeze", x, graph.constant([2], "i8"))
-        entries = graph.add("Mul", graph.add("Sub", entries, start), slope)
-        entries = graph.add("Min", graph.add("Max", entries, low), high)
-        if parts.frequencies is not None:
-            turns = graph.constant(2 * math.pi * parts.frequencies.detach()[:, 0])
-            angles = graph.add("Mul", entries, turns)
-            if parts.phases is not None:
-                shift = graph.constant(2 * math.pi * parts.phases.detach()[:, 0])
-                angles = graph.add("Add", angles, shift)
-                waves = [entries, graph.add("Cos", angles)]
-            else:
-                waves = [graph.add(wave, angles) for wave in ("Cos", "Sin")]
-                weight = torch.cat([weight[:, ::2], weight[:, 1::2]], dim=1)
-            entries = graph.add("Concat", *waves, axis=2)
-        entries = graph.add("Transpose", entries, perm=[1, 0, 2])
-        product = "Mul" if kind == "cosine" else "MatMul"
-        embedded = graph.add(product, entries, graph.constant(weight))
-        embedded = graph.add("Add", embedded, graph.constant(bias))
-        if kind == "periodic":
-            embedded = graph.add("Relu", embedded)
-        return graph.add("Flatten", graph.add("Transpose", embedded, perm=[1, 2, 0]), axis=1)
+
+def _encoded(graph: Graph, x: str, encoding: Encoding) -> str:
+    """Append an encoding to an ONNX graph, from (rows, n_numbers)."""
+    start, slope, low, high = [graph.constant(part[..., 0]) for part in encoding]
+    found = graph.add("Unsqueeze", x, graph.constant([2], "i8"))
+    found = graph.add("Mul", graph.add("Sub", found, start), slope)
+    return graph.add("Min", graph.add("Max", found, low), high)
 
 
 _INT64 = 7

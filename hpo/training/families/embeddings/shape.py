@@ -1,64 +1,20 @@
-"""The parameters of an input embedding, and their shapes."""
+"""The sizes of an input embedding."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Generic, NamedTuple, TypeVar
 
+from hpo.training.families.embeddings.cosine import Cosine
+from hpo.training.families.embeddings.numbers import NumberEmbedding
+from hpo.training.families.embeddings.parts import EmbeddingParts
+from hpo.training.families.embeddings.periodic import Periodic
+from hpo.training.families.embeddings.piecewise_linear import PiecewiseLinear
 from hpo.training.families.leaves import Embedding, EmbeddingConfig
 from hpo.training.inputs import Inputs
 
-SCALE_RATE = 6.0
-"""Factor of the learning rate of scales (arXiv:2407.04491)."""
-
-Part = TypeVar("Part")
-Other = TypeVar("Other")
-
-
-class EmbeddingParts(NamedTuple, Generic[Part]):
-    """One value for each parameter of an embedding; None for a parameter that does not exist.
-
-    Weight decay acts on the first two. Tensors of a pack have a leading dimension for the slots.
-
-    Attributes:
-        weight: weights of the numbers, (n_numbers, n_entries, size); of a cosine embedding
-            (n_numbers, 1, size), a factor for each entry.
-        categories: an embedding for each category of each column, and one for unseen categories
-            after those of a column, (rows, category_size).
-        bias: biases of the numbers, (n_numbers, 1, size).
-        frequencies: (n_numbers, 1, n_entries / 2) of a periodic embedding, (n_numbers, 1, size - 1)
-            of a cosine embedding.
-        phases: of a cosine embedding, as its frequencies.
-        scale: (1, n_outputs). Outputs are multiplied by 1 + `SCALE_RATE` * scale. This multiplies
-            the learning rate in optimizers that normalize gradients, such as Adam; in these, a
-            larger gradient would have no effect.
-    """
-
-    weight: Part | None
-    categories: Part | None
-    bias: Part | None
-    frequencies: Part | None
-    phases: Part | None
-    scale: Part | None
-
-    @classmethod
-    def none(cls) -> "EmbeddingParts[Part]":
-        """The parts of a network without an embedding."""
-        return EmbeddingParts(*[None] * len(cls._fields))
-
-    @property
-    def weights(self) -> list[Part]:
-        """The parameters that weight decay acts on."""
-        return [part for part in self[:2] if part is not None]
-
-    @property
-    def others(self) -> list[Part]:
-        """The other parameters."""
-        return [part for part in self[2:] if part is not None]
-
-    def filled(self, parts: Sequence[Other]) -> "EmbeddingParts[Other]":
-        """Other values for the parameters that exist, given as `weights` and then `others`."""
-        left = iter(parts)
-        return EmbeddingParts(*[None if part is None else next(left) for part in self])
+NUMBER_EMBEDDINGS: dict[Embedding, NumberEmbedding] = {
+    "piecewise_linear": PiecewiseLinear(),
+    "periodic": Periodic(),
+    "cosine": Cosine(),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,22 +51,25 @@ class EmbeddingShape:
     ) -> "EmbeddingShape":
         """The shape for a network's inputs."""
         n_numbers = 0 if config.embedding == "none" else inputs.n_numbers
-        n_entries = {
-            "none": 1,
-            "piecewise_linear": 1 + config.n_bins,
-            "periodic": 2 * config.n_frequencies,
-            "cosine": config.embedding_size,
-        }[config.embedding]
         return cls(
             kind=config.embedding,
             has_scale=has_scale,
             n_numbers=n_numbers,
             n_plain=inputs.n_numbers - n_numbers + inputs.n_others,
             sizes=inputs.sizes,
-            n_entries=n_entries,
+            n_entries=NUMBER_EMBEDDINGS[config.embedding].n_entries(config) if n_numbers else 1,
             size=config.embedding_size,
             category_size=config.category_size,
         )
+
+    @property
+    def numbers(self) -> NumberEmbedding:
+        """The embedding of the numbers.
+
+        Raises:
+            KeyError: numbers are not embedded.
+        """
+        return NUMBER_EMBEDDINGS[self.kind]
 
     @property
     def n_outputs(self) -> int:
@@ -136,16 +95,13 @@ class EmbeddingShape:
     @property
     def shapes(self) -> EmbeddingParts[tuple[int, ...]]:
         """Shapes of the parameters of one network."""
-        n = self.n_numbers
         n_rows = sum(self.sizes) + len(self.sizes)
-        is_cosine = self.kind == "cosine"
-        n_frequencies = {"periodic": self.n_entries // 2, "cosine": self.size - 1}.get(self.kind)
-        frequencies = (n, 1, n_frequencies) if n and n_frequencies is not None else None
+        numbers = {}
+        if self.n_numbers:
+            found = self.numbers.shapes(self.n_numbers, self.n_entries, self.size)
+            numbers = found._asdict()
         return EmbeddingParts(
-            weight=(n, 1 if is_cosine else self.n_entries, self.size) if n else None,
+            **numbers,
             categories=(n_rows, self.category_size) if n_rows else None,
-            bias=(n, 1, self.size) if n else None,
-            frequencies=frequencies,
-            phases=frequencies if is_cosine else None,
             scale=(1, self.n_outputs) if self.has_scale else None,
         )

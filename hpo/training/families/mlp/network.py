@@ -10,7 +10,8 @@ from torch import nn
 
 from hpo.training.families.activations import ACTIVATIONS
 from hpo.training.families.embeddings.module import InputEmbedding
-from hpo.training.families.embeddings.shape import EmbeddingParts, EmbeddingShape
+from hpo.training.families.embeddings.parts import EmbeddingParts
+from hpo.training.families.embeddings.shape import EmbeddingShape
 from hpo.training.families.mlp import MLPConfig
 from hpo.training.inputs import Inputs
 from hpo.training.random import uniform
@@ -52,7 +53,7 @@ class MLP(nn.Module):
     @property
     def embedding_parts(self) -> EmbeddingParts[torch.Tensor]:
         """Parameters of the embedding; None for those that there are not."""
-        return EmbeddingParts.none() if self.embedding is None else self.embedding.parts
+        return EmbeddingParts() if self.embedding is None else self.embedding.parts
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map (rows, n_columns) features to (rows, n_outputs)."""

@@ -17,7 +17,8 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from hpo.training.families.embeddings.shape import EmbeddingParts, EmbeddingShape
+from hpo.training.families.embeddings.parts import EmbeddingParts
+from hpo.training.families.embeddings.shape import EmbeddingShape
 from hpo.training.families.mlp import MLPConfig
 from hpo.training.families.packing import ParameterBlock
 from hpo.training.inputs import Inputs

@@ -12,8 +12,8 @@ from itertools import groupby
 import torch
 
 from hpo.training.families.activations import ACTIVATIONS, ActivationFunction
+from hpo.training.families.embeddings.parts import EmbeddingParts
 from hpo.training.families.embeddings.passes import EmbeddingPasses
-from hpo.training.families.embeddings.shape import EmbeddingParts
 from hpo.training.families.mlp.pack_layout import PackedLinear, PackLayout
 from hpo.training.families.packing import Dropout, MaskKeys, ParameterBlock
 from hpo.training.losses import Gradient
