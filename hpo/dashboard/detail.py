@@ -1,8 +1,8 @@
-"""The JSON of a study's page: its trials, and what optuna-dashboard says about the study.
+"""The JSON of a study's page: its trials, and what the page shows of all of them.
 
-optuna-dashboard turns all trials into JSON for every page, which takes seconds for 20,000 of them.
-Here the JSON of a finished trial is kept until the trial or its note changes. The rest of the
-answer is kept as well while all trials are finished and nothing changes.
+optuna-dashboard makes the JSON of all trials again for every page, and looks at all of them once
+more, which takes seconds for 20,000 trials. Here the JSON of a finished trial is kept until the
+trial or its note changes, and the rest costs only as much as is new.
 
 The JSON of a study with more than `MAX_CURVES` trials is thin. It has no learning curves, because a
 browser would draw 20,000 of them for minutes; each trial still offers its own curve as a file. It
@@ -13,31 +13,59 @@ study's search space.
 import copy
 import gzip
 import json
-import sys
 import threading
-import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qs
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
-from optuna.trial import FrozenTrial
-from optuna_dashboard._serializer import serialize_frozen_trial
+from optuna.distributions import BaseDistribution
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+from optuna_dashboard._custom_plot_data import get_plotly_graph_objects
+from optuna_dashboard._serializer import serialize_frozen_trial, serialize_study_detail
 
 from hpo.config.errors import HpoError
-from hpo.dashboard.responses import API, call, refuse, respond
+from hpo.dashboard.responses import API, refuse, respond
 from hpo.dashboard.view import DashboardStorage
 from hpo.storage.cached_storage import sound
+from hpo.storage.damage import is_number
 
 MAX_CURVES = 500
 _STUDIES = f"{API}studies/"
-_NO_TRIALS = f"after={sys.maxsize}"
-"""The query for everything but trials."""
 _OF_TRIALS = "dashboard:"
 """How the keys of optuna-dashboard's attributes begin."""
-_STALE_SECONDS = 10.0
-"""How old the trials may be from which optuna-dashboard makes its answer."""
+
+_Space = set[tuple[str, BaseDistribution]]
+
+
+@dataclass(kw_only=True)
+class Overview:
+    """What the page shows of all trials.
+
+    Attributes:
+        union: the params of any trial.
+        intersection: the params of every trial that has some.
+        attrs: the user attributes of any trial, and whether all values of each are numbers.
+        has_curves: whether a trial has a learning curve.
+    """
+
+    union: _Space = field(default_factory=set)
+    intersection: _Space | None = None
+    attrs: dict[str, bool] = field(default_factory=dict)
+    has_curves: bool = False
+
+    def add(self, trial: FrozenTrial) -> None:
+        """Add a trial, again if it has changed."""
+        for key, value in trial.user_attrs.items():
+            self.attrs[key] = self.attrs.get(key, True) and is_number(value)
+        if trial.state == TrialState.FAIL:
+            return
+        self.has_curves |= bool(trial.intermediate_values)
+        if own := set(trial.distributions.items()):
+            self.union |= own
+            self.intersection = own if self.intersection is None else self.intersection & own
 
 
 @dataclass(kw_only=True)
@@ -48,33 +76,40 @@ class Detail:
         attrs: system attributes of the study.
         is_thin: whether the JSON lacks learning curves and distributions.
         trials: each trial and its JSON, by number.
-        since: `time.monotonic()` at which something was last seen to change.
-        rest: the JSON without the trials, once it is settled.
-        packed: the whole JSON, compressed, once it is settled and was asked for.
+        overview: of the trials.
     """
 
     attrs: Mapping[str, Any]
     is_thin: bool
     trials: list[tuple[FrozenTrial, str]] = field(default_factory=list)
-    since: float = field(default_factory=time.monotonic)
-    rest: dict[str, Any] | None = None
-    packed: bytes | None = None
+    overview: Overview = field(default_factory=Overview)
+    _compressed: tuple[str, bytes] | None = None
 
     @property
     def of_trials(self) -> Mapping[str, Any]:
         """The attributes that the JSON of trials depends on, such as their notes."""
         return {key: value for key, value in self.attrs.items() if key.startswith(_OF_TRIALS)}
 
-    @property
-    def is_settled(self) -> bool:
-        """Whether all trials are finished, and optuna-dashboard has seen the last of them."""
-        is_old = time.monotonic() > self.since + _STALE_SECONDS
-        return is_old and all(trial.state.is_finished() for trial, _ in self.trials)
+    def best(self, direction: StudyDirection) -> list[FrozenTrial]:
+        """The best COMPLETE trial, if there is one."""
+        sign = -1 if direction is StudyDirection.MAXIMIZE else 1
+        complete = [
+            (sign * trial.values[0], trial.number, trial)
+            for trial, _ in self.trials
+            if trial.state == TrialState.COMPLETE and trial.values
+        ]
+        return [min(complete)[2]] if complete else []
 
-    def json(self, rest: Mapping[str, Any], after: int = 0) -> bytes:
-        """The JSON with the trials from number `after` on."""
+    def json(self, rest: str, after: int = 0) -> bytes:
+        """The JSON with the trials from number `after` on; `rest` is the JSON of the rest."""
         texts = ", ".join(text for _, text in self.trials[after:])
-        return f'{{"trials": [{texts}], {json.dumps(rest)[1:]}'.encode()
+        return f'{{"trials": [{texts}], {rest[1:]}'.encode()
+
+    def compressed(self, rest: str) -> bytes:
+        """The JSON with all trials, compressed; kept until the rest changes."""
+        if self._compressed is None or self._compressed[0] != rest:
+            self._compressed = rest, gzip.compress(self.json(rest), 1)
+        return self._compressed[1]
 
 
 class Details:
@@ -86,37 +121,62 @@ class Details:
         self._kept: dict[int, Detail] = {}
         self._lock = threading.Lock()
 
-    def read(self, study_id: int) -> Detail:
-        """Return the current detail of a study.
+    def read(self, study_id: int) -> tuple[Detail, str] | None:
+        """Return the current detail of a study and the JSON without trials.
+
+        Returns:
+            None if another program made the study.
 
         Raises:
             KeyError: the study does not exist.
             HpoError: the storage cannot be read.
         """
+        row = self._view.row(study_id)
+        if not row.is_ours:
+            return None
+        study = {s._study_id: s for s in self._view.get_all_studies()}[study_id]
         with self._lock:
-            trials = self._view.get_all_trials(study_id, deepcopy=False)
-            attrs = sound(self._view.row(study_id).attrs)
-            now = Detail(attrs=attrs, is_thin=len(trials) > MAX_CURVES)
-            known: dict[int, tuple[FrozenTrial, str]] = {}
-            before = self._kept.get(study_id)
-            if before is not None and before.is_thin == now.is_thin:
-                is_same = [id(pair[0]) for pair in before.trials] == [*map(id, trials)]
-                if is_same and before.attrs == attrs:
-                    return before
-                if before.of_trials == now.of_trials:
-                    known = {pair[0]._trial_id: pair for pair in before.trials}
-            of_trials = now.of_trials
-            for trial in trials:
-                pair = known.get(trial._trial_id)
-                if pair is None or pair[0] is not trial:
-                    pair = trial, _text(study_id, trial, of_trials, is_thin=now.is_thin)
-                now.trials.append(pair)
-            self._kept[study_id] = now
-            return now
+            detail = self._update(study_id, sound(row.attrs))
+            overview = detail.overview
+            rest = serialize_study_detail(
+                study,
+                detail.best(study.directions[0]),
+                [],
+                _by_name(overview.intersection or set()),
+                _by_name(overview.union),
+                sorted(overview.attrs.items()),
+                overview.has_curves and not detail.is_thin,
+                get_plotly_graph_objects(study.system_attrs),
+                [],
+            )
+        del rest["trials"]
+        return detail, json.dumps(rest)
+
+    def _update(self, study_id: int, attrs: Mapping[str, Any]) -> Detail:
+        trials = self._view.get_all_trials(study_id, deepcopy=False)
+        now = Detail(attrs=attrs, is_thin=len(trials) > MAX_CURVES)
+        known: dict[int, tuple[FrozenTrial, str]] = {}
+        before = self._kept.get(study_id)
+        if before is not None and before.is_thin == now.is_thin:
+            is_same = [id(pair[0]) for pair in before.trials] == [*map(id, trials)]
+            if is_same and before.attrs == attrs:
+                return before
+            if before.of_trials == now.of_trials:
+                known = {pair[0]._trial_id: pair for pair in before.trials}
+                now.overview = before.overview
+        of_trials = now.of_trials
+        for trial in trials:
+            pair = known.get(trial._trial_id)
+            if pair is None or pair[0] is not trial:
+                pair = trial, _text(study_id, trial, of_trials, is_thin=now.is_thin)
+                now.overview.add(trial)
+            now.trials.append(pair)
+        self._kept[study_id] = now
+        return now
 
 
 def serve_details(app: WSGIApplication, view: DashboardStorage) -> WSGIApplication:
-    """Answer what a study's page asks for: optuna-dashboard's answer, with the trials from here."""
+    """Answer what the page of one of hpo's studies asks for, as optuna-dashboard would."""
     details = Details(view)
 
     def middleware(environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
@@ -124,33 +184,25 @@ def serve_details(app: WSGIApplication, view: DashboardStorage) -> WSGIApplicati
         if environ["REQUEST_METHOD"] != "GET" or not study.isdecimal():
             return app(environ, start)
         try:
-            detail = details.read(int(study))
-        except KeyError:  # deleted
-            return app(environ, start)
+            found = details.read(int(study))
+        except KeyError:  # deleted meanwhile
+            found = None
         except HpoError as error:
             return refuse(environ, start, "503 Service Unavailable", str(error))
-        if (rest := detail.rest) is None:
-            is_settled = detail.is_settled
-            status, headers, body = call(app, {**environ, "QUERY_STRING": _NO_TRIALS})
-            if not status.startswith("200"):
-                start(status, headers.items())
-                return [body]
-            rest = json.loads(body)
-            del rest["trials"]
-            rest["has_intermediate_values"] &= not detail.is_thin
-            if is_settled:
-                detail.rest = rest
+        if found is None:
+            return app(environ, start)
+        detail, rest = found
         after = int(parse_qs(environ.get("QUERY_STRING", "")).get("after", ["0"])[-1])
-        is_kept = after == 0 and detail.rest is not None
-        if not is_kept or "gzip" not in environ.get("HTTP_ACCEPT_ENCODING", ""):
-            body = detail.json(rest, after)
-            return respond(start, "200 OK", body, "application/json")
-        if detail.packed is None:
-            detail.packed = gzip.compress(detail.json(rest), 1)
+        if after or "gzip" not in environ.get("HTTP_ACCEPT_ENCODING", ""):
+            return respond(start, "200 OK", detail.json(rest, after), "application/json")
         packed = ("Content-Encoding", "gzip")
-        return respond(start, "200 OK", detail.packed, "application/json", packed)
+        return respond(start, "200 OK", detail.compressed(rest), "application/json", packed)
 
     return middleware
+
+
+def _by_name(space: _Space) -> list[tuple[str, BaseDistribution]]:
+    return sorted(space, key=lambda param: param[0])
 
 
 def _text(study_id: int, trial: FrozenTrial, attrs: Mapping[str, Any], *, is_thin: bool) -> str:
