@@ -104,8 +104,10 @@ def read_tunable(path: str, node: Mapping[str, Any], families: tuple[str, ...], 
     """Validate a tunable leaf, and its values against the type of the leaf."""
     leaf: Leaf = validate(Leaf, node, where, (path,))
     if isinstance(leaf, Categorical):
-        choices = suited(path, leaf.choices, families, where, (path, "choices"))
-        leaf = leaf.model_copy(update={"choices": choices})
+        choices, default = suited(path, leaf.choices, families, where, (path, "choices")), None
+        if leaf.default is not None:
+            (default,) = suited(path, (leaf.default,), families, where, (path, "default"))
+        leaf = leaf.model_copy(update={"choices": choices, "default": default})
     else:
         suited(path, (leaf.low,), families, where, (path, "low"))
         suited(path, (leaf.high,), families, where, (path, "high"))

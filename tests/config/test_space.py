@@ -200,6 +200,16 @@ def refused_leaf(path: str, table: object) -> str:
             {"type": "categorical", "choices": [1], "or_zero": True},
             ".or_zero: unknown key; known keys are choices, default, type, when",
         ),
+        (
+            "model.depth",
+            {"type": "categorical", "choices": [1, 2], "default": 2.0},
+            ".default: must be a whole number, but got 2.0",
+        ),
+        (
+            "model.depth",
+            {"type": "categorical", "choices": [1, 2], "default": True},
+            ".default: must be a whole number, but got true",
+        ),
         ("model.depth", "deep", ': must be a whole number, but got "deep"'),
         ("model.depth", [1, 2], ": must be a whole number, but got [1, 2]"),
     ],
@@ -284,6 +294,14 @@ def test_a_default_wins_over_the_middle_and_zero_switches_off():
     }
     params = SearchSpace.from_tree(tree, "s.toml").default_params()
     assert params == {"model.depth": 5, "model.dropout.on": False}
+
+
+def test_a_default_has_the_type_of_its_leaf():
+    dropout = {"type": "categorical", "choices": [0, 0.5], "default": 0}
+    space = SearchSpace.from_tree({"model": {"dropout": dropout}}, "s.toml")
+    (value,) = space.default_params().values()
+    assert isinstance(value, float)
+    assert SearchSpace.from_tree(space.to_tree(), "again") == space
 
 
 def test_default_params_put_conditions_first():
