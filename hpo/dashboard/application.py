@@ -84,7 +84,7 @@ def application(view: DashboardStorage, settings: ServerSettings) -> WSGIApplica
 
 
 def compress_json(app: WSGIApplication) -> WSGIApplication:
-    """Compress large JSON responses, such as a study of thousands of trials, to about a seventh.
+    """Compress large JSON responses, such as a list of thousands of studies.
 
     The JSON must hold no secrets: the size of a compressed response may reveal them.
     """

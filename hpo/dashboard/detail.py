@@ -1,8 +1,8 @@
-"""The JSON of a study's page: its trials, and what the page shows of all of them.
+"""The JSON of the page of one of hpo's studies: its trials, and what the page shows of all of them.
 
-optuna-dashboard makes the JSON of all trials again for every page, and looks at all of them once
-more, which takes seconds for 20,000 trials. Here the JSON of a finished trial is kept until the
-trial or its note changes, and the rest costs only as much as is new.
+optuna-dashboard makes the JSON of all trials again for every page, and collects their params and
+attributes again, which takes seconds for 20,000 trials. Here the JSON of a finished trial is kept
+until the trial or a note changes, and params and attributes are collected from new trials only.
 
 The JSON of a study with more than `MAX_CURVES` trials is thin. It has no learning curves, because a
 browser would draw 20,000 of them for minutes; each trial still offers its own curve as a file. It
@@ -14,7 +14,7 @@ import copy
 import gzip
 import json
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qs
@@ -31,10 +31,11 @@ from hpo.dashboard.responses import API, refuse, respond
 from hpo.dashboard.view import DashboardStorage
 from hpo.storage.cached_storage import sound
 from hpo.storage.damage import is_number
+from hpo.study.row import StudyRow
 
 MAX_CURVES = 500
 _STUDIES = f"{API}studies/"
-_OF_TRIALS = "dashboard:"
+_NOTES = "dashboard:"
 """How the keys of optuna-dashboard's attributes begin."""
 
 _Space = set[tuple[str, BaseDistribution]]
@@ -56,6 +57,12 @@ class Overview:
     attrs: dict[str, bool] = field(default_factory=dict)
     has_curves: bool = False
 
+    @property
+    def spaces(self) -> list[list[tuple[str, BaseDistribution]]]:
+        """Intersection and union by name."""
+        found = self.intersection or set(), self.union
+        return [sorted(space, key=lambda param: param[0]) for space in found]
+
     def add(self, trial: FrozenTrial) -> None:
         """Add a trial, again if it has changed."""
         for key, value in trial.user_attrs.items():
@@ -73,22 +80,28 @@ class Detail:
     """What is kept of a study's JSON.
 
     Attributes:
-        attrs: system attributes of the study.
+        row: of the study.
         is_thin: whether the JSON lacks learning curves and distributions.
         trials: each trial and its JSON, by number.
         overview: of the trials.
     """
 
-    attrs: Mapping[str, Any]
+    row: StudyRow
     is_thin: bool
     trials: list[tuple[FrozenTrial, str]] = field(default_factory=list)
     overview: Overview = field(default_factory=Overview)
     _compressed: tuple[str, bytes] | None = None
 
     @property
-    def of_trials(self) -> Mapping[str, Any]:
-        """The attributes that the JSON of trials depends on, such as their notes."""
-        return {key: value for key, value in self.attrs.items() if key.startswith(_OF_TRIALS)}
+    def notes(self) -> Mapping[str, Any]:
+        """The attributes of the study that the JSON of trials depends on."""
+        attrs = sound(self.row.attrs)
+        return {key: value for key, value in attrs.items() if key.startswith(_NOTES)}
+
+    def is_of_kind(self, other: "Detail") -> bool:
+        """Whether the JSON of equal trials is equal in both; a study id can be assigned again."""
+        own, its = ((d.row.uuid, d.is_thin, d.notes) for d in (self, other))
+        return own == its
 
     def best(self, direction: StudyDirection) -> list[FrozenTrial]:
         """The best COMPLETE trial, if there is one."""
@@ -107,9 +120,10 @@ class Detail:
 
     def compressed(self, rest: str) -> bytes:
         """The JSON with all trials, compressed; kept until the rest changes."""
-        if self._compressed is None or self._compressed[0] != rest:
-            self._compressed = rest, gzip.compress(self.json(rest), 1)
-        return self._compressed[1]
+        kept = self._compressed
+        if kept is None or kept[0] != rest:
+            self._compressed = kept = rest, gzip.compress(self.json(rest), 1)
+        return kept[1]
 
 
 class Details:
@@ -125,53 +139,52 @@ class Details:
         """Return the current detail of a study and the JSON without trials.
 
         Returns:
-            None if another program made the study.
+            None if the study does not exist, or another program made it.
 
         Raises:
-            KeyError: the study does not exist.
             HpoError: the storage cannot be read.
         """
-        row = self._view.row(study_id)
-        if not row.is_ours:
-            return None
-        study = {s._study_id: s for s in self._view.get_all_studies()}[study_id]
         with self._lock:
-            detail = self._update(study_id, sound(row.attrs))
-            overview = detail.overview
-            rest = serialize_study_detail(
-                study,
-                detail.best(study.directions[0]),
-                [],
-                _by_name(overview.intersection or set()),
-                _by_name(overview.union),
-                sorted(overview.attrs.items()),
-                overview.has_curves and not detail.is_thin,
-                get_plotly_graph_objects(study.system_attrs),
-                [],
-            )
+            try:
+                row = self._view.row(study_id)
+                if not row.is_ours:
+                    return None
+                study = {s._study_id: s for s in self._view.get_all_studies()}[study_id]
+                trials = self._view.get_all_trials(study_id, deepcopy=False)
+            except KeyError:
+                return None
+            detail = self._update(row, trials)
+            spaces, attrs = detail.overview.spaces, sorted(detail.overview.attrs.items())
+        rest = serialize_study_detail(
+            study,
+            detail.best(study.directions[0]),
+            [],
+            *spaces,
+            attrs,
+            detail.overview.has_curves and not detail.is_thin,
+            get_plotly_graph_objects(study.system_attrs),
+            [],
+        )
         del rest["trials"]
         return detail, json.dumps(rest)
 
-    def _update(self, study_id: int, attrs: Mapping[str, Any]) -> Detail:
-        trials = self._view.get_all_trials(study_id, deepcopy=False)
-        now = Detail(attrs=attrs, is_thin=len(trials) > MAX_CURVES)
+    def _update(self, row: StudyRow, trials: Sequence[FrozenTrial]) -> Detail:
+        now = Detail(row=row, is_thin=len(trials) > MAX_CURVES)
         known: dict[int, tuple[FrozenTrial, str]] = {}
-        before = self._kept.get(study_id)
-        if before is not None and before.is_thin == now.is_thin:
-            is_same = [id(pair[0]) for pair in before.trials] == [*map(id, trials)]
-            if is_same and before.attrs == attrs:
+        before = self._kept.get(row.id)
+        if before is not None and before.is_of_kind(now):
+            if [id(pair[0]) for pair in before.trials] == [*map(id, trials)]:
                 return before
-            if before.of_trials == now.of_trials:
-                known = {pair[0]._trial_id: pair for pair in before.trials}
-                now.overview = before.overview
-        of_trials = now.of_trials
+            known = {pair[0]._trial_id: pair for pair in before.trials}
+            now.overview = before.overview
+        notes = now.notes
         for trial in trials:
             pair = known.get(trial._trial_id)
             if pair is None or pair[0] is not trial:
-                pair = trial, _text(study_id, trial, of_trials, is_thin=now.is_thin)
+                pair = trial, _text(row.id, trial, notes, is_thin=now.is_thin)
                 now.overview.add(trial)
             now.trials.append(pair)
-        self._kept[study_id] = now
+        self._kept[row.id] = now
         return now
 
 
@@ -185,8 +198,6 @@ def serve_details(app: WSGIApplication, view: DashboardStorage) -> WSGIApplicati
             return app(environ, start)
         try:
             found = details.read(int(study))
-        except KeyError:  # deleted meanwhile
-            found = None
         except HpoError as error:
             return refuse(environ, start, "503 Service Unavailable", str(error))
         if found is None:
@@ -199,10 +210,6 @@ def serve_details(app: WSGIApplication, view: DashboardStorage) -> WSGIApplicati
         return respond(start, "200 OK", detail.compressed(rest), "application/json", packed)
 
     return middleware
-
-
-def _by_name(space: _Space) -> list[tuple[str, BaseDistribution]]:
-    return sorted(space, key=lambda param: param[0])
 
 
 def _text(study_id: int, trial: FrozenTrial, attrs: Mapping[str, Any], *, is_thin: bool) -> str:

@@ -164,8 +164,8 @@ def find_contradictions(
     for number, count in sorted(counts.items()):
         if count > 1:
             yield f"trials.number must be unique, but {count} trials have the number {number}"
-    if counts and max(counts) >= len(counts):
-        missing = next(number for number in range(len(counts)) if number not in counts)
+    missing = next((number for number in range(len(counts)) if number not in counts), None)
+    if missing is not None:
         yield f"trials.number must be without gaps, but no trial has the number {missing}"
 
 

@@ -151,5 +151,5 @@ class EndedCursor:
         if is_anew:
             self._ended, self._n_read = snapshot.ended, 0
         new = self._ended[self._n_read :]
-        self._n_read = len(self._ended)
+        self._n_read += len(new)
         return is_anew, new

@@ -100,6 +100,14 @@ def test_a_deleted_study_is_not_found(port, study, storage):
     assert ask(port, PATH)[0].status == 404
 
 
+def test_a_new_study_with_the_id_of_a_deleted_one_has_only_its_own(port, study, storage, tmp_path):
+    assert get(port)["union_search_space"]
+    storage.plain.delete_study(study.id)
+    assert make_study(storage, store_at(tmp_path), n_trials=0).id == study.id
+    found = get(port)
+    assert found["union_search_space"] == found["union_user_attrs"] == []
+
+
 def test_the_note_is_made_once_for_all_trials(port, monkeypatch):
     notes = []
     monkeypatch.setattr(view, "study_note", lambda *given: notes.append(given) or "a note")

@@ -23,6 +23,10 @@ class Cosine(NumberEmbedding):
     of padded entries are 0 and stay 0.
     """
 
+    def padded_sizes(self, config: EmbeddingConfig) -> tuple[int, ...]:
+        """The size."""
+        return (config.embedding_size,)
+
     def n_entries(self, config: EmbeddingConfig) -> int:
         """The number and its cosines: an entry for each component."""
         return config.embedding_size
@@ -33,7 +37,7 @@ class Cosine(NumberEmbedding):
         return NumberParts(weight=factors, bias=factors, frequencies=turns, phases=turns)
 
     def initialize(self, parts: NumberParts[torch.Tensor], draw: Draw, sigma: float) -> None:
-        """Factors, biases and phases start at 0."""
+        """Frequencies are normal; factors, biases and phases start at 0."""
         draw_frequencies(parts, draw, sigma)
 
     def forward(

@@ -44,7 +44,7 @@ class InputEmbedding(nn.Module):
         self.shape = shape
         knots = None
         if shape.n_numbers:
-            knots = shape.numbers.knots(config, inputs)
+            knots = shape.number_embedding.knots(config, inputs)
         self.register_buffer("knots", knots)
         shapes = shape.shapes
         for name, sizes in shapes._asdict().items():
@@ -81,7 +81,7 @@ class InputEmbedding(nn.Module):
         for parameter in self.parameters():
             parameter.zero_()
         if parts.numbers is not None:
-            shape.numbers.initialize(parts.numbers, draw, sigma)
+            shape.number_embedding.initialize(parts.numbers, draw, sigma)
         if parts.categories is not None:
             parts.categories.copy_(draw(parts.categories, 3, shape.category_size**-0.5))
             sizes = torch.tensor(shape.sizes)
@@ -103,8 +103,8 @@ class InputEmbedding(nn.Module):
             table = graph.constant(parts.categories.detach())
             found.append(graph.add("Flatten", graph.add("Gather", table, rows), axis=1))
         if self.knots is not None and parts.numbers is not None:
-            encoded = _encoded(graph, columns(0, n), shape.numbers.encoding(self.knots))
-            embedded = shape.numbers.to_onnx(graph, encoded, parts.numbers)
+            encoded = _encoded(graph, columns(0, n), shape.number_embedding.encoding(self.knots))
+            embedded = shape.number_embedding.to_onnx(graph, encoded, parts.numbers)
             embedded = graph.add("Transpose", embedded, perm=[1, 2, 0])
             found.append(graph.add("Flatten", embedded, axis=1))
         outputs = found[0] if len(found) == 1 else graph.add("Concat", *found, axis=1)

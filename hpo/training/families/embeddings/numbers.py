@@ -1,8 +1,8 @@
 """What every embedding of numbers does, and the encoding in front of it.
 
 Tensors may have a leading dimension for the slots of a pack, so that both engines and the module
-share this code. It computes in the type of the master parameters: bfloat16 has too few digits for
-angles.
+share this code. All is computed in the type of the master parameters: bfloat16 has too few digits
+for angles.
 
 Rows are the last dimension of all tensors of numbers. Embeddings are small: products whose last
 dimension is the embedding take three times as long on a CPU.
@@ -31,8 +31,8 @@ Draw = Callable[[torch.Tensor, int, float], torch.Tensor]
 class Encoding(NamedTuple):
     """The encoding of numbers: (x - start) * slope, clamped to [low, high].
 
-    Shapes are (..., n_numbers, n_encoded, 1). The first one encodes x as itself; only bins have
-    others.
+    Shapes are (..., n_numbers, n_encoded, 1). The first encoded value is x, clamped. Only
+    piecewise-linear embeddings have more, one for each bin.
     """
 
     start: torch.Tensor
@@ -79,8 +79,12 @@ class NumberEmbedding(ABC):
         return Encoding(*[part[..., None] for part in own])
 
     @abstractmethod
+    def padded_sizes(self, config: EmbeddingConfig) -> tuple[int, ...]:
+        """The sizes that networks of a pack may have different values of."""
+
+    @abstractmethod
     def n_entries(self, config: EmbeddingConfig) -> int:
-        """How many values a number is computed from."""
+        """The number of values from which a number's embedding is computed."""
 
     @abstractmethod
     def shapes(self, n_numbers: int, n_entries: int, size: int) -> NumberParts[tuple[int, ...]]:
@@ -138,7 +142,7 @@ class NumberEmbedding(ABC):
         return self.knots(configs[0], inputs).expand(len(configs), -1, -1)
 
     def padding(self, configs: Sequence[EmbeddingConfig]) -> torch.Tensor | None:
-        """0 for padded entries of a pack, (slots, 1, n_entries, 1); None if they are 0 anyway."""
+        """0 for padded entries of a pack, (slots, 1, n_entries, 1); None if they need no mask."""
         return None
 
 

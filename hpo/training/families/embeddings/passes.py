@@ -1,7 +1,7 @@
 """What an input embedding computes, and its gradients, written out.
 
-Tensors may have a leading dimension for the slots of a pack. It computes in the type of the master
-parameters: bfloat16 has too few digits for category codes.
+Tensors may have a leading dimension for the slots of a pack. All is computed in the type of the
+master parameters: bfloat16 has too few digits for category codes.
 """
 
 from collections.abc import Sequence
@@ -57,7 +57,7 @@ class EmbeddingPasses:
         self._shape = shape
         self._encoding = None
         if knots is not None:
-            self._encoding = shape.numbers.encoding(knots)
+            self._encoding = shape.number_embedding.encoding(knots)
         self._mask = mask
         sizes = torch.tensor(shape.sizes, dtype=torch.int64) + 1
         self._offsets = (sizes.cumsum(0) - sizes).to(device)
@@ -79,7 +79,7 @@ class EmbeddingPasses:
             parts.append(functional.embedding(rows, table).flatten(-2))
         if self._encoding is not None and values.numbers is not None:
             encoded = self._encoding(x[..., : shape.n_numbers])
-            numbers = shape.numbers.forward(encoded, values.numbers, self._mask)
+            numbers = shape.number_embedding.forward(encoded, values.numbers, self._mask)
             parts.append(numbers.embedded.movedim(-1, -3).mT.flatten(-2))
         outputs = unscaled = torch.cat(parts, dim=-1)
         if values.scale is not None:
@@ -115,7 +115,7 @@ class EmbeddingPasses:
         if trace.numbers is not None and values.numbers is not None and found.numbers is not None:
             own = gradient[..., end:].reshape(*gradient.shape[:-1], shape.size, shape.n_numbers)
             own = own.mT.movedim(-3, -1).contiguous()
-            shape.numbers.backward(own, trace.numbers, values.numbers, found.numbers)
+            shape.number_embedding.backward(own, trace.numbers, values.numbers, found.numbers)
 
     def _rows(self, codes: torch.Tensor, categories: torch.Tensor) -> torch.Tensor:
         """Rows of the flat table of categories, (..., rows, n_columns)."""
@@ -146,7 +146,10 @@ def packed_embedding(
         return None
     if not shape.n_numbers:
         return EmbeddingPasses(shape, None, device)
-    knots, mask = shape.numbers.padded_knots(configs, inputs), shape.numbers.padding(configs)
+    knots, mask = (
+        shape.number_embedding.padded_knots(configs, inputs),
+        shape.number_embedding.padding(configs),
+    )
     if mask is not None:
         mask = mask.to(device, dtype)
     return EmbeddingPasses(shape, knots.to(device, dtype), device, mask)

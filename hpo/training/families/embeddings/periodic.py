@@ -27,6 +27,10 @@ class Periodic(NumberEmbedding):
     each frequency in turn, so that the entries of fewer frequencies are the first ones.
     """
 
+    def padded_sizes(self, config: EmbeddingConfig) -> tuple[int, ...]:
+        """Size and frequencies."""
+        return config.embedding_size, config.n_frequencies
+
     def n_entries(self, config: EmbeddingConfig) -> int:
         """Cosine and sine of each frequency."""
         return 2 * config.n_frequencies
@@ -40,7 +44,7 @@ class Periodic(NumberEmbedding):
         )
 
     def initialize(self, parts: NumberParts[torch.Tensor], draw: Draw, sigma: float) -> None:
-        """Weights and biases are uniform within 1 / sqrt(n_entries)."""
+        """Weights and biases are uniform within 1 / sqrt(n_entries), frequencies normal."""
         bound = parts.weight.shape[-2] ** -0.5
         parts.bias.copy_(draw(parts.bias, 1, bound))
         parts.weight.copy_(draw(parts.weight, 0, bound))

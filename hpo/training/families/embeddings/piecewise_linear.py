@@ -47,6 +47,10 @@ class PiecewiseLinear(NumberEmbedding):
         pairs = zip(super().encoding(knots), bins, strict=True)
         return Encoding(*[torch.cat([own, part[..., None]], dim=-2) for own, part in pairs])
 
+    def padded_sizes(self, config: EmbeddingConfig) -> tuple[int, ...]:
+        """Size and bins."""
+        return config.embedding_size, config.n_bins
+
     def n_entries(self, config: EmbeddingConfig) -> int:
         """The number and its bins."""
         return 1 + config.n_bins

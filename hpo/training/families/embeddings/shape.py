@@ -63,11 +63,11 @@ class EmbeddingShape:
         )
 
     @property
-    def numbers(self) -> NumberEmbedding:
+    def number_embedding(self) -> NumberEmbedding:
         """The embedding of the numbers.
 
         Raises:
-            KeyError: numbers are not embedded.
+            KeyError: the kind is "none".
         """
         return NUMBER_EMBEDDINGS[self.kind]
 
@@ -96,12 +96,12 @@ class EmbeddingShape:
     def shapes(self) -> EmbeddingParts[tuple[int, ...]]:
         """Shapes of the parameters of one network."""
         n_rows = sum(self.sizes) + len(self.sizes)
-        numbers = {}
+        of_numbers = {}
         if self.n_numbers:
-            found = self.numbers.shapes(self.n_numbers, self.n_entries, self.size)
-            numbers = found._asdict()
+            found = self.number_embedding.shapes(self.n_numbers, self.n_entries, self.size)
+            of_numbers = found._asdict()
         return EmbeddingParts(
-            **numbers,
+            **of_numbers,
             categories=(n_rows, self.category_size) if n_rows else None,
             scale=(1, self.n_outputs) if self.has_scale else None,
         )

@@ -7,6 +7,7 @@ from torch import nn
 
 from hpo.training.families.activations import ACTIVATIONS
 from hpo.training.families.embeddings.passes import packed_embedding
+from hpo.training.families.embeddings.shape import NUMBER_EMBEDDINGS
 from hpo.training.families.family import Family, Graph
 from hpo.training.families.mlp import MLPConfig
 from hpo.training.families.mlp.network import MLP
@@ -31,12 +32,7 @@ class _MLPPacking:
         What the inputs leave without effect is not part of it.
         """
         kind = config.embedding if inputs.n_numbers else "none"
-        sizes = {
-            "none": (),
-            "piecewise_linear": (config.embedding_size, config.n_bins),
-            "periodic": (config.embedding_size, config.n_frequencies),
-            "cosine": (config.embedding_size,),
-        }[kind]
+        sizes = () if kind == "none" else NUMBER_EMBEDDINGS[kind].padded_sizes(config)
         padded = tuple(padded_size(size, 4) for size in sizes)
         category_size = config.category_size if inputs.sizes else 0
         return padded_width(config.width), kind, padded, category_size, config.scale
