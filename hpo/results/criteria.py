@@ -345,6 +345,9 @@ def criteria(
 ) -> list[Criterion]:
     """The criteria that rank ensembles: the metric, then the loss, which breaks ties.
 
+    For the accuracy the loss comes first. Early stopping and the search have chosen the models by
+    their accuracy on the same rows, so that it says little more about them.
+
     Args:
         task: of the candidates.
         objective: the study's; a tuned threshold is tuned for each ensemble.
@@ -373,7 +376,8 @@ def criteria(
         decision, positive = DECISIONS[metric], by_class[1:]
         return [AtBestThreshold(values=positive, weights=weights, y=y, decision=decision), loss]
     if metric in _OF_CLASSES:
-        return [_OF_CLASSES[metric](values=by_class, weights=weights, y=y), loss]
+        found = [_OF_CLASSES[metric](values=by_class, weights=weights, y=y), loss]
+        return found[::-1] if metric == "accuracy" else found
     if metric in DECISIONS:
         decision = DECISIONS[metric]
         return [OfLikeliest(values=by_class, weights=weights, y=y, decision=decision), loss]

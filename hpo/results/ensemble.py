@@ -62,7 +62,7 @@ def candidates(study: Study) -> list[Row]:
 
 
 def choose_ensemble(artifacts: StudyArtifacts, experiment: Experiment, size: int) -> Ensemble:
-    """Choose an ensemble by the study's metric on the validation part.
+    """Choose an ensemble by the study's metric on the validation part, as `criteria` ranks.
 
     Only the best `N_CANDIDATES` models are read, one at a time.
 

@@ -62,8 +62,17 @@ def test_what_cannot_be_scored_is_never_chosen() -> None:
 
 def test_of_those_that_are_level_the_lower_loss_decides() -> None:
     sure, unsure = numpy.array([[0.1, 0.9]] * 3), numpy.array([[0.4, 0.6]] * 3)
-    found = criteria("binary", ObjectiveConfig(metric="accuracy"), [unsure, sure], numpy.ones(3))
+    objective = ObjectiveConfig(metric="balanced_accuracy")
+    found = criteria("binary", objective, [unsure, sure], numpy.ones(3))
     assert chosen(select(found, 1)) == {1: 1.0}
+
+
+def test_instead_of_the_accuracy_the_loss_decides() -> None:
+    lucky = numpy.array([[0.49, 0.51], [0.49, 0.51], [0.49, 0.51]])
+    sure = numpy.array([[0.1, 0.9], [0.1, 0.9], [0.51, 0.49]])
+    for metric, best in (("accuracy", 1), ("balanced_accuracy", 0)):
+        found = criteria("binary", ObjectiveConfig(metric=metric), [lucky, sure], numpy.ones(3))
+        assert chosen(select(found, 1)) == {best: 1.0}
 
 
 def test_only_the_best_on_their_own_are_considered() -> None:
@@ -117,7 +126,7 @@ def test_criteria_order_ensembles_as_the_metrics_do(
         found = measure([metric], objective, task, n_classes, logits, torch.from_numpy(y), w)
         return -METRICS[metric].direction.sign * found.item()
 
-    criterion = criteria(task, objective, outputs, y, weights)[0]
+    criterion = criteria(task, objective, outputs, y, weights)[metric == "accuracy"]
     total = criterion.values[:, :3].sum(axis=1)
     scores = criterion.score(total, 4)
     values = numpy.array([value((sum(outputs[:3]) + own) / 4) for own in outputs])
