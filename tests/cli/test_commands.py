@@ -156,7 +156,7 @@ def test_an_ensemble_is_exported_and_predicts_like_any_model(inside: Path) -> No
     together, alone = own["validation"]["accuracy"], best["validation"]["accuracy"]
     assert re.fullmatch(r"the ensemble of \d models? gains .* over trial \d on .*\n", done.err)
     if together != alone:
-        assert f"accuracy {together:.5g} instead of {alone:.5g}\n" in done.err
+        assert f"accuracy {together:.5g} instead of {alone:.5g}" in done.err
     card = (inside / "together/ensemble/README.md").read_text()
     assert f"| {own['test']['accuracy']:.6g} | {best['validation']['accuracy']:.6g} |" in card
     members = tomllib.loads((inside / "together/ensemble/config.toml").read_text())["members"]
