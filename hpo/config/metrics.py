@@ -212,6 +212,15 @@ def loss_metric(task: str, metric: str) -> str:
     return metric if find_metric(metric).is_loss else TIE_BREAKS[task]
 
 
+def selection_metric(task: str, metric: str) -> str:
+    """The metric that the members of an ensemble are selected by.
+
+    It is the loss instead of the accuracy: early stopping and the search have chosen the models by
+    their accuracy on the same rows, so that it says little more about them.
+    """
+    return loss_metric(task, metric) if metric == "accuracy" else metric
+
+
 _LONGEST_CLASS = 30
 """Maximum number of characters of a class in the label of a metric."""
 

@@ -1,6 +1,6 @@
 """The model card: a description of an exported model in Markdown."""
 
-from hpo.config.metrics import find_metric, metric_label
+from hpo.config.metrics import find_metric, metric_label, selection_metric
 from hpo.config.trial import TrialConfig
 from hpo.data.schema import TableSchema
 from hpo.models.ensemble import Ensemble, FoldEnsemble, TrialModel
@@ -232,7 +232,10 @@ def _members(ensemble: Ensemble) -> str:
     """The members, best on its own first."""
     config = ensemble.members[0].model.config
     metric = config.objective.metric
-    said = _cell(metric_label(metric, ensemble.schema.positive))
+    selected_by = selection_metric(ensemble.schema.task, metric)
+    said, selected = (
+        _cell(metric_label(name, ensemble.schema.positive)) for name in (metric, selected_by)
+    )
     is_refit = config.refit is not None
     mean = "probabilities" if ensemble.schema.classes else "values"
     before = ", before the refit" if is_refit else ""
@@ -241,7 +244,8 @@ def _members(ensemble: Ensemble) -> str:
         "## Members",
         "",
         f"The ensemble predicts the weighted mean of the members' {mean}. Weights are means over",
-        f"greedy selections by validation {said} from random subsets of the best trials{before}.",
+        f"greedy selections by validation {selected} from random subsets of the best trials"
+        f"{before}.",
         "",
         f"| trial | weight | {known} | network | numbers |",
         "|---|---|---|---|---|",

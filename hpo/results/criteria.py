@@ -13,7 +13,7 @@ import numpy
 import torch
 from numpy.typing import NDArray
 
-from hpo.config.metrics import find_metric, loss_metric
+from hpo.config.metrics import find_metric, loss_metric, selection_metric
 from hpo.config.trial import ObjectiveConfig, Task
 from hpo.models.ensemble import FAINTEST, as_logits
 from hpo.results.decisions import DECISIONS, Decision, ratio
@@ -345,8 +345,7 @@ def criteria(
 ) -> list[Criterion]:
     """The criteria that rank ensembles: the metric, then the loss, which breaks ties.
 
-    For the accuracy the loss comes first. Early stopping and the search have chosen the models by
-    their accuracy on the same rows, so that it says little more about them.
+    The loss comes first if it is the `selection_metric`.
 
     Args:
         task: of the candidates.
@@ -372,16 +371,16 @@ def criteria(
         return [loss]
     exact = numpy.stack([own.T for own in outputs], axis=1)
     by_class = exact.astype(numpy.float32)
+    own: Criterion
     if objective.threshold is not None:
         decision, positive = DECISIONS[metric], by_class[1:]
-        return [AtBestThreshold(values=positive, weights=weights, y=y, decision=decision), loss]
-    if metric in _OF_CLASSES:
-        found = [_OF_CLASSES[metric](values=by_class, weights=weights, y=y), loss]
-        return found[::-1] if metric == "accuracy" else found
-    if metric in DECISIONS:
-        decision = DECISIONS[metric]
-        return [OfLikeliest(values=by_class, weights=weights, y=y, decision=decision), loss]
-    if objective.k is not None:
-        return [TopKAccuracy(values=exact, weights=weights, y=y, k=objective.k), loss]
-    own = Measured(values=exact, weights=weights, y=y, task=task, objective=objective)
-    return [own, loss]
+        own = AtBestThreshold(values=positive, weights=weights, y=y, decision=decision)
+    elif metric in _OF_CLASSES:
+        own = _OF_CLASSES[metric](values=by_class, weights=weights, y=y)
+    elif metric in DECISIONS:
+        own = OfLikeliest(values=by_class, weights=weights, y=y, decision=DECISIONS[metric])
+    elif objective.k is not None:
+        own = TopKAccuracy(values=exact, weights=weights, y=y, k=objective.k)
+    else:
+        own = Measured(values=exact, weights=weights, y=y, task=task, objective=objective)
+    return [loss, own] if selection_metric(task, metric) == loss_name else [own, loss]

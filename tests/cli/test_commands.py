@@ -158,7 +158,8 @@ def test_an_ensemble_is_exported_and_predicts_like_any_model(inside: Path) -> No
     if together != alone:
         assert f"accuracy {together:.5g} instead of {alone:.5g}" in done.err
     card = (inside / "together/ensemble/README.md").read_text()
-    assert f"| {own['test']['accuracy']:.6g} | {together:.6g} |" in card
+    assert f"| {together:.6g} | {own['test']['accuracy']:.6g} |" in card
+    assert "greedy selections by validation log_loss" in card
     members = tomllib.loads((inside / "together/ensemble/config.toml").read_text())["members"]
     assert sum(member["weight"] for member in members) == pytest.approx(1)
     kept = list(inside.glob("hpo-artifacts/**/ensemble_*_test_metrics.json"))
