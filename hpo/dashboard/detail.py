@@ -106,12 +106,9 @@ class Detail:
     def best(self, direction: StudyDirection) -> list[FrozenTrial]:
         """The best COMPLETE trial, if there is one."""
         sign = -1 if direction is StudyDirection.MAXIMIZE else 1
-        complete = [
-            (sign * trial.values[0], trial.number, trial)
-            for trial, _ in self.trials
-            if trial.state == TrialState.COMPLETE and trial.values
-        ]
-        return [min(complete)[2]] if complete else []
+        trials = [trial for trial, _ in self.trials]
+        complete = [t for t in trials if t.state == TrialState.COMPLETE and t.values]
+        return [min(complete, key=lambda t: sign * t.values[0])] if complete else []
 
     def json(self, rest: str, after: int = 0) -> bytes:
         """The JSON with the trials from number `after` on; `rest` is the JSON of the rest."""

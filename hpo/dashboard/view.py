@@ -128,7 +128,7 @@ class _AttrsWithNote(dict[str, Any]):
     """System attributes whose note is generated when all items are first read.
 
     A page with a list of studies reads single items only, and generates no notes. The page of a
-    study reads all items once for each of its trials.
+    study reads all items several times.
     """
 
     def __init__(self, attrs: Mapping[str, Any], generate: Callable[[], str]) -> None:
